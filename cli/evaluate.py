@@ -1,0 +1,133 @@
+"""`seqgen eval`: what held-out texts cost under a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
+from seqgen.cli.output import printable, stderr, stdout, write_json
+
+if TYPE_CHECKING:
+    from seqgen.evaluation.report import Evaluation
+    from seqgen.trained import Run
+
+
+@dataclass(frozen=True)
+class Row:
+    """A text's figures, and what other codes need for it, in bits per byte."""
+
+    name: str
+    evaluation: Evaluation
+    xz: float | None
+    order0: float
+
+
+def evaluate(
+    texts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[TEXT]...", help="Held-out texts. [default: what the run itself withheld]"),
+    ] = None,
+    run: RunOption = None,
+    context_window: Annotated[
+        int | None, typer.Option(help="Score windows of so many tokens instead of carrying the state on.")
+    ] = None,
+    stride: Annotated[int | None, typer.Option(help="From window to window. [default: the window]")] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="One stream, no parallel lanes: slower.")] = False,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Of the products. [default: fp32]")] = None,
+    encoding: EncodingOption = "utf-8",
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
+    from seqgen.data.catalogue import read_source
+    from seqgen.trained import load
+
+    model = load(run, device=device)
+    settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
+    named = [(text, (read_source(text, encoding),)) for text in texts or []] or [("withheld", model.withheld())]
+    rows = [measure(model, name, documents, quiet=quiet, **settings) for name, documents in named]
+    total = sum_rows(rows) if len(rows) > 1 else None
+    if json:
+        records = [as_record(row, model) for row in rows]
+        write_json(records[0] if total is None else {"files": records, "total": as_record(total, model)})
+    else:
+        print_rows([*rows, total] if total is not None else rows, model)
+
+
+def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **settings: Any) -> Row:
+    """Score a text, with a bar on a terminal."""
+    from rich.progress import Progress
+
+    from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
+
+    console = stderr()
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task(printable(name), total=sum(map(len, documents)))
+        evaluation = model.evaluate_text(*documents, progress=lambda tokens: bar.advance(task, tokens), **settings)
+    whole = "".join(documents)
+    return Row(name, evaluation, xz_bits_per_byte(whole), order0_bits_per_byte(whole))
+
+
+def sum_rows(rows: Sequence[Row]) -> Row:
+    """All texts as one: totals are added, and the other codes' figures weighed by bytes."""
+    from seqgen.evaluation.report import combine
+
+    evaluation = combine([row.evaluation for row in rows])
+    weights = [row.evaluation.size.bytes / evaluation.size.bytes for row in rows]
+    xz = [row.xz * weight for row, weight in zip(rows, weights, strict=True) if row.xz is not None]
+    order0 = sum(row.order0 * weight for row, weight in zip(rows, weights, strict=True))
+    return Row("total", evaluation, sum(xz) if len(xz) == len(rows) else None, order0)
+
+
+def as_record(row: Row, model: Run) -> dict[str, Any]:
+    """What --json prints of a text."""
+    evaluation = row.evaluation
+    return {
+        "text": row.name,
+        "nats_per_token": evaluation.nats_per_token,
+        "perplexity": evaluation.perplexity,
+        "bits_per_byte": evaluation.bits_per_byte,
+        "bits_per_character": evaluation.bits_per_character,
+        "tokens": evaluation.tokens,
+        "characters": evaluation.size.characters,
+        "bytes": evaluation.size.bytes,
+        "unknown_characters": evaluation.size.unknown,
+        "context": evaluation.context,
+        "run": str(model.path),
+        "xz_bits_per_byte": row.xz,
+        "order0_bits_per_byte": row.order0,
+    }
+
+
+def print_rows(rows: Sequence[Row], model: Run) -> None:
+    """The figures as a table, a column a text."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, show_header=len(rows) > 1)
+    table.add_column("")
+    for row in rows:
+        table.add_column(printable(row.name), justify="right")
+    reports = [row.evaluation for row in rows]
+    figures = [
+        ("nats per token", [f"{report.nats_per_token:.4f}" for report in reports]),
+        ("perplexity", [f"{report.perplexity:,.3f}" for report in reports]),
+        ("bits per character", [f"{report.bits_per_character:.4f}" for report in reports]),
+        ("bits per byte", [f"{report.bits_per_byte:.4f}" for report in reports]),
+        ("  xz -9 needs", ["-" if row.xz is None else f"{row.xz:.4f}" for row in rows]),
+        ("  order-0 entropy", [f"{row.order0:.4f}" for row in rows]),
+        ("tokens", [f"{report.tokens:,}" for report in reports]),
+        ("characters", [f"{report.size.characters:,}" for report in reports]),
+        ("bytes", [f"{report.size.bytes:,}" for report in reports]),
+    ]
+    if any(report.size.unknown for report in reports):
+        figures.append(("unknown pieces", [f"{report.size.unknown:,}" for report in reports]))
+    for name, cells in figures:
+        table.add_row(name, *cells)
+    config, console = model.config, stdout()
+    kind = config.tokenizer.config.kind
+    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {reports[0].context}"))
+    console.print(table)

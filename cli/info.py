@@ -1,0 +1,43 @@
+"""`seqgen info`: one run, in full."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from seqgen.cli.options import JsonOption
+from seqgen.cli.output import printable, stdout, write_json
+
+
+def info(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Its directory. [default: the newest]")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one run: its figures, and every setting it was made with."""
+    from rich.table import Table
+
+    from seqgen.run import find_run
+    from seqgen.run_summary import summarize
+
+    directory = find_run(run)
+    config = directory.read_config()
+    summary = summarize(directory, config)
+    if json:
+        write_json({"summary": summary.model_dump(), "config": config.model_dump()})
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for title, values in (
+        ("result", summary.model_dump(include={"state", "steps", "seconds", "best_step", "best_bits_per_byte",
+                                               "best_bits_per_character", "parameters"})),
+        ("model", config.model.model_dump()),
+        ("tokenizer", config.tokenizer.config.model_dump() | {"vocab_size": config.tokenizer.vocab_size,
+                                                              "fingerprint": config.tokenizer.fingerprint}),
+        ("text", config.data.model_dump() | config.text.model_dump()),
+        ("training", config.training.model_dump()),
+        ("environment", {"created": config.created, "seqgen": config.seqgen, **config.environment}),
+    ):  # fmt: skip
+        for number, (name, value) in enumerate(values.items()):
+            table.add_row(title if number == 0 else "", name, "-" if value is None else printable(str(value)))
+    console = stdout()
+    console.print(printable(str(directory.path)), style="bold")
+    console.print(table)

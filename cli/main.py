@@ -1,0 +1,57 @@
+"""`seqgen`: the table of commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from seqgen.cli import demo, evaluate, info, runs, sample, tokenizer, train
+from seqgen.cli.boundary import guarded
+
+from seqgen._version import __version__
+
+app = typer.Typer(
+    name="seqgen",
+    help="From a text to a language model to new text, on the machine at hand.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
+
+app.command("demo")(guarded(demo.demo))
+app.command("train")(guarded(train.train))
+app.command("sample")(guarded(sample.sample))
+app.command("eval")(guarded(evaluate.evaluate))
+app.command("runs")(guarded(runs.runs))
+app.command("info")(guarded(info.info))
+app.add_typer(tokenizers, name="tokenizer")
+tokenizers.command("build")(guarded(tokenizer.build))
+tokenizers.command("encode")(guarded(tokenizer.encode))
+tokenizers.command("decode")(guarded(tokenizer.decode))
+tokenizers.command("show")(guarded(tokenizer.show))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"seqgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """From a text to a language model to new text, on the machine at hand."""
+
+
+def main() -> None:
+    """The console script. Output is UTF-8 with newlines as they are, whatever the locale says."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="replace", newline="\n")  # type: ignore[union-attr]
+    app()

@@ -1,0 +1,49 @@
+"""Where things go: the product to stdout, progress and notices to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# What a terminal would act on: C0 less tab and newline, DEL, C1.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+
+
+def stderr() -> Console:
+    """A console on stderr that never reads what it is given as markup."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+
+
+def stdout() -> Console:
+    """A console on stdout, for tables."""
+    from rich.console import Console
+
+    return Console(markup=False, highlight=False, emoji=False)
+
+
+def notice(message: str, *, quiet: bool = False) -> None:
+    """Something the user should know, on stderr."""
+    if not quiet:
+        stderr().print(f"note: {printable(message)}", style="yellow", soft_wrap=True)
+
+
+def write_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def write_text(text: str) -> None:
+    """Text that a model or a user made, at once: control characters are escaped on a terminal, left alone in a pipe."""
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
+
+
+def printable(text: str) -> str:
+    """`text` with control characters written out, so that a terminal shows them and does not obey them."""
+    return text.translate(_CONTROLS)

@@ -1,0 +1,88 @@
+"""`seqgen sample`: new text from a trained run."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from seqgen.cli.options import DeviceOption, JsonOption, QuietOption, RunOption, given
+from seqgen.cli.output import notice, write_json, write_text
+
+from seqgen.errors import ConfigError, TextError
+
+if TYPE_CHECKING:
+    from seqgen.trained import Run
+
+
+def sample(
+    run: RunOption = None,
+    prompt: Annotated[str, typer.Option(help="What to go on from; - reads it from stdin.")] = "",
+    prompt_file: Annotated[str | None, typer.Option(metavar="FILE", help="A file to go on from.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="How long. [default: 500]")] = None,
+    num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="How many texts.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 the likeliest, 1 as learnt, more is wilder. [default: 0.8]")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest; 0 is off. [default: 0]")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest that hold p. [default: 1]")] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Draw from those at least p times as likely as the best. [default: 0]")
+    ] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same text. [default: 0]")] = None,
+    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Of the products. [default: fp32]")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
+    device: DeviceOption = "auto",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write new text, from the newest run unless --run says which.
+
+    One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
+    """
+    from seqgen.trained import load
+
+    settings = given(
+        temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
+        precision=precision, stop=tuple(stop) if stop else None,
+    )  # fmt: skip
+    start = _read_prompt(prompt, prompt_file)
+    model = load(run, device=device)
+    _check_prompt(start, model, strict=strict, quiet=quiet)
+    if json:
+        texts = model.samples(start, num_samples=num_samples, **settings)
+        write_json({"run": str(model.path), "prompt": start, "samples": texts})
+    elif num_samples == 1:
+        pieces = model.generate(start, stream=True, **settings)
+        write_text(start)
+        for piece in pieces:
+            write_text(piece)
+        write_text("\n")
+    else:
+        for number, text in enumerate(model.samples(start, num_samples=num_samples, **settings)):
+            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{start}{text}\n")
+
+
+def _read_prompt(prompt: str, prompt_file: str | None) -> str:
+    from seqgen.data.text import decode_text, read_text
+
+    if prompt_file is not None:
+        if prompt:
+            raise ConfigError("prompt_file: give a prompt or a file with one, not both")
+        return read_text(prompt_file)
+    if prompt == "-":
+        return decode_text(sys.stdin.buffer.read(), "utf-8", "the prompt from stdin")
+    return prompt
+
+
+def _check_prompt(prompt: str, run: Run, *, strict: bool, quiet: bool) -> None:
+    """Name the characters (or words) of the prompt that the model has never seen."""
+    unknown = run.tokenizer.unknown(prompt)
+    if not unknown:
+        return
+    names = ", ".join(repr(piece) for piece in list(unknown)[:10]) + (" ..." if len(unknown) > 10 else "")
+    message = f"the prompt has what this model's {run.tokenizer.kind} vocabulary does not: {names}"
+    if strict:
+        raise TextError(f"{message}; leave it out, or go without --strict")
+    notice(f"{message}; it is read as <unk>", quiet=quiet)

@@ -1,0 +1,212 @@
+"""What training looks like: on a terminal a live bar with its figures, elsewhere plain lines. On stderr, all of it.
+
+What stays on the screen is one line and one sample an evaluation; what moves is below: the bar, the figures, the curve.
+"""
+
+from __future__ import annotations
+
+import math
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+from seqgen.cli.output import notice, printable, stderr
+
+if TYPE_CHECKING:
+    from seqgen.training.events import Evaluated, Event, Finished, Sampled, Step
+    from seqgen.training_run import TrainingRun
+
+CURVE_WIDTH = 48
+SAMPLE_LINES = 4
+SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+class TrainingScreen:
+    """Draws a training run from its events. With `quiet` it draws nothing."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = stderr()
+        self._status: Status | None = None
+        self._live: Live | None = None
+        self._figures = _Figures()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for shown in (self._status, self._live):
+            if shown is not None:
+                shown.stop()
+
+    def prepare(self, message: str) -> None:
+        """Say what is being done before the first step."""
+        if self._quiet or not self._console.is_terminal:
+            return
+        if self._status is None:
+            self._status = self._console.status("")
+            self._status.start()
+        self._status.update(Text(f"{printable(message)} ..."))
+
+    def begin(self, run: TrainingRun) -> None:
+        """Say what is about to be trained on what."""
+        if self._status is not None:
+            self._status.stop()
+        if self._quiet:
+            return
+        for line in describe_run(run):
+            self._console.print(Text(line), soft_wrap=True)
+        for message in run.notices:
+            notice(message)
+        self._figures.start(run)
+        if self._console.is_terminal:
+            self._live = Live(self._figures, console=self._console, transient=True, refresh_per_second=8)
+            self._live.start()
+
+    def show(self, event: Event) -> None:
+        """Draw one event."""
+        from seqgen.training.events import Evaluated, Finished, Sampled, Step
+
+        if self._quiet:
+            return
+        match event:
+            case Step():
+                self._figures.step(event)
+            case Evaluated():
+                self._figures.best = event if event.is_best else self._figures.best
+                self._console.print(evaluation_line(event, self._figures))
+            case Sampled():
+                self._console.print(sample_text(event, self._console.width))
+            case Finished():
+                if self._live is not None:
+                    self._live.stop()
+                self._console.print(Text(finished_line(event), style="bold"), soft_wrap=True)
+
+
+class _Figures:
+    """The moving part: a bar, its figures, and the curve of the loss."""
+
+    def __init__(self) -> None:
+        self.best: Evaluated | None = None
+        self.latest: Step | None = None
+        self.loss = self.speed = math.nan
+        self._curve: list[float] = []
+        self._bar = Progress(
+            BarColumn(bar_width=None), TaskProgressColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+            expand=True,
+        )  # fmt: skip
+        self._task = self._bar.add_task("", left="")
+        self._first: tuple[int, float] | None = None
+
+    def start(self, run: TrainingRun) -> None:
+        self._bar.update(self._task, total=run.total_steps, completed=run.first_step)
+
+    def step(self, event: Step) -> None:
+        if self._first is None:
+            self._first = (event.step - 1, event.seconds - 1e-3)
+        self.latest = event
+        self.loss = _smooth(self.loss, event.bits_per_character)
+        self.speed = _smooth(self.speed, event.tokens_per_second)
+        if len(self._curve) * event.total_steps < event.step * CURVE_WIDTH:
+            self._curve.append(self.loss)
+        taken, seconds = event.step - self._first[0], event.seconds - self._first[1]
+        left = seconds / taken * (event.total_steps - event.step)
+        self._bar.update(self._task, completed=event.step, left=f"{clock(left)} left")
+
+    def __rich__(self) -> Group:
+        event = self.latest
+        if event is None:
+            return Group(self._bar)
+        figures = Table.grid(padding=(0, 3))
+        figures.add_row(
+            f"loss {self.loss * math.log(2):.3f} nats", f"{self.loss:.3f} bits/char", f"{self.speed:,.0f} tokens/s",
+            f"lr {event.lr:.1e}", f"gradient {event.grad_norm:.2f}", f"epoch {event.epoch:.2f}",
+        )  # fmt: skip
+        rows: list[Progress | Table | Text] = [self._bar, figures]
+        if self._curve:
+            curve = f"{sparkline(self._curve)}  {self._curve[0]:.2f} → {self.loss:.2f} bits/char"
+            best = (
+                ""
+                if self.best is None
+                else f"   best validation {self.best.bits_per_character:.3f} at {self.best.step:,}"
+            )
+            rows.append(Text(curve + best, overflow="ellipsis", no_wrap=True))
+        return Group(*rows)
+
+
+def _smooth(average: float, value: float) -> float:
+    return value if math.isnan(average) else SMOOTHING * average + (1 - SMOOTHING) * value
+
+
+def describe_run(run: TrainingRun) -> list[str]:
+    """The run in two lines: what is trained, and on what."""
+    from seqgen.models.language_model import parameter_count
+
+    config = run.config
+    model, text, environment = config.model, config.text, config.environment
+    what = (
+        f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, {parameter_count(run.model):,} parameters, "
+        f"{config.tokenizer.config.kind} vocabulary of {config.tokenizer.vocab_size:,}"
+    )
+    on_what = (
+        f"{text.train_tokens:,} tokens to learn from, {text.valid_tokens:,} withheld; {run.total_steps:,} steps on "
+        f"{environment['device']} in {environment['precision']}, {environment['threads']} threads"
+    )
+    return [what, on_what]
+
+
+def evaluation_line(event: Evaluated, figures: _Figures) -> Text:
+    """One line an evaluation."""
+    total = figures.latest.total_steps if figures.latest is not None else event.step
+    line = Text(f"step {event.step:,}/{total:,}".ljust(20))
+    line.append(f"training {figures.loss:.3f}   ")
+    line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")
+    line.append(f"   {event.bits_per_byte:.3f} bits/byte   {clock(event.seconds)}")
+    return line
+
+
+def sample_text(event: Sampled, width: int) -> Text:
+    """The first lines of a sample, each cut to the screen's width."""
+    lines = [line for line in printable(event.text).splitlines() if line.strip()][:SAMPLE_LINES]
+    shown = Text("\n".join(f"  │ {line}" for line in lines), style="dim")
+    shown.truncate(SAMPLE_LINES * width)
+    return Text("\n").join(_cut(line, width) for line in shown.split("\n"))
+
+
+def _cut(line: Text, width: int) -> Text:
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
+def finished_line(event: Finished) -> str:
+    """How the run ended."""
+    ended = {
+        "complete": f"done: {event.step:,} steps in {clock(event.seconds)}",
+        "patience": f"no better for a while: ended after {event.step:,} of {event.total_steps:,} steps",
+        "stopped": f"stopped after {event.step:,} of {event.total_steps:,} steps, and saved",
+    }[event.reason]
+    if event.best_step is None or event.best_bits_per_byte is None:
+        return ended
+    return f"{ended}; best at step {event.best_step:,}: {event.best_bits_per_byte:.3f} bits/byte"
+
+
+def sparkline(values: list[float]) -> str:
+    """A curve one character high: each value a block, the largest the tallest."""
+    low, high = min(values), max(values)
+    scale = (len(_BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(_BLOCKS[round((value - low) * scale)] for value in values)
+
+
+def clock(seconds: float) -> str:
+    """1:05, or 1:01:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,125 @@
+"""`seqgen tokenizer build|encode|decode|show`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from seqgen.cli.options import EncodingOption, JsonOption, QuietOption, RunOption, given
+from seqgen.cli.output import notice, printable, stdout, write_json, write_text
+
+from seqgen.errors import ConfigError, RunError, TextError
+
+if TYPE_CHECKING:
+    from seqgen.tokenizers.base import Tokenizer
+
+TokenizerOption = Annotated[
+    str | None, typer.Option("--tokenizer", metavar="DIR", help="A directory that `tokenizer build` made.")
+]
+
+
+def build(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Text files, or corpus:NAME.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes; `train --tokenizer DIR` uses it.")],
+    kind: Annotated[
+        Literal["char", "byte", "word", "unigram", "bpe"], typer.Option("--model-type", help="How it cuts a text.")
+    ] = "bpe",
+    vocab_size: Annotated[int | None, typer.Option(help="How many ids (word, unigram, bpe).")] = None,
+    character_coverage: Annotated[
+        float | None, typer.Option(help="Share of characters with pieces of their own. [default: 0.9995]")
+    ] = None,
+    encoding: EncodingOption = "utf-8",
+    quiet: QuietOption = False,
+) -> None:
+    """Build a tokenizer from texts."""
+    from seqgen import tokenizers
+    from seqgen.data.catalogue import read_source
+    from seqgen.tokenizers.config import TokenizerConfig
+
+    if Path(out).exists():
+        raise RunError(f"{out} is already there; name another --out")
+    config = TokenizerConfig.of(**given(kind=kind, vocab_size=vocab_size, character_coverage=character_coverage))
+    tokenizer = tokenizers.build([read_source(text, encoding) for text in texts], config)
+    tokenizer.save(Path(out))
+    notice(f"{out}: {kind}, {tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}", quiet=quiet)
+
+
+def encode(
+    text: Annotated[str, typer.Argument(help="The text; - reads stdin.")] = "-",
+    tokenizer: TokenizerOption = None,
+    run: RunOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print a text's ids."""
+    content = sys.stdin.buffer.read().decode("utf-8", "replace") if text == "-" else text
+    ids = _load(tokenizer, run).encode(content).tolist()
+    if json:
+        write_json(ids)
+    else:
+        sys.stdout.write(" ".join(map(str, ids)) + "\n")
+
+
+def decode(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The ids; none reads stdin.")] = None,
+    tokenizer: TokenizerOption = None,
+    run: RunOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the text that ids stand for."""
+    loaded = _load(tokenizer, run)
+    words = ids or sys.stdin.read().replace(",", " ").strip("[] \n").split()
+    numbers = [_as_id(word, loaded.vocab_size) for word in words]
+    text = loaded.decode(numbers)
+    if json:
+        write_json(text)
+    else:
+        write_text(text)
+        write_text("\n" if sys.stdout.isatty() else "")
+
+
+def _as_id(word: str, vocab_size: int) -> int:
+    if not word.isdecimal() or int(word) >= vocab_size:
+        raise TextError(f"{word!r} is no id of this vocabulary: ids go from 0 to {vocab_size - 1}")
+    return int(word)
+
+
+def show(
+    tokenizer: TokenizerOption = None,
+    run: RunOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the vocabulary, one id a line."""
+    loaded = _load(tokenizer, run)
+    pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.pieces]
+    if json:
+        write_json(
+            {
+                "kind": loaded.kind,
+                "vocab_size": loaded.vocab_size,
+                "fingerprint": loaded.fingerprint,
+                "unknown_id": loaded.unknown_id,
+                "pieces": pieces,
+            }
+        )
+        return
+    names = {0: "(document boundary)"}
+    if loaded.unknown_id is not None:
+        names[loaded.unknown_id] = "(unknown)"
+    console = stdout()
+    for number, piece in enumerate(pieces):
+        shown = names.get(number, printable(repr(piece)))
+        console.print(f"{number:>7}  {shown}", soft_wrap=True)
+
+
+def _load(tokenizer: str | None, run: str | None) -> Tokenizer:
+    from seqgen import tokenizers
+    from seqgen.run import find_run
+
+    if tokenizer is not None:
+        if run is not None:
+            raise ConfigError("tokenizer: name a tokenizer or a run, not both")
+        return tokenizers.load(Path(tokenizer))
+    directory = find_run(run)
+    return tokenizers.load(directory.tokenizer, directory.read_config().tokenizer.fingerprint)

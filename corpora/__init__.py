@@ -1,0 +1,1 @@
+"""The catalogue: one recipe a corpus, read by `seqgen.data.catalogue`. Data only."""

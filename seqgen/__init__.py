@@ -1,0 +1,77 @@
+"""seqgen: from a text to a language model to new text, on the machine at hand.
+
+    import seqgen
+    for event in seqgen.train("corpus.txt", cell="gru", max_time="60s"): ...
+    run = seqgen.load("runs/corpus-gru")
+    run.generate("ROMEO:", max_new_tokens=200, temperature=0.8, seed=1)
+    run.evaluate("held-out.txt").bits_per_byte
+
+The names below are all there is to rely on. They are loaded when they are first used: importing seqgen is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from seqgen._version import __version__
+
+if TYPE_CHECKING:
+    from seqgen.errors import (
+        ConfigError,
+        RunError,
+        SaveError,
+        SeqgenError,
+        TextError,
+        TokenizerError,
+        TrainingError,
+    )
+    from seqgen.evaluation.report import Evaluation
+    from seqgen.trained import Run, load
+    from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, Step
+    from seqgen.training_run import TrainingRun, train
+
+_HOMES = {
+    "train": "seqgen.training_run",
+    "TrainingRun": "seqgen.training_run",
+    "load": "seqgen.trained",
+    "Run": "seqgen.trained",
+    "Evaluation": "seqgen.evaluation.report",
+    **dict.fromkeys(["Event", "Step", "Evaluated", "Sampled", "Saved", "Finished"], "seqgen.training.events"),
+    **dict.fromkeys(
+        ["SeqgenError", "ConfigError", "TextError", "TokenizerError", "RunError", "TrainingError", "SaveError"],
+        "seqgen.errors",
+    ),
+}
+
+__all__ = [
+    "ConfigError",
+    "Evaluated",
+    "Evaluation",
+    "Event",
+    "Finished",
+    "Run",
+    "RunError",
+    "Sampled",
+    "SaveError",
+    "Saved",
+    "SeqgenError",
+    "Step",
+    "TextError",
+    "TokenizerError",
+    "TrainingError",
+    "TrainingRun",
+    "__version__",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'seqgen' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

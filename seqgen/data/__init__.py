@@ -1,0 +1,1 @@
+"""Files -> documents -> ids -> batches; splits; the catalogue's reader."""

@@ -1,0 +1,1 @@
+"""Decoding: filters over logits, and the generation loop."""

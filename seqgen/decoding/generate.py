@@ -1,0 +1,154 @@
+"""A prompt and a seed -> new text, token by token.
+
+    prompt -> state -> [ logits -> filters -> token -> text so far -> stop? -> state ] ...
+
+Each sample has a random stream of its own, drawn from (seed, its number): sample i is the same however many are asked
+for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqgen.decoding.config import SamplingConfig
+from seqgen.decoding.filters import compose
+from seqgen.errors import ConfigError
+from seqgen.models.language_model import Decoder, LanguageModel, State, fork
+from seqgen.runtime import evaluation_mode
+from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+
+PREFILL = 512  # tokens of a prompt that are read in one call
+
+
+class TextStream:
+    """One sample's text as it grows: holds back half characters, and what may be the beginning of a stop string."""
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+        self._decoder = tokenizer.stream_decoder()
+        self._stop = tuple(text for text in stop if text)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """What `token` adds for certain."""
+        return self._release(self._decoder.push(token), final=False)
+
+    def flush(self) -> str:
+        """What was still held back, once no token follows."""
+        return "" if self.stopped else self._release(self._decoder.flush(), final=True)
+
+    def _release(self, text: str, *, final: bool) -> str:
+        self._held += text
+        ends = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
+        if ends:
+            self.stopped = True
+            released, self._held = self._held[: min(ends)], ""
+            return released
+        keep = 0 if final else max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        released, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return released
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that `stop` begins with."""
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
+
+
+def generate(
+    model: LanguageModel,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str,
+    config: SamplingConfig,
+    num_samples: int = 1,
+) -> Iterator[list[str]]:
+    """New text after `prompt`, a piece for each sample at each step ("" for those that have ended).
+
+    Args:
+        model: reads the prompt.
+        decoder: a snapshot of the same weights; makes the text.
+        tokenizer: the model's own.
+        prompt: may be empty: a document's beginning.
+        config: how tokens are drawn, and when a text ends.
+        num_samples: all from the same prompt, in one batch.
+
+    Raises:
+        ConfigError: prompt and new tokens together are longer than the model's positions go.
+    """
+    read = [BOUNDARY, *tokenizer.encode(prompt).tolist()]
+    capacity = len(read) + config.max_new_tokens
+    if model.max_positions is not None and capacity > model.max_positions + 1:
+        raise ConfigError(
+            f"max_new_tokens: {config.max_new_tokens} new tokens after a prompt of {len(read) - 1} are more than this "
+            f"model's {model.max_positions} sinusoidal positions; ask for at most {model.max_positions + 1 - len(read)}"
+        )
+    forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
+    filters = compose(config, forbidden)
+    uniforms = _Uniforms(config.seed, num_samples)
+    streams = [TextStream(tokenizer, config.stop) for _ in range(num_samples)]
+    running = list(range(num_samples))
+
+    logits, state = _read_prompt(model, read, capacity)
+    rows = torch.zeros(num_samples, dtype=torch.int64, device=model.device)
+    logits, state = logits[rows], fork(state, rows)
+    for count in range(1, config.max_new_tokens + 1):
+        for apply in filters:
+            logits = apply(logits)
+        token = draw(logits, uniforms.next(running).to(logits.device))
+        pieces = [""] * num_samples
+        for sample, value in zip(running, token.tolist(), strict=True):
+            pieces[sample] = streams[sample].push(value)
+        still = [row for row, sample in enumerate(running) if not streams[sample].stopped]
+        if count == config.max_new_tokens or not still:
+            for sample in running:
+                pieces[sample] += streams[sample].flush()
+            yield pieces
+            return
+        yield pieces
+        if len(still) < len(running):
+            index = torch.tensor(still, device=logits.device)
+            token, state, running = token[index], fork(state, index), [running[row] for row in still]
+        logits, state = decoder.step(token, state)
+
+
+def _read_prompt(model: LanguageModel, tokens: Sequence[int], capacity: int) -> tuple[Tensor, State]:
+    """The logits [1, V] after `tokens`, and the state for all that follows."""
+    state = model.initial_state(1, capacity)
+    read = torch.tensor([list(tokens)], device=model.device)
+    with evaluation_mode(model):
+        for part in torch.split(read, PREFILL, dim=1):
+            logits, state = model(part, state)
+    return logits[:, -1].float(), state
+
+
+def draw(logits: Tensor, uniform: Tensor) -> Tensor:
+    """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B]."""
+    heights = logits.softmax(dim=-1).double().cumsum(dim=-1)
+    total = heights[:, -1:]
+    token = torch.searchsorted(heights, uniform[:, None] * total, right=True)
+    last = (heights < total).sum(dim=-1, keepdim=True)  # where rounding takes the product up to the total itself
+    return torch.minimum(token, last)[:, 0]
+
+
+class _Uniforms:
+    """Uniform numbers, one independent stream a sample, drawn in blocks."""
+
+    BLOCK = 256
+
+    def __init__(self, seed: int, num_samples: int) -> None:
+        self._generators = [np.random.default_rng([seed, sample]) for sample in range(num_samples)]
+        self._block = torch.empty(num_samples, 0, dtype=torch.float64)
+        self._used = 0
+
+    def next(self, samples: Sequence[int]) -> Tensor:
+        """The next number of each of `samples`, fp64 [len(samples)]."""
+        if self._used == self._block.shape[1]:
+            self._block = torch.from_numpy(np.stack([generator.random(self.BLOCK) for generator in self._generators]))
+            self._used = 0
+        column = self._block[list(samples), self._used]
+        self._used += 1
+        return column

@@ -1,0 +1,107 @@
+"""Numbers that can be compared, and what makes them honest.
+
+nats per token: the mean of -ln p over every token, each counted once; perplexity: its exponential. bits per byte: all
+nats / (ln 2 x the UTF-8 bytes of the text). It is the one number that compares a char GRU with a bpe transformer, and
+it is the length of a lossless code: an `<unk>` costs its nats and what spells it.
+"""
+
+from __future__ import annotations
+
+import lzma
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from seqgen.tokenizers.base import Tokenizer
+
+XZ_LIMIT = 64 * 2**20
+"""Bytes over which xz -9 is not run beside: it takes about a second a megabyte."""
+
+
+@dataclass(frozen=True)
+class TextSize:
+    """What a text weighs, and what its unknown pieces cost to spell."""
+
+    characters: int
+    bytes: int
+    unknown: int
+    spelling_nats: float
+
+    @classmethod
+    def total(cls, documents: Iterable[str], tokenizer: Tokenizer) -> TextSize:
+        """Measure texts, as `tokenizer` sees them, together."""
+        sizes = [cls._of(text, tokenizer) for text in documents]
+        return cls(
+            sum(size.characters for size in sizes),
+            sum(size.bytes for size in sizes),
+            sum(size.unknown for size in sizes),
+            math.fsum(size.spelling_nats for size in sizes),
+        )
+
+    @classmethod
+    def _of(cls, text: str, tokenizer: Tokenizer) -> TextSize:
+        unknown = tokenizer.unknown(text)
+        spelling = math.fsum(count * tokenizer.spelling_nats(piece) for piece, count in unknown.items())
+        return cls(len(text), len(text.encode("utf-8", "replace")), sum(unknown.values()), spelling)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a text costs under a model. `nats` is the sum over its `tokens`, without the spelling of unknowns."""
+
+    tokens: int
+    size: TextSize
+    nats: float
+    context: str
+    """In words: how much of the text each token saw."""
+
+    @property
+    def nats_per_token(self) -> float:
+        """Mean negative log-likelihood of a token."""
+        return self.nats / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nats per token), infinite where that is past what a float holds."""
+        return math.exp(self.nats_per_token) if self.nats_per_token < 700 else math.inf
+
+    @property
+    def bits_per_byte(self) -> float:
+        """All nats, spelling included, in bits, by the UTF-8 bytes of the text."""
+        return (self.nats + self.size.spelling_nats) / math.log(2) / self.size.bytes
+
+    @property
+    def bits_per_character(self) -> float:
+        """All nats, spelling included, in bits, by the characters of the text."""
+        return (self.nats + self.size.spelling_nats) / math.log(2) / self.size.characters
+
+
+def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
+    """Several texts as one: everything is added up."""
+    size = TextSize(
+        sum(evaluation.size.characters for evaluation in evaluations),
+        sum(evaluation.size.bytes for evaluation in evaluations),
+        sum(evaluation.size.unknown for evaluation in evaluations),
+        math.fsum(evaluation.size.spelling_nats for evaluation in evaluations),
+    )
+    tokens, nats = sum(one.tokens for one in evaluations), math.fsum(one.nats for one in evaluations)
+    return Evaluation(tokens, size, nats, evaluations[0].context)
+
+
+def xz_bits_per_byte(text: str) -> float | None:
+    """What `xz -9` needs for the text alone; None for a text over `XZ_LIMIT` bytes."""
+    content = text.encode("utf-8", "replace")
+    if len(content) > XZ_LIMIT:
+        return None
+    # -9 is a dictionary of 64 MiB; one of the text's own size gives the same length without the memory.
+    dictionary = max(4096, min(len(content), 64 * 2**20))
+    filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": dictionary}]
+    return 8 * len(lzma.compress(content, filters=filters)) / len(content)
+
+
+def order0_bits_per_byte(text: str) -> float:
+    """The entropy of the text's own character frequencies, by byte: what a code that knows them and no more needs."""
+    counts = Counter(text)
+    entropy = -sum(count * math.log2(count / len(text)) for count in counts.values())
+    return entropy / len(text.encode("utf-8", "replace"))

@@ -1,0 +1,119 @@
+"""What each token of some documents costs under a model: every token counted once.
+
+The documents are cut into lanes, which run side by side as rows of a batch. A lane reads from `begin`, is scored from
+`score`, and ends at `end`; what lies between `begin` and `score` only warms up its state. Streams, burnt-in parallel
+lanes and overlapping windows differ in nothing but how these three are chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seqgen.data.batches import IGNORED
+from seqgen.models.language_model import LanguageModel, fork
+from seqgen.runtime import Precision, autocast, evaluation_mode
+from seqgen.tokenizers.base import BOUNDARY, Ids
+
+LANES = 64
+SHORTEST_LANE = 512  # scored tokens: under that the burn-in would be the larger part of the work
+COLUMNS = 256  # tokens of a lane in one call of the model
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Tokens [begin, end) of a document, scored from `score` on."""
+
+    document: int
+    begin: int
+    score: int
+    end: int
+
+
+def stream_lanes(lengths: Sequence[int], burn_in: int, lanes: int = LANES) -> list[Lane]:
+    """Each document in one stream, or the longer ones in parallel parts, each burnt in on the tokens before it."""
+    longest = max(SHORTEST_LANE, -(-sum(lengths) // lanes))
+    plan = []
+    for document, length in enumerate(lengths):
+        parts = 1 if lanes == 1 else -(-length // longest)
+        cuts = [length * part // parts for part in range(parts + 1)] if length else []
+        plan += [Lane(document, max(0, cut - burn_in), cut, end) for cut, end in pairwise(cuts)]
+    return plan
+
+
+def window_lanes(lengths: Sequence[int], context_window: int, stride: int) -> list[Lane]:
+    """Windows of `context_window` tokens, each `stride` further on; a window scores what no window before it has."""
+    plan = []
+    for document, length in enumerate(lengths):
+        scored = 0
+        while scored < length:
+            end = min(length, scored + stride if scored else context_window)
+            plan.append(Lane(document, max(0, end - context_window), scored, end))
+            scored = end
+    return plan
+
+
+def score(
+    model: LanguageModel,
+    documents: Sequence[Ids],
+    lanes: Sequence[Lane],
+    precision: Precision = "fp32",
+    progress: Callable[[int], None] | None = None,
+) -> float:
+    """The total of -ln p over all tokens that `lanes` score, in nats.
+
+    Args:
+        model: any family; it is used in evaluation mode and left in the mode it was in.
+        documents: ids of each, [N], without the boundary, which is put before each.
+        lanes: `stream_lanes` or `window_lanes` of the documents' lengths.
+        precision: of the matrix products; log-probabilities are summed in fp64 whatever it is.
+        progress: is told how many tokens were scored, as they are.
+    """
+    order = sorted(lanes, key=lambda lane: lane.end - lane.begin, reverse=True)
+    total = 0.0
+    with evaluation_mode(model):
+        for start in range(0, len(order), LANES):
+            for nats, tokens in _score_group(model, documents, order[start : start + LANES], precision):
+                total += nats
+                if progress is not None:
+                    progress(tokens)
+    return total
+
+
+def _score_group(
+    model: LanguageModel, documents: Sequence[Ids], group: Sequence[Lane], precision: Precision
+) -> Iterator[tuple[float, int]]:
+    """Lanes side by side, longest first, `COLUMNS` tokens at a time; those that have ended drop out of the batch."""
+    inputs, targets = _lay_out(documents, group, model.device)
+    state = model.initial_state(len(group), inputs.shape[1])
+    lengths = [lane.end - lane.begin for lane in group]
+    for start in range(0, inputs.shape[1], COLUMNS):
+        running = sum(length > start for length in lengths)
+        if running < len(state[0]):
+            state = fork(state, torch.arange(running, device=model.device))
+        columns = slice(start, start + COLUMNS)
+        with autocast(model.device, precision):
+            logits, state = model(inputs[:running, columns], state)
+        expected = targets[:running, columns]
+        nats = F.cross_entropy(logits.float().flatten(0, 1), expected.flatten(), ignore_index=IGNORED, reduction="none")
+        yield float(nats.double().sum()), int((expected != IGNORED).sum())
+
+
+def _lay_out(documents: Sequence[Ids], group: Sequence[Lane], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of the lanes, int64 [lanes, longest]; burn-in and what is past a lane's end are ignored."""
+    width = max(lane.end - lane.begin for lane in group)
+    inputs = torch.ones(
+        len(group), width, dtype=torch.int64
+    )  # any id but the boundary: what follows an end is not scored
+    targets = torch.full((len(group), width), IGNORED, dtype=torch.int64)
+    for row, lane in enumerate(group):
+        ids = torch.from_numpy(documents[lane.document][max(0, lane.begin - 1) : lane.end]).long()
+        before = ids[:-1] if lane.begin else torch.cat([torch.tensor([BOUNDARY]), ids[:-1]])
+        inputs[row, : len(before)] = before
+        targets[row, lane.score - lane.begin : lane.end - lane.begin] = ids[len(ids) - (lane.end - lane.score) :]
+    return inputs.to(device), targets.to(device)

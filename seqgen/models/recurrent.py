@@ -1,0 +1,179 @@
+"""Recurrent language models: embedding, a stack of rnn, lstm or gru layers, head.
+
+The second layer and those above it add to what comes in (residual); dropout stands before the first layer, after each
+layer's output and so before the head. The recurrences over time are torch's own where it has them; `cells.py` has the
+equations, which the decoder steps through and the tests hold both against.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqgen.models import cells
+from seqgen.models.config import GruConfig, RecurrentConfig
+from seqgen.models.language_model import Decoder, LanguageModel, Precision, State
+from seqgen.tokenizers.base import BOUNDARY
+
+
+class RecurrentModel(LanguageModel):
+    """rnn, lstm and gru. The state is the hidden states [B, layers, H], for lstm the cell states alike behind them."""
+
+    def __init__(self, config: RecurrentConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        embedding_size = config.embedding_size or config.hidden_size
+        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.layers = nn.ModuleList(
+            _layer(config, embedding_size if depth == 0 else config.hidden_size) for depth in range(config.layers)
+        )
+        self.dropout = nn.Dropout(config.dropout)
+        self.head = nn.Linear(config.hidden_size, vocab_size)
+        if config.tie_weights:
+            self.head.weight = self.embedding.weight
+        self._initialize()
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
+        # A large embedding (0.5) makes the gates react from the first step; tied to the head, it would start from
+        # logits of that size, so there it is scaled to logits of about 1.
+        hidden_size = self.config.hidden_size
+        nn.init.normal_(self.embedding.weight, std=hidden_size**-0.5 if self.config.tie_weights else 0.5)
+        if not self.config.tie_weights:
+            nn.init.normal_(self.head.weight, std=hidden_size**-0.5)
+        nn.init.zeros_(self.head.bias)
+        for layer in self.layers:
+            weights = layer_weights(layer)
+            nn.init.xavier_uniform_(weights.w_ih)
+            for block in torch.split(weights.w_hh, hidden_size):
+                nn.init.orthogonal_(block)
+            nn.init.zeros_(weights.b_ih)
+            nn.init.zeros_(weights.b_hh)
+            if self.config.cell == "lstm":  # forget bias 1: remember until told otherwise (Jozefowicz et al. 2015)
+                weights.b_ih[hidden_size : 2 * hidden_size] = 1.0
+
+    def initial_state(self, batch_size: int, capacity: int) -> State:
+        del capacity  # a recurrent state has one size
+        members = 2 if self.config.cell == "lstm" else 1
+        shape = (batch_size, self.config.layers, self.config.hidden_size)
+        return tuple(torch.zeros(shape, device=self.device) for _ in range(members))
+
+    def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+        if state is None:
+            state = self.initial_state(tokens.shape[0], tokens.shape[1])
+        # Documents begin in few columns of a batch: the text is cut there, and the state of those rows cleared.
+        begins = tokens == BOUNDARY
+        columns = begins.any(dim=0).nonzero().squeeze(1).tolist()
+        outputs = []
+        for start, stop in zip([0, *columns], [*columns, tokens.shape[1]], strict=True):
+            if start == stop:
+                continue
+            fresh = begins[:, start, None, None]
+            state = tuple(member.masked_fill(fresh, 0.0) for member in state) if start in columns else state
+            hidden, state = self._stack(self.dropout(self.embedding(tokens[:, start:stop])), state)
+            outputs.append(hidden)
+        return self.head(torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]), state
+
+    def _stack(self, x: Tensor, state: State) -> tuple[Tensor, State]:
+        """The layers over a stretch without document starts: x [B, T, E] -> [B, T, H]."""
+        ends: list[tuple[Tensor, ...]] = []
+        for depth, layer in enumerate(self.layers):
+            begin = tuple(member[:, depth].unsqueeze(0).contiguous() for member in state)  # torch's [1, B, H]
+            y, end = layer(x, begin if len(begin) > 1 else begin[0])
+            ends.append(end if isinstance(end, tuple) else (end,))
+            x = x + self.dropout(y) if depth else self.dropout(y)
+        return x, tuple(torch.cat(member).transpose(0, 1).float() for member in zip(*ends, strict=True))
+
+    def decoder(self, precision: Precision = "fp32") -> Decoder:
+        return RecurrentDecoder(self, precision)
+
+
+def _layer(config: RecurrentConfig, input_size: int) -> nn.Module:
+    if isinstance(config, GruConfig) and config.gru_reset == "before":
+        return ResetBeforeGru(input_size, config.hidden_size)
+    kinds: dict[str, Callable[..., nn.Module]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+    return kinds[config.cell](input_size, config.hidden_size, batch_first=True)
+
+
+class LayerWeights(NamedTuple):
+    """A layer's weights: inputs [gates x H, E], states [gates x H, H], and a bias [gates x H] for each."""
+
+    w_ih: Tensor
+    w_hh: Tensor
+    b_ih: Tensor
+    b_hh: Tensor
+
+
+def layer_weights(layer: nn.Module) -> LayerWeights:
+    """The weights of a layer of any cell, under torch's names."""
+    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
+    return LayerWeights(*(layer.get_parameter(name) for name in names))
+
+
+class ResetBeforeGru(nn.Module):
+    """A GRU layer with the reset gate before the recurrent product; weights named and shaped as `nn.GRU`'s.
+
+    `bias_hh_l0` is kept so that both forms share one layout on disk; here it only adds to `bias_ih_l0`.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.weight_ih_l0 = nn.Parameter(torch.empty(3 * hidden_size, input_size))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(3 * hidden_size))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(3 * hidden_size))
+
+    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """x [B, T, E], hidden [1, B, H] -> outputs [B, T, H], hidden [1, B, H], as `nn.GRU`."""
+        x_sums = F.linear(x, self.weight_ih_l0, self.bias_ih_l0 + self.bias_hh_l0)  # all time steps at once
+        h = hidden[0]
+        outputs = []
+        for x_sum in x_sums.unbind(dim=1):
+            h = cells.gru_step_before(x_sum, h, self.weight_hh_l0)
+            outputs.append(h)
+        return torch.stack(outputs, dim=1), h.unsqueeze(0)
+
+
+class RecurrentDecoder(Decoder):
+    """One token at a time on plain weights: no modules, and the first layer's input product as a table by token."""
+
+    @torch.no_grad()
+    def __init__(self, model: RecurrentModel, precision: Precision) -> None:
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        self._config = model.config
+        self._dtype = dtype
+        layers = [layer_weights(layer) for layer in model.layers]
+        # [V, gates x H]: W x + b of every token
+        self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih).to(dtype)
+        self._layers = [LayerWeights(*(weight.detach().to(dtype, copy=True) for weight in layer)) for layer in layers]
+        self._head = (model.head.weight.detach().to(dtype, copy=True), model.head.bias.detach().to(dtype, copy=True))
+
+    @torch.no_grad()
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        x = state[0]  # the first layer reads the table instead
+        ends = []
+        for depth, (w_ih, w_hh, b_ih, b_hh) in enumerate(self._layers):
+            x_sums = self._table[token] if depth == 0 else F.linear(x, w_ih, b_ih)
+            end = self._cell(x_sums, w_hh, b_hh, tuple(member[:, depth] for member in state))
+            y = end[0].to(self._dtype)
+            x = x + y if depth else y
+            ends.append(end)
+        return F.linear(x, *self._head).float(), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
+
+    def _cell(self, x_sums: Tensor, w_hh: Tensor, b_hh: Tensor, state: State) -> State:
+        """The state after the step, fp32: the products in the decoder's precision, what is remembered in full."""
+        config, hidden = self._config, state[0]
+        if isinstance(config, GruConfig) and config.gru_reset == "before":
+            h = cells.gru_step_before(x_sums + b_hh, hidden.to(self._dtype), w_hh)
+            return (h.float(),)
+        h_sums = F.linear(hidden.to(self._dtype), w_hh, b_hh)
+        if config.cell == "gru":
+            return (cells.gru_step_after(x_sums.float(), h_sums.float(), hidden),)
+        if config.cell == "lstm":
+            return cells.lstm_step((x_sums + h_sums).float(), state[1])
+        return (cells.rnn_step((x_sums + h_sums).float()),)

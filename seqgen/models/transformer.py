@@ -1,0 +1,265 @@
+"""A decoder-only transformer of the Llama shape: pre-norm RMSNorm, rotary positions, SwiGLU, no biases.
+
+Attention reaches `block_size` tokens back (a band), and the key-value cache is a ring of that size: position p lives in
+slot p mod size, so a text of any length runs in constant memory. A boundary token hides all before it, and positions
+count from it.
+
+Rotary embedding: Su et al. 2021, in the half-split layout of Llama; SwiGLU: Shazeer 2020; RMSNorm: Zhang and Sennrich
+2019; sinusoidal positions: Vaswani et al. 2017.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqgen.errors import TextError
+from seqgen.models.config import TransformerConfig
+from seqgen.models.language_model import Decoder, LanguageModel, Precision, State
+from seqgen.tokenizers.base import BOUNDARY
+
+ROPE_BASE = 10_000.0
+NORM_EPSILON = 1e-5
+
+
+class TransformerModel(LanguageModel):
+    """The state: keys and values [B, layers, heads, ring, D]; position and document start, int64 [B].
+
+    The two integers count the tokens read so far, and those read when the present document began.
+    """
+
+    def __init__(self, config: TransformerConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.max_positions = config.block_size if config.positions == "sinusoidal" else None
+        self.burn_in = max(256, config.block_size)
+        self.embedding = nn.Embedding(vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.hidden_size, eps=NORM_EPSILON)
+        self.head = nn.Linear(config.hidden_size, vocab_size, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+        if config.tie_weights:
+            self.head.weight = self.embedding.weight
+        self._initialize()
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                # Each block adds twice to the residual stream: its last products start smaller (GPT-2).
+                shrink = (2 * self.config.layers) ** -0.5 if name.endswith(("output.weight", "down.weight")) else 1.0
+                nn.init.normal_(parameter, std=0.02 * shrink)
+
+    def initial_state(self, batch_size: int, capacity: int) -> State:
+        config = self.config
+        ring = min(capacity, config.block_size)
+        shape = (batch_size, config.layers, config.heads, ring, config.hidden_size // config.heads)
+        keys, values = (torch.zeros(shape, device=self.device) for _ in range(2))
+        position, begin = (torch.zeros(batch_size, dtype=torch.int64, device=self.device) for _ in range(2))
+        return keys, values, position, begin
+
+    def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+        rows, length = tokens.shape
+        keys, values, position, begin = state if state is not None else self.initial_state(rows, 0)
+        positions = position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
+        begins = torch.where(tokens == BOUNDARY, positions, begin[:, None]).cummax(dim=1).values
+        relative = positions - begins
+        self._check_positions(relative)
+
+        x = self.embedding(tokens)
+        if self.config.positions == "sinusoidal":
+            x = x + sinusoids(relative, self.config.hidden_size)
+        x = self.dropout(x)
+        rotation = rotary(relative, self._head_size) if self.config.positions == "rope" else None
+        # A window that starts fresh and holds one document needs no mask: the fast path of training.
+        plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
+        mask = None if plain else self._mask(positions, begins, position, keys.shape[3])
+        for depth, block in enumerate(self.blocks):
+            cache = (keys[:, depth], values[:, depth])
+            x = block(x, rotation, mask, cache, position)
+        position = position + length
+        return self.head(self.norm(x)), (() if state is None else (keys, values, position, begins[:, -1]))
+
+    def _mask(self, positions: Tensor, begins: Tensor, consumed: Tensor, ring: int) -> Tensor:
+        """What each token may attend to, the ring's slots first: bool [B, 1, T, ring + T]."""
+        slots = torch.arange(ring, device=positions.device)
+        newest = consumed[:, None] - 1
+        held = newest - (newest - slots) % ring if ring else positions[:, :0]  # negative: never written
+        key_positions = torch.cat([held, positions], dim=1)[:, None, :]
+        earliest = torch.maximum(begins, positions - self.config.block_size + 1)[:, :, None]
+        return ((key_positions >= earliest) & (key_positions <= positions[:, :, None])).unsqueeze(1)
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The layers, as what they are."""
+        return cast("list[Block]", list(self.layers))
+
+    @property
+    def _head_size(self) -> int:
+        return self.config.hidden_size // self.config.heads
+
+    def _check_positions(self, relative: Tensor) -> None:
+        if self.max_positions is not None and int(relative.max()) >= self.max_positions:
+            raise TextError(
+                f"sinusoidal positions end at block_size {self.max_positions}, and this text goes on to token "
+                f"{int(relative.max()) + 1}; use windows of at most {self.max_positions} tokens, or a model trained "
+                "with --positions rope"
+            )
+
+    def decoder(self, precision: Precision = "fp32") -> Decoder:
+        return TransformerDecoder(self, precision)
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each on the normalised stream and added to it."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        size = config.hidden_size
+        inner = config.feed_forward_size or 32 * -(-8 * size // (3 * 32))
+        self.heads = config.heads
+        self.block_size = config.block_size
+        self.attention_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
+        self.query, self.key, self.value, self.attention_output = (nn.Linear(size, size, bias=False) for _ in range(4))
+        self.feed_forward_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
+        self.gate, self.up = (nn.Linear(size, inner, bias=False) for _ in range(2))
+        self.down = nn.Linear(inner, size, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: tuple[Tensor, Tensor],
+        consumed: Tensor,
+    ) -> Tensor:
+        """x [B, T, H] -> [B, T, H]; the new keys and values are written into `cache`, [B, heads, ring, D] each."""
+        y = self.attention_norm(x)
+        q, k, v = (
+            linear(y).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in (self.query, self.key, self.value)
+        )
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        if mask is None:
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            past_k, past_v = (member.to(k.dtype) for member in cache)
+            y = F.scaled_dot_product_attention(q, torch.cat([past_k, k], 2), torch.cat([past_v, v], 2), attn_mask=mask)
+        if cache[0].shape[2]:
+            remember(cache, k, v, consumed)
+        x = x + self.dropout(self.attention_output(y.transpose(1, 2).flatten(2)))
+        y = self.feed_forward_norm(x)
+        fed: Tensor = self.dropout(self.down(F.silu(self.gate(y)) * self.up(y)))
+        return x + fed
+
+
+def remember(cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tensor) -> None:
+    """Write the newest keys and values [B, heads, T, D] over the oldest of the ring, in place."""
+    ring, length = cache[0].shape[2], k.shape[2]
+    kept = min(ring, length)
+    slots = (consumed[:, None] + torch.arange(length - kept, length, device=k.device)) % ring
+    index = slots[:, None, :, None].expand(-1, k.shape[1], -1, k.shape[3])
+    for member, new in zip(cache, (k, v), strict=True):
+        member.scatter_(2, index, new[:, :, -kept:].to(member.dtype))
+
+
+def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2]."""
+    exponents = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32) / head_size
+    angles = positions[:, None, :, None].float() * torch.pow(ROPE_BASE, -exponents)
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (i, i + D/2) of x [B, heads, T, D] by its position's angle."""
+    cos, sin = (member.to(x.dtype) for member in rotation)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+def sinusoids(positions: Tensor, size: int) -> Tensor:
+    """Sinusoidal positions, sines then cosines: [B, T] -> fp32 [B, T, size]."""
+    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
+    angles = positions[:, :, None].float() * torch.pow(ROPE_BASE, -exponents)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class TransformerDecoder(Decoder):
+    """One token at a time on plain weights; queries, keys and values are one product, gate and up another."""
+
+    @torch.no_grad()
+    def __init__(self, model: TransformerModel, precision: Precision) -> None:
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        self._config = model.config
+        self._dtype = dtype
+
+        def snapshot(*parts: Tensor) -> Tensor:
+            return torch.cat([part.detach() for part in parts]).to(dtype, copy=True)
+
+        self._embedding = snapshot(model.embedding.weight)
+        self._layers = [
+            (
+                snapshot(block.attention_norm.weight),
+                snapshot(block.query.weight, block.key.weight, block.value.weight),
+                snapshot(block.attention_output.weight),
+                snapshot(block.feed_forward_norm.weight),
+                snapshot(block.gate.weight, block.up.weight),
+                snapshot(block.down.weight),
+            )
+            for block in model.blocks
+        ]
+        self._norm, self._head = snapshot(model.norm.weight), snapshot(model.head.weight)
+
+    @torch.no_grad()
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        config = self._config
+        keys, values, position, begin = state
+        relative = (position - begin)[:, None]
+        if config.positions == "sinusoidal" and int(relative.max()) >= config.block_size:
+            raise TextError(f"sinusoidal positions end at block_size {config.block_size}; ask for fewer tokens")
+        x = self._embedding[token][:, None]  # [B, 1, H]
+        rotation = None
+        if config.positions == "sinusoidal":
+            x = x + sinusoids(relative, config.hidden_size).to(x.dtype)
+        else:
+            rotation = rotary(relative, config.hidden_size // config.heads)
+        mask = self._mask(keys.shape[3], position, begin)
+        for depth, weights in enumerate(self._layers):
+            x = self._block(x, weights, rotation, mask, (keys[:, depth], values[:, depth]), position)
+        x = F.rms_norm(x, (config.hidden_size,), self._norm, NORM_EPSILON)
+        return F.linear(x[:, 0], self._head).float(), (keys, values, position + 1, begin)
+
+    def _mask(self, ring: int, position: Tensor, begin: Tensor) -> Tensor:
+        """Which slots hold this document's band, once the new key stands in its own: bool [B, 1, 1, ring]."""
+        slots = torch.arange(ring, device=position.device)
+        held = position[:, None] - (position[:, None] - slots) % ring
+        return (held >= begin[:, None])[:, None, None]
+
+    def _block(
+        self,
+        x: Tensor,
+        weights: tuple[Tensor, ...],
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor,
+        cache: tuple[Tensor, Tensor],
+        position: Tensor,
+    ) -> Tensor:
+        attention_norm, qkv_weight, output, feed_forward_norm, gate_up_weight, down = weights
+        y = F.rms_norm(x, x.shape[-1:], attention_norm, NORM_EPSILON)
+        qkv = F.linear(y, qkv_weight).view(len(y), 1, 3, self._config.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # [B, heads, 1, D] each
+        if rotation is not None:
+            q, k = rotate(q, rotation), rotate(k, rotation)
+        remember(cache, k, v, position)
+        past_k, past_v = (member.to(q.dtype) for member in cache)
+        y = F.scaled_dot_product_attention(q, past_k, past_v, attn_mask=mask)
+        x = x + F.linear(y.transpose(1, 2).flatten(2), output)
+        gate, up = F.linear(F.rms_norm(x, x.shape[-1:], feed_forward_norm, NORM_EPSILON), gate_up_weight).chunk(
+            2, dim=-1
+        )
+        return x + F.linear(F.silu(gate) * up, down)

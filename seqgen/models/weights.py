@@ -1,0 +1,75 @@
+"""Weights on disk: safetensors, read only into a model whose names, shapes and dtypes they fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from seqgen.errors import RunError
+from seqgen.files import write_atomically
+from seqgen.models.language_model import LanguageModel
+
+_DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
+
+
+def weights_of(model: LanguageModel) -> dict[str, Tensor]:
+    """The weights by name, each once: a tied head is left out, as safetensors wants it."""
+    tied = {"head.weight"} if model.get_submodule("head").weight is model.get_submodule("embedding").weight else set()
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
+
+
+def save_weights(model: LanguageModel, path: Path) -> None:
+    """Replace the file at `path` by the model's weights, atomically."""
+    write_atomically(path, to_bytes(weights_of(model)))
+
+
+def load_weights(model: LanguageModel, path: Path) -> None:
+    """Fill the model with the weights in the file at `path`.
+
+    Raises:
+        RunError: the file is missing, broken, or another model's.
+    """
+    load_tensors(path, weights_of(model))
+
+
+def to_bytes(tensors: dict[str, Tensor]) -> bytes:
+    """Tensors from any device as the content of a safetensors file."""
+    content: bytes = safetensors.torch.save(
+        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    )
+    return content
+
+
+def load_tensors(path: Path, into: dict[str, Tensor]) -> None:
+    """Copy a safetensors file into tensors of the very same names, shapes and dtypes.
+
+    Raises:
+        RunError: the file is missing, broken or holds something else; nothing has been copied then.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            _check(path, {name: file.get_slice(name) for name in file.keys()}, into)  # noqa: SIM118 (no dict)
+            tensors = {name: file.get_tensor(name) for name in into}
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: this run has no weights yet, or not all of it was copied") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error
+    for name, tensor in tensors.items():
+        into[name].data.copy_(tensor)
+
+
+def _check(path: Path, found: dict[str, Any], expected: dict[str, Tensor]) -> None:
+    if found.keys() != expected.keys():
+        difference = ", ".join(sorted(found.keys() ^ expected.keys())[:4])
+        raise RunError(f"{path} is another model's than config.json describes: they differ in {difference}")
+    for name, tensor in expected.items():
+        shape, dtype = found[name].get_shape(), found[name].get_dtype()
+        if list(shape) != list(tensor.shape):
+            raise RunError(f"{path}: {name} is of shape {list(shape)}, config.json asks for {list(tensor.shape)}")
+        if dtype != _DTYPES[tensor.dtype]:
+            raise RunError(f"{path}: {name} is {dtype}, expected {_DTYPES[tensor.dtype]}")

@@ -1,0 +1,202 @@
+"""A run: its config, its directory, and where to find it. No torch.
+
+runs/shakespeare-gru/
+  config.json         model, tokenizer, data and training settings; versions; fingerprints of corpus and tokenizer
+  tokenizer/          the tokenizer, whole
+  model.safetensors   the best weights so far: what sample and eval load
+  checkpoints/        step-000500/ ...: everything that training needs to go on exactly
+  metrics.jsonl       one line an event
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from pathlib import Path
+from typing import Any, Literal
+
+from seqgen.data.catalogue import PREFIX
+from seqgen.data.config import DataConfig
+from seqgen.errors import ConfigError, RunError, SaveError
+from seqgen.files import write_atomically
+from seqgen.models.config import FAMILIES, ModelConfig
+from seqgen.settings import Settings
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.training.config import DEFAULT_TIME, RECIPES, TrainingConfig
+
+RUNS = Path("runs")
+
+
+class TokenizerRecord(Settings):
+    """The tokenizer that was built: its settings, its size, and the hash that its files must have."""
+
+    config: TokenizerConfig
+    vocab_size: int
+    fingerprint: str
+
+
+class TextRecord(Settings):
+    """The text that was read: its hash, and how much of it is learnt from and withheld."""
+
+    sha256: str
+    characters: int
+    train_tokens: int
+    valid_tokens: int
+    valid_sha256: str | None = None
+
+
+class RunConfig(Settings):
+    """Everything that a run was made from. With it and the text, the run can be made again."""
+
+    format_version: Literal[1] = 1
+    seqgen: str
+    created: str
+    model: ModelConfig
+    tokenizer: TokenizerRecord
+    data: DataConfig
+    text: TextRecord
+    training: TrainingConfig
+    environment: dict[str, str | int]
+    init_from: str | None = None
+
+
+class Request(Settings):
+    """What a user asked for, sorted into the configs that it belongs to."""
+
+    model: ModelConfig
+    tokenizer: TokenizerConfig
+    data: DataConfig
+    training: TrainingConfig
+
+
+def compose(settings: dict[str, Any]) -> Request:
+    """Sort flat settings, named as the flags are, into configs, over the cell's recipe.
+
+    Raises:
+        ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
+    """
+    settings = dict(settings)
+    cell = settings.pop("cell", "lstm")
+    if cell not in FAMILIES:
+        raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
+    model_class = FAMILIES[cell][0]
+    tokenizer = {"kind": settings.pop("tokenizer")} if "tokenizer" in settings else {}
+    training = dict(RECIPES[cell])
+    if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
+        training["max_time"] = DEFAULT_TIME
+    sorted_in: list[tuple[type[Settings], dict[str, Any]]] = [
+        (model_class, {}), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, training)
+    ]  # fmt: skip
+    for name, value in settings.items():
+        values = next((values for owner, values in sorted_in if name in owner.model_fields), None)
+        if values is None:
+            raise ConfigError(_unknown_setting(name, cell))
+        values[name] = value
+    if cell == "transformer" and "bptt" in settings:
+        raise ConfigError("bptt: a transformer learns in windows of --block-size tokens; set that instead")
+    model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in sorted_in)
+    return Request.of(model=model, tokenizer=tokenizer_config, data=data, training=training_config)
+
+
+def _unknown_setting(name: str, cell: str) -> str:
+    owners = [other for other, (config, *_) in FAMILIES.items() if name in config.model_fields]
+    if owners:
+        return f"{name}: {cell} has no such setting; it belongs to {', '.join(owners)}"
+    known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
+    known += FAMILIES[cell][0].model_fields
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+
+
+class RunDirectory:
+    """The names of a run's files."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.json"
+        self.tokenizer = path / "tokenizer"
+        self.weights = path / "model.safetensors"
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+
+    def read_config(self) -> RunConfig:
+        """The run's config.
+
+        Raises:
+            RunError: this is no run directory, or its config is not one.
+        """
+        if not self.path.is_dir():
+            raise RunError(f"{self.path}: there is no such run; `seqgen runs` lists those there are")
+        try:
+            content = self.config.read_bytes()
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{self.path} is not a run: it has no config.json; name a directory that train made"
+            ) from error
+        except OSError as error:
+            raise RunError(f"{self.config} cannot be read: {error.strerror or error}") from error
+        try:
+            return RunConfig.from_json(content, str(self.config))
+        except ConfigError as error:
+            raise RunError(f"{error}; the file was changed, or another version of seqgen wrote it") from error
+
+    def write_config(self, config: RunConfig) -> None:
+        """Write config.json, atomically."""
+        write_atomically(self.config, (config.model_dump_json(indent=2) + "\n").encode())
+
+
+def check_free(out: str | Path | None) -> None:
+    """Refuse a run directory that is there already, before any work is done for it.
+
+    Raises:
+        RunError: it is there.
+    """
+    if out is not None and Path(out).exists():
+        raise RunError(f"{out} is already there; name another --out, or go on with it by --resume --out {out}")
+
+
+def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
+    """Make a run's directory: `out`, or runs/<corpus>-<cell>, then -2, -3 ... where that is taken.
+
+    Raises:
+        RunError: `out` is there already.
+        SaveError: the directory cannot be made.
+    """
+    check_free(out)
+    name = f"{Path(text.removeprefix(PREFIX)).stem or 'text'}-{cell}"
+    numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
+    path = Path(out) if out is not None else next(path for path in numbered if not path.exists())
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise SaveError(f"the run directory {path} cannot be made: {error.strerror or error}") from error
+    return RunDirectory(path)
+
+
+def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunError]]:
+    """Every directory under `root` with a config.json, the oldest first; what cannot be read is its error, last."""
+    if not root.is_dir():
+        return []
+    found: list[tuple[RunDirectory, RunConfig | RunError]] = []
+    for path in sorted(root.iterdir()):
+        run = RunDirectory(path)
+        if run.config.is_file():
+            try:
+                found.append((run, run.read_config()))
+            except RunError as error:
+                found.append((run, error))
+    return sorted(found, key=lambda pair: pair[1].created if isinstance(pair[1], RunConfig) else "~")
+
+
+def find_run(path: str | Path | None) -> RunDirectory:
+    """The run at `path`, or the newest one that has weights.
+
+    Raises:
+        RunError: there is none.
+    """
+    if path is not None:
+        return RunDirectory(Path(path))
+    with_weights = [run for run, config in find_runs() if isinstance(config, RunConfig) and run.weights.is_file()]
+    if not with_weights:
+        raise RunError(f"there is no trained run under {RUNS}/ here; train one with `seqgen train FILE`, or say --run")
+    return with_weights[-1]

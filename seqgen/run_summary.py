@@ -1,0 +1,79 @@
+"""What a run's files say of it in a few figures. No torch."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+
+from seqgen.data.catalogue import PREFIX
+from seqgen.errors import RunError
+from seqgen.run import RunConfig, RunDirectory
+from seqgen.settings import Settings
+from seqgen.training.metrics import read_metrics
+
+
+class Summary(Settings):
+    """One run in one line: what was trained on what, how big, how good, how long."""
+
+    run: str
+    created: str
+    cell: str
+    layers: int
+    hidden_size: int
+    parameters: int | None
+    tokenizer: str
+    vocab_size: int
+    text: str
+    best_bits_per_byte: float | None
+    best_bits_per_character: float | None
+    best_step: int | None
+    steps: int
+    total_steps: int
+    seconds: float
+    state: Literal["complete", "patience", "stopped", "unfinished", "empty"]
+    """How it ended; `unfinished` is running or was killed, `empty` has no weights yet."""
+
+
+def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
+    """Read a run's figures from config.json, metrics.jsonl and the header of model.safetensors."""
+    events = read_metrics(directory.metrics)
+    last = events[-1] if events else {}
+    steps = max((event["step"] for event in events), default=0)
+    evaluated = [event for event in events if event["event"] == "evaluated"]
+    best = min(evaluated, key=lambda event: event["nats_per_token"], default={})
+    has_weights = directory.weights.is_file()
+    ended = last.get("reason", "unfinished")
+    return Summary(
+        run=str(directory.path),
+        created=config.created,
+        cell=config.model.cell,
+        layers=config.model.layers,
+        hidden_size=config.model.hidden_size,
+        parameters=count_parameters(directory.weights) if has_weights else None,
+        tokenizer=config.tokenizer.config.kind,
+        vocab_size=config.tokenizer.vocab_size,
+        text=config.data.text if config.data.text.startswith(PREFIX) else Path(config.data.text).name,
+        best_bits_per_byte=best.get("bits_per_byte"),
+        best_bits_per_character=best.get("bits_per_character"),
+        best_step=best.get("step"),
+        steps=steps,
+        total_steps=config.training.max_steps or 0,
+        seconds=max((event.get("seconds", 0.0) for event in events), default=0.0),
+        state=ended if has_weights else "empty",
+    )
+
+
+def count_parameters(path: Path) -> int:
+    """How many numbers a safetensors file holds, from its header alone.
+
+    Raises:
+        RunError: the file is broken.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (no dict)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise RunError(f"{path} is not a whole safetensors file ({error})") from error

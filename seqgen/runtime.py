@@ -1,0 +1,128 @@
+"""The machine: which device, which precision, whose random state."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Literal
+
+import torch
+
+from seqgen.errors import ConfigError
+
+Precision = Literal["fp32", "bf16"]
+
+
+def select_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first CUDA card, else the CPU.
+
+    Raises:
+        ConfigError: there is no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device: {name!r} cannot be used on this machine; try --device auto or cpu") from error
+    return device
+
+
+def select_precision(name: str, device: torch.device) -> Precision:
+    """fp32 or bf16 as asked for; `auto` is bf16 where the device multiplies it natively."""
+    if name == "auto":
+        return "bf16" if _multiplies_bf16(device) else "fp32"
+    return "bf16" if name == "bf16" else "fp32"
+
+
+def _multiplies_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type != "cpu":
+        return False
+    # Elsewhere bf16 is emulated, and slower than fp32.
+    capabilities = torch.cpu.get_capabilities()
+    return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+    """Matrix products in bf16 where `precision` says so, the rest in fp32."""
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+@contextlib.contextmanager
+def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
+    """No gradients and no dropout inside; the mode from before outside."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)
+
+
+class RandomState:
+    """torch's random state, kept apart: current inside `with`, put away outside, where no other draw changes it."""
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._device = device
+        with self._restored():
+            torch.manual_seed(seed)
+            self._own = self._read()
+
+    def __enter__(self) -> None:
+        self._outer = self._read()
+        self._write(self._own)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._own = self._read()
+        self._write(self._outer)
+
+    @contextlib.contextmanager
+    def _restored(self) -> Iterator[None]:
+        outer = self._read()
+        try:
+            yield
+        finally:
+            self._write(outer)
+
+    def _read(self) -> dict[str, torch.Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self._device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self._device)
+        return states
+
+    def _write(self, states: dict[str, torch.Tensor]) -> None:
+        torch.set_rng_state(states["cpu"])
+        if "cuda" in states:
+            torch.cuda.set_rng_state(states["cuda"], self._device)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """The states as uint8 tensors, by the kind of device."""
+        return dict(self._own)
+
+    def load_state_dict(self, states: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state_dict` gave."""
+        self._own = dict(states)
+
+
+def describe_environment(device: torch.device, precision: Precision) -> dict[str, str | int]:
+    """What a figure depends on beside the config: versions, processor, threads."""
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": f"{sys.platform} {platform.machine()}",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": precision,
+        "threads": torch.get_num_threads(),
+    }

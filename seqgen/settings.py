@@ -1,0 +1,56 @@
+"""What every config has in common: frozen, strict, closed to unknown keys, and errors that name the field."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from seqgen.errors import ConfigError
+
+
+class Settings(BaseModel):
+    """The base of every config: immutable, no unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Build the config from `values`.
+
+        Raises:
+            ConfigError: a value is unknown, of the wrong type or impossible; the message names it as its flag.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ConfigError(describe(error)) from error
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Self:
+        """Read the config from JSON; `where` names its origin in the error.
+
+        Raises:
+            ConfigError: the text is not JSON or does not fit the schema.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise ConfigError(f"{where}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """One line for all that is wrong: `hidden_size: should be greater than 0, not -1; ...`."""
+    return "; ".join(_describe_one(detail) for detail in error.errors(include_url=False))
+
+
+def _describe_one(detail: Any) -> str:
+    field = ".".join(str(part) for part in detail["loc"])
+    message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if detail["type"] == "extra_forbidden":
+        return f"{field}: there is no such setting"
+    if not field:
+        return message
+    shown = repr(detail["input"])
+    given = "" if detail["type"] in {"missing", "value_error"} or len(shown) > 60 else f", not {shown}"
+    return f"{field}: {message}{given}"

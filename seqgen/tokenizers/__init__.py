@@ -1,0 +1,86 @@
+"""Text <-> ids: char, byte, word, unigram, bpe, behind one contract (`base.Tokenizer`).
+
+`KINDS` names them all; `build` makes one from texts, `load` reads one from a directory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from seqgen.errors import TokenizerError
+from seqgen.tokenizers.config import TokenizerConfig
+
+if TYPE_CHECKING:
+    from seqgen.tokenizers.base import Tokenizer
+
+KINDS: dict[str, tuple[str, str]] = {
+    "char": ("seqgen.tokenizers.char", "CharTokenizer"),
+    "byte": ("seqgen.tokenizers.byte", "ByteTokenizer"),
+    "word": ("seqgen.tokenizers.word", "WordTokenizer"),
+    "unigram": ("seqgen.tokenizers.subword", "UnigramTokenizer"),
+    "bpe": ("seqgen.tokenizers.subword", "BpeTokenizer"),
+}
+"""From the kind's name to where its class is."""
+
+SIZE_CAP = 256 * 1024 * 1024
+"""Bytes that a tokenizer's files may have in all: a hostile directory cannot exhaust the memory."""
+
+
+def build(documents: Iterable[str], config: TokenizerConfig) -> Tokenizer:
+    """The tokenizer that `config` describes, built from texts, which are read once.
+
+    Raises:
+        ConfigError: `config` asks for what its kind does not have, or for less than these texts need.
+        TokenizerError: the texts are empty or cannot give such a vocabulary.
+    """
+    return _class_of(config.kind).train(documents, config)
+
+
+def load(directory: Path, fingerprint: str | None = None) -> Tokenizer:
+    """The tokenizer that was saved in `directory`; with a `fingerprint`, only if it is exactly that one.
+
+    Raises:
+        TokenizerError: a file is missing, too large, damaged or foreign, or the fingerprint is another.
+    """
+    from seqgen.tokenizers.base import fingerprint_of, kind_of
+
+    try:
+        files = _read_files(directory)
+        if fingerprint is not None and (found := fingerprint_of(files)) != fingerprint:
+            raise TokenizerError(
+                f"this is not the tokenizer that belongs here: its fingerprint is {found[:12]}..., "
+                f"and {fingerprint[:12]}... is expected; restore the file that was changed"
+            )
+        return _class_of(kind_of(files)).from_files(files)
+    except TokenizerError as error:
+        raise TokenizerError(f"{directory}: {error}") from error
+
+
+def _class_of(kind: str) -> type[Tokenizer]:
+    module, name = KINDS[kind]
+    found: type[Tokenizer] = getattr(import_module(module), name)
+    return found
+
+
+def _read_files(directory: Path) -> dict[str, bytes]:
+    """Those of a tokenizer's files that are there, by name, read up to `SIZE_CAP` bytes in all."""
+    from seqgen.tokenizers.base import FILES
+
+    files: dict[str, bytes] = {}
+    left = SIZE_CAP
+    try:
+        if not directory.is_dir():
+            raise TokenizerError("there is no such directory, so no tokenizer")
+        for path in (directory / name for name in FILES):
+            if path.is_file():
+                with path.open("rb") as file:
+                    files[path.name] = file.read(left + 1)
+                left -= len(files[path.name])
+            if left < 0:
+                raise TokenizerError(f"{path.name} is too large: a tokenizer has at most {SIZE_CAP >> 20} MB")
+    except OSError as error:
+        raise TokenizerError(f"the tokenizer cannot be read: {error.strerror}") from error
+    return files

@@ -1,0 +1,89 @@
+"""One id a character (a Unicode code point); unseen characters share one `<unk>`."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Literal, Self
+
+import numpy as np
+from pydantic import Field
+
+from seqgen.errors import ConfigError, TokenizerError
+from seqgen.tokenizers.base import (
+    REPLACEMENT,
+    TOKENIZER_FILE,
+    UNICODE_SCALARS,
+    Ids,
+    Tokenizer,
+    TokenizerFile,
+    not_empty,
+    read_json,
+    to_json,
+    without_surrogates,
+)
+from seqgen.tokenizers.config import TokenizerConfig
+
+UNKNOWN = 1
+FIRST = 2  # the boundary and <unk> come before the characters
+BLOCK = 1 << 16  # characters a numpy call: its code points stay in the cache, and memory stays flat
+
+
+class CharFile(TokenizerFile):
+    """`tokenizer.json` of a char tokenizer."""
+
+    kind: Literal["char"]
+    characters: str = Field(min_length=1)
+
+
+class CharTokenizer(Tokenizer):
+    """The characters of the training text, in code point order, behind the boundary and `<unk>`."""
+
+    kind = "char"
+    unknown_id = UNKNOWN
+
+    def __init__(self, characters: Sequence[str]) -> None:
+        self.characters = tuple(characters)
+        self.pieces = (b"", REPLACEMENT.encode(), *(character.encode() for character in self.characters))
+        # One lookup a character, many times faster than a dict. The last entry is that of all larger code points.
+        code_points = [ord(character) for character in self.characters]
+        self._table = np.full(max(*code_points, ord(REPLACEMENT)) + 2, UNKNOWN, dtype=np.int32)
+        self._table[code_points] = np.arange(FIRST, len(self.pieces))
+        self._table[0xD800:0xE000] = self._table[ord(REPLACEMENT)]  # lone surrogates
+
+    @classmethod
+    def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:  # noqa: D102
+        if config.vocab_size is not None:
+            raise ConfigError("vocab_size: a char tokenizer has one id for each character of the text; leave it out")
+        characters: set[str] = set()
+        for document in not_empty(documents):
+            characters.update(document)
+        return cls(sorted(characters))
+
+    def encode(self, text: str) -> Ids:  # noqa: D102
+        ids = np.empty(len(text), dtype=np.int32)
+        for start in range(0, len(text), BLOCK):
+            code_points = np.frombuffer(text[start : start + BLOCK].encode("utf-32-le", "surrogatepass"), dtype="<u4")
+            np.take(self._table, code_points, out=ids[start : start + BLOCK], mode="clip")
+        return ids
+
+    def unknown(self, text: str) -> Counter[str]:  # noqa: D102
+        text = without_surrogates(text)
+        return Counter(text[place] for place in np.flatnonzero(self.encode(text) == UNKNOWN).tolist())
+
+    def spelling_nats(self, piece: str) -> float:
+        """Every code point outside the vocabulary is as likely: ln of how many there are, whichever `piece` is."""
+        del piece
+        return math.log(UNICODE_SCALARS - len(self.characters))
+
+    def to_files(self) -> dict[str, bytes]:  # noqa: D102
+        return {TOKENIZER_FILE: to_json(self.kind, characters="".join(self.characters))}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:  # noqa: D102
+        characters = read_json(files, CharFile).characters
+        if any(before >= after for before, after in pairwise(characters)):
+            raise TokenizerError(f"{TOKENIZER_FILE}: characters: should each stand once, in code point order")
+        return cls(characters)

@@ -1,0 +1,130 @@
+"""A trained run: its model and its tokenizer, ready to write and to be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
+
+from seqgen import models, tokenizers
+from seqgen.data.catalogue import read_source
+from seqgen.decoding.config import SamplingConfig
+from seqgen.decoding.generate import generate
+from seqgen.errors import ConfigError, RunError
+from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.report import Evaluation, TextSize
+from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
+from seqgen.models.language_model import LanguageModel
+from seqgen.models.weights import load_weights
+from seqgen.preparation import check_same_text, read_texts
+from seqgen.run import RunConfig, RunDirectory, find_run
+from seqgen.runtime import select_device
+from seqgen.tokenizers.base import Tokenizer
+
+
+def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
+    """A trained run, ready to generate and to evaluate; None is the newest under runs/.
+
+    Raises:
+        RunError: there is no such run, it has no weights, or its files do not belong together.
+        TokenizerError: its tokenizer is missing or not the one that it was trained with.
+    """
+    directory = find_run(path)
+    config = directory.read_config()
+    tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
+    model = models.build(config.model, tokenizer.vocab_size).eval()
+    load_weights(model, directory.weights)
+    return Run(directory, config, model.to(select_device(device)), tokenizer)
+
+
+class Run:
+    """A trained model with its tokenizer. `model` is a plain torch module, for whoever wants more."""
+
+    def __init__(self, directory: RunDirectory, config: RunConfig, model: LanguageModel, tokenizer: Tokenizer) -> None:
+        self.path = directory.path
+        self.config = config
+        self.model = model
+        self.tokenizer = tokenizer
+
+    @overload
+    def generate(self, prompt: str = "", *, stream: Literal[False] = False, **sampling: Any) -> str: ...
+    @overload
+    def generate(self, prompt: str = "", *, stream: Literal[True], **sampling: Any) -> Iterator[str]: ...
+    def generate(self, prompt: str = "", *, stream: bool = False, **sampling: Any) -> str | Iterator[str]:
+        """New text after `prompt`, which is not part of it; with `stream`, in pieces as it is made.
+
+        Args:
+            prompt: may be empty: the beginning of a document.
+            stream: an iterator of pieces instead of one string.
+            sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, `max_new_tokens=200`, ...
+
+        Raises:
+            ConfigError: a setting is unknown or impossible.
+        """
+        config = SamplingConfig.of(**sampling)
+        pieces = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config)
+        streamed = (piece for (piece,) in pieces if piece)
+        return streamed if stream else "".join(streamed)
+
+    def samples(self, prompt: str = "", *, num_samples: int, **sampling: Any) -> list[str]:
+        """Several new texts after one prompt, made in one batch; sample i is the same however many there are."""
+        config = SamplingConfig.of(**sampling)
+        if num_samples < 1:
+            raise ConfigError(f"num_samples: should be at least 1, not {num_samples}")
+        steps = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config, num_samples)
+        return ["".join(pieces) for pieces in zip(*steps, strict=True)]
+
+    def evaluate(self, path: str | Path, *, encoding: str = "utf-8", **settings: Any) -> Evaluation:
+        """Score the text at `path` (or `corpus:NAME`): perplexity, bits per byte.
+
+        Raises:
+            TextError: the text cannot be read, or goes beyond the model's positions.
+            ConfigError: a setting is unknown or impossible.
+        """
+        return self.evaluate_text(read_source(str(path), encoding), **settings)
+
+    def evaluate_text(
+        self, *documents: str, progress: Callable[[int], None] | None = None, **settings: Any
+    ) -> Evaluation:
+        """Score one text, or several as documents that begin afresh.
+
+        Args:
+            documents: the texts.
+            progress: is told how many tokens were scored, as they are.
+            settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `exact=True`, ...
+        """
+        config = EvaluationConfig.of(**settings)
+        ids = [self.tokenizer.encode(text) for text in documents]
+        lanes, context = self._lanes([len(document) for document in ids], config)
+        nats = score(self.model, ids, lanes, config.precision, progress)
+        return Evaluation(sum(map(len, ids)), TextSize.total(documents, self.tokenizer), nats, context)
+
+    def withheld(self) -> tuple[str, ...]:
+        """The texts that this run withheld to validate on.
+
+        Raises:
+            RunError: it withheld none, or its text is no longer the same.
+        """
+        texts = read_texts(self.config.data)
+        check_same_text(texts, self.config.text, self.config.data)
+        if not texts.split.valid:
+            raise RunError(f"{self.path} withheld nothing to validate on; name a text to evaluate")
+        return texts.split.valid
+
+    def _lanes(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Lane], str]:
+        limit = self.model.max_positions
+        window = config.context_window
+        if limit is not None and (window is None or window > limit):
+            if window is not None or config.exact:
+                asked = f"windows of {window}" if window is not None else "one stream"
+                raise ConfigError(f"context_window: {asked} are more than this model's {limit} sinusoidal positions")
+            window = limit
+        if window is not None:
+            stride = config.stride or window
+            return window_lanes(lengths, window, stride), f"windows of {window} tokens, stride {stride}"
+        if config.exact:
+            return stream_lanes(lengths, self.model.burn_in, lanes=1), "carried through the whole text, one stream"
+        burn_in = self.model.burn_in
+        lanes = stream_lanes(lengths, burn_in)
+        side = f"{len(lanes)} lanes burnt in on {burn_in} tokens" if len(lanes) > len(lengths) else "one stream"
+        return lanes, f"carried through the whole text, {side}"

@@ -1,0 +1,67 @@
+"""How a model is trained, and each cell's recipe. No torch, no numpy."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from seqgen.settings import Settings
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def parse_duration(value: Any) -> Any:
+    """Seconds from `90`, `"90s"`, `"2m"`, `"1h30m"`; anything else is left for the field to refuse."""
+    if isinstance(value, str):
+        parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
+        if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+            raise ValueError(f"{value!r} is no duration; write 90s, 2m or 1h30m")
+        return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class TrainingConfig(Settings):
+    """How a model is trained.
+
+    The length of a run is `max_steps`, `max_epochs` or `max_time`, whichever is reached first; without any it is
+    `DEFAULT_TIME`. Before the first step all three become one number of steps, so that the schedule is a function of
+    the step and a resumed run is the same run.
+    """
+
+    batch_size: Count = 32
+    bptt: Count | None = None
+    """Tokens after which gradients are cut (recurrent cells); a transformer's windows are its `block_size`."""
+    lr: float = Field(default=0.005, gt=0.0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_steps: int = Field(default=20, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0.0)
+    clip_grad_norm: float = Field(default=1.0, gt=0.0)
+    accumulate: Count = 1
+    max_steps: Count | None = None
+    max_epochs: float | None = Field(default=None, gt=0.0)
+    max_time: Duration | None = None
+    eval_every: Count | None = None
+    """Steps between evaluations; None is a tenth of the run."""
+    patience: int = Field(default=0, ge=0)
+    """Evaluations without improvement after which training ends; 0 never."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    device: str = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+
+DEFAULT_TIME = 120.0
+"""Seconds that a run takes when nothing says how long."""
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "rnn": {"lr": 0.002, "bptt": 64},
+    "lstm": {"lr": 0.006, "bptt": 64},
+    "gru": {"lr": 0.004, "bptt": 64},
+    "transformer": {"lr": 0.002, "warmup_steps": 100, "weight_decay": 0.1, "batch_size": 16},
+}
+"""What suits each cell where the user does not say, over the defaults above: docs/recipes.md has the measurements."""

@@ -1,0 +1,75 @@
+"""What happens in a run, as it happens: the same events that the screen draws and metrics.jsonl keeps.
+
+Fields of the clock (`seconds`, `tokens_per_second`) vary from run to run; all others are the same for the same run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias
+
+
+@dataclass(frozen=True)
+class Step:
+    """An optimizer step was taken. `step` counts from 1; `nats_per_token` is the training loss of its batch."""
+
+    step: int
+    total_steps: int
+    epoch: float
+    nats_per_token: float
+    bits_per_character: float
+    lr: float
+    grad_norm: float
+    tokens: int
+    tokens_per_second: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The validation part was scored, whole; `is_best`: these weights became model.safetensors."""
+
+    step: int
+    nats_per_token: float
+    perplexity: float
+    bits_per_character: float
+    bits_per_byte: float
+    is_best: bool
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A fresh sample of the weights as they are, always from the same random numbers."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint is complete; `path` is relative to the run."""
+
+    step: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The run has ended: it was long enough, got no better (`patience`), or was asked to stop and can be resumed."""
+
+    step: int
+    total_steps: int
+    reason: Literal["complete", "patience", "stopped"]
+    best_step: int | None
+    best_bits_per_byte: float | None
+    best_bits_per_character: float | None
+    seconds: float
+
+
+Event: TypeAlias = Step | Evaluated | Sampled | Saved | Finished
+
+
+def as_record(event: Event) -> dict[str, Any]:
+    """The event as one line of metrics.jsonl holds it: its name in lower case, then its fields."""
+    return {"event": type(event).__name__.lower(), **asdict(event)}

@@ -1,0 +1,86 @@
+"""What learns: a model, its optimizer, the state carried through the text, the random state. One method, one step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from seqgen.data.batches import IGNORED, Batch, BatchStream
+from seqgen.errors import TrainingError
+from seqgen.models.language_model import LanguageModel, State, detach
+from seqgen.runtime import Precision, RandomState, autocast
+from seqgen.training.config import TrainingConfig
+from seqgen.training.optimizer import build_optimizer
+from seqgen.training.schedule import learning_rate
+
+
+class Learner:
+    """Everything that a step changes. Between steps no autocast, gradient mode or training mode is left open."""
+
+    def __init__(self, model: LanguageModel, stream: BatchStream, config: TrainingConfig, precision: Precision) -> None:
+        self.model = model
+        self.stream = stream
+        self.config = config
+        self.total_steps = config.max_steps or 1
+        self.precision = precision
+        self.optimizer = build_optimizer(model, config)
+        self.random = RandomState(config.seed, model.device)
+        self.carried: State | None = None
+        if stream.carries_state:
+            self.carried = model.initial_state(stream.batch_size, stream.length)
+
+    def set_length(self, config: TrainingConfig) -> None:
+        """Fix the number of steps, which the schedule needs, once it is known."""
+        self.config, self.total_steps = config, config.max_steps or 1
+
+    @property
+    def tokens_per_step(self) -> int:
+        """Tokens that one optimizer step learns from."""
+        return self.stream.batch_size * self.stream.length * self.config.accumulate
+
+    def step(self, step: int) -> tuple[float, float]:
+        """Take optimizer step number `step` (from 0).
+
+        Returns:
+            The mean loss of its tokens in nats, and the gradient's norm before clipping.
+
+        Raises:
+            TrainingError: the loss or the gradient is no longer a finite number; the weights are as before the step.
+        """
+        lr = learning_rate(step, self.total_steps, self.config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        accumulate = self.config.accumulate
+        batches = [self.stream.batch_at(step * accumulate + part) for part in range(accumulate)]
+        tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.random:
+            self.model.train()
+            losses = [self._backward(batch, tokens) for batch in batches]
+            self.model.eval()
+        norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_grad_norm))
+        loss = float(sum(losses))
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(
+                f"the loss is {loss} and the gradient's norm {norm} at step {step + 1}: training has diverged; "
+                f"try a smaller --lr than {self.config.lr:g}"
+            )
+        self.optimizer.step()
+        return loss, norm
+
+    def _backward(self, batch: Batch, tokens: int) -> Tensor:
+        """Add the gradients of one batch, a part of a step of `tokens`, and carry its state on."""
+        device = self.model.device
+        with autocast(device, self.precision):
+            logits, state = self.model(batch.inputs.to(device), self.carried)
+        losses = F.cross_entropy(
+            logits.float().flatten(0, 1), batch.targets.to(device).flatten(), ignore_index=IGNORED, reduction="sum"
+        )
+        loss = losses / tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.stream.carries_state:
+            self.carried = detach(state)
+        return loss.detach()

@@ -1,0 +1,53 @@
+"""metrics.jsonl: one line an event, appended as it happens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from seqgen.errors import SaveError
+from seqgen.training.events import Event, as_record
+
+
+class MetricsLog:
+    """Appends events to a file; a resumed run first cuts it to the length that its checkpoint knew."""
+
+    def __init__(self, path: Path, length: int = 0) -> None:
+        try:
+            self._file = path.open("r+b" if path.exists() else "w+b")
+            self._file.truncate(length)
+            self._file.seek(length)
+        except OSError as error:
+            raise SaveError(f"{path} cannot be written: {error.strerror or error}") from error
+        self._path = path
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+    def write(self, event: Event) -> None:
+        """Append one line."""
+        try:
+            self._file.write((json.dumps(as_record(event), ensure_ascii=False) + "\n").encode())
+            self._file.flush()
+        except OSError as error:
+            raise SaveError(f"{self._path} cannot be written: {error.strerror or error}") from error
+
+    @property
+    def length(self) -> int:
+        """Bytes written so far."""
+        return self._file.tell()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The events of a run, oldest first; a last line that a crash cut short is left out."""
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    return [json.loads(line) for line in lines[:-1] if line]

@@ -1,0 +1,253 @@
+"""A training run: from settings, or from a checkpoint, to an object that trains when it is iterated over."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from seqgen import tokenizers
+from seqgen._version import __version__
+from seqgen.data.catalogue import PREFIX
+from seqgen.data.config import DataConfig
+from seqgen.errors import ConfigError, RunError
+from seqgen.models.config import FAMILIES
+from seqgen.preparation import Corpus, build_learner, check_same_text, encode_corpus, read_texts
+from seqgen.run import (
+    Request,
+    RunConfig,
+    RunDirectory,
+    TokenizerRecord,
+    check_free,
+    compose,
+    create_run,
+    find_run,
+)
+from seqgen.runtime import describe_environment
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.trained import Run, load
+from seqgen.training.budget import EVALUATIONS, steps_for, steps_within
+from seqgen.training.checkpoint import Progress, load_checkpoint, newest_checkpoint
+from seqgen.training.config import TrainingConfig
+from seqgen.training.events import Event
+from seqgen.training.learner import Learner
+from seqgen.training.loop import Plan
+from seqgen.training.loop import train as train_events
+from seqgen.training.metrics import MetricsLog
+
+Report = Callable[[str], None]
+"""Is told in a few words what is being prepared."""
+
+
+def train(
+    text: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: bool = False,
+    init_from: str | Path | None = None,
+    stop: Callable[[], bool] = lambda: False,
+    report: Report = lambda _: None,
+    **settings: Any,
+) -> TrainingRun:
+    """Prepare a training run on a text; iterate over the result, or call its `run()`, to train.
+
+    Args:
+        text: a path, `corpus:NAME`, or None for the embedded corpus; with `resume`, None.
+        out: the run's directory; None is a new one under runs/, with `resume` the newest run.
+        resume: go on with a run from its last checkpoint. The only setting it takes is a larger `max_steps`.
+        init_from: start from another run's weights, with its model and its tokenizer.
+        stop: polled between steps; once true the run saves and ends, to be resumed.
+        report: is told what is being prepared.
+        settings: named as the command's flags are: `cell="gru"`, `max_time="60s"`, `hidden_size=512`, ...
+
+    Raises:
+        ConfigError: a setting is unknown or impossible.
+        TextError: the text is missing, undecodable or too short.
+        RunError: `out` is there already, or what is to be resumed is not a run that can be.
+        SaveError: the directory cannot be written.
+    """
+    if resume:
+        if text is not None or init_from is not None:
+            raise ConfigError("resume: a run goes on with its own text and weights; leave the others out")
+        return _resume(find_run(out), settings, stop, report)
+    if text is not None:
+        settings["text"] = str(text)
+    return _start(out, init_from, settings, stop, report)
+
+
+class TrainingRun:
+    """A run that is ready to train. Iterating takes the steps and gives the events; `run()` does so in silence."""
+
+    def __init__(
+        self,
+        directory: RunDirectory,
+        config: RunConfig,
+        corpus: Corpus,
+        learner: Learner,
+        progress: Progress,
+        stop: Callable[[], bool],
+        notices: list[str],
+    ) -> None:
+        self.path = directory.path
+        self.config = config
+        self.model = learner.model
+        self.total_steps = learner.total_steps
+        self.first_step = progress.step
+        """How many steps had been taken before."""
+        self.notices = notices
+        """What the user should know before the first step, a sentence each."""
+        self._directory, self._corpus, self._learner = directory, corpus, learner
+        self._progress, self._stop = progress, stop
+
+    def __iter__(self) -> Iterator[Event]:
+        plan = Plan(
+            tokenizer=self._corpus.tokenizer,
+            validation=self._corpus.validation,
+            characters_per_token=self._corpus.characters_per_token,
+            eval_every=self.config.training.eval_every or self.total_steps,
+            weights=self._directory.weights,
+            checkpoints=self._directory.checkpoints,
+        )
+        with MetricsLog(self._directory.metrics, self._progress.metrics_bytes) as log:
+            yield from train_events(self._learner, plan, self._progress, log, self._stop)
+
+    def run(self) -> Run:
+        """Train to the end, and load the best weights."""
+        for _ in self:
+            pass
+        return load(self.path, device=str(self.model.device))
+
+
+def _start(
+    out: str | Path | None,
+    init_from: str | Path | None,
+    settings: dict[str, Any],
+    stop: Callable[[], bool],
+    report: Report,
+) -> TrainingRun:
+    parent = None if init_from is None else load(init_from, device="cpu")
+    request = compose(settings) if parent is None else _compose_from(parent.config, settings)
+    check_free(out)
+    report(f"reading {request.data.text}")
+    texts = read_texts(request.data)
+    report(f"building the {request.tokenizer.kind} vocabulary" if parent is None else "encoding")
+    corpus = encode_corpus(texts, request.tokenizer if parent is None else parent.tokenizer)
+    learner = build_learner(request.model, request.training, corpus)
+    if parent is not None:
+        learner.model.load_state_dict(parent.model.state_dict())
+    report("measuring the speed of this machine")
+    training = _fix_length(request.training, learner, corpus)
+    learner.set_length(training)
+    config = RunConfig(
+        seqgen=__version__,
+        created=dt.datetime.now(dt.UTC).isoformat(),
+        model=request.model,
+        tokenizer=TokenizerRecord(
+            config=request.tokenizer, vocab_size=corpus.tokenizer.vocab_size, fingerprint=corpus.tokenizer.fingerprint
+        ),
+        data=_with_absolute_paths(request.data),
+        text=corpus.record,
+        training=training,
+        environment=describe_environment(learner.model.device, learner.precision),
+        init_from=None if parent is None else str(parent.path.resolve()),
+    )
+    directory = create_run(out, request.data.text, request.model.cell)
+    corpus.tokenizer.save(directory.tokenizer)
+    directory.write_config(config)
+    progress = Progress(step=0, seconds=0.0, metrics_bytes=0)
+    return TrainingRun(directory, config, corpus, learner, progress, stop, _notices(request, learner, corpus))
+
+
+def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[], bool], report: Report) -> TrainingRun:
+    config = directory.read_config()
+    checkpoint = newest_checkpoint(directory.checkpoints)
+    if checkpoint is None:
+        raise RunError(f"{directory.path} has no checkpoint to go on from; start it anew")
+    notices = []
+    if settings:
+        config = _lengthen(config, settings)
+        directory.write_config(config)
+        notices.append(f"{config.training.max_steps} steps are a new schedule: the learning rate goes on by that one")
+    if checkpoint.progress.step >= (config.training.max_steps or 0):
+        raise RunError(
+            f"{directory.path} is complete after {checkpoint.progress.step} steps; to train it further say "
+            f"--max-steps with a larger number"
+        )
+    report(f"reading {config.data.text}")
+    texts = read_texts(config.data)
+    check_same_text(texts, config.text, config.data)
+    corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint))
+    learner = build_learner(config.model, config.training, corpus)
+    learner.set_length(config.training)
+    load_checkpoint(checkpoint, learner)
+    return TrainingRun(directory, config, corpus, learner, checkpoint.progress, stop, notices)
+
+
+def _lengthen(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
+    """The config of a resumed run, which may be made longer and nothing else."""
+    others = sorted(set(settings) - {"max_steps"})
+    if others:
+        raise ConfigError(f"resume: {', '.join(others)} cannot change in a run that goes on; start a new one instead")
+    training = TrainingConfig.of(**{**config.training.model_dump(), **settings})
+    if (training.max_steps or 0) < (config.training.max_steps or 0):
+        raise ConfigError(
+            f"max_steps: this run was planned for {config.training.max_steps} steps; it can only be longer"
+        )
+    return config.model_copy(update={"training": training})
+
+
+def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
+    """The request of a run that starts from another's weights: model and tokenizer are the other's."""
+    fixed = {*FAMILIES[parent.model.cell][0].model_fields, *TokenizerConfig.model_fields, "tokenizer"}
+    given = sorted(fixed & set(settings))
+    if given:
+        raise ConfigError(f"init_from: {', '.join(given)} come with the weights of the other run; leave them out")
+    request = compose({**settings, "cell": parent.model.cell})
+    return request.model_copy(update={"model": parent.model, "tokenizer": parent.tokenizer.config})
+
+
+def _fix_length(config: TrainingConfig, learner: Learner, corpus: Corpus) -> TrainingConfig:
+    """`config` with its length as a number of steps, and with when to evaluate."""
+    steps = steps_for(config, learner.stream.tokens, learner.tokens_per_step)
+    eval_every = config.eval_every
+    if config.max_time is not None:
+        validation = corpus.validation
+        evaluate = (lambda: validation.evaluate(learner.model, learner.precision)) if validation else None
+        fitting, apart = steps_within(config.max_time, learner, evaluate)
+        steps = min(steps or fitting, fitting)
+        eval_every = eval_every or apart
+    if steps is None:
+        raise ConfigError("max_time: say how long to train, in time, steps or epochs")
+    return config.model_copy(update={"max_steps": steps, "eval_every": eval_every or -(-steps // EVALUATIONS)})
+
+
+def _with_absolute_paths(data: DataConfig) -> DataConfig:
+    """So that the run can be resumed from another folder."""
+    paths = {"text": data.text, "valid": data.valid}
+    absolute = {
+        name: str(Path(path).resolve())
+        for name, path in paths.items()
+        if path is not None and not path.startswith(PREFIX)
+    }
+    return data.model_copy(update=absolute)
+
+
+def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
+    notices = []
+    stream = learner.stream
+    if stream.batch_size < request.training.batch_size:
+        notices.append(
+            f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "
+            f"have {stream.batch_size} rows instead of {request.training.batch_size}"
+        )
+    if corpus.validation is None:
+        notices.append(
+            "nothing is withheld to validate on: the last weights are kept, whether or not they are the best"
+        )
+    elif corpus.validation.size.unknown:
+        notices.append(
+            f"the validation part has {corpus.validation.size.unknown:,} pieces that the training part never shows; "
+            "they count as <unk>, with what it costs to spell them"
+        )
+    return notices

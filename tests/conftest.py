@@ -1,0 +1,88 @@
+"""What every test stands on: one small text, one small model of each family, and no state left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from seqgen import models
+from seqgen.models.config import (
+    GruConfig,
+    LstmConfig,
+    RecurrentConfig,
+    RnnConfig,
+    TransformerConfig,
+)
+from seqgen.models.language_model import LanguageModel
+
+settings.register_profile("seqgen", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("seqgen")
+
+CONFIGS: dict[str, RecurrentConfig | TransformerConfig] = {
+    "rnn": RnnConfig(hidden_size=16, layers=2),
+    "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
+    "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),
+    "gru": GruConfig(hidden_size=16, layers=2),
+    "gru-before": GruConfig(hidden_size=16, layers=2, gru_reset="before"),
+    "transformer": TransformerConfig(hidden_size=32, layers=2, heads=2, block_size=8),
+    "transformer-sinusoidal": TransformerConfig(
+        hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
+    ),
+}
+"""A small model of every family and form, by the name that tests show."""
+
+VOCAB_SIZE = 11
+
+TEXT = "".join(
+    f"{subject} {verb} the {thing}.\n"
+    for subject in ("The sailor", "A child", "My uncle", "The old king", "No one")
+    for verb in ("watches", "forgets", "paints", "follows")
+    for thing in ("river", "quiet moon", "garden gate", "seventh door", "rain", "letter", "harbour", "bread")
+)
+"""160 short sentences, 4,320 characters and more: enough to learn from and to withhold from."""
+
+
+def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> LanguageModel:
+    """The model called `name` in `CONFIGS`, its matrices enlarged so that every weight matters to the logits."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = models.build(CONFIGS[name], vocab_size).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(2.0)
+    return model
+
+
+@pytest.fixture(params=CONFIGS)
+def model(request: pytest.FixtureRequest) -> LanguageModel:
+    """A small model of each family in turn."""
+    return build_model(request.param)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """`TEXT` in a file."""
+    path = tmp_path / "corpus.txt"
+    path.write_text(TEXT, encoding="utf-8", newline="")
+    return path
+
+
+@pytest.fixture
+def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test runs in an empty folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def _random_state() -> Iterator[None]:
+    """Tests neither depend on the random state that others leave, nor leave one."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield

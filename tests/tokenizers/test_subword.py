@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from itertools import chain
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sentencepiece import SentencePieceTrainer
+
+from seqgen.errors import ConfigError, TokenizerError
+from seqgen.tokenizers import subword
+from seqgen.tokenizers.base import MODEL_FILE, TOKENIZER_FILE, to_json
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.subword import LINE_CAP, BpeTokenizer, SubwordTokenizer, UnigramTokenizer
+
+CLASSES = {"unigram": UnigramTokenizer, "bpe": BpeTokenizer}
+
+
+@pytest.fixture(params=CLASSES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def _trained(kind: str, *documents: str, **config: object) -> SubwordTokenizer:
+    return CLASSES[kind].train(documents, TokenizerConfig.of(kind=kind, **config))
+
+
+def test_pieces_longer_than_a_character_are_learnt(trained, kind):
+    assert {b"un", b"ne", b" it", " 👩‍👩‍👧".encode()} <= set(trained[kind].pieces)
+
+
+def test_the_boundary_the_newline_and_the_bytes_come_first(trained, kind):
+    assert trained[kind].pieces[:258] == (b"", b"\n", *(bytes([byte]) for byte in range(256)))
+
+
+def test_a_literal_unk_is_learnt_like_any_text(trained):
+    assert b"unk" in trained["bpe"].pieces
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), cap=st.integers(1, 5), block=st.integers(1, 3))
+def test_where_blocks_end_changes_no_id(trained, texts, kind, data, cap, block):
+    tokenizer = CLASSES[kind](trained[kind].to_files()[MODEL_FILE], line_cap=cap)
+    text = data.draw(texts)
+    whole = tokenizer.encode(text).tolist()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subword, "BLOCK_LINES", block)
+        assert tokenizer.encode(text).tolist() == whole
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_text_encoded_line_by_line_gives_the_ids_of_the_whole(trained, texts, kind, data):
+    lines = data.draw(st.lists(texts, max_size=4))
+    tokenizer = trained[kind]
+
+    parts = [tokenizer.encode(line + "\n").tolist() for line in lines]
+
+    assert list(chain(*parts)) == tokenizer.encode("".join(line + "\n" for line in lines)).tolist()
+
+
+def test_a_line_is_cut_at_the_cap(trained, kind):
+    line = "the day " * (LINE_CAP // 8)
+    tokenizer = trained[kind]
+
+    assert tokenizer.encode(line * 3).tolist() == tokenizer.encode(line).tolist() * 3
+
+
+def test_the_cap_is_part_of_the_fingerprint(trained, kind):
+    tokenizer = trained[kind]
+    model = tokenizer.to_files()[MODEL_FILE]
+
+    assert CLASSES[kind](model).fingerprint == tokenizer.fingerprint
+    assert CLASSES[kind](model, line_cap=7).fingerprint != tokenizer.fingerprint
+
+
+def test_training_again_gives_the_same_tokenizer(trained, corpus, kind):
+    assert _trained(kind, corpus).fingerprint == trained[kind].fingerprint
+
+
+@pytest.mark.parametrize("text", ["a", "hello", "a" * 100_000, "ab " * 50_000, "▁a▅", "a\x00", " "])
+def test_tiny_and_gigantic_lines_train(kind, text):
+    tokenizer = _trained(kind, text)
+
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert 258 < tokenizer.vocab_size < 300
+
+
+@pytest.mark.parametrize("text", ["\n", "\n\n\n", "▁\n", "▅▅", "\x00"])
+def test_a_text_without_anything_to_learn_is_one_clear_error(kind, text):
+    with pytest.raises(TokenizerError, match=f"holds nothing that {kind} could learn"):
+        _trained(kind, text)
+
+
+def test_a_vocabulary_larger_than_the_text_allows_is_what_the_text_gives(trained, corpus, kind):
+    assert trained[kind].vocab_size < 1_000
+    assert _trained(kind, corpus, vocab_size=5_000).vocab_size < 1_000
+
+
+def test_a_vocabulary_size_is_kept_where_the_text_allows_it(corpus, kind):
+    assert _trained(kind, corpus, vocab_size=320).vocab_size == 320
+
+
+def test_a_vocabulary_too_small_is_told_the_smallest_that_is_not(kind):
+    with pytest.raises(ConfigError, match=r"at least 266 .* and 8 characters"):
+        _trained(kind, "hello world", vocab_size=265, character_coverage=1.0)
+
+    assert _trained(kind, "hello world", vocab_size=266, character_coverage=1.0).vocab_size == 266
+
+
+def test_the_default_size_grows_with_the_characters_of_the_text(kind):
+    syllables = [chr(0xAC00 + number) for number in range(2_500)]
+
+    tokenizer = _trained(kind, *("".join(syllables[start::50]) for start in range(50)), character_coverage=1.0)
+
+    assert {syllable.encode() for syllable in syllables} <= set(tokenizer.pieces)
+
+
+def test_what_the_coverage_leaves_out_is_spelled_in_bytes(kind):
+    tokenizer = _trained(kind, "ab" * 5_000 + "한", character_coverage=0.99)
+
+    assert "한".encode() not in tokenizer.pieces
+    assert tokenizer.decode(tokenizer.encode("한")) == "한"
+    assert len(tokenizer.encode("한")) == 3
+
+
+def test_a_text_beyond_the_limit_is_thinned_evenly(monkeypatch):
+    monkeypatch.setattr(subword, "TRAINING_CHARACTERS", 40)
+    documents = [f"{number:03}\n" for number in range(50)]
+
+    assert subword._training_lines(documents) == [f"{number:03}" for number in range(0, 50, 4)]
+
+
+def test_training_lines_hold_nothing_that_sentencepiece_skips_a_line_for():
+    assert subword._training_lines(["a▁b▅c\n\nd", "e" * (LINE_CAP + 1)]) == [*"abcd", "e" * LINE_CAP, "e"]
+
+
+def test_sentencepiece_writes_nothing(corpus, kind, capfd):
+    _trained(kind, corpus).encode(corpus)
+
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_damaged_model_never_reaches_sentencepiece(trained, kind, monkeypatch):
+    files = trained[kind].to_files()
+    files[MODEL_FILE] = files[MODEL_FILE][:-1]
+    monkeypatch.setattr(subword, "SentencePieceProcessor", None)
+
+    with pytest.raises(TokenizerError, match=r"sentencepiece\.model is damaged"):
+        CLASSES[kind].from_files(files)
+
+
+def _with_model(kind: str, model: bytes) -> dict[str, bytes]:
+    described = to_json(kind, line_cap=LINE_CAP, model_sha256=hashlib.sha256(model).hexdigest())
+    return {TOKENIZER_FILE: described, MODEL_FILE: model}
+
+
+@pytest.mark.parametrize("model", [b"", b"junk", b"\x0a\x02\x0a\x00"])
+def test_what_is_no_model_is_refused(kind, model):
+    with pytest.raises(TokenizerError, match=r"sentencepiece\.model cannot be read"):
+        CLASSES[kind].from_files(_with_model(kind, model))
+
+
+@pytest.mark.parametrize(
+    ("foreign", "complaint"),
+    [({}, "lacks the boundary or a byte"), ({"byte_fallback": True}, "changes the text that it encodes")],
+)
+def test_a_model_that_loses_text_is_refused(kind, corpus, foreign, complaint):
+    model = io.BytesIO()
+    SentencePieceTrainer.train(
+        sentence_iterator=iter(corpus.split("\n")),
+        model_writer=model,
+        model_type=kind,
+        vocab_size=400,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **foreign,
+    )
+
+    with pytest.raises(TokenizerError, match=complaint):
+        CLASSES[kind].from_files(_with_model(kind, model.getvalue()))
+
+
+def test_the_other_kind_of_subword_is_refused(trained, kind):
+    other = ({*CLASSES} - {kind}).pop()
+
+    with pytest.raises(TokenizerError, match=f"kind: should be {kind}, not {other}"):
+        CLASSES[kind].from_files(trained[other].to_files())
+
+
+def test_the_file_names_the_cap_and_the_model(trained, kind):
+    files = trained[kind].to_files()
+
+    assert json.loads(files[TOKENIZER_FILE]) == {
+        "format_version": 1,
+        "kind": kind,
+        "line_cap": LINE_CAP,
+        "model_sha256": hashlib.sha256(files[MODEL_FILE]).hexdigest(),
+    }

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seqgen.errors import ConfigError, TokenizerError
+from seqgen.tokenizers.base import TOKENIZER_FILE, to_json
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.word import FIRST, WordTokenizer, split
+
+
+def _trained(*documents: str, vocab_size: int | None = None) -> WordTokenizer:
+    return WordTokenizer.train(documents, TokenizerConfig(kind="word", vocab_size=vocab_size))
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("Don't stop,  rock’n’roll!\r\n", ["Don't", " ", "stop", ",", "  ", "rock’n’roll", "!", "\r\n"]),
+        ("'tis the boys' 'x'", ["'", "tis", " ", "the", " ", "boys", "'", " ", "'", "x", "'"]),
+        ("나는 x_1=3.14;", ["나는", " ", "x_1", "=", "3", ".", "14", ";"]),
+        ("a--b...", ["a", "-", "-", "b", ".", ".", "."]),
+    ],
+)
+def test_text_is_split_into_words_white_space_and_punctuation(text, pieces):
+    assert list(split(text)) == pieces
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_the_pieces_joined_are_the_text(texts, data):
+    text = data.draw(texts)
+
+    assert "".join(split(text)) == text
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_text_of_the_vocabulary_comes_back_whole(texts, data):
+    pieces = ["the", " ", *split(data.draw(texts))]
+    tokenizer = _trained("".join(pieces) * 2, " the ")
+    known = [word for word in tokenizer.words if not word.isspace()]
+    text = " ".join(data.draw(st.lists(st.sampled_from(known))))
+
+    ids = tokenizer.encode(text)
+
+    assert tokenizer.decode(ids) == text
+    assert ids.min(initial=FIRST) >= FIRST
+    assert not tokenizer.unknown(text)
+
+
+def test_the_most_frequent_come_first_and_ties_stand_in_code_point_order():
+    assert _trained("b a b a c c c d d", "d").words == (" ", "c", "d", "a", "b")
+
+
+def test_what_occurs_once_is_unknown():
+    tokenizer = _trained("a b a")
+
+    assert tokenizer.words == (" ", "a")
+    assert tokenizer.encode("a b").tolist() == [3, 2, 1]
+    assert tokenizer.decode(tokenizer.encode("a b")) == "a \ufffd"
+
+
+def test_a_text_that_repeats_nothing_keeps_all_of_it():
+    tokenizer = _trained("hello world")
+
+    assert tokenizer.words == (" ", "hello", "world")
+    assert tokenizer.decode(tokenizer.encode("hello world")) == "hello world"
+
+
+def test_the_vocabulary_size_counts_boundary_and_unknown():
+    tokenizer = _trained("a a a b b c c", vocab_size=4)
+
+    assert tokenizer.words == (" ", "a")
+    assert tokenizer.vocab_size == 4
+
+
+def test_a_vocabulary_without_room_for_a_word_is_refused():
+    with pytest.raises(ConfigError, match="vocab_size: a word tokenizer needs at least 3"):
+        _trained("a a", vocab_size=2)
+
+
+def test_unknown_words_are_counted():
+    assert _trained("a a").unknown("a xy \ud800 xy\n") == {"xy": 2, " ": 3, "\ufffd": 1, "\n": 1}
+
+
+def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
+    tokenizer = _trained("a a")
+
+    assert tokenizer.spelling_nats("xy") == pytest.approx(3 * math.log(257))
+    assert tokenizer.spelling_nats("한") == pytest.approx(4 * math.log(257))
+
+
+@pytest.mark.parametrize("words", [[], ["a", "a"], ["a", ""], ["a", 1], "ab"])
+def test_words_that_are_not_a_vocabulary_are_refused(words):
+    with pytest.raises(TokenizerError, match="words"):
+        WordTokenizer.from_files({TOKENIZER_FILE: to_json("word", words=words)})
