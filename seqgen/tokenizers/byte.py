@@ -43,14 +43,14 @@ class ByteTokenizer(Tokenizer):
         next(not_empty(documents))
         return cls()
 
-    def encode(self, text: str) -> Ids:  # noqa: D102
+    def encode(self, text: str) -> Ids:
         utf8 = np.frombuffer(without_surrogates(text).encode(), dtype=np.uint8)
         return np.add(utf8, FIRST, dtype=np.int32)
 
-    def to_files(self) -> dict[str, bytes]:  # noqa: D102
+    def to_files(self) -> dict[str, bytes]:
         return {TOKENIZER_FILE: to_json(self.kind)}
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Self:  # noqa: D102
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
         read_json(files, ByteFile)
         return cls()

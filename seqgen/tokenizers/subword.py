@@ -98,7 +98,7 @@ class SubwordTokenizer(Tokenizer):
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
         return cls(model)
 
-    def encode(self, text: str) -> Ids:  # noqa: D102
+    def encode(self, text: str) -> Ids:
         parts = [self._encode_lines(lines) for lines in self._blocks(without_surrogates(text))]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
 
@@ -118,7 +118,7 @@ class SubwordTokenizer(Tokenizer):
             encoded = [self._space_ids if line == SPACE else ids for line, ids in zip(lines, encoded, strict=True)]
         return np.fromiter(chain.from_iterable(encoded), dtype=np.int32)
 
-    def to_files(self) -> dict[str, bytes]:  # noqa: D102
+    def to_files(self) -> dict[str, bytes]:
         digest = hashlib.sha256(self._model).hexdigest()
         return {
             TOKENIZER_FILE: to_json(self.kind, line_cap=self._line_cap, model_sha256=digest),
@@ -126,7 +126,7 @@ class SubwordTokenizer(Tokenizer):
         }
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Self:  # noqa: D102
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
         described = read_json(files, SubwordFile, MODEL_FILE)
         if described.kind != cls.kind:
             raise TokenizerError(f"{TOKENIZER_FILE}: kind: should be {cls.kind}, not {described.kind}")

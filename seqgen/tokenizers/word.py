@@ -59,7 +59,7 @@ class WordTokenizer(Tokenizer):
         self._ids = {word: FIRST + rank for rank, word in enumerate(self.words)}
 
     @classmethod
-    def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:  # noqa: D102
+    def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
         vocab_size = config.vocab_size or DEFAULT_VOCAB_SIZE
         if vocab_size <= FIRST:
             raise ConfigError(f"vocab_size: a word tokenizer needs at least {FIRST + 1}, not {vocab_size}")
@@ -72,22 +72,22 @@ class WordTokenizer(Tokenizer):
         words.sort(key=lambda word: (-counts[word], word))
         return cls(words[: vocab_size - FIRST])
 
-    def encode(self, text: str) -> Ids:  # noqa: D102
+    def encode(self, text: str) -> Ids:
         id_of = self._ids.get
         return np.fromiter((id_of(piece, UNKNOWN) for piece in split(without_surrogates(text))), dtype=np.int32)
 
-    def unknown(self, text: str) -> Counter[str]:  # noqa: D102
+    def unknown(self, text: str) -> Counter[str]:
         return Counter(piece for piece in split(without_surrogates(text)) if piece not in self._ids)
 
     def spelling_nats(self, piece: str) -> float:
         """The word's UTF-8 bytes and an end mark, each one of 257 equally likely symbols."""
         return (len(piece.encode()) + 1) * math.log(257)
 
-    def to_files(self) -> dict[str, bytes]:  # noqa: D102
+    def to_files(self) -> dict[str, bytes]:
         return {TOKENIZER_FILE: to_json(self.kind, words=self.words)}
 
     @classmethod
-    def from_files(cls, files: Mapping[str, bytes]) -> Self:  # noqa: D102
+    def from_files(cls, files: Mapping[str, bytes]) -> Self:
         words = read_json(files, WordFile).words
         if len(set(words)) < len(words) or "" in words:
             raise TokenizerError(f"{TOKENIZER_FILE}: words: should each stand once, and none be empty")

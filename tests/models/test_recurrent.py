@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seqgen import models
+from seqgen.models.config import GruConfig, LstmConfig, RnnConfig
+
+CELLS = {"rnn": RnnConfig, "lstm": LstmConfig, "gru": GruConfig}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_block_of_the_recurrent_weights_is_orthogonal(cell):
+    model = models.build(CELLS[cell](hidden_size=12, layers=2), 7)
+
+    for layer in model.layers:
+        for block in layer.weight_hh_l0.detach().split(12):
+            torch.testing.assert_close(block @ block.T, torch.eye(12), rtol=0, atol=1e-5)
+
+
+def test_the_forget_bias_is_1_and_every_other_bias_0():
+    model = models.build(LstmConfig(hidden_size=3, layers=1), 7)
+    (layer,) = model.layers
+
+    assert (layer.bias_ih_l0 + layer.bias_hh_l0).tolist() == [0.0] * 3 + [1.0] * 3 + [0.0] * 6
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_layers_from_the_second_on_add_to_what_comes_in(cell):
+    """A second layer whose output is zero changes nothing."""
+    deep = models.build(CELLS[cell](hidden_size=8, layers=2, dropout=0.0), 7)
+    shallow = models.build(CELLS[cell](hidden_size=8, layers=1, dropout=0.0), 7)
+    shallow.load_state_dict({name: value for name, value in deep.state_dict().items() if "layers.1" not in name})
+    with torch.no_grad():
+        for parameter in deep.layers[1].parameters():
+            parameter.zero_()  # rnn and gru then stay at h = 0; lstm's candidate is tanh 0 = 0
+    tokens = torch.randint(1, 7, (2, 9))
+
+    torch.testing.assert_close(deep(tokens)[0], shallow(tokens)[0])
+
+
+def test_dropout_acts_in_training_alone():
+    model = models.build(GruConfig(hidden_size=16, layers=2, dropout=0.5), 7)
+    tokens = torch.randint(1, 7, (2, 9))
+
+    assert torch.equal(model.eval()(tokens)[0], model(tokens)[0])
+    assert not torch.equal(model.train()(tokens)[0], model(tokens)[0])
+
+
+def test_the_weights_have_the_sizes_that_the_config_says():
+    model = models.build(LstmConfig(hidden_size=8, layers=2, embedding_size=5), 7)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+    assert shapes["embedding.weight"] == (7, 5)
+    assert shapes["layers.0.weight_ih_l0"] == (32, 5)
+    assert shapes["layers.1.weight_ih_l0"] == (32, 8)
+    assert shapes["head.weight"] == (7, 8)
+
+
+def test_a_tied_head_is_the_embedding():
+    model = models.build(RnnConfig(hidden_size=8, tie_weights=True), 7)
+
+    assert model.head.weight is model.embedding.weight
+
+
+@pytest.mark.parametrize("config", [LstmConfig(hidden_size=8), GruConfig(hidden_size=8, gru_reset="before")])
+def test_the_state_after_a_boundary_has_no_gradient_to_what_was_before(config):
+    model = models.build(config, 7).eval()
+    state = tuple(member.requires_grad_() for member in model.initial_state(1, 4))
+
+    logits, _ = model(torch.tensor([[0, 3]]), state)
+    logits.sum().backward()
+
+    assert all(member.grad is None or not member.grad.any() for member in state)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from seqgen import models
+from seqgen.errors import TextError
+from seqgen.models import transformer
+from seqgen.models.config import TransformerConfig
+
+CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
+
+
+def test_rotary_turns_each_pair_by_its_position():
+    cos, sin = transformer.rotary(torch.tensor([[0, 3]]), 4)
+
+    assert cos.shape == (1, 1, 2, 2)
+    assert cos[0, 0, 0].tolist() == [1.0, 1.0]
+    assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(3.0), math.cos(3.0 * 10_000**-0.5)])
+    assert sin[0, 0, 1].tolist() == pytest.approx([math.sin(3.0), math.sin(3.0 * 10_000**-0.5)])
+    x = torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(1, 1, 2, 4)
+    turned = transformer.rotate(x, (cos, sin))[0, 0, 1]
+    assert turned[0].item() == pytest.approx(1.0 * math.cos(3.0) - 3.0 * math.sin(3.0))
+    assert turned[2].item() == pytest.approx(3.0 * math.cos(3.0) + 1.0 * math.sin(3.0))
+
+
+def test_rotary_scores_depend_on_distance_alone():
+    q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
+
+    def score(query_at: int, key_at: int) -> float:
+        turn = [transformer.rotary(torch.tensor([[at]]), 8) for at in (query_at, key_at)]
+        return float((transformer.rotate(q, turn[0]) * transformer.rotate(k, turn[1])).sum())
+
+    assert score(5, 2) == pytest.approx(score(105, 102), abs=1e-4)
+    assert score(5, 2) != pytest.approx(score(5, 3), abs=1e-4)
+
+
+def test_sinusoids_are_sines_then_cosines():
+    (row,) = transformer.sinusoids(torch.tensor([[2]]), 4)[0]
+
+    scale = 10_000**-0.5
+    assert row.tolist() == pytest.approx([math.sin(2), math.sin(2 * scale), math.cos(2), math.cos(2 * scale)])
+
+
+def test_one_block_is_its_equations():
+    """Pre-norm attention and SwiGLU, written out for one sequence with loops over heads and positions."""
+    model = models.build(CONFIG, 7).eval()
+    (block,) = model.blocks
+    tokens = torch.tensor([[3, 1, 4]])
+
+    def norm(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return x / (x.pow(2).mean(-1, keepdim=True) + 1e-5).sqrt() * weight
+
+    with torch.no_grad():
+        x = model.embedding.weight[tokens[0]]
+        y = norm(x, block.attention_norm.weight)
+        heads = []
+        for head in range(2):
+            rows = slice(8 * head, 8 * head + 8)
+            rotation = transformer.rotary(torch.arange(3)[None], 8)
+            q, k = (
+                transformer.rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0]
+                for linear in (block.query, block.key)
+            )
+            v = y @ block.value.weight[rows].T
+            outputs = []
+            for at in range(3):
+                weights = torch.softmax(q[at] @ k[: at + 1].T / math.sqrt(8), dim=-1)
+                outputs.append(weights @ v[: at + 1])
+            heads.append(torch.stack(outputs))
+        x = x + torch.cat(heads, dim=1) @ block.attention_output.weight.T
+        y = norm(x, block.feed_forward_norm.weight)
+        x = x + (F.silu(y @ block.gate.weight.T) * (y @ block.up.weight.T)) @ block.down.weight.T
+        expected = norm(x, model.norm.weight) @ model.head.weight.T
+        found, _ = model(tokens)
+
+    torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_attention_reaches_block_size_tokens_and_no_further():
+    model = models.build(CONFIG, 7).eval()
+    tokens = torch.randint(1, 7, (1, 9))
+    changed = tokens.clone()
+    changed[0, 2] = changed[0, 2] % 6 + 1
+
+    with torch.no_grad():
+        logits, _ = model(tokens, model.initial_state(1, 9))
+        others, _ = model(changed, model.initial_state(1, 9))
+
+    differs = (logits != others).any(dim=-1)[0].tolist()
+    assert differs == [False] * 2 + [True] * 4 + [False] * 3
+
+
+def test_the_cache_is_no_larger_than_block_size_or_what_is_asked_for():
+    model = models.build(CONFIG, 7)
+
+    assert model.initial_state(2, 100)[0].shape == (2, 1, 2, 4, 8)
+    assert model.initial_state(2, 3)[0].shape == (2, 1, 2, 3, 8)
+
+
+def test_sinusoidal_positions_end_at_block_size_and_say_so():
+    config = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4, positions="sinusoidal")
+    model = models.build(config, 7).eval()
+    _, state = model(torch.tensor([[0, 1, 2, 3]]), model.initial_state(1, 9))
+
+    with pytest.raises(TextError, match="end at block_size 4"):
+        model(torch.tensor([[0, 1, 2, 3, 4]]))
+    with pytest.raises(TextError, match="end at block_size 4"):
+        model.decoder().step(torch.tensor([1]), state)
+
+
+def test_positions_begin_anew_with_a_document():
+    config = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4, positions="sinusoidal")
+    model = models.build(config, 7).eval()
+
+    logits, _ = model(torch.tensor([[0, 1, 2, 0, 1, 2]]), model.initial_state(1, 6))
+
+    torch.testing.assert_close(logits[0, :3], logits[0, 3:])
+
+
+def test_the_feed_forward_is_eight_thirds_wide():
+    model = models.build(TransformerConfig(hidden_size=128, layers=1, heads=4), 7)
+
+    assert model.blocks[0].gate.weight.shape == (352, 128)

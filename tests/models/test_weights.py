@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+import safetensors.torch
+import torch
+
+from seqgen import models
+from seqgen.errors import RunError
+from seqgen.models.config import LstmConfig
+from seqgen.models.weights import load_weights, save_weights, weights_of
+
+
+def test_weights_come_back_bit_for_bit(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    save_weights(model, path)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+
+    load_weights(model, path)
+
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_tied_head_is_stored_once(tmp_path):
+    model = models.build(LstmConfig(hidden_size=8, tie_weights=True), 7)
+
+    assert "head.weight" not in weights_of(model)
+    assert "head.bias" in weights_of(model)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("head.bias"), "differ in head.bias"),
+        (lambda tensors: tensors.update(extra=torch.zeros(1)), "differ in extra"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(8)}), r"head.bias is of shape \[8\]"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(7).long()}), "head.bias is I64, expected F32"),
+    ],
+)
+def test_weights_of_another_model_are_refused_and_nothing_is_loaded(tmp_path, change, message):
+    model = models.build(LstmConfig(hidden_size=8), 7)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    tensors = {name: torch.ones_like(tensor) for name, tensor in weights_of(model).items()}
+    change(tensors)
+    path = tmp_path / "model.safetensors"
+    safetensors.torch.save_file(tensors, path)
+
+    with pytest.raises(RunError, match=message):
+        load_weights(model, path)
+
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_a_file_cut_short_anywhere_is_refused(tmp_path):
+    model = models.build(LstmConfig(hidden_size=2), 3)
+    path = tmp_path / "model.safetensors"
+    save_weights(model, path)
+    content = path.read_bytes()
+
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(RunError, match="not a whole safetensors file"):
+            load_weights(model, path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"model\.safetensors is missing"):
+        load_weights(models.build(LstmConfig(hidden_size=2), 3), tmp_path / "model.safetensors")

@@ -1,0 +1,59 @@
+"""A learner of any family on a few lines of text, as `seqgen.train` would make it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqgen.preparation import Corpus, build_learner, encode_corpus, read_texts
+from seqgen.run import compose
+from seqgen.training.learner import Learner
+from seqgen.training.loop import Plan
+
+MakeLearner = Callable[..., tuple[Learner, Corpus]]
+
+SMALL: dict[str, dict[str, Any]] = {
+    "rnn": {"cell": "rnn", "hidden_size": 24},
+    "lstm": {"cell": "lstm", "hidden_size": 24, "layers": 2},
+    "gru": {"cell": "gru", "hidden_size": 24},
+    "gru-before": {"cell": "gru", "hidden_size": 24, "gru_reset": "before"},
+    "transformer": {"cell": "transformer", "hidden_size": 32, "layers": 1, "heads": 2, "block_size": 16},
+}
+"""Settings of a small model of each family."""
+
+
+@pytest.fixture
+def make_learner(corpus: Path) -> MakeLearner:
+    """Make a learner of the family called `name`, over `corpus` or the text given, in fp32."""
+
+    def make(name: str, text: str | None = None, **settings: Any) -> tuple[Learner, Corpus]:
+        if text is not None:
+            corpus.write_text(text, encoding="utf-8", newline="")
+        fixed = {"max_steps": 10, "precision": "fp32", "batch_size": 4, "warmup_steps": 2}
+        if name != "transformer":
+            fixed["bptt"] = 16
+        request = compose({"text": str(corpus), **fixed, **SMALL[name], **settings})
+        prepared = encode_corpus(read_texts(request.data), request.tokenizer)
+        return build_learner(request.model, request.training, prepared), prepared
+
+    return make
+
+
+@pytest.fixture
+def make_plan(tmp_path: Path) -> Callable[..., Plan]:
+    """The plan of a run in `tmp_path`."""
+
+    def make(prepared: Corpus, eval_every: int = 5) -> Plan:
+        return Plan(
+            tokenizer=prepared.tokenizer,
+            validation=prepared.validation,
+            characters_per_token=prepared.characters_per_token,
+            eval_every=eval_every,
+            weights=tmp_path / "model.safetensors",
+            checkpoints=tmp_path / "checkpoints",
+        )
+
+    return make

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from seqgen.errors import TrainingError
+
+FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
+
+HELLO = "hello"
+WITHOUT_CONTEXT, WITH_ONE_CHARACTER = 1.0397, 0.3466  # nats a transition: the entropy of e,l,l,o; ln 2 / 2 (l -> l or o)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_hello_every_cell_remembers_more_than_one_character(make_learner, name):
+    """h->e, e->l, l->l, l->o: after one l comes l, after two comes o. Who sees one character cannot tell them apart."""
+    learner, corpus = make_learner(name, HELLO, valid_split="none", max_steps=150, lr=0.02, dropout=0.0)
+    ids = torch.from_numpy(corpus.train[0]).long()
+    for step in range(150):
+        learner.step(step)
+
+    with torch.no_grad():
+        logits, _ = learner.model(torch.cat([torch.tensor([0]), ids[:-1]])[None])
+    transitions = F.cross_entropy(logits[0, 1:], ids[1:], reduction="none")
+
+    assert corpus.tokenizer.decode(ids.tolist()) == HELLO
+    assert len(set(ids.tolist())) == 4
+    assert transitions.mean() < 0.5 * WITH_ONE_CHARACTER < WITHOUT_CONTEXT
+    assert transitions[2] < WITH_ONE_CHARACTER and transitions[3] < WITH_ONE_CHARACTER
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_tiny_text_is_learnt_by_heart(make_learner, name):
+    text = "the quick brown fox jumps over the lazy dog, and then it rests. "
+    learner, _ = make_learner(name, text, valid_split="none", max_steps=200, lr=0.02, dropout=0.0, batch_size=2)
+
+    losses = [learner.step(step)[0] for step in range(200)]
+
+    assert losses[0] > 2.5
+    assert sum(losses[-5:]) / 5 < 0.05
+
+
+def test_accumulated_batches_are_one_large_batch(make_learner):
+    """Two batches of two windows give the gradient of one batch of four."""
+    results = []
+    for settings in ({"batch_size": 4}, {"batch_size": 2, "accumulate": 2}):
+        learner, _ = make_learner("transformer", dropout=0.0, **settings)
+        loss, norm = learner.step(0)
+        results.append((loss, norm, learner.model.head.weight.detach().clone()))
+
+    assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
+    assert results[0][1] == pytest.approx(results[1][1], rel=1e-4)
+    torch.testing.assert_close(results[0][2], results[1][2], rtol=1e-3, atol=1e-5)
+
+
+def test_the_state_is_carried_from_batch_to_batch_and_its_history_cut(make_learner):
+    learner, _ = make_learner("lstm", dropout=0.0)
+    learner.step(0)
+    carried = tuple(member.clone() for member in learner.carried)
+
+    assert all(member.abs().sum() > 0 and member.grad_fn is None for member in carried)
+    batch = learner.stream.batch_at(1)
+    with torch.no_grad():
+        _, expected = learner.model(batch.inputs, carried)
+    learner.step(1)
+    for member, wanted in zip(learner.carried, expected, strict=True):
+        torch.testing.assert_close(member, wanted)
+
+
+def test_the_gradient_is_clipped_by_its_norm_and_the_norm_before_is_told(make_learner):
+    learner, _ = make_learner("gru", clip_grad_norm=1e-3)
+
+    _, norm = learner.step(0)
+
+    clipped = torch.stack([parameter.grad.norm() for parameter in learner.model.parameters()]).norm()
+    assert norm > 0.1
+    assert clipped.item() == pytest.approx(1e-3, rel=1e-2)
+
+
+def test_a_step_leaves_neither_training_mode_nor_the_random_state_behind(make_learner):
+    learner, _ = make_learner("lstm", dropout=0.5)
+    before = torch.get_rng_state()
+
+    learner.step(0)
+
+    assert not learner.model.training
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_loss_that_is_no_number_stops_with_the_step_named_and_the_weights_untouched(make_learner):
+    learner, _ = make_learner("gru")
+    with torch.no_grad():
+        learner.model.head.bias[0] = float("inf")
+    before = learner.model.embedding.weight.detach().clone()
+
+    with pytest.raises(TrainingError, match=r"at step 8.*smaller --lr"):
+        learner.step(7)
+
+    assert torch.equal(learner.model.embedding.weight, before)

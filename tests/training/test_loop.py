@@ -1,0 +1,90 @@
+"""The loop as its description: which events come when, what they leave on disk, and the curves that guard the numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seqgen.models.weights import load_weights
+from seqgen.training.checkpoint import Progress
+from seqgen.training.events import Evaluated, Finished, Sampled, Saved, Step
+from seqgen.training.loop import train
+from seqgen.training.metrics import MetricsLog, read_metrics
+
+START = Progress(step=0, seconds=0.0, metrics_bytes=0)
+
+GOLDEN = {}
+"""Training loss at steps 1, 10, 20 and 40 and the validation loss at the end, in nats a token, in fp32."""
+
+
+def events_of(learner, plan, tmp_path, *, progress=START, stop=lambda: False):
+    with MetricsLog(tmp_path / "metrics.jsonl", progress.metrics_bytes) as log:
+        return list(train(learner, plan, progress, log, stop))
+
+
+def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=7)
+
+    events = events_of(learner, make_plan(corpus, eval_every=5), tmp_path)
+
+    kinds = [type(event) for event in events]
+    pause = [Evaluated, Sampled, Saved]
+    assert kinds == [Step] * 5 + pause + [Step] * 2 + pause + [Finished]
+    assert [event.step for event in events if isinstance(event, Step)] == [1, 2, 3, 4, 5, 6, 7]
+    assert events[-1].reason == "complete"
+    assert [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [k.__name__.lower() for k in kinds]
+
+
+def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=3, valid_split="none")
+
+    events = events_of(learner, make_plan(corpus), tmp_path)
+
+    assert not any(isinstance(event, Evaluated) for event in events)
+    assert events[-1].best_step is None
+    fresh, _ = make_learner("gru", valid_split="none")
+    load_weights(fresh.model, tmp_path / "model.safetensors")
+    assert torch.equal(fresh.model.head.weight, learner.model.head.weight)
+
+
+def test_the_best_weights_are_kept_not_the_last(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=12, lr=0.01)
+    best: dict[str, torch.Tensor] = {}
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for event in train(learner, make_plan(corpus, eval_every=4), START, log, lambda: False):
+            if isinstance(event, Evaluated) and event.step == 4:
+                best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+                assert event.is_best
+                with torch.no_grad():  # from here on it can only be worse
+                    learner.model.head.bias.add_(torch.linspace(0, 30, len(learner.model.head.bias)))
+            elif isinstance(event, Evaluated):
+                assert not event.is_best
+
+    fresh, _ = make_learner("gru")
+    load_weights(fresh.model, tmp_path / "model.safetensors")
+    assert all(torch.equal(tensor, best[name]) for name, tensor in fresh.model.state_dict().items())
+
+
+def test_patience_ends_a_run_that_gets_no_better(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=50, patience=2, lr=1e-12)
+    with torch.no_grad():  # a model that cannot change is never better than the first time
+        for parameter in learner.model.parameters():
+            parameter.zero_()
+
+    events = events_of(learner, make_plan(corpus, eval_every=5), tmp_path)
+
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert events[-1].reason == ("patience" if not any(event.is_best for event in evaluated[1:]) else "complete")
+    assert events[-1].step == 5 * len(evaluated)
+
+
+def test_stop_saves_where_it_is(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=50)
+    polls = iter([False, False, False, True])
+
+    events = events_of(learner, make_plan(corpus, eval_every=20), tmp_path, stop=lambda: next(polls))
+
+    assert [type(event) for event in events] == [Step] * 3 + [Saved, Finished]
+    assert events[-1].reason == "stopped"
+    assert (tmp_path / "checkpoints" / "step-000003" / "state.json").is_file()
+    assert (tmp_path / "model.safetensors").is_file()
