@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import sys
@@ -13,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from seqgen.cli.output import stderr
+from seqgen.cli.output import printable, stderr
 
 from seqgen._version import __version__
 from seqgen.errors import ConfigError, SaveError, SeqgenError
@@ -28,6 +29,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     def run(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
+            sys.stdout.flush()  # so that what cannot be written is met here, and not when Python ends
         except SeqgenError as error:
             _say(str(error))
             sys.exit(_code_of(error))
@@ -36,8 +38,12 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             sys.exit(INTERRUPTED)
         except BrokenPipeError:
             # Whoever read stdout has had enough (`| head`): nothing is wrong, and nothing more can be said there.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        except Exception:  # noqa: BLE001 (the boundary: a bug is reported whole, not swallowed)
+            _abandon_stdout()
+        except Exception as error:  # noqa: BLE001 (the boundary: a bug is reported whole, not swallowed)
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                _abandon_stdout()
+                _say(f"the output could not be written: {error.strerror}")
+                sys.exit(UNSAVED)
             _say(f"this is a bug in seqgen, not something you did; the details are in {_write_log()}")
             sys.exit(BUG)
 
@@ -50,11 +56,20 @@ def _code_of(error: SeqgenError) -> int:
     return UNSAVED if isinstance(error, SaveError) else FAILURE
 
 
+def _abandon_stdout() -> None:
+    """What is still to be written to stdout goes nowhere, or Python would fail over it once more at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _say(message: str) -> None:
-    stderr().print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    stderr().print(printable(f"error: {message}"), style="red", markup=False, soft_wrap=True)
 
 
 def _write_log() -> str:
-    with tempfile.NamedTemporaryFile("w", prefix="seqgen-", suffix=".log", delete=False, encoding="utf-8") as file:
-        file.write(f"seqgen {__version__}, Python {sys.version}\n{sys.argv}\n\n{traceback.format_exc()}")
+    content = f"seqgen {__version__}, Python {sys.version}\n{sys.argv}\n\n{traceback.format_exc()}"
+    try:
+        with tempfile.NamedTemporaryFile("wb", prefix="seqgen-", suffix=".log", delete=False) as file:
+            file.write(content.encode("utf-8", "backslashreplace"))
+    except OSError:  # no room for it anywhere: its last line is better than nothing
+        return repr(content.splitlines()[-1])
     return file.name

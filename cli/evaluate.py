@@ -28,15 +28,17 @@ class Row:
 def evaluate(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[TEXT]...", help="Held-out texts. [default: what the run itself withheld]"),
+        typer.Argument(metavar="TEXT", help="Held-out texts.", show_default="what the run itself withheld"),
     ] = None,
     run: RunOption = None,
     context_window: Annotated[
         int | None, typer.Option(help="Score windows of so many tokens instead of carrying the state on.")
     ] = None,
-    stride: Annotated[int | None, typer.Option(help="From window to window. [default: the window]")] = None,
+    stride: Annotated[int | None, typer.Option(help="From window to window.", show_default="the window")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="One stream, no parallel lanes: slower.")] = False,
-    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Of the products. [default: fp32]")] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
+    ] = None,
     encoding: EncodingOption = "utf-8",
     device: DeviceOption = "auto",
     json: JsonOption = False,
@@ -60,12 +62,13 @@ def evaluate(
 
 def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **settings: Any) -> Row:
     """Score a text, with a bar on a terminal."""
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
 
     console = stderr()
-    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(printable(name), total=sum(map(len, documents)))
         evaluation = model.evaluate_text(*documents, progress=lambda tokens: bar.advance(task, tokens), **settings)
     whole = "".join(documents)
@@ -128,6 +131,6 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
     for name, cells in figures:
         table.add_row(name, *cells)
     config, console = model.config, stdout()
-    kind = config.tokenizer.config.kind
-    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {reports[0].context}"))
+    kind = config.tokenizer.kind
+    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {reports[0].context}"), soft_wrap=True)
     console.print(table)

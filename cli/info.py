@@ -10,11 +10,13 @@ from seqgen.cli.output import printable, stdout, write_json
 
 
 def info(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Its directory. [default: the newest]")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="Its directory.", show_default="the newest")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show one run: its figures, and every setting it was made with."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from seqgen.run import find_run
     from seqgen.run_summary import summarize
@@ -25,19 +27,24 @@ def info(
     if json:
         write_json({"summary": summary.model_dump(), "config": config.model_dump()})
         return
-    table = Table(box=None, pad_edge=False, show_header=False)
+    table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
     for title, values in (
         ("result", summary.model_dump(include={"state", "steps", "seconds", "best_step", "best_bits_per_byte",
                                                "best_bits_per_character", "parameters"})),
-        ("model", config.model.model_dump()),
-        ("tokenizer", config.tokenizer.config.model_dump() | {"vocab_size": config.tokenizer.vocab_size,
-                                                              "fingerprint": config.tokenizer.fingerprint}),
+        ("model", {"cell": config.model.cell, **config.model.model_dump()}),
+        ("tokenizer", config.tokenizer.model_dump()),
         ("text", config.data.model_dump() | config.text.model_dump()),
         ("training", config.training.model_dump()),
         ("environment", {"created": config.created, "seqgen": config.seqgen, **config.environment}),
     ):  # fmt: skip
         for number, (name, value) in enumerate(values.items()):
-            table.add_row(title if number == 0 else "", name, "-" if value is None else printable(str(value)))
+            table.add_row(title if number == 0 else "", name, _show(value))
     console = stdout()
     console.print(printable(str(directory.path)), style="bold")
     console.print(table)
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 RunOption = Annotated[
-    str | None, typer.Option("--run", metavar="DIR", help="The run's directory. [default: the newest under runs/]")
+    str | None, typer.Option("--run", metavar="DIR", help="The run's directory.", show_default="the newest under runs/")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 EncodingOption = Annotated[

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+WIDE = 10_000
+"""Columns where there is no terminal: a row stays a line."""
+
 # What a terminal would act on: C0 less tab and newline, DEL, C1.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 
@@ -21,10 +24,17 @@ def stderr() -> Console:
 
 
 def stdout() -> Console:
-    """A console on stdout, for tables."""
+    """A console on stdout, for tables. In a pipe it is as wide as they are."""
     from rich.console import Console
 
-    return Console(markup=False, highlight=False, emoji=False)
+    class Output(Console):
+        def on_broken_pipe(self) -> None:  # rich's own ends the program with 1
+            raise BrokenPipeError
+
+    console = Output(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = WIDE
+    return console
 
 
 def notice(message: str, *, quiet: bool = False) -> None:

@@ -7,23 +7,27 @@ from typing import Any
 from seqgen.cli.options import JsonOption
 from seqgen.cli.output import notice, printable, stdout, write_json
 
+from seqgen.errors import RunError
+
 
 def runs(json: JsonOption = False) -> None:
     """List the runs under runs/: what was trained on what, how big, how good, how long."""
-    from seqgen.run import RunConfig, find_runs
+    from seqgen.run import find_runs
     from seqgen.run_summary import summarize
 
     rows, broken = [], []
     for directory, config in find_runs():
-        if isinstance(config, RunConfig):
+        try:
+            if isinstance(config, RunError):
+                raise config
             rows.append(summarize(directory, config))
-        else:
-            broken.append(str(config))
+        except RunError as error:
+            broken.append(str(error))
     if json:
         write_json([row.model_dump() for row in rows])
     elif rows:
         _print_table([row.model_dump() for row in rows])
-    else:
+    elif not broken:
         notice("there are no runs here yet; train one with `seqgen train FILE`, or try `seqgen demo`")
     for message in broken:
         notice(message)

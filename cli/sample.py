@@ -19,19 +19,21 @@ def sample(
     run: RunOption = None,
     prompt: Annotated[str, typer.Option(help="What to go on from; - reads it from stdin.")] = "",
     prompt_file: Annotated[str | None, typer.Option(metavar="FILE", help="A file to go on from.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(help="How long. [default: 500]")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(help="How long.", show_default="500")] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="How many texts.")] = 1,
     temperature: Annotated[
-        float | None, typer.Option(help="0 the likeliest, 1 as learnt, more is wilder. [default: 0.8]")
+        float | None, typer.Option(help="0 the likeliest, 1 as learnt, more is wilder.", show_default="0.8")
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest; 0 is off. [default: 0]")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest that hold p. [default: 1]")] = None,
+    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest; 0 is off.", show_default="0")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest that hold p.", show_default="1")] = None,
     min_p: Annotated[
-        float | None, typer.Option(help="Draw from those at least p times as likely as the best. [default: 0]")
+        float | None, typer.Option(help="Draw from those at least p times as likely as the best.", show_default="0")
     ] = None,
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same text. [default: 0]")] = None,
-    precision: Annotated[Literal["fp32", "bf16"] | None, typer.Option(help="Of the products. [default: fp32]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default="0")] = None,
+    precision: Annotated[
+        Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
     json: JsonOption = False,
@@ -66,6 +68,7 @@ def sample(
 
 def _read_prompt(prompt: str, prompt_file: str | None) -> str:
     from seqgen.data.text import decode_text, read_text
+    from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
         if prompt:
@@ -73,7 +76,7 @@ def _read_prompt(prompt: str, prompt_file: str | None) -> str:
         return read_text(prompt_file)
     if prompt == "-":
         return decode_text(sys.stdin.buffer.read(), "utf-8", "the prompt from stdin")
-    return prompt
+    return without_surrogates(prompt)  # Python's mark on an argument that was no UTF-8
 
 
 def _check_prompt(prompt: str, run: Run, *, strict: bool, quiet: bool) -> None:

@@ -63,7 +63,7 @@ class TrainingScreen:
         if self._quiet:
             return
         for line in describe_run(run):
-            self._console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(printable(line)), soft_wrap=True)
         for message in run.notices:
             notice(message)
         self._figures.start(run)
@@ -82,7 +82,7 @@ class TrainingScreen:
                 self._figures.step(event)
             case Evaluated():
                 self._figures.best = event if event.is_best else self._figures.best
-                self._console.print(evaluation_line(event, self._figures))
+                self._console.print(evaluation_line(event, self._figures), soft_wrap=True)
             case Sampled():
                 self._console.print(sample_text(event, self._console.width))
             case Finished():
@@ -105,6 +105,7 @@ class _Figures:
         )  # fmt: skip
         self._task = self._bar.add_task("", left="")
         self._first: tuple[int, float] | None = None
+        self._shown = 0
 
     def start(self, run: TrainingRun) -> None:
         self._bar.update(self._task, total=run.total_steps, completed=run.first_step)
@@ -113,8 +114,9 @@ class _Figures:
         if self._first is None:
             self._first = (event.step - 1, event.seconds - 1e-3)
         self.latest = event
-        self.loss = _smooth(self.loss, event.bits_per_character)
-        self.speed = _smooth(self.speed, event.tokens_per_second)
+        self._shown += 1
+        self.loss = _smooth(self.loss, event.bits_per_character, self._shown)
+        self.speed = _smooth(self.speed, event.tokens_per_second, self._shown)
         if len(self._curve) * event.total_steps < event.step * CURVE_WIDTH:
             self._curve.append(self.loss)
         taken, seconds = event.step - self._first[0], event.seconds - self._first[1]
@@ -142,8 +144,10 @@ class _Figures:
         return Group(*rows)
 
 
-def _smooth(average: float, value: float) -> float:
-    return value if math.isnan(average) else SMOOTHING * average + (1 - SMOOTHING) * value
+def _smooth(average: float, value: float, count: int) -> float:
+    """The mean of the first `count` values, later one that forgets the old."""
+    weight = max(1 - SMOOTHING, 1 / count)
+    return value if count == 1 else (1 - weight) * average + weight * value
 
 
 def describe_run(run: TrainingRun) -> list[str]:
@@ -154,7 +158,7 @@ def describe_run(run: TrainingRun) -> list[str]:
     model, text, environment = config.model, config.text, config.environment
     what = (
         f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, {parameter_count(run.model):,} parameters, "
-        f"{config.tokenizer.config.kind} vocabulary of {config.tokenizer.vocab_size:,}"
+        f"{config.tokenizer.kind} vocabulary of {config.tokenizer.vocab_size:,}"
     )
     on_what = (
         f"{text.train_tokens:,} tokens to learn from, {text.valid_tokens:,} withheld; {run.total_steps:,} steps on "
@@ -175,10 +179,8 @@ def evaluation_line(event: Evaluated, figures: _Figures) -> Text:
 
 def sample_text(event: Sampled, width: int) -> Text:
     """The first lines of a sample, each cut to the screen's width."""
-    lines = [line for line in printable(event.text).splitlines() if line.strip()][:SAMPLE_LINES]
-    shown = Text("\n".join(f"  │ {line}" for line in lines), style="dim")
-    shown.truncate(SAMPLE_LINES * width)
-    return Text("\n").join(_cut(line, width) for line in shown.split("\n"))
+    lines = [line for line in printable(event.text).expandtabs(4).splitlines() if line.strip()][:SAMPLE_LINES]
+    return Text("\n").join(_cut(Text(f"  │ {line}", style="dim"), width) for line in lines)
 
 
 def _cut(line: Text, width: int) -> Text:

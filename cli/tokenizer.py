@@ -21,14 +21,14 @@ TokenizerOption = Annotated[
 
 
 def build(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Text files, or corpus:NAME.")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Text files, or corpus:NAME.")],
     out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes; `train --tokenizer DIR` uses it.")],
     kind: Annotated[
         Literal["char", "byte", "word", "unigram", "bpe"], typer.Option("--model-type", help="How it cuts a text.")
     ] = "bpe",
     vocab_size: Annotated[int | None, typer.Option(help="How many ids (word, unigram, bpe).")] = None,
     character_coverage: Annotated[
-        float | None, typer.Option(help="Share of characters with pieces of their own. [default: 0.9995]")
+        float | None, typer.Option(help="Share of characters with pieces of their own.", show_default="0.9995")
     ] = None,
     encoding: EncodingOption = "utf-8",
     quiet: QuietOption = False,
@@ -62,14 +62,14 @@ def encode(
 
 
 def decode(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="The ids; none reads stdin.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids; none reads stdin.")] = None,
     tokenizer: TokenizerOption = None,
     run: RunOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the text that ids stand for."""
     loaded = _load(tokenizer, run)
-    words = ids or sys.stdin.read().replace(",", " ").strip("[] \n").split()
+    words = ids or sys.stdin.buffer.read().decode("utf-8", "replace").replace(",", " ").strip("[] \n").split()
     numbers = [_as_id(word, loaded.vocab_size) for word in words]
     text = loaded.decode(numbers)
     if json:
@@ -80,8 +80,9 @@ def decode(
 
 
 def _as_id(word: str, vocab_size: int) -> int:
-    if not word.isdecimal() or int(word) >= vocab_size:
-        raise TextError(f"{word!r} is no id of this vocabulary: ids go from 0 to {vocab_size - 1}")
+    if not (word.isdecimal() and len(word) <= 9 and int(word) < vocab_size):
+        shown = word if len(word) <= 20 else f"{word[:20]}..."
+        raise TextError(f"{shown!r} is no id of this vocabulary: ids go from 0 to {vocab_size - 1}")
     return int(word)
 
 

@@ -18,108 +18,148 @@ _MODEL, _TRAINING, _DATA, _RUN = "Model", "Training", "Text", "Run"
 def train(
     text: Annotated[
         str | None,
-        typer.Argument(metavar="[TEXT]", help="A UTF-8 text file, or corpus:NAME. [default: corpus:pydoc, embedded]"),
+        typer.Argument(
+            metavar="TEXT", help="A UTF-8 text file, or corpus:NAME.", show_default="corpus:pydoc, embedded"
+        ),
     ] = None,
     cell: Annotated[
         Literal["rnn", "lstm", "gru", "transformer"] | None,
-        typer.Option(help="What reads the text. [default: lstm]", rich_help_panel=_MODEL),
+        typer.Option(help="What reads the text.", show_default="lstm", rich_help_panel=_MODEL),
     ] = None,
-    hidden_size: Annotated[int | None, typer.Option(help="Width of the model.", rich_help_panel=_MODEL)] = None,
-    layers: Annotated[int | None, typer.Option(help="Depth of the model.", rich_help_panel=_MODEL)] = None,
+    hidden_size: Annotated[
+        int | None, typer.Option(help="Width of the model.", show_default="by cell", rich_help_panel=_MODEL)
+    ] = None,
+    layers: Annotated[
+        int | None, typer.Option(help="Depth of the model.", show_default="by cell", rich_help_panel=_MODEL)
+    ] = None,
     embedding_size: Annotated[
         int | None,
-        typer.Option(help="rnn, lstm, gru: width of the embedding. [default: hidden size]", rich_help_panel=_MODEL),
+        typer.Option(
+            help="rnn, lstm, gru: width of the embedding.", show_default="hidden size", rich_help_panel=_MODEL
+        ),
     ] = None,
     gru_reset: Annotated[
         Literal["after", "before"] | None,
-        typer.Option(help="gru: the reset gate after or before the product. [default: after]", rich_help_panel=_MODEL),
+        typer.Option(
+            help="gru: the reset gate after or before the product.", show_default="after", rich_help_panel=_MODEL
+        ),
     ] = None,
-    heads: Annotated[int | None, typer.Option(help="transformer: attention heads.", rich_help_panel=_MODEL)] = None,
+    heads: Annotated[
+        int | None, typer.Option(help="transformer: attention heads.", show_default="4", rich_help_panel=_MODEL)
+    ] = None,
     block_size: Annotated[
-        int | None, typer.Option(help="transformer: how many tokens attention reaches.", rich_help_panel=_MODEL)
+        int | None,
+        typer.Option(
+            help="transformer: how many tokens attention reaches.", show_default="128", rich_help_panel=_MODEL
+        ),
     ] = None,
     positions: Annotated[
         Literal["rope", "sinusoidal"] | None,
-        typer.Option(help="transformer: how it knows the order. [default: rope]", rich_help_panel=_MODEL),
+        typer.Option(help="transformer: how it knows the order.", show_default="rope", rich_help_panel=_MODEL),
     ] = None,
-    dropout: Annotated[float | None, typer.Option(help="Share of activations dropped.", rich_help_panel=_MODEL)] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Share of activations dropped.", show_default="by cell", rich_help_panel=_MODEL)
+    ] = None,
     tie_weights: Annotated[
-        bool | None, typer.Option("--tie-weights/--no-tie-weights", help="Head = embedding.", rich_help_panel=_MODEL)
+        bool | None,
+        typer.Option(
+            "--tie-weights/--no-tie-weights", help="Head = embedding.", show_default="no", rich_help_panel=_MODEL
+        ),
     ] = None,
     tokenizer: Annotated[
         str | None,
         typer.Option(
             metavar="KIND|DIR",
-            help="char, byte, word, unigram, bpe, or a directory of `seqgen tokenizer build`. [default: char]",
+            help="char, byte, word, unigram, bpe, or a directory of `seqgen tokenizer build`.",
+            show_default="char",
             rich_help_panel=_DATA,
         ),
     ] = None,
     vocab_size: Annotated[
-        int | None, typer.Option(help="word, unigram, bpe: how many ids.", rich_help_panel=_DATA)
+        int | None,
+        typer.Option(help="word, unigram, bpe: how many ids.", show_default="2000; word 10000", rich_help_panel=_DATA),
     ] = None,
     character_coverage: Annotated[
         float | None,
-        typer.Option(help="unigram, bpe: share of characters with pieces of their own.", rich_help_panel=_DATA),
+        typer.Option(
+            help="unigram, bpe: share of characters with pieces of their own.",
+            show_default="0.9995",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="How the file's bytes are text. [default: utf-8]", rich_help_panel=_DATA)
+        str | None, typer.Option(help="How the file's bytes are text.", show_default="utf-8", rich_help_panel=_DATA)
     ] = None,
     valid: Annotated[
         str | None, typer.Option(metavar="FILE", help="Validate on this text.", rich_help_panel=_DATA)
     ] = None,
     valid_split: Annotated[
         Literal["spread", "tail", "none"] | None,
-        typer.Option(help="Or withhold 20 spread blocks, the tail, nothing. [default: spread]", rich_help_panel=_DATA),
+        typer.Option(
+            help="Or withhold 20 spread blocks, the tail, nothing.", show_default="spread", rich_help_panel=_DATA
+        ),
     ] = None,
     valid_share: Annotated[
-        float | None, typer.Option(help="How much is withheld. [default: 0.05]", rich_help_panel=_DATA)
+        float | None, typer.Option(help="How much is withheld.", show_default="0.05", rich_help_panel=_DATA)
     ] = None,
     max_time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="90s, 5m, 1h. [default: 2m]", rich_help_panel=_TRAINING)
+        str | None, typer.Option(metavar="TIME", help="90s, 5m, 1h.", show_default="2m", rich_help_panel=_TRAINING)
     ] = None,
     max_steps: Annotated[int | None, typer.Option(help="Optimizer steps at most.", rich_help_panel=_TRAINING)] = None,
     max_epochs: Annotated[
         float | None, typer.Option(help="Times through the text at most.", rich_help_panel=_TRAINING)
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Rows of a batch.", rich_help_panel=_TRAINING)] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows of a batch.", show_default="by cell", rich_help_panel=_TRAINING)
+    ] = None,
     bptt: Annotated[
-        int | None, typer.Option(help="rnn, lstm, gru: tokens a gradient goes back.", rich_help_panel=_TRAINING)
+        int | None,
+        typer.Option(help="rnn, lstm, gru: tokens a gradient goes back.", show_default="64", rich_help_panel=_TRAINING),
     ] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Batches to an optimizer step. [default: 1]", rich_help_panel=_TRAINING)
+        int | None, typer.Option(help="Batches to an optimizer step.", show_default="1", rich_help_panel=_TRAINING)
     ] = None,
-    lr: Annotated[float | None, typer.Option(help="Highest learning rate.", rich_help_panel=_TRAINING)] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Highest learning rate.", show_default="by cell", rich_help_panel=_TRAINING)
+    ] = None,
     schedule: Annotated[
         Literal["linear", "cosine", "constant"] | None,
-        typer.Option(help="Decay of the learning rate. [default: linear]", rich_help_panel=_TRAINING),
+        typer.Option(help="Decay of the learning rate.", show_default="linear", rich_help_panel=_TRAINING),
     ] = None,
     warmup_steps: Annotated[
-        int | None, typer.Option(help="Steps to reach the learning rate.", rich_help_panel=_TRAINING)
+        int | None,
+        typer.Option(help="Steps to reach the learning rate.", show_default="by cell", rich_help_panel=_TRAINING),
     ] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="AdamW's.", rich_help_panel=_TRAINING)] = None,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="AdamW's.", show_default="by cell", rich_help_panel=_TRAINING)
+    ] = None,
     clip_grad_norm: Annotated[
-        float | None, typer.Option(help="Longest gradient. [default: 1.0]", rich_help_panel=_TRAINING)
+        float | None, typer.Option(help="Longest gradient.", show_default="1.0", rich_help_panel=_TRAINING)
     ] = None,
     eval_every: Annotated[
-        int | None, typer.Option(help="Steps between evaluations. [default: a tenth]", rich_help_panel=_TRAINING)
+        int | None, typer.Option(help="Steps between evaluations.", show_default="a tenth", rich_help_panel=_TRAINING)
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(help="Stop after so many evaluations without gain. [default: never]", rich_help_panel=_TRAINING),
+        typer.Option(
+            help="Stop after so many evaluations without gain.", show_default="never", rich_help_panel=_TRAINING
+        ),
     ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
-        typer.Option(help="bf16 where the machine multiplies it. [default: auto]", rich_help_panel=_TRAINING),
+        typer.Option(help="bf16 where the machine multiplies it.", show_default="auto", rich_help_panel=_TRAINING),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, ... [default: auto]", rich_help_panel=_TRAINING)
+        str | None, typer.Option(help="auto, cpu, cuda, ...", show_default="auto", rich_help_panel=_TRAINING)
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of all that is random. [default: 0]", rich_help_panel=_TRAINING)
+        int | None, typer.Option(help="Of all that is random.", show_default="0", rich_help_panel=_TRAINING)
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="The run's directory. [default: runs/<text>-<cell>]", rich_help_panel=_RUN),
+        typer.Option(
+            metavar="DIR", help="The run's directory.", show_default="runs/<text>-<cell>", rich_help_panel=_RUN
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with --out, or the newest run.", rich_help_panel=_RUN)

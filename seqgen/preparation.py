@@ -56,7 +56,10 @@ def read_texts(data: DataConfig) -> Texts:
     text = read_source(data.text, data.encoding)
     if len(text) < 2:
         raise TextError(f"{data.text} has {len(text)} character; there is nothing to predict, give a longer text")
-    split = split_text(text, data)
+    try:
+        split = split_text(text, data)
+    except TextError as error:
+        raise TextError(f"{data.text}: {error}") from error
     if data.valid is None:
         return Texts(split, _sha256(text), None)
     valid = read_source(data.valid, data.encoding)

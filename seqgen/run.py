@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import itertools
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from seqgen.data.catalogue import PREFIX
 from seqgen.data.config import DataConfig
@@ -21,16 +21,16 @@ from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
 from seqgen.settings import Settings
-from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 from seqgen.training.config import DEFAULT_TIME, RECIPES, TrainingConfig
 
 RUNS = Path("runs")
 
 
 class TokenizerRecord(Settings):
-    """The tokenizer that was built: its settings, its size, and the hash that its files must have."""
+    """The tokenizer: its kind, its size, and the hash that its files must have."""
 
-    config: TokenizerConfig
+    kind: TokenizerKind
     vocab_size: int
     fingerprint: str
 
@@ -67,6 +67,8 @@ class Request(Settings):
     tokenizer: TokenizerConfig
     data: DataConfig
     training: TrainingConfig
+    tokenizer_from: str | None = None
+    """The directory of a tokenizer that is there already; `tokenizer` then counts for nothing."""
 
 
 def compose(settings: dict[str, Any]) -> Request:
@@ -80,7 +82,7 @@ def compose(settings: dict[str, Any]) -> Request:
     if cell not in FAMILIES:
         raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell][0]
-    tokenizer = {"kind": settings.pop("tokenizer")} if "tokenizer" in settings else {}
+    tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "char"), settings)
     training = dict(RECIPES[cell])
     if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
         training["max_time"] = DEFAULT_TIME
@@ -95,7 +97,22 @@ def compose(settings: dict[str, Any]) -> Request:
     if cell == "transformer" and "bptt" in settings:
         raise ConfigError("bptt: a transformer learns in windows of --block-size tokens; set that instead")
     model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in sorted_in)
-    return Request.of(model=model, tokenizer=tokenizer_config, data=data, training=training_config)
+    return Request.of(
+        model=model, tokenizer=tokenizer_config, data=data, training=training_config, tokenizer_from=tokenizer_from
+    )
+
+
+def _choose_tokenizer(name: str, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """The settings that a kind's name stands for, or the directory that `name` is."""
+    if name in get_args(TokenizerKind):
+        return {"kind": name}, None
+    if not Path(name).is_dir():
+        kinds = ", ".join(get_args(TokenizerKind))
+        raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor a directory with a tokenizer in it")
+    given = sorted(TokenizerConfig.model_fields.keys() & settings.keys())
+    if given:
+        raise ConfigError(f"tokenizer: {name} is built already, so {', '.join(given)} cannot be chosen; leave it out")
+    return {}, name
 
 
 def _unknown_setting(name: str, cell: str) -> str:
@@ -125,9 +142,9 @@ class RunDirectory:
         Raises:
             RunError: this is no run directory, or its config is not one.
         """
-        if not self.path.is_dir():
-            raise RunError(f"{self.path}: there is no such run; `seqgen runs` lists those there are")
         try:
+            if not self.path.is_dir():
+                raise RunError(f"{self.path}: there is no such run; `seqgen runs` lists those there are")
             content = self.config.read_bytes()
         except FileNotFoundError as error:
             raise RunError(
@@ -150,8 +167,13 @@ def check_free(out: str | Path | None) -> None:
 
     Raises:
         RunError: it is there.
+        SaveError: it cannot be.
     """
-    if out is not None and Path(out).exists():
+    try:
+        taken = out is not None and Path(out).exists()
+    except OSError as error:
+        raise SaveError(f"the run directory {out} cannot be made: {error.strerror or error}") from error
+    if taken:
         raise RunError(f"{out} is already there; name another --out, or go on with it by --resume --out {out}")
 
 

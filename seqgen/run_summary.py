@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import safetensors
 
@@ -38,13 +38,25 @@ class Summary(Settings):
 
 
 def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
-    """Read a run's figures from config.json, metrics.jsonl and the header of model.safetensors."""
-    events = read_metrics(directory.metrics)
+    """Read a run's figures from config.json, metrics.jsonl and the header of model.safetensors.
+
+    Raises:
+        RunError: metrics.jsonl or model.safetensors is broken.
+    """
+    parameters = count_parameters(directory.weights) if directory.weights.is_file() else None
+    try:
+        return _combine(directory, config, parameters, read_metrics(directory.metrics))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{directory.metrics} has lines that training does not write; restore it from a copy") from error
+
+
+def _combine(
+    directory: RunDirectory, config: RunConfig, parameters: int | None, events: list[dict[str, Any]]
+) -> Summary:
     last = events[-1] if events else {}
     steps = max((event["step"] for event in events), default=0)
     evaluated = [event for event in events if event["event"] == "evaluated"]
     best = min(evaluated, key=lambda event: event["nats_per_token"], default={})
-    has_weights = directory.weights.is_file()
     ended = last.get("reason", "unfinished")
     return Summary(
         run=str(directory.path),
@@ -52,8 +64,8 @@ def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
         cell=config.model.cell,
         layers=config.model.layers,
         hidden_size=config.model.hidden_size,
-        parameters=count_parameters(directory.weights) if has_weights else None,
-        tokenizer=config.tokenizer.config.kind,
+        parameters=parameters,
+        tokenizer=config.tokenizer.kind,
         vocab_size=config.tokenizer.vocab_size,
         text=config.data.text if config.data.text.startswith(PREFIX) else Path(config.data.text).name,
         best_bits_per_byte=best.get("bits_per_byte"),
@@ -62,7 +74,7 @@ def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
         steps=steps,
         total_steps=config.training.max_steps or 0,
         seconds=max((event.get("seconds", 0.0) for event in events), default=0.0),
-        state=ended if has_weights else "empty",
+        state="empty" if parameters is None else ended,
     )
 
 

@@ -27,8 +27,8 @@ def select_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, device=device).item()  # a number that is there: `meta` makes tensors without any
+    except (RuntimeError, AssertionError, ImportError) as error:  # ImportError: a device of some other build's
         raise ConfigError(f"device: {name!r} cannot be used on this machine; try --device auto or cpu") from error
     return device
 

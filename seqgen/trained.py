@@ -10,7 +10,7 @@ from seqgen import models, tokenizers
 from seqgen.data.catalogue import read_source
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
-from seqgen.errors import ConfigError, RunError
+from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
@@ -92,8 +92,14 @@ class Run:
             documents: the texts.
             progress: is told how many tokens were scored, as they are.
             settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `exact=True`, ...
+
+        Raises:
+            TextError: there is no text, or it goes beyond the model's positions.
+            ConfigError: a setting is unknown or impossible.
         """
         config = EvaluationConfig.of(**settings)
+        if not any(documents):
+            raise TextError("there is nothing to evaluate: the text is empty")
         ids = [self.tokenizer.encode(text) for text in documents]
         lanes, context = self._lanes([len(document) for document in ids], config)
         nats = score(self.model, ids, lanes, config.precision, progress)

@@ -131,8 +131,11 @@ def _start(
     check_free(out)
     report(f"reading {request.data.text}")
     texts = read_texts(request.data)
-    report(f"building the {request.tokenizer.kind} vocabulary" if parent is None else "encoding")
-    corpus = encode_corpus(texts, request.tokenizer if parent is None else parent.tokenizer)
+    tokenizer = parent.tokenizer if parent is not None else None
+    if request.tokenizer_from is not None:
+        tokenizer = tokenizers.load(Path(request.tokenizer_from))
+    report("encoding" if tokenizer is not None else f"building the {request.tokenizer.kind} vocabulary")
+    corpus = encode_corpus(texts, tokenizer or request.tokenizer)
     learner = build_learner(request.model, request.training, corpus)
     if parent is not None:
         learner.model.load_state_dict(parent.model.state_dict())
@@ -144,7 +147,9 @@ def _start(
         created=dt.datetime.now(dt.UTC).isoformat(),
         model=request.model,
         tokenizer=TokenizerRecord(
-            config=request.tokenizer, vocab_size=corpus.tokenizer.vocab_size, fingerprint=corpus.tokenizer.fingerprint
+            kind=corpus.tokenizer.kind,
+            vocab_size=corpus.tokenizer.vocab_size,
+            fingerprint=corpus.tokenizer.fingerprint,
         ),
         data=_with_absolute_paths(request.data),
         text=corpus.record,
@@ -167,7 +172,6 @@ def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[]
     notices = []
     if settings:
         config = _lengthen(config, settings)
-        directory.write_config(config)
         notices.append(f"{config.training.max_steps} steps are a new schedule: the learning rate goes on by that one")
     if checkpoint.progress.step >= (config.training.max_steps or 0):
         raise RunError(
@@ -181,6 +185,8 @@ def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[]
     learner = build_learner(config.model, config.training, corpus)
     learner.set_length(config.training)
     load_checkpoint(checkpoint, learner)
+    if settings:
+        directory.write_config(config)
     return TrainingRun(directory, config, corpus, learner, checkpoint.progress, stop, notices)
 
 
@@ -204,7 +210,7 @@ def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
     if given:
         raise ConfigError(f"init_from: {', '.join(given)} come with the weights of the other run; leave them out")
     request = compose({**settings, "cell": parent.model.cell})
-    return request.model_copy(update={"model": parent.model, "tokenizer": parent.tokenizer.config})
+    return request.model_copy(update={"model": parent.model})
 
 
 def _fix_length(config: TrainingConfig, learner: Learner, corpus: Corpus) -> TrainingConfig:

@@ -20,6 +20,9 @@ from seqgen.models.config import (
 )
 from seqgen.models.language_model import LanguageModel
 
+# Small models gain nothing from threads, and lose much to whatever else runs on the machine.
+torch.set_num_threads(1)
+
 settings.register_profile("seqgen", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("seqgen")
 

@@ -67,7 +67,10 @@ def read_source(text: str, encoding: str = "utf-8") -> str:
 
 
 def _read_python_dict(recipe: Recipe) -> str:
-    spec = importlib.util.find_spec(recipe.module)
+    try:
+        spec = importlib.util.find_spec(recipe.module)
+    except ModuleNotFoundError:  # not even the package: some distributions leave pydoc_data out
+        spec = None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         raise TextError(f"{PREFIX}{recipe.name}: this Python carries no source of {recipe.module}; train on a file")
     source = read_text(spec.origin)

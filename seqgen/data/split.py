@@ -29,13 +29,14 @@ def split_text(text: str, config: DataConfig) -> Split:
     Raises:
         TextError: the validation part would be too short to measure anything; the message has the arithmetic.
     """
-    if config.valid is not None or config.valid_split == "none":
+    if config.valid_split == "none":
         return Split(train=(text,), valid=())
     withheld = round(len(text) * config.valid_share)
     if withheld < MINIMUM:
         raise TextError(
-            f"{config.valid_share:.0%} of {len(text):,} characters is {withheld}, too few to validate on (at least "
-            f"{MINIMUM}); train on all of it with --valid-split none, or name a validation text with --valid FILE"
+            f"{100 * config.valid_share:g}% of {len(text):,} characters is {withheld}, too few to validate on "
+            f"(at least {MINIMUM}); train on all of it with --valid-split none, or name a validation text with "
+            "--valid FILE"
         )
     if config.valid_split == "tail":
         return _parts(text, [(_line_start(text, len(text) - withheld, withheld // 2), len(text))])

@@ -41,13 +41,13 @@ def decode_text(content: bytes, encoding: str, where: str) -> str:
     """
     try:
         text = content.decode(encoding)
-    except LookupError as error:
-        raise ConfigError(f"encoding: there is no encoding called {encoding!r}; try utf-8, cp949, utf-16") from error
     except UnicodeDecodeError as error:
         raise TextError(
             f"{where} is not {encoding} at byte {error.start} (0x{content[error.start]:02x}); say --encoding, or "
             "convert the file to UTF-8 first"
         ) from error
-    except UnicodeError as error:  # utf-16 without a byte order mark, broken idna, ...
+    except UnicodeError as error:  # of codecs that name no place: punycode, undefined
         raise TextError(f"{where} is not {encoding}: {error}") from error
+    except (LookupError, ValueError) as error:  # ValueError: a name with a NUL in it
+        raise ConfigError(f"encoding: there is no encoding called {encoding!r}; try utf-8, cp949, utf-16") from error
     return text.removeprefix("\ufeff")

@@ -21,8 +21,10 @@ def temperature(logits: Tensor, value: float) -> Tensor:
     if value == 0.0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.full_like(logits, -math.inf).scatter_(-1, best, 0.0)
-    # Shifted first, so that a tiny temperature overflows towards -inf and never to inf - inf.
-    return (logits - logits.amax(dim=-1, keepdim=True)) / value
+    # Shifted first, so that a tiny temperature overflows towards -inf and never to inf - inf; and kept within what fp32
+    # holds, past which 0 / 0 and inf / inf wait.
+    limits = torch.finfo(logits.dtype)
+    return (logits - logits.amax(dim=-1, keepdim=True)) / min(max(value, limits.tiny), limits.max)
 
 
 def top_k(logits: Tensor, count: int) -> Tensor:

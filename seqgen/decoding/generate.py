@@ -43,10 +43,12 @@ class TextStream:
 
     def _release(self, text: str, *, final: bool) -> str:
         self._held += text
-        ends = [at for at in (self._held.find(stop) for stop in self._stop) if at >= 0]
-        if ends:
+        # The stop that is complete first, as if the text came by the character: its cut into tokens changes nothing.
+        found = [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]
+        if found:
             self.stopped = True
-            released, self._held = self._held[: min(ends)], ""
+            _, begin = min(found)
+            released, self._held = self._held[:begin], ""
             return released
         keep = 0 if final else max((_overlap(self._held, stop) for stop in self._stop), default=0)
         released, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
@@ -81,11 +83,7 @@ def generate(
     """
     read = [BOUNDARY, *tokenizer.encode(prompt).tolist()]
     capacity = len(read) + config.max_new_tokens
-    if model.max_positions is not None and capacity > model.max_positions + 1:
-        raise ConfigError(
-            f"max_new_tokens: {config.max_new_tokens} new tokens after a prompt of {len(read) - 1} are more than this "
-            f"model's {model.max_positions} sinusoidal positions; ask for at most {model.max_positions + 1 - len(read)}"
-        )
+    _check_positions(model, len(read) - 1, config.max_new_tokens)
     forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
     filters = compose(config, forbidden)
     uniforms = _Uniforms(config.seed, num_samples)
@@ -115,6 +113,22 @@ def generate(
         logits, state = decoder.step(token, state)
 
 
+def _check_positions(model: LanguageModel, prompt: int, new: int) -> None:
+    """Refuse what has no positions: the boundary takes one, and the last new token, which is never read, none."""
+    limit = model.max_positions
+    if limit is None or prompt + new <= limit:
+        return
+    if prompt >= limit:
+        raise ConfigError(
+            f"prompt: its {prompt} tokens leave no room in this model's {limit} sinusoidal positions; give one of at "
+            f"most {limit - 1}"
+        )
+    raise ConfigError(
+        f"max_new_tokens: {new} new tokens after a prompt of {prompt} are more than this model's {limit} sinusoidal "
+        f"positions; ask for at most {limit - prompt}"
+    )
+
+
 def _read_prompt(model: LanguageModel, tokens: Sequence[int], capacity: int) -> tuple[Tensor, State]:
     """The logits [1, V] after `tokens`, and the state for all that follows."""
     state = model.initial_state(1, capacity)
@@ -129,9 +143,8 @@ def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B]."""
     heights = logits.softmax(dim=-1).double().cumsum(dim=-1)
     total = heights[:, -1:]
-    token = torch.searchsorted(heights, uniform[:, None] * total, right=True)
-    last = (heights < total).sum(dim=-1, keepdim=True)  # where rounding takes the product up to the total itself
-    return torch.minimum(token, last)[:, 0]
+    # The product stays below the total: a double under 1 is at most 1 - 2^-53.
+    return torch.searchsorted(heights, uniform[:, None] * total, right=True)[:, 0]
 
 
 class _Uniforms:

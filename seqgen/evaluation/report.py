@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from seqgen.tokenizers.base import Tokenizer
+from seqgen.tokenizers.base import Tokenizer, without_surrogates
 
 XZ_LIMIT = 64 * 2**20
 """Bytes over which xz -9 is not run beside: it takes about a second a megabyte."""
@@ -43,7 +43,8 @@ class TextSize:
     def _of(cls, text: str, tokenizer: Tokenizer) -> TextSize:
         unknown = tokenizer.unknown(text)
         spelling = math.fsum(count * tokenizer.spelling_nats(piece) for piece, count in unknown.items())
-        return cls(len(text), len(text.encode("utf-8", "replace")), sum(unknown.values()), spelling)
+        size = len(without_surrogates(text).encode())
+        return cls(len(text), size, sum(unknown.values()), spelling)
 
 
 @dataclass(frozen=True)
@@ -103,5 +104,5 @@ def xz_bits_per_byte(text: str) -> float | None:
 def order0_bits_per_byte(text: str) -> float:
     """The entropy of the text's own character frequencies, by byte: what a code that knows them and no more needs."""
     counts = Counter(text)
-    entropy = -sum(count * math.log2(count / len(text)) for count in counts.values())
+    entropy = sum(count * math.log2(len(text) / count) for count in counts.values())
     return entropy / len(text.encode("utf-8", "replace"))

@@ -52,8 +52,8 @@ def window_lanes(lengths: Sequence[int], context_window: int, stride: int) -> li
     for document, length in enumerate(lengths):
         scored = 0
         while scored < length:
-            end = min(length, scored + stride if scored else context_window)
-            plan.append(Lane(document, max(0, end - context_window), scored, end))
+            end = scored + stride if scored else context_window
+            plan.append(Lane(document, max(0, end - context_window), scored, min(length, end)))
             scored = end
     return plan
 

@@ -69,7 +69,7 @@ class StreamDecoder:
 class Tokenizer(ABC):
     """Text <-> ids. Immutable once made."""
 
-    kind: ClassVar[str]
+    kind: ClassVar[TokenizerKind]
     pieces: Sequence[bytes]
     """From id to the UTF-8 bytes that it stands for; the boundary stands for none."""
     unknown_id: int | None = None

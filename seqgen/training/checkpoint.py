@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from seqgen.errors import RunError, SaveError
+from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import sync_directory, write_durably
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
@@ -92,11 +92,13 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     if not found:
         return None
     path = found[-1]
+    where = path / "state.json"
     try:
-        content = (path / "state.json").read_bytes()
+        return Checkpoint(path, Progress.from_json(where.read_bytes(), str(where)))
     except OSError as error:
-        raise RunError(f"{path / 'state.json'} cannot be read: {error.strerror or error}") from error
-    return Checkpoint(path, Progress.from_json(content, str(path / "state.json")))
+        raise RunError(f"{where} cannot be read: {error.strerror or error}") from error
+    except ConfigError as error:
+        raise RunError(f"{error}; move {path} away to go on from the checkpoint before it") from error
 
 
 def _complete(folder: Path) -> list[Path]:

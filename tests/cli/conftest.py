@@ -1,0 +1,105 @@
+"""What the tests of the commands stand on: the program in-process, and a small run to ask about."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer.testing
+from typer.testing import CliRunner, Result
+
+import seqgen
+from seqgen.cli.main import app
+
+Invoke = Callable[..., Result]
+
+SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No wish about colours or widths from outside, and logs go where the test is."""
+    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.fixture
+def invoke(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Run `seqgen ARGUMENTS...` in the test's folder; with `terminal`, as if on one of so many columns."""
+
+    def run(*arguments: object, input: str | bytes | None = None, terminal: int = 0) -> Result:
+        environment = {"TERM": "xterm-256color", "COLUMNS": str(terminal)} if terminal else {}
+        with monkeypatch.context() as patch:
+            if terminal:
+                patch.setattr(typer.testing._NamedTextIOWrapper, "isatty", lambda self: True)
+            result = CliRunner().invoke(app, [str(word) for word in arguments], input=input, env=environment)
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+@pytest.fixture
+def answers(invoke: Invoke) -> Callable[..., str]:
+    """Run a command that must succeed, and give its stdout."""
+
+    def run(*arguments: object, **options: object) -> str:
+        result = invoke(*arguments, **options)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    return run
+
+
+@pytest.fixture
+def refuses(invoke: Invoke) -> Callable[..., str]:
+    """Run a command that must end with `code` and one sentence on stderr that has `words` in it; give the sentence."""
+
+    def run(code: int, *arguments: object, words: tuple[str, ...] = (), **options: object) -> str:
+        result = invoke(*arguments, **options)
+        assert result.exit_code == code, result.output
+        assert result.stdout == ""
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+        for word in words:
+            assert word in result.stderr
+        return result.stderr
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def _workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workshop")
+
+
+@pytest.fixture
+def finished(corpus: Path, _workshop: Path) -> Path:
+    """A complete run, made once for all tests: to be read, not to be changed."""
+    run = _workshop / "finished"
+    if not run.exists():
+        text = Path(shutil.copy(corpus, _workshop))
+        for _ in seqgen.train(text, out=run, **SMALL):
+            pass
+    return run
+
+
+@pytest.fixture
+def run(finished: Path, in_tmp: Path) -> Path:
+    """A copy of a complete run, where the commands find it by themselves."""
+    return Path(shutil.copytree(finished, "runs/corpus-gru"))
+
+
+@pytest.fixture
+def stopped(corpus: Path, in_tmp: Path) -> Path:
+    """A run that was stopped after 3 of its 5 steps, where the commands find it by themselves."""
+    polls = iter([False] * 3 + [True])
+    training = seqgen.train("corpus.txt", stop=lambda: next(polls), **SMALL)
+    for _ in training:
+        pass
+    return training.path

@@ -1,0 +1,74 @@
+"""Where things go, and what a terminal is not allowed to see."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from seqgen.cli.output import notice, printable, stderr, stdout, write_json, write_text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, 한글, é, 🙂\tand\n", "plain, 한글, é, 🙂\tand\n"),
+        ("\x1b]52;c;aGk=\x07", "\\x1b]52;c;aGk=\\x07"),
+        ("a\rb\x00\x7f\x9b", "a\\x0db\\x00\\x7f\\x9b"),
+    ],
+)
+def test_printable_writes_control_characters_out(text, shown):
+    assert printable(text) == shown
+
+
+def test_text_is_raw_in_a_pipe_and_written_out_on_a_terminal(capsys, monkeypatch):
+    write_text("\x1b[1m[/x]")
+    assert capsys.readouterr().out == "\x1b[1m[/x]"
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    write_text("\x1b[1m[/x]")
+    assert capsys.readouterr().out == "\\x1b[1m[/x]"
+
+
+def test_json_is_one_line_of_readable_text(capsys):
+    write_json({"text": "한글\n\x1b[/x]"})
+
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert "한글" in out
+    assert json.loads(out) == {"text": "한글\n\x1b[/x]"}
+
+
+def test_a_notice_goes_to_stderr_whole(capsys):
+    notice("[/x] :smile: \x1b " + "long " * 50)
+    notice("unheard", quiet=True)
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("note: [/x] :smile: \\x1b long")
+    assert err.count("\n") == 1
+    assert "unheard" not in err
+
+
+def test_the_consoles_write_where_they_say(capsys):
+    stdout().print("[bold]product[/x]")
+    stderr().print("[bold]progress[/x]")
+
+    assert capsys.readouterr() == ("[bold]product[/x]\n", "[bold]progress[/x]\n")
+
+
+def test_in_a_pipe_nothing_is_as_narrow_as_a_terminal(capsys):
+    stdout().print("word " * 100)
+
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_no_color_is_respected(capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    notice("colourful")
+    assert "\x1b[33m" in capsys.readouterr().err
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    notice("colourless")
+    assert "\x1b[33m" not in capsys.readouterr().err

@@ -1,0 +1,110 @@
+"""`seqgen runs`: one line a run, and a broken one hides no other."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def second(run):
+    """A second run beside the first."""
+    return Path(shutil.copytree(run, "runs/second"))
+
+
+def test_an_empty_folder_is_a_notice(invoke):
+    result = invoke("runs")
+
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr.startswith("note: there are no runs here yet")
+    assert "seqgen train" in result.stderr
+
+
+def test_an_empty_folder_is_an_empty_list(invoke):
+    result = invoke("runs", "--json")
+
+    assert json.loads(result.stdout) == []
+    assert result.stderr == ""
+
+
+def test_every_run_is_one_line(answers, run):
+    long = Path(shutil.copytree(run, "runs/a-run-with-quite-a-long-name-that-no-narrow-column-would-ever-hold"))
+
+    lines = answers("runs").splitlines()
+
+    assert len(lines) == 3
+    assert lines[0].split() == ["run", "model", "vocabulary", "text", "parameters", "bits/byte", "steps", "time",
+                                "state"]  # fmt: skip
+    for line, path in zip(lines[1:], sorted([run, long]), strict=True):
+        assert line.startswith(f"{path} ")
+        assert "gru 1x16" in line
+        assert "corpus.txt" in line
+        assert "5/5" in line
+        assert line.split()[-1] == "complete"
+
+
+def test_a_narrow_terminal_is_no_obstacle(answers, run):
+    assert "complete" in answers("runs", terminal=70)
+
+
+def test_json_lists_every_field(answers, run, second):
+    first, other = json.loads(answers("runs", "--json"))
+
+    assert (first["run"], other["run"]) == (str(run), str(second))
+    assert first["state"] == "complete"
+    assert (first["cell"], first["layers"], first["hidden_size"]) == ("gru", 1, 16)
+    assert first["steps"] == first["total_steps"] == first["best_step"] == 5
+    assert first["parameters"] > 0
+    assert first["best_bits_per_byte"] > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b"{"),
+        ("config.json", b'{"wings": 2}'),
+        ("model.safetensors", b"half"),
+        ("metrics.jsonl", b"not json\n"),
+        ("metrics.jsonl", b"[]\n"),
+        ("metrics.jsonl", b'{"event": "finished", "step": 1, "reason": "tired"}\n'),
+        ("metrics.jsonl", b"\xff\xfe\n"),
+    ],
+)
+def test_a_broken_run_is_a_notice_and_hides_no_other(invoke, run, second, name, content):
+    (run / name).write_bytes(content)
+
+    result = invoke("runs")
+
+    assert result.exit_code == 0
+    assert str(second) in result.stdout
+    assert str(run) not in result.stdout
+    assert result.stderr.startswith("note: ")
+    assert str(run / name) in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert [one["run"] for one in json.loads(invoke("runs", "--json").stdout)] == [str(second)]
+
+
+def test_with_nothing_but_broken_runs_it_does_not_say_that_there_are_none(invoke, run):
+    (run / "config.json").write_text("{", "utf-8")
+
+    assert "there are no runs" not in invoke("runs").stderr
+
+
+def test_a_run_without_weights_is_empty(answers, run):
+    (run / "model.safetensors").unlink()
+    (run / "metrics.jsonl").unlink()
+
+    (row,) = json.loads(answers("runs", "--json"))
+
+    assert (row["state"], row["steps"], row["best_bits_per_byte"], row["parameters"]) == ("empty", 0, None, None)
+    assert "empty" in answers("runs")
+
+
+@pytest.mark.parametrize("terminal", [0, 100])
+def test_markup_in_names_is_shown_as_it_is(answers, run, terminal):
+    run.rename("runs/[bold]red")
+
+    assert "[bold]red" in answers("runs", terminal=terminal)

@@ -1,0 +1,250 @@
+"""`seqgen sample`: the same seed the same text, prompts from everywhere, and half a run is one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import seqgen
+
+LENGTH = ("--max-new-tokens", 60)
+
+
+@pytest.fixture
+def samples(answers, run):
+    """The samples of `seqgen sample --json ARGUMENTS...`."""
+
+    def read(*arguments, **options):
+        return json.loads(answers("sample", "--json", *LENGTH, *arguments, **options))["samples"]
+
+    return read
+
+
+def test_the_same_seed_gives_the_same_text(samples):
+    (text,) = samples("--seed", 3)
+
+    assert samples("--seed", 3) == [text]
+    assert samples("--seed", 4) != [text]
+    assert len(text) == 60
+
+
+def test_streamed_is_what_json_says(answers, samples):
+    (text,) = samples("--seed", 3, "--prompt", "The old")
+
+    assert answers("sample", *LENGTH, "--seed", 3, "--prompt", "The old") == f"The old{text}\n"
+
+
+def test_json_is_one_document_that_names_run_and_prompt(answers, run):
+    content = json.loads(answers("sample", "--json", *LENGTH, "--prompt", "The"))
+
+    assert content.keys() == {"run", "prompt", "samples"}
+    assert (content["run"], content["prompt"]) == (str(run), "The")
+
+
+def test_several_samples_come_in_order_and_none_depends_on_how_many(answers, samples):
+    texts = samples("-n", 3, "--prompt", "A")
+
+    assert len(set(texts)) == 3
+    assert samples("-n", 2, "--prompt", "A") == texts[:2]
+    assert samples("--prompt", "A") == texts[:1]
+    printed = answers("sample", *LENGTH, "-n", 3, "--prompt", "A")
+    assert printed == "\n".join(f"--- {number} ---\nA{text}\n" for number, text in enumerate(texts, 1))
+
+
+def test_a_prompt_comes_from_the_argument_a_file_or_a_pipe(samples):
+    Path("prompt.txt").write_text("The old king\n", "utf-8")
+
+    text = samples("--prompt", "The old king\n")
+
+    assert samples("--prompt-file", "prompt.txt") == text
+    assert samples("--prompt", "-", input="The old king\n") == text
+
+
+def test_a_prompt_that_cannot_be_read(refuses, run):
+    Path("prompt.txt").write_bytes(b"The \xff")
+
+    refuses(1, "sample", "--prompt", "-", input=b"The \xff", words=("stdin", "byte 4"))
+    refuses(1, "sample", "--prompt-file", "prompt.txt", words=("prompt.txt", "byte 4"))
+    refuses(1, "sample", "--prompt-file", "gone.txt", words=("gone.txt", "no such file"))
+    refuses(2, "sample", "--prompt-file", "prompt.txt", "--prompt", "The", words=("prompt_file", "not both"))
+
+
+def test_characters_never_seen_are_named(invoke, refuses, run):
+    result = invoke("sample", *LENGTH, "--prompt", "Thé 왕")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("Thé 왕")
+    assert result.stderr.startswith("note: ")
+    assert "'é', '왕'" in result.stderr
+    assert "<unk>" in result.stderr
+    assert invoke("sample", *LENGTH, "--quiet", "--prompt", "Thé 왕").stderr == ""
+    refuses(1, "sample", "--strict", "--prompt", "Thé 왕", words=("'é', '왕'", "--strict"))
+    assert invoke("sample", *LENGTH, "--strict", "--prompt", "The king").stderr == ""
+
+
+def test_of_many_characters_never_seen_the_first_are_named(invoke, run):
+    stderr = invoke("sample", *LENGTH, "--prompt", "0123456789+-").stderr
+
+    assert "'9' ..." in stderr
+    assert "'+'" not in stderr
+
+
+def test_a_stop_text_ends_the_text_before_it(answers, samples):
+    (text,) = samples()
+    stop = text[20:22]
+    expected = text[: text.find(stop)]
+
+    assert samples("--stop", "never in it", "--stop", stop) == [expected]
+    assert answers("sample", *LENGTH, "--stop", stop) == f"{expected}\n"
+
+
+def test_temperature_0_is_the_likeliest_text(samples):
+    (text,) = samples("--temperature", 0, "--seed", 1)
+
+    assert samples("--temperature", 0, "--seed", 2) == [text]
+    assert samples("--top-k", 1, "--seed", 3) == [text]
+
+
+def test_the_filters_change_the_text(samples):
+    (text,) = samples("--temperature", 1)
+
+    for narrower in (["--top-k", 3], ["--top-p", 0.1], ["--min-p", 0.99], ["--temperature", 0.01]):
+        assert samples("--temperature", 1, *narrower) != [text]
+    assert samples("--temperature", 1, "--top-k", 0, "--top-p", 1, "--min-p", 0) == [text]
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--temperature", -1), ("--temperature", "nan"), ("--top-k", -1), ("--top-p", 0), ("--top-p", 1.1),
+        ("--min-p", 2), ("--max-new-tokens", 0), ("--num-samples", 0), ("--num-samples", -1), ("--seed", -1),
+    ],
+)  # fmt: skip
+def test_an_impossible_setting_is_named(refuses, run, flag, value):
+    refuses(2, "sample", flag, value, words=(flag.removeprefix("--").replace("-", "_"),))
+
+
+def test_escape_sequences_are_written_out_on_a_terminal_and_raw_in_a_pipe(answers, run):
+    prompt = "\x1b]52;c;aGk=\x07\tThe\n"
+
+    assert answers("sample", *LENGTH, "--prompt", prompt).startswith(prompt)
+    shown = answers("sample", *LENGTH, "--prompt", prompt, terminal=80)
+    assert shown.startswith("\\x1b]52;c;aGk=\\x07\tThe\n")
+    assert answers("sample", *LENGTH, "--prompt", prompt, "-n", 2, terminal=80).count("\\x1b]52") == 2
+
+
+def test_escape_sequences_that_a_model_has_learnt_are_written_out_too(answers, corpus, in_tmp):
+    corpus.write_text(corpus.read_text("utf-8").replace("e", "\x1b"), "utf-8")
+    for _ in seqgen.train("corpus.txt", cell="gru", hidden_size=16, max_steps=1, precision="fp32"):
+        pass
+
+    raw = answers("sample", "--max-new-tokens", 200)
+    shown = answers("sample", "--max-new-tokens", 200, terminal=80)
+
+    assert "\x1b" in raw
+    assert shown == raw.replace("\x1b", "\\x1b")
+    assert "\x1b" in json.loads(answers("sample", "--max-new-tokens", 200, "--json"))["samples"][0]
+
+
+def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, samples, run):
+    prompt = b"The \xff".decode("utf-8", "surrogateescape")  # as Python hands on such an argument
+
+    assert answers("sample", *LENGTH, "--prompt", prompt).startswith("The \ufffd")
+    assert json.loads(answers("sample", *LENGTH, "--json", "--prompt", prompt))["prompt"] == "The \ufffd"
+
+
+@pytest.mark.parametrize("terminal", [0, 80])
+def test_markup_is_shown_as_it_is(invoke, refuses, run, terminal):
+    result = invoke("sample", *LENGTH, "--prompt", "[/x][bold]:smile:", terminal=terminal)
+
+    assert result.stdout.startswith("[/x][bold]:smile:")
+    assert "'['" in result.stderr
+    assert "'/'" in result.stderr
+    assert "[/x]: there is no such run" in invoke("sample", "--run", "[/x]", terminal=terminal).stderr
+
+
+# --- no run, and half a run
+
+
+def test_without_a_run_it_says_how_to_get_one(refuses):
+    refuses(1, "sample", words=("no trained run", "seqgen train FILE"))
+    refuses(1, "sample", "--run", "nowhere", words=("nowhere", "no such run", "seqgen runs"))
+    Path("folder").mkdir()
+    refuses(1, "sample", "--run", "folder", words=("folder is not a run", "config.json"))
+    Path("file").touch()
+    refuses(1, "sample", "--run", "file", words=("file",))
+    refuses(1, "sample", "--run", "x" * 300, words=("xxx",))
+
+
+def truncate(run):
+    weights = run / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def truncate_header(run):
+    weights = run / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:4])
+
+
+def resize(run):
+    config = run / "config.json"
+    config.write_text(config.read_text("utf-8").replace('"hidden_size": 16', '"hidden_size": 24'), "utf-8")
+
+
+def change_cell(run):
+    config = run / "config.json"
+    content = json.loads(config.read_text("utf-8"))
+    content["model"] = {"cell": "lstm", "hidden_size": 16}
+    config.write_text(json.dumps(content), "utf-8")
+
+
+def swap_tokenizer(run):
+    file = run / "tokenizer" / "tokenizer.json"
+    file.write_text(file.read_text("utf-8").replace("TW", "TX"), "utf-8")
+    content = json.loads(file.read_text("utf-8"))
+    content["characters"] = "".join(sorted({*content["characters"][1:], "~"}))
+    file.write_text(json.dumps(content), "utf-8")
+
+
+def empty_tokenizer(run):
+    (run / "tokenizer" / "tokenizer.json").unlink()
+
+
+def write(name, content):
+    def damage(run):
+        (run / name).write_bytes(content)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda run: (run / "model.safetensors").unlink(), ("model.safetensors is missing",)),
+        (truncate, ("model.safetensors is not a whole safetensors file",)),
+        (truncate_header, ("model.safetensors is not a whole safetensors file",)),
+        (resize, ("model.safetensors", "config.json")),
+        (change_cell, ("model.safetensors", "config.json")),
+        (swap_tokenizer, ("tokenizer", "not the tokenizer that belongs here")),
+        (empty_tokenizer, ("tokenizer", "restore the file")),
+        (lambda run: (run / "config.json").unlink(), ("is not a run", "config.json")),
+        (write("config.json", b"{"), ("config.json", "Invalid JSON")),
+        (write("config.json", b"\xff\xfe"), ("config.json",)),
+        (write("config.json", b"[]"), ("config.json",)),
+        (write("config.json", b'{"format_version": 2}'), ("config.json", "format_version")),
+        (write("model.safetensors", b"cos\nsystem\n(S'touch canary'\ntR."), ("not a whole safetensors file",)),
+    ],
+    ids=[
+        "no weights", "truncated weights", "truncated header", "another size", "another cell", "another tokenizer",
+        "no tokenizer", "no config", "half a config", "config no text", "config no object", "config of the future",
+        "a pickle",
+    ],
+)  # fmt: skip
+def test_half_a_run_is_one_sentence(refuses, run, damage, words):
+    damage(run)
+
+    refuses(1, "sample", "--run", run, words=(str(run), *words))
+
+    assert not Path("canary").exists()

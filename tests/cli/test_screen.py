@@ -1,0 +1,148 @@
+"""What training looks like, from the events of real runs."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+import seqgen
+from seqgen.cli import screen
+from seqgen.cli.screen import TrainingScreen, clock, evaluation_line, finished_line, sample_text, sparkline
+
+SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 6, "eval_every": 3, "batch_size": 8, "precision": "fp32"}
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal of 60 columns in a string."""
+    console = Console(file=StringIO(), force_terminal=True, width=60, height=20, markup=False, emoji=False)
+    monkeypatch.setattr(screen, "stderr", lambda: console)
+    return console.file
+
+
+def evaluated(**changes):
+    fields = {
+        "step": 1200, "nats_per_token": 1.5, "perplexity": 4.48, "bits_per_character": 2.164, "bits_per_byte": 2.1,
+        "is_best": True, "seconds": 65.2,
+    }  # fmt: skip
+    return seqgen.Evaluated(**{**fields, **changes})
+
+
+def draw(training, shown):
+    with shown:
+        shown.prepare("loading [/x] \x1b")
+        shown.begin(training)
+        for event in training:
+            shown.show(event)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (65, "1:05"), (3599.9, "1:00:00"),
+                           (3665, "1:01:05"), (360000, "100:00:00")],
+)  # fmt: skip
+def test_the_clock(seconds, shown):
+    assert clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [([1.0, 2.0, 3.0], "▁▅█"), ([3.0, 1.0], "█▁"), ([2.0, 2.0], "▁▁"), ([5.0], "▁")]
+)
+def test_the_sparkline(values, shown):
+    assert sparkline(values) == shown
+
+
+def test_an_evaluation_is_one_line(corpus, tmp_path):
+    figures = screen._Figures()
+    training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
+    figures.start(training)
+    figures.step(next(iter(training)))
+
+    line = evaluation_line(evaluated(step=3), figures)
+
+    assert re.fullmatch(
+        r"step 3/6 +training [\d.]+ +validation 2\.164 bits/char +2\.100 bits/byte +1:05", line.plain
+    )
+    assert "step 1,200/1,200" in evaluation_line(evaluated(), screen._Figures()).plain
+
+
+def test_a_sample_is_its_first_lines_cut_to_the_width():
+    long = "한국어 문장이 " * 30
+    text = f"\n  \n{long}\n[/x] [bold]\x1b[31m\n\nthird\nfourth\nfifth"
+
+    lines = sample_text(seqgen.Sampled(1, text), 40).plain.split("\n")
+
+    assert [line.strip("│ ")[:6] for line in lines[1:]] == ["[/x] [", "third", "fourth"]
+    assert lines[0].startswith("  │ 한국어")
+    assert lines[0].endswith("…")
+    assert "[bold]\\x1b[31m" in lines[1]
+    assert max(map(cell_len, lines)) <= 40
+
+
+def test_a_sample_with_tabs_keeps_to_the_width():
+    console = Console(file=StringIO(), width=40)
+
+    console.print(sample_text(seqgen.Sampled(1, "a\tb\tc\td\te\tf\tg\th\ti\tj\tk"), 40))
+
+    assert console.file.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "   "])
+def test_an_empty_sample_is_nothing(text):
+    assert sample_text(seqgen.Sampled(1, text), 40).plain == ""
+
+
+def test_how_a_run_ended():
+    fields = {"step": 1200, "total_steps": 5000, "best_step": 1000, "best_bits_per_byte": 2.1, "seconds": 65.0}
+    best = {"best_bits_per_character": 2.1}
+
+    done = finished_line(seqgen.Finished(reason="complete", **fields, **best))
+    patience = finished_line(seqgen.Finished(reason="patience", **fields, **best))
+    stopped = finished_line(
+        seqgen.Finished(reason="stopped", **{**fields, "best_step": None, "best_bits_per_byte": None},
+                        best_bits_per_character=None)
+    )  # fmt: skip
+
+    assert done == "done: 1,200 steps in 1:05; best at step 1,000: 2.100 bits/byte"
+    assert patience.startswith("no better for a while: ended after 1,200 of 5,000 steps; best")
+    assert stopped == "stopped after 1,200 of 5,000 steps, and saved"
+
+
+def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):
+    draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=False))
+
+    drawn = terminal.getvalue()
+    for words in ("loading [/x] \\x1b ...", "tokens/s", "bits/char", "best validation", "6/6", "done: 6 steps"):
+        assert words in drawn
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h")  # the cursor is back
+
+
+def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):
+    polls = iter([False] * 4 + [True])
+    for _ in seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **SMALL):
+        pass
+
+    draw(seqgen.train(out=tmp_path / "run", resume=True), TrainingScreen(quiet=False))
+
+    assert "6/6" in terminal.getvalue()
+
+
+def test_an_error_in_the_middle_gives_the_terminal_back(terminal, corpus, tmp_path):
+    shown = TrainingScreen(quiet=False)
+    training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
+
+    with pytest.raises(ZeroDivisionError), shown:
+        shown.begin(training)
+        shown.show(next(iter(training)))
+        raise ZeroDivisionError
+
+    assert terminal.getvalue().endswith("\x1b[?25h") or terminal.getvalue().count("\x1b[?25h") == 1
+
+
+def test_quiet_draws_nothing(terminal, corpus, tmp_path):
+    draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=True))
+
+    assert terminal.getvalue() == ""

@@ -1,0 +1,154 @@
+"""`seqgen tokenizer build|encode|decode|show`: round trips, from arguments and through pipes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seqgen import tokenizers
+
+TEXT = "The old king paints\nthe river.\n"
+
+
+@pytest.fixture(params=["char", "byte", "word", "unigram", "bpe"])
+def built(request, answers, corpus):
+    """A tokenizer of each kind, built from the corpus."""
+    size = ["--vocab-size", 320] if request.param in {"unigram", "bpe"} else []
+    answers("tokenizer", "build", "corpus.txt", "--model-type", request.param, *size, "--out", "built")
+    return "built"
+
+
+@pytest.fixture
+def char(answers, corpus):
+    """A char tokenizer, built from the corpus."""
+    answers("tokenizer", "build", "corpus.txt", "--model-type", "char", "--out", "built")
+    return "built"
+
+
+def test_what_is_encoded_is_decoded(answers, built):
+    ids = answers("tokenizer", "encode", TEXT, "--tokenizer", built)
+
+    assert answers("tokenizer", "decode", *ids.split(), "--tokenizer", built) == TEXT
+    assert list(map(int, ids.split())) == tokenizers.load(Path(built)).encode(TEXT).tolist()
+
+
+def test_what_is_encoded_is_decoded_through_pipes(answers, built):
+    ids = answers("tokenizer", "encode", "--tokenizer", built, input=TEXT)
+    as_json = answers("tokenizer", "encode", "-", "--tokenizer", built, "--json", input=TEXT)
+
+    assert json.loads(as_json) == list(map(int, ids.split()))
+    assert answers("tokenizer", "decode", "--tokenizer", built, input=ids) == TEXT
+    assert answers("tokenizer", "decode", "--tokenizer", built, input=as_json) == TEXT
+    assert json.loads(answers("tokenizer", "decode", "--tokenizer", built, "--json", input=as_json)) == TEXT
+
+
+def test_nothing_is_nothing(answers, built):
+    assert answers("tokenizer", "encode", "", "--tokenizer", built) == "\n"
+    assert json.loads(answers("tokenizer", "encode", "", "--tokenizer", built, "--json")) == []
+    assert answers("tokenizer", "decode", "--tokenizer", built, input="[]\n") == ""
+
+
+def test_show_prints_one_id_a_line(answers, built):
+    lines = answers("tokenizer", "show", "--tokenizer", built).splitlines()
+    content = json.loads(answers("tokenizer", "show", "--tokenizer", built, "--json"))
+
+    assert lines[0].split(maxsplit=1) == ["0", "(document boundary)"]
+    assert [int(line.split()[0]) for line in lines] == list(range(content["vocab_size"]))
+    assert content.keys() == {"kind", "vocab_size", "fingerprint", "unknown_id", "pieces"}
+    assert len(content["pieces"]) == content["vocab_size"]
+    assert content["fingerprint"] == tokenizers.load(Path(built)).fingerprint
+    if content["unknown_id"] is not None:
+        assert lines[content["unknown_id"]].endswith("(unknown)")
+
+
+def test_show_obeys_nothing_that_it_shows(answers, in_tmp):
+    Path("text.txt").write_text("[/x][bold]\x1b[31m:smile:\n", "utf-8")
+    answers("tokenizer", "build", "text.txt", "--model-type", "char", "--out", "built")
+
+    shown = answers("tokenizer", "show", "--tokenizer", "built", terminal=80)
+
+    assert "'['" in shown
+    assert "'\\x1b'" in shown
+    assert "\x1b[31m" not in shown
+
+
+def test_a_runs_own_tokenizer_is_the_default(answers, refuses, run):
+    ids = answers("tokenizer", "encode", TEXT)
+
+    assert answers("tokenizer", "encode", TEXT, "--run", run) == ids
+    assert answers("tokenizer", "decode", *ids.split(), "--run", run) == TEXT
+    assert answers("tokenizer", "show").startswith("      0  (document boundary)\n")
+    refuses(2, "tokenizer", "show", "--run", run, "--tokenizer", run / "tokenizer", words=("not both",))
+
+
+def test_build_says_what_it_built(invoke, corpus):
+    result = invoke("tokenizer", "build", "corpus.txt", "--model-type", "char", "--out", "built")
+
+    assert result.stdout == ""
+    assert result.stderr.startswith("note: built: char, ")
+    assert tokenizers.load(Path("built")).fingerprint[:12] in result.stderr
+    quiet = invoke("tokenizer", "build", "corpus.txt", "--model-type", "char", "--out", "quiet", "--quiet")
+    assert quiet.output == ""
+
+
+def test_build_reads_several_texts(answers, corpus):
+    Path("korean.txt").write_text("왕", "utf-8")
+
+    answers("tokenizer", "build", "corpus.txt", "korean.txt", "--model-type", "char", "--out", "built")
+
+    assert "왕" in json.loads(answers("tokenizer", "show", "--tokenizer", "built", "--json"))["pieces"]
+
+
+@pytest.mark.parametrize("name", ["built", "corpus.txt"])
+def test_build_replaces_nothing(refuses, char, corpus, name):
+    before = sorted(Path.cwd().rglob("*"))
+
+    refuses(1, "tokenizer", "build", "corpus.txt", "--model-type", "byte", "--out", name, words=(name, "--out"))
+
+    assert sorted(Path.cwd().rglob("*")) == before
+    assert tokenizers.load(Path(char)).kind == "char"
+
+
+def test_build_refuses_what_cannot_be_built(refuses, corpus):
+    build = ("tokenizer", "build", "corpus.txt", "--out", "built")
+    Path("empty.txt").touch()
+
+    refuses(2, *build, "--model-type", "char", "--vocab-size", 50, words=("vocab_size",))
+    refuses(2, *build, "--model-type", "bpe", "--vocab-size", 1, words=("vocab_size",))
+    refuses(2, *build, "--model-type", "bpe", "--character-coverage", 2, words=("character_coverage",))
+    refuses(1, "tokenizer", "build", "gone.txt", "--out", "built", words=("gone.txt",))
+    refuses(1, "tokenizer", "build", "empty.txt", "--out", "built", words=("empty.txt",))
+    refuses(1, "tokenizer", "build", "corpus.txt", "gone.txt", "--out", "built", words=("gone.txt",))
+    refuses(4, *build[:-1], "corpus.txt/built", "--model-type", "char", words=("corpus.txt/built",))
+
+    assert not Path("built").exists()
+
+
+@pytest.mark.parametrize("word", ["999", "-1", "1.5", "king", "٣٣٣", "9" * 5000])
+def test_what_is_no_id_is_refused(refuses, char, word):
+    sentence = refuses(1, "tokenizer", "decode", "--tokenizer", char, input=f"3 {word}", words=("is no id", "0 to"))
+
+    assert len(sentence) < 200
+
+
+def test_bytes_that_are_no_text_are_no_ids(refuses, char):
+    refuses(1, "tokenizer", "decode", "--tokenizer", char, input=b"3 \xff", words=("is no id",))
+
+
+def test_decoded_control_characters_are_written_out_on_a_terminal(answers, in_tmp):
+    Path("text.txt").write_text("\x1b[31m", "utf-8")
+    answers("tokenizer", "build", "text.txt", "--model-type", "byte", "--out", "built")
+    ids = answers("tokenizer", "encode", "\x1b[31m", "--tokenizer", "built").split()
+
+    assert answers("tokenizer", "decode", *ids, "--tokenizer", "built") == "\x1b[31m"
+    assert answers("tokenizer", "decode", *ids, "--tokenizer", "built", terminal=80) == "\\x1b[31m\n"
+
+
+def test_what_is_no_tokenizer_is_one_sentence(refuses, char, corpus):
+    refuses(1, "tokenizer", "show", "--tokenizer", "nowhere", words=("nowhere", "no such directory"))
+    refuses(1, "tokenizer", "show", "--tokenizer", corpus, words=("corpus.txt",))
+    Path(char, "tokenizer.json").write_text("{", "utf-8")
+    refuses(1, "tokenizer", "show", "--tokenizer", char, words=("built", "tokenizer.json"))
+    refuses(1, "tokenizer", "show", words=("no trained run",))

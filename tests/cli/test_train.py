@@ -1,0 +1,464 @@
+"""`seqgen train`: what it makes, what it says, what it refuses, and that a resumed run is the same run."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import seqgen
+from seqgen.training import budget
+
+SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision", "fp32", "--max-steps", 3)
+
+
+@pytest.fixture(autouse=True)
+def _corpus(corpus):
+    """Every test has corpus.txt in its folder."""
+
+
+def files_of(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def contents_of(folder):
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def config_of(run):
+    return json.loads(Path(run, "config.json").read_text("utf-8"))
+
+
+def figures_of(run):
+    """The lines of steps and evaluations, less the clock's fields."""
+    lines = map(json.loads, Path(run, "metrics.jsonl").read_text("utf-8").splitlines())
+    return [
+        {name: value for name, value in line.items() if name not in {"seconds", "tokens_per_second"}}
+        for line in lines
+        if line["event"] in {"step", "evaluated"}
+    ]
+
+
+# --- what it makes
+
+
+def test_a_run_is_named_after_its_text_and_its_cell(answers):
+    answers("train", "corpus.txt", *SMALL)
+    answers("train", "corpus.txt", *SMALL)
+
+    assert sorted(path.name for path in Path("runs").iterdir()) == ["corpus-gru", "corpus-gru-2"]
+
+
+def test_a_run_directory_holds_what_the_design_says(answers):
+    answers("train", "corpus.txt", *SMALL, "--eval-every", 2)
+
+    checkpoint = ["optimizer.safetensors", "state.json", "state.safetensors", "weights.safetensors"]
+    assert files_of("runs/corpus-gru") == sorted([
+        "config.json",
+        "metrics.jsonl",
+        "model.safetensors",
+        "tokenizer/tokenizer.json",
+        *(f"checkpoints/step-{step:06d}/{name}" for step in (2, 3) for name in checkpoint),
+    ])
+    config = config_of("runs/corpus-gru")
+    assert config["format_version"] == 1
+    assert config["model"]["hidden_size"] == 16
+    assert config["data"]["text"] == str(Path("corpus.txt").resolve())
+    assert config["text"]["train_tokens"] + config["text"]["valid_tokens"] == config["text"]["characters"]
+
+
+def test_the_settings_reach_the_config(answers):
+    answers(
+        "train", "corpus.txt", *SMALL, "--layers", 2, "--dropout", 0.25, "--tie-weights", "--gru-reset", "before",
+        "--lr", 0.001, "--schedule", "cosine", "--warmup-steps", 1, "--weight-decay", 0.5, "--clip-grad-norm", 0.5,
+        "--accumulate", 2, "--bptt", 16, "--seed", 7, "--patience", 4, "--valid-split", "tail", "--valid-share", 0.1,
+    )  # fmt: skip
+
+    config = config_of("runs/corpus-gru")
+    model = {"layers": 2, "dropout": 0.25, "tie_weights": True, "gru_reset": "before"}
+    training = {
+        "lr": 0.001, "schedule": "cosine", "warmup_steps": 1, "weight_decay": 0.5, "clip_grad_norm": 0.5,
+        "accumulate": 2, "bptt": 16, "seed": 7, "patience": 4, "batch_size": 8, "max_steps": 3,
+    }  # fmt: skip
+    assert config["model"].items() >= model.items()
+    assert config["training"].items() >= training.items()
+    assert config["data"].items() >= {"valid_split": "tail", "valid_share": 0.1}.items()
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "transformer"])
+def test_every_cell_trains_and_writes(answers, cell):
+    more = ["--heads", 2, "--block-size", 16] if cell == "transformer" else []
+
+    answers("train", "corpus.txt", *SMALL, "--cell", cell, *more)
+
+    assert answers("sample", "--run", f"runs/corpus-{cell}", "--max-new-tokens", 5)
+
+
+@pytest.mark.parametrize("kind", ["char", "byte", "word", "unigram", "bpe"])
+def test_every_kind_of_tokenizer_can_be_chosen(answers, kind):
+    size = ["--vocab-size", 300] if kind in {"unigram", "bpe"} else []
+
+    answers("train", "corpus.txt", *SMALL, "--tokenizer", kind, *size)
+
+    assert config_of("runs/corpus-gru")["tokenizer"]["kind"] == kind
+    assert answers("sample", "--max-new-tokens", 5)
+    assert json.loads(answers("eval", "corpus.txt", "--json"))["bits_per_byte"] > 0
+
+
+def test_a_tokenizer_that_was_built_before_can_be_used(answers, refuses):
+    answers("tokenizer", "build", "corpus.txt", "--model-type", "byte", "--out", "bytes")
+
+    answers("train", "corpus.txt", *SMALL, "--tokenizer", "bytes")
+    assert config_of("runs/corpus-gru")["tokenizer"]["vocab_size"] == 257
+
+    refuses(2, "train", "corpus.txt", *SMALL, "--tokenizer", "bytes", "--vocab-size", 300, words=("vocab_size",))
+    refuses(2, "train", "corpus.txt", *SMALL, "--tokenizer", "wordpiece", words=("'wordpiece'", "unigram"))
+    Path("empty").mkdir()
+    refuses(1, "train", "corpus.txt", *SMALL, "--tokenizer", "empty", words=("empty", "tokenizer.json"))
+
+
+def test_a_text_to_validate_on(answers):
+    Path("valid.txt").write_text("The old king paints the river.\n" * 10, "utf-8")
+
+    answers("train", "corpus.txt", *SMALL, "--valid", "valid.txt")
+
+    assert config_of("runs/corpus-gru")["text"]["valid_tokens"] == 310
+    report = json.loads(answers("eval", "--json"))
+    assert report["characters"] == 310
+    best = [line for line in figures_of("runs/corpus-gru") if line["event"] == "evaluated"][-1]
+    assert report["nats_per_token"] == pytest.approx(best["nats_per_token"], abs=1e-3)
+
+
+def test_nothing_withheld(invoke, answers, refuses):
+    result = invoke("train", "corpus.txt", *SMALL, "--valid-split", "none")
+
+    assert result.exit_code == 0
+    assert "nothing is withheld" in result.stderr
+    assert answers("sample", "--max-new-tokens", 5)
+    refuses(1, "eval", words=("withheld nothing",))
+
+
+def test_another_encoding(answers, refuses):
+    Path("korean.txt").write_bytes("나는 오늘 학교에 갔다.\n".encode("cp949") * 400)
+
+    refuses(1, "train", "korean.txt", *SMALL, words=("korean.txt", "byte 0", "--encoding"))
+    refuses(2, "train", "korean.txt", *SMALL, "--encoding", "klingon", words=("'klingon'",))
+    assert not Path("runs").exists()
+
+    answers("train", "korean.txt", *SMALL, "--encoding", "cp949")
+    assert json.loads(answers("eval", "--json"))["unknown_characters"] == 0
+
+
+@pytest.mark.parametrize(("time", "seconds"), [("90s", 90), ("1m30s", 90), ("1h", 3600), ("0.5m", 30)])
+def test_a_time_is_accepted_beside_a_number_of_steps(answers, monkeypatch, time, seconds):
+    monkeypatch.setattr(budget, "PROBE_SECONDS", 0.0)
+
+    answers("train", "corpus.txt", *SMALL, "--max-time", time)
+
+    training = config_of("runs/corpus-gru")["training"]
+    assert (training["max_time"], training["max_steps"]) == (seconds, 3)
+
+
+@pytest.mark.parametrize("time", ["soon", "90", "s", "-5s", "1m30", "0s", "", "1e3s"])
+def test_a_time_that_is_none_is_refused(refuses, time):
+    refuses(2, "train", "corpus.txt", "--max-time", time, words=("max_time",))
+
+    assert not Path("runs").exists()
+
+
+def test_epochs_become_steps(answers):
+    answers("train", "corpus.txt", *SMALL[:-2], "--bptt", 32, "--max-epochs", 0.2)
+
+    config = config_of("runs/corpus-gru")
+    assert config["training"]["max_steps"] == round(0.2 * config["text"]["train_tokens"] / (8 * 32))
+
+
+# --- what it says
+
+
+def test_without_a_terminal_it_speaks_in_plain_lines_on_stderr(invoke, answers):
+    result = invoke("train", "corpus.txt", *SMALL, "--eval-every", 2)
+
+    assert result.stdout == ""
+    assert not set("\x1b\r") & set(result.stderr)
+    lines = result.stderr.splitlines()
+    assert re.fullmatch(r"runs/corpus-gru: gru 1x16, [\d,]+ parameters, char vocabulary of \d+", lines[0])
+    assert re.fullmatch(r"[\d,]+ tokens to learn from, \d+ withheld; 3 steps on cpu in fp32, \d+ threads", lines[1])
+    evaluations = [line for line in lines if line.startswith("step ")]
+    assert [line.split()[1] for line in evaluations] == ["2/3", "3/3"]
+    assert all(re.search(r"validation [\d.]+ bits/char +[\d.]+ bits/byte +\d+:\d\d$", line) for line in evaluations)
+    assert sum(line.startswith("done: 3 steps") for line in lines) == 1
+    assert lines[-1] == "note: write with it: seqgen sample --run runs/corpus-gru"
+    assert answers(*lines[-1].split("seqgen ")[1].split(), "--max-new-tokens", 5)
+
+
+def test_a_deep_path_does_not_break_the_lines(invoke):
+    out = "a-rather-long-name-for-a-run/" * 4 + "end"
+
+    lines = invoke("train", "corpus.txt", *SMALL, "--out", out).stderr.splitlines()
+
+    assert lines[0].startswith(f"{out}: gru 1x16, ")
+    assert lines[-1].endswith(f"--run {out}")
+
+
+def test_quiet_is_silent(invoke):
+    result = invoke("train", "corpus.txt", *SMALL, "--quiet")
+
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_on_a_terminal_it_draws(invoke):
+    result = invoke("train", "corpus.txt", *SMALL, terminal=70)
+
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert "\x1b[" in result.stderr
+    assert "done: 3 steps" in result.stderr
+
+
+def test_markup_in_names_is_shown_as_it_is(invoke, answers):
+    Path("[").mkdir()
+    Path("[/x].txt").write_text(Path("corpus.txt").read_text("utf-8"), "utf-8")
+
+    for terminal in (0, 70):
+        out = f"[/bold]{terminal}"
+        result = invoke("train", "[/x].txt", *SMALL, "--out", out, terminal=terminal)
+        assert result.exit_code == 0, result.output
+        assert f"{out}: gru" in result.stderr
+        assert f"seqgen sample --run {out}" in result.stderr
+
+
+def test_control_characters_in_names_are_written_out(invoke, refuses):
+    result = invoke("train", "corpus.txt", *SMALL, "--out", "red\x1b[31m")
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stderr
+    assert "red\\x1b[31m: gru" in result.stderr
+
+    assert "\x1b" not in refuses(1, "train", "\x1b]52;c;aGk=\x07.txt", words=("\\x1b]52;c;aGk=\\x07.txt",))
+
+
+# --- what it refuses
+
+
+def test_a_directory_that_is_there_is_refused_and_left_alone(answers, refuses):
+    answers("train", "corpus.txt", *SMALL, "--out", "mine")
+    Path("empty").mkdir()
+    before = contents_of(".")
+
+    refuses(1, "train", "corpus.txt", *SMALL, "--out", "mine", words=("mine", "--out", "--resume"))
+    refuses(1, "train", "corpus.txt", *SMALL, "--out", "empty", words=("empty",))
+    refuses(1, "train", "corpus.txt", *SMALL, "--out", "corpus.txt", words=("corpus.txt",))
+
+    assert contents_of(".") == before
+
+
+def test_a_place_where_nothing_can_be_made_is_not_saved(refuses):
+    refuses(4, "train", "corpus.txt", *SMALL, "--out", "corpus.txt/run", words=("corpus.txt/run",))
+    refuses(4, "train", "corpus.txt", *SMALL, "--out", "x" * 300, words=("xxx", "name too long"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ("there is no such file",)),
+        (b"", ("is empty", "give a text")),
+        (b"\xef\xbb\xbf", ("is empty",)),
+        (b"a", ("1 character", "longer")),
+        (b"a short text\n" * 10, ("130 characters", "--valid-split none", "--valid FILE")),
+        (b"fine so far \xff" * 500, ("byte 12", "0xff", "--encoding")),
+    ],
+    ids=["missing", "empty", "only a byte order mark", "one character", "short", "undecodable"],
+)
+def test_a_text_that_cannot_be_learnt_from(refuses, content, words):
+    if content is not None:
+        Path("text.txt").write_bytes(content)
+    before = sorted(Path.cwd().rglob("*"))
+
+    refuses(1, "train", "text.txt", *SMALL, words=("text.txt", *words))
+
+    assert sorted(Path.cwd().rglob("*")) == before
+
+
+def test_a_directory_is_no_text(refuses, in_tmp):
+    refuses(1, "train", in_tmp, *SMALL, words=(str(in_tmp), "is a directory", "name a text file"))
+    refuses(1, "train", "corpus.txt", *SMALL, "--valid", in_tmp, words=(str(in_tmp), "is a directory"))
+    refuses(1, "train", "corpus.txt", *SMALL, "--valid", "gone.txt", words=("gone.txt", "no such file"))
+    refuses(2, "train", "corpus:atlantis", *SMALL, words=("'atlantis'", "pydoc"))
+
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("length", [2, 3, 17])
+def test_the_shortest_texts_train_where_nothing_is_withheld(answers, length):
+    Path("short.txt").write_text("ab" * 9, "utf-8")
+    Path("short.txt").write_text(Path("short.txt").read_text("utf-8")[:length], "utf-8")
+
+    answers("train", "short.txt", *SMALL, "--valid-split", "none")
+
+    assert answers("sample", "--max-new-tokens", 5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--hidden-size", 0], ("hidden_size", "not 0")),
+        (["--hidden-size", -3], ("hidden_size", "not -3")),
+        (["--layers", 0], ("layers",)),
+        (["--dropout", 1.0], ("dropout",)),
+        (["--dropout", "nan"], ("dropout",)),
+        (["--lr", 0], ("lr",)),
+        (["--lr", "inf"], ("lr",)),
+        (["--batch-size", 0], ("batch_size",)),
+        (["--max-steps", 0], ("max_steps",)),
+        (["--max-epochs", 0], ("max_epochs",)),
+        (["--valid-share", 0.5], ("valid_share",)),
+        (["--seed", -1], ("seed",)),
+        (["--vocab-size", 1, "--tokenizer", "bpe"], ("vocab_size",)),
+        (["--vocab-size", 50], ("vocab_size", "char")),
+        (["--device", "warp"], ("device", "'warp'", "cpu")),
+        (["--cell", "gru", "--heads", 2], ("heads", "gru", "transformer")),
+        (["--cell", "lstm", "--gru-reset", "before"], ("gru_reset", "lstm", "gru")),
+        (["--cell", "transformer", "--embedding-size", 8], ("embedding_size", "transformer")),
+        (["--cell", "transformer", "--bptt", 8], ("bptt", "--block-size")),
+        (["--cell", "transformer", "--heads", 3], ("heads", "hidden_size", "--hidden-size")),
+        (["--tie-weights", "--embedding-size", 8], ("tie_weights", "embedding_size")),
+        (["--valid", "corpus.txt", "--valid-split", "tail"], ("valid",)),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
+)
+def test_an_impossible_setting_is_named(refuses, arguments, words):
+    refuses(2, "train", "corpus.txt", *SMALL, *arguments, words=words)
+
+    assert not Path("runs").exists()
+
+
+def test_training_that_diverges_says_so_and_what_to_do(invoke):
+    result = invoke("train", "corpus.txt", *SMALL, "--lr", 1e30, "--warmup-steps", 0, "--max-steps", 20)
+
+    assert result.exit_code == 1
+    assert re.search(r"error: .* at step \d+: training has diverged; try a smaller --lr", result.stderr)
+
+
+# --- going on
+
+
+def test_a_resumed_run_is_the_run_that_was_not_stopped(answers, finished, stopped):
+    assert json.loads(Path(stopped, "metrics.jsonl").read_text("utf-8").splitlines()[-1])["reason"] == "stopped"
+
+    answers("train", "--resume")
+
+    assert figures_of(stopped) == figures_of(finished)
+    assert Path(stopped, "model.safetensors").read_bytes() == Path(finished, "model.safetensors").read_bytes()
+    assert config_of(stopped)["training"] == config_of(finished)["training"]
+
+
+def test_a_run_is_resumed_from_any_folder(answers, finished, stopped, monkeypatch, tmp_path):
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+
+    answers("train", "--resume", "--out", tmp_path / stopped)
+
+    assert figures_of(tmp_path / stopped) == figures_of(finished)
+
+
+def test_a_run_that_is_complete_is_not_resumed_but_can_be_made_longer(invoke, refuses, run):
+    refuses(1, "train", "--resume", words=("complete after 5 steps", "--max-steps"))
+    refuses(1, "train", "--resume", "--max-steps", 5, words=("complete",))
+    refuses(2, "train", "--resume", "--max-steps", 4, words=("max_steps", "5"))
+
+    result = invoke("train", "--resume", "--max-steps", 8)
+
+    assert result.exit_code == 0
+    assert "new schedule" in result.stderr
+    assert config_of(run)["training"]["max_steps"] == 8
+    assert [line["step"] for line in figures_of(run) if line["event"] == "step"] == list(range(1, 9))
+
+
+def test_a_changed_text_is_refused(refuses, stopped):
+    Path("corpus.txt").write_text(Path("corpus.txt").read_text("utf-8").replace("sailor", "tailor"), "utf-8")
+    before = contents_of(stopped)
+
+    refuses(1, "train", "--resume", words=("corpus.txt", "not the text", "restore"))
+    refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt", "not the text"))
+    Path("corpus.txt").unlink()
+    refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt", "no such file"))
+
+    assert contents_of(stopped) == before
+
+
+def test_a_resumed_run_takes_no_other_setting(refuses, stopped):
+    before = contents_of(stopped)
+
+    refuses(2, "train", "--resume", "--lr", 0.1, "--hidden-size", 8, words=("hidden_size, lr", "cannot change"))
+    refuses(2, "train", "corpus.txt", "--resume", words=("resume",))
+    refuses(2, "train", "--resume", "--init-from", stopped, words=("resume",))
+
+    assert contents_of(stopped) == before
+
+
+def test_what_is_not_there_cannot_be_resumed(refuses, run):
+    refuses(1, "train", "--resume", "--out", "nowhere", words=("nowhere", "no such run"))
+    for path in run.rglob("state.json"):
+        path.unlink()
+    refuses(1, "train", "--resume", words=("no checkpoint",))
+
+
+def test_a_damaged_checkpoint_is_one_sentence(refuses, stopped):
+    (weights,) = Path(stopped, "checkpoints").glob("*/weights.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1])
+
+    refuses(1, "train", "--resume", words=("weights.safetensors",))
+
+
+def test_a_run_can_start_from_another_ones_weights(answers, refuses, run):
+    Path("other.txt").write_text("The old king paints the seventh door.\n" * 200, "utf-8")
+
+    answers("train", "other.txt", "--init-from", run, "--max-steps", 1, "--lr", 1e-12, "--precision", "fp32")
+
+    child = config_of("runs/other-gru")
+    assert child["init_from"] == str(run.resolve())
+    assert child["model"] == config_of(run)["model"]
+    assert child["tokenizer"] == config_of(run)["tokenizer"]
+    before, after = load_file(run / "model.safetensors"), load_file("runs/other-gru/model.safetensors")
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name], tensor, rtol=0, atol=1e-6)
+
+    more = ("--init-from", run, "--max-steps", 1)
+    refuses(2, "train", "other.txt", *more, "--hidden-size", 32, words=("hidden_size", "weights of the other run"))
+    refuses(2, "train", "other.txt", *more, "--tokenizer", "byte", words=("tokenizer",))
+    refuses(1, "train", "other.txt", "--init-from", "nowhere", words=("nowhere",))
+
+
+def test_what_the_new_text_has_and_the_old_vocabulary_has_not_is_said(invoke, run):
+    Path("other.txt").write_text("Zwölf Boxkämpfer jagen Viktor quer über den Deich.\n" * 200, "utf-8")
+
+    result = invoke("train", "other.txt", "--init-from", run, "--max-steps", 1)
+
+    assert result.exit_code == 0
+    assert "note: " in result.stderr
+    assert "<unk>" in result.stderr
+
+
+def test_the_same_command_gives_the_same_run(answers):
+    answers("train", "corpus.txt", *SMALL)
+    answers("train", "corpus.txt", *SMALL)
+    answers("train", "corpus.txt", *SMALL, "--seed", 1)
+
+    weights = [Path("runs", name, "model.safetensors").read_bytes() for name in ("corpus-gru", "corpus-gru-2")]
+    assert weights[0] == weights[1]
+    assert figures_of("runs/corpus-gru") == figures_of("runs/corpus-gru-2")
+    assert figures_of("runs/corpus-gru") != figures_of("runs/corpus-gru-3")
+
+
+def test_a_config_with_a_key_too_many_is_refused(refuses, run):
+    config = config_of(run)
+    config["model"]["wings"] = 2
+    (run / "config.json").write_text(json.dumps(config), "utf-8")
+
+    refuses(1, "sample", "--run", run, words=("config.json", "model.gru.wings", "no such setting"))
+    with pytest.raises(seqgen.RunError, match="wings"):
+        seqgen.load(run)

@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import pytest
+
+from seqgen.data.config import DataConfig
+from seqgen.errors import ConfigError
+
+
+def test_the_default_withholds_five_percent_spread():
+    config = DataConfig()
+
+    assert (config.text, config.valid_split, config.valid_share) == ("corpus:pydoc", "spread", 0.05)
+
+
+@pytest.mark.parametrize("split", ["spread", "tail"])
+def test_a_validation_file_and_a_split_exclude_each_other(split):
+    with pytest.raises(ConfigError, match=r"^valid: a file of its own and a split of the text cannot both be"):
+        DataConfig.of(valid="valid.txt", valid_split=split)
+
+
+def test_a_validation_file_goes_with_no_split():
+    assert DataConfig.of(valid="valid.txt", valid_split="none").valid == "valid.txt"
+    assert DataConfig.of(valid="valid.txt").valid_split == "none"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, -0.1, float("nan")])
+def test_a_share_lies_between_nothing_and_half(share):
+    with pytest.raises(ConfigError, match="valid_share: should be"):
+        DataConfig.of(valid_share=share)
+
+
+def test_an_unknown_split_is_refused():
+    with pytest.raises(ConfigError, match="valid_split: should be 'spread', 'tail' or 'none', not 'head'"):
+        DataConfig.of(valid_split="head")
+
+
+@pytest.mark.parametrize("config", [DataConfig(), DataConfig(valid="v.txt"), DataConfig(valid_split="tail")])
+def test_a_config_comes_back_from_its_json(config):
+    assert DataConfig.from_json(config.model_dump_json(), "config.json") == config

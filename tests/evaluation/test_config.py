@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from seqgen.errors import ConfigError
+from seqgen.evaluation.config import EvaluationConfig
+
+
+def test_by_default_the_state_is_carried():
+    config = EvaluationConfig()
+
+    assert (config.context_window, config.stride, config.exact, config.precision) == (None, None, False, "fp32")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"stride": 4}, "stride: only windows have a stride; give a context_window too"),
+        ({"stride": 9, "context_window": 8}, "stride: 9 is more than the context_window 8: tokens would be left out"),
+        ({"exact": True, "context_window": 8}, "exact: one stream carries its state on, windows do not; choose one"),
+        ({"context_window": 0}, "context_window: should be greater than or equal to 1, not 0"),
+        ({"context_window": 8, "stride": 0}, "stride: should be greater than or equal to 1, not 0"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(values, message):
+    with pytest.raises(ConfigError) as refusal:
+        EvaluationConfig.of(**values)
+
+    assert str(refusal.value).startswith(message)
+
+
+@pytest.mark.parametrize("stride", [1, 7, 8, None])
+def test_windows_may_overlap_or_touch(stride):
+    assert EvaluationConfig.of(context_window=8, stride=stride).stride == stride

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import lzma
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqgen.evaluation import report
+from seqgen.evaluation.report import Evaluation, TextSize, combine, order0_bits_per_byte, xz_bits_per_byte
+from seqgen.tokenizers.base import UNICODE_SCALARS
+from seqgen.tokenizers.byte import ByteTokenizer
+from seqgen.tokenizers.char import CharTokenizer
+from seqgen.tokenizers.word import WordTokenizer
+
+LN2 = math.log(2)
+ENGLISH = "It was the best of times, it was the worst of times.\n" * 40
+HANGUL = "나는 오늘 학교에 간다.\n" * 40
+
+
+def test_the_figures_by_hand():
+    """Four tokens at 1, 2, 3 and 2 bits spell two characters in six bytes: 가나, nibble by nibble as it were."""
+    evaluation = Evaluation(4, TextSize(characters=2, bytes=6, unknown=0, spelling_nats=0.0), 8 * LN2, "one stream")
+
+    assert evaluation.nats_per_token == pytest.approx(2 * LN2)
+    assert evaluation.perplexity == pytest.approx(4.0)
+    assert evaluation.bits_per_byte == pytest.approx(8 / 6)
+    assert evaluation.bits_per_character == pytest.approx(4.0)
+
+
+def test_spelling_counts_in_bits_per_byte_and_not_in_perplexity():
+    evaluation = Evaluation(
+        4, TextSize(characters=4, bytes=8, unknown=1, spelling_nats=16 * LN2), 8 * LN2, "one stream"
+    )
+
+    assert evaluation.perplexity == pytest.approx(4.0)
+    assert evaluation.bits_per_byte == pytest.approx(3.0)
+    assert evaluation.bits_per_character == pytest.approx(6.0)
+
+
+def test_a_uniform_model_of_bytes_needs_a_little_over_eight_bits():
+    text = "한a🙂"
+    tokenizer = ByteTokenizer()
+    ids = tokenizer.encode(text)
+
+    size = TextSize.total([text], tokenizer)
+    evaluation = Evaluation(len(ids), size, len(ids) * math.log(tokenizer.vocab_size), "one stream")
+
+    assert size == TextSize(characters=3, bytes=8, unknown=0, spelling_nats=0.0)
+    assert evaluation.bits_per_byte == pytest.approx(math.log2(257))
+    assert evaluation.bits_per_character == pytest.approx(math.log2(257) * 8 / 3)
+
+
+@pytest.mark.parametrize(("nats_per_token", "perplexity"), [(0.0, 1.0), (699.0, math.exp(699)), (1e6, math.inf)])
+def test_perplexity_is_infinite_past_what_a_float_holds(nats_per_token, perplexity):
+    size = TextSize(2, 2, 0, 0.0)
+
+    assert Evaluation(2, size, 2 * nats_per_token, "one stream").perplexity == perplexity
+
+
+def test_an_unknown_character_costs_the_choice_among_all_others():
+    tokenizer = CharTokenizer("ab")
+
+    size = TextSize.total(["abxa", "한x"], tokenizer)
+
+    assert (size.characters, size.bytes, size.unknown) == (6, 8, 3)
+    assert size.spelling_nats == pytest.approx(3 * math.log(UNICODE_SCALARS - 2))
+
+
+def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
+    tokenizer = WordTokenizer([" ", "the"])
+
+    size = TextSize.total(["the sea the sea 한"], tokenizer)
+
+    assert (size.characters, size.bytes, size.unknown) == (17, 19, 3)
+    assert size.spelling_nats == pytest.approx(4 * math.log(257) * 3)
+
+
+def test_texts_combine_by_adding_up():
+    one = Evaluation(3, TextSize(5, 7, 1, 0.5), 2.5, "windows of 8 tokens, stride 8")
+    other = Evaluation(1, TextSize(1, 3, 0, 0.0), 1.5, "windows of 8 tokens, stride 8")
+
+    both = combine([one, other])
+
+    assert both == Evaluation(4, TextSize(6, 10, 1, 0.5), 4.0, "windows of 8 tokens, stride 8")
+    assert both.nats_per_token == 1.0
+    assert both.bits_per_byte == pytest.approx(4.5 / LN2 / 10)
+
+
+@settings(max_examples=50)
+@given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4))
+def test_the_size_of_texts_is_that_of_their_parts(texts):
+    tokenizer = CharTokenizer("abc ")
+    parts = [Evaluation(0, TextSize.total([text], tokenizer), 0.0, "") for text in texts]
+
+    assert combine(parts).size == TextSize.total(texts, tokenizer)
+
+
+@pytest.mark.parametrize("text", ["a", ENGLISH, HANGUL, "".join(map(chr, range(32, 9000)))])
+def test_xz_is_what_xz_9_needs(text):
+    content = text.encode()
+
+    assert xz_bits_per_byte(text) == 8 * len(lzma.compress(content, preset=9)) / len(content)
+
+
+def test_xz_is_left_out_for_a_text_that_takes_too_long(monkeypatch):
+    monkeypatch.setattr(report, "XZ_LIMIT", 6)
+
+    assert xz_bits_per_byte("가나") is not None
+    assert xz_bits_per_byte("가나a") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "bits_per_byte"),
+    [
+        ("ab", 1.0),
+        ("aabc", 1.5),
+        ("가나", 1 / 3),  # two equally likely characters, one bit each, over six bytes
+        ("가가가나", (3 * math.log2(4 / 3) + 2) / 12),
+    ],
+)
+def test_order_0_entropy_by_hand(text, bits_per_byte):
+    assert order0_bits_per_byte(text) == pytest.approx(bits_per_byte)
+
+
+def test_a_single_character_over_and_over_needs_nothing():
+    assert str(order0_bits_per_byte("aaaa")) == "0.0"  # and not -0.0

@@ -1,0 +1,219 @@
+"""Scores against the plain forward over each document or window, alone, in fp64."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqgen import models
+from seqgen.evaluation.scoring import COLUMNS, LANES, SHORTEST_LANE, Lane, score, stream_lanes, window_lanes
+from seqgen.models.config import GruConfig, LstmConfig
+from seqgen.models.language_model import LanguageModel
+from seqgen.tokenizers.base import BOUNDARY, Ids
+
+LENGTHS = st.lists(st.integers(0, 3000) | st.integers(0, 20), max_size=6)
+
+
+def random_ids(*lengths: int) -> list[Ids]:
+    random = np.random.default_rng(0)
+    return [random.integers(1, 11, length).astype(np.int32) for length in lengths]
+
+
+def lengths_of(documents: list[Ids]) -> list[int]:
+    return [len(ids) for ids in documents]
+
+
+def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[float]:
+    """-ln p of each target, from one forward in fp64."""
+    exact = copy.deepcopy(model).double().eval()
+    state = tuple(member.double() if member.is_floating_point() else member for member in exact.initial_state(1, 9999))
+    with torch.no_grad():
+        logits, _ = exact(torch.tensor([inputs]), state)
+    return [-float(row[target]) for row, target in zip(logits[0].log_softmax(dim=-1), targets, strict=True)]
+
+
+def naive(model: LanguageModel, documents: list[Ids]) -> float:
+    """What the documents cost, each in one forward over the boundary and all of it."""
+    return math.fsum(
+        math.fsum(costs(model, [BOUNDARY, *ids.tolist()[:-1]], ids.tolist())) for ids in documents if len(ids)
+    )
+
+
+# Plans
+
+
+@settings(max_examples=100)
+@given(lengths=LENGTHS, burn_in=st.integers(0, 600), lanes=st.integers(1, 9))
+def test_lanes_score_each_token_once_after_their_burn_in(lengths, burn_in, lanes):
+    plan = stream_lanes(lengths, burn_in, lanes)
+
+    for document, length in enumerate(lengths):
+        own = [lane for lane in plan if lane.document == document]
+        assert [token for lane in own for token in range(lane.score, lane.end)] == list(range(length))
+        assert all(lane.begin == max(0, lane.score - burn_in) for lane in own)
+        assert all(lane.score < lane.end for lane in own)
+        if len(own) > 1:
+            assert min(lane.end - lane.score for lane in own) >= SHORTEST_LANE // 2
+    assert len(plan) <= lanes + len(lengths)
+
+
+@settings(max_examples=50)
+@given(lengths=LENGTHS)
+def test_a_single_lane_is_each_document_in_one_stream(lengths):
+    expected = [Lane(document, 0, 0, length) for document, length in enumerate(lengths) if length]
+
+    assert stream_lanes(lengths, burn_in=7, lanes=1) == expected
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ([512], [Lane(0, 0, 0, 512)]),
+        ([513], [Lane(0, 0, 0, 256), Lane(0, 156, 256, 513)]),
+        ([3, 0, 1024], [Lane(0, 0, 0, 3), Lane(2, 0, 0, 512), Lane(2, 412, 512, 1024)]),
+        ([2100], [Lane(0, 0, 0, 700), Lane(0, 600, 700, 1400), Lane(0, 1300, 1400, 2100)]),
+    ],
+)
+def test_long_documents_are_cut_into_even_lanes(lengths, expected):
+    assert stream_lanes(lengths, burn_in=100, lanes=3) == expected
+
+
+def test_a_long_text_fills_as_many_lanes_as_run_side_by_side():
+    assert len(stream_lanes([1_000_000], burn_in=256)) == LANES
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "stride", "expected"),
+    [
+        (8, 4, 4, [(0, 0, 4), (4, 4, 8)]),
+        (8, 4, 2, [(0, 0, 4), (2, 4, 6), (4, 6, 8)]),
+        (6, 4, 1, [(0, 0, 4), (1, 4, 5), (2, 5, 6)]),
+        (10, 4, 4, [(0, 0, 4), (4, 4, 8), (8, 8, 10)]),  # the last window is what is left
+        (3, 4, 2, [(0, 0, 3)]),
+        (3, 1, 1, [(0, 0, 1), (1, 1, 2), (2, 2, 3)]),
+        (0, 4, 2, []),
+    ],
+)
+def test_windows_by_hand(length, window, stride, expected):
+    assert window_lanes([length], window, stride) == [Lane(0, *lane) for lane in expected]
+
+
+@settings(max_examples=100)
+@given(lengths=LENGTHS, window=st.integers(1, 300), data=st.data())
+def test_windows_score_each_token_once_with_as_much_before_it_as_they_say(lengths, window, data):
+    stride = data.draw(st.integers(1, window))
+
+    plan = window_lanes(lengths, window, stride)
+
+    for document, length in enumerate(lengths):
+        own = [lane for lane in plan if lane.document == document]
+        assert [token for lane in own for token in range(lane.score, lane.end)] == list(range(length))
+        assert all(lane.end - lane.begin <= window for lane in own)
+        assert all(lane.begin == 0 or lane.score - lane.begin >= window - stride for lane in own)
+
+
+# Scores
+
+
+def test_one_stream_costs_what_the_forward_says(model):
+    documents = random_ids(40, 1, 63)
+
+    total = score(model, documents, stream_lanes(lengths_of(documents), 8, lanes=1))
+
+    assert total == pytest.approx(naive(model, documents), rel=1e-5)
+
+
+def test_documents_of_all_lengths_cost_what_each_costs_alone(model):
+    """More lanes than run at once, several longer than a call reads, some empty."""
+    long = [] if model.max_positions else [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 100]
+    documents = random_ids(*long, *(place % 9 for place in range(LANES + 10)), 50)
+
+    total = score(model, documents, stream_lanes(lengths_of(documents), 8, lanes=1))
+
+    assert total == pytest.approx(naive(model, documents), rel=1e-5)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (1, 1), (60, 60)])
+def test_a_window_sees_what_is_in_it_and_no_more(model, window, stride):
+    documents = random_ids(45, 0, 7)
+    expected = 0.0
+    for ids in documents:
+        text = [BOUNDARY, *ids.tolist()]
+        scored = 0
+        while scored < len(ids):
+            end = scored + stride if scored else window
+            begin, end = max(0, end - window), min(len(ids), end)
+            expected += math.fsum(costs(model, text[begin:end], text[begin + 1 : end + 1])[scored - begin :])
+            scored = end
+
+    total = score(model, documents, window_lanes(lengths_of(documents), window, stride))
+
+    assert total == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("config", [GruConfig(hidden_size=16), LstmConfig(hidden_size=16)])
+def test_burnt_in_lanes_cost_what_one_stream_costs(config):
+    model = models.build(config, 11).eval()  # gates near one half: its memory fades within tens of tokens
+    with torch.no_grad():
+        model.get_parameter("head.weight").mul_(5.0)
+    documents = random_ids(4000, 700)
+    lengths = lengths_of(documents)
+    stream = score(model, documents, stream_lanes(lengths, 0, lanes=1))
+
+    burnt_in, cold = (score(model, documents, stream_lanes(lengths, burn_in, lanes=8)) for burn_in in (256, 0))
+
+    assert len(stream_lanes(lengths, 256, lanes=8)) == 9
+    assert abs(burnt_in - stream) / sum(lengths) < 1e-6
+    assert abs(cold - stream) / sum(lengths) > 1e-4  # without it they differ, so the burn-in is what does it
+
+
+def test_tokens_before_a_lane_count_for_its_state_and_not_for_its_score(model):
+    (ids,) = documents = random_ids(30)
+    whole = costs(model, [BOUNDARY, *ids.tolist()[:-1]], ids.tolist())
+
+    assert score(model, documents, [Lane(0, 0, 22, 25)]) == pytest.approx(math.fsum(whole[22:25]), rel=1e-4)
+
+
+def test_nothing_to_score_costs_nothing(model):
+    assert score(model, random_ids(0, 0), stream_lanes([0, 0], 8)) == 0.0
+    assert score(model, [], []) == 0.0
+
+
+def test_progress_adds_up_to_the_tokens(model):
+    documents = random_ids(*range(60), 40)
+    told: list[int] = []
+
+    score(model, documents, stream_lanes(lengths_of(documents), 8), progress=told.append)
+
+    assert sum(told) == sum(lengths_of(documents))
+    told.clear()
+    score(model, documents, window_lanes(lengths_of(documents), 9, 2), progress=told.append)
+    assert sum(told) == sum(lengths_of(documents))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_dropout_is_off_inside_and_as_it_was_outside(training):
+    model = models.build(LstmConfig(hidden_size=16, dropout=0.5), 11).train(training)
+    documents = random_ids(30)
+
+    total = score(model, documents, stream_lanes([30], 8))
+
+    assert total == pytest.approx(naive(model, documents), rel=1e-5)
+    assert model.training is training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_in_bf16_a_text_costs_nearly_the_same(model):
+    documents = random_ids(60)
+    lanes = stream_lanes([60], 8)
+
+    fp32, bf16 = (score(model, documents, lanes, precision) for precision in ("fp32", "bf16"))
+
+    assert bf16 != fp32
+    assert bf16 == pytest.approx(fp32, rel=0.02)
