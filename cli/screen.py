@@ -13,7 +13,6 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.status import Status
-from rich.table import Table
 from rich.text import Text
 from seqgen.cli.output import notice, printable, stderr
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from seqgen.training.events import Evaluated, Event, Finished, Sampled, Step
     from seqgen.training_run import TrainingRun
 
-CURVE_WIDTH = 48
+CURVE_WIDTH = 40
 SAMPLE_LINES = 4
 SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -127,21 +126,13 @@ class _Figures:
         event = self.latest
         if event is None:
             return Group(self._bar)
-        figures = Table.grid(padding=(0, 3))
-        figures.add_row(
-            f"loss {self.loss * math.log(2):.3f} nats", f"{self.loss:.3f} bits/char", f"{self.speed:,.0f} tokens/s",
-            f"lr {event.lr:.1e}", f"gradient {event.grad_norm:.2f}", f"epoch {event.epoch:.2f}",
-        )  # fmt: skip
-        rows: list[Progress | Table | Text] = [self._bar, figures]
-        if self._curve:
-            curve = f"{sparkline(self._curve)}  {self._curve[0]:.2f} → {self.loss:.2f} bits/char"
-            best = (
-                ""
-                if self.best is None
-                else f"   best validation {self.best.bits_per_character:.3f} at {self.best.step:,}"
-            )
-            rows.append(Text(curve + best, overflow="ellipsis", no_wrap=True))
-        return Group(*rows)
+        figures = (
+            f"loss {self.loss:.3f} bits/char  {self.speed:,.0f} tokens/s  lr {event.lr:.1e}  "
+            f"gradient {event.grad_norm:.2f}  epoch {event.epoch:.2f}"
+        )
+        best = "" if self.best is None else f"  best validation {self.best.bits_per_character:.3f}"
+        curve = f"{sparkline(self._curve)}  {self._curve[0]:.2f} → {self.loss:.2f}{best}"
+        return Group(self._bar, *(Text(line, overflow="ellipsis", no_wrap=True) for line in (figures, curve)))
 
 
 def _smooth(average: float, value: float, count: int) -> float:
@@ -170,10 +161,10 @@ def describe_run(run: TrainingRun) -> list[str]:
 def evaluation_line(event: Evaluated, figures: _Figures) -> Text:
     """One line an evaluation."""
     total = figures.latest.total_steps if figures.latest is not None else event.step
-    line = Text(f"step {event.step:,}/{total:,}".ljust(20))
-    line.append(f"training {figures.loss:.3f}   ")
+    line = Text(f"step {event.step:,}/{total:,}".ljust(18))
+    line.append(f"loss {figures.loss:.3f}  ")
     line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")
-    line.append(f"   {event.bits_per_byte:.3f} bits/byte   {clock(event.seconds)}")
+    line.append(f"  {event.bits_per_byte:.3f} bits/byte  {clock(event.seconds)}")
     return line
 
 

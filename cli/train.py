@@ -35,7 +35,9 @@ def train(
     embedding_size: Annotated[
         int | None,
         typer.Option(
-            help="rnn, lstm, gru: width of the embedding.", show_default="hidden size", rich_help_panel=_MODEL
+            help="rnn, lstm, gru: width of the embedding.",
+            show_default="hidden size, up to 128",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     gru_reset: Annotated[

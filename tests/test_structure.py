@@ -33,7 +33,7 @@ FLOORS = [
     {"seqgen"},
     {"seqgen.cli"},
 ]
-"""From the ground up: a module imports from its own floor or from below. data and models share one, data below models."""
+"""From the ground up: a module imports from its own floor or from below."""
 
 
 def _modules() -> dict[str, Path]:
@@ -153,9 +153,8 @@ def test_importing_seqgen_is_cheap(tmp_path):
 
 def test_the_commands_of_the_readme_exist():
     """Every `seqgen ...` line of the README names commands and flags that the program has."""
-    from typer.main import get_command
-
     from seqgen.cli.main import app
+    from typer.main import get_command
 
     commands = dict(get_command(app).commands)
     commands |= {f"tokenizer {name}": command for name, command in commands["tokenizer"].commands.items()}

@@ -14,13 +14,24 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
 class _RecurrentConfig(Settings):
-    """What the recurrent families share. `embedding_size` None is `hidden_size`; tied weights need the two equal."""
+    """What the recurrent families share.
+
+    `embedding_size` None is `hidden_size` up to 128: a wider one costs a product as large as the recurrent one, and
+    gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
+    """
 
     hidden_size: Size = 512
     embedding_size: Size | None = None
     layers: Depth = 1
     dropout: Share = 0.1
     tie_weights: bool = False
+
+    @property
+    def input_size(self) -> int:
+        """The width of the embedding."""
+        if self.embedding_size is not None:
+            return self.embedding_size
+        return self.hidden_size if self.tie_weights else min(self.hidden_size, 128)
 
     @model_validator(mode="after")
     def _tied_sizes_agree(self) -> _RecurrentConfig:

@@ -27,10 +27,9 @@ class RecurrentModel(LanguageModel):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        embedding_size = config.embedding_size or config.hidden_size
-        self.embedding = nn.Embedding(vocab_size, embedding_size)
+        self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.layers = nn.ModuleList(
-            _layer(config, embedding_size if depth == 0 else config.hidden_size) for depth in range(config.layers)
+            _layer(config, config.input_size if depth == 0 else config.hidden_size) for depth in range(config.layers)
         )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.hidden_size, vocab_size)

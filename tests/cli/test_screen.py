@@ -64,8 +64,9 @@ def test_an_evaluation_is_one_line(corpus, tmp_path):
     line = evaluation_line(evaluated(step=3), figures)
 
     assert re.fullmatch(
-        r"step 3/6 +training [\d.]+ +validation 2\.164 bits/char +2\.100 bits/byte +1:05", line.plain
+        r"step 3/6 +loss [\d.]+ +validation 2\.164 bits/char +2\.100 bits/byte +1:05", line.plain
     )
+    assert cell_len(evaluation_line(evaluated(step=12_000, seconds=599), figures).plain) < 80
     assert "step 1,200/1,200" in evaluation_line(evaluated(), screen._Figures()).plain
 
 
@@ -115,9 +116,28 @@ def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):
     draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=False))
 
     drawn = terminal.getvalue()
-    for words in ("loading [/x] \\x1b ...", "tokens/s", "bits/char", "best validation", "6/6", "done: 6 steps"):
+    for words in ("loading [/x] \\x1b ...", "tokens/s", "bits/char", "best", "6/6", "done: 6 steps"):
         assert words in drawn
     assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h")  # the cursor is back
+
+
+def test_what_moves_is_three_lines_of_80_columns(corpus, tmp_path):
+    figures = screen._Figures()
+    training = seqgen.train(corpus, out=tmp_path / "run", **{**SMALL, "max_steps": 60})
+    figures.start(training)
+    for event in training:
+        if isinstance(event, seqgen.Step):
+            figures.step(event)
+        elif isinstance(event, seqgen.Evaluated):
+            figures.best = event
+    console = Console(file=StringIO(), width=80)
+
+    console.print(figures)
+
+    bar, numbers, curve = console.file.getvalue().splitlines()
+    assert "60/60" in bar
+    assert re.fullmatch(r"loss .* bits/char  .* tokens/s  lr .*  gradient .*  epoch \d+\.\d\d *", numbers)
+    assert re.fullmatch(r"[▁▂▃▄▅▆▇█]{40}  [\d.]+ → [\d.]+  best validation \d\.\d{3} *", curve)
 
 
 def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):

@@ -10,10 +10,8 @@ from seqgen.evaluation.scoring import score, stream_lanes
 FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
 
 HELLO = "hello"
-WITHOUT_CONTEXT, WITH_ONE_CHARACTER = (
-    1.0397,
-    0.3466,
-)  # nats a transition: the entropy of e,l,l,o; ln 2 / 2 (l -> l or o)
+WITHOUT_CONTEXT = 1.0397  # nats a transition: the entropy of e, l, l, o
+WITH_ONE_CHARACTER = 0.3466  # ln 2 / 2: after l comes l or o
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -31,7 +29,7 @@ def test_hello_every_cell_remembers_more_than_one_character(make_learner, name):
     assert corpus.tokenizer.decode(ids.tolist()) == HELLO
     assert len(set(ids.tolist())) == 4
     assert transitions.mean() < 0.5 * WITH_ONE_CHARACTER < WITHOUT_CONTEXT
-    assert transitions[2] < WITH_ONE_CHARACTER and transitions[3] < WITH_ONE_CHARACTER
+    assert max(transitions[2:].tolist()) < WITH_ONE_CHARACTER
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -1,4 +1,4 @@
-"""The loop as its description: which events come when, what they leave on disk, and the curves that guard the numbers."""
+"""The loop: which events come when, what they leave on disk, and the curves that guard the numbers."""
 
 from __future__ import annotations
 
