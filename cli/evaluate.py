@@ -50,6 +50,7 @@ def evaluate(
 
     model = load(run, device=device)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
+    named: list[tuple[str, Sequence[str]]]
     named = [(text, (read_source(text, encoding),)) for text in texts or []] or [("withheld", model.withheld())]
     rows = [measure(model, name, documents, quiet=quiet, **settings) for name, documents in named]
     total = sum_rows(rows) if len(rows) > 1 else None

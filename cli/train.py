@@ -47,13 +47,11 @@ def train(
         ),
     ] = None,
     heads: Annotated[
-        int | None, typer.Option(help="transformer: attention heads.", show_default="4", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="transformer: attention heads.", show_default="2", rich_help_panel=_MODEL)
     ] = None,
     block_size: Annotated[
         int | None,
-        typer.Option(
-            help="transformer: how many tokens attention reaches.", show_default="128", rich_help_panel=_MODEL
-        ),
+        typer.Option(help="transformer: how many tokens attention reaches.", show_default="64", rich_help_panel=_MODEL),
     ] = None,
     positions: Annotated[
         Literal["rope", "sinusoidal"] | None,

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, overload
 
+import torch
+
 from seqgen import models, tokenizers
 from seqgen.data.catalogue import read_source
 from seqgen.decoding.config import SamplingConfig
@@ -18,7 +20,7 @@ from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import load_weights
 from seqgen.preparation import check_same_text, read_texts
 from seqgen.run import RunConfig, RunDirectory, find_run
-from seqgen.runtime import select_device
+from seqgen.runtime import RandomState, select_device
 from seqgen.tokenizers.base import Tokenizer
 
 
@@ -32,7 +34,8 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
     directory = find_run(path)
     config = directory.read_config()
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
-    model = models.build(config.model, tokenizer.vocab_size).eval()
+    with RandomState(0, torch.device("cpu")):  # the draws for fresh weights, soon replaced, are not the caller's
+        model = models.build(config.model, tokenizer.vocab_size).eval()
     load_weights(model, directory.weights)
     return Run(directory, config, model.to(select_device(device)), tokenizer)
 

@@ -247,13 +247,18 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
             f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "
             f"have {stream.batch_size} rows instead of {request.training.batch_size}"
         )
+    unknown = sum(int((ids == corpus.tokenizer.unknown_id).sum()) for ids in corpus.train)
+    if corpus.tokenizer.unknown_id is not None and unknown:
+        notices.append(
+            f"the training part has {unknown:,} pieces that the vocabulary does not hold; they are learnt as <unk>"
+        )
     if corpus.validation is None:
         notices.append(
             "nothing is withheld to validate on: the last weights are kept, whether or not they are the best"
         )
     elif corpus.validation.size.unknown:
         notices.append(
-            f"the validation part has {corpus.validation.size.unknown:,} pieces that the training part never shows; "
+            f"the validation part has {corpus.validation.size.unknown:,} pieces that the vocabulary does not hold; "
             "they count as <unk>, with what it costs to spell them"
         )
     return notices

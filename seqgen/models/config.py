@@ -20,7 +20,7 @@ class _RecurrentConfig(Settings):
     gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
     """
 
-    hidden_size: Size = 512
+    hidden_size: Size = 256
     embedding_size: Size | None = None
     layers: Depth = 1
     dropout: Share = 0.1
@@ -47,6 +47,8 @@ class RnnConfig(_RecurrentConfig):
     """A plain recurrent network, h = tanh(W x + U h + b) (Elman 1990)."""
 
     cell: Literal["rnn"] = "rnn"
+    hidden_size: Size = 384
+    dropout: Share = 0.0
 
 
 class LstmConfig(_RecurrentConfig):
@@ -69,10 +71,10 @@ class TransformerConfig(Settings):
     """
 
     cell: Literal["transformer"] = "transformer"
-    hidden_size: Size = 256
+    hidden_size: Size = 128
     layers: Depth = 4
-    heads: Depth = 4
-    block_size: Annotated[int, Field(ge=2, le=1_048_576)] = 128
+    heads: Depth = 2
+    block_size: Annotated[int, Field(ge=2, le=1_048_576)] = 64
     positions: Literal["rope", "sinusoidal"] = "rope"
     feed_forward_size: Size | None = None
     dropout: Share = 0.0

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 import typer.testing
+from seqgen.cli.main import app
 from typer.testing import CliRunner, Result
 
 import seqgen
-from seqgen.cli.main import app
 
 Invoke = Callable[..., Result]
 
@@ -31,12 +31,12 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def invoke(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """Run `seqgen ARGUMENTS...` in the test's folder; with `terminal`, as if on one of so many columns."""
 
-    def run(*arguments: object, input: str | bytes | None = None, terminal: int = 0) -> Result:
+    def run(*arguments: object, stdin: str | bytes | None = None, terminal: int = 0) -> Result:
         environment = {"TERM": "xterm-256color", "COLUMNS": str(terminal)} if terminal else {}
         with monkeypatch.context() as patch:
             if terminal:
                 patch.setattr(typer.testing._NamedTextIOWrapper, "isatty", lambda self: True)
-            result = CliRunner().invoke(app, [str(word) for word in arguments], input=input, env=environment)
+            result = CliRunner().invoke(app, [str(word) for word in arguments], input=stdin, env=environment)
         assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
         assert "Traceback" not in result.output
         return result

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from seqgen.cli.boundary import guarded
 
 from seqgen import errors
-from seqgen.cli.boundary import guarded
 
 
 def end_of(error, capsys):

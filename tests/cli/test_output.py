@@ -6,7 +6,6 @@ import json
 import sys
 
 import pytest
-
 from seqgen.cli.output import notice, printable, stderr, stdout, write_json, write_text
 
 

@@ -59,13 +59,13 @@ def test_a_prompt_comes_from_the_argument_a_file_or_a_pipe(samples):
     text = samples("--prompt", "The old king\n")
 
     assert samples("--prompt-file", "prompt.txt") == text
-    assert samples("--prompt", "-", input="The old king\n") == text
+    assert samples("--prompt", "-", stdin="The old king\n") == text
 
 
 def test_a_prompt_that_cannot_be_read(refuses, run):
     Path("prompt.txt").write_bytes(b"The \xff")
 
-    refuses(1, "sample", "--prompt", "-", input=b"The \xff", words=("stdin", "byte 4"))
+    refuses(1, "sample", "--prompt", "-", stdin=b"The \xff", words=("stdin", "byte 4"))
     refuses(1, "sample", "--prompt-file", "prompt.txt", words=("prompt.txt", "byte 4"))
     refuses(1, "sample", "--prompt-file", "gone.txt", words=("gone.txt", "no such file"))
     refuses(2, "sample", "--prompt-file", "prompt.txt", "--prompt", "The", words=("prompt_file", "not both"))

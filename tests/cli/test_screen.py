@@ -8,10 +8,10 @@ from io import StringIO
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-
-import seqgen
 from seqgen.cli import screen
 from seqgen.cli.screen import TrainingScreen, clock, evaluation_line, finished_line, sample_text, sparkline
+
+import seqgen
 
 SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 6, "eval_every": 3, "batch_size": 8, "precision": "fp32"}
 
@@ -63,9 +63,7 @@ def test_an_evaluation_is_one_line(corpus, tmp_path):
 
     line = evaluation_line(evaluated(step=3), figures)
 
-    assert re.fullmatch(
-        r"step 3/6 +loss [\d.]+ +validation 2\.164 bits/char +2\.100 bits/byte +1:05", line.plain
-    )
+    assert re.fullmatch(r"step 3/6 +loss [\d.]+ +validation 2\.164 bits/char +2\.100 bits/byte +1:05", line.plain)
     assert cell_len(evaluation_line(evaluated(step=12_000, seconds=599), figures).plain) < 80
     assert "step 1,200/1,200" in evaluation_line(evaluated(), screen._Figures()).plain
 
@@ -154,12 +152,17 @@ def test_an_error_in_the_middle_gives_the_terminal_back(terminal, corpus, tmp_pa
     shown = TrainingScreen(quiet=False)
     training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
 
-    with pytest.raises(ZeroDivisionError), shown:
-        shown.begin(training)
-        shown.show(next(iter(training)))
-        raise ZeroDivisionError
+    def fail():
+        with shown:
+            shown.begin(training)
+            shown.show(next(iter(training)))
+            raise ZeroDivisionError
 
-    assert terminal.getvalue().endswith("\x1b[?25h") or terminal.getvalue().count("\x1b[?25h") == 1
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    drawn = terminal.getvalue()
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") == 1
 
 
 def test_quiet_draws_nothing(terminal, corpus, tmp_path):

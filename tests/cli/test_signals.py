@@ -9,7 +9,6 @@ import subprocess
 import sys
 
 import pytest
-
 from seqgen.cli.signals import Interrupts
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
@@ -62,4 +61,3 @@ def test_a_process_that_is_told_to_stop_saves_and_says_how_to_go_on(corpus, in_t
     assert (saved["event"], saved["step"]) == ("saved", finished["step"])
     assert (in_tmp / "run" / saved["path"] / "state.json").is_file()
     assert (in_tmp / "run" / "model.safetensors").is_file()
-

@@ -35,19 +35,19 @@ def test_what_is_encoded_is_decoded(answers, built):
 
 
 def test_what_is_encoded_is_decoded_through_pipes(answers, built):
-    ids = answers("tokenizer", "encode", "--tokenizer", built, input=TEXT)
-    as_json = answers("tokenizer", "encode", "-", "--tokenizer", built, "--json", input=TEXT)
+    ids = answers("tokenizer", "encode", "--tokenizer", built, stdin=TEXT)
+    as_json = answers("tokenizer", "encode", "-", "--tokenizer", built, "--json", stdin=TEXT)
 
     assert json.loads(as_json) == list(map(int, ids.split()))
-    assert answers("tokenizer", "decode", "--tokenizer", built, input=ids) == TEXT
-    assert answers("tokenizer", "decode", "--tokenizer", built, input=as_json) == TEXT
-    assert json.loads(answers("tokenizer", "decode", "--tokenizer", built, "--json", input=as_json)) == TEXT
+    assert answers("tokenizer", "decode", "--tokenizer", built, stdin=ids) == TEXT
+    assert answers("tokenizer", "decode", "--tokenizer", built, stdin=as_json) == TEXT
+    assert json.loads(answers("tokenizer", "decode", "--tokenizer", built, "--json", stdin=as_json)) == TEXT
 
 
 def test_nothing_is_nothing(answers, built):
     assert answers("tokenizer", "encode", "", "--tokenizer", built) == "\n"
     assert json.loads(answers("tokenizer", "encode", "", "--tokenizer", built, "--json")) == []
-    assert answers("tokenizer", "decode", "--tokenizer", built, input="[]\n") == ""
+    assert answers("tokenizer", "decode", "--tokenizer", built, stdin="[]\n") == ""
 
 
 def test_show_prints_one_id_a_line(answers, built):
@@ -128,13 +128,13 @@ def test_build_refuses_what_cannot_be_built(refuses, corpus):
 
 @pytest.mark.parametrize("word", ["999", "-1", "1.5", "king", "٣٣٣", "9" * 5000])
 def test_what_is_no_id_is_refused(refuses, char, word):
-    sentence = refuses(1, "tokenizer", "decode", "--tokenizer", char, input=f"3 {word}", words=("is no id", "0 to"))
+    sentence = refuses(1, "tokenizer", "decode", "--tokenizer", char, stdin=f"3 {word}", words=("is no id", "0 to"))
 
     assert len(sentence) < 200
 
 
 def test_bytes_that_are_no_text_are_no_ids(refuses, char):
-    refuses(1, "tokenizer", "decode", "--tokenizer", char, input=b"3 \xff", words=("is no id",))
+    refuses(1, "tokenizer", "decode", "--tokenizer", char, stdin=b"3 \xff", words=("is no id",))
 
 
 def test_decoded_control_characters_are_written_out_on_a_terminal(answers, in_tmp):

@@ -57,13 +57,15 @@ def test_a_run_directory_holds_what_the_design_says(answers):
     answers("train", "corpus.txt", *SMALL, "--eval-every", 2)
 
     checkpoint = ["optimizer.safetensors", "state.json", "state.safetensors", "weights.safetensors"]
-    assert files_of("runs/corpus-gru") == sorted([
-        "config.json",
-        "metrics.jsonl",
-        "model.safetensors",
-        "tokenizer/tokenizer.json",
-        *(f"checkpoints/step-{step:06d}/{name}" for step in (2, 3) for name in checkpoint),
-    ])
+    assert files_of("runs/corpus-gru") == sorted(
+        [
+            "config.json",
+            "metrics.jsonl",
+            "model.safetensors",
+            "tokenizer/tokenizer.json",
+            *(f"checkpoints/step-{step:06d}/{name}" for step in (2, 3) for name in checkpoint),
+        ]
+    )
     config = config_of("runs/corpus-gru")
     assert config["format_version"] == 1
     assert config["model"]["hidden_size"] == 16
@@ -337,7 +339,8 @@ def test_an_impossible_setting_is_named(refuses, arguments, words):
 
 
 def test_training_that_diverges_says_so_and_what_to_do(invoke):
-    result = invoke("train", "corpus.txt", *SMALL, "--lr", 1e30, "--warmup-steps", 0, "--max-steps", 20)
+    steps = ("--max-steps", 20, "--eval-every", 20)
+    result = invoke("train", "corpus.txt", *SMALL, "--lr", 1e30, "--warmup-steps", 0, *steps)
 
     assert result.exit_code == 1
     assert re.search(r"error: .* at step \d+: training has diverged; try a smaller --lr", result.stderr)
@@ -439,7 +442,12 @@ def test_what_the_new_text_has_and_the_old_vocabulary_has_not_is_said(invoke, ru
     result = invoke("train", "other.txt", "--init-from", run, "--max-steps", 1)
 
     assert result.exit_code == 0
-    assert "note: " in result.stderr
+    text = Path("other.txt").read_text("utf-8")
+    unknown = len([character for character in text if character not in Path("corpus.txt").read_text("utf-8")])
+    counts = re.findall(
+        r"note: the (?:training|validation) part has ([\d,]+) pieces that the vocabulary", result.stderr
+    )
+    assert sum(int(count.replace(",", "")) for count in counts) == unknown
     assert "<unk>" in result.stderr
 
 

@@ -1,0 +1,143 @@
+"""From a request to a learner: which part builds the vocabulary, how a text is known again, what a seed fixes."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import pytest
+import torch
+
+from seqgen import tokenizers
+from seqgen.data.config import DataConfig
+from seqgen.errors import RunError, TextError
+from seqgen.preparation import build_learner, check_same_text, encode_corpus, read_texts
+from seqgen.run import compose
+from seqgen.tokenizers.config import TokenizerConfig
+
+
+@pytest.fixture
+def data(corpus):
+    """The settings of the corpus."""
+    return DataConfig(text=str(corpus))
+
+
+def test_the_parts_together_are_the_text(corpus, data):
+    texts = read_texts(data)
+
+    assert sum(map(len, texts.split.train + texts.split.valid)) == len(corpus.read_text("utf-8"))
+    assert texts.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
+    assert texts.valid_sha256 is None
+
+
+def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("No one paints.\n", "utf-8")
+
+    texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
+
+    assert texts.split.train == (corpus.read_text("utf-8"),)
+    assert texts.split.valid == ("No one paints.\n",)
+    assert texts.valid_sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("content", ["a", "a short text"])
+def test_a_text_that_is_too_short_is_named(corpus, data, content):
+    corpus.write_text(content, "utf-8")
+
+    with pytest.raises(TextError, match=r"corpus\.txt.*\d+ char"):
+        read_texts(data)
+
+
+def test_two_characters_are_enough_where_nothing_is_withheld(corpus, data):
+    corpus.write_text("ab", "utf-8")
+
+    assert read_texts(data.model_copy(update={"valid_split": "none"})).split.train == ("ab",)
+
+
+def test_the_vocabulary_is_built_from_the_training_part_alone(corpus, data):
+    text = corpus.read_text("utf-8")
+    corpus.write_text(text[:-3] + "왕\n", "utf-8")  # in the withheld tail
+
+    prepared = encode_corpus(read_texts(data.model_copy(update={"valid_split": "tail"})), TokenizerConfig())
+
+    assert prepared.tokenizer.unknown("왕") == {"왕": 1}
+    assert prepared.validation.size.unknown == 1
+
+
+def test_the_record_counts_what_is_learnt_from_and_what_is_withheld(corpus, data):
+    texts = read_texts(data)
+
+    prepared = encode_corpus(texts, TokenizerConfig(kind="byte"))
+
+    record = prepared.record
+    assert record.characters == len(corpus.read_text("utf-8"))
+    assert record.train_tokens == sum(map(len, prepared.train)) == sum(map(len, texts.split.train))
+    assert record.valid_tokens == sum(map(len, prepared.validation.documents))
+    assert prepared.characters_per_token == 1.0
+
+
+def test_characters_per_token_are_the_training_parts(corpus, data):
+    corpus.write_text("왕" * 8000, "utf-8")
+
+    assert encode_corpus(read_texts(data), TokenizerConfig(kind="byte")).characters_per_token == pytest.approx(1 / 3)
+
+
+def test_a_tokenizer_that_is_there_is_taken_as_it_is(data):
+    tokenizer = tokenizers.build(["only these"], TokenizerConfig())
+
+    assert encode_corpus(read_texts(data), tokenizer).tokenizer is tokenizer
+
+
+def test_without_a_validation_part_there_is_none(data):
+    prepared = encode_corpus(read_texts(data.model_copy(update={"valid_split": "none"})), TokenizerConfig())
+
+    assert prepared.validation is None
+    assert prepared.record.valid_tokens == 0
+
+
+def test_a_text_is_known_again(corpus, tmp_path):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("No one paints.\n", "utf-8")
+    data = DataConfig.of(text=str(corpus), valid=str(valid))
+    texts = read_texts(data)
+    record = encode_corpus(texts, TokenizerConfig()).record
+
+    check_same_text(texts, record, data)
+    with pytest.raises(RunError, match=r"corpus\.txt is not the text that this run was started on"):
+        check_same_text(dataclasses.replace(texts, sha256="0" * 64), record, data)
+    with pytest.raises(RunError, match=r"valid\.txt is not the text that this run was started on"):
+        check_same_text(dataclasses.replace(texts, valid_sha256="0" * 64), record, data)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "transformer"])
+def test_the_seed_draws_the_weights_and_nothing_else_does(data, cell):
+    prepared = encode_corpus(read_texts(data), TokenizerConfig())
+
+    def weights(seed):
+        request = compose({"cell": cell, "hidden_size": 16, "seed": seed, "max_steps": 1})
+        return build_learner(request.model, request.training, prepared).model.state_dict()
+
+    first = weights(0)
+    before = torch.get_rng_state()
+    torch.rand(3)
+    second, other = weights(0), weights(1)
+
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not all(torch.equal(first[name], other[name]) for name in first)
+    torch.set_rng_state(before)
+    weights(5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_cell_decides_how_it_reads(data):
+    prepared = encode_corpus(read_texts(data), TokenizerConfig())
+
+    def stream(**settings):
+        request = compose({"hidden_size": 16, "max_steps": 1, "batch_size": 4, **settings})
+        return build_learner(request.model, request.training, prepared).stream
+
+    assert stream(cell="gru", bptt=32).carries_state
+    assert stream(cell="gru", bptt=32).length == 32
+    assert not stream(cell="transformer", heads=2, block_size=24).carries_state
+    assert stream(cell="transformer", heads=2, block_size=24).length == 24

@@ -1,0 +1,153 @@
+"""The library's face of a trained run: load, generate, stream, samples, evaluate, withheld."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+import seqgen
+from seqgen.errors import ConfigError, RunError, TextError
+
+SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
+
+
+@pytest.fixture(scope="module")
+def _workshop(tmp_path_factory):
+    return tmp_path_factory.mktemp("workshop")
+
+
+@pytest.fixture
+def run(corpus, _workshop):
+    """A small gru's run, trained once a file and loaded afresh."""
+    if not (_workshop / "run").exists():
+        (_workshop / "corpus.txt").write_bytes(corpus.read_bytes())
+        seqgen.train(_workshop / "corpus.txt", out=_workshop / "run", cell="gru", **SMALL).run()
+    return seqgen.load(_workshop / "run")
+
+
+def test_a_run_is_a_plain_model_a_tokenizer_and_a_config(run):
+    assert isinstance(run.model, torch.nn.Module)
+    assert not run.model.training
+    assert run.tokenizer.decode(run.tokenizer.encode("The old king")) == "The old king"
+    assert run.config.model.hidden_size == 16
+
+
+def test_a_stream_in_pieces_is_the_text(run):
+    text = run.generate("The ", max_new_tokens=50, seed=3)
+
+    pieces = list(run.generate("The ", max_new_tokens=50, seed=3, stream=True))
+
+    assert "".join(pieces) == text
+    assert len(pieces) > 10
+    assert len(text) == 50
+
+
+def test_a_seed_is_a_text_whatever_torchs_own_random_state(run):
+    text = run.generate(max_new_tokens=50, seed=3)
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+
+    assert run.generate(max_new_tokens=50, seed=3) == text
+    seqgen.load(run.path)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert run.generate(max_new_tokens=50, seed=4) != text
+
+
+def test_samples_are_what_generate_gives_and_no_sample_depends_on_the_others(run):
+    samples = run.samples("The ", num_samples=3, max_new_tokens=50)
+
+    assert samples[0] == run.generate("The ", max_new_tokens=50)
+    assert run.samples("The ", num_samples=2, max_new_tokens=50) == samples[:2]
+    assert len(set(samples)) == 3
+
+
+def test_an_impossible_setting_is_said_before_anything_is_made(run):
+    with pytest.raises(ConfigError, match="temprature: there is no such setting"):
+        run.generate(temprature=1.0, stream=True)
+    with pytest.raises(ConfigError, match="num_samples"):
+        run.samples(num_samples=0)
+    with pytest.raises(ConfigError, match="stride"):
+        run.evaluate_text("text", stride=3)
+
+
+def test_an_evaluation_is_of_the_whole_text(run, corpus):
+    progress: list[int] = []
+    report = run.evaluate(corpus)
+
+    again = run.evaluate_text(corpus.read_text("utf-8"), progress=progress.append)
+
+    assert again == report
+    assert sum(progress) == report.tokens == len(corpus.read_text("utf-8"))
+    assert report.bits_per_byte == pytest.approx(report.nats / math.log(2) / report.size.bytes)
+    assert report.perplexity == pytest.approx(math.exp(report.nats_per_token))
+
+
+def test_documents_begin_afresh(run):
+    first, second = run.evaluate_text("The old king"), run.evaluate_text("No one")
+
+    both = run.evaluate_text("The old king", "No one")
+
+    assert both.tokens == 18
+    assert both.nats == pytest.approx(first.nats + second.nats, rel=1e-5)
+
+
+def test_what_cannot_be_evaluated(run, tmp_path):
+    (tmp_path / "empty.txt").touch()
+
+    with pytest.raises(TextError, match="is empty"):
+        run.evaluate(tmp_path / "empty.txt")
+    with pytest.raises(TextError, match="no such file"):
+        run.evaluate(tmp_path / "gone.txt")
+
+
+def test_the_withheld_part_is_what_training_validated_on(run):
+    text = run.withheld()
+
+    assert sum(map(len, text)) == run.config.text.valid_tokens
+    assert run.evaluate_text(*text).nats_per_token < math.log(run.tokenizer.vocab_size)
+
+
+def test_the_withheld_part_of_a_text_that_changed_is_gone(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", **SMALL).run()
+    corpus.write_text(corpus.read_text("utf-8") + "More.\n", "utf-8")
+
+    with pytest.raises(RunError, match="not the text that this run was started on"):
+        run.withheld()
+
+
+def test_a_run_that_withheld_nothing_says_so(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", valid_split="none", **SMALL).run()
+
+    with pytest.raises(RunError, match="withheld nothing"):
+        run.withheld()
+
+
+def test_sinusoidal_positions_end_and_evaluation_falls_back_to_windows(corpus, tmp_path):
+    settings = {"cell": "transformer", "heads": 2, "layers": 1, "block_size": 32, "positions": "sinusoidal"}
+    run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
+
+    assert run.evaluate(corpus).context == "windows of 32 tokens, stride 32"
+    for settings in ({"exact": True}, {"context_window": 33}):
+        with pytest.raises(ConfigError, match="32 sinusoidal positions"):
+            run.evaluate(corpus, **settings)
+    assert len(run.generate("The ", max_new_tokens=28)) == 28
+    with pytest.raises(ConfigError, match="ask for at most 28"):
+        run.generate("The ", max_new_tokens=29)
+
+
+def test_a_run_can_be_moved(run, corpus, tmp_path):
+    moved = seqgen.load(run.path.rename(tmp_path / "moved"))
+    try:
+        assert moved.generate(max_new_tokens=5) == run.generate(max_new_tokens=5)
+        assert moved.evaluate(corpus) == run.evaluate(corpus)
+    finally:
+        moved.path.rename(run.path)
+
+
+def test_what_is_no_run_and_what_is_no_device(run, tmp_path):
+    with pytest.raises(RunError, match="no such run"):
+        seqgen.load(tmp_path / "nowhere")
+    with pytest.raises(ConfigError, match="'warp'"):
+        seqgen.load(run.path, device="warp")

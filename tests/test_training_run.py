@@ -1,0 +1,260 @@
+"""A training run as a script sees it: its events, that nobody can change it between them, and how it goes on."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+
+import pytest
+import torch
+
+import seqgen
+from seqgen.errors import ConfigError, RunError, TextError
+
+SMALL = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "batch_size": 8, "warmup_steps": 2}
+
+FAMILIES = {
+    "lstm with dropout": {"cell": "lstm", "layers": 2, "dropout": 0.3, "bptt": 16, "precision": "bf16"},
+    "gru": {"cell": "gru", "bptt": 16, "precision": "fp32"},
+    "rnn, two batches a step": {"cell": "rnn", "bptt": 16, "accumulate": 2, "precision": "fp32"},
+    "transformer with dropout": {
+        "cell": "transformer", "layers": 2, "heads": 2, "block_size": 16, "dropout": 0.2, "precision": "fp32",
+    },
+}  # fmt: skip
+
+
+@pytest.fixture(params=FAMILIES)
+def settings(request):
+    """The settings of a small model of each family."""
+    return {**SMALL, **FAMILIES[request.param]}
+
+
+@pytest.fixture(scope="module")
+def _workshop(tmp_path_factory):
+    return tmp_path_factory.mktemp("workshop")
+
+
+@pytest.fixture
+def straight(corpus, _workshop, settings):
+    """A run that was never stopped, made once a family."""
+    path = _workshop / settings["cell"]
+    if not path.exists():
+        list(seqgen.train(corpus, out=path, **settings))
+    return path
+
+
+def figures_of(path):
+    """The lines of steps, evaluations and samples, less the clock's fields."""
+    lines = map(json.loads, (path / "metrics.jsonl").read_text("utf-8").splitlines())
+    return [
+        {name: value for name, value in line.items() if name not in {"seconds", "tokens_per_second"}}
+        for line in lines
+        if line["event"] in {"step", "evaluated", "sampled"}
+    ]
+
+
+def assert_same_run(path, other):
+    assert figures_of(path) == figures_of(other)
+    for name in ("model.safetensors", *(f"checkpoints/step-000008/{kind}.safetensors"
+                                        for kind in ("weights", "optimizer", "state"))):  # fmt: skip
+        assert (path / name).read_bytes() == (other / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("stops", [[4], [1, 2, 7]], ids=str)
+def test_stopped_and_resumed_is_straight(corpus, tmp_path, settings, straight, stops):
+    run = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: False, **settings)
+    for stop in stops:
+        taken = iter(range(run.first_step, 100))
+        run._stop = lambda at=stop, taken=taken: next(taken) == at
+        assert list(run)[-1].reason == "stopped"
+        run = seqgen.train(out=tmp_path / "run", resume=True)
+        assert run.first_step == stop
+    assert list(run)[-1].reason == "complete"
+
+    assert_same_run(run.path, straight)
+
+
+def test_killed_and_resumed_is_straight(corpus, tmp_path, settings, straight):
+    run = seqgen.train(corpus, out=tmp_path / "run", **settings)
+    events = iter(run)
+    steps = 0
+    while steps < 7:  # the last checkpoint is at 4, the lines after it are not in it
+        steps += isinstance(next(events), seqgen.Step)
+    events.close()
+    with (tmp_path / "run" / "metrics.jsonl").open("ab") as file:
+        file.write(b'{"event": "step", "st')
+
+    resumed = seqgen.train(out=tmp_path / "run", resume=True)
+    list(resumed)
+
+    assert resumed.first_step == 4
+    assert_same_run(resumed.path, straight)
+
+
+def test_nobody_can_change_a_run_between_its_events(corpus, tmp_path, settings, straight):
+    run = seqgen.train(corpus, out=tmp_path / "run", **settings)
+    for number, event in enumerate(run):
+        torch.manual_seed(number)
+        torch.rand(3)
+        (run.model.train if number % 2 else run.model.eval)()
+        assert torch.is_grad_enabled()
+        assert not torch.is_autocast_enabled("cpu")
+        if isinstance(event, seqgen.Evaluated):
+            seqgen.load(run.path).generate(max_new_tokens=3)
+
+    assert_same_run(run.path, straight)
+
+
+def test_training_leaves_the_random_state_as_it_was(corpus, tmp_path, settings):
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+
+    seqgen.train(corpus, out=tmp_path / "run", **settings).run()
+
+    assert torch.equal(torch.rand(1), expected)
+
+
+# --- one family is enough for the rest
+
+GRU = {**SMALL, **FAMILIES["gru"]}
+
+
+def test_the_events_come_as_documented_and_run_gives_the_trained_run(corpus, tmp_path):
+    training = seqgen.train(corpus, out=tmp_path / "run", **GRU)
+    assert (training.total_steps, training.first_step) == (8, 0)
+
+    kinds = [type(event).__name__ for event in training]
+
+    pause = ["Evaluated", "Sampled", "Saved"]
+    assert kinds == ["Step"] * 4 + pause + ["Step"] * 4 + pause + ["Finished"]
+    assert seqgen.train(corpus, out=tmp_path / "other", **GRU).run().generate(max_new_tokens=20) == (
+        seqgen.load(tmp_path / "run").generate(max_new_tokens=20)
+    )
+
+
+def test_what_is_prepared_is_reported(corpus, tmp_path):
+    messages = []
+
+    seqgen.train(corpus, out=tmp_path / "run", report=messages.append, **GRU)
+
+    assert messages[0] == f"reading {corpus}"
+    assert any("char vocabulary" in message for message in messages)
+
+
+def test_nothing_is_made_where_something_is_wrong(corpus, in_tmp):
+    before = sorted(in_tmp.rglob("*"))
+    for error, text, settings in (
+        (ConfigError, corpus, {"hidden_size": 0}),
+        (ConfigError, corpus, {"device": "warp"}),
+        (ConfigError, corpus, {"wings": 2}),
+        (TextError, in_tmp / "gone.txt", {}),
+        (TextError, corpus, {"valid": "gone.txt"}),
+        (TextError, corpus, {"valid_share": 0.001}),
+        (ConfigError, corpus, {"tokenizer": "char", "vocab_size": 300}),
+        (RunError, corpus, {"out": in_tmp}),
+        (RunError, corpus, {"init_from": "nowhere"}),
+    ):
+        with pytest.raises(error):
+            seqgen.train(text, **{**GRU, **settings})
+
+    assert sorted(in_tmp.rglob("*")) == before
+
+
+def test_the_length_is_a_number_of_steps_before_the_first_counts(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.budget.PROBE_SECONDS", 0.0)
+    settings = {name: value for name, value in GRU.items() if name not in {"max_steps", "eval_every"}}
+
+    timed = seqgen.train(corpus, out=tmp_path / "timed", max_time="1s", **settings)
+    steps = seqgen.train(corpus, out=tmp_path / "steps", max_steps=timed.total_steps, **settings)
+
+    for run in (timed, steps):
+        written = json.loads((run.path / "config.json").read_text("utf-8"))["training"]
+        assert written["max_steps"] == run.total_steps >= 1
+        assert written["eval_every"] >= 1
+    for event, other in zip(islice(timed, 3), islice(steps, 3), strict=True):  # the probe has left no trace
+        assert (event.nats_per_token, event.grad_norm) == (other.nats_per_token, other.grad_norm)
+
+
+def test_several_lengths_are_the_shortest_of_them(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **{**GRU, "max_epochs": 0.1, "max_steps": 100})
+
+    assert run.total_steps == round(0.1 * run.config.text.train_tokens / (8 * 16))
+
+
+def test_the_run_knows_its_text_by_an_absolute_path(corpus, in_tmp):
+    run = seqgen.train("corpus.txt", valid="corpus.txt", **GRU)
+
+    assert run.config.data.text == run.config.data.valid == str(corpus)
+    assert run.path.name == "corpus-gru"
+    list(run)
+    assert seqgen.load(run.path).withheld() == (corpus.read_text("utf-8"),)
+
+
+def test_the_user_is_told_what_is_unusual(corpus, tmp_path):
+    notices = seqgen.train(corpus, out=tmp_path / "1", **{**GRU, "batch_size": 4096}).notices
+    assert any("the text is short" in notice and "4096" in notice for notice in notices)
+    notices = seqgen.train(corpus, out=tmp_path / "2", valid_split="none", **GRU).notices
+    assert any("nothing is withheld" in notice for notice in notices)
+    assert seqgen.train(corpus, out=tmp_path / "3", **GRU).notices == []
+
+
+@pytest.mark.parametrize("settings", [{"hidden_size": 8}, {"seed": 1}, {"max_steps": 20, "lr": 0.1}, {"cell": "gru"}])
+def test_a_run_that_goes_on_takes_a_larger_max_steps_and_nothing_else(corpus, tmp_path, settings):
+    seqgen.train(corpus, out=tmp_path / "run", **GRU).run()
+    before = (tmp_path / "run" / "config.json").read_bytes()
+
+    with pytest.raises(ConfigError, match="cannot change in a run that goes on"):
+        seqgen.train(out=tmp_path / "run", resume=True, **settings)
+    with pytest.raises(ConfigError, match="resume"):
+        seqgen.train(corpus, out=tmp_path / "run", resume=True)
+    with pytest.raises(RunError, match="complete after 8 steps"):
+        seqgen.train(out=tmp_path / "run", resume=True)
+
+    assert (tmp_path / "run" / "config.json").read_bytes() == before
+
+
+def test_a_longer_run_goes_on_from_the_last_step(corpus, tmp_path):
+    seqgen.train(corpus, out=tmp_path / "run", **GRU).run()
+
+    longer = seqgen.train(out=tmp_path / "run", resume=True, max_steps=10)
+
+    assert (longer.first_step, longer.total_steps) == (8, 10)
+    assert [event.step for event in longer if isinstance(event, seqgen.Step)] == [9, 10]
+    assert json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))["training"]["max_steps"] == 10
+
+
+def test_a_checkpoint_that_is_not_whole_is_passed_over(corpus, tmp_path, settings, straight):
+    polls = iter([False] * 6 + [True])
+    list(seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings))
+    (tmp_path / "run" / "checkpoints" / "step-000006" / "state.json").unlink()
+
+    resumed = seqgen.train(out=tmp_path / "run", resume=True)
+    assert resumed.first_step == 4
+    list(resumed)
+
+    assert_same_run(resumed.path, straight)
+
+
+def test_a_swapped_tokenizer_is_not_trained_on(corpus, tmp_path):
+    polls = iter([False] * 3 + [True])
+    run = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **GRU)
+    list(run)
+    (run.path / "tokenizer" / "tokenizer.json").write_text('{"format_version": 1, "kind": "byte"}\n', "utf-8")
+
+    with pytest.raises(seqgen.TokenizerError, match="not the tokenizer that belongs here"):
+        seqgen.train(out=run.path, resume=True)
+
+
+def test_a_child_starts_with_its_parents_weights(corpus, tmp_path):
+    parent = seqgen.train(corpus, out=tmp_path / "parent", tie_weights=True, **GRU).run()
+
+    child = seqgen.train(corpus, out=tmp_path / "child", init_from=parent.path, max_steps=1)
+
+    assert child.config.init_from == str(parent.path.resolve())
+    assert child.config.model == parent.config.model
+    assert child.config.tokenizer == parent.config.tokenizer
+    for name, tensor in child.model.state_dict().items():
+        assert torch.equal(tensor, parent.model.state_dict()[name])
+    with pytest.raises(ConfigError, match="cell, hidden_size come with the weights"):
+        seqgen.train(corpus, init_from=parent.path, cell="gru", hidden_size=16)
