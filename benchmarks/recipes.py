@@ -1,4 +1,4 @@
-"""What a recipe is worth: train with given settings, score a held-out text, print a row of the table in docs/recipes.md.
+"""What a recipe is worth: train with given settings, score a held-out text, print a row for docs/recipes.md.
 
     python benchmarks/recipes.py corpus.txt held-out.txt "cell=gru lr=0.008 max_time=60s" "cell=lstm max_steps=2000"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -31,7 +32,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             command(*arguments, **options)
             sys.stdout.flush()  # so that what cannot be written is met here, and not when Python ends
         except SeqgenError as error:
-            _say(str(error))
+            _say(_with_flags(str(error)) if isinstance(error, ConfigError) else str(error))
             sys.exit(_code_of(error))
         except KeyboardInterrupt:
             _say("interrupted")
@@ -44,10 +45,18 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
                 _abandon_stdout()
                 _say(f"the output could not be written: {error.strerror}")
                 sys.exit(UNSAVED)
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                _say(f"{str(error.filename)[:60]}...: {error.strerror}; give a shorter name")
+                sys.exit(FAILURE)
             _say(f"this is a bug in seqgen, not something you did; the details are in {_write_log()}")
             sys.exit(BUG)
 
     return run
+
+
+def _with_flags(message: str) -> str:
+    """A setting's error, naming the flag as it is typed: `hidden_size: ...` becomes `--hidden-size: ...`."""
+    return re.sub(r"(^|; )([a-z_]+)(?=: )", lambda match: f"{match[1]}--{match[2].replace('_', '-')}", message)
 
 
 def _code_of(error: SeqgenError) -> int:

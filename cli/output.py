@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 WIDE = 10_000
 """Columns where there is no terminal: a row stays a line."""
 
-# What a terminal would act on: C0 less tab and newline, DEL, C1.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+# What a terminal would act on: C0 less tab and newline, DEL, C1. The carriage return of CRLF texts is left out there.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r"}
+_CONTROLS[ord("\r")] = ""
 
 
 def stderr() -> Console:

@@ -15,11 +15,12 @@ from seqgen.data.batches import BatchStream, Contiguous, Windows
 from seqgen.data.catalogue import read_source
 from seqgen.data.config import DataConfig
 from seqgen.data.split import Split, split_text
-from seqgen.errors import RunError, TextError
+from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.config import RecurrentConfig, TransformerConfig
+from seqgen.models.language_model import parameter_count
 from seqgen.run import TextRecord
-from seqgen.runtime import RandomState, select_device, select_precision
+from seqgen.runtime import RandomState, memory_of, select_device, select_precision
 from seqgen.tokenizers.base import Ids, Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.config import TrainingConfig
@@ -109,6 +110,7 @@ def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
 def build_learner(model_config: RecurrentConfig | TransformerConfig, config: TrainingConfig, corpus: Corpus) -> Learner:
     """A learner before its first step: fresh weights drawn from the seed, on the device and in the precision chosen."""
     device = select_device(config.device)
+    _check_memory(model_config, corpus.tokenizer.vocab_size, device)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
     stream: BatchStream
@@ -117,3 +119,14 @@ def build_learner(model_config: RecurrentConfig | TransformerConfig, config: Tra
     else:
         stream = Contiguous(corpus.train, config.batch_size, config.bptt or 64, config.seed)
     return Learner(model, stream, config, select_precision(config.precision, device))
+
+
+def _check_memory(config: RecurrentConfig | TransformerConfig, vocab_size: int, device: torch.device) -> None:
+    """Refuse a model that cannot fit: weights, gradients and two moments, in fp32 each."""
+    parameters = parameter_count(models.skeleton(config, vocab_size))
+    needed, there = 16 * parameters, memory_of(device)
+    if there is not None and needed > there:
+        raise ConfigError(
+            f"hidden_size: {config.layers} layers of {config.hidden_size} are {parameters:,} parameters, which take "
+            f"{needed / 2**30:,.0f} GiB to train; this machine has {there / 2**30:,.0f} GiB, so choose a smaller size"
+        )

@@ -17,7 +17,7 @@ from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
-from seqgen.models.weights import load_weights
+from seqgen.models.weights import check_weights, load_weights
 from seqgen.preparation import check_same_text, read_texts
 from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, select_device
@@ -34,6 +34,7 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
     directory = find_run(path)
     config = directory.read_config()
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
+    check_weights(models.skeleton(config.model, tokenizer.vocab_size), directory.weights)
     with RandomState(0, torch.device("cpu")):  # the draws for fresh weights, soon replaced, are not the caller's
         model = models.build(config.model, tokenizer.vocab_size).eval()
     load_weights(model, directory.weights)

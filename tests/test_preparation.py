@@ -10,7 +10,7 @@ import torch
 
 from seqgen import tokenizers
 from seqgen.data.config import DataConfig
-from seqgen.errors import RunError, TextError
+from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.preparation import build_learner, check_same_text, encode_corpus, read_texts
 from seqgen.run import compose
 from seqgen.tokenizers.config import TokenizerConfig
@@ -141,3 +141,11 @@ def test_the_cell_decides_how_it_reads(data):
     assert stream(cell="gru", bptt=32).length == 32
     assert not stream(cell="transformer", heads=2, block_size=24).carries_state
     assert stream(cell="transformer", heads=2, block_size=24).length == 24
+
+
+def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_takes_any(corpus):
+    request = compose({"text": str(corpus), "hidden_size": 65_536, "layers": 200})
+    prepared = encode_corpus(read_texts(request.data), request.tokenizer)
+
+    with pytest.raises(ConfigError, match=r"hidden_size: 200 layers of 65536 .* GiB"):
+        build_learner(request.model, request.training, prepared)

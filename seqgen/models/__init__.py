@@ -16,3 +16,11 @@ def build(config: RecurrentConfig | TransformerConfig, vocab_size: int) -> Langu
     _, module, name = FAMILIES[config.cell]
     model: LanguageModel = getattr(import_module(module), name)(config, vocab_size)
     return model
+
+
+def skeleton(config: RecurrentConfig | TransformerConfig, vocab_size: int) -> LanguageModel:
+    """The model with shapes and no numbers, which takes no memory: to count it, or to hold a file against it."""
+    import torch
+
+    with torch.device("meta"):
+        return build(config, vocab_size)

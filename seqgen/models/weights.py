@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,16 @@ def load_weights(model: LanguageModel, path: Path) -> None:
     load_tensors(path, weights_of(model))
 
 
+def check_weights(model: LanguageModel, path: Path) -> None:
+    """Hold the header of the file at `path` against a model, which may be a skeleton, before any memory is taken.
+
+    Raises:
+        RunError: the file is missing, broken, or another model's.
+    """
+    with _open(path) as file:
+        _check(path, file, weights_of(model))
+
+
 def to_bytes(tensors: dict[str, Tensor]) -> bytes:
     """Tensors from any device as the content of a safetensors file."""
     content: bytes = safetensors.torch.save(
@@ -51,19 +63,27 @@ def load_tensors(path: Path, into: dict[str, Tensor]) -> None:
     Raises:
         RunError: the file is missing, broken or holds something else; nothing has been copied then.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            _check(path, {name: file.get_slice(name) for name in file.keys()}, into)  # noqa: SIM118 (no dict)
-            tensors = {name: file.get_tensor(name) for name in into}
-    except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: this run has no weights yet, or not all of it was copied") from error
-    except (safetensors.SafetensorError, OSError) as error:
-        raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error
+    with _open(path) as file:
+        _check(path, file, into)
+        tensors = {name: file.get_tensor(name) for name in into}
     for name, tensor in tensors.items():
         into[name].data.copy_(tensor)
 
 
-def _check(path: Path, found: dict[str, Any], expected: dict[str, Tensor]) -> None:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
+    """A safetensors file, whose size has been held against its header."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing: this run has no weights yet, or not all of it was copied") from error
+    except (safetensors.SafetensorError, OSError) as error:
+        raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error
+
+
+def _check(path: Path, file: Any, expected: dict[str, Tensor]) -> None:
+    found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no dict)
     if found.keys() != expected.keys():
         difference = ", ".join(sorted(found.keys() ^ expected.keys())[:4])
         raise RunError(f"{path} is another model's than config.json describes: they differ in {difference}")

@@ -45,10 +45,12 @@ def load(directory: Path, fingerprint: str | None = None) -> Tokenizer:
     Raises:
         TokenizerError: a file is missing, too large, damaged or foreign, or the fingerprint is another.
     """
-    from seqgen.tokenizers.base import fingerprint_of, kind_of
+    from seqgen.tokenizers.base import TOKENIZER_FILE, fingerprint_of, kind_of
 
     try:
         files = _read_files(directory)
+        if TOKENIZER_FILE not in files:
+            raise TokenizerError(f"{TOKENIZER_FILE} is missing: not all of the tokenizer was copied")
         if fingerprint is not None and (found := fingerprint_of(files)) != fingerprint:
             raise TokenizerError(
                 f"this is not the tokenizer that belongs here: its fingerprint is {found[:12]}..., "

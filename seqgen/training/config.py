@@ -13,8 +13,10 @@ _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(value: Any) -> Any:
-    """Seconds from `90`, `"90s"`, `"2m"`, `"1h30m"`; anything else is left for the field to refuse."""
+    """Seconds from `90`, `"90"`, `"90s"`, `"2m"`, `"1h30m"`; anything else is left for the field to refuse."""
     if isinstance(value, str):
+        if re.fullmatch(r"\d+(\.\d+)?", value):
+            return float(value)
         parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
         if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
             raise ValueError(f"{value!r} is no duration; write 90s, 2m or 1h30m")

@@ -17,6 +17,7 @@ from typing import Literal
 
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
+from seqgen.errors import TrainingError
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
@@ -131,6 +132,11 @@ class _Keeper:
 
     def evaluate(self, validation: Validation) -> Evaluated:
         report = validation.evaluate(self.learner.model, self.learner.precision)
+        if not math.isfinite(report.nats_per_token):
+            raise TrainingError(
+                f"the validation loss is {report.nats_per_token} at step {self.progress.step}: training has diverged; "
+                f"try a smaller --lr than {self.learner.config.lr:g}"
+            )
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:

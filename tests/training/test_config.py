@@ -8,13 +8,14 @@ from seqgen.training.config import RECIPES, TrainingConfig
 
 
 @pytest.mark.parametrize(
-    ("written", "seconds"), [("90s", 90.0), ("2m", 120.0), ("1h30m", 5400.0), ("1.5h", 5400.0), (45, 45.0), (0.5, 0.5)]
+    ("written", "seconds"),
+    [("90s", 90.0), ("2m", 120.0), ("1h30m", 5400.0), ("1.5h", 5400.0), ("90", 90.0), (45, 45.0), (0.5, 0.5)],
 )
 def test_a_duration_is_read_as_people_write_it(written, seconds):
     assert TrainingConfig.of(max_time=written).max_time == seconds
 
 
-@pytest.mark.parametrize("written", ["", "soon", "90", "5 minutes", "1h-3m", "-5s", 0, -1.0, True, None.__class__])
+@pytest.mark.parametrize("written", ["", "soon", "nan", "5 minutes", "1h-3m", "-5s", 0, -1.0, True, None.__class__])
 def test_what_is_no_duration_is_refused_by_name(written):
     with pytest.raises(ConfigError, match="max_time"):
         TrainingConfig.of(max_time=written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from seqgen.errors import TrainingError
 from seqgen.models.weights import load_weights
 from seqgen.training.checkpoint import Progress
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, Step
@@ -78,6 +79,22 @@ def test_patience_ends_a_run_that_gets_no_better(make_learner, make_plan, tmp_pa
 
     assert [event.is_best for event in events if isinstance(event, Evaluated)] == [True, False, False]
     assert (events[-1].reason, events[-1].step, events[-1].best_step) == ("patience", 15, 5)
+
+
+def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=10)
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        events = train(learner, make_plan(corpus, eval_every=5), START, log, lambda: False)
+        for event in events:
+            if event.step == 5:
+                break
+        with torch.no_grad():
+            learner.model.head.bias[0] = float("nan")
+
+        with pytest.raises(TrainingError, match=r"validation loss is nan at step 5.*smaller --lr"):
+            next(events)
+
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_stop_saves_where_it_is(make_learner, make_plan, tmp_path):
