@@ -48,6 +48,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
                 _say(f"{str(error.filename)[:60]}...: {error.strerror}; give a shorter name")
                 sys.exit(FAILURE)
+            if isinstance(error, MemoryError) or ("memory" in str(error) and "alloc" in str(error).lower()):
+                _say("there is not enough memory for this; try a smaller --batch-size, --hidden-size or --block-size")
+                sys.exit(FAILURE)
             _say(f"this is a bug in seqgen, not something you did; the details are in {_write_log()}")
             sys.exit(BUG)
 

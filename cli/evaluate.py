@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -70,8 +71,12 @@ def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **s
     console = stderr()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(printable(name), total=sum(map(len, documents)))
-        evaluation = model.evaluate_text(*documents, progress=lambda tokens: bar.advance(task, tokens), **settings)
+        task = bar.add_task(printable(name), total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        evaluation = model.evaluate_text(*documents, progress=show, **settings)
     whole = "".join(documents)
     return Row(name, evaluation, xz_bits_per_byte(whole), order0_bits_per_byte(whole))
 
@@ -93,7 +98,7 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
     return {
         "text": row.name,
         "nats_per_token": evaluation.nats_per_token,
-        "perplexity": evaluation.perplexity,
+        "perplexity": evaluation.perplexity if math.isfinite(evaluation.perplexity) else None,
         "bits_per_byte": evaluation.bits_per_byte,
         "bits_per_character": evaluation.bits_per_character,
         "tokens": evaluation.tokens,
@@ -133,5 +138,6 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         table.add_row(name, *cells)
     config, console = model.config, stdout()
     kind = config.tokenizer.kind
-    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {reports[0].context}"), soft_wrap=True)
+    contexts = "; ".join(dict.fromkeys(report.context for report in reports))
+    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {contexts}"), soft_wrap=True)
     console.print(table)

@@ -46,7 +46,7 @@ def notice(message: str, *, quiet: bool = False) -> None:
 
 def write_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def write_text(text: str) -> None:

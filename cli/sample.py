@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, JsonOption, QuietOption, RunOption, given
+from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
 from seqgen.cli.output import notice, write_json, write_text
 
 from seqgen.errors import ConfigError, TextError
@@ -34,6 +34,7 @@ def sample(
     precision: Annotated[
         Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
     ] = None,
+    encoding: EncodingOption = "utf-8",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
     json: JsonOption = False,
@@ -49,7 +50,7 @@ def sample(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
         precision=precision, stop=tuple(stop) if stop else None,
     )  # fmt: skip
-    start = _read_prompt(prompt, prompt_file)
+    start = _read_prompt(prompt, prompt_file, encoding)
     model = load(run, device=device)
     _check_prompt(start, model, strict=strict, quiet=quiet)
     if json:
@@ -66,16 +67,16 @@ def sample(
             write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{start}{text}\n")
 
 
-def _read_prompt(prompt: str, prompt_file: str | None) -> str:
+def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     from seqgen.data.text import decode_text, read_text
     from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
         if prompt:
             raise ConfigError("prompt_file: give a prompt or a file with one, not both")
-        return read_text(prompt_file)
+        return read_text(prompt_file, encoding)
     if prompt == "-":
-        return decode_text(sys.stdin.buffer.read(), "utf-8", "the prompt from stdin")
+        return decode_text(sys.stdin.buffer.read(), encoding, "the prompt from stdin")
     return without_surrogates(prompt)  # Python's mark on an argument that was no UTF-8
 
 

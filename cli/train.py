@@ -193,6 +193,7 @@ def run_training(*, quiet: bool, **settings: Any) -> TrainingRun:
 
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
+        from seqgen.training.events import Finished
         from seqgen.training_run import train as prepare
 
         stop = Interrupts()
@@ -201,7 +202,8 @@ def run_training(*, quiet: bool, **settings: Any) -> TrainingRun:
         with stop:
             for event in run:
                 screen.show(event)
-    if stop.exit_code is not None:
+    # A signal that came after the last step has nothing left to stop.
+    if stop.exit_code is not None and isinstance(event, Finished) and event.reason == "stopped":
         notice(f"go on with it: seqgen train --resume --out {run.path}", quiet=quiet)
         sys.exit(stop.exit_code)
     return run

@@ -79,7 +79,7 @@ def compose(settings: dict[str, Any]) -> Request:
     """
     settings = dict(settings)
     cell = settings.pop("cell", "lstm")
-    if cell not in FAMILIES:
+    if not isinstance(cell, str) or cell not in FAMILIES:
         raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell][0]
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "char"), settings)
@@ -94,16 +94,32 @@ def compose(settings: dict[str, Any]) -> Request:
         if values is None:
             raise ConfigError(_unknown_setting(name, cell))
         values[name] = value
-    if cell == "transformer" and "bptt" in settings:
-        raise ConfigError("bptt: a transformer learns in windows of --block-size tokens; set that instead")
     model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in sorted_in)
-    return Request.of(
+    request = Request.of(
         model=model, tokenizer=tokenizer_config, data=data, training=training_config, tokenizer_from=tokenizer_from
     )
+    _refuse_idle(settings, request)
+    return request
 
 
-def _choose_tokenizer(name: str, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+def _refuse_idle(settings: dict[str, Any], request: Request) -> None:
+    """Refuse a setting that would change nothing beside the others."""
+    cell, tokenizer, data = request.model.cell, request.tokenizer, request.data
+    idle = {
+        "bptt": cell == "transformer" and "a transformer learns in windows of block_size tokens; set that instead",
+        "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it counts for unigram and bpe alone",
+        "valid_share": data.valid_split == "none" and "nothing of the text is withheld",
+        "patience": data.valid_split == "none" and data.valid is None and "nothing is withheld to measure gain on",
+    }
+    for name, reason in idle.items():
+        if name in settings and reason:
+            raise ConfigError(f"{name}: {reason}; leave it out")
+
+
+def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """The settings that a kind's name stands for, or the directory that `name` is."""
+    if not isinstance(name, str):
+        raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name in get_args(TokenizerKind):
         return {"kind": name}, None
     if not Path(name).is_dir():
@@ -174,7 +190,11 @@ def check_free(out: str | Path | None) -> None:
     except OSError as error:
         raise SaveError(f"the run directory {out} cannot be made: {error.strerror or error}") from error
     if taken:
-        raise RunError(f"{out} is already there; name another --out, or go on with it by --resume --out {out}")
+        raise RunError(_taken(out))
+
+
+def _taken(out: object) -> str:
+    return f"{out} is already there; name another --out, or go on with it by --resume --out {out}"
 
 
 def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
@@ -187,12 +207,15 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
     check_free(out)
     name = f"{Path(text.removeprefix(PREFIX)).stem or 'text'}-{cell}"
     numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
-    path = Path(out) if out is not None else next(path for path in numbered if not path.exists())
-    try:
-        path.mkdir(parents=True)
-    except OSError as error:
-        raise SaveError(f"the run directory {path} cannot be made: {error.strerror or error}") from error
-    return RunDirectory(path)
+    for path in numbered if out is None else [Path(out)]:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:  # taken, perhaps a moment ago
+            continue
+        except OSError as error:
+            raise SaveError(f"the run directory {path} cannot be made: {error.strerror or error}") from error
+        return RunDirectory(path)
+    raise RunError(_taken(out))
 
 
 def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunError]]:
@@ -210,15 +233,16 @@ def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunErro
     return sorted(found, key=lambda pair: pair[1].created if isinstance(pair[1], RunConfig) else "~")
 
 
-def find_run(path: str | Path | None) -> RunDirectory:
-    """The run at `path`, or the newest one that has weights.
+def find_run(path: str | Path | None, *, trained: bool = True) -> RunDirectory:
+    """The run at `path`, or the newest one, with `trained` the newest that has weights.
 
     Raises:
         RunError: there is none.
     """
     if path is not None:
         return RunDirectory(Path(path))
-    with_weights = [run for run, config in find_runs() if isinstance(config, RunConfig) and run.weights.is_file()]
-    if not with_weights:
+    readable = [run for run, config in find_runs() if isinstance(config, RunConfig)]
+    fitting = [run for run in readable if run.weights.is_file() or not trained]
+    if not fitting:
         raise RunError(f"there is no trained run under {RUNS}/ here; train one with `seqgen train FILE`, or say --run")
-    return with_weights[-1]
+    return fitting[-1]

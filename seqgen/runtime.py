@@ -16,6 +16,7 @@ import torch
 from seqgen.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def select_device(name: str) -> torch.device:
@@ -28,10 +29,12 @@ def select_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.zeros(1, device=device).item()  # a number that is there: `meta` makes tensors without any
-    except (RuntimeError, AssertionError, ImportError) as error:  # ImportError: a device of some other build's
+        if device.type in {"cpu", "cuda"}:  # what seqgen is written for: others lack fp64 or fused operations
+            torch.zeros(1, device=device)
+            return device
+    except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device: {name!r} cannot be used on this machine; try --device auto or cpu") from error
-    return device
+    raise ConfigError(f"device: seqgen runs on cpu and cuda, not on {name!r}; try --device auto")
 
 
 def select_precision(name: str, device: torch.device) -> Precision:
@@ -61,10 +64,8 @@ def memory_of(device: torch.device) -> int | None:
 
 
 def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
-    """Matrix products in bf16 where `precision` says so, the rest in fp32."""
-    if precision == "fp32":
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+    """Matrix products in bf16 where `precision` says so, else in fp32, whatever the caller's own autocast says."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
 
 
 @contextlib.contextmanager
@@ -85,7 +86,10 @@ class RandomState:
     def __init__(self, seed: int, device: torch.device) -> None:
         self._device = device
         with self._restored():
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every other device too
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
             self._own = self._read()
 
     def __enter__(self) -> None:

@@ -65,14 +65,14 @@ class Run:
         Raises:
             ConfigError: a setting is unknown or impossible.
         """
-        config = SamplingConfig.of(**sampling)
+        config = _sampling(sampling)
         pieces = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config)
         streamed = (piece for (piece,) in pieces if piece)
         return streamed if stream else "".join(streamed)
 
     def samples(self, prompt: str = "", *, num_samples: int, **sampling: Any) -> list[str]:
         """Several new texts after one prompt, made in one batch; sample i is the same however many there are."""
-        config = SamplingConfig.of(**sampling)
+        config = _sampling(sampling)
         if num_samples < 1:
             raise ConfigError(f"num_samples: should be at least 1, not {num_samples}")
         steps = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config, num_samples)
@@ -88,13 +88,13 @@ class Run:
         return self.evaluate_text(read_source(str(path), encoding), **settings)
 
     def evaluate_text(
-        self, *documents: str, progress: Callable[[int], None] | None = None, **settings: Any
+        self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any
     ) -> Evaluation:
         """Score one text, or several as documents that begin afresh.
 
         Args:
             documents: the texts.
-            progress: is told how many tokens were scored, as they are.
+            progress: is told how many tokens have been scored, and of how many.
             settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `exact=True`, ...
 
         Raises:
@@ -105,9 +105,18 @@ class Run:
         if not any(documents):
             raise TextError("there is nothing to evaluate: the text is empty")
         ids = [self.tokenizer.encode(text) for text in documents]
+        total = sum(map(len, ids))
         lanes, context = self._lanes([len(document) for document in ids], config)
-        nats = score(self.model, ids, lanes, config.precision, progress)
-        return Evaluation(sum(map(len, ids)), TextSize.total(documents, self.tokenizer), nats, context)
+        done = 0
+
+        def count(tokens: int) -> None:
+            nonlocal done
+            done += tokens
+            if progress is not None:
+                progress(done, total)
+
+        nats = score(self.model, ids, lanes, config.precision, count)
+        return Evaluation(total, TextSize.total(documents, self.tokenizer), nats, context)
 
     def withheld(self) -> tuple[str, ...]:
         """The texts that this run withheld to validate on.
@@ -138,3 +147,8 @@ class Run:
         lanes = stream_lanes(lengths, burn_in)
         side = f"{len(lanes)} lanes burnt in on {burn_in} tokens" if len(lanes) > len(lengths) else "one stream"
         return lanes, f"carried through the whole text, {side}"
+
+
+def _sampling(settings: dict[str, Any]) -> SamplingConfig:
+    stop = settings.get("stop", ())
+    return SamplingConfig.of(**{**settings, "stop": (stop,) if isinstance(stop, str) else tuple(stop)})

@@ -32,7 +32,7 @@ from seqgen.training.checkpoint import Progress, load_checkpoint, newest_checkpo
 from seqgen.training.config import TrainingConfig
 from seqgen.training.events import Event
 from seqgen.training.learner import Learner
-from seqgen.training.loop import Plan
+from seqgen.training.loop import Plan, sample_text
 from seqgen.training.loop import train as train_events
 from seqgen.training.metrics import MetricsLog
 
@@ -55,7 +55,8 @@ def train(
     Args:
         text: a path, `corpus:NAME`, or None for the embedded corpus; with `resume`, None.
         out: the run's directory; None is a new one under runs/, with `resume` the newest run.
-        resume: go on with a run from its last checkpoint. The only setting it takes is a larger `max_steps`.
+        resume: go on with a run from its last checkpoint. It takes a larger `max_steps`, a `device`, a `precision`,
+            and no other setting.
         init_from: start from another run's weights, with its model and its tokenizer.
         stop: polled between steps; once true the run saves and ends, to be resumed.
         report: is told what is being prepared.
@@ -70,9 +71,12 @@ def train(
     if resume:
         if text is not None or init_from is not None:
             raise ConfigError("resume: a run goes on with its own text and weights; leave the others out")
-        return _resume(find_run(out), settings, stop, report)
-    if text is not None:
-        settings["text"] = str(text)
+        return _resume(find_run(out, trained=False), settings, stop, report)
+    for name, value in {"text": text, **settings}.items():
+        if isinstance(value, Path):
+            settings[name] = str(value)
+        elif name == "text" and value is not None:
+            settings[name] = value
     return _start(out, init_from, settings, stop, report)
 
 
@@ -99,8 +103,22 @@ class TrainingRun:
         """What the user should know before the first step, a sentence each."""
         self._directory, self._corpus, self._learner = directory, corpus, learner
         self._progress, self._stop = progress, stop
+        self._begun = False
 
     def __iter__(self) -> Iterator[Event]:
+        """The events of the run, which can be gone through once.
+
+        Raises:
+            RunError: it has been begun already.
+            TrainingError: the loss is no longer a number.
+            SaveError: a checkpoint cannot be written.
+        """
+        if self._begun:
+            raise RunError(f"{self.path} has been begun already; go on with it by seqgen.train(resume=True, out=...)")
+        self._begun = True
+        return self._events()
+
+    def _events(self) -> Iterator[Event]:
         plan = Plan(
             tokenizer=self._corpus.tokenizer,
             validation=self._corpus.validation,
@@ -165,14 +183,11 @@ def _start(
 
 
 def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[], bool], report: Report) -> TrainingRun:
-    config = directory.read_config()
+    recorded = directory.read_config()
     checkpoint = newest_checkpoint(directory.checkpoints)
     if checkpoint is None:
         raise RunError(f"{directory.path} has no checkpoint to go on from; start it anew")
-    notices = []
-    if settings:
-        config = _lengthen(config, settings)
-        notices.append(f"{config.training.max_steps} steps are a new schedule: the learning rate goes on by that one")
+    config, notices = _change(recorded, settings)
     if checkpoint.progress.step >= (config.training.max_steps or 0):
         raise RunError(
             f"{directory.path} is complete after {checkpoint.progress.step} steps; to train it further say "
@@ -184,23 +199,33 @@ def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[]
     corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint))
     learner = build_learner(config.model, config.training, corpus)
     learner.set_length(config.training)
+    notices += [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
     load_checkpoint(checkpoint, learner)
-    if settings:
-        directory.write_config(config)
+    environment = describe_environment(learner.model.device, learner.precision)
+    notices += [
+        f"{name} is {environment[name]}, and was {then}: the run goes on, but not to the bit as it would have"
+        for name, then in recorded.environment.items()
+        if environment[name] != then
+    ]
+    config = config.model_copy(update={"environment": environment})
+    if config != recorded:
+        directory.write_config(config)  # only now that nothing can be refused any more
     return TrainingRun(directory, config, corpus, learner, checkpoint.progress, stop, notices)
 
 
-def _lengthen(config: RunConfig, settings: dict[str, Any]) -> RunConfig:
-    """The config of a resumed run, which may be made longer and nothing else."""
-    others = sorted(set(settings) - {"max_steps"})
+def _change(config: RunConfig, settings: dict[str, Any]) -> tuple[RunConfig, list[str]]:
+    """The config of a run that goes on, which may be longer and on another device, and what to say of that."""
+    others = sorted(set(settings) - {"max_steps", "device", "precision"})
     if others:
         raise ConfigError(f"resume: {', '.join(others)} cannot change in a run that goes on; start a new one instead")
     training = TrainingConfig.of(**{**config.training.model_dump(), **settings})
-    if (training.max_steps or 0) < (config.training.max_steps or 0):
-        raise ConfigError(
-            f"max_steps: this run was planned for {config.training.max_steps} steps; it can only be longer"
-        )
-    return config.model_copy(update={"training": training})
+    before, after = config.training.max_steps or 0, training.max_steps or 0
+    if after < before:
+        raise ConfigError(f"max_steps: this run was planned for {before} steps; it can only be longer")
+    notices = []
+    if after > before:
+        notices.append(f"{after} steps are a new schedule: the learning rate goes on by that one")
+    return config.model_copy(update={"training": training}), notices
 
 
 def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
@@ -214,18 +239,29 @@ def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
 
 
 def _fix_length(config: TrainingConfig, learner: Learner, corpus: Corpus) -> TrainingConfig:
-    """`config` with its length as a number of steps, and with when to evaluate."""
-    steps = steps_for(config, learner.stream.tokens, learner.tokens_per_step)
+    """`config` with what was open in it decided: the number of steps, when to evaluate, the device, the precision."""
+    steps = steps_for(config, learner.stream)
     eval_every = config.eval_every
+
+    def pause() -> None:
+        if corpus.validation is not None:
+            corpus.validation.evaluate(learner.model, learner.precision)
+        sample_text(learner.model, corpus.tokenizer, config.seed)
+
     if config.max_time is not None:
-        validation = corpus.validation
-        evaluate = (lambda: validation.evaluate(learner.model, learner.precision)) if validation else None
-        fitting, apart = steps_within(config.max_time, learner, evaluate)
+        fitting, apart = steps_within(config.max_time, learner, pause, eval_every)
         steps = min(steps or fitting, fitting)
-        eval_every = eval_every or apart
+        eval_every = min(apart, steps)
     if steps is None:
         raise ConfigError("max_time: say how long to train, in time, steps or epochs")
-    return config.model_copy(update={"max_steps": steps, "eval_every": eval_every or -(-steps // EVALUATIONS)})
+    return config.model_copy(
+        update={
+            "max_steps": steps,
+            "eval_every": eval_every or -(-steps // EVALUATIONS),
+            "device": str(learner.model.device),
+            "precision": learner.precision,
+        }
+    )
 
 
 def _with_absolute_paths(data: DataConfig) -> DataConfig:

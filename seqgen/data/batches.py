@@ -57,7 +57,7 @@ class BatchStream(ABC):
         self._inputs = np.concatenate([np.concatenate([[BOUNDARY], ids[:-1]]).astype(ids.dtype) for ids in documents])
         # A text shorter than one batch is gone round once in a step, not several times.
         self.length = min(length, len(self._targets))
-        self.batch_size = max(1, min(batch_size, len(self._targets) // self.length))
+        self.batch_size = self._fit(batch_size)
         self._seed = seed
 
     @property
@@ -65,10 +65,14 @@ class BatchStream(ABC):
         """How many targets an epoch has."""
         return len(self._targets)
 
+    @abstractmethod
+    def _fit(self, batch_size: int) -> int:
+        """The rows of a batch: `batch_size`, or fewer where the text does not fill them."""
+
     @property
-    def batches_per_epoch(self) -> int:
+    @abstractmethod
+    def batches_per_epoch(self) -> float:
         """How many batches show every token once."""
-        return -(-self.tokens // (self.batch_size * self.length))
 
     @abstractmethod
     def batch_at(self, step: int, rank: int = 0, world: int = 1) -> Batch:
@@ -90,6 +94,13 @@ class Contiguous(BatchStream):
 
     carries_state = True
 
+    def _fit(self, batch_size: int) -> int:
+        return max(1, min(batch_size, self.tokens // self.length))
+
+    @property
+    def batches_per_epoch(self) -> float:
+        return self.tokens / (self.batch_size * self.length)
+
     def batch_at(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         lanes = np.arange(rank, self.batch_size, world, dtype=np.int64)
         return self._gather(lanes * self.tokens // self.batch_size + step * self.length)[1]
@@ -103,6 +114,19 @@ class Windows(BatchStream):
     """
 
     carries_state = False
+
+    def _fit(self, batch_size: int) -> int:
+        # Batches as equal as can be: the last of an epoch learns from as many windows as the others, but for one each.
+        batches = -(-self._windows // batch_size)
+        return -(-self._windows // batches)
+
+    @property
+    def _windows(self) -> int:
+        return -(-self.tokens // self.length)
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return -(-self._windows // self.batch_size)
 
     _drawn: tuple[int, int, npt.NDArray[np.int64]] | None = (
         None  # the latest epoch's, kept: a draw is as long as the text
@@ -123,8 +147,8 @@ class Windows(BatchStream):
         """
         if self._drawn is None or self._drawn[0] != epoch:
             random = np.random.default_rng([self._seed, epoch])
-            windows = -(-self.tokens // self.length)
             offset = int(random.integers(self.length))
-            order = np.concatenate([random.permutation(windows), np.full(self.batch_size, windows)])
+            filling = np.full(self.batch_size, self._windows)
+            order = np.concatenate([random.permutation(self._windows), filling])
             self._drawn = (epoch, offset, order)
         return self._drawn[1:]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.filters import compose
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, RunError
 from seqgen.models.language_model import Decoder, LanguageModel, State, fork
 from seqgen.runtime import evaluation_mode
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
@@ -80,17 +80,28 @@ def generate(
 
     Raises:
         ConfigError: prompt and new tokens together are longer than the model's positions go.
+        RunError: the model's weights are not all numbers.
     """
     read = [BOUNDARY, *tokenizer.encode(prompt).tolist()]
-    capacity = len(read) + config.max_new_tokens
     _check_positions(model, len(read) - 1, config.max_new_tokens)
+    return _generate(model, decoder, tokenizer, read, config, num_samples)
+
+
+def _generate(
+    model: LanguageModel,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    read: Sequence[int],
+    config: SamplingConfig,
+    num_samples: int,
+) -> Iterator[list[str]]:
     forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
     filters = compose(config, forbidden)
     uniforms = _Uniforms(config.seed, num_samples)
     streams = [TextStream(tokenizer, config.stop) for _ in range(num_samples)]
     running = list(range(num_samples))
 
-    logits, state = _read_prompt(model, read, capacity)
+    logits, state = _read_prompt(model, read, len(read) + config.max_new_tokens)
     rows = torch.zeros(num_samples, dtype=torch.int64, device=model.device)
     logits, state = logits[rows], fork(state, rows)
     for count in range(1, config.max_new_tokens + 1):
@@ -136,6 +147,8 @@ def _read_prompt(model: LanguageModel, tokens: Sequence[int], capacity: int) -> 
     with evaluation_mode(model):
         for part in torch.split(read, PREFILL, dim=1):
             logits, state = model(part, state)
+    if not bool(logits[:, -1].isfinite().all()):
+        raise RunError("the model's weights are not all numbers, so there is nothing to draw from; train it anew")
     return logits[:, -1].float(), state
 
 

@@ -87,7 +87,8 @@ def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
         math.fsum(evaluation.size.spelling_nats for evaluation in evaluations),
     )
     tokens, nats = sum(one.tokens for one in evaluations), math.fsum(one.nats for one in evaluations)
-    return Evaluation(tokens, size, nats, evaluations[0].context)
+    context = "; ".join(dict.fromkeys(evaluation.context for evaluation in evaluations))
+    return Evaluation(tokens, size, nats, context)
 
 
 def xz_bits_per_byte(text: str) -> float | None:

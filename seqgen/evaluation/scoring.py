@@ -22,7 +22,8 @@ from seqgen.tokenizers.base import BOUNDARY, Ids
 
 LANES = 64
 SHORTEST_LANE = 512  # scored tokens: under that the burn-in would be the larger part of the work
-COLUMNS = 256  # tokens of a lane in one call of the model
+COLUMNS = 256  # tokens of a lane in one call of the model, or fewer where the logits would be too many
+LOGITS = 1 << 24  # numbers in one call's logits, at most
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,12 @@ def _score_group(
     inputs, targets = _lay_out(documents, group, model.device)
     state = model.initial_state(len(group), inputs.shape[1])
     lengths = [lane.end - lane.begin for lane in group]
-    for start in range(0, inputs.shape[1], COLUMNS):
+    width = max(1, min(COLUMNS, LOGITS // (len(group) * model.vocab_size)))
+    for start in range(0, inputs.shape[1], width):
         running = sum(length > start for length in lengths)
         if running < len(state[0]):
             state = fork(state, torch.arange(running, device=model.device))
-        columns = slice(start, start + COLUMNS)
+        columns = slice(start, start + width)
         with autocast(model.device, precision):
             logits, state = model(inputs[:running, columns], state)
         expected = targets[:running, columns]

@@ -12,15 +12,15 @@ forward; id 0 begins a document, so nothing before it changes anything after it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from seqgen.runtime import Precision
+
 State: TypeAlias = tuple[Tensor, ...]
 """All that a model remembers: a flat tuple of tensors, batch first. A call consumes it (caches change in place)."""
-
-Precision = Literal["fp32", "bf16"]
 
 
 class Decoder(ABC):

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from seqgen.models import cells
 from seqgen.models.config import GruConfig, RecurrentConfig
-from seqgen.models.language_model import Decoder, LanguageModel, Precision, State
+from seqgen.models.language_model import Decoder, LanguageModel, State
+from seqgen.runtime import DTYPES, Precision
 from seqgen.tokenizers.base import BOUNDARY
 
 
@@ -143,7 +144,7 @@ class RecurrentDecoder(Decoder):
 
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: Precision) -> None:
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        dtype = DTYPES[precision]
         self._config = model.config
         self._dtype = dtype
         layers = [layer_weights(layer) for layer in model.layers]

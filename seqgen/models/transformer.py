@@ -18,7 +18,8 @@ from torch.nn import functional as F
 
 from seqgen.errors import TextError
 from seqgen.models.config import TransformerConfig
-from seqgen.models.language_model import Decoder, LanguageModel, Precision, State
+from seqgen.models.language_model import Decoder, LanguageModel, State
+from seqgen.runtime import DTYPES, Precision
 from seqgen.tokenizers.base import BOUNDARY
 
 ROPE_BASE = 10_000.0
@@ -36,7 +37,7 @@ class TransformerModel(LanguageModel):
         self.config = config
         self.vocab_size = vocab_size
         self.max_positions = config.block_size if config.positions == "sinusoidal" else None
-        self.burn_in = max(256, config.block_size)
+        self.burn_in = max(256, config.layers * config.block_size)  # as far as attention reaches through all layers
         self.embedding = nn.Embedding(vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=NORM_EPSILON)
@@ -168,11 +169,16 @@ def remember(cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tenso
         member.scatter_(2, index, new[:, :, -kept:].to(member.dtype))
 
 
+def _angles(positions: Tensor, size: int) -> Tensor:
+    """Position x frequency: [B, T] -> fp64 [B, T, size / 2]. In fp32, neighbours would be one from 2^24 on."""
+    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float64) / size
+    return positions[:, :, None] * torch.pow(ROPE_BASE, -exponents)
+
+
 def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2]."""
-    exponents = torch.arange(0, head_size, 2, device=positions.device, dtype=torch.float32) / head_size
-    angles = positions[:, None, :, None].float() * torch.pow(ROPE_BASE, -exponents)
-    return angles.cos(), angles.sin()
+    angles = _angles(positions, head_size).unsqueeze(1)
+    return angles.cos().float(), angles.sin().float()
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
@@ -184,9 +190,8 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 def sinusoids(positions: Tensor, size: int) -> Tensor:
     """Sinusoidal positions, sines then cosines: [B, T] -> fp32 [B, T, size]."""
-    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float32) / size
-    angles = positions[:, :, None].float() * torch.pow(ROPE_BASE, -exponents)
-    return torch.cat([angles.sin(), angles.cos()], dim=-1)
+    angles = _angles(positions, size)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
 
 
 class TransformerDecoder(Decoder):
@@ -194,7 +199,7 @@ class TransformerDecoder(Decoder):
 
     @torch.no_grad()
     def __init__(self, model: TransformerModel, precision: Precision) -> None:
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        dtype = DTYPES[precision]
         self._config = model.config
         self._dtype = dtype
 

@@ -46,7 +46,7 @@ def check_weights(model: LanguageModel, path: Path) -> None:
         RunError: the file is missing, broken, or another model's.
     """
     with _open(path) as file:
-        _check(path, file, weights_of(model))
+        _check(path, file, set(file.keys()), weights_of(model))
 
 
 def to_bytes(tensors: dict[str, Tensor]) -> bytes:
@@ -57,14 +57,20 @@ def to_bytes(tensors: dict[str, Tensor]) -> bytes:
     return content
 
 
-def load_tensors(path: Path, into: dict[str, Tensor]) -> None:
+def load_tensors(path: Path, into: dict[str, Tensor], optional: str | None = None) -> None:
     """Copy a safetensors file into tensors of the very same names, shapes and dtypes.
+
+    Names that begin with `optional` may be on one side alone, and are passed over then.
 
     Raises:
         RunError: the file is missing, broken or holds something else; nothing has been copied then.
     """
     with _open(path) as file:
-        _check(path, file, into)
+        names = set(file.keys())
+        if optional is not None:
+            lone = {name for name in names ^ into.keys() if name.startswith(optional)}
+            names, into = names - lone, {name: tensor for name, tensor in into.items() if name not in lone}
+        _check(path, file, names, into)
         tensors = {name: file.get_tensor(name) for name in into}
     for name, tensor in tensors.items():
         into[name].data.copy_(tensor)
@@ -82,13 +88,12 @@ def _open(path: Path) -> Iterator[Any]:
         raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error
 
 
-def _check(path: Path, file: Any, expected: dict[str, Tensor]) -> None:
-    found = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (no dict)
-    if found.keys() != expected.keys():
-        difference = ", ".join(sorted(found.keys() ^ expected.keys())[:4])
+def _check(path: Path, file: Any, names: set[str], expected: dict[str, Tensor]) -> None:
+    if names != expected.keys():
+        difference = ", ".join(sorted(names ^ expected.keys())[:4])
         raise RunError(f"{path} is another model's than config.json describes: they differ in {difference}")
     for name, tensor in expected.items():
-        shape, dtype = found[name].get_shape(), found[name].get_dtype()
+        shape, dtype = file.get_slice(name).get_shape(), file.get_slice(name).get_dtype()
         if list(shape) != list(tensor.shape):
             raise RunError(f"{path}: {name} is of shape {list(shape)}, config.json asks for {list(tensor.shape)}")
         if dtype != _DTYPES[tensor.dtype]:

@@ -6,19 +6,20 @@
       state.safetensors       random states and the state carried through the text
       state.json              the step, the best evaluation so far, the length of metrics.jsonl, the clock
 
-It is written beside its place and renamed into it, so the name appears with the content. state.json is written last.
+It is written beside its place and renamed into it, so the name appears with the content. state.json has the SHA-256 of
+the other three: what does not match is not a checkpoint, whatever its name, and the one before it is taken.
 """
 
 from __future__ import annotations
 
-import os
+import hashlib
 import re
 import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError, SaveError
@@ -28,13 +29,15 @@ from seqgen.settings import Settings
 from seqgen.training.learner import Learner
 
 KEPT = 2
-_NAME = re.compile(r"step-(\d{6,})")
+FILES = ("weights.safetensors", "optimizer.safetensors", "state.safetensors")
+STATE_FILE = "state.json"
+TEMPORARY = ".tmp-"
+_NAME = re.compile(r"step-(\d{6,18})")
 
 
 class Progress(Settings):
-    """How far a run is: what state.json holds."""
+    """How far a run is."""
 
-    format_version: Literal[1] = 1
     step: int
     seconds: float
     metrics_bytes: int
@@ -45,71 +48,111 @@ class Progress(Settings):
     evaluations_since_best: int = 0
 
 
-@dataclass(frozen=True)
-class Checkpoint:
-    """A complete checkpoint on disk."""
+class State(Settings):
+    """What state.json holds: the progress, and the hashes of the other files."""
 
-    path: Path
+    format_version: Literal[1] = 1
+    files: dict[str, str]
     progress: Progress
 
 
+@dataclass(frozen=True)
+class Checkpoint:
+    """A whole checkpoint on disk. `damaged` says what is wrong with those further on, which were passed over."""
+
+    path: Path
+    progress: Progress
+    damaged: tuple[str, ...]
+
+
 def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> Path:
-    """Write a checkpoint into `folder` and prune those before the last `KEPT`.
+    """Write a checkpoint into `folder` and remove those before the last `KEPT`.
 
     Raises:
         SaveError: it could not be written; the older ones are untouched.
     """
     path = folder / f"step-{progress.step:06d}"
-    temporary = folder / f".{path.name}.{os.getpid()}.tmp"
+    contents = {
+        "weights.safetensors": to_bytes(weights_of(learner.model)),
+        "optimizer.safetensors": to_bytes(_optimizer_tensors(learner)),
+        "state.safetensors": to_bytes(_state_tensors(learner)),
+    }
+    state = State(files={name: _sha256(content) for name, content in contents.items()}, progress=progress)
     try:
-        temporary.mkdir(parents=True)
-        write_durably(temporary / "weights.safetensors", to_bytes(weights_of(learner.model)))
-        write_durably(temporary / "optimizer.safetensors", to_bytes(_optimizer_tensors(learner)))
-        write_durably(temporary / "state.safetensors", to_bytes(_state_tensors(learner)))
-        write_durably(temporary / "state.json", (progress.model_dump_json(indent=1) + "\n").encode())
+        folder.mkdir(exist_ok=True)
+        _sweep(folder)
+        temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=folder))
+        for name, content in contents.items():
+            write_durably(temporary / name, content)
+        write_durably(temporary / STATE_FILE, (state.model_dump_json(indent=1) + "\n").encode())
         sync_directory(temporary)
-        if path.exists():  # a run that was stopped right after a checkpoint, resumed, and stopped again
-            shutil.rmtree(path)
+        if path.exists():  # of the same step, and so the same, unless it is damaged
+            _remove(path)
         temporary.rename(path)
         sync_directory(folder)
-        _prune(folder)
+        for old in _by_step(folder)[:-KEPT]:
+            _remove(old)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _sweep(folder)
         raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}") from error
     return path
 
 
-def _prune(folder: Path) -> None:
-    for path in sorted(_complete(folder), key=_step_of)[:-KEPT]:
-        shutil.rmtree(path)
-    for leftover in folder.glob(".step-*.tmp"):
-        shutil.rmtree(leftover)
+def _remove(path: Path) -> None:
+    """Take the name away first: what is half removed must not look like a checkpoint."""
+    aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
+    path.rename(aside / path.name)
+    shutil.rmtree(aside)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a save that was killed left behind. Only one process writes a run."""
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The complete checkpoint that is furthest on, or None."""
-    found = sorted(_complete(folder), key=_step_of)
-    if not found:
-        return None
-    path = found[-1]
-    where = path / "state.json"
+    """The checkpoint that is furthest on of those that are whole; None where there is none at all.
+
+    Raises:
+        RunError: there are some, and each is damaged.
+    """
+    damage: list[str] = []
+    for path in reversed(_by_step(folder)):
+        try:
+            return Checkpoint(path, _verify(path), tuple(damage))
+        except RunError as error:
+            damage.append(str(error))
+    if damage:
+        raise RunError(f"no checkpoint is whole: {damage[0]}; restore one from a copy, or start anew")
+    return None
+
+
+def _verify(path: Path) -> Progress:
+    """The progress of a checkpoint whose every file is as it was written."""
+    where = path / STATE_FILE
     try:
-        return Checkpoint(path, Progress.from_json(where.read_bytes(), str(where)))
+        state = State.from_json(where.read_bytes(), str(where))
+        if set(state.files) != set(FILES):
+            raise RunError(f"{where} does not name the files of a checkpoint")
+        for name, expected in state.files.items():
+            if _sha256((path / name).read_bytes()) != expected:
+                raise RunError(f"{path / name} is not as it was written")
     except OSError as error:
-        raise RunError(f"{where} cannot be read: {error.strerror or error}") from error
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
     except ConfigError as error:
-        raise RunError(f"{error}; move {path} away to go on from the checkpoint before it") from error
+        raise RunError(str(error)) from error
+    return state.progress
 
 
-def _complete(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if _NAME.fullmatch(path.name) and (path / "state.json").is_file()]
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
-def _step_of(path: Path) -> int:
-    match = _NAME.fullmatch(path.name)
-    return int(match.group(1)) if match else -1
+def _by_step(folder: Path) -> list[Path]:
+    """The directories that have a checkpoint's name, the furthest on last."""
+    named = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
+    return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
 
 
 def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
@@ -119,10 +162,9 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
         RunError: a file is missing, broken, or another run's.
     """
     load_tensors(checkpoint.path / "weights.safetensors", weights_of(learner.model))
-    _create_moments(learner)
     load_tensors(checkpoint.path / "optimizer.safetensors", _optimizer_tensors(learner))
     state = _state_tensors(learner)
-    load_tensors(checkpoint.path / "state.safetensors", state)
+    load_tensors(checkpoint.path / "state.safetensors", state, optional="random.")
     learner.random.load_state_dict(
         {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
     )
@@ -136,17 +178,6 @@ def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
         for parameter, state in learner.optimizer.state.items()
         for key, value in state.items()
     }
-
-
-def _create_moments(learner: Learner) -> None:
-    """Give a fresh optimizer the moments that a checkpoint fills: AdamW makes them in its first step."""
-    for group in learner.optimizer.param_groups:
-        for parameter in group["params"]:
-            learner.optimizer.state[parameter] = {
-                "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
-                "exp_avg": torch.zeros_like(parameter),
-                "exp_avg_sq": torch.zeros_like(parameter),
-            }
 
 
 def _state_tensors(learner: Learner) -> dict[str, Tensor]:

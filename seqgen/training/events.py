@@ -5,6 +5,7 @@ Fields of the clock (`seconds`, `tokens_per_second`) vary from run to run; all o
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -72,4 +73,10 @@ Event: TypeAlias = Step | Evaluated | Sampled | Saved | Finished
 
 def as_record(event: Event) -> dict[str, Any]:
     """The event as one line of metrics.jsonl holds it: its name in lower case, then its fields."""
-    return {"event": type(event).__name__.lower(), **asdict(event)}
+    fields = {name: _as_json(value) for name, value in asdict(event).items()}
+    return {"event": type(event).__name__.lower(), **fields}
+
+
+def _as_json(value: Any) -> Any:
+    """JSON has no infinity: a perplexity past what a float holds is null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -57,10 +57,12 @@ class Learner:
         batches = [self.stream.batch_at(step * accumulate + part) for part in range(accumulate)]
         tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         self.optimizer.zero_grad(set_to_none=True)
-        with self.random:
+        with self.random, torch.enable_grad():  # whatever the caller has switched off
             self.model.train()
-            losses = [self._backward(batch, tokens) for batch in batches]
-            self.model.eval()
+            try:
+                losses = [self._backward(batch, tokens) for batch in batches]
+            finally:
+                self.model.eval()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_grad_norm))
         loss = float(sum(losses))
         if not (math.isfinite(loss) and math.isfinite(norm)):

@@ -65,6 +65,13 @@ class Plan:
     checkpoints: Path
 
 
+def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
+    """A short text by the weights as they are."""
+    tokens = SAMPLE_TOKENS if model.max_positions is None else min(SAMPLE_TOKENS, model.max_positions)
+    pieces = generate(model, model.decoder(), tokenizer, "", SamplingConfig(max_new_tokens=tokens, seed=seed))
+    return "".join(piece for (piece,) in pieces)
+
+
 def train(
     learner: Learner, plan: Plan, progress: Progress, log: MetricsLog, stop: Callable[[], bool]
 ) -> Iterator[Event]:
@@ -118,7 +125,7 @@ class _Keeper:
         event = Step(
             step=index + 1,
             total_steps=learner.total_steps,
-            epoch=round(tokens / learner.stream.tokens, 4),
+            epoch=round((index + 1) * learner.config.accumulate / learner.stream.batches_per_epoch, 4),
             nats_per_token=loss,
             bits_per_character=loss / math.log(2) / self.plan.characters_per_token,
             lr=learning_rate(index, learner.total_steps, learner.config),
@@ -163,19 +170,17 @@ class _Keeper:
         return event
 
     def sample(self) -> Sampled:
-        model, tokenizer = self.learner.model, self.plan.tokenizer
-        tokens = SAMPLE_TOKENS if model.max_positions is None else min(SAMPLE_TOKENS, model.max_positions)
-        config = SamplingConfig(max_new_tokens=tokens, seed=self.learner.config.seed)
-        pieces = generate(model, model.decoder(), tokenizer, "", config)
-        event = Sampled(self.progress.step, "".join(piece for (piece,) in pieces))
+        learner = self.learner
+        event = Sampled(self.progress.step, sample_text(learner.model, self.plan.tokenizer, learner.config.seed))
         self.log.write(event)
         return event
 
     def save(self) -> Saved:
         """A checkpoint; where nothing is validated, or not yet, the weights as they are count as the best."""
-        if self.progress.best_step is None:
+        self._check_weights()
+        if self.progress.best_step is None and self.progress.step:
             save_weights(self.learner.model, self.plan.weights)
-        self._advance(seconds=self._seconds, metrics_bytes=self.log.length)
+        self._advance(seconds=self._seconds, metrics_bytes=self.log.sync())
         path = save_checkpoint(self.plan.checkpoints, self.learner, self.progress)
         event = Saved(self.progress.step, f"{path.parent.name}/{path.name}")
         self.log.write(event)
@@ -194,6 +199,14 @@ class _Keeper:
         )
         self.log.write(event)
         return event
+
+    def _check_weights(self) -> None:
+        for name, parameter in self.learner.model.named_parameters():
+            if not bool(parameter.isfinite().all()):
+                raise TrainingError(
+                    f"{name} is no longer a number at step {self.progress.step}: training has diverged, and nothing "
+                    f"is saved; try a smaller --lr than {self.learner.config.lr:g}"
+                )
 
     def _advance(self, **changes: float | None) -> None:
         self.progress = self.progress.model_copy(update=changes)

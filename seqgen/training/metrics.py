@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from seqgen.errors import SaveError
+from seqgen.errors import RunError, SaveError
 from seqgen.training.events import Event, as_record
 
 
 class MetricsLog:
-    """Appends events to a file; a resumed run first cuts it to the length that its checkpoint knew."""
+    """Appends events to a file; a resumed run first cuts it to the length that its checkpoint knew.
+
+    Raises:
+        RunError: the file is shorter than that.
+        SaveError: the file cannot be written.
+    """
 
     def __init__(self, path: Path, length: int = 0) -> None:
         try:
-            self._file = path.open("r+b" if path.exists() else "w+b")
+            there = path.stat().st_size if path.exists() else 0
+            if there < length:
+                raise RunError(f"{path} has {there} bytes, and its checkpoint knew {length}; restore it from a copy")
+            self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._file.truncate(length)
             self._file.seek(length)
         except OSError as error:
@@ -34,14 +43,16 @@ class MetricsLog:
     def write(self, event: Event) -> None:
         """Append one line."""
         try:
-            self._file.write((json.dumps(as_record(event), ensure_ascii=False) + "\n").encode())
-            self._file.flush()
+            self._file.write((json.dumps(as_record(event), ensure_ascii=False, allow_nan=False) + "\n").encode())
         except OSError as error:
             raise SaveError(f"{self._path} cannot be written: {error.strerror or error}") from error
 
-    @property
-    def length(self) -> int:
-        """Bytes written so far."""
+    def sync(self) -> int:
+        """Wait until all is on the disk; the bytes written so far."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise SaveError(f"{self._path} cannot be written: {error.strerror or error}") from error
         return self._file.tell()
 
 
