@@ -138,6 +138,6 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         table.add_row(name, *cells)
     config, console = model.config, stdout()
     kind = config.tokenizer.kind
-    contexts = "; ".join(dict.fromkeys(report.context for report in reports))
-    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {contexts}"), soft_wrap=True)
+    context = reports[-1].context  # of several texts the total's, which has them all
+    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {context}"), soft_wrap=True)
     console.print(table)

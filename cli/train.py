@@ -47,7 +47,7 @@ def train(
         ),
     ] = None,
     heads: Annotated[
-        int | None, typer.Option(help="transformer: attention heads.", show_default="2", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="transformer: attention heads.", show_default="4", rich_help_panel=_MODEL)
     ] = None,
     block_size: Annotated[
         int | None,

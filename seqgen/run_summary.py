@@ -45,7 +45,7 @@ def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
     """
     parameters = count_parameters(directory.weights) if directory.weights.is_file() else None
     try:
-        return _combine(directory, config, parameters, read_metrics(directory.metrics))
+        return _combine(directory, config, parameters, read_metrics(directory.metrics, every_step=False))
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{directory.metrics} has lines that training does not write; restore it from a copy") from error
 

@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Literal
 
@@ -63,9 +62,13 @@ def memory_of(device: torch.device) -> int | None:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[object]:
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
     """Matrix products in bf16 where `precision` says so, else in fp32, whatever the caller's own autocast says."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    torch.clear_autocast_cache()  # inside the caller's it would hold the weights of steps ago
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
+        yield
+    torch.clear_autocast_cache()
 
 
 @contextlib.contextmanager

@@ -82,6 +82,9 @@ def test_each_cell_has_its_recipe_and_a_setting_goes_before_it(cell):
         ({"heads": 3}, "heads: lstm has no such setting; it belongs to transformer"),
         ({"cell": "transformer", "gru_reset": "after"}, "gru_reset: transformer has no such setting; .* to gru"),
         ({"cell": "transformer", "bptt": 3}, "bptt: a transformer learns in windows"),
+        ({"tokenizer": "byte", "character_coverage": 0.9}, "character_coverage: it counts for unigram and bpe alone"),
+        ({"valid_split": "none", "valid_share": 0.1}, "valid_share: nothing of the text is withheld; leave it out"),
+        ({"valid_split": "none", "patience": 3}, "patience: nothing is withheld to measure gain on; leave it out"),
         ({"hidden_size": "64"}, "hidden_size: .*not '64'"),
         ({"hidden_size": 1.5}, "hidden_size"),
         ({"seed": True}, "seed"),
@@ -213,6 +216,16 @@ def test_a_named_directory_is_made_with_its_parents_and_never_taken(in_tmp):
         create_run("x" * 300, "corpus.txt", "gru")
 
 
+def test_a_name_that_is_taken_meanwhile_is_passed_over(in_tmp, monkeypatch):
+    for name in ("corpus-gru", "corpus-gru-2"):
+        Path("runs", name).mkdir(parents=True)
+    monkeypatch.setattr(Path, "exists", lambda path: False)  # as it was a moment ago
+
+    assert create_run(None, "corpus.txt", "gru").path == Path("runs/corpus-gru-3")
+    with pytest.raises(RunError, match="runs/corpus-gru is already there"):
+        create_run("runs/corpus-gru", "corpus.txt", "gru")
+
+
 def test_the_newest_run_is_the_one_created_last_among_those_with_weights(make_run):
     make_run("a", 2024)
     make_run("b", 2026)
@@ -222,6 +235,7 @@ def test_the_newest_run_is_the_one_created_last_among_those_with_weights(make_ru
     broken.config.write_text("{", "utf-8")
 
     assert find_run(None).path == Path("runs/b")
+    assert find_run(None, trained=False).path == Path("runs/d")
     assert find_run("runs/a").path == Path("runs/a")
 
 

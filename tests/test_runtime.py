@@ -30,11 +30,17 @@ def test_a_device_is_taken_by_its_name():
     assert select_device("cpu") == CPU
 
 
-@pytest.mark.parametrize("name", ["", "gpu", "cpu:-1", "cuda:99", "cuda:99999999999999", "hpu", "meta", "cpu cuda"])
+@pytest.mark.parametrize("name", ["", "gpu", "cpu:-1", "cuda:99", "cuda:99999999999999", "cpu cuda"])
 def test_a_device_that_cannot_be_used_is_refused(name):
     with pytest.raises(
         ConfigError, match=f"^device: '{name}' cannot be used on this machine; try --device auto or cpu"
     ):
+        select_device(name)
+
+
+@pytest.mark.parametrize("name", ["hpu", "meta", "mps", "xpu"])
+def test_a_device_that_seqgen_is_not_written_for_is_refused(name):
+    with pytest.raises(ConfigError, match=f"^device: seqgen runs on cpu and cuda, not on '{name}'; try --device auto"):
         select_device(name)
 
 
@@ -73,6 +79,8 @@ def test_other_devices_start_from_fp32():
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_autocast_sets_the_precision_of_products(precision, dtype):
     with autocast(CPU, precision):
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+    with torch.autocast("cpu", dtype=torch.bfloat16), autocast(CPU, precision):  # whatever the caller's says
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
     assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
 
@@ -168,3 +176,13 @@ def test_the_environment_is_plain_data():
     assert environment["precision"] == "bf16"
     assert environment["torch"] == torch.__version__
     assert all(isinstance(value, str | int) for value in environment.values())
+
+
+def test_a_random_state_reseeds_no_other_device(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeded.append)
+
+    draws(RandomState(3, CPU), 2)
+
+    assert seeded == []

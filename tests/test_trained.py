@@ -73,13 +73,16 @@ def test_an_impossible_setting_is_said_before_anything_is_made(run):
 
 
 def test_an_evaluation_is_of_the_whole_text(run, corpus):
-    progress: list[int] = []
+    progress: list[tuple[int, int]] = []
     report = run.evaluate(corpus)
 
-    again = run.evaluate_text(corpus.read_text("utf-8"), progress=progress.append)
+    again = run.evaluate_text(corpus.read_text("utf-8"), progress=lambda *told: progress.append(told))
 
     assert again == report
-    assert sum(progress) == report.tokens == len(corpus.read_text("utf-8"))
+    assert report.tokens == len(corpus.read_text("utf-8"))
+    assert progress == sorted(progress)
+    assert progress[-1] == (report.tokens, report.tokens)
+    assert {total for _, total in progress} == {report.tokens}
     assert report.bits_per_byte == pytest.approx(report.nats / math.log(2) / report.size.bytes)
     assert report.perplexity == pytest.approx(math.exp(report.nats_per_token))
 
@@ -151,3 +154,22 @@ def test_what_is_no_run_and_what_is_no_device(run, tmp_path):
         seqgen.load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="'warp'"):
         seqgen.load(run.path, device="warp")
+
+
+def test_stops_are_one_string_or_any_sequence(run):
+    text = run.generate(max_new_tokens=50)
+    stop = text[20:22]
+    expected = text[: text.find(stop)]
+
+    for stops in (stop, [stop], (stop, "never in it"), iter([stop])):
+        assert run.generate(max_new_tokens=50, stop=stops) == expected
+    with pytest.raises(ConfigError, match="stop"):
+        run.generate(stop=[3])
+
+
+def test_a_stream_beyond_the_positions_is_refused_before_it_is_read(corpus, tmp_path):
+    settings = {"cell": "transformer", "heads": 2, "layers": 1, "block_size": 32, "positions": "sinusoidal"}
+    run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
+
+    with pytest.raises(ConfigError, match="ask for at most 28"):
+        run.generate("The ", max_new_tokens=29, stream=True)

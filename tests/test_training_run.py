@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
 
 import seqgen
+from seqgen import tokenizers
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.tokenizers.config import TokenizerConfig
 
 SMALL = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "batch_size": 8, "warmup_steps": 2}
 
@@ -101,6 +104,14 @@ def test_nobody_can_change_a_run_between_its_events(corpus, tmp_path, settings, 
         assert not torch.is_autocast_enabled("cpu")
         if isinstance(event, seqgen.Evaluated):
             seqgen.load(run.path).generate(max_new_tokens=3)
+
+    assert_same_run(run.path, straight)
+
+
+def test_what_the_caller_has_switched_on_or_off_changes_no_run(corpus, tmp_path, settings, straight):
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        run = seqgen.train(corpus, out=tmp_path / "run", **settings)
+        list(run)
 
     assert_same_run(run.path, straight)
 
@@ -222,6 +233,109 @@ def test_a_longer_run_goes_on_from_the_last_step(corpus, tmp_path):
     assert (longer.first_step, longer.total_steps) == (8, 10)
     assert [event.step for event in longer if isinstance(event, seqgen.Step)] == [9, 10]
     assert json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))["training"]["max_steps"] == 10
+    assert any("new schedule" in notice for notice in longer.notices)
+
+
+def test_a_run_stopped_before_its_first_step_is_the_newest_and_goes_on(corpus, in_tmp, settings, straight):
+    run = seqgen.train(corpus, stop=lambda: True, **settings)
+    assert [type(event) for event in run] == [seqgen.Saved, seqgen.Finished]
+    assert not (run.path / "model.safetensors").exists()
+
+    resumed = seqgen.train(resume=True)
+    assert (resumed.path, resumed.first_step) == (run.path, 0)
+    list(resumed)
+
+    assert_same_run(resumed.path, straight)
+
+
+def test_a_run_can_be_gone_through_once(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **GRU)
+    list(run)
+    before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+
+    with pytest.raises(RunError, match="has been begun already"):
+        iter(run)
+    with pytest.raises(RunError, match="has been begun already"):
+        run.run()
+
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
+
+
+@pytest.fixture
+def stopped(corpus, tmp_path):
+    """A gru's run, stopped after 3 of its 8 steps."""
+    polls = iter([False] * 3 + [True])
+    run = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **GRU)
+    list(run)
+    return run.path
+
+
+def test_the_device_and_the_precision_that_were_chosen_are_written_down(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **{**GRU, "precision": "auto", "device": "auto"})
+
+    training = json.loads((run.path / "config.json").read_text("utf-8"))["training"]
+    assert training["device"] == str(run.model.device)
+    assert training["precision"] == run.config.environment["precision"] != "auto"
+
+
+def test_a_run_can_go_on_in_another_precision_and_says_that_it_is_another_run_then(stopped):
+    run = seqgen.train(out=stopped, resume=True, device="cpu", precision="bf16", max_steps=8)
+
+    assert run.notices == [
+        "precision is bf16, and was fp32: the run goes on, but not to the bit as it would have",
+    ]
+    content = json.loads((stopped / "config.json").read_text("utf-8"))
+    assert content["training"]["precision"] == content["environment"]["precision"] == "bf16"
+    assert [event.step for event in run if isinstance(event, seqgen.Step)] == [4, 5, 6, 7, 8]
+
+
+def test_a_run_that_goes_on_as_it_was_has_nothing_to_say(stopped):
+    before = (stopped / "config.json").read_bytes()
+
+    assert seqgen.train(out=stopped, resume=True, max_steps=8, precision="fp32", device="cpu").notices == []
+    assert (stopped / "config.json").read_bytes() == before
+
+
+def test_a_run_that_goes_on_elsewhere_says_what_is_different(stopped):
+    content = json.loads((stopped / "config.json").read_text("utf-8"))
+    content["environment"] |= {"torch": "1.0", "threads": 99}
+    (stopped / "config.json").write_text(json.dumps(content), "utf-8")
+
+    notices = seqgen.train(out=stopped, resume=True).notices
+
+    assert [notice.split(",")[0] for notice in notices] == [f"torch is {torch.__version__}", "threads is 1"]
+    assert seqgen.train(out=stopped, resume=True).notices == []
+
+
+def test_what_was_passed_over_is_said(stopped):
+    (stopped / "checkpoints" / "step-000006").mkdir()
+
+    (notice,) = seqgen.train(out=stopped, resume=True).notices
+
+    assert "step-000006/state.json cannot be read" in notice
+    assert notice.endswith("going on from step-000003, before it")
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_does_not_go_on(stopped):
+    (stopped / "checkpoints" / "step-000003" / "weights.safetensors").write_bytes(b"")
+
+    with pytest.raises(RunError, match=r"no checkpoint is whole: .*weights\.safetensors is not as it was written"):
+        seqgen.train(out=stopped, resume=True)
+
+
+def test_a_path_is_as_good_as_its_name(corpus, tmp_path):
+    tokenizers.build([corpus.read_text("utf-8")], TokenizerConfig()).save(tmp_path / "tokenizer")
+    paths = {"valid": corpus, "tokenizer": tmp_path / "tokenizer"}
+    runs = [
+        seqgen.train(as_type(corpus), out=as_type(tmp_path / as_type.__name__), **given, **GRU)
+        for as_type, given in ((Path, paths), (str, {name: str(path) for name, path in paths.items()}))
+    ]
+
+    for run in runs:
+        list(run)
+    assert_same_run(runs[0].path, runs[1].path)
+    child = seqgen.train(corpus, out=tmp_path / "child", init_from=runs[0].path, max_steps=1)
+    assert child.config.init_from == str(runs[0].path)
 
 
 def test_a_checkpoint_that_is_not_whole_is_passed_over(corpus, tmp_path, settings, straight):

@@ -73,7 +73,7 @@ class TransformerConfig(Settings):
     cell: Literal["transformer"] = "transformer"
     hidden_size: Size = 128
     layers: Depth = 4
-    heads: Depth = 2
+    heads: Depth = 4
     block_size: Annotated[int, Field(ge=2, le=1_048_576)] = 64
     positions: Literal["rope", "sinusoidal"] = "rope"
     feed_forward_size: Size | None = None

@@ -78,11 +78,12 @@ class Learner:
         device = self.model.device
         with autocast(device, self.precision):
             logits, state = self.model(batch.inputs.to(device), self.carried)
-        losses = F.cross_entropy(
-            logits.float().flatten(0, 1), batch.targets.to(device).flatten(), ignore_index=IGNORED, reduction="sum"
-        )
-        loss = losses / tokens
-        loss.backward()  # type: ignore[no-untyped-call]
+        with autocast(device, "fp32"):  # or a caller's would act on the products of the backward pass
+            losses = F.cross_entropy(
+                logits.float().flatten(0, 1), batch.targets.to(device).flatten(), ignore_index=IGNORED, reduction="sum"
+            )
+            loss = losses / tokens
+            loss.backward()  # type: ignore[no-untyped-call]
         if self.stream.carries_state:
             self.carried = detach(state)
         return loss.detach()

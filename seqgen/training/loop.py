@@ -22,7 +22,7 @@ from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import save_weights
-from seqgen.runtime import Precision
+from seqgen.runtime import Precision, autocast
 from seqgen.tokenizers.base import Ids, Tokenizer
 from seqgen.training.checkpoint import Progress, save_checkpoint
 from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, Step
@@ -68,8 +68,9 @@ class Plan:
 def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
     """A short text by the weights as they are."""
     tokens = SAMPLE_TOKENS if model.max_positions is None else min(SAMPLE_TOKENS, model.max_positions)
-    pieces = generate(model, model.decoder(), tokenizer, "", SamplingConfig(max_new_tokens=tokens, seed=seed))
-    return "".join(piece for (piece,) in pieces)
+    config = SamplingConfig(max_new_tokens=tokens, seed=seed)
+    with autocast(model.device, "fp32"):
+        return "".join(piece for (piece,) in generate(model, model.decoder(), tokenizer, "", config))
 
 
 def train(

@@ -11,6 +11,8 @@ from typing import Any, Self
 from seqgen.errors import RunError, SaveError
 from seqgen.training.events import Event, as_record
 
+_STEP = b'{"event": "step"'
+
 
 class MetricsLog:
     """Appends events to a file; a resumed run first cuts it to the length that its checkpoint knew.
@@ -56,9 +58,16 @@ class MetricsLog:
         return self._file.tell()
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The events of a run, oldest first; a last line that a crash cut short is left out."""
+def read_metrics(path: Path, *, every_step: bool = True) -> list[dict[str, Any]]:
+    """The events of a run, oldest first; a last line that a crash cut short is left out.
+
+    Without `every_step`, of the steps only the last is read: a long run has a million of them.
+    """
     if not path.is_file():
         return []
-    lines = path.read_bytes().split(b"\n")
-    return [json.loads(line) for line in lines[:-1] if line]
+    lines = [line for line in path.read_bytes().split(b"\n")[:-1] if line]
+    if not every_step:
+        steps = [number for number, line in enumerate(lines) if line.startswith(_STEP)]
+        passed_over = set(steps[:-1])
+        lines = [line for number, line in enumerate(lines) if number not in passed_over]
+    return [json.loads(line) for line in lines]

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 from seqgen.cli.boundary import guarded
 
 from seqgen import errors
@@ -54,6 +55,29 @@ def test_control_characters_in_an_error_are_written_out(capsys):
 
 def test_an_interrupt_is_130(capsys):
     assert end_of(KeyboardInterrupt(), capsys) == (130, "error: interrupted\n")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of ..."),
+    ],
+    ids=["python", "cpu", "cuda"],
+)
+def test_too_little_memory_is_no_bug(capsys, error):
+    code, message = end_of(error, capsys)
+
+    assert code == 1
+    assert message.startswith("error: there is not enough memory for this; try a smaller --batch-size")
+    assert message.count("\n") == 1
+
+
+def test_a_setting_is_named_as_it_is_typed(capsys):
+    _, message = end_of(errors.ConfigError("hidden_size: should be 1; max_steps: no; runs/x_y: is: fine"), capsys)
+
+    assert message == "error: --hidden-size: should be 1; --max-steps: no; runs/x_y: is: fine\n"
 
 
 def test_a_bug_is_3_with_its_traceback_in_a_log(capsys):

@@ -7,6 +7,9 @@ import math
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
+
+import seqgen
 
 KEYS = {
     "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "characters", "bytes",
@@ -114,12 +117,37 @@ def test_the_context_is_chosen_and_said(report):
         (["--stride", 4], "stride"),
         (["--context-window", 4, "--stride", 5], "stride"),
         (["--context-window", 4, "--exact"], "exact"),
-        (["--context-window", 0], "context_window"),
+        (["--context-window", 0], "--context-window: "),
         (["--context-window", 4, "--stride", 0], "stride"),
     ],
 )
 def test_an_impossible_context_is_named(refuses, run, corpus, arguments, word):
     refuses(2, "eval", "corpus.txt", *arguments, words=(word,))
+
+
+def test_the_contexts_of_several_texts_are_said_together(answers, report, run):
+    Path("short.txt").write_text("The old king.\n", "utf-8")
+
+    content = report("corpus.txt", "short.txt")
+
+    contexts = [row["context"] for row in content["files"]]
+    assert len(set(contexts)) == 2
+    assert content["total"]["context"] == "; ".join(contexts)
+    assert answers("eval", "corpus.txt", "short.txt").splitlines()[0].endswith(f"state {'; '.join(contexts)}")
+    assert report("short.txt", "short.txt")["total"]["context"] == contexts[1]
+
+
+def test_a_perplexity_past_what_a_float_holds_is_null(answers, report, run):
+    weights = load_file(run / "model.safetensors")
+    weights["head.bias"][seqgen.load(run).tokenizer.encode("T")[0]] = -1e4
+    save_file(weights, run / "model.safetensors")
+    Path("one.txt").write_text("T", "utf-8")
+
+    figures = report("one.txt")
+
+    assert figures["nats_per_token"] > 1000
+    assert figures["perplexity"] is None
+    assert "inf" in answers("eval", "one.txt").split()
 
 
 def test_the_table_is_on_stdout_and_nothing_else_anywhere(invoke, run, corpus):

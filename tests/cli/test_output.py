@@ -14,7 +14,8 @@ from seqgen.cli.output import notice, printable, stderr, stdout, write_json, wri
     [
         ("plain, 한글, é, 🙂\tand\n", "plain, 한글, é, 🙂\tand\n"),
         ("\x1b]52;c;aGk=\x07", "\\x1b]52;c;aGk=\\x07"),
-        ("a\rb\x00\x7f\x9b", "a\\x0db\\x00\\x7f\\x9b"),
+        ("a\x00b\x7f\x9b", "a\\x00b\\x7f\\x9b"),
+        ("of Windows\r\n", "of Windows\n"),
     ],
 )
 def test_printable_writes_control_characters_out(text, shown):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import seqgen
 
@@ -68,7 +70,26 @@ def test_a_prompt_that_cannot_be_read(refuses, run):
     refuses(1, "sample", "--prompt", "-", stdin=b"The \xff", words=("stdin", "byte 4"))
     refuses(1, "sample", "--prompt-file", "prompt.txt", words=("prompt.txt", "byte 4"))
     refuses(1, "sample", "--prompt-file", "gone.txt", words=("gone.txt", "no such file"))
-    refuses(2, "sample", "--prompt-file", "prompt.txt", "--prompt", "The", words=("prompt_file", "not both"))
+    refuses(2, "sample", "--prompt-file", "prompt.txt", "--prompt", "The", words=("--prompt-file: ", "not both"))
+
+
+def test_a_prompt_in_another_encoding(answers, refuses, run):
+    Path("prompt.txt").write_bytes("왕 paints".encode("cp949"))
+    piped = {"stdin": "왕 paints".encode("cp949")}
+
+    for prompt, options in ((("--prompt-file", "prompt.txt"), {}), (("--prompt", "-"), piped)):
+        assert answers("sample", *LENGTH, *prompt, "--encoding", "cp949", **options).startswith("왕 paints")
+        refuses(1, "sample", *prompt, words=("byte 0", "--encoding"), **options)
+    refuses(2, "sample", "--prompt-file", "prompt.txt", "--encoding", "klingon", words=("--encoding: ", "'klingon'"))
+
+
+def test_weights_that_are_no_numbers_are_one_sentence(refuses, run):
+    weights = load_file(run / "model.safetensors")
+    weights["head.bias"].fill_(math.nan)
+    save_file(weights, run / "model.safetensors")
+
+    refuses(1, "sample", words=("weights are not all numbers", "train it anew"))
+    refuses(1, "sample", "--json", "-n", 2, words=("weights are not all numbers",))
 
 
 def test_characters_never_seen_are_named(invoke, refuses, run):
@@ -123,7 +144,7 @@ def test_the_filters_change_the_text(samples):
     ],
 )  # fmt: skip
 def test_an_impossible_setting_is_named(refuses, run, flag, value):
-    refuses(2, "sample", flag, value, words=(flag.removeprefix("--").replace("-", "_"),))
+    refuses(2, "sample", flag, value, words=(f"{flag}: ",))
 
 
 def test_escape_sequences_are_written_out_on_a_terminal_and_raw_in_a_pipe(answers, run):
@@ -228,7 +249,7 @@ def write(name, content):
         (resize, ("model.safetensors", "config.json")),
         (change_cell, ("model.safetensors", "config.json")),
         (swap_tokenizer, ("tokenizer", "not the tokenizer that belongs here")),
-        (empty_tokenizer, ("tokenizer", "restore the file")),
+        (empty_tokenizer, ("tokenizer", "tokenizer.json is missing", "not all")),
         (lambda run: (run / "config.json").unlink(), ("is not a run", "config.json")),
         (write("config.json", b"{"), ("config.json", "Invalid JSON")),
         (write("config.json", b"\xff\xfe"), ("config.json",)),

@@ -115,9 +115,9 @@ def test_build_refuses_what_cannot_be_built(refuses, corpus):
     build = ("tokenizer", "build", "corpus.txt", "--out", "built")
     Path("empty.txt").touch()
 
-    refuses(2, *build, "--model-type", "char", "--vocab-size", 50, words=("vocab_size",))
-    refuses(2, *build, "--model-type", "bpe", "--vocab-size", 1, words=("vocab_size",))
-    refuses(2, *build, "--model-type", "bpe", "--character-coverage", 2, words=("character_coverage",))
+    refuses(2, *build, "--model-type", "char", "--vocab-size", 50, words=("--vocab-size: ",))
+    refuses(2, *build, "--model-type", "bpe", "--vocab-size", 1, words=("--vocab-size: ",))
+    refuses(2, *build, "--model-type", "bpe", "--character-coverage", 2, words=("--character-coverage: ",))
     refuses(1, "tokenizer", "build", "gone.txt", "--out", "built", words=("gone.txt",))
     refuses(1, "tokenizer", "build", "empty.txt", "--out", "built", words=("empty.txt",))
     refuses(1, "tokenizer", "build", "corpus.txt", "gone.txt", "--out", "built", words=("gone.txt",))

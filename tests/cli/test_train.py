@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from seqgen.cli.screen import TrainingScreen
 
 import seqgen
 from seqgen.training import budget
@@ -155,7 +157,7 @@ def test_another_encoding(answers, refuses):
     assert json.loads(answers("eval", "--json"))["unknown_characters"] == 0
 
 
-@pytest.mark.parametrize(("time", "seconds"), [("90s", 90), ("1m30s", 90), ("1h", 3600), ("0.5m", 30)])
+@pytest.mark.parametrize(("time", "seconds"), [("90s", 90), ("90", 90), ("1m30s", 90), ("1h", 3600), ("0.5m", 30)])
 def test_a_time_is_accepted_beside_a_number_of_steps(answers, monkeypatch, time, seconds):
     monkeypatch.setattr(budget, "PROBE_SECONDS", 0.0)
 
@@ -165,9 +167,9 @@ def test_a_time_is_accepted_beside_a_number_of_steps(answers, monkeypatch, time,
     assert (training["max_time"], training["max_steps"]) == (seconds, 3)
 
 
-@pytest.mark.parametrize("time", ["soon", "90", "s", "-5s", "1m30", "0s", "", "1e3s"])
+@pytest.mark.parametrize("time", ["soon", "s", "-5s", "1m30", "0", "0s", "", "1e3s"])
 def test_a_time_that_is_none_is_refused(refuses, time):
-    refuses(2, "train", "corpus.txt", "--max-time", time, words=("max_time",))
+    refuses(2, "train", "corpus.txt", "--max-time", time, words=("--max-time: ",))
 
     assert not Path("runs").exists()
 
@@ -307,28 +309,28 @@ def test_the_shortest_texts_train_where_nothing_is_withheld(answers, length):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--hidden-size", 0], ("hidden_size", "not 0")),
-        (["--hidden-size", -3], ("hidden_size", "not -3")),
-        (["--layers", 0], ("layers",)),
-        (["--dropout", 1.0], ("dropout",)),
-        (["--dropout", "nan"], ("dropout",)),
-        (["--lr", 0], ("lr",)),
-        (["--lr", "inf"], ("lr",)),
-        (["--batch-size", 0], ("batch_size",)),
-        (["--max-steps", 0], ("max_steps",)),
-        (["--max-epochs", 0], ("max_epochs",)),
-        (["--valid-share", 0.5], ("valid_share",)),
-        (["--seed", -1], ("seed",)),
-        (["--vocab-size", 1, "--tokenizer", "bpe"], ("vocab_size",)),
-        (["--vocab-size", 50], ("vocab_size", "char")),
-        (["--device", "warp"], ("device", "'warp'", "cpu")),
-        (["--cell", "gru", "--heads", 2], ("heads", "gru", "transformer")),
-        (["--cell", "lstm", "--gru-reset", "before"], ("gru_reset", "lstm", "gru")),
-        (["--cell", "transformer", "--embedding-size", 8], ("embedding_size", "transformer")),
-        (["--cell", "transformer", "--bptt", 8], ("bptt", "--block-size")),
-        (["--cell", "transformer", "--heads", 3], ("heads", "hidden_size", "--hidden-size")),
-        (["--tie-weights", "--embedding-size", 8], ("tie_weights", "embedding_size")),
-        (["--valid", "corpus.txt", "--valid-split", "tail"], ("valid",)),
+        (["--hidden-size", 0], ("--hidden-size: ", "not 0")),
+        (["--hidden-size", -3], ("--hidden-size: ", "not -3")),
+        (["--layers", 0], ("--layers: ",)),
+        (["--dropout", 1.0], ("--dropout: ",)),
+        (["--dropout", "nan"], ("--dropout: ",)),
+        (["--lr", 0], ("--lr: ",)),
+        (["--lr", "inf"], ("--lr: ",)),
+        (["--batch-size", 0], ("--batch-size: ",)),
+        (["--max-steps", 0], ("--max-steps: ",)),
+        (["--max-epochs", 0], ("--max-epochs: ",)),
+        (["--valid-share", 0.5], ("--valid-share: ",)),
+        (["--seed", -1], ("--seed: ",)),
+        (["--vocab-size", 1, "--tokenizer", "bpe"], ("--vocab-size: ",)),
+        (["--vocab-size", 50], ("--vocab-size: ", "char")),
+        (["--device", "warp"], ("--device: ", "'warp'", "cpu")),
+        (["--cell", "gru", "--heads", 2], ("--heads: ", "gru", "transformer")),
+        (["--cell", "lstm", "--gru-reset", "before"], ("--gru-reset: ", "lstm", "gru")),
+        (["--cell", "transformer", "--embedding-size", 8], ("--embedding-size: ", "transformer")),
+        (["--cell", "transformer", "--bptt", 8], ("--bptt: ", "block_size")),
+        (["--cell", "transformer", "--heads", 3], ("--heads: ", "hidden_size", "--hidden-size")),
+        (["--tie-weights", "--embedding-size", 8], ("--tie-weights: ", "embedding_size")),
+        (["--valid", "corpus.txt", "--valid-split", "tail"], ("--valid: ",)),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
 )
@@ -371,7 +373,7 @@ def test_a_run_is_resumed_from_any_folder(answers, finished, stopped, monkeypatc
 def test_a_run_that_is_complete_is_not_resumed_but_can_be_made_longer(invoke, refuses, run):
     refuses(1, "train", "--resume", words=("complete after 5 steps", "--max-steps"))
     refuses(1, "train", "--resume", "--max-steps", 5, words=("complete",))
-    refuses(2, "train", "--resume", "--max-steps", 4, words=("max_steps", "5"))
+    refuses(2, "train", "--resume", "--max-steps", 4, words=("--max-steps: ", "5"))
 
     result = invoke("train", "--resume", "--max-steps", 8)
 
@@ -408,6 +410,45 @@ def test_what_is_not_there_cannot_be_resumed(refuses, run):
     for path in run.rglob("state.json"):
         path.unlink()
     refuses(1, "train", "--resume", words=("no checkpoint",))
+
+
+def test_a_run_goes_on_in_another_precision_with_a_notice(invoke, stopped):
+    result = invoke("train", "--resume", "--device", "cpu", "--precision", "bf16")
+
+    assert result.exit_code == 0
+    assert "note: precision is bf16, and was fp32: the run goes on, but not to the bit" in result.stderr
+    assert config_of(stopped)["training"]["precision"] == "bf16"
+
+
+def test_the_newest_run_goes_on_though_it_has_no_weights_yet(answers, refuses):
+    answers("train", "corpus.txt", *SMALL, "--out", "runs/older")
+    begun = seqgen.train("corpus.txt", stop=lambda: True, cell="gru", hidden_size=16, max_steps=2, precision="fp32")
+    list(begun)
+    assert not (begun.path / "model.safetensors").exists()
+    refuses(1, "sample", "--run", begun.path, words=("model.safetensors is missing",))
+
+    answers("train", "--resume")
+
+    assert [line["step"] for line in figures_of(begun.path) if line["event"] == "step"] == [1, 2]
+    assert answers("sample", "--run", begun.path, "--max-new-tokens", 5)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("last", [seqgen.Step, seqgen.Finished])
+def test_a_signal_after_the_last_step_has_nothing_to_stop(invoke, monkeypatch, number, last):
+    show = TrainingScreen.show
+
+    def show_and_interrupt(screen, event):
+        show(screen, event)
+        if isinstance(event, last) and event.step == 3:
+            signal.raise_signal(number)
+
+    monkeypatch.setattr(TrainingScreen, "show", show_and_interrupt)
+    result = invoke("train", "corpus.txt", *SMALL)
+
+    assert result.exit_code == 0
+    assert "done: 3 steps" in result.stderr
+    assert result.stderr.splitlines()[-1] == "note: write with it: seqgen sample --run runs/corpus-gru"
 
 
 def test_a_damaged_checkpoint_is_one_sentence(refuses, stopped):

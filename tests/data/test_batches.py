@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_two_lanes_by_hand():
 def test_lanes_walk_the_circle_from_evenly_spread_starts(lengths, batch_size, length):
     documents = distinct(lengths)
     stream = Contiguous(as_ids(documents), batch_size, length, seed=0)
-    pairs, steps = circle(documents), 3 * stream.batches_per_epoch
+    pairs, steps = circle(documents), math.ceil(3 * stream.batches_per_epoch)
 
     for lane in range(stream.batch_size):
         walked = [pair for step in range(steps) for pair in pairs_of(stream, step)[lane]]
@@ -149,28 +150,43 @@ def test_ranks_share_out_the_rows_of_one_batch(stream_class, lengths, batch_size
 def test_every_batch_has_the_size_it_says(stream_class, lengths, batch_size, length):
     stream = stream_class(as_ids(distinct(lengths)), batch_size, length, 0)
 
-    for step in range(2 * stream.batches_per_epoch):
+    for step in range(math.ceil(2 * stream.batches_per_epoch)):
         assert stream.batch_at(step).inputs.shape == (stream.batch_size, stream.length)
     assert stream.tokens == sum(lengths)
-    assert stream.batches_per_epoch == -(-stream.tokens // (stream.batch_size * stream.length))
+
+
+def test_an_epoch_of_lanes_need_not_be_a_whole_number_of_batches():
+    assert Contiguous(as_ids(distinct([1000])), batch_size=4, length=32, seed=0).batches_per_epoch == 7.8125
+
+
+@settings(max_examples=60)
+@given(lengths=LENGTHS, batch_size=SIZES, length=SIZES)
+def test_an_epoch_of_windows_has_as_few_batches_as_can_be_and_none_larger_than_it_must(lengths, batch_size, length):
+    stream = Windows(as_ids(distinct(lengths)), batch_size, length, 0)
+    windows = math.ceil(sum(lengths) / stream.length)
+
+    assert stream.batch_size <= batch_size
+    assert stream.batches_per_epoch == math.ceil(windows / batch_size)
+    assert (stream.batch_size - 1) * stream.batches_per_epoch < windows
 
 
 @STREAMS
 @pytest.mark.parametrize(
-    ("tokens", "batch_size", "length", "shape"),
+    ("tokens", "batch_size", "length", "lanes", "windows"),
     [
-        (1000, 4, 64, (4, 64)),
-        (256, 4, 64, (4, 64)),
-        (255, 4, 64, (3, 64)),
-        (100, 4, 64, (1, 64)),
-        (7, 4, 64, (1, 7)),
-        (10, 8, 2, (5, 2)),
-        (1, 32, 128, (1, 1)),
+        (1000, 4, 64, (4, 64), (4, 64)),
+        (256, 4, 64, (4, 64), (4, 64)),
+        (255, 4, 64, (3, 64), (4, 64)),
+        (100, 4, 64, (1, 64), (2, 64)),
+        (7, 4, 64, (1, 7), (1, 7)),
+        (10, 8, 2, (5, 2), (5, 2)),
+        (1, 32, 128, (1, 1), (1, 1)),
     ],
 )
-def test_a_text_shorter_than_a_batch_makes_it_smaller(stream_class, tokens, batch_size, length, shape):
+def test_a_text_shorter_than_a_batch_makes_it_smaller(stream_class, tokens, batch_size, length, lanes, windows):
     stream = stream_class(as_ids(distinct([tokens])), batch_size, length, 0)
 
+    shape = lanes if stream_class is Contiguous else windows
     assert (stream.batch_size, stream.length) == shape
     assert stream.batch_at(0).inputs.shape == shape
 

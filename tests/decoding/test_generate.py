@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from seqgen import models
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import PREFILL, TextStream, draw, generate
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, RunError
 from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import LanguageModel
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
@@ -323,3 +323,18 @@ def test_a_prompt_that_fills_the_sinusoidal_positions_is_to_be_shortened(tokeniz
 
     with pytest.raises(ConfigError, match=f"^prompt: its {length} tokens .* 16 sinusoidal positions; .* at most 15"):
         steps_of(model, tokenizer, "a" * length, max_new_tokens=1)
+
+
+def test_positions_are_checked_when_text_is_asked_for_and_not_when_it_is_read(tokenizer):
+    model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
+
+    with pytest.raises(ConfigError, match="sinusoidal positions"):
+        generate(model, model.decoder(), tokenizer, "abcdef", SamplingConfig(max_new_tokens=11))
+
+
+def test_weights_that_are_no_numbers_make_no_text(model, tokenizer):
+    with torch.no_grad():
+        model.embedding.weight.fill_(math.nan)
+
+    with pytest.raises(RunError, match="weights are not all numbers"):
+        texts_of(model, tokenizer, "ab", max_new_tokens=3)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen import models
+from seqgen.evaluation import scoring
 from seqgen.evaluation.scoring import COLUMNS, LANES, SHORTEST_LANE, Lane, score, stream_lanes, window_lanes
 from seqgen.models.config import GruConfig, LstmConfig
 from seqgen.models.language_model import LanguageModel
@@ -217,3 +218,25 @@ def test_in_bf16_a_text_costs_nearly_the_same(model):
 
     assert bf16 != fp32
     assert bf16 == pytest.approx(fp32, rel=0.02)
+
+
+def test_the_logits_of_a_call_are_bounded_and_the_score_is_the_same(model, monkeypatch):
+    documents = random_ids(60, 13, 41)
+    lanes = stream_lanes(lengths_of(documents), 8, lanes=1)
+    expected = score(model, documents, lanes)
+    sizes = []
+    model.register_forward_hook(lambda model, arguments, output: sizes.append(output[0].numel()))
+
+    monkeypatch.setattr(scoring, "LOGITS", 3 * 7 * model.vocab_size)
+    assert score(model, documents, lanes) == pytest.approx(expected, rel=1e-5)
+    assert max(sizes) == 3 * 7 * model.vocab_size
+    monkeypatch.setattr(scoring, "LOGITS", 1)  # a token at a time is the least
+    assert score(model, documents, lanes) == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_callers_autocast_changes_no_score(model):
+    documents = random_ids(60)
+    expected = score(model, documents, stream_lanes([60], 8))
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert score(model, documents, stream_lanes([60], 8)) == expected

@@ -125,3 +125,19 @@ def test_the_feed_forward_is_eight_thirds_wide():
     model = models.build(TransformerConfig(hidden_size=128, layers=1, heads=4), 7)
 
     assert model.blocks[0].gate.weight.shape == (352, 128)
+
+
+def test_neighbours_far_into_a_text_are_still_told_apart():
+    far = 2**25
+    for angles in (
+        transformer.rotary(torch.tensor([[far, far + 1]]), 8)[1][0, 0, :, 0],
+        transformer.sinusoids(torch.tensor([[far, far + 1]]), 8)[0, :, 0],
+    ):
+        assert angles.tolist() == pytest.approx([math.sin(far), math.sin(far + 1)], abs=1e-6)
+
+
+@pytest.mark.parametrize(("layers", "block_size", "tokens"), [(1, 64, 256), (4, 64, 256), (3, 100, 300)])
+def test_a_burn_in_is_as_long_as_attention_reaches_through_all_layers(layers, block_size, tokens):
+    config = TransformerConfig(hidden_size=16, layers=layers, heads=2, block_size=block_size)
+
+    assert models.build(config, 7).burn_in == tokens

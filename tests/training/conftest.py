@@ -32,7 +32,7 @@ def make_learner(corpus: Path) -> MakeLearner:
     def make(name: str, text: str | None = None, **settings: Any) -> tuple[Learner, Corpus]:
         if text is not None:
             corpus.write_text(text, encoding="utf-8", newline="")
-        fixed = {"max_steps": 10, "precision": "fp32", "batch_size": 4, "warmup_steps": 2}
+        fixed = {"max_steps": 10, "precision": "fp32", "batch_size": 4, "warmup_steps": 2, "weight_decay": 0.01}
         if name != "transformer":
             fixed["bptt"] = 16
         request = compose({"text": str(corpus), **fixed, **SMALL[name], **settings})

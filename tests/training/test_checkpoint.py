@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
 from seqgen.errors import RunError, SaveError
-from seqgen.training.checkpoint import Progress, load_checkpoint, newest_checkpoint, save_checkpoint
+from seqgen.training.checkpoint import FILES, Progress, load_checkpoint, newest_checkpoint, save_checkpoint
 
 FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
 
@@ -33,6 +37,19 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_run(make_learner, tmp_path,
         assert torch.equal(parameter, expected)
 
 
+def test_a_run_can_go_on_from_before_its_first_step(make_learner, tmp_path):
+    straight, _ = make_learner("lstm", dropout=0.3)
+    losses = [straight.step(step) for step in range(3)]
+    stopped, _ = make_learner("lstm", dropout=0.3)
+    save_checkpoint(tmp_path, stopped, progress(0))
+
+    learner, _ = make_learner("lstm", dropout=0.3, seed=1)
+    load_checkpoint(newest_checkpoint(tmp_path), learner)
+    learner.stream = straight.stream
+
+    assert [learner.step(step) for step in range(3)] == losses
+
+
 def test_the_newest_is_the_furthest_and_the_last_two_are_kept(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
@@ -48,11 +65,16 @@ def test_what_is_not_complete_does_not_count(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
     save_checkpoint(tmp_path, learner, progress(5))
-    (tmp_path / "step-000009").mkdir()
-    (tmp_path / ".step-000008.1.tmp").mkdir()
     (tmp_path / "step-notes.txt").touch()
+    (tmp_path / ".tmp-step-000008-abc").mkdir()
+    assert newest_checkpoint(tmp_path).damaged == ()
+    (tmp_path / "step-000009").mkdir()
 
-    assert newest_checkpoint(tmp_path).progress.step == 5
+    found = newest_checkpoint(tmp_path)
+
+    assert (found.path.name, found.progress.step) == ("step-000005", 5)
+    assert len(found.damaged) == 1
+    assert "step-000009/state.json cannot be read" in found.damaged[0]
     assert newest_checkpoint(tmp_path / "nowhere") is None
 
 
@@ -69,25 +91,132 @@ def test_a_save_that_fails_leaves_what_was_there(make_learner, tmp_path):
     assert {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors", "state.safetensors"])
-def test_a_damaged_file_is_named(make_learner, tmp_path, name):
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut_short, flip_a_bit, Path.unlink])
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(make_learner, tmp_path, name, damage):
     learner, _ = make_learner("gru")
-    learner.step(0)
-    path = save_checkpoint(tmp_path, learner, progress(1))
-    (path / name).write_bytes((path / name).read_bytes()[:-3])
+    for step in (1, 2):
+        learner.step(step - 1)
+        path = save_checkpoint(tmp_path, learner, progress(step))
+    damage(path / name)
 
-    with pytest.raises(RunError, match=name):
-        load_checkpoint(newest_checkpoint(tmp_path), learner)
+    found = newest_checkpoint(tmp_path)
+
+    assert found.progress.step == 1
+    assert len(found.damaged) == 1
+    assert f"step-000002/{name}" in found.damaged[0]
+    load_checkpoint(found, learner)
 
 
-def test_a_damaged_progress_is_named(make_learner, tmp_path):
+@pytest.mark.parametrize("name", FILES)
+def test_where_each_is_damaged_none_is_taken(make_learner, tmp_path, name):
     learner, _ = make_learner("gru")
-    learner.step(0)
-    path = save_checkpoint(tmp_path, learner, progress(1))
-    (path / "state.json").write_text('{"step": "one"}')
+    for step in (1, 2):
+        cut_short(save_checkpoint(tmp_path, learner, progress(step)) / name)
 
-    with pytest.raises(RunError, match=r"state\.json"):
+    with pytest.raises(RunError, match=f"no checkpoint is whole: .*step-000002/{name}.* restore one from a copy"):
         newest_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "Invalid JSON"),
+        ('{"step": "one"}', "files"),
+        ('{"files": {}, "progress": {"step": 1, "seconds": 1.0, "metrics_bytes": 0}}', "does not name the files"),
+        ('{"format_version": 2}', "format_version"),
+    ],
+)
+def test_a_damaged_state_is_named(make_learner, tmp_path, content, words):
+    learner, _ = make_learner("gru")
+    path = save_checkpoint(tmp_path, learner, progress(1))
+    (path / "state.json").write_text(content, "utf-8")
+
+    with pytest.raises(RunError, match=rf"state\.json.*{words}"):
+        newest_checkpoint(tmp_path)
+
+
+def test_the_state_says_how_far_the_run_is_and_what_the_files_are(make_learner, tmp_path):
+    learner, _ = make_learner("gru")
+    path = save_checkpoint(tmp_path, learner, progress(1))
+
+    state = json.loads((path / "state.json").read_text("utf-8"))
+
+    assert list(state) == ["format_version", "files", "progress"]
+    assert state["format_version"] == 1
+    assert state["progress"] == progress(1).model_dump()
+    assert state["files"] == {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in FILES}
+
+
+def test_what_a_save_that_was_killed_left_behind_is_swept(make_learner, tmp_path):
+    learner, _ = make_learner("gru")
+    leftover = tmp_path / ".tmp-step-000001-abc"
+    leftover.mkdir()
+    (leftover / "weights.safetensors").write_bytes(b"half")
+
+    save_checkpoint(tmp_path, learner, progress(2))
+
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["step-000002"]
+
+
+def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_like_a_checkpoint(make_learner, tmp_path, monkeypatch):
+    learner, _ = make_learner("gru")
+    folder = tmp_path / "checkpoints"
+    for step in (1, 2):
+        save_checkpoint(folder, learner, progress(step))
+
+    def remove_half(path: Path, **_: object) -> None:
+        next(path.rglob("weights.safetensors")).unlink()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", remove_half)
+        save_checkpoint(folder, learner, progress(3))
+
+    assert sorted(path.name for path in folder.glob("step-*")) == ["step-000002", "step-000003"]
+    assert newest_checkpoint(folder).damaged == ()
+    save_checkpoint(folder, learner, progress(4))
+    assert sorted(path.name for path in folder.iterdir()) == ["step-000003", "step-000004"]
+
+
+def test_a_checkpoint_of_the_same_step_is_replaced(make_learner, tmp_path):
+    learner, _ = make_learner("gru")
+    cut_short(save_checkpoint(tmp_path / "checkpoints", learner, progress(1)) / "weights.safetensors")
+
+    save_checkpoint(tmp_path / "checkpoints", learner, progress(1))
+
+    assert newest_checkpoint(tmp_path / "checkpoints").damaged == ()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000001"]
+
+
+def test_random_states_of_a_device_that_is_not_here_are_passed_over(make_learner, tmp_path):
+    cpu, _ = make_learner("lstm", dropout=0.5)
+    cpu.step(0)
+    cuda_state = torch.arange(16, dtype=torch.uint8)
+    own = cpu.random.state_dict()
+    cpu.random.load_state_dict({**own, "cuda": cuda_state})
+    save_checkpoint(tmp_path, cpu, progress(1))
+
+    here, _ = make_learner("lstm", dropout=0.5)
+    load_checkpoint(newest_checkpoint(tmp_path), here)
+    assert here.random.state_dict().keys() == {"cpu"}
+    assert torch.equal(here.random.state_dict()["cpu"], own["cpu"])
+
+    save_checkpoint(tmp_path, here, progress(2))
+    card, _ = make_learner("lstm", dropout=0.5)
+    card.random.load_state_dict({**card.random.state_dict(), "cuda": cuda_state})
+    load_checkpoint(newest_checkpoint(tmp_path), card)
+    assert torch.equal(card.random.state_dict()["cpu"], own["cpu"])
+    assert torch.equal(card.random.state_dict()["cuda"], cuda_state)
 
 
 def test_nothing_in_a_checkpoint_is_a_pickle(make_learner, tmp_path):

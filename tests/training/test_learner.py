@@ -104,3 +104,30 @@ def test_a_loss_that_is_no_number_stops_with_the_step_named_and_the_weights_unto
         learner.step(7)
 
     assert torch.equal(learner.model.embedding.weight, before)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["lstm", "transformer"])
+def test_what_the_caller_has_switched_on_or_off_changes_no_step(make_learner, name, precision):
+    settings = {"dropout": 0.3, "accumulate": 2, "precision": precision}
+    alone, _ = make_learner(name, **settings)
+    expected = [alone.step(step) for step in range(3)]
+
+    within, _ = make_learner(name, **settings)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        found = [within.step(step) for step in range(3)]
+        assert not torch.is_grad_enabled()
+        assert torch.is_autocast_enabled("cpu")
+
+    assert found == expected
+    assert torch.equal(within.model.head.weight, alone.model.head.weight)
+
+
+def test_a_step_that_fails_leaves_training_mode_too(make_learner):
+    learner, _ = make_learner("lstm")
+    learner.model.head.register_forward_hook(lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        learner.step(0)
+
+    assert not any(module.training for module in learner.model.modules())

@@ -120,3 +120,29 @@ def test_the_golden_curve(make_learner, make_plan, tmp_path, name):
     (evaluated,) = (event for event in events if isinstance(event, Evaluated))
     found = [losses[step] for step in (1, 10, 20, 40)] + [evaluated.nats_per_token]
     assert found == pytest.approx(GOLDEN[name], rel=0.01)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=1, valid_split="none")
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        events = train(learner, make_plan(corpus), START, log, lambda: False)
+        assert isinstance(next(events), Step)
+        assert isinstance(next(events), Sampled)
+        with torch.no_grad():
+            learner.model.embedding.weight[3, 0] = float("inf")
+
+        with pytest.raises(TrainingError, match=r"embedding\.weight is no longer a number at step 1.*smaller --lr"):
+            next(events)
+
+    assert not (tmp_path / "model.safetensors").exists()
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_a_stop_before_the_first_step_saves_a_checkpoint_and_no_weights(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru")
+
+    events = events_of(learner, make_plan(corpus), tmp_path, stop=lambda: True)
+
+    assert [type(event) for event in events] == [Saved, Finished]
+    assert (tmp_path / "checkpoints" / "step-000000" / "state.json").is_file()
+    assert not (tmp_path / "model.safetensors").exists()

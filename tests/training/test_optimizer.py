@@ -18,3 +18,12 @@ def test_every_weight_is_optimized_once_and_only_inner_matrices_decay(model):
     assert {"embedding.weight"} <= spared
     assert not {name for name in spared if torch.Size.numel(model.get_parameter(name).shape) == 0}
     assert {names[id(parameter)] for parameter in decaying["params"]}.isdisjoint({"embedding.weight", "head.weight"})
+
+
+def test_the_moments_are_there_before_the_first_step(model):
+    optimizer = build_optimizer(model, TrainingConfig())
+
+    for parameter in model.parameters():
+        moments = optimizer.state[parameter]
+        assert moments.keys() == {"step", "exp_avg", "exp_avg_sq"}
+        assert not any(moment.any() for moment in moments.values())

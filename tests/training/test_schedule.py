@@ -36,3 +36,10 @@ def test_constant_stays():
 )
 def test_a_rate_is_positive_and_never_above_the_highest(total, warmup, schedule):
     assert all(0.0 < rate <= 1.0 for rate in rates(total, schedule=schedule, warmup_steps=warmup))
+
+
+@pytest.mark.parametrize(("schedule", "rate"), [("linear", 0.0), ("cosine", 0.0), ("constant", 1.0)])
+def test_past_the_end_a_rate_stays_what_it_is_at_the_end(schedule, rate):
+    config = TrainingConfig(lr=1.0, schedule=schedule, warmup_steps=2)
+
+    assert [learning_rate(step, 10, config) for step in (10, 11, 1000)] == [rate] * 3
