@@ -106,14 +106,14 @@ def _refuse_idle(settings: dict[str, Any], request: Request) -> None:
     """Refuse a setting that would change nothing beside the others."""
     cell, tokenizer, data = request.model.cell, request.tokenizer, request.data
     idle = {
-        "bptt": cell == "transformer" and "a transformer learns in windows of block_size tokens; set that instead",
+        "bptt": cell == "transformer" and "a transformer learns in windows of --block-size tokens",
         "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it counts for unigram and bpe alone",
         "valid_share": data.valid_split == "none" and "nothing of the text is withheld",
         "patience": data.valid_split == "none" and data.valid is None and "nothing is withheld to measure gain on",
     }
     for name, reason in idle.items():
         if name in settings and reason:
-            raise ConfigError(f"{name}: {reason}; leave it out")
+            raise ConfigError(f"{name}: {reason}, so it would change nothing; leave it out")
 
 
 def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:

@@ -65,10 +65,9 @@ def memory_of(device: torch.device) -> int | None:
 @contextlib.contextmanager
 def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
     """Matrix products in bf16 where `precision` says so, else in fp32, whatever the caller's own autocast says."""
-    torch.clear_autocast_cache()  # inside the caller's it would hold the weights of steps ago
+    torch.clear_autocast_cache()  # inside the caller's it may hold weights of steps ago
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         yield
-    torch.clear_autocast_cache()
 
 
 @contextlib.contextmanager

@@ -278,7 +278,7 @@ def _with_absolute_paths(data: DataConfig) -> DataConfig:
 def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
     notices = []
     stream = learner.stream
-    if stream.batch_size < request.training.batch_size:
+    if stream.batch_size < request.training.batch_size and stream.batches_per_epoch < 2:
         notices.append(
             f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "
             f"have {stream.batch_size} rows instead of {request.training.batch_size}"
