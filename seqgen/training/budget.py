@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,7 +20,8 @@ EVALUATIONS = 10
 EVALUATION_SHARE = 0.15  # of the time, at most
 WARM_UP_STEPS = 5
 PROBE_STEPS = 8
-PROBE_SECONDS = 1.5
+PROBE_SHARE = 0.05  # of the time, and at most PROBE_SECONDS: the longer, the less a hiccup of the machine counts
+PROBE_SECONDS = 5.0
 
 
 def steps_for(config: TrainingConfig, stream: BatchStream) -> int | None:
@@ -42,7 +44,7 @@ def steps_within(
         eval_every: how long such a stretch is, where that is fixed.
     """
     began = time.perf_counter()
-    step = _time_steps(learner)
+    step = _time_steps(learner, min(PROBE_SECONDS, PROBE_SHARE * seconds))
     between = _time_pause(learner, pause)
     left = seconds * (1 - IN_HAND) - (time.perf_counter() - began)
     if eval_every is not None:
@@ -52,21 +54,21 @@ def steps_within(
     return steps, -(-steps // evaluations)
 
 
-def _time_steps(learner: Learner) -> float:
-    """The mean time of a step of a copy, in a few after a warm-up."""
+def _time_steps(learner: Learner, seconds: float) -> float:
+    """The median time of a step of a copy, in about `seconds` of them after a warm-up."""
     probe = Learner(copy.deepcopy(learner.model), learner.stream, learner.config, learner.precision)
     probe.total_steps = 10**9  # so that the rate stays what a run begins with, and the weights what weights are
     for step in range(WARM_UP_STEPS):
         probe.step(step)
     times: list[float] = []
     began = time.perf_counter()
-    while len(times) < PROBE_STEPS or time.perf_counter() - began < PROBE_SECONDS:
+    while len(times) < PROBE_STEPS or time.perf_counter() - began < seconds:
         start = time.perf_counter()
         probe.step(WARM_UP_STEPS + len(times))
         times.append(time.perf_counter() - start)
-        if len(times) >= 2 and time.perf_counter() - began > 4 * PROBE_SECONDS:  # steps of seconds: two will do
+        if len(times) >= 2 and time.perf_counter() - began > 2 * seconds:  # steps of seconds: two will do
             break
-    return sum(times) / len(times)
+    return statistics.median(times)
 
 
 def _time_pause(learner: Learner, pause: Callable[[], object]) -> float:
