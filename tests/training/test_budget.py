@@ -91,7 +91,7 @@ def test_too_little_time_is_one_step(make_learner):
 )
 def test_the_time_is_shared_out_between_steps_and_pauses(monkeypatch, seconds, eval_every, expected):
     monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: 0.0))
-    monkeypatch.setattr(budget, "_time_steps", lambda learner: 0.125)
+    monkeypatch.setattr(budget, "_time_steps", lambda learner, seconds: 0.125)
     monkeypatch.setattr(budget, "_time_pause", lambda learner, pause: 2.0)
 
     assert steps_within(seconds, None, None, eval_every) == expected
