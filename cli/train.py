@@ -128,7 +128,9 @@ def train(
     ] = None,
     warmup_steps: Annotated[
         int | None,
-        typer.Option(help="Steps to reach the learning rate.", show_default="by cell", rich_help_panel=_TRAINING),
+        typer.Option(
+            help="Steps to reach the learning rate.", show_default="a tenth, at most 100", rich_help_panel=_TRAINING
+        ),
     ] = None,
     weight_decay: Annotated[
         float | None, typer.Option(help="AdamW's.", show_default="by cell", rich_help_panel=_TRAINING)

@@ -35,6 +35,7 @@ from seqgen.training.learner import Learner
 from seqgen.training.loop import Plan, sample_text
 from seqgen.training.loop import train as train_events
 from seqgen.training.metrics import MetricsLog
+from seqgen.training.schedule import warmup_steps
 
 Report = Callable[[str], None]
 """Is told in a few words what is being prepared."""
@@ -258,6 +259,7 @@ def _fix_length(config: TrainingConfig, learner: Learner, corpus: Corpus) -> Tra
         update={
             "max_steps": steps,
             "eval_every": eval_every or -(-steps // EVALUATIONS),
+            "warmup_steps": warmup_steps(steps, config),
             "device": str(learner.model.device),
             "precision": learner.precision,
         }

@@ -41,7 +41,8 @@ class TrainingConfig(Settings):
     """Tokens after which gradients are cut (recurrent cells); a transformer's windows are its `block_size`."""
     lr: float = Field(default=0.005, gt=0.0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int = Field(default=20, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0)
+    """Steps to reach `lr`; None is a tenth of the run, at most 100."""
     weight_decay: float = Field(default=0.01, ge=0.0)
     clip_grad_norm: float = Field(default=1.0, gt=0.0)
     accumulate: Count = 1
@@ -64,6 +65,6 @@ RECIPES: dict[str, dict[str, Any]] = {
     "rnn": {"lr": 0.005, "bptt": 64, "batch_size": 64},
     "lstm": {"lr": 0.012, "bptt": 64, "batch_size": 32},
     "gru": {"lr": 0.008, "bptt": 64, "batch_size": 64},
-    "transformer": {"lr": 0.003, "warmup_steps": 100, "batch_size": 16},
+    "transformer": {"lr": 0.003, "batch_size": 16},
 }
 """What suits each cell where the user does not say, over the defaults above: docs/recipes.md has the measurements."""

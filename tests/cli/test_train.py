@@ -327,7 +327,7 @@ def test_the_shortest_texts_train_where_nothing_is_withheld(answers, length):
         (["--cell", "gru", "--heads", 2], ("--heads: ", "gru", "transformer")),
         (["--cell", "lstm", "--gru-reset", "before"], ("--gru-reset: ", "lstm", "gru")),
         (["--cell", "transformer", "--embedding-size", 8], ("--embedding-size: ", "transformer")),
-        (["--cell", "transformer", "--bptt", 8], ("--bptt: ", "block_size")),
+        (["--cell", "transformer", "--bptt", 8], ("--bptt: ", "--block-size")),
         (["--cell", "transformer", "--heads", 3], ("--heads: ", "hidden_size", "--hidden-size")),
         (["--tie-weights", "--embedding-size", 8], ("--tie-weights: ", "embedding_size")),
         (["--valid", "corpus.txt", "--valid-split", "tail"], ("--valid: ",)),

@@ -43,3 +43,12 @@ def test_past_the_end_a_rate_stays_what_it_is_at_the_end(schedule, rate):
     config = TrainingConfig(lr=1.0, schedule=schedule, warmup_steps=2)
 
     assert [learning_rate(step, 10, config) for step in (10, 11, 1000)] == [rate] * 3
+
+
+def test_a_warm_up_that_is_not_set_is_a_tenth_of_the_run_and_at_most_100_steps():
+    config = TrainingConfig.of(lr=1.0)
+
+    assert [learning_rate(step, 20, config) for step in range(3)] == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert learning_rate(99, 5_000, config) < 1.0
+    assert learning_rate(100, 5_000, config) == 1.0
+    assert learning_rate(0, 9, config) == 1.0
