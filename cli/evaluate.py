@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
 from seqgen.cli.output import printable, stderr, stdout, write_json
+from seqgen.cli.signals import dying_at_once
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Evaluation
@@ -47,7 +48,9 @@ def evaluate(
 ) -> None:
     """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
     from seqgen.data.catalogue import read_source
-    from seqgen.trained import load
+
+    with dying_at_once():
+        from seqgen.trained import load
 
     model = load(run, device=device)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
@@ -133,7 +136,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         ("bytes", [f"{report.size.bytes:,}" for report in reports]),
     ]
     if any(report.size.unknown for report in reports):
-        figures.append(("unknown pieces", [f"{report.size.unknown:,}" for report in reports]))
+        figures.append(("unknown pieces (spelling in the bits)", [f"{report.size.unknown:,}" for report in reports]))
     for name, cells in figures:
         table.add_row(name, *cells)
     config, console = model.config, stdout()

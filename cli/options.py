@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,20 @@ EncodingOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
+
+
+def read_stdin(encoding: str, where: str) -> str:
+    """All of stdin as text.
+
+    Raises:
+        TextError: it is closed, or is not text in `encoding`.
+    """
+    from seqgen.data.text import decode_text
+    from seqgen.errors import TextError
+
+    if sys.stdin is None:
+        raise TextError(f"{where} cannot be read: stdin is closed; give it as an argument or a file")
+    return decode_text(sys.stdin.buffer.read(), encoding, where)
 
 
 def given(**options: Any) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
+from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given, read_stdin
 from seqgen.cli.output import notice, write_json, write_text
+from seqgen.cli.signals import dying_at_once
 
 from seqgen.errors import ConfigError, TextError
 
@@ -44,7 +44,8 @@ def sample(
 
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
     """
-    from seqgen.trained import load
+    with dying_at_once():
+        from seqgen.trained import load
 
     settings = given(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
@@ -68,7 +69,7 @@ def sample(
 
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
-    from seqgen.data.text import decode_text, read_text
+    from seqgen.data.text import read_text
     from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
@@ -76,7 +77,7 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
             raise ConfigError("prompt_file: give a prompt or a file with one, not both")
         return read_text(prompt_file, encoding)
     if prompt == "-":
-        return decode_text(sys.stdin.buffer.read(), encoding, "the prompt from stdin")
+        return read_stdin(encoding, "the prompt from stdin")
     return without_surrogates(prompt)  # Python's mark on an argument that was no UTF-8
 
 

@@ -35,6 +35,7 @@ class TrainingScreen:
         self._status: Status | None = None
         self._live: Live | None = None
         self._figures = _Figures()
+        self._evaluated = 0
 
     def __enter__(self) -> Self:
         return self
@@ -80,9 +81,12 @@ class TrainingScreen:
             case Step():
                 self._figures.step(event)
             case Evaluated():
+                self._evaluated = event.step
                 self._figures.best = event if event.is_best else self._figures.best
                 self._console.print(evaluation_line(event, self._figures), soft_wrap=True)
             case Sampled():
+                if self._evaluated != event.step:  # nothing is validated: the training loss is all there is to say
+                    self._console.print(step_of(event.step, self._figures))
                 self._console.print(sample_text(event, self._console.width))
             case Finished():
                 if self._live is not None:
@@ -155,14 +159,18 @@ def describe_run(run: TrainingRun) -> list[str]:
         f"{text.train_tokens:,} tokens to learn from, {text.valid_tokens:,} withheld; {run.total_steps:,} steps on "
         f"{environment['device']} in {environment['precision']}, {environment['threads']} threads"
     )
-    return [what, on_what]
+    return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])
+
+
+def step_of(step: int, figures: _Figures) -> Text:
+    """How far the run is, and its training loss in bits a character."""
+    total = figures.latest.total_steps if figures.latest is not None else step
+    return Text(f"step {step:,}/{total:,}".ljust(18) + f"loss {figures.loss:.3f}  ")
 
 
 def evaluation_line(event: Evaluated, figures: _Figures) -> Text:
     """One line an evaluation."""
-    total = figures.latest.total_steps if figures.latest is not None else event.step
-    line = Text(f"step {event.step:,}/{total:,}".ljust(18))
-    line.append(f"loss {figures.loss:.3f}  ")
+    line = step_of(event.step, figures)
     line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")
     line.append(f"  {event.bits_per_byte:.3f} bits/byte  {clock(event.seconds)}")
     return line

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -35,3 +37,15 @@ class Interrupts:
         if self.exit_code is not None:
             raise SystemExit(_CODES[signal.Signals(number)])
         self.exit_code = _CODES[signal.Signals(number)]
+
+
+@contextlib.contextmanager
+def dying_at_once() -> Iterator[None]:
+    """Inside, Ctrl-C ends the process without more ado: while torch is imported, an interrupt that is caught somewhere
+    in there would leave modules half made, and a bug to be met later.
+    """
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

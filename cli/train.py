@@ -191,12 +191,13 @@ def train(
 def run_training(*, quiet: bool, **settings: Any) -> TrainingRun:
     """Prepare and train, drawn on the screen; an interrupted run leaves the program with its exit code."""
     from seqgen.cli.screen import TrainingScreen
-    from seqgen.cli.signals import Interrupts
+    from seqgen.cli.signals import Interrupts, dying_at_once
 
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
-        from seqgen.training.events import Finished
-        from seqgen.training_run import train as prepare
+        with dying_at_once():
+            from seqgen.training.events import Finished
+            from seqgen.training_run import train as prepare
 
         stop = Interrupts()
         run = prepare(stop=stop, report=screen.prepare, **settings)

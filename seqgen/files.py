@@ -23,7 +23,9 @@ def write_atomically(path: Path, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):  # it may never have been there, nor its directory
             temporary.unlink()
-        raise SaveError(f"{path} could not be written: {error.strerror or error}") from error
+        raise SaveError(
+            f"{path} could not be written: {error.strerror or error}; make room, or choose another place"
+        ) from error
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -122,7 +122,7 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name in get_args(TokenizerKind):
         return {"kind": name}, None
-    if not Path(name).is_dir():
+    if not name or not Path(name).is_dir():
         kinds = ", ".join(get_args(TokenizerKind))
         raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor a directory with a tokenizer in it")
     given = sorted(TokenizerConfig.model_fields.keys() & settings.keys())

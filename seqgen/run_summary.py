@@ -88,4 +88,4 @@ def count_parameters(path: Path) -> int:
         with safetensors.safe_open(path, framework="numpy") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (no dict)
     except (safetensors.SafetensorError, OSError) as error:
-        raise RunError(f"{path} is not a whole safetensors file ({error})") from error
+        raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error

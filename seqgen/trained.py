@@ -23,6 +23,9 @@ from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, select_device
 from seqgen.tokenizers.base import Tokenizer
 
+MOST_SAMPLES = 10_000
+"""In one batch: each has a state and a random stream of its own."""
+
 
 def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
     """A trained run, ready to generate and to evaluate; None is the newest under runs/.
@@ -73,8 +76,8 @@ class Run:
     def samples(self, prompt: str = "", *, num_samples: int, **sampling: Any) -> list[str]:
         """Several new texts after one prompt, made in one batch; sample i is the same however many there are."""
         config = _sampling(sampling)
-        if num_samples < 1:
-            raise ConfigError(f"num_samples: should be at least 1, not {num_samples}")
+        if not 1 <= num_samples <= MOST_SAMPLES:
+            raise ConfigError(f"num_samples: should be from 1 to {MOST_SAMPLES:,} in one batch, not {num_samples}")
         steps = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config, num_samples)
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 

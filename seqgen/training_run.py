@@ -187,7 +187,7 @@ def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[]
     recorded = directory.read_config()
     checkpoint = newest_checkpoint(directory.checkpoints)
     if checkpoint is None:
-        raise RunError(f"{directory.path} has no checkpoint to go on from; start it anew")
+        raise RunError(f"{directory.path} has no checkpoint to go on from; remove it, and train anew")
     config, notices = _change(recorded, settings)
     if checkpoint.progress.step >= (config.training.max_steps or 0):
         raise RunError(
@@ -290,6 +290,9 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
         notices.append(
             f"the training part has {unknown:,} pieces that the vocabulary does not hold; they are learnt as <unk>"
         )
+    asked = request.tokenizer.vocab_size
+    if asked is not None and corpus.tokenizer.vocab_size < asked:
+        notices.append(f"the text gives a vocabulary of {corpus.tokenizer.vocab_size:,}, not of {asked:,}")
     if corpus.validation is None:
         notices.append(
             "nothing is withheld to validate on: the last weights are kept, whether or not they are the best"

@@ -86,7 +86,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
         [sys.executable, "-c", OVER_THE_LIMIT, str(path)], capture_output=True, text=True, check=True, timeout=60
     )
 
-    assert told.stdout == f"{path} could not be written: File too large\n"
+    assert told.stdout == f"{path} could not be written: File too large; make room, or choose another place\n"
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file.json"]
 

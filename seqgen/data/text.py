@@ -19,9 +19,13 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
     """
     path = Path(path)
     try:
+        if path.is_char_device() or path.is_block_device():
+            raise TextError(f"{path} is a device, which need not end; name a text file")
         content = path.read_bytes()
     except FileNotFoundError as error:
-        raise TextError(f"{path}: there is no such file") from error
+        raise TextError(f"{path}: there is no such file; check the name and the folder") from error
+    except ValueError as error:  # a name with a NUL in it
+        raise TextError(f"{str(path)!r} is no name of a file") from error
     except IsADirectoryError as error:
         raise TextError(f"{path} is a directory; name a text file") from error
     except OSError as error:

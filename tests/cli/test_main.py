@@ -118,3 +118,25 @@ def test_a_full_disk_is_4(run_directory):
 
     assert done.returncode == 4
     assert done.stderr.decode() == "error: the output could not be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2"])
+def test_a_closed_stream_is_no_bug(closed, tmp_path):
+    code = f"import os; os.close({closed}); os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'seqgen.cli.main'])"
+    script = "from seqgen.cli.main import main; import sys; sys.argv = ['seqgen', 'runs']; main()"
+    code = code.replace("'-m', 'seqgen.cli.main'", f"'-c', {script!r}")
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_under_the_help_is_one_sentence(tmp_path):
+    script = "from seqgen.cli.main import main; import sys; sys.argv = ['seqgen', '--help']; main()"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)

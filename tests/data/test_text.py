@@ -101,3 +101,13 @@ def test_any_bytes_are_a_text_or_a_text_error(content, encoding):
 @given(text=st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: not text.startswith("\ufeff")))
 def test_utf_8_comes_back_as_it_was(text):
     assert decode_text(text.encode(), "utf-8", "somewhere") == text
+
+
+def test_a_device_is_refused_since_it_need_not_end():
+    with pytest.raises(TextError, match="/dev/zero is a device"):
+        read_text("/dev/zero")
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+    with pytest.raises(TextError, match="is no name of a file"):
+        read_text("no\0name")
