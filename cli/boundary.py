@@ -23,6 +23,10 @@ from seqgen.errors import ConfigError, SaveError, SeqgenError
 FAILURE, USAGE, BUG, UNSAVED, INTERRUPTED, TERMINATED = 1, 2, 3, 4, 130, 143
 
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which ends a command as Ctrl-C does, with an exit code of its own."""
+
+
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with its errors turned into a sentence on stderr and an exit code."""
 
@@ -34,6 +38,9 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
         except SeqgenError as error:
             _say(_with_flags(str(error)) if isinstance(error, ConfigError) else str(error))
             sys.exit(_code_of(error))
+        except Terminated:
+            _say("terminated")
+            sys.exit(TERMINATED)
         except KeyboardInterrupt:
             _say("interrupted")
             sys.exit(INTERRUPTED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
 from seqgen.cli.output import printable, stderr, stdout, write_json
-from seqgen.cli.signals import dying_at_once
+from seqgen.cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Evaluation
@@ -49,7 +49,7 @@ def evaluate(
     """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
     from seqgen.data.catalogue import read_source
 
-    with dying_at_once():
+    with leaving_at_once():
         from seqgen.trained import load
 
     model = load(run, device=device)

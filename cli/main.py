@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from seqgen.cli import demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
+from seqgen.cli.signals import handle_signals
 
 from seqgen._version import __version__
 
@@ -52,9 +53,10 @@ def root(
 
 
 def main() -> None:
-    """The console script. Output is UTF-8 with newlines as they are, whatever the locale says."""
+    """The console script. Signals end it in good order; output is UTF-8 with newlines as they are, in every locale."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this: what is said goes nowhere
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    handle_signals()
     guarded(app)()

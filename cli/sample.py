@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given, read_stdin
 from seqgen.cli.output import notice, write_json, write_text
-from seqgen.cli.signals import dying_at_once
+from seqgen.cli.signals import leaving_at_once
 
 from seqgen.errors import ConfigError, TextError
 
@@ -44,7 +44,7 @@ def sample(
 
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
     """
-    with dying_at_once():
+    with leaving_at_once():
         from seqgen.trained import load
 
     settings = given(
@@ -60,8 +60,12 @@ def sample(
     elif num_samples == 1:
         pieces = model.generate(start, stream=True, **settings)
         write_text(start)
-        for piece in pieces:
-            write_text(piece)
+        try:
+            for piece in pieces:
+                write_text(piece)
+        except KeyboardInterrupt:
+            write_text("\n")  # so that what is said of it stands in a line of its own
+            raise
         write_text("\n")
     else:
         for number, text in enumerate(model.samples(start, num_samples=num_samples, **settings)):

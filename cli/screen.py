@@ -73,9 +73,9 @@ class TrainingScreen:
 
     def show(self, event: Event) -> None:
         """Draw one event."""
-        from seqgen.training.events import Evaluated, Finished, Sampled, Step
+        from seqgen.training.events import Evaluated, Finished, Sampled, SaveFailed, Skipped, Step
 
-        if self._quiet:
+        if self._quiet and not isinstance(event, SaveFailed):  # which is an error, if not yet the end
             return
         match event:
             case Step():
@@ -88,10 +88,20 @@ class TrainingScreen:
                 if self._evaluated != event.step:  # nothing is validated: the training loss is all there is to say
                     self._console.print(step_of(event.step, self._figures))
                 self._console.print(sample_text(event, self._console.width))
+            case Skipped():
+                self._notice(
+                    f"step {event.step:,}: the loss is {event.nats_per_token:g}, the gradient's norm "
+                    f"{event.grad_norm:g}; the step is skipped"
+                )
+            case SaveFailed():
+                self._notice(f"step {event.step:,}: {event.reason}; training goes on, and tries again at the next save")
             case Finished():
                 if self._live is not None:
                     self._live.stop()
                 self._console.print(Text(finished_line(event), style="bold"), soft_wrap=True)
+
+    def _notice(self, message: str) -> None:
+        self._console.print(Text(f"note: {printable(message)}", style="yellow"), soft_wrap=True)
 
 
 class _Figures:
@@ -194,6 +204,8 @@ def finished_line(event: Finished) -> str:
         "patience": f"no better for a while: ended after {event.step:,} of {event.total_steps:,} steps",
         "stopped": f"stopped after {event.step:,} of {event.total_steps:,} steps, and saved",
     }[event.reason]
+    if event.skipped:
+        ended += f", {event.skipped:,} of them skipped"
     if event.best_step is None or event.best_bits_per_byte is None:
         return ended
     return f"{ended}; best at step {event.best_step:,}: {event.best_bits_per_byte:.3f} bits/byte"

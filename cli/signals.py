@@ -1,26 +1,77 @@
-"""Ctrl-C and SIGTERM: the first asks to stop and is honoured between steps, the second leaves at once."""
+"""Ctrl-C and SIGTERM, in every phase of every command.
+
+The first ends the command in good order: training finishes its step and saves, everything else unwinds as from any
+other exception. The second leaves at once.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import socket
+import sys
+import threading
 from collections.abc import Iterator
 from types import FrameType, TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
-from seqgen.cli.boundary import INTERRUPTED, TERMINATED
+from seqgen.cli.boundary import INTERRUPTED, TERMINATED, Terminated
 
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+def handle_signals() -> None:
+    """For the whole process: the first signal becomes an exception, the second leaves at once.
+
+    Python itself handles a signal only between two of its instructions. A thread that is woken at once leaves even from
+    the midst of a long call into C.
+    """
+    if _is_heeded(signal.SIGTERM):
+        signal.signal(signal.SIGTERM, _raise_terminated)
+    ours, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+
+    def wait_for_the_second() -> None:
+        came = 0
+        with woken:  # stays open as long as it is listened to
+            while number := ours.recv(1):
+                came += number[0] in _CODES
+                if came == 2:
+                    _leave(_CODES[signal.Signals(number[0])])
+
+    threading.Thread(target=wait_for_the_second, daemon=True).start()
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process here and now, with the cursor back that a progress bar may have hidden."""
+    with contextlib.suppress(OSError, ValueError):  # stderr may be closed
+        if sys.stderr.isatty():
+            sys.stderr.write(f"{_SHOW_CURSOR}\n")
+            sys.stderr.flush()
+    os._exit(code)
+
+
+def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
+    del number, frame
+    raise Terminated
+
+
+def _is_heeded(number: signal.Signals) -> bool:
+    """Not where whoever started this process had it ignore the signal: nohup, or a shell's background job."""
+    return signal.getsignal(number) is not signal.SIG_IGN
 
 
 class Interrupts:
-    """While entered, notes signals instead of dying of them. Calling it tells whether one has come."""
+    """While entered, notes the first signal instead of raising. Calling it tells whether one has come."""
 
     exit_code: int | None = None
     """130 or 143 once a signal has come."""
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in _CODES}
+        self._before = {number: signal.signal(number, self._note) for number in _CODES if _is_heeded(number)}
         return self
 
     def __exit__(
@@ -40,12 +91,18 @@ class Interrupts:
 
 
 @contextlib.contextmanager
-def dying_at_once() -> Iterator[None]:
-    """Inside, Ctrl-C ends the process without more ado: while torch is imported, an interrupt that is caught somewhere
-    in there would leave modules half made, and a bug to be met later.
+def leaving_at_once() -> Iterator[None]:
+    """Inside, the first signal leaves at once: while torch is imported, an exception that is caught somewhere in there
+    would leave modules half made, and a bug to be met later.
     """
-    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def leave(number: int, frame: FrameType | None) -> NoReturn:
+        del frame
+        _leave(_CODES[signal.Signals(number)])
+
+    before = {number: signal.signal(number, leave) for number in _CODES if _is_heeded(number)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -141,6 +141,20 @@ def train(
     eval_every: Annotated[
         int | None, typer.Option(help="Steps between evaluations.", show_default="a tenth", rich_help_panel=_TRAINING)
     ] = None,
+    save_every: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Time between checkpoints at most.", show_default="10m", rich_help_panel=_RUN
+        ),
+    ] = None,
+    on_save_error: Annotated[
+        Literal["retry", "stop"] | None,
+        typer.Option(
+            help="A checkpoint cannot be written: try at the next one, or stop.",
+            show_default="retry",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
@@ -182,7 +196,8 @@ def train(
         valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time, max_steps=max_steps,
         max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, lr=lr, schedule=schedule,
         warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm, eval_every=eval_every,
-        patience=patience, precision=precision, device=device, seed=seed,
+        patience=patience, save_every=save_every, on_save_error=on_save_error, precision=precision, device=device,
+        seed=seed,
     )  # fmt: skip
     run = run_training(text=text, out=out, resume=resume, init_from=init_from, quiet=quiet, **settings)
     notice(f"write with it: seqgen sample --run {run.path}", quiet=quiet)
@@ -191,11 +206,11 @@ def train(
 def run_training(*, quiet: bool, **settings: Any) -> TrainingRun:
     """Prepare and train, drawn on the screen; an interrupted run leaves the program with its exit code."""
     from seqgen.cli.screen import TrainingScreen
-    from seqgen.cli.signals import Interrupts, dying_at_once
+    from seqgen.cli.signals import Interrupts, leaving_at_once
 
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
-        with dying_at_once():
+        with leaving_at_once():
             from seqgen.training.events import Finished
             from seqgen.training_run import train as prepare
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     )
     from seqgen.evaluation.report import Evaluation
     from seqgen.trained import Run, load
-    from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, Step
+    from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, SaveFailed, Skipped, Step
     from seqgen.training_run import TrainingRun, train
 
 _HOMES = {
@@ -37,7 +37,10 @@ _HOMES = {
     "load": "seqgen.trained",
     "Run": "seqgen.trained",
     "Evaluation": "seqgen.evaluation.report",
-    **dict.fromkeys(["Event", "Step", "Evaluated", "Sampled", "Saved", "Finished"], "seqgen.training.events"),
+    **dict.fromkeys(
+        ["Event", "Step", "Skipped", "Evaluated", "Sampled", "Saved", "SaveFailed", "Finished"],
+        "seqgen.training.events",
+    ),
     **dict.fromkeys(
         ["SeqgenError", "ConfigError", "TextError", "TokenizerError", "RunError", "TrainingError", "SaveError"],
         "seqgen.errors",
@@ -54,8 +57,10 @@ __all__ = [
     "RunError",
     "Sampled",
     "SaveError",
+    "SaveFailed",
     "Saved",
     "SeqgenError",
+    "Skipped",
     "Step",
     "TextError",
     "TokenizerError",

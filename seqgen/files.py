@@ -1,8 +1,9 @@
-"""Writing so that a crash leaves the old content or the new, never half of either."""
+"""Writing so that a crash leaves the old content or the new, never half of either; reading within bounds."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise SaveError(
             f"{path} could not be written: {error.strerror or error}; make room, or choose another place"
         ) from error
+
+
+def read_at_most(path: Path, limit: int) -> bytes:
+    """The content of a file of at most `limit` bytes; a longer one is refused with an OSError, not read."""
+    with path.open("rb") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"more than {limit:,} bytes, which is too large for what it is", str(path))
+    return content
 
 
 def write_durably(path: Path, content: bytes) -> None:

@@ -6,25 +6,32 @@ runs/shakespeare-gru/
   model.safetensors   the best weights so far: what sample and eval load
   checkpoints/        step-000500/ ...: everything that training needs to go on exactly
   metrics.jsonl       one line an event
+  .lock               held by the process that trains
 """
 
 from __future__ import annotations
 
 import difflib
 import itertools
+import os
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from seqgen.data.catalogue import PREFIX
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import write_atomically
+from seqgen.files import read_at_most, sync_directory, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
 from seqgen.settings import Settings
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 from seqgen.training.config import DEFAULT_TIME, RECIPES, TrainingConfig
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 RUNS = Path("runs")
+CONFIG_CAP = 1 << 20
+"""Bytes that a config.json may have: a real one has two thousand."""
 
 
 class TokenizerRecord(Settings):
@@ -58,6 +65,10 @@ class RunConfig(Settings):
     training: TrainingConfig
     environment: dict[str, str | int]
     init_from: str | None = None
+
+    def to_json(self) -> bytes:
+        """The content of config.json."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
 
 
 class Request(Settings):
@@ -151,6 +162,7 @@ class RunDirectory:
         self.weights = path / "model.safetensors"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
+        self.lock = path / ".lock"
 
     def read_config(self) -> RunConfig:
         """The run's config.
@@ -161,7 +173,7 @@ class RunDirectory:
         try:
             if not self.path.is_dir():
                 raise RunError(f"{self.path}: there is no such run; `seqgen runs` lists those there are")
-            content = self.config.read_bytes()
+            content = read_at_most(self.config, CONFIG_CAP)
         except FileNotFoundError as error:
             raise RunError(
                 f"{self.path} is not a run: it has no config.json; name a directory that train made"
@@ -175,22 +187,48 @@ class RunDirectory:
 
     def write_config(self, config: RunConfig) -> None:
         """Write config.json, atomically."""
-        write_atomically(self.config, (config.model_dump_json(indent=2) + "\n").encode())
+        write_atomically(self.config, config.to_json())
+
+    def hold(self) -> BaseFileLock:
+        """Keep every other process from training this run, until the lock is released or this process ends.
+
+        Raises:
+            RunError: another holds it.
+            SaveError: nothing can be written here.
+        """
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.lock, thread_local=False)  # whoever drops the run releases it, on whatever thread
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunError(
+                f"{self.path} is being trained already, by another process or another object of this one; "
+                f"wait until it ends, or stop it"
+            ) from error
+        except OSError as error:
+            raise SaveError(f"{self.path} cannot be written: {error.strerror or error}") from error
+        return lock
 
 
 def check_free(out: str | Path | None) -> None:
-    """Refuse a run directory that is there already, before any work is done for it.
+    """Refuse a run directory that is there already or cannot be made, before any work is done for it.
 
     Raises:
         RunError: it is there.
         SaveError: it cannot be.
     """
     try:
-        taken = out is not None and Path(out).exists()
+        if out is not None and Path(out).exists():
+            raise RunError(_taken(out))
+        place = Path(out if out is not None else RUNS / "new").absolute()
+        nearest = next((folder for folder in place.parents if folder.exists()), Path(place.anchor))
     except OSError as error:
         raise SaveError(f"the run directory {out} cannot be made: {error.strerror or error}") from error
-    if taken:
-        raise RunError(_taken(out))
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise SaveError(
+            f"the run directory {out or RUNS} cannot be made: {nearest} cannot be written; choose another --out"
+        )
 
 
 def _taken(out: object) -> str:
@@ -210,6 +248,7 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
     for path in numbered if out is None else [Path(out)]:
         try:
             path.mkdir(parents=True)
+            sync_directory(path.parent)
         except FileExistsError:  # taken, perhaps a moment ago
             continue
         except OSError as error:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seqgen import tokenizers
 from seqgen._version import __version__
@@ -28,17 +29,23 @@ from seqgen.runtime import describe_environment
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.trained import Run, load
 from seqgen.training.budget import EVALUATIONS, steps_for, steps_within
-from seqgen.training.checkpoint import Progress, load_checkpoint, newest_checkpoint
+from seqgen.training.checkpoint import Checkpoint, Progress, load_checkpoint, newest_checkpoint, save_checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.events import Event
 from seqgen.training.learner import Learner
-from seqgen.training.loop import Plan, sample_text
+from seqgen.training.loop import Plan, publish_best, sample_text
 from seqgen.training.loop import train as train_events
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.schedule import warmup_steps
 
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
 Report = Callable[[str], None]
 """Is told in a few words what is being prepared."""
+
+CHANGEABLE = ("max_steps", "device", "precision", "save_every", "on_save_error")
+"""What may change in a run that goes on."""
 
 
 def train(
@@ -56,8 +63,8 @@ def train(
     Args:
         text: a path, `corpus:NAME`, or None for the embedded corpus; with `resume`, None.
         out: the run's directory; None is a new one under runs/, with `resume` the newest run.
-        resume: go on with a run from its last checkpoint. It takes a larger `max_steps`, a `device`, a `precision`,
-            and no other setting.
+        resume: go on with a run from its last checkpoint. It takes a larger `max_steps`, the other settings in
+            `CHANGEABLE`, and none beside.
         init_from: start from another run's weights, with its model and its tokenizer.
         stop: polled between steps; once true the run saves and ends, to be resumed.
         report: is told what is being prepared.
@@ -66,7 +73,7 @@ def train(
     Raises:
         ConfigError: a setting is unknown or impossible.
         TextError: the text is missing, undecodable or too short.
-        RunError: `out` is there already, or what is to be resumed is not a run that can be.
+        RunError: `out` is there already, or what is to be resumed is not a run that can be, or is being trained.
         SaveError: the directory cannot be written.
     """
     if resume:
@@ -82,7 +89,10 @@ def train(
 
 
 class TrainingRun:
-    """A run that is ready to train. Iterating takes the steps and gives the events; `run()` does so in silence."""
+    """A run that is ready to train. Iterating takes the steps and gives the events; `run()` does so in silence.
+
+    It holds the run's lock until its events have ended, it is closed, or nothing refers to it any more.
+    """
 
     def __init__(
         self,
@@ -90,7 +100,8 @@ class TrainingRun:
         config: RunConfig,
         corpus: Corpus,
         learner: Learner,
-        progress: Progress,
+        checkpoint: Checkpoint,
+        lock: BaseFileLock,
         stop: Callable[[], bool],
         notices: list[str],
     ) -> None:
@@ -98,12 +109,12 @@ class TrainingRun:
         self.config = config
         self.model = learner.model
         self.total_steps = learner.total_steps
-        self.first_step = progress.step
+        self.first_step = checkpoint.progress.step
         """How many steps had been taken before."""
         self.notices = notices
         """What the user should know before the first step, a sentence each."""
         self._directory, self._corpus, self._learner = directory, corpus, learner
-        self._progress, self._stop = progress, stop
+        self._checkpoint, self._lock, self._stop = checkpoint, lock, stop
         self._begun = False
 
     def __iter__(self) -> Iterator[Event]:
@@ -111,8 +122,8 @@ class TrainingRun:
 
         Raises:
             RunError: it has been begun already.
-            TrainingError: the loss is no longer a number.
-            SaveError: a checkpoint cannot be written.
+            TrainingError: loss, gradient or weights are no longer numbers.
+            SaveError: the last checkpoint cannot be written, or any where `on_save_error` says to stop then.
         """
         if self._begun:
             raise RunError(f"{self.path} has been begun already; go on with it by seqgen.train(resume=True, out=...)")
@@ -125,11 +136,20 @@ class TrainingRun:
             validation=self._corpus.validation,
             characters_per_token=self._corpus.characters_per_token,
             eval_every=self.config.training.eval_every or self.total_steps,
+            config=self.config.to_json(),
             weights=self._directory.weights,
             checkpoints=self._directory.checkpoints,
         )
-        with MetricsLog(self._directory.metrics, self._progress.metrics_bytes) as log:
-            yield from train_events(self._learner, plan, self._progress, log, self._stop)
+        try:
+            with MetricsLog(self._directory.metrics, self._checkpoint.progress.metrics_bytes) as log:
+                yield from train_events(self._learner, plan, self._checkpoint, log, self._stop)
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """Leave the run to whoever wants to go on with it; what was not saved is lost."""
+        self._begun = True
+        self._lock.release()
 
     def run(self) -> Run:
         """Train to the end, and load the best weights."""
@@ -177,22 +197,62 @@ def _start(
         init_from=None if parent is None else str(parent.path.resolve()),
     )
     directory = create_run(out, request.data.text, request.model.cell)
-    corpus.tokenizer.save(directory.tokenizer)
-    directory.write_config(config)
-    progress = Progress(step=0, seconds=0.0, metrics_bytes=0)
-    return TrainingRun(directory, config, corpus, learner, progress, stop, _notices(request, learner, corpus))
+    try:
+        lock, checkpoint = _found(directory, config, corpus, learner)
+    except BaseException:
+        shutil.rmtree(directory.path, ignore_errors=True)  # made a moment ago, and good for nothing
+        raise
+    return TrainingRun(directory, config, corpus, learner, checkpoint, lock, stop, _notices(request, learner, corpus))
+
+
+def _found(
+    directory: RunDirectory, config: RunConfig, corpus: Corpus, learner: Learner
+) -> tuple[BaseFileLock, Checkpoint]:
+    """Write what a run begins with: all that a resume needs, so that a disk that takes nothing is met before the work.
+
+    config.json is the last: a directory without one is no run.
+    """
+    lock = directory.hold()
+    try:
+        corpus.tokenizer.save(directory.tokenizer)
+        progress = Progress(step=0, seconds=0.0, metrics_bytes=0)
+        checkpoint = save_checkpoint(directory.checkpoints, learner, progress, config.to_json())
+        directory.write_config(config)
+    except BaseException:
+        lock.release()
+        raise
+    return lock, checkpoint
 
 
 def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[], bool], report: Report) -> TrainingRun:
+    others = sorted(set(settings) - set(CHANGEABLE))
+    if others:
+        raise ConfigError(f"resume: {', '.join(others)} cannot change in a run that goes on; start a new one instead")
+    directory.read_config()  # or it is no run, and nothing to be locked
+    lock = directory.hold()
+    try:
+        return _go_on(directory, settings, lock, stop, report)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _go_on(
+    directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock, stop: Callable[[], bool], report: Report
+) -> TrainingRun:
     recorded = directory.read_config()
     checkpoint = newest_checkpoint(directory.checkpoints)
     if checkpoint is None:
         raise RunError(f"{directory.path} has no checkpoint to go on from; remove it, and train anew")
-    config, notices = _change(recorded, settings)
+    notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
+    _check_same_config(directory, recorded, checkpoint)
+    config = _change(recorded, settings, notices)
+    restored = _restore_best(directory, checkpoint)
+    notices += restored
     if checkpoint.progress.step >= (config.training.max_steps or 0):
         raise RunError(
             f"{directory.path} is complete after {checkpoint.progress.step} steps; to train it further say "
-            f"--max-steps with a larger number"
+            + "; ".join(["--max-steps with a larger number", *restored])
         )
     report(f"reading {config.data.text}")
     texts = read_texts(config.data)
@@ -200,7 +260,6 @@ def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[]
     corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint))
     learner = build_learner(config.model, config.training, corpus)
     learner.set_length(config.training)
-    notices += [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
     load_checkpoint(checkpoint, learner)
     environment = describe_environment(learner.model.device, learner.precision)
     notices += [
@@ -211,22 +270,54 @@ def _resume(directory: RunDirectory, settings: dict[str, Any], stop: Callable[[]
     config = config.model_copy(update={"environment": environment})
     if config != recorded:
         directory.write_config(config)  # only now that nothing can be refused any more
-    return TrainingRun(directory, config, corpus, learner, checkpoint.progress, stop, notices)
+    return TrainingRun(directory, config, corpus, learner, checkpoint, lock, stop, notices)
 
 
-def _change(config: RunConfig, settings: dict[str, Any]) -> tuple[RunConfig, list[str]]:
-    """The config of a run that goes on, which may be longer and on another device, and what to say of that."""
-    others = sorted(set(settings) - {"max_steps", "device", "precision"})
-    if others:
-        raise ConfigError(f"resume: {', '.join(others)} cannot change in a run that goes on; start a new one instead")
+def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint) -> None:
+    """Refuse a config.json that was changed since the checkpoint, but for what may change in a run that goes on."""
+    try:
+        then = RunConfig.from_json(checkpoint.config.read_bytes(), str(checkpoint.config))
+    except ConfigError as error:
+        raise RunError(f"{error}; another version of seqgen wrote it") from error
+    before, now = _flatten(then.model_dump()), _flatten(config.model_dump())
+    changed = sorted(
+        f"{name} is {now.get(name)}, and was {before.get(name)}"
+        for name in before.keys() | now.keys()
+        if before.get(name) != now.get(name)
+        and not name.startswith("environment.")
+        and name not in {f"training.{setting}" for setting in CHANGEABLE}
+    )
+    if changed:
+        raise RunError(
+            f"{directory.config} is not what this run was trained with: {'; '.join(changed)}; restore it "
+            f"(as in {checkpoint.config}), or start a new run"
+        )
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level: `training.lr`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _restore_best(directory: RunDirectory, checkpoint: Checkpoint) -> list[str]:
+    """Put the best weights that the checkpoint knows back in their place; what to say of it."""
+    if checkpoint.progress.step == 0 or not publish_best(checkpoint, directory.weights):
+        return []
+    return [f"{directory.weights} was not as {checkpoint.path.name} knew it, and has been restored from there"]
+
+
+def _change(config: RunConfig, settings: dict[str, Any], notices: list[str]) -> RunConfig:
+    """The config of a run that goes on, which may be longer and on another device; what to say of it is added."""
     training = TrainingConfig.of(**{**config.training.model_dump(), **settings})
     before, after = config.training.max_steps or 0, training.max_steps or 0
     if after < before:
         raise ConfigError(f"max_steps: this run was planned for {before} steps; it can only be longer")
-    notices = []
     if after > before:
         notices.append(f"{after} steps are a new schedule: the learning rate goes on by that one")
-    return config.model_copy(update={"training": training}), notices
+    return config.model_copy(update={"training": training})
 
 
 def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:

@@ -1,8 +1,13 @@
-"""Weights on disk: safetensors, read only into a model whose names, shapes and dtypes they fit."""
+"""Weights on disk: safetensors, read only into a model whose names, shapes and dtypes they fit.
+
+The header carries a SHA-256 over names, shapes, dtypes and numbers, so that a flipped bit is an error and not a model
+that is a little worse.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,21 +18,16 @@ import torch
 from torch import Tensor
 
 from seqgen.errors import RunError
-from seqgen.files import write_atomically
 from seqgen.models.language_model import LanguageModel
 
 _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
+_CHECKSUM = "sha256"
 
 
 def weights_of(model: LanguageModel) -> dict[str, Tensor]:
     """The weights by name, each once: a tied head is left out, as safetensors wants it."""
     tied = {"head.weight"} if model.get_submodule("head").weight is model.get_submodule("embedding").weight else set()
     return {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
-
-
-def save_weights(model: LanguageModel, path: Path) -> None:
-    """Replace the file at `path` by the model's weights, atomically."""
-    write_atomically(path, to_bytes(weights_of(model)))
 
 
 def load_weights(model: LanguageModel, path: Path) -> None:
@@ -51,9 +51,9 @@ def check_weights(model: LanguageModel, path: Path) -> None:
 
 def to_bytes(tensors: dict[str, Tensor]) -> bytes:
     """Tensors from any device as the content of a safetensors file."""
-    content: bytes = safetensors.torch.save(
-        {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    )
+    here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # One entry: safetensors writes several in any order, and the same weights should be the same bytes.
+    content: bytes = safetensors.torch.save(here, metadata={_CHECKSUM: _checksum(here)})
     return content
 
 
@@ -66,14 +66,25 @@ def load_tensors(path: Path, into: dict[str, Tensor], optional: str | None = Non
         RunError: the file is missing, broken or holds something else; nothing has been copied then.
     """
     with _open(path) as file:
-        names = set(file.keys())
-        if optional is not None:
-            lone = {name for name in names ^ into.keys() if name.startswith(optional)}
-            names, into = names - lone, {name: tensor for name, tensor in into.items() if name not in lone}
-        _check(path, file, names, into)
-        tensors = {name: file.get_tensor(name) for name in into}
-    for name, tensor in tensors.items():
-        into[name].data.copy_(tensor)
+        there = set(file.keys())
+        lone = {name for name in there ^ into.keys() if optional is not None and name.startswith(optional)}
+        into = {name: tensor for name, tensor in into.items() if name not in lone}
+        _check(path, file, there - lone, into)
+        for name in there & lone:
+            _check_dtype(path, file, name, set(_DTYPES.values()))
+        tensors = {name: file.get_tensor(name) for name in there}
+        if (file.metadata() or {}).get(_CHECKSUM) != _checksum(tensors):
+            raise RunError(f"{path} is not as it was written: its checksum does not match; restore it from a copy")
+    for name in into:
+        into[name].data.copy_(tensors[name])
+
+
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {_DTYPES[tensor.dtype]} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -93,8 +104,13 @@ def _check(path: Path, file: Any, names: set[str], expected: dict[str, Tensor]) 
         difference = ", ".join(sorted(names ^ expected.keys())[:4])
         raise RunError(f"{path} is another model's than config.json describes: they differ in {difference}")
     for name, tensor in expected.items():
-        shape, dtype = file.get_slice(name).get_shape(), file.get_slice(name).get_dtype()
+        shape = file.get_slice(name).get_shape()
         if list(shape) != list(tensor.shape):
             raise RunError(f"{path}: {name} is of shape {list(shape)}, config.json asks for {list(tensor.shape)}")
-        if dtype != _DTYPES[tensor.dtype]:
-            raise RunError(f"{path}: {name} is {dtype}, expected {_DTYPES[tensor.dtype]}")
+        _check_dtype(path, file, name, {_DTYPES[tensor.dtype]})
+
+
+def _check_dtype(path: Path, file: Any, name: str, expected: set[str]) -> None:
+    dtype = file.get_slice(name).get_dtype()
+    if dtype not in expected:
+        raise RunError(f"{path}: {name} is {dtype}, expected {' or '.join(sorted(expected))}")

@@ -11,13 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from seqgen.data.batches import BatchStream
-from seqgen.models.weights import save_weights
+from seqgen.files import write_atomically
+from seqgen.models.weights import to_bytes, weights_of
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 
 IN_HAND = 0.1  # of the time: a probe mispredicts a run by up to that
 EVALUATIONS = 10
 EVALUATION_SHARE = 0.15  # of the time, at most
+FILES_OF_WEIGHTS = 5  # that a save writes: the weights, two moments, the best weights, and those once more outside
 WARM_UP_STEPS = 5
 PROBE_STEPS = 8
 PROBE_SHARE = 0.05  # of the time, and at most PROBE_SECONDS: the longer, the less a hiccup of the machine counts
@@ -77,5 +79,5 @@ def _time_pause(learner: Learner, pause: Callable[[], object]) -> float:
     pause()
     paused = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        save_weights(learner.model, Path(folder) / "weights.safetensors")
-    return (paused - began) + 4 * (time.perf_counter() - paused)
+        write_atomically(Path(folder) / "weights.safetensors", to_bytes(weights_of(learner.model)))
+    return (paused - began) + FILES_OF_WEIGHTS * (time.perf_counter() - paused)

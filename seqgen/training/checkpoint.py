@@ -2,20 +2,24 @@
 
     checkpoints/step-000500/
       weights.safetensors     the model
+      best.safetensors        the best weights so far, where something is withheld to measure them by
       optimizer.safetensors   the optimizer's moments, by parameter
       state.safetensors       random states and the state carried through the text
+      config.json             the run's config as it was then
       state.json              the step, the best evaluation so far, the length of metrics.jsonl, the clock
 
 It is written beside its place and renamed into it, so the name appears with the content. state.json has the SHA-256 of
-the other three: what does not match is not a checkpoint, whatever its name, and the one before it is taken.
+the others: what does not match is not a checkpoint, whatever its name, and the one before it is taken.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,14 +27,18 @@ from typing import Literal
 from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import sync_directory, write_durably
+from seqgen.files import read_at_most, sync_directory, write_durably
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
 
 KEPT = 2
-FILES = ("weights.safetensors", "optimizer.safetensors", "state.safetensors")
+WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensors", "state.safetensors", "config.json"
+FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
+BEST = "best.safetensors"
 STATE_FILE = "state.json"
+STATE_CAP = 1 << 20
+"""Bytes that a state.json may have: a real one has a thousand."""
 TEMPORARY = ".tmp-"
 _NAME = re.compile(r"step-(\d{6,18})")
 
@@ -46,6 +54,8 @@ class Progress(Settings):
     best_bits_per_byte: float | None = None
     best_bits_per_character: float | None = None
     evaluations_since_best: int = 0
+    skipped: int = 0
+    skipped_in_a_row: int = 0
 
 
 class State(Settings):
@@ -64,45 +74,76 @@ class Checkpoint:
     progress: Progress
     damaged: tuple[str, ...]
 
+    @property
+    def config(self) -> Path:
+        """The run's config at that time."""
+        return self.path / CONFIG
 
-def save_checkpoint(folder: Path, learner: Learner, progress: Progress) -> Path:
-    """Write a checkpoint into `folder` and remove those before the last `KEPT`.
+    @property
+    def best(self) -> Path:
+        """The best weights at that time: the last ones, where nothing was evaluated yet."""
+        return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
+
+
+def save_checkpoint(
+    folder: Path, learner: Learner, progress: Progress, config: bytes, best: bytes | None = None
+) -> Checkpoint:
+    """Write a checkpoint into `folder`, and once it is there remove all but it and the `KEPT` - 1 before it.
+
+    Args:
+        folder: where the checkpoints of the run are.
+        learner: what is saved.
+        progress: how far it is; its step is the checkpoint's name.
+        config: the content of the run's config.json.
+        best: the content of a file with the best weights, where `progress` knows of such.
 
     Raises:
         SaveError: it could not be written; the older ones are untouched.
     """
-    path = folder / f"step-{progress.step:06d}"
+    path = folder / _name_of(progress.step)
     contents = {
-        "weights.safetensors": to_bytes(weights_of(learner.model)),
-        "optimizer.safetensors": to_bytes(_optimizer_tensors(learner)),
-        "state.safetensors": to_bytes(_state_tensors(learner)),
+        WEIGHTS: to_bytes(weights_of(learner.model)),
+        OPTIMIZER: to_bytes(_optimizer_tensors(learner)),
+        STATE: to_bytes(_state_tensors(learner)),
+        CONFIG: config,
     }
-    state = State(files={name: _sha256(content) for name, content in contents.items()}, progress=progress)
+    if best is not None:
+        contents[BEST] = best
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    contents[STATE_FILE] = (State(files=hashes, progress=progress).model_dump_json(indent=1) + "\n").encode()
     try:
-        folder.mkdir(exist_ok=True)
+        if not folder.exists():
+            folder.mkdir()
+            sync_directory(folder.parent)
         _sweep(folder)
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=folder))
         for name, content in contents.items():
             write_durably(temporary / name, content)
-        write_durably(temporary / STATE_FILE, (state.model_dump_json(indent=1) + "\n").encode())
         sync_directory(temporary)
-        if path.exists():  # of the same step, and so the same, unless it is damaged
-            _remove(path)
+        _remove([path] if path.exists() else [])  # of the same step: it is damaged, or would not be written again
         temporary.rename(path)
         sync_directory(folder)
-        for old in _by_step(folder)[:-KEPT]:
-            _remove(old)
     except OSError as error:
         _sweep(folder)
         raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}") from error
-    return path
+    with contextlib.suppress(OSError):  # the save is done; what could not be removed is removed after the next one
+        _prune(folder, path)
+    return Checkpoint(path, progress, ())
 
 
-def _remove(path: Path) -> None:
-    """Take the name away first: what is half removed must not look like a checkpoint."""
-    aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
-    path.rename(aside / path.name)
-    shutil.rmtree(aside)
+def _prune(folder: Path, newest: Path) -> None:
+    """Remove what is not among the last `KEPT` up to `newest`: what is beyond it was damaged, and was passed over."""
+    found = _by_step(folder)
+    upto = found.index(newest) + 1
+    _remove([*found[: max(0, upto - KEPT)], *found[upto:]])
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    """Take each name away first: what is half removed must not look like a checkpoint."""
+    for path in paths:
+        aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
+        path.rename(aside / path.name)
+        shutil.rmtree(aside)
 
 
 def _sweep(folder: Path) -> None:
@@ -132,12 +173,16 @@ def _verify(path: Path) -> Progress:
     """The progress of a checkpoint whose every file is as it was written."""
     where = path / STATE_FILE
     try:
-        state = State.from_json(where.read_bytes(), str(where))
-        if set(state.files) != set(FILES):
+        state = State.from_json(read_at_most(where, STATE_CAP), str(where))
+        best = set() if state.progress.best_step is None else {BEST}
+        if state.files.keys() != {*FILES, *best}:
             raise RunError(f"{where} does not name the files of a checkpoint")
+        if path.name != _name_of(state.progress.step):
+            raise RunError(f"{path} was renamed: it holds step {state.progress.step}")
         for name, expected in state.files.items():
-            if _sha256((path / name).read_bytes()) != expected:
-                raise RunError(f"{path / name} is not as it was written")
+            with (path / name).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                    raise RunError(f"{path / name} is not as it was written")
     except OSError as error:
         raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
     except ConfigError as error:
@@ -145,8 +190,8 @@ def _verify(path: Path) -> Progress:
     return state.progress
 
 
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _name_of(step: int) -> str:
+    return f"step-{step:06d}"
 
 
 def _by_step(folder: Path) -> list[Path]:
@@ -161,10 +206,10 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
     Raises:
         RunError: a file is missing, broken, or another run's.
     """
-    load_tensors(checkpoint.path / "weights.safetensors", weights_of(learner.model))
-    load_tensors(checkpoint.path / "optimizer.safetensors", _optimizer_tensors(learner))
+    load_tensors(checkpoint.path / WEIGHTS, weights_of(learner.model))
+    load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner))
     state = _state_tensors(learner)
-    load_tensors(checkpoint.path / "state.safetensors", state, optional="random.")
+    load_tensors(checkpoint.path / STATE, state, optional="random.")
     learner.random.load_state_dict(
         {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
     )

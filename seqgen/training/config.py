@@ -51,6 +51,10 @@ class TrainingConfig(Settings):
     max_time: Duration | None = None
     eval_every: Count | None = None
     """Steps between evaluations; None is a tenth of the run."""
+    save_every: Duration = 600.0
+    """Time between checkpoints at most; each evaluation is followed by one too."""
+    on_save_error: Literal["retry", "stop"] = "retry"
+    """When a checkpoint cannot be written: go on and try at the next one, or stop."""
     patience: int = Field(default=0, ge=0)
     """Evaluations without improvement after which training ends; 0 never."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

@@ -27,8 +27,20 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """The loss or the gradient of a step's batch was no finite number, so the weights were left as they are."""
+
+    step: int
+    total_steps: int
+    nats_per_token: float
+    grad_norm: float
+    in_a_row: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Evaluated:
-    """The validation part was scored, whole; `is_best`: these weights became model.safetensors."""
+    """The validation part was scored, whole; `is_best`: these weights become model.safetensors, when saved."""
 
     step: int
     nats_per_token: float
@@ -56,6 +68,14 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class SaveFailed:
+    """A checkpoint could not be written: those before it are whole, and the next save tries again."""
+
+    step: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The run has ended: it was long enough, got no better (`patience`), or was asked to stop and can be resumed."""
 
@@ -65,10 +85,12 @@ class Finished:
     best_step: int | None
     best_bits_per_byte: float | None
     best_bits_per_character: float | None
+    skipped: int
+    """Steps that changed nothing, because their numbers went wrong."""
     seconds: float
 
 
-Event: TypeAlias = Step | Evaluated | Sampled | Saved | Finished
+Event: TypeAlias = Step | Skipped | Evaluated | Sampled | Saved | SaveFailed | Finished
 
 
 def as_record(event: Event) -> dict[str, Any]:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen.data.batches import IGNORED, Batch, BatchStream
-from seqgen.errors import TrainingError
 from seqgen.models.language_model import LanguageModel, State, detach
 from seqgen.runtime import Precision, RandomState, autocast
 from seqgen.training.config import TrainingConfig
 from seqgen.training.optimizer import build_optimizer
 from seqgen.training.schedule import learning_rate
+
+
+class StepResult(NamedTuple):
+    """What came of a step: the mean loss of its tokens in nats, the gradient's norm before clipping, and whether both
+    were finite numbers. If not, the step was skipped: weights, moments and carried state are as before.
+    """
+
+    nats_per_token: float
+    grad_norm: float
+    taken: bool
 
 
 class Learner:
@@ -41,15 +51,8 @@ class Learner:
         """Tokens that one optimizer step learns from."""
         return self.stream.batch_size * self.stream.length * self.config.accumulate
 
-    def step(self, step: int) -> tuple[float, float]:
-        """Take optimizer step number `step` (from 0).
-
-        Returns:
-            The mean loss of its tokens in nats, and the gradient's norm before clipping.
-
-        Raises:
-            TrainingError: the loss or the gradient is no longer a finite number; the weights are as before the step.
-        """
+    def step(self, step: int) -> StepResult:
+        """Take optimizer step number `step` (from 0), or skip it where its numbers go wrong."""
         lr = learning_rate(step, self.total_steps, self.config)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -57,6 +60,7 @@ class Learner:
         batches = [self.stream.batch_at(step * accumulate + part) for part in range(accumulate)]
         tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         self.optimizer.zero_grad(set_to_none=True)
+        carried = self.carried
         with self.random, torch.enable_grad():  # whatever the caller has switched off
             self.model.train()
             try:
@@ -65,13 +69,12 @@ class Learner:
                 self.model.eval()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_grad_norm))
         loss = float(sum(losses))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingError(
-                f"the loss is {loss} and the gradient's norm {norm} at step {step + 1}: training has diverged; "
-                f"try a smaller --lr than {self.config.lr:g}"
-            )
-        self.optimizer.step()
-        return loss, norm
+        taken = math.isfinite(loss) and math.isfinite(norm)
+        if taken:
+            self.optimizer.step()
+        else:
+            self.carried = carried
+        return StepResult(loss, norm, taken)
 
     def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Add the gradients of one batch, a part of a step of `tokens`, and carry its state on."""

@@ -1,6 +1,6 @@
 """The training loop: a generator of events.
 
-    step, step, ..., evaluate, keep the best, sample, save, step, ..., finished
+    step, step, ..., evaluate, sample, save, step, ..., finished
 
 It draws nothing and decides nothing about the screen: whoever iterates does. Between two events nothing of the loop's
 is open, and its random state is its own.
@@ -17,20 +17,23 @@ from typing import Literal
 
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
-from seqgen.errors import TrainingError
+from seqgen.errors import SaveError, TrainingError
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import score, stream_lanes, window_lanes
+from seqgen.files import write_atomically
 from seqgen.models.language_model import LanguageModel
-from seqgen.models.weights import save_weights
+from seqgen.models.weights import to_bytes, weights_of
 from seqgen.runtime import Precision, autocast
 from seqgen.tokenizers.base import Ids, Tokenizer
-from seqgen.training.checkpoint import Progress, save_checkpoint
-from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, Step
+from seqgen.training.checkpoint import Checkpoint, save_checkpoint
+from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.schedule import learning_rate
 
 SAMPLE_TOKENS = 160
+SKIPPED_IN_A_ROW = 5
+"""Steps whose numbers went wrong, one after the other, at which a run stops: one is an accident, five are not."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Plan:
     characters_per_token: float
     """Of the training text: what turns nats per token into bits per character."""
     eval_every: int
+    config: bytes
+    """The content of config.json, of which each checkpoint has a copy."""
     weights: Path
     """Where the best weights go."""
     checkpoints: Path
@@ -74,54 +79,77 @@ def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
 
 
 def train(
-    learner: Learner, plan: Plan, progress: Progress, log: MetricsLog, stop: Callable[[], bool]
+    learner: Learner, plan: Plan, checkpoint: Checkpoint, log: MetricsLog, stop: Callable[[], bool]
 ) -> Iterator[Event]:
-    """Take the steps that are left, from where `progress` stands.
+    """Take the steps that are left, from where `checkpoint` stands.
 
     Args:
-        learner: in the state that belongs to `progress`.
+        learner: in the state of `checkpoint`.
         plan: what to evaluate, when, and where to save.
-        progress: `step` steps have been taken.
+        checkpoint: the last one, of step 0 for a new run.
         log: gets every event before the caller does.
         stop: polled between steps; once true, the run saves and ends, to be resumed.
 
     Raises:
-        TrainingError: the loss is no longer a number.
-        SaveError: a checkpoint could not be written.
+        TrainingError: loss, gradient or weights are no longer numbers.
+        SaveError: the last checkpoint could not be written, or another one where `on_save_error` says to stop then.
     """
-    keeper = _Keeper(learner, plan, progress, log)
+    keeper = _Keeper(learner, plan, checkpoint, log)
     reason: Literal["complete", "patience", "stopped"] = "complete"
     while keeper.progress.step < learner.total_steps:
         if stop():
             reason = "stopped"
             break
         yield keeper.step()
-        if keeper.progress.step % plan.eval_every and keeper.progress.step < learner.total_steps:
-            continue
-        if plan.validation is not None:
+        keeper.refuse_to_go_astray()
+        pause = keeper.progress.step % plan.eval_every == 0 or keeper.progress.step == learner.total_steps
+        if pause and plan.validation is not None:
             yield keeper.evaluate(plan.validation)
-        yield keeper.sample()
-        yield keeper.save()
-        if learner.config.patience and keeper.progress.evaluations_since_best >= learner.config.patience:
+        if pause:
+            yield keeper.sample()
+        if pause or keeper.save_is_due:
+            yield keeper.save()
+        if pause and learner.config.patience and keeper.progress.evaluations_since_best >= learner.config.patience:
             reason = "patience"
             break
-    if reason == "stopped":
-        yield keeper.save()
+    if keeper.progress.step != keeper.saved.progress.step:
+        yield keeper.save(last=True)
     yield keeper.finish(reason)
+
+
+def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
+    """Make the file `weights` that of the best weights in `checkpoint`; whether it was not before.
+
+    Raises:
+        SaveError: it cannot be written.
+    """
+    try:
+        best = checkpoint.best.read_bytes()
+        if weights.is_file() and weights.stat().st_size == len(best) and weights.read_bytes() == best:
+            return False
+    except OSError as error:
+        raise SaveError(f"{error.filename} cannot be read: {error.strerror}") from error
+    write_atomically(weights, best)
+    return True
 
 
 class _Keeper:
     """Does what the loop says, and keeps the books: progress, clock, metrics."""
 
-    def __init__(self, learner: Learner, plan: Plan, progress: Progress, log: MetricsLog) -> None:
-        self.learner, self.plan, self.progress, self.log = learner, plan, progress, log
-        self._began = time.perf_counter() - progress.seconds
+    def __init__(self, learner: Learner, plan: Plan, checkpoint: Checkpoint, log: MetricsLog) -> None:
+        self.learner, self.plan, self.log = learner, plan, log
+        self.saved, self.progress = checkpoint, checkpoint.progress
+        self._best = None if self.progress.best_step is None else checkpoint.best.read_bytes()
+        now = time.perf_counter()
+        self._began, self._saved_at = now - self.progress.seconds, now
 
-    def step(self) -> Step:
+    def step(self) -> Step | Skipped:
         learner, index = self.learner, self.progress.step
         began = time.perf_counter()
-        loss, norm = learner.step(index)
-        self._advance(step=index + 1)
+        loss, norm, taken = learner.step(index)
+        if not taken:
+            return self._skip(index + 1, loss, norm)
+        self._advance(step=index + 1, skipped_in_a_row=0)
         tokens = (index + 1) * learner.tokens_per_step
         event = Step(
             step=index + 1,
@@ -138,17 +166,26 @@ class _Keeper:
         self.log.write(event)
         return event
 
+    def _skip(self, step: int, loss: float, norm: float) -> Skipped:
+        in_a_row = self.progress.skipped_in_a_row + 1
+        self._advance(step=step, skipped=self.progress.skipped + 1, skipped_in_a_row=in_a_row)
+        event = Skipped(step, self.learner.total_steps, loss, norm, in_a_row, self._seconds)
+        self.log.write(event)
+        return event
+
+    def refuse_to_go_astray(self) -> None:
+        in_a_row = self.progress.skipped_in_a_row
+        if in_a_row >= SKIPPED_IN_A_ROW:
+            raise self._diverged(f"loss or gradient were no finite numbers {in_a_row} times in a row")
+
     def evaluate(self, validation: Validation) -> Evaluated:
         report = validation.evaluate(self.learner.model, self.learner.precision)
         if not math.isfinite(report.nats_per_token):
-            raise TrainingError(
-                f"the validation loss is {report.nats_per_token} at step {self.progress.step}: training has diverged; "
-                f"try a smaller --lr than {self.learner.config.lr:g}"
-            )
+            raise self._diverged(f"the validation loss is {report.nats_per_token}")
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
-            save_weights(self.learner.model, self.plan.weights)
+            self._best = to_bytes(weights_of(self.learner.model))
             self._advance(
                 best_step=self.progress.step,
                 best_nats_per_token=report.nats_per_token,
@@ -176,14 +213,26 @@ class _Keeper:
         self.log.write(event)
         return event
 
-    def save(self) -> Saved:
-        """A checkpoint; where nothing is validated, or not yet, the weights as they are count as the best."""
+    @property
+    def save_is_due(self) -> bool:
+        return time.perf_counter() - self._saved_at >= self.learner.config.save_every
+
+    def save(self, *, last: bool = False) -> Saved | SaveFailed:
+        """A checkpoint, and from it, once it is there, the best weights for sample and eval."""
         self._check_weights()
-        if self.progress.best_step is None and self.progress.step:
-            save_weights(self.learner.model, self.plan.weights)
-        self._advance(seconds=self._seconds, metrics_bytes=self.log.sync())
-        path = save_checkpoint(self.plan.checkpoints, self.learner, self.progress)
-        event = Saved(self.progress.step, f"{path.parent.name}/{path.name}")
+        self._saved_at = time.perf_counter()
+        event: Saved | SaveFailed
+        try:
+            self._advance(seconds=self._seconds, metrics_bytes=self.log.sync())
+            plan = self.plan
+            saved = save_checkpoint(plan.checkpoints, self.learner, self.progress, plan.config, self._best)
+            publish_best(saved, plan.weights)
+            self.saved = saved
+            event = Saved(self.progress.step, f"{saved.path.parent.name}/{saved.path.name}")
+        except SaveError as error:
+            if last or self.learner.config.on_save_error == "stop":
+                raise SaveError(f"{error}; the last checkpoint is {self.saved.path}") from error
+            event = SaveFailed(self.progress.step, str(error))
         self.log.write(event)
         return event
 
@@ -196,6 +245,7 @@ class _Keeper:
             best_step=progress.best_step,
             best_bits_per_byte=progress.best_bits_per_byte,
             best_bits_per_character=progress.best_bits_per_character,
+            skipped=progress.skipped,
             seconds=self._seconds,
         )
         self.log.write(event)
@@ -204,10 +254,13 @@ class _Keeper:
     def _check_weights(self) -> None:
         for name, parameter in self.learner.model.named_parameters():
             if not bool(parameter.isfinite().all()):
-                raise TrainingError(
-                    f"{name} is no longer a number at step {self.progress.step}: training has diverged, and nothing "
-                    f"is saved; try a smaller --lr than {self.learner.config.lr:g}"
-                )
+                raise self._diverged(f"the weights {name} are no finite numbers, which are not saved")
+
+    def _diverged(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"{what} at step {self.progress.step}: training has diverged; try a smaller --lr than "
+            f"{self.learner.config.lr:g} in a new run. The last good checkpoint is {self.saved.path}"
+        )
 
     def _advance(self, **changes: float | None) -> None:
         self.progress = self.progress.model_copy(update=changes)

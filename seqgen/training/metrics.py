@@ -8,31 +8,44 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import pydantic_core
+
 from seqgen.errors import RunError, SaveError
+from seqgen.files import sync_directory
 from seqgen.training.events import Event, as_record
 
+LINE_CAP = 1 << 20
+"""Bytes that a line may have: the longest real one holds a sample of 160 tokens."""
 _STEP = b'{"event": "step"'
 
 
 class MetricsLog:
     """Appends events to a file; a resumed run first cuts it to the length that its checkpoint knew.
 
+    What cannot be written is kept, and written when there is room again: a full disk does not end a run by itself.
+
     Raises:
         RunError: the file is shorter than that.
-        SaveError: the file cannot be written.
+        SaveError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, length: int = 0) -> None:
         try:
-            there = path.stat().st_size if path.exists() else 0
-            if there < length:
-                raise RunError(f"{path} has {there} bytes, and its checkpoint knew {length}; restore it from a copy")
-            self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+            there = path.stat().st_size if path.exists() else None
+            if (there or 0) < length:
+                raise RunError(
+                    f"{path} has {there or 0} bytes, and its checkpoint knew {length}; restore it from a copy"
+                )
+            self._file = path.open("w+b" if there is None else "r+b", buffering=0)
             self._file.truncate(length)
             self._file.seek(length)
+            if there is None:
+                sync_directory(path.parent)
         except OSError as error:
-            raise SaveError(f"{path} cannot be written: {error.strerror or error}") from error
+            raise _not_written(path, error) from error
         self._path = path
+        self._length = length
+        self._unwritten = b""
 
     def __enter__(self) -> Self:
         return self
@@ -40,34 +53,88 @@ class MetricsLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._file.close()
+        with self._file:
+            if error is None:
+                self.sync()
 
     def write(self, event: Event) -> None:
-        """Append one line."""
-        try:
-            self._file.write((json.dumps(as_record(event), ensure_ascii=False, allow_nan=False) + "\n").encode())
-        except OSError as error:
-            raise SaveError(f"{self._path} cannot be written: {error.strerror or error}") from error
+        """Append one line, now or, if that fails, later."""
+        line = json.dumps(as_record(event), ensure_ascii=False, allow_nan=False) + "\n"
+        self._unwritten += line.encode()
+        self._write()
 
     def sync(self) -> int:
-        """Wait until all is on the disk; the bytes written so far."""
+        """Wait until all is on the disk; the bytes written so far.
+
+        Raises:
+            SaveError: it cannot be written.
+        """
+        error = self._write()
         try:
+            if error is not None:
+                raise error
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise SaveError(f"{self._path} cannot be written: {error.strerror or error}") from error
-        return self._file.tell()
+            raise _not_written(self._path, error) from error
+        return self._length
+
+    def _write(self) -> OSError | None:
+        """Write what is left to be written, as far as the disk takes it; what was in the way."""
+        while self._unwritten:
+            try:
+                self._file.seek(self._length)
+                written = self._file.write(self._unwritten) or 0  # a full disk takes a part
+            except OSError as error:
+                return error
+            self._length += written
+            self._unwritten = self._unwritten[written:]
+        return None
+
+
+def _not_written(path: Path, error: OSError) -> SaveError:
+    return SaveError(f"{path} cannot be written: {error.strerror or error}; make room, or give it back its permissions")
 
 
 def read_metrics(path: Path, *, every_step: bool = True) -> list[dict[str, Any]]:
     """The events of a run, oldest first; a last line that a crash cut short is left out.
 
     Without `every_step`, of the steps only the last is read: a long run has a million of them.
+
+    Raises:
+        RunError: the file cannot be read, or holds what training does not write.
     """
-    if not path.is_file():
-        return []
-    lines = [line for line in path.read_bytes().split(b"\n")[:-1] if line]
-    if not every_step:
-        steps = [number for number, line in enumerate(lines) if line.startswith(_STEP)]
-        passed_over = set(steps[:-1])
-        lines = [line for number, line in enumerate(lines) if number not in passed_over]
-    return [json.loads(line) for line in lines]
+    try:
+        return [_parse(line, path) for line in _lines(path, every_step=every_step)] if path.is_file() else []
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _lines(path: Path, *, every_step: bool) -> list[bytes]:
+    """The complete lines; without `every_step` of the steps only the last, in its place."""
+    lines: list[bytes] = []
+    step: tuple[int, bytes] | None = None
+    with path.open("rb") as file:
+        while (line := file.readline(LINE_CAP)).endswith(b"\n"):
+            if every_step or not line.startswith(_STEP):
+                lines.append(line)
+            else:
+                step = len(lines), line
+    if len(line) == LINE_CAP:
+        raise _foreign(path)
+    if step is not None:
+        lines.insert(*step)
+    return lines
+
+
+def _parse(line: bytes, path: Path) -> dict[str, Any]:
+    try:
+        event = pydantic_core.from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        raise _foreign(path) from error
+    if not isinstance(event, dict) or not isinstance(event.get("event"), str) or type(event.get("step")) is not int:
+        raise _foreign(path)
+    return event
+
+
+def _foreign(path: Path) -> RunError:
+    return RunError(f"{path} has lines that training does not write; restore it from a copy")

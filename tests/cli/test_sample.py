@@ -7,9 +7,10 @@ import math
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 import seqgen
+from seqgen.models.weights import to_bytes
 
 LENGTH = ("--max-new-tokens", 60)
 
@@ -86,7 +87,7 @@ def test_a_prompt_in_another_encoding(answers, refuses, run):
 def test_weights_that_are_no_numbers_are_one_sentence(refuses, run):
     weights = load_file(run / "model.safetensors")
     weights["head.bias"].fill_(math.nan)
-    save_file(weights, run / "model.safetensors")
+    (run / "model.safetensors").write_bytes(to_bytes(weights))
 
     refuses(1, "sample", words=("weights are not all numbers", "train it anew"))
     refuses(1, "sample", "--json", "-n", 2, words=("weights are not all numbers",))

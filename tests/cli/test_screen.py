@@ -96,18 +96,18 @@ def test_an_empty_sample_is_nothing(text):
 
 def test_how_a_run_ended():
     fields = {"step": 1200, "total_steps": 5000, "best_step": 1000, "best_bits_per_byte": 2.1, "seconds": 65.0}
-    best = {"best_bits_per_character": 2.1}
+    best = {"best_bits_per_character": 2.1, "skipped": 0}
 
     done = finished_line(seqgen.Finished(reason="complete", **fields, **best))
     patience = finished_line(seqgen.Finished(reason="patience", **fields, **best))
     stopped = finished_line(
         seqgen.Finished(reason="stopped", **{**fields, "best_step": None, "best_bits_per_byte": None},
-                        best_bits_per_character=None)
+                        best_bits_per_character=None, skipped=2)
     )  # fmt: skip
 
     assert done == "done: 1,200 steps in 1:05; best at step 1,000: 2.100 bits/byte"
     assert patience.startswith("no better for a while: ended after 1,200 of 5,000 steps; best")
-    assert stopped == "stopped after 1,200 of 5,000 steps, and saved"
+    assert stopped == "stopped after 1,200 of 5,000 steps, and saved, 2 of them skipped"
 
 
 def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):

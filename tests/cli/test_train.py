@@ -58,14 +58,16 @@ def test_a_run_is_named_after_its_text_and_its_cell(answers):
 def test_a_run_directory_holds_what_the_design_says(answers):
     answers("train", "corpus.txt", *SMALL, "--eval-every", 2)
 
-    checkpoint = ["optimizer.safetensors", "state.json", "state.safetensors", "weights.safetensors"]
+    checkpoint = ["best", "optimizer", "state", "weights"]
+    files = ["config.json", "state.json", *(f"{name}.safetensors" for name in checkpoint)]
     assert files_of("runs/corpus-gru") == sorted(
         [
+            ".lock",
             "config.json",
             "metrics.jsonl",
             "model.safetensors",
             "tokenizer/tokenizer.json",
-            *(f"checkpoints/step-{step:06d}/{name}" for step in (2, 3) for name in checkpoint),
+            *(f"checkpoints/step-{step:06d}/{name}" for step in (2, 3) for name in files),
         ]
     )
     config = config_of("runs/corpus-gru")
@@ -452,10 +454,10 @@ def test_a_signal_after_the_last_step_has_nothing_to_stop(invoke, monkeypatch, n
 
 
 def test_a_damaged_checkpoint_is_one_sentence(refuses, stopped):
-    (weights,) = Path(stopped, "checkpoints").glob("*/weights.safetensors")
-    weights.write_bytes(weights.read_bytes()[:-1])
+    for weights in Path(stopped, "checkpoints").glob("*/weights.safetensors"):
+        weights.write_bytes(weights.read_bytes()[:-1])
 
-    refuses(1, "train", "--resume", words=("weights.safetensors",))
+    refuses(1, "train", "--resume", words=("step-000003/weights.safetensors",))
 
 
 def test_a_run_can_start_from_another_ones_weights(answers, refuses, run):

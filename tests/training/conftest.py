@@ -52,6 +52,7 @@ def make_plan(tmp_path: Path) -> Callable[..., Plan]:
             validation=prepared.validation,
             characters_per_token=prepared.characters_per_token,
             eval_every=eval_every,
+            config=b"{}\n",
             weights=tmp_path / "model.safetensors",
             checkpoints=tmp_path / "checkpoints",
         )

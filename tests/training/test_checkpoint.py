@@ -9,12 +9,17 @@ import torch
 
 from seqgen.errors import RunError, SaveError
 from seqgen.training.checkpoint import FILES, Progress, load_checkpoint, newest_checkpoint, save_checkpoint
+from seqgen.training.learner import Learner
 
 FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
 
 
 def progress(step: int) -> Progress:
     return Progress(step=step, seconds=1.0, metrics_bytes=0)
+
+
+def save(folder: Path, learner: Learner, step: int) -> Path:
+    return save_checkpoint(folder, learner, progress(step), b"{}\n").path
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -26,7 +31,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_run(make_learner, tmp_path,
 
     first, _ = make_learner(name, **settings)
     begun = [first.step(step) for step in range(4)]
-    save_checkpoint(tmp_path / "checkpoints", first, progress(4))
+    save(tmp_path / "checkpoints", first, 4)
     second, _ = make_learner(name, **settings)
     torch.manual_seed(123)  # the random state comes from the checkpoint, not from around it
     load_checkpoint(newest_checkpoint(tmp_path / "checkpoints"), second)
@@ -41,7 +46,7 @@ def test_a_run_can_go_on_from_before_its_first_step(make_learner, tmp_path):
     straight, _ = make_learner("lstm", dropout=0.3)
     losses = [straight.step(step) for step in range(3)]
     stopped, _ = make_learner("lstm", dropout=0.3)
-    save_checkpoint(tmp_path, stopped, progress(0))
+    save(tmp_path, stopped, 0)
 
     learner, _ = make_learner("lstm", dropout=0.3, seed=1)
     load_checkpoint(newest_checkpoint(tmp_path), learner)
@@ -54,17 +59,25 @@ def test_the_newest_is_the_furthest_and_the_last_two_are_kept(make_learner, tmp_
     learner, _ = make_learner("gru")
     learner.step(0)
     folder = tmp_path / "checkpoints"
-    for step in (9, 10, 1_000_000, 2):
-        save_checkpoint(folder, learner, progress(step))
+    for step in (9, 10, 1_000_000):
+        save(folder, learner, step)
 
     assert newest_checkpoint(folder).progress.step == 1_000_000
     assert sorted(path.name for path in folder.iterdir()) == ["step-000010", "step-1000000"]
 
 
+def test_what_is_beyond_a_new_checkpoint_was_passed_over_and_goes(make_learner, tmp_path):
+    learner, _ = make_learner("gru")
+    for step in (9, 10, 7):
+        save(tmp_path, learner, step)
+
+    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000007"]
+
+
 def test_what_is_not_complete_does_not_count(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
-    save_checkpoint(tmp_path, learner, progress(5))
+    save(tmp_path, learner, 5)
     (tmp_path / "step-notes.txt").touch()
     (tmp_path / ".tmp-step-000008-abc").mkdir()
     assert newest_checkpoint(tmp_path).damaged == ()
@@ -81,12 +94,12 @@ def test_what_is_not_complete_does_not_count(make_learner, tmp_path):
 def test_a_save_that_fails_leaves_what_was_there(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
-    save_checkpoint(tmp_path / "checkpoints", learner, progress(5))
+    save(tmp_path / "checkpoints", learner, 5)
     before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()}
     (tmp_path / "file").touch()
 
     with pytest.raises(SaveError, match="step-000006"):
-        save_checkpoint(tmp_path / "file", learner, progress(6))
+        save(tmp_path / "file", learner, 6)
 
     assert {path: path.read_bytes() for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()} == before
 
@@ -107,7 +120,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(make_learner,
     learner, _ = make_learner("gru")
     for step in (1, 2):
         learner.step(step - 1)
-        path = save_checkpoint(tmp_path, learner, progress(step))
+        path = save(tmp_path, learner, step)
     damage(path / name)
 
     found = newest_checkpoint(tmp_path)
@@ -122,7 +135,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(make_learner,
 def test_where_each_is_damaged_none_is_taken(make_learner, tmp_path, name):
     learner, _ = make_learner("gru")
     for step in (1, 2):
-        cut_short(save_checkpoint(tmp_path, learner, progress(step)) / name)
+        cut_short(save(tmp_path, learner, step) / name)
 
     with pytest.raises(RunError, match=f"no checkpoint is whole: .*step-000002/{name}.* restore one from a copy"):
         newest_checkpoint(tmp_path)
@@ -139,7 +152,7 @@ def test_where_each_is_damaged_none_is_taken(make_learner, tmp_path, name):
 )
 def test_a_damaged_state_is_named(make_learner, tmp_path, content, words):
     learner, _ = make_learner("gru")
-    path = save_checkpoint(tmp_path, learner, progress(1))
+    path = save(tmp_path, learner, 1)
     (path / "state.json").write_text(content, "utf-8")
 
     with pytest.raises(RunError, match=rf"state\.json.*{words}"):
@@ -148,7 +161,7 @@ def test_a_damaged_state_is_named(make_learner, tmp_path, content, words):
 
 def test_the_state_says_how_far_the_run_is_and_what_the_files_are(make_learner, tmp_path):
     learner, _ = make_learner("gru")
-    path = save_checkpoint(tmp_path, learner, progress(1))
+    path = save(tmp_path, learner, 1)
 
     state = json.loads((path / "state.json").read_text("utf-8"))
 
@@ -164,7 +177,7 @@ def test_what_a_save_that_was_killed_left_behind_is_swept(make_learner, tmp_path
     leftover.mkdir()
     (leftover / "weights.safetensors").write_bytes(b"half")
 
-    save_checkpoint(tmp_path, learner, progress(2))
+    save(tmp_path, learner, 2)
 
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["step-000002"]
 
@@ -173,26 +186,26 @@ def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_like_a_checkpoint
     learner, _ = make_learner("gru")
     folder = tmp_path / "checkpoints"
     for step in (1, 2):
-        save_checkpoint(folder, learner, progress(step))
+        save(folder, learner, step)
 
     def remove_half(path: Path, **_: object) -> None:
         next(path.rglob("weights.safetensors")).unlink()
 
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", remove_half)
-        save_checkpoint(folder, learner, progress(3))
+        save(folder, learner, 3)
 
     assert sorted(path.name for path in folder.glob("step-*")) == ["step-000002", "step-000003"]
     assert newest_checkpoint(folder).damaged == ()
-    save_checkpoint(folder, learner, progress(4))
+    save(folder, learner, 4)
     assert sorted(path.name for path in folder.iterdir()) == ["step-000003", "step-000004"]
 
 
 def test_a_checkpoint_of_the_same_step_is_replaced(make_learner, tmp_path):
     learner, _ = make_learner("gru")
-    cut_short(save_checkpoint(tmp_path / "checkpoints", learner, progress(1)) / "weights.safetensors")
+    cut_short(save(tmp_path / "checkpoints", learner, 1) / "weights.safetensors")
 
-    save_checkpoint(tmp_path / "checkpoints", learner, progress(1))
+    save(tmp_path / "checkpoints", learner, 1)
 
     assert newest_checkpoint(tmp_path / "checkpoints").damaged == ()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000001"]
@@ -204,14 +217,14 @@ def test_random_states_of_a_device_that_is_not_here_are_passed_over(make_learner
     cuda_state = torch.arange(16, dtype=torch.uint8)
     own = cpu.random.state_dict()
     cpu.random.load_state_dict({**own, "cuda": cuda_state})
-    save_checkpoint(tmp_path, cpu, progress(1))
+    save(tmp_path, cpu, 1)
 
     here, _ = make_learner("lstm", dropout=0.5)
     load_checkpoint(newest_checkpoint(tmp_path), here)
     assert here.random.state_dict().keys() == {"cpu"}
     assert torch.equal(here.random.state_dict()["cpu"], own["cpu"])
 
-    save_checkpoint(tmp_path, here, progress(2))
+    save(tmp_path, here, 2)
     card, _ = make_learner("lstm", dropout=0.5)
     card.random.load_state_dict({**card.random.state_dict(), "cuda": cuda_state})
     load_checkpoint(newest_checkpoint(tmp_path), card)
@@ -222,9 +235,10 @@ def test_random_states_of_a_device_that_is_not_here_are_passed_over(make_learner
 def test_nothing_in_a_checkpoint_is_a_pickle(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
-    path = save_checkpoint(tmp_path, learner, progress(1))
+    path = save(tmp_path, learner, 1)
 
     assert sorted(file.name for file in path.iterdir()) == [
+        "config.json",
         "optimizer.safetensors",
         "state.json",
         "state.safetensors",

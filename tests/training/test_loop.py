@@ -7,12 +7,10 @@ import torch
 
 from seqgen.errors import TrainingError
 from seqgen.models.weights import load_weights
-from seqgen.training.checkpoint import Progress
+from seqgen.training.checkpoint import Progress, save_checkpoint
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, Step
 from seqgen.training.loop import train
 from seqgen.training.metrics import MetricsLog, read_metrics
-
-START = Progress(step=0, seconds=0.0, metrics_bytes=0)
 
 GOLDEN = {
     "transformer": [3.4754, 2.3272, 1.7149, 1.8201, 1.6648],
@@ -24,9 +22,14 @@ GOLDEN = {
 """Training loss at steps 1, 10, 20 and 40, then the validation loss at the end: nats a token, in fp32."""
 
 
-def events_of(learner, plan, tmp_path, *, progress=START, stop=lambda: False):
-    with MetricsLog(tmp_path / "metrics.jsonl", progress.metrics_bytes) as log:
-        return list(train(learner, plan, progress, log, stop))
+def begin(learner, plan):
+    """The checkpoint that a run begins with."""
+    return save_checkpoint(plan.checkpoints, learner, Progress(step=0, seconds=0.0, metrics_bytes=0), plan.config)
+
+
+def events_of(learner, plan, tmp_path, *, stop=lambda: False):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        return list(train(learner, plan, begin(learner, plan), log, stop))
 
 
 def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_learner, make_plan, tmp_path):
@@ -58,7 +61,8 @@ def test_the_best_weights_are_kept_not_the_last(make_learner, make_plan, tmp_pat
     learner, corpus = make_learner("gru", max_steps=12, lr=0.01)
     best: dict[str, torch.Tensor] = {}
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        for event in train(learner, make_plan(corpus, eval_every=4), START, log, lambda: False):
+        plan = make_plan(corpus, eval_every=4)
+        for event in train(learner, plan, begin(learner, plan), log, lambda: False):
             if isinstance(event, Evaluated) and event.step == 4:
                 best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
                 assert event.is_best
@@ -84,7 +88,8 @@ def test_patience_ends_a_run_that_gets_no_better(make_learner, make_plan, tmp_pa
 def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_plan, tmp_path):
     learner, corpus = make_learner("gru", max_steps=10)
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        events = train(learner, make_plan(corpus, eval_every=5), START, log, lambda: False)
+        plan = make_plan(corpus, eval_every=5)
+        events = train(learner, plan, begin(learner, plan), log, lambda: False)
         for event in events:
             if event.step == 5:
                 break
@@ -125,24 +130,25 @@ def test_the_golden_curve(make_learner, make_plan, tmp_path, name):
 def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_plan, tmp_path):
     learner, corpus = make_learner("gru", max_steps=1, valid_split="none")
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        events = train(learner, make_plan(corpus), START, log, lambda: False)
+        plan = make_plan(corpus)
+        events = train(learner, plan, begin(learner, plan), log, lambda: False)
         assert isinstance(next(events), Step)
         assert isinstance(next(events), Sampled)
         with torch.no_grad():
             learner.model.embedding.weight[3, 0] = float("inf")
 
-        with pytest.raises(TrainingError, match=r"embedding\.weight is no longer a number at step 1.*smaller --lr"):
+        with pytest.raises(TrainingError, match=r"embedding\.weight are no .* at step 1.*smaller --lr.*step-000000"):
             next(events)
 
     assert not (tmp_path / "model.safetensors").exists()
-    assert not (tmp_path / "checkpoints").exists()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000"]
 
 
-def test_a_stop_before_the_first_step_saves_a_checkpoint_and_no_weights(make_learner, make_plan, tmp_path):
+def test_a_stop_before_the_first_step_has_nothing_to_save(make_learner, make_plan, tmp_path):
     learner, corpus = make_learner("gru")
 
     events = events_of(learner, make_plan(corpus), tmp_path, stop=lambda: True)
 
-    assert [type(event) for event in events] == [Saved, Finished]
+    assert [type(event) for event in events] == [Finished]
     assert (tmp_path / "checkpoints" / "step-000000" / "state.json").is_file()
     assert not (tmp_path / "model.safetensors").exists()
