@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from seqgen.cli import demo, evaluate, info, runs, sample, tokenizer, train
@@ -52,11 +53,23 @@ def root(
     """From a text to a language model to new text, on the machine at hand."""
 
 
-def main() -> None:
+def main() -> NoReturn:
     """The console script. Signals end it in good order; output is UTF-8 with newlines as they are, in every locale."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started this: what is said goes nowhere
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace", newline="\n")
     handle_signals()
-    guarded(app)()
+    try:
+        guarded(app)()
+    except SystemExit as end:  # which is how typer ends a command, always
+        _end(end.code if isinstance(end.code, int) else 0)
+    _end(0)
+
+
+def _end(code: int) -> NoReturn:
+    """Leave without the half second that Python takes to unload torch."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # what could not be written has been said already
+            stream.flush()
+    os._exit(code)

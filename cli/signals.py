@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType, TracebackType
@@ -47,10 +46,10 @@ def handle_signals() -> None:
 
 def _leave(code: int) -> NoReturn:
     """End the process here and now, with the cursor back that a progress bar may have hidden."""
-    with contextlib.suppress(OSError, ValueError):  # stderr may be closed
-        if sys.stderr.isatty():
-            sys.stderr.write(f"{_SHOW_CURSOR}\n")
-            sys.stderr.flush()
+    with contextlib.suppress(OSError):  # stderr may be closed
+        cursor = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
+        said = "interrupted" if code == INTERRUPTED else "terminated"
+        os.write(2, f"{cursor}error: {said}\n".encode())  # not by sys.stderr, in whose midst the signal may have come
     os._exit(code)
 
 

@@ -16,7 +16,8 @@ MAIN = "from seqgen.cli.main import main; main()"
 
 def run(*arguments, check="", **options):
     """`seqgen ARGUMENTS...` as a process of its own; `check` is what it does at its end."""
-    code = f"try:\n    {MAIN}\nfinally:\n    {check}" if check else MAIN
+    checked = f"import os\nleave = os._exit\ndef end(code):\n    {check}\n    leave(code)\nos._exit = end\n"
+    code = checked + MAIN if check else MAIN
     options["env"] = {**os.environ, "PYTHONUNBUFFERED": "", **options.get("env", {})}
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
@@ -90,6 +91,10 @@ def test_a_question_costs_no_torch(run_directory, arguments):
 def run_directory(request):
     """A run that the commands find."""
     return request.getfixturevalue("run")
+
+
+def test_a_check_at_the_end_can_fail(run_directory):
+    assert run("runs", check="assert False").returncode == 1
 
 
 def test_output_is_utf8_whatever_the_locale_says(answers, in_tmp):

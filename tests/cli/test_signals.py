@@ -1,17 +1,24 @@
-"""Ctrl-C and SIGTERM: the first is noted, the second leaves, and a process that is told to stop can be resumed."""
+"""Ctrl-C and SIGTERM: the first ends a command in good order, the second at once, whatever it is doing."""
 
 from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
-from seqgen.cli.signals import Interrupts
+from safetensors.torch import load_file
+from seqgen.cli.signals import Interrupts, leaving_at_once
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
+SAID = {130: "interrupted", 143: "terminated"}
+MAIN = "from seqgen.cli.main import main; main()"
+SMALL = ("--cell", "gru", "--hidden-size", "8", "--batch-size", "4", "--precision", "fp32")
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
@@ -37,27 +44,176 @@ def test_the_second_signal_says_how_it_ended():
     assert (stop.exit_code, caught.value.code) == (130, 143)
 
 
+def test_a_signal_that_was_to_be_ignored_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Interrupts() as stop, leaving_at_once():
+            signal.raise_signal(signal.SIGINT)
+            assert not stop()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class Process:
+    """`seqgen ARGUMENTS...` in a process of its own, on one thread; `before` is run in it first."""
+
+    def __init__(self, *arguments: str, before: str = "") -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"{before}\n{MAIN}", *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        self.said = ""
+
+    def wait_for(self, words: str, stream: str = "stderr") -> None:
+        """Read what it says until `words` come."""
+        for line in getattr(self._process, stream):
+            self.said += line
+            if words in line:
+                return
+        raise AssertionError(f"it ended without {words!r}: {self.said}")
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        """Wait until it has ended; its exit code."""
+        self.said += self._process.communicate(timeout=60)[1]
+        assert "Traceback" not in self.said
+        return self._process.returncode
+
+
 @pytest.mark.parametrize(("number", "code"), CODES)
 def test_a_process_that_is_told_to_stop_saves_and_says_how_to_go_on(corpus, in_tmp, number, code):
-    command = [sys.executable, "-c", "from seqgen.cli.main import main; main()"]
-    arguments = ["train", "corpus.txt", "--cell", "gru", "--hidden-size", "8", "--max-steps", "1000000"]
-    arguments += ["--eval-every", "20", "--precision", "fp32", "--batch-size", "4", "--out", "run"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            said += line
-            if line.startswith("step 20/"):
-                process.send_signal(number)
+    process = Process("train", "corpus.txt", *SMALL, "--max-steps", "1000000", "--eval-every", "20", "--out", "run")
+    process.wait_for("step 20/")
+    process.send(number)
 
-    assert process.returncode == code, said
-    assert "stopped after" in said
-    assert said.splitlines()[-1] == "note: go on with it: seqgen train --resume --out run"
-    assert "Traceback" not in said
+    assert process.end() == code
+    assert "stopped after" in process.said
+    assert process.said.splitlines()[-1] == "note: go on with it: seqgen train --resume --out run"
     metrics = [json.loads(line) for line in (in_tmp / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     saved, finished = metrics[-2:]
     assert (finished["event"], finished["reason"]) == ("finished", "stopped")
     assert (saved["event"], saved["step"]) == ("saved", finished["step"])
     assert (in_tmp / "run" / saved["path"] / "state.json").is_file()
     assert (in_tmp / "run" / "model.safetensors").is_file()
+
+
+SLOWLY = """
+import sys, time
+import {module} as module
+original = module.{name}
+def slow(*arguments, **options):
+    print("here", file=sys.stderr, flush=True)
+    {wait}
+    return original(*arguments, **options)
+module.{name} = slow
+"""
+PHASES = {
+    "reading": ("seqgen.preparation", "read_source", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "building the tokenizer": ("seqgen.tokenizers", "build", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "probing": ("seqgen.training.budget", "_time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
+    "founding the run": ("seqgen.training_run", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "evaluating": ("seqgen.evaluation.scoring", "_score_group", ("eval", "corpus.txt")),
+    "sampling": ("seqgen.trained", "generate", ("sample",)),
+    "sampling several": ("seqgen.trained", "generate", ("sample", "-n", "3")),
+    "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),
+}
+"""What a command is in the midst of: where that is done, and the command."""
+IN_PYTHON = "for _ in range(6000): time.sleep(0.01)"
+IN_C = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
+"""A call that gives way to other threads and takes many minutes."""
+
+
+@pytest.mark.parametrize(
+    ("phase", "number", "code"), [(phase, *CODES[index % 2]) for index, phase in enumerate(PHASES)]
+)
+def test_a_signal_ends_every_phase_in_good_order(run, phase, number, code):
+    module, name, arguments = PHASES[phase]
+    before = sorted(Path("runs").iterdir())
+    slowly = SLOWLY.format(module=module, name=name, wait=IN_PYTHON)
+    process = Process(*arguments, before=slowly.replace("import seqgen.trained", "import torch, seqgen.trained"))
+    process.wait_for("here")
+    process.send(number)
+
+    assert process.end() == code
+    assert process.said.splitlines()[-1] == f"error: {SAID[code]}"
+    assert sorted(Path("runs").iterdir()) == before
+
+
+@pytest.mark.parametrize(("number", "code"), CODES[1:])
+def test_the_second_signal_leaves_from_the_midst_of_a_call_into_c(run, number, code):
+    process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.trained", name="score", wait=IN_C))
+    process.wait_for("here")
+    time.sleep(0.05)
+    process.send(number)
+    time.sleep(0.05)  # or the two may come as one
+    process.send(number)
+
+    assert process.end() == code
+    assert process.said.splitlines()[-1] == f"error: {SAID[code]}"
+
+
+@pytest.mark.parametrize(("number", "code"), CODES[:1])
+def test_a_signal_while_torch_is_loaded_leaves_at_once(corpus, in_tmp, number, code):
+    slow_import = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "torch.nn":
+            print("here", file=sys.stderr, flush=True)
+            for _ in range(6000): time.sleep(0.01)
+sys.meta_path.insert(0, Slow())
+"""
+    process = Process("train", "corpus.txt", *SMALL, "--max-steps", "3", before=slow_import)
+    process.wait_for("here")
+    process.send(number)
+
+    assert process.end() == code
+    assert process.said.splitlines()[-1] == f"error: {SAID[code]}"
+    assert not Path("runs").exists()
+
+
+RANDOM = [0, 1, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in range(2, 50))]
+STEPS = ("--max-steps", "800", "--eval-every", "90", "--save-every", "0.05")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    """The weights of a run that nobody interrupts, by the text it learns."""
+    made = {}
+
+    def weights(text: bytes) -> dict:
+        if text not in made:
+            folder = tmp_path_factory.mktemp("straight")
+            (folder / "corpus.txt").write_bytes(text)
+            process = Process("train", str(folder / "corpus.txt"), *SMALL, *STEPS, "--out", str(folder / "run"))
+            assert process.end() == 0, process.said
+            made[text] = load_file(folder / "run" / "model.safetensors")
+        return made[text]
+
+    return weights
+
+
+@pytest.mark.parametrize("seed", RANDOM)
+def test_a_run_that_is_told_to_stop_at_random_moments_ends_as_if_it_had_not_been(corpus, in_tmp, straight, seed):
+    """From the start of the process on: what the signal meets is chance, drawn from the seed."""
+    expected = straight(corpus.read_bytes())
+    chance = random.Random(seed)
+    arguments: tuple[str, ...] = ("corpus.txt", *SMALL, *STEPS, "--out", "run")
+    codes = []
+    while not codes or codes[-1] != 0:
+        process = Process("train", *arguments)
+        if len(codes) < 5:
+            time.sleep(chance.uniform(0.3, 4.0))
+            process.send(chance.choice([signal.SIGTERM, signal.SIGINT]))
+        codes.append(process.end())
+        assert codes[-1] in {0, 130, 143}, process.said
+        if Path("run", "config.json").exists():
+            arguments = ("--resume", "--out", "run")
+        else:
+            assert not Path("run").exists()
+
+    found = load_file(Path("run", "model.safetensors"))
+    assert found.keys() == expected.keys()
+    assert all(found[name].equal(expected[name]) for name in expected)
