@@ -7,9 +7,9 @@ import torch
 
 from seqgen.errors import TrainingError
 from seqgen.models.weights import load_weights
-from seqgen.training.checkpoint import Progress, save_checkpoint
-from seqgen.training.events import Evaluated, Finished, Sampled, Saved, Step
-from seqgen.training.loop import train
+from seqgen.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
+from seqgen.training.events import Evaluated, Finished, Sampled, Saved, Skipped, Step
+from seqgen.training.loop import publish_best, train
 from seqgen.training.metrics import MetricsLog, read_metrics
 
 GOLDEN = {
@@ -142,6 +142,98 @@ def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_plan, tmp_
 
     assert not (tmp_path / "model.safetensors").exists()
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000"]
+
+
+@pytest.fixture
+def go_wrong(monkeypatch):
+    """Make the loss of the steps called (from 1) no finite number."""
+
+    def patch(learner, steps):
+        step = learner.step
+
+        def broken(index):
+            if index + 1 not in steps:
+                return step(index)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(learner, "_backward", lambda batch, tokens: torch.tensor(float("nan")))
+                return step(index)
+
+        monkeypatch.setattr(learner, "step", broken)
+
+    return patch
+
+
+def test_a_step_whose_numbers_go_wrong_is_skipped_and_counted(make_learner, make_plan, tmp_path, go_wrong):
+    learner, corpus = make_learner("gru", max_steps=8)
+    go_wrong(learner, {2, 5, 6})
+
+    events = events_of(learner, make_plan(corpus, eval_every=8), tmp_path)
+
+    skipped = [event for event in events if isinstance(event, Skipped)]
+    assert [(event.step, event.in_a_row) for event in skipped] == [(2, 1), (5, 1), (6, 2)]
+    assert [event.step for event in events if isinstance(event, Step)] == [1, 3, 4, 7, 8]
+    assert (events[-1].reason, events[-1].skipped) == ("complete", 3)
+    assert newest_checkpoint(tmp_path / "checkpoints").progress.skipped == 3
+    lines = [line for line in read_metrics(tmp_path / "metrics.jsonl") if line["event"] == "skipped"]
+    assert [(line["step"], line["nats_per_token"]) for line in lines] == [(2, None), (5, None), (6, None)]
+
+
+def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_learner, make_plan, tmp_path, go_wrong):
+    learner, corpus = make_learner("gru", max_steps=50)
+    go_wrong(learner, {3, *range(7, 50)})
+    plan = make_plan(corpus, eval_every=5)
+    events = []
+
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        running = train(learner, plan, begin(learner, plan), log, lambda: False)
+        with pytest.raises(TrainingError, match=r"5 times in a row at step 11: .*smaller --lr.*step-000010$"):
+            events += running
+
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    assert (checkpoint.progress.step, checkpoint.progress.skipped, checkpoint.progress.skipped_in_a_row) == (10, 5, 4)
+    load_weights(learner.model, checkpoint.best)
+
+
+def test_between_evaluations_a_checkpoint_is_saved_when_it_is_time(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=3, save_every=1e-9)
+    events = events_of(learner, make_plan(corpus, eval_every=2), tmp_path)
+    kinds = [type(event) for event in events]
+    assert kinds == [Step, Saved, Step, Evaluated, Sampled, Saved, Step, Evaluated, Sampled, Saved, Finished]
+
+    learner, corpus = make_learner("gru", max_steps=3)
+    events = events_of(learner, make_plan(corpus, eval_every=2), tmp_path)
+    assert [event.step for event in events if isinstance(event, Saved)] == [2, 3]
+
+
+def test_a_save_between_evaluations_keeps_the_best_weights(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=4, save_every=1e-9)
+    best = None
+    plan = make_plan(corpus, eval_every=2)
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for event in train(learner, plan, begin(learner, plan), log, lambda: False):
+            if isinstance(event, Saved) and event.step == 2:
+                best = (tmp_path / "model.safetensors").read_bytes()
+            elif isinstance(event, Saved) and event.step == 3:
+                break
+
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    assert (checkpoint.progress.step, checkpoint.progress.best_step) == (3, 2)
+    assert checkpoint.best.read_bytes() == (tmp_path / "model.safetensors").read_bytes() == best
+    assert (checkpoint.path / "weights.safetensors").read_bytes() != best
+
+
+def test_the_best_weights_are_published_where_they_differ(make_learner, make_plan, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=2)
+    plan = make_plan(corpus, eval_every=2)
+    events_of(learner, plan, tmp_path)
+    checkpoint = newest_checkpoint(plan.checkpoints)
+    whole = plan.weights.read_bytes()
+
+    assert not publish_best(checkpoint, plan.weights)
+    for content in (None, whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+        plan.weights.unlink() if content is None else plan.weights.write_bytes(content)
+        assert publish_best(checkpoint, plan.weights)
+        assert plan.weights.read_bytes() == whole
 
 
 def test_a_stop_before_the_first_step_has_nothing_to_save(make_learner, make_plan, tmp_path):
