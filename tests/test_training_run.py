@@ -172,6 +172,28 @@ def test_nothing_is_made_where_something_is_wrong(corpus, in_tmp):
     assert sorted(in_tmp.rglob("*")) == before
 
 
+@pytest.mark.parametrize("valid_split", ["spread", "tail", "none"])
+@pytest.mark.parametrize("family", ["gru", "transformer with dropout"])
+def test_every_short_length_trains_or_says_what_is_missing(corpus, tmp_path, family, valid_split):
+    """From nothing to twice what a row of a batch holds."""
+    settings = {**SMALL, **FAMILIES[family], "max_steps": 1, "valid_split": valid_split}
+    whole = corpus.read_text("utf-8")
+    refused = {}
+    for length in range(34):
+        corpus.write_text(whole[:length], "utf-8")
+        try:
+            run = seqgen.train(corpus, out=tmp_path / f"{length}", **settings).run()
+        except TextError as error:
+            refused[length] = str(error)
+        else:
+            assert len(run.generate(max_new_tokens=2)) == 2
+
+    assert list(refused) == (list(range(2)) if valid_split == "none" else list(range(34)))
+    for length, message in refused.items():
+        assert (f"{length} character" if length else "is empty") in message
+        assert not (tmp_path / f"{length}").exists()
+
+
 def test_the_length_is_a_number_of_steps_before_the_first_counts(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr("seqgen.training.budget.PROBE_SECONDS", 0.0)
     settings = {name: value for name, value in GRU.items() if name not in {"max_steps", "eval_every"}}
