@@ -46,6 +46,19 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def make_directory(path: Path) -> None:
+    """Make a directory that was not there, and those above it, durably; where that fails, it is not there."""
+    above = [folder for folder in path.parents if not folder.exists()]
+    path.mkdir(parents=True)
+    try:
+        for folder in (path, *above):
+            sync_directory(folder.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise
+
+
 def sync_directory(path: Path) -> None:
     """Wait until the names in a directory are on the disk; Windows has no such call and needs none."""
     if os.name == "nt":

@@ -27,7 +27,7 @@ from typing import Literal
 from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import read_at_most, sync_directory, write_durably
+from seqgen.files import make_directory, read_at_most, sync_directory, write_durably
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
@@ -113,8 +113,7 @@ def save_checkpoint(
     contents[STATE_FILE] = (State(files=hashes, progress=progress).model_dump_json(indent=1) + "\n").encode()
     try:
         if not folder.exists():
-            folder.mkdir()
-            sync_directory(folder.parent)
+            make_directory(folder)
         _sweep(folder)
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=folder))
         for name, content in contents.items():
