@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqgen.errors import SaveError
-from seqgen.files import make_directory, sync_directory, write_atomically, write_durably
+from seqgen.files import make_directory, sweep, sync_directory, write_atomically, write_durably
 
 OVER_THE_LIMIT = """
 import resource, signal, sys
@@ -88,6 +88,17 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
 
     assert told.stdout == f"{path} could not be written: File too large; make room, or choose another place\n"
     assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    (tmp_path / ".tmp-file.json-123").write_bytes(b"half")
+    (tmp_path / ".tmp-step-000001-abc" / "inside").mkdir(parents=True)
+    (tmp_path / "file.json").write_bytes(b"whole")
+
+    sweep(tmp_path)
+    sweep(tmp_path / "missing")
+
     assert names(tmp_path) == ["file.json"]
 
 
