@@ -123,7 +123,7 @@ def save_checkpoint(
         sync_directory(folder)
     except OSError as error:
         sweep(folder)
-        raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}") from error
+        raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}; make room") from error
     with contextlib.suppress(OSError):  # the save is done; what could not be removed is removed after the next one
         _prune(folder, path)
     return Checkpoint(path, progress, ())
