@@ -132,6 +132,11 @@ class Disk:
         shutil.rmtree(self.root)
         _write(self.top, self.root, choose)
 
+    def copy_to(self, folder: Path) -> None:
+        """The world as it is now, elsewhere, in the place of what was there."""
+        shutil.rmtree(folder, ignore_errors=True)
+        _write(self.top, folder, lambda node: node.versions[-1])
+
     def is_on(self, root: Path) -> bool:
         """Whether the world is what the operations say."""
         return _plain(self.top) == _plain(_read(root))
@@ -180,7 +185,7 @@ class Faults:
             setattr(os, name, self._on_two_paths(name))
         for name in ("truncate", "ftruncate", "symlink", "write", "pwrite", "writev", "sendfile"):
             setattr(os, name, self._unknown(name))
-        os.open, os.fsync = self._open_descriptor, self._fsync
+        os.open, os.close, os.fsync = self._open_descriptor, self._close, self._fsync
         io.open = builtins.open = self._open_file  # type: ignore[assignment]
 
     def before(self, kind: str, path: Path) -> bool:
@@ -270,6 +275,10 @@ class Faults:
             self.opened[descriptor] = self.root, self.disk.top
         return descriptor
 
+    def _close(self, descriptor: int) -> None:
+        self.opened.pop(descriptor, None)
+        self._real["close"](descriptor)
+
     def _open_file(self, file: Any, mode: str = "r", buffering: int = -1, *rest: Any, **named: Any) -> Any:
         place = self.locate(file)
         if place is None or not set(mode) & set("wax+"):
@@ -311,6 +320,11 @@ class CountedFile(io.FileIO):
             die()
         return written or 0
 
+    def close(self) -> None:
+        if not self.closed:
+            self.faults.opened.pop(self.fileno(), None)
+        super().close()
+
     def truncate(self, size: int | None = None) -> int:
         self.faults.before("truncate", self.place)
         length = super().truncate(size)
@@ -321,6 +335,11 @@ class CountedFile(io.FileIO):
         content = self.place.read_bytes()
         if content != self.node.versions[-1]:
             self.node.versions.append(content)
+
+
+def moment_of(world: Path) -> Path:
+    """Where a copy of the world is put as it was after a save had failed."""
+    return world.with_name("moment")
 
 
 def die() -> None:
@@ -344,11 +363,15 @@ def train(order: dict[str, Any]) -> Outcome:
         outcome.events.append(("founded", run.first_step, len(faults.operations)))
         for event in run:
             outcome.events.append((type(event).__name__, event.step, len(faults.operations)))
+            if isinstance(event, seqgen.SaveFailed):
+                faults.disk.copy_to(moment_of(faults.root))
             faults.reached(event.step)
     except seqgen.SeqgenError as error:
         outcome.error = type(error).__name__, str(error)
     except Exception:  # noqa: BLE001 (a bug, and told as one)
         outcome.bug = traceback.format_exc()
+    if faults.fault is not None and faults.fault.act == "fail":
+        faults.fault = None
     faults.before("exit", faults.root / ".")
     outcome.all_seen = faults.disk.is_on(faults.root)
     return outcome

@@ -12,7 +12,6 @@ from .faults import Fault
 from .survival import FAMILIES, NEEDS_FORK, Subject, assert_died, assert_survived, subject, try_each
 
 pytestmark = NEEDS_FORK
-SURVIVORS = ("none", "names", 1, 2)
 
 
 def kills(points: range) -> list[Fault]:
@@ -25,9 +24,16 @@ def torn_writes(operations: list[str], points: range) -> list[Fault]:
     return [Fault("torn", at) for at in points if operations[at].startswith("write")]
 
 
-def power_losses(points: range, survivors: tuple[str | int, ...] = SURVIVORS) -> list[Fault]:
-    """A loss of power before each, with more or less of what was not on the disk."""
-    return [Fault("power", at, survivors=kept) for at in points for kept in survivors]
+def power_losses(operations: list[str], points: range) -> list[Fault]:
+    """A loss of power before each, with more or less of what was not on the disk, where that is a difference."""
+    after = {"none": {"fsync"}, "names": {"fsync", "open", "mkdir", "rename", "replace", "unlink", "rmdir"}}
+    faults = [
+        Fault("power", at, survivors=kept)
+        for kept, kinds in after.items()
+        for at in points
+        if at == points[0] or operations[at - 1].split()[0] in kinds
+    ]
+    return [*faults, *(Fault("power", at, survivors=at) for at in points)]
 
 
 def train_and_die(subject: Subject) -> Callable[[Path, Fault], None]:
@@ -76,9 +82,8 @@ def test_killed_in_the_middle_of_any_write_of_a_save(lstm, tmp_path):
 
 
 def test_power_lost_around_every_name_of_a_save(lstm, tmp_path):
-    points = lstm.save(2)
-    names = [at for at in points if lstm.operations[at].split()[0] in {"rename", "replace"}]
-    faults = [fault for at in names for fault in power_losses(range(at, at + 3), ("none", "names"))]
+    names = [at for at in lstm.save(2) if lstm.operations[at].split()[0] in {"rename", "replace"}]
+    faults = [fault for at in names for fault in power_losses(lstm.operations, range(at, at + 3))]
 
     try_each(tmp_path, faults, train_and_die(lstm))
 
@@ -113,7 +118,7 @@ def tell(request, record_property, capsys) -> Callable[[list[Fault]], list[Fault
 def whole_life(operations: list[str]) -> list[Fault]:
     """Every fault that there is, at every operation."""
     points = range(len(operations))
-    return [*kills(points), *torn_writes(operations, points), *power_losses(points)]
+    return [*kills(points), *torn_writes(operations, points), *power_losses(operations, points)]
 
 
 @pytest.mark.campaign
