@@ -80,7 +80,10 @@ def fail_at_any_time(subject: Subject) -> Callable[[Path, Fault], None]:
         if not outcome.events:
             assert outcome.error is not None
             assert outcome.error[0] == "SaveError", outcome.error
-            assert not run.exists(), "what was not founded is still there"
+            if fault.until_step is None:
+                assert not run.exists(), "what was not founded is still there"
+            else:  # it could not be removed either
+                assert_survived(subject, world, run, saves=0)
         elif outcome.error is None:
             assert_readable(run)
             assert_same_run(run, subject.run)
