@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 from pathlib import Path
 
 from seqgen.errors import SaveError
+
+TEMPORARY = ".tmp-"
+"""How the name of what is still being written begins."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -16,7 +20,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         SaveError: it could not be written; what was there is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
     try:
         write_durably(temporary, content)
         temporary.replace(path)
@@ -44,6 +48,29 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sweep(folder: Path) -> None:
+    """Remove, as far as it can be, what a process that was killed left half written. Nobody else may write here."""
+    with contextlib.suppress(OSError):
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink()
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that was not there, and those above it, durably; where that fails, it is not there."""
+    above = [folder for folder in path.parents if not folder.exists()]
+    path.mkdir(parents=True)
+    try:
+        for folder in (path, *above):
+            sync_directory(folder.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def sync_directory(path: Path) -> None:

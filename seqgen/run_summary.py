@@ -57,7 +57,7 @@ def _combine(
     steps = max((event["step"] for event in events), default=0)
     evaluated = [event for event in events if event["event"] == "evaluated"]
     best = min(evaluated, key=lambda event: event["nats_per_token"], default={})
-    ended = last.get("reason", "unfinished")
+    ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
     return Summary(
         run=str(directory.path),
         created=config.created,

@@ -13,6 +13,7 @@ from seqgen._version import __version__
 from seqgen.data.catalogue import PREFIX
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError, RunError
+from seqgen.files import sweep
 from seqgen.models.config import FAMILIES
 from seqgen.preparation import Corpus, build_learner, check_same_text, encode_corpus, read_texts
 from seqgen.run import (
@@ -241,6 +242,8 @@ def _go_on(
     directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock, stop: Callable[[], bool], report: Report
 ) -> TrainingRun:
     recorded = directory.read_config()
+    for folder in (directory.path, directory.checkpoints):
+        sweep(folder)
     checkpoint = newest_checkpoint(directory.checkpoints)
     if checkpoint is None:
         raise RunError(f"{directory.path} has no checkpoint to go on from; remove it, and train anew")

@@ -329,6 +329,15 @@ def test_a_run_that_goes_on_elsewhere_says_what_is_different(stopped):
     assert seqgen.train(out=stopped, resume=True).notices == []
 
 
+def test_what_a_killed_process_left_half_written_is_removed(stopped):
+    (stopped / ".tmp-model.safetensors-123").write_bytes(b"half")
+    (stopped / "checkpoints" / ".tmp-step-000006-abc").mkdir()
+
+    seqgen.train(out=stopped, resume=True)
+
+    assert [path for path in stopped.rglob("*") if path.name.startswith(".tmp-")] == []
+
+
 def test_what_was_passed_over_is_said(stopped):
     (stopped / "checkpoints" / "step-000006").mkdir()
 

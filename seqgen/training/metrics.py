@@ -39,8 +39,7 @@ class MetricsLog:
             self._file = path.open("w+b" if there is None else "r+b", buffering=0)
             self._file.truncate(length)
             self._file.seek(length)
-            if there is None:
-                sync_directory(path.parent)
+            sync_directory(path.parent)  # even if it was there: whoever made it may have been killed before this
         except OSError as error:
             raise _not_written(path, error) from error
         self._path = path

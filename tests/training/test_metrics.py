@@ -38,6 +38,17 @@ def test_a_resumed_log_is_cut_to_the_length_it_had(tmp_path):
     assert [event["step"] for event in read_metrics(path)] == [1, 3]
 
 
+def test_the_name_of_a_log_is_on_the_disk_whoever_made_it(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("seqgen.training.metrics.sync_directory", synced.append)
+
+    for _ in range(2):
+        with MetricsLog(tmp_path / "metrics.jsonl"):
+            pass
+
+    assert synced == [tmp_path] * 2
+
+
 def test_a_line_is_in_the_file_once_it_is_written(tmp_path):
     path = tmp_path / "metrics.jsonl"
 
