@@ -210,9 +210,12 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
     load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner))
     state = _state_tensors(learner)
     load_tensors(checkpoint.path / STATE, state, optional="random.")
-    learner.random.load_state_dict(
-        {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
-    )
+    try:
+        learner.random.load_state_dict(
+            {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
+        )
+    except RuntimeError as error:
+        raise RunError(f"{checkpoint.path / STATE} holds no random state: {error}; restore it from a copy") from error
 
 
 def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
