@@ -263,9 +263,9 @@ def _go_on(
     load_checkpoint(checkpoint, learner)
     environment = describe_environment(learner.model.device, learner.precision)
     notices += [
-        f"{name} is {environment[name]}, and was {then}: the run goes on, but not to the bit as it would have"
+        f"{name} is {environment.get(name)}, and was {then}: the run goes on, but not to the bit as it would have"
         for name, then in recorded.environment.items()
-        if environment[name] != then
+        if environment.get(name) != then
     ]
     config = config.model_copy(update={"environment": environment})
     if config != recorded:
