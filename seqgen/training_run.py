@@ -13,9 +13,11 @@ from seqgen._version import __version__
 from seqgen.data.catalogue import PREFIX
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError, RunError
+from seqgen.files import read_at_most
 from seqgen.models.config import FAMILIES
 from seqgen.preparation import Corpus, build_learner, check_same_text, encode_corpus, read_texts
 from seqgen.run import (
+    CONFIG_CAP,
     Request,
     RunConfig,
     RunDirectory,
@@ -276,7 +278,9 @@ def _go_on(
 def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint) -> RunConfig:
     """The config of the checkpoint, from which config.json may differ in what may change in a run that goes on."""
     try:
-        then = RunConfig.from_json(checkpoint.config.read_bytes(), str(checkpoint.config))
+        then = RunConfig.from_json(read_at_most(checkpoint.config, CONFIG_CAP), str(checkpoint.config))
+    except OSError as error:
+        raise RunError(f"{checkpoint.config} cannot be read: {error.strerror or error}") from error
     except ConfigError as error:
         raise RunError(f"{error}; another version of seqgen wrote it") from error
     before, now = _flatten(then.model_dump()), _flatten(config.model_dump())
