@@ -27,7 +27,7 @@ from typing import Literal
 from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import read_at_most, sync_directory, write_durably
+from seqgen.files import open_plain, read_at_most, sync_directory, write_durably
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
@@ -180,7 +180,7 @@ def _verify(path: Path) -> Progress:
         if path.name != _name_of(state.progress.step):
             raise RunError(f"{path} was renamed: it holds step {state.progress.step}")
         for name, expected in state.files.items():
-            with (path / name).open("rb") as file:
+            with open_plain(path / name) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                     raise RunError(f"{path / name} is not as it was written")
     except OSError as error:
