@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+from io import BufferedReader
 from pathlib import Path
 
 from seqgen.errors import SaveError
@@ -33,9 +34,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
+def open_plain(path: Path) -> BufferedReader:
+    """Open a file to be read; a pipe or a device, which need not end, is refused with an OSError."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return path.open("rb")
+
+
 def read_at_most(path: Path, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes; a longer one is refused with an OSError, not read."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"more than {limit:,} bytes, which is too large for what it is", str(path))

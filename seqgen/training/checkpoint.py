@@ -27,7 +27,7 @@ from typing import Literal
 from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import TEMPORARY, make_directory, read_at_most, sweep, sync_directory, write_durably
+from seqgen.files import TEMPORARY, make_directory, open_plain, read_at_most, sweep, sync_directory, write_durably
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
@@ -172,7 +172,7 @@ def _verify(path: Path) -> Progress:
         if path.name != _name_of(state.progress.step):
             raise RunError(f"{path} was renamed: it holds step {state.progress.step}")
         for name, expected in state.files.items():
-            with (path / name).open("rb") as file:
+            with open_plain(path / name) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                     raise RunError(f"{path / name} is not as it was written")
     except OSError as error:
@@ -202,9 +202,12 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
     load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner))
     state = _state_tensors(learner)
     load_tensors(checkpoint.path / STATE, state, optional="random.")
-    learner.random.load_state_dict(
-        {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
-    )
+    try:
+        learner.random.load_state_dict(
+            {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
+        )
+    except RuntimeError as error:
+        raise RunError(f"{checkpoint.path / STATE} holds no random state: {error}; restore it from a copy") from error
 
 
 def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
