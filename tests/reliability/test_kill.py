@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from .faults import Fault
-from .survival import FAMILIES, NEEDS_FORK, Subject, assert_died, assert_survived, subject, try_each
+from .survival import FAMILIES, NEEDS_FORK, Subject, assert_died, assert_survived, subject, try_each, whole_checkpoints
 
 pytestmark = NEEDS_FORK
 
@@ -42,6 +42,9 @@ def train_and_die(subject: Subject) -> Callable[[Path, Fault], None]:
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
         assert_died(subject.warm.train(world, run, fault))
+        if fault.act != "power":
+            named = sorted(run.glob("checkpoints/step-*"))
+            assert named == whole_checkpoints(run), "something looks like a checkpoint and is none"
         assert_survived(subject, world, run, subject.saves(fault.at))
 
     return attempt
