@@ -410,6 +410,7 @@ def test_an_environment_with_other_fields_is_said_to_be_another(specimen, enviro
     ("field", "value"),
     [
         *((f"training.{name}", 10**400) for name in ("batch_size", "bptt", "warmup_steps", "max_steps", "patience")),
+        *((f"training.{name}", 10**400) for name in ("save_every", "max_time", "max_epochs", "lr", "seed")),
         *((f"training.{name}", 1e308) for name in ("lr", "weight_decay", "clip_grad_norm", "save_every")),
         *(("training.device", name) for name in ("", "meta", "cpu:-1", "cpu\0", "cuda:99", "cpu:" + "9" * 30)),
         *(("data.encoding", name) for name in ("", "\0", "undefined", "zip", "rot13", "utf-7", "idna", "x" * 10_000)),
