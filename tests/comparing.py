@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from seqgen.training.metrics import read_metrics
+
 CLOCK = {"seconds", "tokens_per_second"}
 """The fields of an event that vary from run to run."""
 
 
 def figures_of(run: Path) -> list[dict[str, object]]:
     """The lines of steps, evaluations and samples, less the clock's fields."""
-    lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
     kept = {"step", "skipped", "evaluated", "sampled"}
     return [
-        {name: value for name, value in line.items() if name not in CLOCK} for line in lines if line["event"] in kept
+        {name: value for name, value in line.items() if name not in CLOCK}
+        for line in read_metrics(run / "metrics.jsonl")
+        if line["event"] in kept
     ]
 
 
