@@ -1,0 +1,110 @@
+"""`seqgen corpus list|fetch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from seqgen.cli.options import JsonOption, QuietOption
+from seqgen.cli.output import notice, printable, stderr, stdout, write_json
+
+if TYPE_CHECKING:
+    from seqgen.data.catalogue import Recipe
+    from seqgen.data.fetch import Progress
+    from seqgen.data.fetched import Fetched, File
+
+
+def list_corpora(json: JsonOption = False) -> None:
+    """List the catalogue: what there is to train on by `seqgen train corpus:NAME`."""
+    from rich.table import Table
+
+    from seqgen.data.catalogue import recipes
+
+    known = recipes()
+    if json:
+        write_json([_as_record(recipe) for recipe in known.values()])
+        return
+    table = Table(box=None, pad_edge=False)
+    for name in ("name", "what it is", "language"):
+        table.add_column(name, overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    for name in ("licence", "parts", "where"):
+        table.add_column(name, overflow="fold")
+    for recipe in known.values():
+        parts = ", ".join(recipe.reader.parts) or "-"
+        table.add_row(recipe.name, recipe.title, recipe.language, _size(recipe.size), recipe.licence, parts,
+                      _where(recipe))  # fmt: skip
+    stdout().print(table)
+
+
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Corpora of the catalogue.")],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Download a corpus into the cache, checked against its hash; a broken download goes on where it ended."""
+    from seqgen.data.cache import corpus_directory
+    from seqgen.data.catalogue import find
+    from seqgen.data.fetched import Fetched
+
+    fetched = []
+    for recipe in [find(name) for name in names]:
+        if not isinstance(recipe.reader, Fetched):
+            notice(f"corpus:{recipe.name} needs no download: it is {_where(recipe)}", quiet=quiet)
+            fetched.append({"name": recipe.name, "directory": None, "files": []})
+            continue
+        files = _fetch(recipe, recipe.reader, quiet=quiet)
+        fetched.append(
+            {
+                "name": recipe.name,
+                "directory": str(corpus_directory(recipe.name)),
+                "files": [file.model_dump() for file in files],
+            }
+        )
+    if json:
+        write_json(fetched)
+
+
+def _fetch(recipe: Recipe, reader: Fetched, *, quiet: bool) -> list[File]:
+    """Fetch with a bar on a terminal, and say what can be done with it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = stderr()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+
+        def follow(file: File) -> Progress:
+            task = bar.add_task(printable(file.name), total=file.size)
+            return lambda done, total: bar.update(task, completed=done, total=total or file.size)
+
+        files = reader.fetch(recipe.name, follow)
+    for stated, found in zip(reader.files, files, strict=True):
+        if stated.sha256 is None:
+            notice(f"{found.name}: {stated.sha256_source}; held from now on: SHA-256 {found.sha256}", quiet=quiet)
+    notice(f"corpus:{recipe.name} is here; {_advice(recipe)}; its licence: {recipe.licence}", quiet=quiet)
+    return files
+
+
+def _advice(recipe: Recipe) -> str:
+    valid = f" --valid corpus:{recipe.name}:valid" if "valid" in recipe.reader.parts else ""
+    measured = next((part for part in ("test", "valid") if part in recipe.reader.parts), None)
+    after = "" if measured is None else f", then seqgen eval corpus:{recipe.name}:{measured}"
+    return f"seqgen train corpus:{recipe.name}{valid}{after}"
+
+
+def _where(recipe: Recipe) -> str:
+    from seqgen.data.fetched import Fetched
+
+    if isinstance(recipe.reader, Fetched):
+        return "here" if recipe.reader.is_here(recipe.name) else "to be fetched"
+    return {"synthetic": "made by seed", "own-text": "embedded"}.get(recipe.reader.kind, "in every Python")
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
+
+
+def _as_record(recipe: Recipe) -> dict[str, Any]:
+    """What --json prints of a corpus."""
+    return recipe.model_dump() | {"parts": recipe.reader.parts, "where": _where(recipe)}
