@@ -25,15 +25,14 @@ def list_corpora(json: JsonOption = False) -> None:
         write_json([_as_record(recipe) for recipe in known.values()])
         return
     table = Table(box=None, pad_edge=False)
-    for name in ("name", "what it is", "language"):
-        table.add_column(name, overflow="fold")
-    table.add_column("size", justify="right", no_wrap=True)
-    for name in ("licence", "parts", "where"):
-        table.add_column(name, overflow="fold")
+    table.add_column("name", no_wrap=True)
+    for name in ("what it is", "language", "licence"):
+        table.add_column(name)
+    for name in ("size", "where"):
+        table.add_column(name, justify="right", no_wrap=True)
     for recipe in known.values():
-        parts = ", ".join(recipe.reader.parts) or "-"
-        table.add_row(recipe.name, recipe.title, recipe.language, _size(recipe.size), recipe.licence, parts,
-                      _where(recipe))  # fmt: skip
+        size, where = _size(recipe.size), _where(recipe)
+        table.add_row(recipe.name, recipe.title, recipe.language, recipe.licence, size, where)
     stdout().print(table)
 
 
@@ -50,7 +49,7 @@ def fetch(
     fetched = []
     for recipe in [find(name) for name in names]:
         if not isinstance(recipe.reader, Fetched):
-            notice(f"corpus:{recipe.name} needs no download: it is {_where(recipe)}", quiet=quiet)
+            notice(f"corpus:{recipe.name} is {_where(recipe)}: there is nothing to download", quiet=quiet)
             fetched.append({"name": recipe.name, "directory": None, "files": []})
             continue
         files = _fetch(recipe, recipe.reader, quiet=quiet)
@@ -97,8 +96,8 @@ def _where(recipe: Recipe) -> str:
     from seqgen.data.fetched import Fetched
 
     if isinstance(recipe.reader, Fetched):
-        return "here" if recipe.reader.is_here(recipe.name) else "to be fetched"
-    return {"synthetic": "made by seed", "own-text": "embedded"}.get(recipe.reader.kind, "in every Python")
+        return "here" if recipe.reader.is_here(recipe.name) else "to fetch"
+    return {"synthetic": "made", "own-text": "embedded"}.get(recipe.reader.kind, "in Python")
 
 
 def _size(number: int) -> str:

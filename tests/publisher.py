@@ -57,13 +57,13 @@ def honest(answer: Answer) -> None:
     content, etag = answer.publisher.content, answer.publisher.etag
     asked = re.fullmatch(r"bytes=(\d+)-", answer.headers.get("Range", ""))
     if asked is None or answer.headers.get("If-Range", etag) != etag:
-        return answer.send(content)
-    start = int(asked[1])
-    if start >= len(content):
-        return answer.say(416, Content_Range=f"bytes */{len(content)}", Content_Length=0)
-    answer.say(206, Content_Length=len(content) - start,
-               Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}")  # fmt: skip
-    answer.wfile.write(content[start:])
+        answer.send(content)
+    elif (start := int(asked[1])) >= len(content):
+        answer.say(416, Content_Range=f"bytes */{len(content)}", Content_Length=0)
+    else:
+        place = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        answer.say(206, Content_Length=len(content) - start, Content_Range=place)
+        answer.wfile.write(content[start:])
 
 
 def half(answer: Answer) -> None:

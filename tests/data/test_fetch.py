@@ -203,7 +203,7 @@ def test_wrong_bytes_are_not_kept(wanted, publisher):
 def test_a_length_that_is_too_small_cuts_the_file_and_is_noticed(wanted, publisher):
     publisher.faults = [lambda answer: answer.send(publisher.content, length=1_000)]
 
-    with pytest.raises(TextError, match="is not the file that it should be: .* 1,000 bytes"):
+    with pytest.raises(TextError, match=r"is not the file that it should be: .* 1,000 bytes"):
         get(wanted)
     assert nothing(wanted)
 
