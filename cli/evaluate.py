@@ -61,8 +61,11 @@ def evaluate(
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
     named = [(text, (read_source(text, encoding),)) for text in texts or []] or [("withheld", model.withheld())]
+    withheld = model.config.data.valid or model.config.data.text
     rows = [
-        replace(measure(model, name, documents, quiet=quiet, **settings), published=figures_of(name))
+        replace(
+            measure(model, name, documents, quiet=quiet, **settings), published=figures_of(name if texts else withheld)
+        )
         for name, documents in named
     ]
     total = sum_rows(rows) if len(rows) > 1 else None

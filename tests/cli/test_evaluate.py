@@ -47,6 +47,12 @@ def test_one_text_is_one_object_of_consistent_figures(report, run, corpus):
     assert 0 < figures["xz_bits_per_byte"] < figures["order0_bits_per_byte"] < 8
 
 
+def test_the_true_entropy_stands_beside_what_a_run_on_a_synthetic_text_withheld(answers):
+    answers("train", "corpus:hello:valid", "--hidden-size", "8", "--max-steps", "2", "--quiet")
+
+    assert "withheld: 0 bits per byte, the true entropy" in answers("eval", "--quiet")
+
+
 def test_unknown_characters_are_counted_and_paid_for(report):
     Path("korean.txt").write_text("The 왕 paints.\n", "utf-8")
 
