@@ -10,7 +10,7 @@ from seqgen.cli.output import notice, printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from seqgen.data.catalogue import Recipe
-    from seqgen.data.fetch import Progress
+    from seqgen.data.fetch import Progress as Told
     from seqgen.data.fetched import Fetched, File
 
 
@@ -46,22 +46,18 @@ def fetch(
     from seqgen.data.catalogue import find
     from seqgen.data.fetched import Fetched
 
-    fetched = []
+    records: list[dict[str, Any]] = []
     for recipe in [find(name) for name in names]:
-        if not isinstance(recipe.reader, Fetched):
+        record: dict[str, Any] = {"name": recipe.name, "directory": None, "files": []}
+        if isinstance(recipe.reader, Fetched):
+            files = _fetch(recipe, recipe.reader, quiet=quiet)
+            record["directory"] = str(corpus_directory(recipe.name))
+            record["files"] = [file.model_dump() for file in files]
+        else:
             notice(f"corpus:{recipe.name} is {_where(recipe)}: there is nothing to download", quiet=quiet)
-            fetched.append({"name": recipe.name, "directory": None, "files": []})
-            continue
-        files = _fetch(recipe, recipe.reader, quiet=quiet)
-        fetched.append(
-            {
-                "name": recipe.name,
-                "directory": str(corpus_directory(recipe.name)),
-                "files": [file.model_dump() for file in files],
-            }
-        )
+        records.append(record)
     if json:
-        write_json(fetched)
+        write_json(records)
 
 
 def _fetch(recipe: Recipe, reader: Fetched, *, quiet: bool) -> list[File]:
@@ -73,7 +69,7 @@ def _fetch(recipe: Recipe, reader: Fetched, *, quiet: bool) -> list[File]:
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
 
-        def follow(file: File) -> Progress:
+        def follow(file: File) -> Told:
             task = bar.add_task(printable(file.name), total=file.size)
             return lambda done, total: bar.update(task, completed=done, total=total or file.size)
 
