@@ -13,6 +13,7 @@ from seqgen.cli.output import printable, stderr, stdout, write_json
 from seqgen.cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
+    from seqgen.data.catalogue import Figure
     from seqgen.evaluation.report import Evaluation
     from seqgen.trained import Run
 
@@ -25,6 +26,8 @@ class Row:
     evaluation: Evaluation
     xz: float | None
     order0: float
+    published: tuple[Figure, ...] = ()
+    """What others reached on this part of the catalogue, or the true entropy of a synthetic text."""
 
 
 def evaluate(
@@ -47,7 +50,9 @@ def evaluate(
     quiet: QuietOption = False,
 ) -> None:
     """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
-    from seqgen.data.catalogue import read_source
+    from dataclasses import replace
+
+    from seqgen.data.catalogue import figures_of, read_source
 
     with leaving_at_once():
         from seqgen.trained import load
@@ -56,7 +61,13 @@ def evaluate(
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
     named = [(text, (read_source(text, encoding),)) for text in texts or []] or [("withheld", model.withheld())]
-    rows = [measure(model, name, documents, quiet=quiet, **settings) for name, documents in named]
+    withheld = model.config.data.valid or model.config.data.text
+    rows = [
+        replace(
+            measure(model, name, documents, quiet=quiet, **settings), published=figures_of(name if texts else withheld)
+        )
+        for name, documents in named
+    ]
     total = sum_rows(rows) if len(rows) > 1 else None
     if json:
         records = [as_record(row, model) for row in rows]
@@ -112,6 +123,7 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
         "run": str(model.path),
         "xz_bits_per_byte": row.xz,
         "order0_bits_per_byte": row.order0,
+        "published": [figure.model_dump() for figure in row.published],
     }
 
 
@@ -144,3 +156,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
     context = reports[-1].context  # of several texts the total's, which has them all
     console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {context}"), soft_wrap=True)
     console.print(table)
+    for row in rows:
+        for figure in row.published:
+            line = f"{row.name}: {figure.value:.6g} {figure.unit}, {figure.model} ({figure.citation})"
+            console.print(printable(line), soft_wrap=True)

@@ -255,7 +255,7 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
         SaveError: the directory cannot be made.
     """
     check_free(out)
-    name = f"{Path(text.removeprefix(PREFIX)).stem or 'text'}-{cell}"
+    name = f"{Path(text.removeprefix(PREFIX).replace(':', '-')).stem or 'text'}-{cell}"
     numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     for path in numbered if out is None else [Path(out)]:
         try:

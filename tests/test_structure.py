@@ -113,7 +113,10 @@ def test_a_wheel_holds_one_package_with_its_recipes(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"seqgen"}
-    assert {"seqgen/py.typed", "seqgen/corpora/pydoc.toml", "seqgen/cli/main.py"} <= set(names)
+    assert {"seqgen/py.typed", "seqgen/cli/main.py"} <= set(names)
+    data = {f"seqgen/corpora/{path.name}" for path in (ROOT / "corpora").iterdir() if path.suffix in {".toml", ".txt"}}
+    assert data <= set(names)
+    assert len(data) > 10
 
 
 def test_what_is_public_is_this_and_no_more():
@@ -135,7 +138,10 @@ def test_every_error_has_one_root():
     assert all(issubclass(error, seqgen.SeqgenError) for error in errors)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["runs"], ["runs", "--json"]])
+QUESTIONS = [["--help"], ["train", "--help"], ["runs"], ["runs", "--json"], ["corpus", "list"]]
+
+
+@pytest.mark.parametrize("arguments", QUESTIONS)
 def test_a_question_costs_no_torch(arguments, tmp_path):
     code = (
         "import sys; from seqgen.cli.main import app\n"
@@ -160,14 +166,16 @@ def test_the_commands_of_the_readme_exist():
     from typer.main import get_command
 
     commands = dict(get_command(app).commands)
-    commands |= {f"tokenizer {name}": command for name, command in commands["tokenizer"].commands.items()}
+    groups = ("corpus", "tokenizer")
+    for group in groups:
+        commands |= {f"{group} {name}": command for name, command in commands[group].commands.items()}
     blocks = (ROOT / "README.md").read_text("utf-8").split("```")[1::2]
     lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
     used = [line.split("#")[0].split() for line in lines if line.startswith("seqgen ")]
 
     assert len(used) >= 10
     for words in used:
-        name = " ".join(words[1:3]) if words[1] == "tokenizer" else words[1]
+        name = " ".join(words[1:3]) if words[1] in groups else words[1]
         flags = {option for parameter in commands[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= flags, words
 

@@ -1,37 +1,71 @@
-"""The catalogue's reader: `corpora/*.toml`, one recipe a corpus, and what `corpus:NAME` stands for."""
+"""The catalogue: `corpora/*.toml`, one recipe a corpus, and what `corpus:NAME` and `corpus:NAME:PART` stand for.
+
+`corpus:text8:test` is a part of a corpus that has customary ones; `corpus:text8` alone is then its `train` part, so
+that nobody learns from what figures are compared on. Reading never reaches the network: `Recipe.reader.fetch` does.
+"""
 
 from __future__ import annotations
 
-import ast
-import importlib.util
 import tomllib
 from importlib import resources
-from pathlib import Path
 from typing import Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from seqgen.data.readers import Reader, Synthetic
 from seqgen.data.text import read_text
-from seqgen.errors import ConfigError, TextError
+from seqgen.errors import ConfigError
 from seqgen.settings import Settings, describe
 
 PREFIX = "corpus:"
 
 
+class Figure(Settings):
+    """A published result on a part of a corpus, to stand beside one's own."""
+
+    value: float
+    unit: Literal["bits per character", "bits per byte", "nats per character", "perplexity per word",
+                  "perplexity per token"]  # fmt: skip
+    model: str
+    citation: str
+    part: Literal["valid", "test"] = "test"
+
+
 class Recipe(Settings):
-    """One corpus: what it is, whose, and how to read it.
+    """One corpus: what it is, whose, how to read it, and what others reached on it."""
 
-    `reader` is how the source becomes text. `python-dict` takes the strings of the one dict that a Python module
-    assigns, in their order, from the module's source: it is parsed, never run.
-    """
-
-    name: str
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     language: str
     licence: str
     source: str
-    reader: Literal["python-dict"]
-    module: str
+    size: int = Field(gt=0)
+    """Bytes of the text, all parts together; about, where it differs from one Python to another."""
+    reader: Reader
+    figures: tuple[Figure, ...] = Field(default=(), strict=False)
+
+    def read(self, part: str | None = None) -> str:
+        """The text of a part; of the `train` part where none is named and there are parts.
+
+        Raises:
+            ConfigError: there is no such part.
+            TextError: the text has not been fetched, or cannot be read.
+        """
+        parts = self.reader.parts
+        part = part or ("train" if parts else None)
+        if part is not None and part not in parts:
+            has = f"its parts are {', '.join(parts)}" if parts else "it has no parts"
+            raise ConfigError(f"{PREFIX}{self.name} has no part called {part!r}; {has}")
+        return self.reader.read(self.name, part)
+
+    def figures_of(self, part: str | None) -> tuple[Figure, ...]:
+        """What to hold a result on a part against: what was published, or of a synthetic text the truth."""
+        if isinstance(self.reader, Synthetic):
+            derived = f"seqgen.data.synthetic.{self.reader.source}_entropy"
+            return (
+                Figure(value=self.reader.entropy, unit="bits per byte", model="the true entropy", citation=derived),
+            )
+        return tuple(figure for figure in self.figures if figure.part == part)
 
 
 def recipes() -> dict[str, Recipe]:
@@ -50,32 +84,45 @@ def _read_recipe(file_name: str, content: str) -> Recipe:
         raise ConfigError(f"corpora/{file_name}: {reason}") from error
 
 
-def read_source(text: str, encoding: str = "utf-8") -> str:
-    """The text that a setting names: a file's, or with `corpus:NAME` the catalogue's.
+def find(name: str) -> Recipe:
+    """The recipe called `name`.
 
     Raises:
         ConfigError: the catalogue has no such corpus.
-        TextError: the text cannot be read.
     """
-    if not text.startswith(PREFIX):
-        return read_text(text, encoding)
-    name = text.removeprefix(PREFIX)
     known = recipes()
     if name not in known:
         raise ConfigError(f"there is no corpus called {name!r} in the catalogue; it has: {', '.join(known)}")
-    return _read_python_dict(known[name])
+    return known[name]
 
 
-def _read_python_dict(recipe: Recipe) -> str:
-    try:
-        spec = importlib.util.find_spec(recipe.module)
-    except ModuleNotFoundError:  # not even the package: some distributions leave pydoc_data out
-        spec = None
-    if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-        raise TextError(f"{PREFIX}{recipe.name}: this Python carries no source of {recipe.module}; train on a file")
-    source = read_text(spec.origin)
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
-            entries = [ast.literal_eval(value) for value in node.value.values]
-            return "\n".join(entry for entry in entries if isinstance(entry, str))
-    raise TextError(f"{spec.origin} does not assign a dict, so {PREFIX}{recipe.name} cannot be read from it")
+def parse(text: str) -> tuple[Recipe, str | None] | None:
+    """The recipe and the part that `corpus:NAME[:PART]` names; None where `text` is anything else, such as a path.
+
+    Raises:
+        ConfigError: the catalogue has no such corpus.
+    """
+    if not text.startswith(PREFIX):
+        return None
+    name, _, part = text.removeprefix(PREFIX).partition(":")
+    return find(name), part or None
+
+
+def read_source(text: str, encoding: str = "utf-8") -> str:
+    """The text that a setting names: a file's, or with `corpus:NAME[:PART]` the catalogue's.
+
+    Raises:
+        ConfigError: the catalogue has no such corpus or part.
+        TextError: the text cannot be read.
+    """
+    named = parse(text)
+    if named is None:
+        return read_text(text, encoding)
+    recipe, part = named
+    return recipe.read(part)
+
+
+def figures_of(text: str) -> tuple[Figure, ...]:
+    """What to hold a result on `corpus:NAME:PART` against; nothing for any other text."""
+    named = parse(text)
+    return () if named is None else named[0].figures_of(named[1])

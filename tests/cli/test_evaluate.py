@@ -15,6 +15,7 @@ from seqgen.models.weights import to_bytes
 KEYS = {
     "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "characters", "bytes",
     "unknown_characters", "context", "run", "text", "xz_bits_per_byte", "order0_bits_per_byte",
+    "published",
 }  # fmt: skip
 
 
@@ -44,6 +45,12 @@ def test_one_text_is_one_object_of_consistent_figures(report, run, corpus):
     )
     assert figures["bits_per_character"] == pytest.approx(figures["bits_per_byte"])
     assert 0 < figures["xz_bits_per_byte"] < figures["order0_bits_per_byte"] < 8
+
+
+def test_the_true_entropy_stands_beside_what_a_run_on_a_synthetic_text_withheld(answers):
+    answers("train", "corpus:hello:valid", "--hidden-size", "8", "--max-steps", "2", "--quiet")
+
+    assert "withheld: 0 bits per byte, the true entropy" in answers("eval", "--quiet")
 
 
 def test_unknown_characters_are_counted_and_paid_for(report):

@@ -5,29 +5,28 @@ import sys
 import pytest
 
 from seqgen.data import catalogue
-from seqgen.data.catalogue import Recipe, read_source, recipes
+from seqgen.data.catalogue import Recipe, figures_of, find, parse, read_source, recipes
+from seqgen.data.fetched import Fetched
+from seqgen.data.readers import Synthetic
 from seqgen.errors import ConfigError, TextError
 
-RECIPE = {
-    "name": "proverbs",
-    "title": "Proverbs",
-    "language": "English",
-    "licence": "CC0-1.0",
-    "source": "this test",
-    "reader": "python-dict",
-    "module": "proverbs_of_a_test",
-}
-
-
-def as_toml(recipe: dict[str, str]) -> str:
-    return "".join(f'{key} = "{value}"\n' for key, value in recipe.items())
+RECIPE = """
+name = "proverbs"
+title = "Proverbs"
+language = "English"
+licence = "CC0-1.0"
+source = "this test"
+size = 100
+[reader]
+kind = "python-dict"
+module = "proverbs_of_a_test"
+"""
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty catalogue, and on the path of modules."""
+    """An empty catalogue."""
     monkeypatch.setattr(catalogue.resources, "files", lambda package: tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
 
@@ -35,8 +34,43 @@ def test_the_catalogue_has_recipes_under_their_names():
     found = recipes()
 
     assert list(found) == sorted(found)
-    assert found["pydoc"].licence == "PSF-2.0"
     assert all(recipe.name == name for name, recipe in found.items())
+    assert {"pydoc", "pystdlib", "tinyshakespeare", "text8", "enwik8", "ptb", "wikitext-2", "nsmc", "brackets", "dates",
+            "arithmetic", "copy", "hello", "korean-prose", "english-prose"} <= set(found)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in recipes().items() if not isinstance(recipe.reader, Fetched)])
+def test_what_needs_no_download_is_read_and_has_about_the_size_that_is_stated(name):
+    recipe = find(name)
+
+    size = sum(len(recipe.read(part).encode()) for part in recipe.reader.parts or (None,))
+
+    exact = recipe.reader.kind not in {"python-dict", "python-library"}  # which differ from Python to Python
+    assert size == pytest.approx(recipe.size, rel=0.001 if exact else 0.5)
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in recipes().items() if isinstance(recipe.reader, Fetched)])
+def test_what_is_fetched_has_a_pinned_hash_with_its_source_and_no_figure_without_a_part(name):
+    recipe = find(name)
+    assert isinstance(recipe.reader, Fetched)
+
+    for file in recipe.reader.files:
+        assert file.url.startswith("https://")
+        assert file.sha256 is not None
+        assert file.size is not None
+        assert file.sha256_source
+    assert {figure.part for figure in recipe.figures} <= set(recipe.reader.parts)
+    assert "train" in recipe.reader.parts
+
+
+@pytest.mark.parametrize("name", ["text8", "enwik8"])
+def test_the_hundred_megabytes_are_cut_where_all_cut_them(name):
+    reader = find(name).reader
+    assert isinstance(reader, Fetched)
+
+    bounds = [(part.start, part.end) for part in reader.split]
+
+    assert bounds == [(0, 90_000_000), (90_000_000, 95_000_000), (95_000_000, None)]
 
 
 def test_pydoc_is_a_long_text_read_without_running_its_module(monkeypatch):
@@ -51,8 +85,18 @@ def test_pydoc_is_a_long_text_read_without_running_its_module(monkeypatch):
     assert text == "\n".join(topics.values())
 
 
+def test_pystdlib_is_code_of_this_python_without_its_tests():
+    text = read_source("corpus:pystdlib")
+
+    assert text.count("\ndef ") > 1_000
+    assert "class OrderedDict(dict):" in text
+    assert "import unittest; unittest.main(" not in text[:1_000]
+
+
 def test_anything_else_is_a_path(corpus):
+    assert parse(str(corpus)) is None
     assert read_source(str(corpus)) == corpus.read_text("utf-8")
+    assert figures_of(str(corpus)) == ()
 
 
 def test_a_path_is_read_in_the_encoding_given(tmp_path):
@@ -61,44 +105,61 @@ def test_a_path_is_read_in_the_encoding_given(tmp_path):
     assert read_source(str(tmp_path / "a.txt"), "cp949") == "가"
 
 
+def test_a_name_alone_is_the_train_part():
+    assert read_source("corpus:copy") == read_source("corpus:copy:train") != read_source("corpus:copy:test")
+
+
+def test_what_is_not_here_says_how_to_fetch_it(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path))
+
+    with pytest.raises(TextError, match="corpus:text8 has not been fetched yet; run `seqgen corpus fetch text8`"):
+        read_source("corpus:text8:valid")
+
+
 def test_an_unknown_name_is_refused_with_those_that_there_are():
     with pytest.raises(ConfigError, match=r"no corpus called 'pydok' in the catalogue; it has: .*\bpydoc\b"):
         read_source("corpus:pydok")
 
 
-def test_the_strings_of_the_first_dict_are_the_text(folder):
-    (folder / "proverbs.toml").write_text(as_toml(RECIPE), "utf-8")
-    source = 'raise SystemExit("run")\n'  # must be parsed, never run
-    source += 'proverbs = {"b": "Still waters" " run deep.", "a": "No news", "n": 3}\n'
-    (folder / "proverbs_of_a_test.py").write_text(source, "utf-8")
-
-    assert read_source("corpus:proverbs") == "Still waters run deep.\nNo news"
-
-
-def test_a_module_without_a_dict_is_refused(folder):
-    (folder / "proverbs.toml").write_text(as_toml(RECIPE), "utf-8")
-    (folder / "proverbs_of_a_test.py").write_text("proverbs = []\n", "utf-8")
-
-    with pytest.raises(TextError, match="does not assign a dict"):
-        read_source("corpus:proverbs")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("corpus:nsmc:valid", "corpus:nsmc has no part called 'valid'; its parts are train, test"),
+        ("corpus:pydoc:test", "corpus:pydoc has no part called 'test'; it has no parts"),
+        ("corpus:copy:train:test", "corpus:copy has no part called 'train:test'"),
+    ],
+)
+def test_an_unknown_part_is_refused(text, reason):
+    with pytest.raises(ConfigError, match=reason):
+        read_source(text)
 
 
-@pytest.mark.parametrize("module", ["sys", "no_such_module", "no_such_package.topics"])
-def test_a_module_that_this_python_lacks_is_refused(folder, module):
-    (folder / "proverbs.toml").write_text(as_toml({**RECIPE, "module": module}), "utf-8")
+def test_figures_stand_beside_the_part_that_they_are_of():
+    assert [figure.value for figure in figures_of("corpus:text8:test")] == [1.27, 1.18]
+    assert figures_of("corpus:text8:valid") == figures_of("corpus:text8") == ()
+    assert figures_of("corpus:tinyshakespeare:valid")[0].unit == "nats per character"
 
-    with pytest.raises(TextError, match=f"corpus:proverbs: this Python carries no source of {module}; train on a file"):
-        read_source("corpus:proverbs")
+
+def test_beside_a_synthetic_text_stands_the_truth():
+    reader = find("copy").reader
+    assert isinstance(reader, Synthetic)
+
+    (figure,) = figures_of("corpus:copy:valid")
+
+    assert (figure.value, figure.unit) == (reader.entropy, "bits per byte")
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         ("name = ", "Invalid value"),
-        (as_toml({**RECIPE, "colour": "red"}), "colour: there is no such setting"),
-        (as_toml({**RECIPE, "reader": "python-code"}), "reader: should be 'python-dict', not 'python-code'"),
-        (as_toml({key: value for key, value in RECIPE.items() if key != "licence"}), "licence: Field required"),
-        (as_toml(RECIPE).replace('"Proverbs"', "7"), "title: should be a valid string, not 7"),
+        ('colour = "red"' + RECIPE, "colour: there is no such setting"),
+        (RECIPE.replace("python-dict", "python-code"), "reader: "),
+        (RECIPE.replace('licence = "CC0-1.0"', ""), "licence: Field required"),
+        (RECIPE.replace('"Proverbs"', "7"), "title: should be a valid string, not 7"),
+        (RECIPE.replace('"proverbs"', '"a:b"'), "name: "),
+        (RECIPE + "figures = 3", "reader.python-dict.figures: there is no such setting"),
+        (RECIPE + '[[figures]]\nvalue = 1.0\nunit = "bits"\nmodel = "a"\ncitation = "b"', "figures.0.unit: should be"),
     ],
 )
 def test_a_malformed_recipe_is_named_with_its_fault(folder, content, reason):
@@ -112,7 +173,10 @@ def test_a_malformed_recipe_is_named_with_its_fault(folder, content, reason):
 
 
 def test_only_toml_files_are_recipes(folder):
-    (folder / "proverbs.toml").write_text(as_toml(RECIPE), "utf-8")
+    (folder / "proverbs.toml").write_text(RECIPE, "utf-8")
     (folder / "__init__.py").write_text("not = toml at all", "utf-8")
 
-    assert recipes() == {"proverbs": Recipe.of(**RECIPE)}
+    (recipe,) = recipes().values()
+
+    assert isinstance(recipe, Recipe)
+    assert recipe.reader.module == "proverbs_of_a_test"
