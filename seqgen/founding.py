@@ -55,6 +55,7 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
             kind=corpus.tokenizer.kind,
             vocab_size=corpus.tokenizer.vocab_size,
             fingerprint=corpus.tokenizer.fingerprint,
+            normalization=corpus.tokenizer.normalization,
         ),
         data=_with_absolute_paths(request.data),
         text=corpus.record,
@@ -152,6 +153,11 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
     if corpus.tokenizer.unknown_id is not None and unknown:
         notices.append(
             f"the training part has {unknown:,} pieces that the vocabulary does not hold; they are learnt as <unk>"
+        )
+    if corpus.changed:
+        notices.append(
+            f"{corpus.changed:,} characters are not in NFC, as which this tokenizer gives them back: the bits per byte "
+            "are what the normalized text costs"
         )
     asked = request.tokenizer.vocab_size
     if asked is not None and corpus.tokenizer.vocab_size < asked:
