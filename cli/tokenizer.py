@@ -112,7 +112,8 @@ def show(
             }
         )
         return
-    notice(_describe(loaded))
+    if loaded.normalization != "none":
+        notice(_describe(loaded))
     names = {0: "(document boundary)"}
     if loaded.unknown_id is not None:
         names[loaded.unknown_id] = "(unknown)"

@@ -124,7 +124,7 @@ def test_a_name_that_no_json_can_hold_is_refused(corpus, in_tmp):
     except OSError:
         pytest.skip("this file system takes no such name")
 
-    with pytest.raises(ConfigError, match="text: the name .* is not UTF-8"):
+    with pytest.raises(ConfigError, match=r"text: the name .* is not UTF-8"):
         seqgen.train(name, **GRU)
 
     assert not Path("runs").exists()
