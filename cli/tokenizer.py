@@ -42,11 +42,8 @@ def build(
 
     if Path(out).exists():
         raise RunError(f"{out} is already there; name another --out")
-    config = TokenizerConfig.of(
-        **given(
-            kind=kind, vocab_size=vocab_size, character_coverage=character_coverage, normalization=normalization
-        )
-    )  # fmt: skip
+    settings = given(vocab_size=vocab_size, character_coverage=character_coverage, normalization=normalization)
+    config = TokenizerConfig.of(kind=kind, **settings)
     tokenizer = tokenizers.build([read_source(text, encoding) for text in texts], config)
     tokenizer.save(Path(out))
     notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)

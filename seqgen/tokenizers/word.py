@@ -35,7 +35,7 @@ DEFAULT_VOCAB_SIZE = 10_000
 
 Version = Literal[1, 2]
 LATEST: Version = 2
-_WORD = r"[\p{L}\p{N}_][\p{L}\p{N}_\p{M}\u200c\u200d]*"  # the last two: the zero-width joiner and non-joiner
+_WORD = r"[\p{L}\p{N}_][\p{L}\p{N}_\p{M}\u200c\u200d]*"  # the last two: zero-width non-joiner and joiner
 _PIECE: dict[int, Any] = {
     1: re.compile(r"\w+(?:['’]\w+)*|\s+|[^\w\s]"),  # of tokenizers from before: it cuts a word at each mark
     2: regex.compile(rf"{_WORD}(?:['’]{_WORD})*|\s+|.", regex.DOTALL),
