@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
+from itertools import chain
 from typing import Annotated
 
 import typer
 from seqgen.cli.options import QuietOption
-from seqgen.cli.output import notice, stderr, write_text
+from seqgen.cli.output import notice, stderr, write_stream, write_text
 from seqgen.cli.signals import Interrupts
 
 CORPUS = "corpus:pydoc"
@@ -37,9 +38,7 @@ def demo(
 
     run = load(trained.path)
     say(f"2. Write: seqgen sample --prompt '{PROMPT}' --max-new-tokens 400")
-    write_text(PROMPT)
-    for piece in run.generate(PROMPT, stream=True, max_new_tokens=400):
-        write_text(piece)
+    write_stream(chain([PROMPT], run.generate(PROMPT, stream=True, max_new_tokens=400)))
     write_text("\n")
 
     say("3. Measure, on the parts of the text that were withheld: seqgen eval")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
-from seqgen.cli.output import printable, stderr, stdout, write_json
+from seqgen.cli.output import notice, printable, stderr, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
@@ -91,6 +91,12 @@ def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **s
             bar.update(task, completed=done, total=total)
 
         evaluation = model.evaluate_text(*documents, progress=show, **settings)
+    if evaluation.size.changed:
+        notice(
+            f"{name}: {evaluation.size.changed:,} of its {evaluation.size.characters:,} characters are not in NFC, as "
+            "which this model's tokenizer gives them back: the bits are what the normalized text costs",
+            quiet=quiet,
+        )
     whole = "".join(documents)
     return Row(name, evaluation, xz_bits_per_byte(whole), order0_bits_per_byte(whole))
 
@@ -119,6 +125,7 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
         "characters": evaluation.size.characters,
         "bytes": evaluation.size.bytes,
         "unknown_characters": evaluation.size.unknown,
+        "changed_characters": evaluation.size.changed,
         "context": evaluation.context,
         "run": str(model.path),
         "xz_bits_per_byte": row.xz,
@@ -149,10 +156,12 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
     ]
     if any(report.size.unknown for report in reports):
         figures.append(("unknown pieces (spelling in the bits)", [f"{report.size.unknown:,}" for report in reports]))
+    if any(report.size.changed for report in reports):
+        figures.append(("characters not in NFC", [f"{report.size.changed:,}" for report in reports]))
     for name, cells in figures:
         table.add_row(name, *cells)
     config, console = model.config, stdout()
-    kind = config.tokenizer.kind
+    kind = tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)
     context = reports[-1].context  # of several texts the total's, which has them all
     console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {context}"), soft_wrap=True)
     console.print(table)

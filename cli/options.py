@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,6 +13,14 @@ RunOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 EncodingOption = Annotated[
     str, typer.Option("--encoding", help="How the file's bytes are text: utf-8, cp949, utf-16 ...")
+]
+NormalizationOption = Annotated[
+    Literal["none", "nfc", "nfd"] | None,
+    typer.Option(
+        "--normalization",
+        help="Unicode form that text is brought into before it is cut; nfd takes Hangul apart into jamo.",
+        show_default="none",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,6 +54,19 @@ def write_text(text: str) -> None:
     """Text that a model or a user made, at once: control characters are escaped on a terminal, left alone in a pipe."""
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()
+
+
+def write_stream(pieces: Iterable[str]) -> None:
+    """Text as it is made, each piece at once, but never half of what a reader takes for one character."""
+    from seqgen.decoding.graphemes import whole_graphemes
+
+    for piece in whole_graphemes(pieces):
+        write_text(piece)
+
+
+def tokenizer_name(kind: str, normalization: str) -> str:
+    """What a tokenizer is called in a table: char, or where it normalizes char/nfd."""
+    return kind if normalization == "none" else f"{kind}/{normalization}"
 
 
 def printable(text: str) -> str:

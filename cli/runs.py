@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.output import notice, printable, stdout, tokenizer_name, write_json
 
 from seqgen.errors import RunError
 
@@ -47,7 +47,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_row(
             printable(row["run"]),
             f"{row['cell']} {row['layers']}x{row['hidden_size']}",
-            f"{row['tokenizer']} {row['vocab_size']:,}",
+            f"{tokenizer_name(row['tokenizer'], row['normalization'])} {row['vocab_size']:,}",
             printable(row["text"]),
             "-" if row["parameters"] is None else f"{row['parameters']:,}",
             "-" if best is None else f"{best:.3f}",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given, read_stdin
-from seqgen.cli.output import notice, write_json, write_text
+from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.signals import leaving_at_once
 
 from seqgen.errors import ConfigError, TextError
@@ -45,6 +46,7 @@ def sample(
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
     """
     with leaving_at_once():
+        from seqgen.tokenizers.normalization import composed
         from seqgen.trained import load
 
     settings = given(
@@ -58,18 +60,17 @@ def sample(
         texts = model.samples(start, num_samples=num_samples, **settings)
         write_json({"run": str(model.path), "prompt": start, "samples": texts})
     elif num_samples == 1:
-        pieces = model.generate(start, stream=True, **settings)
-        write_text(start)
+        pieces = chain([start], model.generate(start, stream=True, **settings))
         try:
-            for piece in pieces:
-                write_text(piece)
+            write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces))
         except KeyboardInterrupt:
             write_text("\n")  # so that what is said of it stands in a line of its own
             raise
         write_text("\n")
     else:
         for number, text in enumerate(model.samples(start, num_samples=num_samples, **settings)):
-            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{start}{text}\n")
+            whole = model.tokenizer.written(start + text)
+            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n")
 
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:

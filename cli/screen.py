@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.status import Status
 from rich.text import Text
-from seqgen.cli.output import notice, printable, stderr
+from seqgen.cli.output import notice, printable, stderr, tokenizer_name
 
 if TYPE_CHECKING:
     from seqgen.training.events import Evaluated, Event, Finished, Sampled, Step
@@ -163,7 +163,8 @@ def describe_run(run: TrainingRun) -> list[str]:
     model, text, environment = config.model, config.text, config.environment
     what = (
         f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, {parameter_count(run.model):,} parameters, "
-        f"{config.tokenizer.kind} vocabulary of {config.tokenizer.vocab_size:,}"
+        f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
+        f"{config.tokenizer.vocab_size:,}"
     )
     on_what = (
         f"{text.train_tokens:,} tokens to learn from, {text.valid_tokens:,} withheld; {run.total_steps:,} steps on "
@@ -188,11 +189,12 @@ def evaluation_line(event: Evaluated, figures: _Figures) -> Text:
 
 def sample_text(event: Sampled, width: int) -> Text:
     """The first lines of a sample, each cut to the screen's width."""
-    lines = [line for line in printable(event.text).expandtabs(4).splitlines() if line.strip()][:SAMPLE_LINES]
-    return Text("\n").join(_cut(Text(f"  │ {line}", style="dim"), width) for line in lines)
+    lines = [line for line in printable(event.text).splitlines() if line.strip()][:SAMPLE_LINES]
+    return Text("\n").join(Text("  │ ", style="dim") + _cut(Text(line, style="dim"), width - 4) for line in lines)
 
 
 def _cut(line: Text, width: int) -> Text:
+    line.expand_tabs(4)  # by cells, of which a Hangul syllable takes two
     line.truncate(width, overflow="ellipsis")
     return line
 

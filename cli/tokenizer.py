@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from seqgen.cli.options import EncodingOption, JsonOption, QuietOption, RunOption, given
-from seqgen.cli.output import notice, printable, stdout, write_json, write_text
+from seqgen.cli.options import EncodingOption, JsonOption, NormalizationOption, QuietOption, RunOption, given
+from seqgen.cli.output import notice, printable, stdout, tokenizer_name, write_json, write_text
 
 from seqgen.errors import ConfigError, RunError, TextError
 
@@ -30,6 +31,7 @@ def build(
     character_coverage: Annotated[
         float | None, typer.Option(help="Share of characters with pieces of their own.", show_default="0.9995")
     ] = None,
+    normalization: NormalizationOption = None,
     encoding: EncodingOption = "utf-8",
     quiet: QuietOption = False,
 ) -> None:
@@ -40,10 +42,11 @@ def build(
 
     if Path(out).exists():
         raise RunError(f"{out} is already there; name another --out")
-    config = TokenizerConfig.of(**given(kind=kind, vocab_size=vocab_size, character_coverage=character_coverage))
+    settings = given(vocab_size=vocab_size, character_coverage=character_coverage, normalization=normalization)
+    config = TokenizerConfig.of(kind=kind, **settings)
     tokenizer = tokenizers.build([read_source(text, encoding) for text in texts], config)
     tokenizer.save(Path(out))
-    notice(f"{out}: {kind}, {tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}", quiet=quiet)
+    notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)
 
 
 def encode(
@@ -98,6 +101,7 @@ def show(
         write_json(
             {
                 "kind": loaded.kind,
+                "normalization": loaded.normalization,
                 "vocab_size": loaded.vocab_size,
                 "fingerprint": loaded.fingerprint,
                 "unknown_id": loaded.unknown_id,
@@ -105,13 +109,29 @@ def show(
             }
         )
         return
+    if loaded.normalization != "none":
+        notice(_describe(loaded))
     names = {0: "(document boundary)"}
     if loaded.unknown_id is not None:
         names[loaded.unknown_id] = "(unknown)"
     console = stdout()
     for number, piece in enumerate(pieces):
-        shown = names.get(number, printable(repr(piece)))
+        shown = names.get(number, _quote(piece))
         console.print(f"{number:>7}  {shown}", soft_wrap=True)
+
+
+def _describe(tokenizer: Tokenizer) -> str:
+    name = tokenizer_name(tokenizer.kind, tokenizer.normalization)
+    return f"{name}, {tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
+
+
+def _quote(piece: str) -> str:
+    """`piece` in quotes; a mark or jamo at its beginning, which would attach to the quote, as its code and its name."""
+    from seqgen.tokenizers.normalization import attaches
+
+    if not piece or not attaches(piece[0]):
+        return printable(repr(piece))
+    return f"'{ascii(piece[0])[1:-1]}{printable(repr(piece[1:]))[1:-1]}'  {unicodedata.name(piece[0], '')}"
 
 
 def _load(tokenizer: str | None, run: str | None) -> Tokenizer:

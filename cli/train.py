@@ -88,6 +88,14 @@ def train(
             rich_help_panel=_DATA,
         ),
     ] = None,
+    normalization: Annotated[
+        Literal["none", "nfc", "nfd"] | None,
+        typer.Option(
+            help="Unicode form that text is brought into; nfd takes Hangul apart into jamo.",
+            show_default="none",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     encoding: Annotated[
         str | None, typer.Option(help="How the file's bytes are text.", show_default="utf-8", rich_help_panel=_DATA)
     ] = None,
@@ -193,12 +201,12 @@ def train(
     settings = given(
         cell=cell, hidden_size=hidden_size, layers=layers, embedding_size=embedding_size, gru_reset=gru_reset,
         heads=heads, block_size=block_size, positions=positions, dropout=dropout, tie_weights=tie_weights,
-        tokenizer=tokenizer, vocab_size=vocab_size, character_coverage=character_coverage, encoding=encoding,
-        valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time, max_steps=max_steps,
-        max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, lr=lr, schedule=schedule,
-        warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm, eval_every=eval_every,
-        patience=patience, save_every=save_every, on_save_error=on_save_error, precision=precision, device=device,
-        seed=seed,
+        tokenizer=tokenizer, vocab_size=vocab_size, character_coverage=character_coverage, normalization=normalization,
+        encoding=encoding, valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time,
+        max_steps=max_steps, max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, lr=lr,
+        schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,
+        eval_every=eval_every, patience=patience, save_every=save_every, on_save_error=on_save_error,
+        precision=precision, device=device, seed=seed,
     )  # fmt: skip
     source = {"text": text, "out": out, "resume": resume, "init_from": init_from}
     run = run_training(quiet=quiet, stop=Interrupts(), **source, **settings)

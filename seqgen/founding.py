@@ -16,6 +16,7 @@ from seqgen.models.config import FAMILIES
 from seqgen.preparation import Corpus, Prepared, Report, build_learner, encode_corpus, read_texts
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
 from seqgen.runtime import describe_environment
+from seqgen.tokenizers.base import without_surrogates
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.trained import load
 from seqgen.training.budget import EVALUATIONS, steps_for, steps_within
@@ -36,6 +37,7 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
     check_free(out)
     report(f"reading {request.data.text}")
     texts = read_texts(request.data)
+    data, origin = _with_absolute_paths(request.data), None if parent is None else _absolute("init_from", parent.path)
     tokenizer = parent.tokenizer if parent is not None else None
     if request.tokenizer_from is not None:
         tokenizer = tokenizers.load(Path(request.tokenizer_from))
@@ -55,12 +57,13 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
             kind=corpus.tokenizer.kind,
             vocab_size=corpus.tokenizer.vocab_size,
             fingerprint=corpus.tokenizer.fingerprint,
+            normalization=corpus.tokenizer.normalization,
         ),
-        data=_with_absolute_paths(request.data),
+        data=data,
         text=corpus.record,
         training=training,
         environment=describe_environment(learner.model.device, learner.precision),
-        init_from=None if parent is None else str(parent.path.resolve()),
+        init_from=origin,
     )
     directory: RunDirectory | None = None
     try:
@@ -133,11 +136,16 @@ def _with_absolute_paths(data: DataConfig) -> DataConfig:
     """So that the run can be resumed from another folder."""
     paths = {"text": data.text, "valid": data.valid}
     absolute = {
-        name: str(Path(path).resolve())
-        for name, path in paths.items()
-        if path is not None and not path.startswith(PREFIX)
+        name: _absolute(name, path) for name, path in paths.items() if path is not None and not path.startswith(PREFIX)
     }
     return data.model_copy(update=absolute)
+
+
+def _absolute(name: str, path: str | Path) -> str:
+    absolute = str(Path(path).resolve())
+    if without_surrogates(absolute) != absolute:  # Python's mark on a name that is no UTF-8
+        raise ConfigError(f"{name}: the name {absolute!r} is not UTF-8, so no config.json can hold it; rename it")
+    return absolute
 
 
 def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
@@ -152,6 +160,11 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
     if corpus.tokenizer.unknown_id is not None and unknown:
         notices.append(
             f"the training part has {unknown:,} pieces that the vocabulary does not hold; they are learnt as <unk>"
+        )
+    if corpus.changed:
+        notices.append(
+            f"{corpus.changed:,} characters are not in NFC, as which this tokenizer gives them back: the bits per byte "
+            "are what the normalized text costs"
         )
     asked = request.tokenizer.vocab_size
     if asked is not None and corpus.tokenizer.vocab_size < asked:

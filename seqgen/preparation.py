@@ -55,6 +55,8 @@ class Corpus:
     validation: Validation | None
     record: TextRecord
     characters_per_token: float
+    changed: int
+    """Characters, of both parts, that the tokenizer's normalization changes for good."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,8 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig) -> Corpu
         valid_tokens=sum(map(len, valid)),
         valid_sha256=texts.valid_sha256,
     )
-    return Corpus(tokenizer, train, validation, record, characters / train_tokens)
+    changed = sum(map(tokenizer.changed_characters, (*split.train, *split.valid)))
+    return Corpus(tokenizer, train, validation, record, characters / train_tokens, changed)
 
 
 def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:

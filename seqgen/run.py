@@ -23,7 +23,7 @@ from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
 from seqgen.settings import Settings
-from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
+from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import DEFAULT_TIME, RECIPES, TrainingConfig
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ CONFIG_CAP = 1 << 20
 
 
 class TokenizerRecord(Settings):
-    """The tokenizer: its kind, its size, and the hash that its files must have."""
+    """The tokenizer: its kind, its size, its Unicode form, and the hash that its files must have."""
 
     kind: TokenizerKind
     vocab_size: int
     fingerprint: str
+    normalization: Normalization = "none"
 
 
 class TextRecord(Settings):

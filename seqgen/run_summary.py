@@ -26,6 +26,7 @@ class Summary(Settings):
     hidden_size: int
     parameters: int | None
     tokenizer: str
+    normalization: str
     vocab_size: int
     text: str
     best_bits_per_byte: float | None
@@ -73,6 +74,7 @@ def _combine(
         hidden_size=config.model.hidden_size,
         parameters=parameters,
         tokenizer=config.tokenizer.kind,
+        normalization=config.tokenizer.normalization,
         vocab_size=config.tokenizer.vocab_size,
         text=config.data.text if config.data.text.startswith(PREFIX) else Path(config.data.text).name,
         best_bits_per_byte=best.get("bits_per_byte"),

@@ -117,6 +117,19 @@ def test_the_device_and_the_precision_that_were_chosen_are_written_down(corpus, 
     assert training["precision"] == run.config.environment["precision"] != "auto"
 
 
+def test_a_name_that_no_json_can_hold_is_refused(corpus, in_tmp):
+    name = b"corpus-\xff.txt".decode("utf-8", "surrogateescape")
+    try:
+        corpus.rename(name)
+    except OSError:
+        pytest.skip("this file system takes no such name")
+
+    with pytest.raises(ConfigError, match=r"text: the name .* is not UTF-8"):
+        seqgen.train(name, **GRU)
+
+    assert not Path("runs").exists()
+
+
 def test_a_path_is_as_good_as_its_name(corpus, tmp_path):
     tokenizers.build([corpus.read_text("utf-8")], TokenizerConfig()).save(tmp_path / "tokenizer")
     paths = {"valid": corpus, "tokenizer": tmp_path / "tokenizer"}

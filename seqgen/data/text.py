@@ -37,12 +37,14 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
 
 
 def decode_text(content: bytes, encoding: str, where: str) -> str:
-    """`content` as text; `where` names its origin in the error.
+    """`content` as text; `where` names its origin in the error. Lone surrogates, which utf-7 can hold, become U+FFFD.
 
     Raises:
         TextError: the bytes are not text in `encoding`.
         ConfigError: there is no such encoding.
     """
+    from seqgen.tokenizers.base import without_surrogates
+
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -54,4 +56,4 @@ def decode_text(content: bytes, encoding: str, where: str) -> str:
         raise TextError(f"{where} is not {encoding}: {error}") from error
     except (LookupError, ValueError) as error:  # ValueError: a name with a NUL in it
         raise ConfigError(f"encoding: there is no encoding called {encoding!r}; try utf-8, cp949, utf-16") from error
-    return text.removeprefix("\ufeff")
+    return without_surrogates(text.removeprefix("\ufeff"))

@@ -29,7 +29,7 @@ class TextStream:
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
         self._decoder = tokenizer.stream_decoder()
-        self._stop = tuple(text for text in stop if text)
+        self._stop = tuple(tokenizer.written(text) for text in stop if text)
         self._held = ""
         self.stopped = False
 

@@ -1,8 +1,8 @@
 """Numbers that can be compared, and what makes them honest.
 
 nats per token: the mean of -ln p over every token, each counted once; perplexity: its exponential. bits per byte: all
-nats / (ln 2 x the UTF-8 bytes of the text). It is the one number that compares a char GRU with a bpe transformer, and
-it is the length of a lossless code: an `<unk>` costs its nats and what spells it.
+nats / (ln 2 x the UTF-8 bytes of the text as it was read, not normalized). It is the one number that compares a char
+GRU with a bpe transformer, and it is the length of a lossless code: an `<unk>` costs its nats and what spells it.
 """
 
 from __future__ import annotations
@@ -27,16 +27,23 @@ class TextSize:
     bytes: int
     unknown: int
     spelling_nats: float
+    changed: int = 0
+    """Characters that the normalization does not give back: the nats are those of the normalized text."""
 
     @classmethod
     def total(cls, documents: Iterable[str], tokenizer: Tokenizer) -> TextSize:
         """Measure texts, as `tokenizer` sees them, together."""
-        sizes = [cls._of(text, tokenizer) for text in documents]
+        return cls.sum([cls._of(text, tokenizer) for text in documents])
+
+    @classmethod
+    def sum(cls, sizes: Sequence[TextSize]) -> TextSize:
+        """Several sizes as one."""
         return cls(
             sum(size.characters for size in sizes),
             sum(size.bytes for size in sizes),
             sum(size.unknown for size in sizes),
             math.fsum(size.spelling_nats for size in sizes),
+            sum(size.changed for size in sizes),
         )
 
     @classmethod
@@ -44,7 +51,7 @@ class TextSize:
         unknown = tokenizer.unknown(text)
         spelling = math.fsum(count * tokenizer.spelling_nats(piece) for piece, count in unknown.items())
         size = len(without_surrogates(text).encode())
-        return cls(len(text), size, sum(unknown.values()), spelling)
+        return cls(len(text), size, unknown.total(), spelling, tokenizer.changed_characters(text))
 
 
 @dataclass(frozen=True)
@@ -80,12 +87,7 @@ class Evaluation:
 
 def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Several texts as one: everything is added up."""
-    size = TextSize(
-        sum(evaluation.size.characters for evaluation in evaluations),
-        sum(evaluation.size.bytes for evaluation in evaluations),
-        sum(evaluation.size.unknown for evaluation in evaluations),
-        math.fsum(evaluation.size.spelling_nats for evaluation in evaluations),
-    )
+    size = TextSize.sum([evaluation.size for evaluation in evaluations])
     tokens, nats = sum(one.tokens for one in evaluations), math.fsum(one.nats for one in evaluations)
     context = "; ".join(dict.fromkeys(evaluation.context for evaluation in evaluations))
     return Evaluation(tokens, size, nats, context)
@@ -93,7 +95,7 @@ def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 def xz_bits_per_byte(text: str) -> float | None:
     """What `xz -9` needs for the text alone; None for a text over `XZ_LIMIT` bytes."""
-    content = text.encode("utf-8", "replace")
+    content = without_surrogates(text).encode()
     if len(content) > XZ_LIMIT:
         return None
     # -9 is a dictionary of 64 MiB; one of the text's own size gives the same length without the memory.
@@ -106,4 +108,4 @@ def order0_bits_per_byte(text: str) -> float:
     """The entropy of the text's own character frequencies, by byte: what a code that knows them and no more needs."""
     counts = Counter(text)
     entropy = sum(count * math.log2(len(text) / count) for count in counts.values())
-    return entropy / len(text.encode("utf-8", "replace"))
+    return entropy / len(without_surrogates(text).encode())

@@ -1,7 +1,8 @@
 """What every tokenizer is: text <-> ids, with id 0 the document boundary.
 
-A tokenizer is a table from id to bytes (`pieces`) and a way to cut a text into ids. Decoding is the same for all: the
-pieces' bytes, joined and read as UTF-8. That makes the streaming decoder exact on any ids, broken UTF-8 included.
+A tokenizer is a Unicode form that a text is brought into (`normalization`), a table from id to bytes (`pieces`) and a
+way to cut a text into ids. Decoding is the same for all: the pieces' bytes, joined and read as UTF-8, in NFC where the
+tokenizer normalizes. That makes the streaming decoder exact on any ids, broken UTF-8 included.
 On disk it is a few named files; its fingerprint is their hash, so it can be checked before anything is parsed.
 """
 
@@ -24,7 +25,8 @@ from pydantic import ConfigDict
 from seqgen.errors import ConfigError, SaveError, TokenizerError
 from seqgen.files import make_directory, write_atomically
 from seqgen.settings import Settings
-from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
+from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
+from seqgen.tokenizers.normalization import Composer, changed_characters, normalize
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 
@@ -47,23 +49,29 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class StreamDecoder:
     """Turns ids into text one at a time; what it gives in all is what `decode` gives in one call."""
 
-    def __init__(self, pieces: Sequence[bytes]) -> None:
+    def __init__(self, pieces: Sequence[bytes], normalization: Normalization = "none") -> None:
         self._pieces = pieces
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._composer = None if normalization == "none" else Composer()
 
     def push(self, token: int) -> str:
-        """The text that `token` completes; a character split across tokens is held back until it is whole.
+        """The text that `token` completes.
+
+        A character split across tokens is held back until it is whole, and where the tokenizer normalizes, until
+        nothing that follows can compose with it.
 
         Raises:
             TokenizerError: the vocabulary has no such id.
         """
         if not 0 <= token < len(self._pieces):
             _refuse_id(token, len(self._pieces))
-        return self._utf8.decode(self._pieces[token])
+        text = self._utf8.decode(self._pieces[token])
+        return text if self._composer is None else self._composer.push(text)
 
     def flush(self) -> str:
         """What was still held back: an incomplete character becomes U+FFFD."""
-        return self._utf8.decode(b"", final=True)
+        text = self._utf8.decode(b"", final=True)
+        return text if self._composer is None else self._composer.push(text) + self._composer.flush()
 
 
 class Tokenizer(ABC):
@@ -75,6 +83,11 @@ class Tokenizer(ABC):
     unknown_id: int | None = None
     """The id of what the vocabulary does not hold, where there is such an id."""
 
+    def __init__(self, normalization: Normalization = "none") -> None:
+        self.normalization: Normalization = normalization
+        """The Unicode form that texts are brought into."""
+        self._written_form: Normalization = "none" if normalization == "none" else "nfc"
+
     @classmethod
     @abstractmethod
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
@@ -85,12 +98,18 @@ class Tokenizer(ABC):
             TokenizerError: the texts cannot give such a vocabulary.
         """
 
-    @abstractmethod
     def encode(self, text: str) -> Ids:
         """Text to ids, [N] int32. Lone surrogates count as U+FFFD; no text gives the boundary."""
+        return self._cut(normalize(text, self.normalization))
+
+    @abstractmethod
+    def _cut(self, text: str) -> Ids:
+        """`encode` of a text that is normalized already."""
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids, in an array, a tensor or any iterable, to text; bytes that are no UTF-8 become U+FFFD.
+        """Ids, in an array, a tensor or any iterable, to text, in NFC where the tokenizer normalizes.
+
+        Bytes that are no UTF-8 become U+FFFD.
 
         Raises:
             TokenizerError: the vocabulary has no such id.
@@ -101,14 +120,26 @@ class Tokenizer(ABC):
             if not 0 <= extreme < self.vocab_size:
                 _refuse_id(extreme, self.vocab_size)
         pieces = self.pieces
-        return b"".join([pieces[token] for token in tokens]).decode("utf-8", "replace")
+        return normalize(b"".join([pieces[token] for token in tokens]).decode("utf-8", "replace"), self._written_form)
+
+    def written(self, text: str) -> str:
+        """`text` as `decode` would write it: in NFC where the tokenizer normalizes, without lone surrogates."""
+        return normalize(without_surrogates(text), self._written_form)
+
+    def changed_characters(self, text: str) -> int:
+        """How many characters of `text` do not come back as they were because of the normalization."""
+        return 0 if self.normalization == "none" else changed_characters(text)
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder to be fed one id at a time."""
-        return StreamDecoder(self.pieces)
+        return StreamDecoder(self.pieces, self.normalization)
 
     def unknown(self, text: str) -> Counter[str]:
-        """What in `text` the vocabulary does not hold, with counts: characters for char, words for word."""
+        """What in `text`, normalized, the vocabulary does not hold, with counts: characters or words."""
+        return self._find_unknown(normalize(without_surrogates(text), self.normalization))
+
+    def _find_unknown(self, text: str) -> Counter[str]:
+        """`unknown` of a text that is normalized already and has no lone surrogates."""
         del text
         return Counter()
 
@@ -129,6 +160,11 @@ class Tokenizer(ABC):
     @abstractmethod
     def to_files(self) -> dict[str, bytes]:
         """The tokenizer as file names (of `FILES`) and contents."""
+
+    def _to_json(self, **fields: Any) -> bytes:
+        """`tokenizer.json` with the `fields` of the kind. What was not normalized never named a normalization."""
+        named = {} if self.normalization == "none" else {"normalization": self.normalization}
+        return to_json(self.kind, **named, **fields)
 
     @classmethod
     @abstractmethod
@@ -161,6 +197,7 @@ class TokenizerFile(Settings):
     """What `tokenizer.json` holds for every kind; each kind adds its own fields."""
 
     format_version: Literal[1]  # FORMAT_VERSION
+    normalization: Normalization = "none"
 
 
 class _KindFile(TokenizerFile):
@@ -219,8 +256,8 @@ def without_surrogates(text: str) -> str:
     return _SURROGATE.sub(REPLACEMENT, text)
 
 
-def not_empty(documents: Iterable[str]) -> Iterator[str]:
-    """The documents that hold anything, lone surrogates replaced, one by one.
+def not_empty(documents: Iterable[str], normalization: Normalization = "none") -> Iterator[str]:
+    """The documents that hold anything, normalized, lone surrogates replaced, one by one.
 
     Raises:
         TokenizerError: at their end, if there were none.
@@ -229,7 +266,7 @@ def not_empty(documents: Iterable[str]) -> Iterator[str]:
     for document in documents:
         if document:
             empty = False
-            yield without_surrogates(document)
+            yield normalize(without_surrogates(document), normalization)
     if empty:
         raise TokenizerError("the text is empty: a tokenizer needs at least one character to be built from")
 

@@ -15,7 +15,6 @@ from seqgen.tokenizers.base import (
     TokenizerFile,
     not_empty,
     read_json,
-    to_json,
     without_surrogates,
 )
 from seqgen.tokenizers.config import TokenizerConfig
@@ -41,16 +40,15 @@ class ByteTokenizer(Tokenizer):
         if config.vocab_size is not None:
             raise ConfigError("vocab_size: a byte tokenizer always has 257 ids; leave it out")
         next(not_empty(documents))
-        return cls()
+        return cls(config.normalization)
 
-    def encode(self, text: str) -> Ids:
+    def _cut(self, text: str) -> Ids:
         utf8 = np.frombuffer(without_surrogates(text).encode(), dtype=np.uint8)
         return np.add(utf8, FIRST, dtype=np.int32)
 
     def to_files(self) -> dict[str, bytes]:
-        return {TOKENIZER_FILE: to_json(self.kind)}
+        return {TOKENIZER_FILE: self._to_json()}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        read_json(files, ByteFile)
-        return cls()
+        return cls(read_json(files, ByteFile).normalization)

@@ -21,10 +21,8 @@ from seqgen.tokenizers.base import (
     TokenizerFile,
     not_empty,
     read_json,
-    to_json,
-    without_surrogates,
 )
-from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.config import Normalization, TokenizerConfig
 
 UNKNOWN = 1
 FIRST = 2  # the boundary and <unk> come before the characters
@@ -44,7 +42,8 @@ class CharTokenizer(Tokenizer):
     kind = "char"
     unknown_id = UNKNOWN
 
-    def __init__(self, characters: Sequence[str]) -> None:
+    def __init__(self, characters: Sequence[str], normalization: Normalization = "none") -> None:
+        super().__init__(normalization)
         self.characters = tuple(characters)
         self.pieces = (b"", REPLACEMENT.encode(), *(character.encode() for character in self.characters))
         # One lookup a character at 540 MB/s a core, where a dict gives 23. The last entry serves all larger ones.
@@ -58,20 +57,19 @@ class CharTokenizer(Tokenizer):
         if config.vocab_size is not None:
             raise ConfigError("vocab_size: a char tokenizer has one id for each character of the text; leave it out")
         characters: set[str] = set()
-        for document in not_empty(documents):
+        for document in not_empty(documents, config.normalization):
             characters.update(document)
-        return cls(sorted(characters))
+        return cls(sorted(characters), config.normalization)
 
-    def encode(self, text: str) -> Ids:
+    def _cut(self, text: str) -> Ids:
         ids = np.empty(len(text), dtype=np.int32)
         for start in range(0, len(text), BLOCK):
             code_points = np.frombuffer(text[start : start + BLOCK].encode("utf-32-le", "surrogatepass"), dtype="<u4")
             np.take(self._table, code_points, out=ids[start : start + BLOCK], mode="clip")
         return ids
 
-    def unknown(self, text: str) -> Counter[str]:
-        text = without_surrogates(text)
-        return Counter(text[place] for place in np.flatnonzero(self.encode(text) == UNKNOWN).tolist())
+    def _find_unknown(self, text: str) -> Counter[str]:
+        return Counter(text[place] for place in np.flatnonzero(self._cut(text) == UNKNOWN).tolist())
 
     def spelling_nats(self, piece: str) -> float:
         """Every code point outside the vocabulary is as likely: ln of how many there are, whichever `piece` is."""
@@ -79,11 +77,11 @@ class CharTokenizer(Tokenizer):
         return math.log(UNICODE_SCALARS - len(self.characters))
 
     def to_files(self) -> dict[str, bytes]:
-        return {TOKENIZER_FILE: to_json(self.kind, characters="".join(self.characters))}
+        return {TOKENIZER_FILE: self._to_json(characters="".join(self.characters))}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        characters = read_json(files, CharFile).characters
-        if any(before >= after for before, after in pairwise(characters)):
+        described = read_json(files, CharFile)
+        if any(before >= after for before, after in pairwise(described.characters)):
             raise TokenizerError(f"{TOKENIZER_FILE}: characters: should each stand once, in code point order")
-        return cls(characters)
+        return cls(described.characters, described.normalization)

@@ -30,10 +30,9 @@ from seqgen.tokenizers.base import (
     TokenizerFile,
     not_empty,
     read_json,
-    to_json,
     without_surrogates,
 )
-from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.config import Normalization, TokenizerConfig
 
 DEFAULT_VOCAB_SIZE = 2_000
 LINE_CAP = 1_024
@@ -69,7 +68,8 @@ class SubwordTokenizer(Tokenizer):
 
     kind: ClassVar[Literal["unigram", "bpe"]]
 
-    def __init__(self, model: bytes, line_cap: int = LINE_CAP) -> None:
+    def __init__(self, model: bytes, line_cap: int = LINE_CAP, normalization: Normalization = "none") -> None:
+        super().__init__(normalization)
         self._model = model
         self._line_cap = line_cap
         self._line = re.compile(rf"[^\n{SPACE}]{{1,{line_cap}}}\n?|\n|{SPACE}")
@@ -84,7 +84,7 @@ class SubwordTokenizer(Tokenizer):
             ConfigError: `vocab_size` is below the smallest possible, which the message tells.
             TokenizerError: the texts are empty, or hold nothing to learn from.
         """
-        lines = _training_lines(documents)
+        lines = _training_lines(not_empty(documents, config.normalization))
         size = config.vocab_size or DEFAULT_VOCAB_SIZE
         try:
             model = _learn(lines, cls.kind, size, config.character_coverage)
@@ -96,9 +96,9 @@ class SubwordTokenizer(Tokenizer):
                     "of which a lower character_coverage takes fewer)"
                 ) from error
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
-        return cls(model)
+        return cls(model, normalization=config.normalization)
 
-    def encode(self, text: str) -> Ids:
+    def _cut(self, text: str) -> Ids:
         parts = [self._encode_lines(lines) for lines in self._blocks(without_surrogates(text))]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
 
@@ -121,7 +121,7 @@ class SubwordTokenizer(Tokenizer):
     def to_files(self) -> dict[str, bytes]:
         digest = hashlib.sha256(self._model).hexdigest()
         return {
-            TOKENIZER_FILE: to_json(self.kind, line_cap=self._line_cap, model_sha256=digest),
+            TOKENIZER_FILE: self._to_json(line_cap=self._line_cap, model_sha256=digest),
             MODEL_FILE: self._model,
         }
 
@@ -133,9 +133,9 @@ class SubwordTokenizer(Tokenizer):
         model = files[MODEL_FILE]
         if hashlib.sha256(model).hexdigest() != described.model_sha256:  # sentencepiece never reads a damaged model
             raise TokenizerError(f"{MODEL_FILE} is damaged: its SHA-256 is not the one in {TOKENIZER_FILE}")
-        tokenizer = cls(model, described.line_cap)
-        ids = tokenizer.encode(_PROBE)
-        if tokenizer.decode(ids) != _PROBE or BOUNDARY in ids:
+        tokenizer = cls(model, described.line_cap, described.normalization)
+        ids = tokenizer._cut(_PROBE)
+        if b"".join([tokenizer.pieces[token] for token in ids.tolist()]) != _PROBE.encode() or BOUNDARY in ids:
             raise TokenizerError(f"{MODEL_FILE} changes the text that it encodes: it was not made by seqgen")
         return tokenizer
 
@@ -164,7 +164,7 @@ def _training_lines(documents: Iterable[str]) -> list[str]:
     """The lines to learn from; of a text beyond `TRAINING_CHARACTERS`, evenly, every 2nd, 4th, 8th ... one."""
     kept: list[str] = []
     stride, size = 1, 0
-    lines = chain.from_iterable(map(_TRAINING_LINE.findall, not_empty(documents)))
+    lines = chain.from_iterable(map(_TRAINING_LINE.findall, documents))
     for number, line in enumerate(lines):
         if number % stride:
             continue

@@ -14,7 +14,7 @@ from seqgen.models.weights import to_bytes
 
 KEYS = {
     "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "characters", "bytes",
-    "unknown_characters", "context", "run", "text", "xz_bits_per_byte", "order0_bits_per_byte",
+    "unknown_characters", "changed_characters", "context", "run", "text", "xz_bits_per_byte", "order0_bits_per_byte",
     "published",
 }  # fmt: skip
 

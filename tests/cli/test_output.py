@@ -6,7 +6,8 @@ import json
 import sys
 
 import pytest
-from seqgen.cli.output import notice, printable, stderr, stdout, write_json, write_text
+from seqgen.cli import output
+from seqgen.cli.output import notice, printable, stderr, stdout, tokenizer_name, write_json, write_stream, write_text
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,15 @@ def test_text_is_raw_in_a_pipe_and_written_out_on_a_terminal(capsys, monkeypatch
     assert capsys.readouterr().out == "\\x1b[1m[/x]"
 
 
+def test_a_stream_is_written_by_the_grapheme(monkeypatch):
+    written = []
+    monkeypatch.setattr(output, "write_text", written.append)
+
+    write_stream(["The 👩", "\u200d", "👧 e", "\u0301", "nd", ""])
+
+    assert written == ["The ", "👩\u200d👧 ", "e\u0301n", "d"]
+
+
 def test_json_is_one_line_of_readable_text(capsys):
     write_json({"text": "한글\n\x1b[/x]"})
 
@@ -38,6 +48,10 @@ def test_json_is_one_line_of_readable_text(capsys):
     assert out.count("\n") == 1
     assert "한글" in out
     assert json.loads(out) == {"text": "한글\n\x1b[/x]"}
+
+
+def test_a_tokenizer_is_called_by_its_kind_and_its_form():
+    assert (tokenizer_name("char", "none"), tokenizer_name("char", "nfd")) == ("char", "char/nfd")
 
 
 def test_a_notice_goes_to_stderr_whole(capsys):

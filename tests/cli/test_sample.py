@@ -175,6 +175,11 @@ def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, sample
 
     assert answers("sample", *LENGTH, "--prompt", prompt).startswith("The \ufffd")
     assert json.loads(answers("sample", *LENGTH, "--json", "--prompt", prompt))["prompt"] == "The \ufffd"
+    Path("prompt.txt").write_bytes(b"The +2AA-")  # utf-7 can hold a lone surrogate
+    assert answers("sample", *LENGTH, "--prompt-file", "prompt.txt", "--encoding", "utf-7").startswith("The \ufffd")
+    piped = answers("sample", *LENGTH, "--prompt", "-", "--encoding", "utf-7", stdin=b"The +2AA-")
+    assert piped.startswith("The \ufffd")
+    assert samples("--stop", "\udcff") == samples()  # as U+FFFD, which this model does not write
 
 
 @pytest.mark.parametrize("terminal", [0, 80])

@@ -89,6 +89,21 @@ def test_a_sample_with_tabs_keeps_to_the_width():
     assert console.file.getvalue().count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "line", ["글자\t글자\t끝", "한국어 " * 20, "👩‍👩‍👧" * 30, "\u1112\u1161\u11ab" * 40, "e\u0301" * 60]
+)
+@pytest.mark.parametrize("width", [39, 40])
+def test_a_sample_is_measured_in_cells(line, width):
+    (shown,) = sample_text(seqgen.Sampled(1, line), width).plain.split("\n")
+
+    assert cell_len(shown) <= width
+    if "\t" in line:
+        assert shown == "  │ 글자    글자    끝"  # two cells a syllable, so four to the next stop
+    else:
+        assert shown.endswith("…")
+        assert cell_len(shown) >= width - 2
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "   "])
 def test_an_empty_sample_is_nothing(text):
     assert sample_text(seqgen.Sampled(1, text), 40).plain == ""

@@ -44,6 +44,12 @@ def test_what_is_encoded_is_decoded_through_pipes(answers, built):
     assert json.loads(answers("tokenizer", "decode", "--tokenizer", built, "--json", stdin=as_json)) == TEXT
 
 
+def test_an_argument_that_is_no_text_has_replacement_characters(answers, built):
+    ids = answers("tokenizer", "encode", "a\udcff", "--tokenizer", built)
+
+    assert ids == answers("tokenizer", "encode", "a\ufffd", "--tokenizer", built)
+
+
 def test_nothing_is_nothing(answers, built):
     assert answers("tokenizer", "encode", "", "--tokenizer", built) == "\n"
     assert json.loads(answers("tokenizer", "encode", "", "--tokenizer", built, "--json")) == []
@@ -56,7 +62,7 @@ def test_show_prints_one_id_a_line(answers, built):
 
     assert lines[0].split(maxsplit=1) == ["0", "(document boundary)"]
     assert [int(line.split()[0]) for line in lines] == list(range(content["vocab_size"]))
-    assert content.keys() == {"kind", "vocab_size", "fingerprint", "unknown_id", "pieces"}
+    assert content.keys() == {"kind", "normalization", "vocab_size", "fingerprint", "unknown_id", "pieces"}
     assert len(content["pieces"]) == content["vocab_size"]
     assert content["fingerprint"] == tokenizers.load(Path(built)).fingerprint
     if content["unknown_id"] is not None:

@@ -94,7 +94,11 @@ def test_an_unknown_encoding_is_a_wrong_setting(write, encoding):
 )
 def test_any_bytes_are_a_text_or_a_text_error(content, encoding):
     with contextlib.suppress(TextError):
-        assert isinstance(decode_text(content, encoding, "somewhere"), str)
+        decode_text(content, encoding, "somewhere").encode()  # no lone surrogates, whatever the codec gives
+
+
+def test_lone_surrogates_become_replacement_characters():
+    assert decode_text(b"a+2AA-b", "utf-7", "somewhere") == "a\ufffdb"
 
 
 @settings(max_examples=50)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from itertools import accumulate
 
 import numpy as np
@@ -17,9 +18,11 @@ from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import LanguageModel
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.tokenizers.byte import ByteTokenizer
+from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.word import WordTokenizer
 
 JUST_BELOW_1 = math.nextafter(1.0, 0.0)
+JAMO = CharTokenizer(sorted("\u1100\u1102\u1161\u11abㅋe\u0301"), "nfd")
 PIECES = WordTokenizer(["a", "b", "c", "ab", "bc", "abc", "cab", "한", "글"])  # many ways to cut one text
 
 
@@ -133,6 +136,18 @@ def test_a_stream_of_bytes_gives_the_text_up_to_the_first_stop(text, stop):
     tokenizer = ByteTokenizer()
 
     assert "".join(stream(tokenizer, tokenizer.encode(text).tolist(), stop)) == cut(text, stop)
+
+
+@settings(max_examples=300)
+@example(ids=JAMO.encode("간나").tolist(), stop=["가"])  # it is no stop once a final consonant has joined it
+@given(
+    ids=st.lists(st.integers(1, JAMO.vocab_size - 1), max_size=20),
+    stop=st.lists(st.text("가간나ㅋe\u0301é", min_size=1, max_size=3), max_size=2),
+)
+def test_a_stream_of_jamo_gives_the_syllables_up_to_the_first_stop_in_any_form(ids, stop):
+    expected = cut(JAMO.decode(ids), [unicodedata.normalize("NFC", one) for one in stop])
+
+    assert "".join(stream(JAMO, ids, stop)) == expected
 
 
 @settings(max_examples=100)

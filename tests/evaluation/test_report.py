@@ -77,13 +77,32 @@ def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
     assert size.spelling_nats == pytest.approx(4 * math.log(257) * 3)
 
 
+def test_a_text_weighs_what_it_is_whatever_form_the_tokenizer_reads():
+    nfc, nfd = "각 é", "\u1100\u1161\u11a8 e\u0301"
+    tokenizer = CharTokenizer(sorted("\u1100\u1161\u11a8 "), "nfd")  # of e and its accent it knows neither
+
+    assert TextSize.total([nfc], tokenizer) == TextSize(3, 6, 2, pytest.approx(2 * math.log(UNICODE_SCALARS - 4)))
+    size = TextSize.total([nfd, nfc], tokenizer)
+
+    assert (size.characters, size.bytes, size.unknown, size.changed) == (6 + 3, 13 + 6, 4, 5)
+    assert TextSize.total([nfd], CharTokenizer("e")).changed == 0
+
+
+def test_a_lone_surrogate_weighs_what_it_is_read_as():
+    text = "a\ud800"
+
+    assert TextSize.total([text], ByteTokenizer()).bytes == 4
+    assert order0_bits_per_byte(text) == pytest.approx(2 / 4)
+    assert xz_bits_per_byte(text) == xz_bits_per_byte("a\ufffd")
+
+
 def test_texts_combine_by_adding_up():
-    one = Evaluation(3, TextSize(5, 7, 1, 0.5), 2.5, "windows of 8 tokens, stride 8")
+    one = Evaluation(3, TextSize(5, 7, 1, 0.5, 2), 2.5, "windows of 8 tokens, stride 8")
     other = Evaluation(1, TextSize(1, 3, 0, 0.0), 1.5, "windows of 8 tokens, stride 8")
 
     both = combine([one, other])
 
-    assert both == Evaluation(4, TextSize(6, 10, 1, 0.5), 4.0, "windows of 8 tokens, stride 8")
+    assert both == Evaluation(4, TextSize(6, 10, 1, 0.5, 2), 4.0, "windows of 8 tokens, stride 8")
     assert both.nats_per_token == 1.0
     assert both.bits_per_byte == pytest.approx(4.5 / LN2 / 10)
 

@@ -23,6 +23,13 @@ def _trained(*documents: str, vocab_size: int | None = None) -> WordTokenizer:
         ("'tis the boys' 'x'", ["'", "tis", " ", "the", " ", "boys", "'", " ", "'", "x", "'"]),
         ("나는 x_1=3.14;", ["나는", " ", "x_1", "=", "3", ".", "14", ";"]),
         ("a--b...", ["a", "-", "-", "b", ".", ".", "."]),
+        ("cafe\u0301 nai\u0308ve!", ["cafe\u0301", " ", "nai\u0308ve", "!"]),  # NFD
+        ("\u1112\u1161\u11ab글의 끝", ["\u1112\u1161\u11ab글의", " ", "끝"]),
+        ("हिन्दी में", ["हिन्दी", " ", "में"]),  # vowel signs and viramas are marks
+        ("می\u200cخواهم", ["می\u200cخواهم"]),  # joined by a zero-width non-joiner
+        ("d\u0301'o\u0301r -\u0301", ["d\u0301'o\u0301r", " ", "-", "\u0301"]),  # a mark on no letter stands alone
+        ("“나는, 학교에(오늘) 간다.”", ["“", "나는", ",", " ", "학교에", "(", "오늘", ")", " ", "간다", ".", "”"]),
+        ("나 는 학교 에 가 ㄴ다 .", ["나", " ", "는", " ", "학교", " ", "에", " ", "가", " ", "ㄴ다", " ", "."]),
     ],
 )
 def test_text_is_split_into_words_white_space_and_punctuation(text, pieces):
@@ -34,7 +41,20 @@ def test_text_is_split_into_words_white_space_and_punctuation(text, pieces):
 def test_the_pieces_joined_are_the_text(texts, data):
     text = data.draw(texts)
 
-    assert "".join(split(text)) == text
+    assert "".join(split(text)) == "".join(split(text, 1)) == text
+
+
+def test_a_tokenizer_from_before_splits_as_it_did():
+    before = WordTokenizer.from_files({TOKENIZER_FILE: to_json("word", words=["e", "\u0301", "e\u0301"])})
+    now = WordTokenizer(before.words)
+
+    assert before.encode("e\u0301").tolist() == [FIRST, FIRST + 1]
+    assert now.encode("e\u0301").tolist() == [FIRST + 2]
+    for tokenizer in (before, now):
+        again = WordTokenizer.from_files(tokenizer.to_files())
+        assert again.encode("e\u0301").tolist() == tokenizer.encode("e\u0301").tolist()
+        assert again.unknown("e\u0301x") == tokenizer.unknown("e\u0301x")
+    assert before.fingerprint != now.fingerprint
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
