@@ -8,7 +8,7 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from seqgen.cli import demo, evaluate, info, runs, sample, tokenizer, train
+from seqgen.cli import corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
 from seqgen.cli.signals import handle_signals
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
+corpora = typer.Typer(help="Look at texts before anything is trained on them.", no_args_is_help=True)
 
 app.command("demo")(guarded(demo.demo))
 app.command("train")(guarded(train.train))
@@ -36,6 +37,8 @@ tokenizers.command("build")(guarded(tokenizer.build))
 tokenizers.command("encode")(guarded(tokenizer.encode))
 tokenizers.command("decode")(guarded(tokenizer.decode))
 tokenizers.command("show")(guarded(tokenizer.show))
+app.add_typer(corpora, name="corpus")
+corpora.command("stats")(guarded(corpus_stats.stats))
 
 
 def _print_version(wanted: bool) -> None:

@@ -135,7 +135,9 @@ def test_every_error_has_one_root():
     assert all(issubclass(error, seqgen.SeqgenError) for error in errors)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["runs"], ["runs", "--json"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["train", "--help"], ["runs"], ["runs", "--json"], ["corpus", "stats", "corpus:pydoc"]]
+)
 def test_a_question_costs_no_torch(arguments, tmp_path):
     code = (
         "import sys; from seqgen.cli.main import app\n"
@@ -160,14 +162,16 @@ def test_the_commands_of_the_readme_exist():
     from typer.main import get_command
 
     commands = dict(get_command(app).commands)
-    commands |= {f"tokenizer {name}": command for name, command in commands["tokenizer"].commands.items()}
+    groups = {name: command for name, command in commands.items() if hasattr(command, "commands")}
+    for group, members in groups.items():
+        commands |= {f"{group} {name}": command for name, command in members.commands.items()}
     blocks = (ROOT / "README.md").read_text("utf-8").split("```")[1::2]
     lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
     used = [line.split("#")[0].split() for line in lines if line.startswith("seqgen ")]
 
     assert len(used) >= 10
     for words in used:
-        name = " ".join(words[1:3]) if words[1] == "tokenizer" else words[1]
+        name = " ".join(words[1:3]) if words[1] in groups else words[1]
         flags = {option for parameter in commands[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= flags, words
 

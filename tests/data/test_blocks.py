@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +19,7 @@ def test_blocks_are_the_document_with_its_line_ends_whole(chunks, size):
 
     assert "".join(block.text for block in blocks) == "".join(chunks)
     assert all(0 < len(block.text) <= 2 * size for block in blocks)
-    for left, right in zip(blocks, blocks[1:], strict=False):
+    for left, right in pairwise(blocks):
         assert not (left.text.endswith("\r") and right.text.startswith("\n"))
 
 

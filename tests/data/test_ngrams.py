@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def test_counts_are_those_of_the_whole_documents_however_they_are_cut(n, documen
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=60))
 def test_the_entropy_is_that_of_what_follows_each_context(symbols):
-    pairs = Counter(zip(symbols, symbols[1:], strict=False))
+    pairs = Counter(pairwise(symbols))
     contexts = Counter(symbols[:-1])
     total = len(symbols) - 1
     bits = -sum(count / total * math.log2(count / contexts[context]) for (context, _), count in pairs.items())

@@ -6,6 +6,7 @@ import json
 import math
 import tracemalloc
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def test_sizes_are_those_of_the_text(documents):
 @given(st.text(st.sampled_from("ab \n한"), max_size=60), st.lists(st.integers(0, 60), max_size=5))
 def test_how_a_document_comes_changes_nothing(text, cuts):
     edges = [0, *sorted(cuts), len(text)]
-    chunks = [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [text[start:end] for start, end in pairwise(edges)]
 
     assert measure([("1.txt", [*chunks, text[max(edges) :]])]) == measure([("1.txt", ["".join(chunks)])])
 
