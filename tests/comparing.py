@@ -10,9 +10,9 @@ CLOCK = {"seconds", "tokens_per_second"}
 
 
 def figures_of(run: Path) -> list[dict[str, object]]:
-    """The lines of steps, evaluations and samples, less the clock's fields."""
+    """The lines of steps, evaluations, warnings and samples, less the clock's fields."""
     lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
-    kept = {"step", "skipped", "evaluated", "sampled"}
+    kept = {"step", "skipped", "evaluated", "memorising", "sampled"}
     return [
         {name: value for name, value in line.items() if name not in CLOCK} for line in lines if line["event"] in kept
     ]

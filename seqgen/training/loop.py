@@ -154,7 +154,7 @@ class _Keeper:
         event = Step(
             step=index + 1,
             total_steps=learner.total_steps,
-            epoch=round((index + 1) * learner.config.accumulate / learner.stream.batches_per_epoch, 4),
+            epoch=round(self._epoch, 4),
             nats_per_token=loss,
             bits_per_character=loss / math.log(2) / self.plan.characters_per_token,
             lr=learning_rate(index, learner.total_steps, learner.config),
@@ -210,7 +210,7 @@ class _Keeper:
 
     def warn(self) -> Iterator[Memorising]:
         """Say, once, that the model begins to learn its text by heart."""
-        event = self.progress.watch.parting()
+        event = self.progress.watch.parting(self._epoch)
         if event is not None:
             self._advance(watch=self.progress.watch.model_copy(update={"told": True}))
             self.log.write(event)
@@ -284,6 +284,12 @@ class _Keeper:
 
     def _advance(self, **changes: float | Watch | None) -> None:
         self.progress = self.progress.model_copy(update=changes)
+
+    @property
+    def _epoch(self) -> float:
+        """How many times the text has been read."""
+        learner = self.learner
+        return self.progress.step * learner.config.accumulate / learner.stream.batches_per_epoch
 
     @property
     def _seconds(self) -> float:

@@ -2,7 +2,8 @@
 
 It has begun where validation has been worse than its best twice in a row, now by a hundredth or more, while the
 training loss (the mean over the steps since the evaluation before) is a hundredth lower than it was at that best. Where
-the two only differ, as a hard validation text's do from the start, nothing has parted.
+the two only differ, as a hard validation text's do from the start, nothing has parted; and what was not read twice is
+not learnt by heart, however unsteady the beginning.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from seqgen.training.events import Memorising
 
 EVALUATIONS = 2
 MARGIN = 0.01
+READINGS = 2.0
 
 
 class Losses(NamedTuple):
@@ -55,10 +57,15 @@ class Watch(Settings):
             }
         )
 
-    def parting(self) -> Memorising | None:
-        """What to say if training and validation have parted by now, and nobody was told so yet."""
+    def parting(self, readings: float) -> Memorising | None:
+        """What to say if training and validation have parted by now, and nobody was told so yet.
+
+        `readings` is how many times the text has been read.
+        """
         best, latest = self.best, self.latest
-        if self.told or best is None or latest is None or self.evaluations_since_best < EVALUATIONS:
+        if self.told or readings < READINGS or self.evaluations_since_best < EVALUATIONS:
+            return None
+        if best is None or latest is None:
             return None
         if latest.validation < best.validation * (1 + MARGIN) or latest.training > best.training * (1 - MARGIN):
             return None

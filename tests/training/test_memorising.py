@@ -8,7 +8,7 @@ from seqgen.training.events import Memorising
 from seqgen.training.memorising import Watch
 
 
-def follow(losses):
+def follow(losses, readings=8.0):
     """What is said of a run, and after which evaluation: (training, validation) in each."""
     watch, said = Watch(), []
     for number, (training, validation) in enumerate(losses, 1):
@@ -16,7 +16,7 @@ def follow(losses):
             watch = watch.after_step(loss)
         watch = watch.after_evaluation(10 * number, validation)
         watch = Watch.from_json(watch.model_dump_json(), "a checkpoint")
-        event = watch.parting()
+        event = watch.parting(readings)
         if event is not None:
             watch = watch.model_copy(update={"told": True})
             said.append(event)
@@ -55,7 +55,10 @@ def test_what_is_no_parting(losses):
 
 
 def test_the_edges_count():
-    assert len(follow([(2.0, 2.0), (2.0, 2.0), (1.98, 2.0200001)])) == 1
+    losses = [(2.0, 2.0), (2.0, 2.0), (1.98, 2.0200001)]
+
+    assert len(follow(losses, readings=2.0)) == 1
+    assert follow(losses, readings=1.99) == []
 
 
 def test_an_evaluation_without_steps_says_nothing():
