@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
-from seqgen.cli.output import printable, stderr, stdout, write_json
+from seqgen.cli.output import notice, printable, stderr, stdout, write_json
 from seqgen.cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
@@ -57,6 +57,13 @@ def evaluate(
     named: list[tuple[str, Sequence[str]]]
     named = [(text, (read_source(text, encoding),)) for text in texts or []] or [("withheld", model.withheld())]
     rows = [measure(model, name, documents, quiet=quiet, **settings) for name, documents in named]
+    for name, documents in named if texts else []:
+        if model.has_learnt_from(documents[0]):
+            notice(
+                f"{name} is the text that this run learnt from: the figures say how well it is remembered; "
+                "`seqgen eval` without a text scores what was withheld of it",
+                quiet=quiet,
+            )
     total = sum_rows(rows) if len(rows) > 1 else None
     if json:
         records = [as_record(row, model) for row in rows]

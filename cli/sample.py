@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -12,7 +14,11 @@ from seqgen.cli.signals import leaving_at_once
 from seqgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
+    from seqgen.evaluation.novelty import Novelty
     from seqgen.trained import Run
+
+QUOTED = 60
+"""Characters of a stretch that are shown."""
 
 
 def sample(
@@ -34,6 +40,9 @@ def sample(
     precision: Annotated[
         Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
     ] = None,
+    novelty: Annotated[
+        bool, typer.Option("--novelty", help="Say how much of each text stands verbatim in the training text.")
+    ] = False,
     encoding: EncodingOption = "utf-8",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
@@ -54,22 +63,54 @@ def sample(
     start = _read_prompt(prompt, prompt_file, encoding)
     model = load(run, device=device)
     _check_prompt(start, model, strict=strict, quiet=quiet)
+    learnt = model.learnt_from() if novelty else None  # before anything is written: the text may be gone
     if json:
         texts = model.samples(start, num_samples=num_samples, **settings)
-        write_json({"run": str(model.path), "prompt": start, "samples": texts})
-    elif num_samples == 1:
-        pieces = model.generate(start, stream=True, **settings)
-        write_text(start)
-        try:
-            for piece in pieces:
-                write_text(piece)
-        except KeyboardInterrupt:
-            write_text("\n")  # so that what is said of it stands in a line of its own
-            raise
-        write_text("\n")
+        copied = {} if learnt is None else {"novelty": [asdict(found) for found in _compare(texts, learnt)]}
+        write_json({"run": str(model.path), "prompt": start, "samples": texts, **copied})
+        return
+    if num_samples == 1:
+        texts = [_stream(start, model.generate(start, stream=True, **settings))]
     else:
-        for number, text in enumerate(model.samples(start, num_samples=num_samples, **settings)):
+        texts = model.samples(start, num_samples=num_samples, **settings)
+        for number, text in enumerate(texts):
             write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{start}{text}\n")
+    for number, found in enumerate(_compare(texts, learnt) if learnt is not None else [], 1):
+        which = "" if num_samples == 1 else f"sample {number}: "
+        notice(f"{which}{_describe(found)}", quiet=quiet)
+
+
+def _stream(start: str, pieces: Iterator[str]) -> str:
+    """Write a text as it is made; give what is new of it."""
+    write_text(start)
+    made = []
+    try:
+        for piece in pieces:
+            write_text(piece)
+            made.append(piece)
+    except KeyboardInterrupt:
+        write_text("\n")  # so that what is said of it stands in a line of its own
+        raise
+    write_text("\n")
+    return "".join(made)
+
+
+def _compare(texts: list[str], learnt: tuple[str, ...]) -> list[Novelty]:
+    from seqgen.evaluation.novelty import measure_novelty
+
+    return measure_novelty(texts, ([part] for part in learnt))
+
+
+def _describe(found: Novelty) -> str:
+    """What of a sample stands in the training text, in a line."""
+    from seqgen.evaluation.novelty import SPAN
+
+    stretch = found.stretch
+    quoted = repr(stretch if len(stretch) <= QUOTED else f"{stretch[: QUOTED // 2]} ... {stretch[-QUOTED // 2 :]}")
+    return (
+        f"its longest stretch from the training text is {len(stretch)} of {found.characters} characters, {quoted}; "
+        f"{found.share:.0%} of it stands there in stretches of {SPAN} or more"
+    )
 
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
