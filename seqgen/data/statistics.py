@@ -1,6 +1,6 @@
 """What a text is made of: sizes, scripts, entropies, frequent n-grams, what is said twice, what looks wrong.
 
-One pass over a stream of documents, in memory that does not grow with them (about 200 MB where all tables are full).
+One pass over a stream of documents, in memory that does not grow with them (350 MB where every table is full).
 Sizes, scripts, findings and the order-0 entropy are exact. An n-gram table that is full counts no further, and says how
 much of the text it has seen; duplicates are looked for in a sample of the distinct lines where those are too many, and
 say in how large a one.

@@ -23,8 +23,8 @@ def advise(parameters: int, text_tokens: int, tokens_read: int, dropout: float) 
     """What to say of a model of `parameters` that reads `tokens_read` of a text of `text_tokens`, again and again."""
     readings, each = tokens_read / text_tokens, tokens_read / parameters
     sizes = (
-        f"{_round(parameters)} parameters read a text of {_round(text_tokens)} tokens {readings:.2g} times, "
-        f"{each:.2g} tokens for each parameter"
+        f"{_round(parameters)} parameters read a text of {_round(text_tokens)} tokens {_round(readings)} times, "
+        f"{_round(each)} tokens for each parameter"
     )
     largest = PARAMETERS_BY_HEART * text_tokens
     # The same work, parameters times tokens, at `FITTING` tokens a parameter.
@@ -46,4 +46,5 @@ def advise(parameters: int, text_tokens: int, tokens_read: int, dropout: float) 
 
 def _round(number: float) -> str:
     """Two digits of it, which is what a rule of thumb is worth."""
-    return f"{float(f'{number:.2g}'):,.0f}"
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if rounded >= 10 else f"{rounded:g}"

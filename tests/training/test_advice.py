@@ -60,5 +60,20 @@ def test_a_size_is_named_that_the_same_work_feeds(arguments, asked):
     assert len(line) < 180
 
 
+@pytest.mark.parametrize(
+    ("read", "shown"),
+    [
+        (
+            9_011_200,
+            "320,000 parameters read a text of 950,000 tokens 9.4 times, 28 tokens for each parameter: that fits",
+        ),
+        (95_385_900, "read a text of 950,000 tokens 100 times, 300 tokens for each parameter: it could feed more"),
+        (95_386, "read a text of 950,000 tokens 0.1 times, 0.3 tokens for each parameter: too few"),
+    ],
+)
+def test_sizes_have_two_digits(read, shown):
+    assert shown in advise(322_243, 953_859, read, 0.3)
+
+
 def test_no_larger_size_is_named_than_the_text_can_take():
     assert "about 4,000 parameters" in advise(1000, 2000, 15 * 10**6, 0.0)
