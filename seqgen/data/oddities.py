@@ -107,7 +107,7 @@ class Oddities:
         self._line = 0
 
     def findings(self, characters: dict[int, int]) -> list[Finding]:
-        """All that was found, given how often each code point occurs, in the order of `ADVICE`."""
+        """All that was found, in the order of `ADVICE`, given how often each code point occurs. Ask it once, last."""
         for kind, codes in _CODES.items():
             self._note_codes(kind, codes & characters.keys(), characters)
         once = {code for code, count in characters.items() if count == 1}
