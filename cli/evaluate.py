@@ -68,6 +68,13 @@ def evaluate(
         )
         for name, documents in named
     ]
+    for name, documents in named if texts else []:
+        if model.has_learnt_from(documents[0]):
+            notice(
+                f"{name} is the text that this run learnt from: the figures say how well it is remembered; "
+                "`seqgen eval` without a text scores what was withheld of it",
+                quiet=quiet,
+            )
     total = sum_rows(rows) if len(rows) > 1 else None
     if json:
         records = [as_record(row, model) for row in rows]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given, read_stdin
@@ -13,7 +15,11 @@ from seqgen.cli.signals import leaving_at_once
 from seqgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
+    from seqgen.evaluation.novelty import Novelty
     from seqgen.trained import Run
+
+QUOTED = 60
+"""Characters of a stretch that are shown."""
 
 
 def sample(
@@ -35,6 +41,9 @@ def sample(
     precision: Annotated[
         Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
     ] = None,
+    novelty: Annotated[
+        bool, typer.Option("--novelty", help="Say how much of each text stands verbatim in the training text.")
+    ] = False,
     encoding: EncodingOption = "utf-8",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
@@ -46,7 +55,6 @@ def sample(
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
     """
     with leaving_at_once():
-        from seqgen.tokenizers.normalization import composed
         from seqgen.trained import load
 
     settings = given(
@@ -56,21 +64,61 @@ def sample(
     start = _read_prompt(prompt, prompt_file, encoding)
     model = load(run, device=device)
     _check_prompt(start, model, strict=strict, quiet=quiet)
+    learnt = model.learnt_from() if novelty else None  # before anything is written: the text may be gone
     if json:
         texts = model.samples(start, num_samples=num_samples, **settings)
-        write_json({"run": str(model.path), "prompt": start, "samples": texts})
-    elif num_samples == 1:
-        pieces = chain([start], model.generate(start, stream=True, **settings))
-        try:
-            write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces))
-        except KeyboardInterrupt:
-            write_text("\n")  # so that what is said of it stands in a line of its own
-            raise
-        write_text("\n")
+        copied = {} if learnt is None else {"novelty": [asdict(found) for found in _compare(texts, learnt)]}
+        write_json({"run": str(model.path), "prompt": start, "samples": texts, **copied})
+        return
+    if num_samples == 1:
+        texts = [_stream(start, model, settings)]
     else:
-        for number, text in enumerate(model.samples(start, num_samples=num_samples, **settings)):
+        texts = model.samples(start, num_samples=num_samples, **settings)
+        for number, text in enumerate(texts):
             whole = model.tokenizer.written(start + text)
             write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n")
+    for number, found in enumerate(_compare(texts, learnt) if learnt is not None else [], 1):
+        which = "" if num_samples == 1 else f"sample {number}: "
+        notice(f"{which}{_describe(found)}", quiet=quiet)
+
+
+def _stream(start: str, model: Run, settings: dict[str, Any]) -> str:
+    """Write a text as it is made; give what is new of it."""
+    from seqgen.tokenizers.normalization import composed
+
+    made: list[str] = []
+
+    def new() -> Iterator[str]:
+        for piece in model.generate(start, stream=True, **settings):
+            made.append(piece)
+            yield piece
+
+    pieces = chain([start], new())
+    try:
+        write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces))
+    except KeyboardInterrupt:
+        write_text("\n")  # so that what is said of it stands in a line of its own
+        raise
+    write_text("\n")
+    return "".join(made)
+
+
+def _compare(texts: list[str], learnt: tuple[str, ...]) -> list[Novelty]:
+    from seqgen.evaluation.novelty import measure_novelty
+
+    return measure_novelty(texts, ([part] for part in learnt))
+
+
+def _describe(found: Novelty) -> str:
+    """What of a sample stands in the training text, in a line."""
+    from seqgen.evaluation.novelty import SPAN
+
+    stretch = found.stretch
+    quoted = repr(stretch if len(stretch) <= QUOTED else f"{stretch[: QUOTED // 2]} ... {stretch[-QUOTED // 2 :]}")
+    return (
+        f"its longest stretch from the training text is {len(stretch)} of {found.characters} characters, {quoted}; "
+        f"{found.share:.0%} of it stands there in stretches of {SPAN} or more"
+    )
 
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 from seqgen.cli.output import notice, printable, stderr, tokenizer_name
 
 if TYPE_CHECKING:
-    from seqgen.training.events import Evaluated, Event, Finished, Sampled, Step
+    from seqgen.training.events import Evaluated, Event, Finished, Memorising, Sampled, Step
     from seqgen.training_run import TrainingRun
 
 CURVE_WIDTH = 40
@@ -73,7 +73,7 @@ class TrainingScreen:
 
     def show(self, event: Event) -> None:
         """Draw one event."""
-        from seqgen.training.events import Evaluated, Finished, Sampled, SaveFailed, Skipped, Step
+        from seqgen.training.events import Evaluated, Finished, Memorising, Sampled, SaveFailed, Skipped, Step
 
         if self._quiet and not isinstance(event, SaveFailed):  # which is an error, if not yet the end
             return
@@ -84,6 +84,8 @@ class TrainingScreen:
                 self._evaluated = event.step
                 self._figures.best = event if event.is_best else self._figures.best
                 self._console.print(evaluation_line(event, self._figures), soft_wrap=True)
+            case Memorising():
+                self._notice(memorising_line(event))
             case Sampled():
                 if self._evaluated != event.step:  # nothing is validated: the training loss is all there is to say
                     self._console.print(step_of(event.step, self._figures))
@@ -185,6 +187,17 @@ def evaluation_line(event: Evaluated, figures: _Figures) -> Text:
     line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")
     line.append(f"  {event.bits_per_byte:.3f} bits/byte  {clock(event.seconds)}")
     return line
+
+
+def memorising_line(event: Memorising) -> str:
+    """That training and validation have parted, by how much, and what to do."""
+    rise = event.nats_per_token / event.best_nats_per_token - 1
+    fall = 1 - event.training_nats_per_token / event.best_training_nats_per_token
+    return (
+        f"the model begins to learn the text by heart: validation was best at step {event.best_step:,} and is "
+        f"{rise:.1%} worse, while the training loss fell by {fall:.1%}; the best weights are kept, and a new run may "
+        "want more --dropout, a smaller --hidden-size, or --patience 2"
+    )
 
 
 def sample_text(event: Sampled, width: int) -> Text:

@@ -28,7 +28,17 @@ if TYPE_CHECKING:
     )
     from seqgen.evaluation.report import Evaluation
     from seqgen.trained import Run, load
-    from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, SaveFailed, Skipped, Step
+    from seqgen.training.events import (
+        Evaluated,
+        Event,
+        Finished,
+        Memorising,
+        Sampled,
+        Saved,
+        SaveFailed,
+        Skipped,
+        Step,
+    )
     from seqgen.training_run import TrainingRun, train
 
 _HOMES = {
@@ -38,7 +48,7 @@ _HOMES = {
     "Run": "seqgen.trained",
     "Evaluation": "seqgen.evaluation.report",
     **dict.fromkeys(
-        ["Event", "Step", "Skipped", "Evaluated", "Sampled", "Saved", "SaveFailed", "Finished"],
+        ["Event", "Step", "Skipped", "Evaluated", "Memorising", "Sampled", "Saved", "SaveFailed", "Finished"],
         "seqgen.training.events",
     ),
     **dict.fromkeys(
@@ -53,6 +63,7 @@ __all__ = [
     "Evaluation",
     "Event",
     "Finished",
+    "Memorising",
     "Run",
     "RunError",
     "Sampled",

@@ -13,12 +13,14 @@ from seqgen.data.catalogue import PREFIX
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
+from seqgen.models.language_model import parameter_count
 from seqgen.preparation import Corpus, Prepared, Report, build_learner, encode_corpus, read_texts
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
 from seqgen.runtime import describe_environment
 from seqgen.tokenizers.base import without_surrogates
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.trained import load
+from seqgen.training.advice import advise
 from seqgen.training.budget import EVALUATIONS, steps_for, steps_within
 from seqgen.training.checkpoint import Checkpoint, Progress, save_checkpoint
 from seqgen.training.config import TrainingConfig
@@ -149,8 +151,10 @@ def _absolute(name: str, path: str | Path) -> str:
 
 
 def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
-    notices = []
     stream = learner.stream
+    parameters, tokens = parameter_count(learner.model), sum(map(len, corpus.train))
+    read = learner.total_steps * learner.tokens_per_step
+    notices = [advise(parameters, tokens, read, request.model.dropout)]
     if stream.batch_size < request.training.batch_size and stream.batches_per_epoch < 2:
         notices.append(
             f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "

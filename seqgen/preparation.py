@@ -88,12 +88,13 @@ def read_texts(data: DataConfig) -> Texts:
     except TextError as error:
         raise TextError(f"{data.text}: {error}") from error
     if data.valid is None:
-        return Texts(split, _sha256(text), None)
+        return Texts(split, hash_text(text), None)
     valid = read_source(data.valid, data.encoding)
-    return Texts(Split(split.train, (valid,)), _sha256(text), _sha256(valid))
+    return Texts(Split(split.train, (valid,)), hash_text(text), hash_text(valid))
 
 
-def _sha256(text: str) -> str:
+def hash_text(text: str) -> str:
+    """The SHA-256 by which a text is known again."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
 

@@ -10,15 +10,17 @@ import torch
 
 from seqgen import models, tokenizers
 from seqgen.data.catalogue import read_source
+from seqgen.data.split import Split
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.novelty import Novelty, measure_novelty
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import check_weights, load_weights
-from seqgen.preparation import check_same_text, read_texts
+from seqgen.preparation import check_same_text, hash_text, read_texts
 from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, select_device
 from seqgen.tokenizers.base import Tokenizer
@@ -127,11 +129,33 @@ class Run:
         Raises:
             RunError: it withheld none, or its text is no longer the same.
         """
+        valid = self._read_split().valid
+        if not valid:
+            raise RunError(f"{self.path} withheld nothing to validate on; name a text to evaluate")
+        return valid
+
+    def learnt_from(self) -> tuple[str, ...]:
+        """The texts that this run learnt from: its text, less what it withheld.
+
+        Raises:
+            TextError: the text cannot be read any more.
+            RunError: it is no longer the same.
+        """
+        return self._read_split().train
+
+    def has_learnt_from(self, text: str) -> bool:
+        """Whether this is the text that the run learnt from, whole."""
+        return hash_text(text) == self.config.text.sha256
+
+    def novelty(self, text: str) -> Novelty:
+        """How much of `text`, a sample as a rule, stands verbatim in what this run learnt from; raises as that does."""
+        (found,) = measure_novelty([text], ([part] for part in self.learnt_from()))
+        return found
+
+    def _read_split(self) -> Split:
         texts = read_texts(self.config.data)
         check_same_text(texts, self.config.text, self.config.data)
-        if not texts.split.valid:
-            raise RunError(f"{self.path} withheld nothing to validate on; name a text to evaluate")
-        return texts.split.valid
+        return texts.split
 
     def _lanes(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Lane], str]:
         limit = self.model.max_positions

@@ -12,8 +12,8 @@ CLOCK = {"seconds", "tokens_per_second"}
 
 
 def figures_of(run: Path) -> list[dict[str, object]]:
-    """The lines of steps, evaluations and samples, less the clock's fields."""
-    kept = {"step", "skipped", "evaluated", "sampled"}
+    """The lines of steps, evaluations, warnings and samples, less the clock's fields."""
+    kept = {"step", "skipped", "evaluated", "memorising", "sampled"}
     return [
         {name: value for name, value in line.items() if name not in CLOCK}
         for line in read_metrics(run / "metrics.jsonl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 
 import pytest
 import torch
@@ -38,6 +39,25 @@ def test_a_longer_run_goes_on_from_the_last_step(corpus, tmp_path):
     assert [event.step for event in longer if isinstance(event, seqgen.Step)] == [9, 10]
     assert json.loads((tmp_path / "run" / "config.json").read_text("utf-8"))["training"]["max_steps"] == 10
     assert any("new schedule" in notice for notice in longer.notices)
+
+
+def test_a_run_that_learns_its_text_by_heart_says_so_once_resumed_or_not(tmp_path):
+    random = Random(0)
+    for name in ("text", "valid"):  # nothing but chance, so that there is nothing else to learn
+        (tmp_path / name).write_text("".join(random.choices("abcd ", k=600)), "utf-8")
+    settings = {**GRU, "hidden_size": 48, "max_steps": 160, "eval_every": 20, "lr": 0.02, "valid": tmp_path / "valid"}
+    straight = seqgen.train(tmp_path / "text", out=tmp_path / "straight", **settings)
+    (said,) = [event for event in straight if isinstance(event, seqgen.Memorising)]
+    events = []
+    for steps in (said.step - 15, 10, 10, 1000):
+        polls = iter([False] * steps + [True])
+        resumed = {"resume": True} if events else {"text": tmp_path / "text", **settings}
+        run = seqgen.train(out=tmp_path / "cut", stop=lambda polls=polls: next(polls), **resumed)
+        events += list(run)
+
+    assert [event for event in events if isinstance(event, seqgen.Memorising)] == [said]
+    assert said.best_nats_per_token < said.nats_per_token
+    assert_same_run(run.path, straight.path)
 
 
 def test_a_run_stopped_before_its_first_step_has_no_weights_and_is_the_newest(corpus, in_tmp):

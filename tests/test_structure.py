@@ -121,8 +121,8 @@ def test_a_wheel_holds_one_package_with_its_recipes(tmp_path):
 
 def test_what_is_public_is_this_and_no_more():
     assert sorted(seqgen.__all__) == [
-        "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Run", "RunError", "Sampled", "SaveError",
-        "SaveFailed", "Saved",
+        "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Memorising", "Run", "RunError", "Sampled",
+        "SaveError", "SaveFailed", "Saved",
         "SeqgenError", "Skipped", "Step", "TextError", "TokenizerError", "TrainingError", "TrainingRun", "__version__",
         "load", "train",
     ]  # fmt: skip
@@ -138,7 +138,14 @@ def test_every_error_has_one_root():
     assert all(issubclass(error, seqgen.SeqgenError) for error in errors)
 
 
-QUESTIONS = [["--help"], ["train", "--help"], ["runs"], ["runs", "--json"], ["corpus", "list"]]
+QUESTIONS = [
+    ["--help"],
+    ["train", "--help"],
+    ["runs"],
+    ["runs", "--json"],
+    ["corpus", "list"],
+    ["corpus", "stats", "corpus:pydoc"],
+]
 
 
 @pytest.mark.parametrize("arguments", QUESTIONS)
@@ -166,9 +173,9 @@ def test_the_commands_of_the_readme_exist():
     from typer.main import get_command
 
     commands = dict(get_command(app).commands)
-    groups = ("corpus", "tokenizer")
-    for group in groups:
-        commands |= {f"{group} {name}": command for name, command in commands[group].commands.items()}
+    groups = {name: command for name, command in commands.items() if hasattr(command, "commands")}
+    for group, members in groups.items():
+        commands |= {f"{group} {name}": command for name, command in members.commands.items()}
     blocks = (ROOT / "README.md").read_text("utf-8").split("```")[1::2]
     lines = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
     used = [line.split("#")[0].split() for line in lines if line.startswith("seqgen ")]

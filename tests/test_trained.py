@@ -120,6 +120,24 @@ def test_the_withheld_part_of_a_text_that_changed_is_gone(corpus, tmp_path):
         run.withheld()
 
 
+def test_what_a_run_learnt_from_is_its_text_less_what_it_withheld(run, corpus):
+    learnt, text = run.learnt_from(), corpus.read_text("utf-8")
+
+    assert sum(map(len, (*learnt, *run.withheld()))) == len(text)
+    assert all(part in text for part in learnt)
+    assert run.has_learnt_from(text)
+    assert not run.has_learnt_from(text[:-1])
+
+
+def test_novelty_is_against_what_was_learnt(run):
+    copied = run.learnt_from()[-1][-50:]
+
+    found = run.novelty(f"§{copied}§")
+
+    assert (found.stretch, found.start, found.share) == (copied, 1, 50 / 52)
+    assert run.novelty("§").stretch == ""
+
+
 def test_a_run_that_withheld_nothing_says_so(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", valid_split="none", **SMALL).run()
 

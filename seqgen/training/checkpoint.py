@@ -41,6 +41,7 @@ from seqgen.files import (
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
+from seqgen.training.memorising import Watch
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensors", "state.safetensors", "config.json"
 FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
@@ -64,6 +65,7 @@ class Progress(Settings):
     evaluations_since_best: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    watch: Watch = Watch()
 
 
 class State(Settings):

@@ -53,6 +53,21 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Memorising:
+    """Training and validation have parted: the training loss went on falling while validation got worse. Said once.
+
+    Losses are in nats a token; training's are means over the steps since the evaluation before.
+    """
+
+    step: int
+    nats_per_token: float
+    training_nats_per_token: float
+    best_step: int
+    best_nats_per_token: float
+    best_training_nats_per_token: float
+
+
+@dataclass(frozen=True)
 class Sampled:
     """A fresh sample of the weights as they are, always from the same random numbers."""
 
@@ -94,7 +109,7 @@ class Finished:
     seconds: float
 
 
-Event: TypeAlias = Step | Skipped | Evaluated | Sampled | Saved | SaveFailed | Finished
+Event: TypeAlias = Step | Skipped | Evaluated | Memorising | Sampled | Saved | SaveFailed | Finished
 
 
 def as_record(event: Event) -> dict[str, Any]:

@@ -25,8 +25,20 @@ from seqgen.runtime import Precision, autocast
 from seqgen.tokenizers.base import Ids, Tokenizer
 from seqgen.training.checkpoint import Checkpoint, Progress, publish_best, save_checkpoint
 from seqgen.training.config import TrainingConfig
-from seqgen.training.events import Evaluated, Event, Finished, Reason, Sampled, Saved, SaveFailed, Skipped, Step
+from seqgen.training.events import (
+    Evaluated,
+    Event,
+    Finished,
+    Memorising,
+    Reason,
+    Sampled,
+    Saved,
+    SaveFailed,
+    Skipped,
+    Step,
+)
 from seqgen.training.learner import Learner
+from seqgen.training.memorising import Watch
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.schedule import learning_rate
 
@@ -103,6 +115,7 @@ def train(
         pause = keeper.progress.step % plan.eval_every == 0 or keeper.progress.step == learner.total_steps
         if pause and plan.validation is not None:
             yield keeper.evaluate(plan.validation)
+            yield from keeper.warn()
         if pause:
             yield keeper.sample()
         if pause or keeper.save_is_due:
@@ -136,12 +149,12 @@ class _Keeper:
         loss, norm, taken = learner.step(index)
         if not taken:
             return self._skip(index + 1, loss, norm)
-        self._advance(step=index + 1, skipped_in_a_row=0)
+        self._advance(step=index + 1, skipped_in_a_row=0, watch=self.progress.watch.after_step(loss))
         tokens = (index + 1) * learner.tokens_per_step
         event = Step(
             step=index + 1,
             total_steps=learner.total_steps,
-            epoch=round((index + 1) * learner.config.accumulate / learner.stream.batches_per_epoch, 4),
+            epoch=round(self._epoch, 4),
             nats_per_token=loss,
             bits_per_character=loss / math.log(2) / self.plan.characters_per_token,
             lr=learning_rate(index, learner.total_steps, learner.config),
@@ -182,6 +195,7 @@ class _Keeper:
             )
         else:
             self._advance(evaluations_since_best=self.progress.evaluations_since_best + 1)
+        self._advance(watch=self.progress.watch.after_evaluation(self.progress.step, report.nats_per_token))
         event = Evaluated(
             step=self.progress.step,
             nats_per_token=report.nats_per_token,
@@ -193,6 +207,14 @@ class _Keeper:
         )
         self.log.write(event)
         return event
+
+    def warn(self) -> Iterator[Memorising]:
+        """Say, once, that the model begins to learn its text by heart."""
+        event = self.progress.watch.parting(self._epoch)
+        if event is not None:
+            self._advance(watch=self.progress.watch.model_copy(update={"told": True}))
+            self.log.write(event)
+            yield event
 
     def sample(self) -> Sampled:
         learner = self.learner
@@ -260,8 +282,14 @@ class _Keeper:
             f"{self.learner.config.lr:g} in a new run. The last good checkpoint is {self.saved.path}"
         )
 
-    def _advance(self, **changes: float | None) -> None:
+    def _advance(self, **changes: float | Watch | None) -> None:
         self.progress = self.progress.model_copy(update=changes)
+
+    @property
+    def _epoch(self) -> float:
+        """How many times the text has been read."""
+        learner = self.learner
+        return self.progress.step * learner.config.accumulate / learner.stream.batches_per_epoch
 
     @property
     def _seconds(self) -> float:

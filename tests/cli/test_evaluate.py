@@ -84,6 +84,18 @@ def test_several_texts_are_files_and_a_total(report):
     assert total["perplexity"] == pytest.approx(math.exp(total["nats_per_token"]))
 
 
+def test_the_text_that_a_run_learnt_from_is_called_so(invoke, run, corpus):
+    Path("copy.txt").write_bytes(corpus.read_bytes())
+    Path("other.txt").write_text("The old king.\n", "utf-8")
+
+    shown = invoke("eval", "copy.txt", "other.txt")
+
+    assert shown.stderr.startswith("note: copy.txt is the text that this run learnt from")
+    assert shown.stderr.count("\n") == 1
+    assert invoke("eval", "copy.txt", "--quiet").stderr == ""
+    assert invoke("eval").stderr == ""
+
+
 def test_without_a_text_it_is_what_the_run_withheld(report, run):
     lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
     best = min(line["nats_per_token"] for line in lines if line["event"] == "evaluated")
@@ -159,7 +171,9 @@ def test_a_perplexity_past_what_a_float_holds_is_null(answers, report, run):
 
 
 def test_the_table_is_on_stdout_and_nothing_else_anywhere(invoke, run, corpus):
-    result = invoke("eval", "corpus.txt")
+    Path("held-out.txt").write_text("The old king watches the river.\n" * 50, "utf-8")
+
+    result = invoke("eval", "held-out.txt")
 
     assert result.stderr == ""
     assert "\x1b" not in result.stdout

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from seqgen.cli.sample import _describe
 
 import seqgen
+from seqgen.evaluation.novelty import Novelty
 from seqgen.models.weights import to_bytes
 
 LENGTH = ("--max-new-tokens", 60)
@@ -104,6 +106,42 @@ def test_characters_never_seen_are_named(invoke, refuses, run):
     assert invoke("sample", *LENGTH, "--quiet", "--prompt", "Thé 왕").stderr == ""
     refuses(1, "sample", "--strict", "--prompt", "Thé 왕", words=("'é', '왕'", "--strict"))
     assert invoke("sample", *LENGTH, "--strict", "--prompt", "The king").stderr == ""
+
+
+def test_novelty_is_said_on_stderr_and_the_text_stays_the_text(invoke, answers, run):
+    one = invoke("sample", *LENGTH, "--novelty")
+    three = invoke("sample", *LENGTH, "--novelty", "-n", 3)
+
+    assert one.stdout == answers("sample", *LENGTH)
+    assert one.stderr.startswith("note: its longest stretch from the training text is ")
+    assert one.stderr.count("\n") == 1
+    assert three.stdout == answers("sample", *LENGTH, "-n", 3)
+    assert [line[:15] for line in three.stderr.splitlines()] == [f"note: sample {number}:" for number in (1, 2, 3)]
+    assert invoke("sample", *LENGTH, "--novelty", "--quiet").stderr == ""
+
+
+def test_novelty_in_json_stands_beside_each_sample(answers, run):
+    content = json.loads(answers("sample", "--json", *LENGTH, "--novelty", "-n", 2))
+
+    assert [found.keys() for found in content["novelty"]] == [{"characters", "stretch", "start", "share"}] * 2
+    for text, found in zip(content["samples"], content["novelty"], strict=True):
+        assert found["characters"] == len(text) == 60
+        assert text[found["start"] :].startswith(found["stretch"])
+        assert found["stretch"]
+
+
+def test_a_long_stretch_is_quoted_shortly():
+    shown = _describe(Novelty(300, "a" * 100 + "\n" + "b" * 100, 7, 0.67))
+
+    assert f"201 of 300 characters, '{'a' * 30} ... {'b' * 30}'; 67% of it" in shown
+
+
+def test_novelty_needs_the_text_as_it_was(refuses, stopped, corpus):
+    corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
+    refuses(1, "sample", "--novelty", words=("corpus.txt", "not the text"))
+
+    corpus.unlink()
+    refuses(1, "sample", "--novelty", words=("corpus.txt", "no such file"))
 
 
 def test_of_many_characters_never_seen_the_first_are_named(invoke, run):

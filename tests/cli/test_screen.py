@@ -137,6 +137,14 @@ def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(ter
     assert ("step 8: the loss is nan, the gradient's norm inf; the step is skipped" in drawn) is not quiet
 
 
+def test_a_model_that_learns_by_heart_is_said_with_what_to_do(terminal):
+    TrainingScreen(quiet=False).show(seqgen.Memorising(70, 2.256, 1.807, 40, 2.224, 2.136))
+
+    drawn = " ".join(terminal.getvalue().split())
+    assert "validation was best at step 40 and is 1.4% worse, while the training loss fell by 15.4%" in drawn
+    assert "--dropout" in drawn
+
+
 def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):
     draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=False))
 

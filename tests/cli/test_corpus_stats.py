@@ -1,0 +1,91 @@
+"""`seqgen corpus stats`: a page that a terminal can show of any text, and one JSON object."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+from seqgen.cli.corpus_stats import bar, visible
+
+KOREAN = "한국어 문장이 하나 있다.\n그리고 漢字 하나.\nabc ab a\n" * 3
+NASTY = "[/x] [bold]\x1b]52;c;aGk=\x07\r\nplain\n\0caf\xc3\xa9 \ufffde\u0301 \n"
+
+
+@pytest.fixture
+def texts(in_tmp):
+    Path("korean.txt").write_text(KOREAN, encoding="utf-8", newline="")
+    Path("nasty.txt").write_text(NASTY, encoding="utf-8", newline="")
+    return in_tmp
+
+
+def test_a_page_in_a_pipe_is_plain(answers, texts):
+    page = answers("corpus", "stats", "korean.txt", "nasty.txt", "--top", 30)
+
+    assert "\x1b" not in page
+    assert all(line.isprintable() for line in page.splitlines())
+    for words in ("Hangul", "Han ", "order 2", "most frequent", "mojibake: 1, first in nasty.txt, line 3"):
+        assert words in page
+    assert "[/x] 1" in page
+    assert max(map(len, page.splitlines())) < 1000
+
+
+def test_bars_stand_under_each_other_whatever_the_width_of_the_character(answers, texts):
+    page = answers("corpus", "stats", "korean.txt", "--top", 20)
+    block = page.split("most frequent characters\n")[1].split("\n\n")[0].splitlines()
+
+    assert len(block) == 20
+    assert any("하" in line for line in block)
+    assert len({cell_len(line[: line.index("█")]) for line in block}) == 1
+
+
+def test_on_a_terminal_it_keeps_to_the_width(answers, texts):
+    page = answers("corpus", "stats", "korean.txt", "nasty.txt", terminal=60)
+
+    plain = [line for line in page.replace("\x1b[1m", "").replace("\x1b[2m", "").split("\n") if "\x1b" not in line]
+    assert max(map(cell_len, plain)) <= 60
+    assert "\x1b[1m" in page
+    assert "\x1b]" not in page
+
+
+def test_no_colour_where_none_is_wanted(answers, texts, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    assert "\x1b[33m" not in answers("corpus", "stats", "nasty.txt", terminal=60)
+
+
+def test_json_is_one_object(answers, texts):
+    record = json.loads(answers("corpus", "stats", "--json", "--top", 2, "korean.txt", "nasty.txt"))
+
+    assert record["documents"] == 2
+    assert record["characters"] == len(KOREAN) + len(NASTY)
+    assert record["bytes"] == len((KOREAN + NASTY).encode())
+    assert len(record["character_ngrams"][0]["top"]) == 2
+    assert record["word_ngrams"][0]["top"][0] == ["한국어", 3]
+    places = {finding["kind"]: finding["place"] for finding in record["findings"]}
+    assert places["nul"] == {"document": "nasty.txt", "line": 3}
+
+
+def test_other_encodings_are_read(answers, in_tmp):
+    Path("cp949.txt").write_bytes("한국어\n".encode("cp949"))
+
+    assert json.loads(answers("corpus", "stats", "cp949.txt", "--encoding", "cp949", "--json"))["bytes"] == 10
+
+
+def test_what_cannot_be_read_is_refused(refuses, texts):
+    refuses(1, "corpus", "stats", "korean.txt", "none.txt", words=("none.txt", "no such file"))
+    refuses(1, "corpus", "stats", "korean.txt", "--encoding", "ascii", words=("korean.txt", "byte 0"))
+    refuses(2, "corpus", "stats", "corpus:none", words=("'none'",))
+
+
+@pytest.mark.parametrize(("share", "drawn"), [(0.0, ""), (1e-9, "▏"), (0.5, "█" * 12), (1.0, "█" * 24)])
+def test_bars(share, drawn):
+    assert bar(share) == drawn
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [(" a\n", "␣a↵"), ("\t\r", "⇥␍"), ("\x1b[", "\\x1b["), ("\u0301", "◌\u0301")]
+)
+def test_what_cannot_be_seen_is_drawn(text, shown):
+    assert visible(text) == shown

@@ -1,0 +1,92 @@
+"""What looks wrong in a text: each kind is found, counted and placed, and good texts are left in peace."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+
+import pytest
+
+from seqgen.data.blocks import Block, Place, blocks_of
+from seqgen.data.oddities import ADVICE, LONG_LINE, Oddities
+
+GOOD = (
+    "CAFÉ… «À la carte», “naïve”, São João, NÃO, ÇA, Ångström, señor, ESPAÑA, Größe, Žižek.\n"
+    "Человек, ЁЖ. Ελλάδα, ΩΜΕΓΑ. 한국어 문장 ㅋㅋ. 漢字かな. Tiếng Việt. العربية.\n"
+)
+"""Once per character or more; nothing in it is wrong."""
+
+
+def look(*texts: str, size: int = 1 << 20):
+    """The findings of some documents, a, b, ..., by kind."""
+    oddities = Oddities()
+    for name, text in zip("abcd", texts, strict=False):
+        last = Block("", name, 0)
+        for last in blocks_of(name, [text], size):
+            oddities.add(last)
+        oddities.end_document(last)
+    counts = Counter(map(ord, "".join(texts)))
+    return {finding.kind: (finding.count, finding.place) for finding in oddities.findings(dict(counts))}, oddities
+
+
+def test_a_good_text_has_nothing():
+    found, oddities = look(GOOD * 2, GOOD)
+
+    assert found == {}
+    assert oddities.newlines == {"lf": 6, "crlf": 0, "cr": 0}
+    assert oddities.longest_line == len(GOOD.split("\n", 1)[0])
+
+
+@pytest.mark.parametrize(
+    ("odd", "kind", "count"),
+    [
+        ("a\0b\0\n", "nul", 2),
+        ("\x1b[31m\x07\x7f\x85\n", "control_characters", 4),
+        ("caf\ufffd\n", "replacement_characters", 1),
+        ("and\ufeffthen\n", "byte_order_marks", 1),
+        ("e\u0301te\u0301\n", "not_nfc", 1),
+        (unicodedata.normalize("NFD", "한국어") + "\n", "not_nfc", 1),
+        ("x" * (LONG_LINE + 1) + "\n", "long_lines", 1),
+        ("x \nx\t\n x\n", "trailing_spaces", 2),
+        ("one\r\ntwo\r\n", "mixed_newlines", 2),
+        ("one\r", "mixed_newlines", 1),
+    ],
+)
+def test_an_odd_line_is_counted_and_placed(odd, kind, count):
+    found, _ = look(GOOD * 2, GOOD + GOOD + odd + GOOD)
+
+    assert found[kind] == (count, Place("b", 5))
+    assert found.keys() - {"rare_characters"} == {kind}
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+@pytest.mark.parametrize("text", ["é", "Größe", "“quoted”", "…", "€", "한국어", "漢字", "привет", "λόγος", "😀"])
+def test_utf8_read_as_another_encoding_is_mojibake(encoding, text):
+    content = text.encode()
+    garbled = "".join(bytes([byte]).decode(encoding, "ignore") or chr(byte) for byte in content)
+
+    found, _ = look(GOOD + garbled + "\n")
+
+    count, place = found["mojibake"]
+    assert 1 <= count <= len(text)
+    assert place == Place("a", 3)
+
+
+def test_characters_that_occur_once_are_a_finding_where_they_are_many():
+    assert "rare_characters" not in look("abcdefghij" * 2 + "k")[0]
+    assert look("a\naab\nc")[0]["rare_characters"] == (2, Place("a", 2))
+
+
+def test_blocks_change_nothing():
+    text = f"one\r\n{'x' * (LONG_LINE + 5)} \ne\u0301\nÃ©\n\0" + "tail " * LONG_LINE
+
+    whole, oddities = look(text, text)
+    cut, in_blocks = look(text, text, size=64)
+
+    assert whole == cut
+    assert whole["long_lines"] == (4, Place("a", 2))
+    assert oddities.longest_line == in_blocks.longest_line == 1 + 5 * LONG_LINE
+
+
+def test_advice_says_what_to_do_in_one_sentence():
+    assert all(advice[0].islower() and not advice.endswith(".") for advice in ADVICE.values() if advice[:5] != "UTF-8")
