@@ -127,11 +127,12 @@ class Run:
         Raises:
             RunError: it withheld none, or its text is no longer the same.
         """
-        texts = read_texts(self.config.data)
+        texts = read_texts(self.config.data, record=self.config.text)
         check_same_text(texts, self.config.text, self.config.data)
-        if not texts.split.valid:
+        withheld = texts.parts.valid.documents()
+        if not withheld:
             raise RunError(f"{self.path} withheld nothing to validate on; name a text to evaluate")
-        return texts.split.valid
+        return withheld
 
     def _lanes(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Lane], str]:
         limit = self.model.max_positions

@@ -11,11 +11,10 @@ from typing import Literal
 
 from pydantic import ValidationError
 
+from seqgen.data.config import PREFIX
 from seqgen.data.text import read_text
 from seqgen.errors import ConfigError, TextError
 from seqgen.settings import Settings, describe
-
-PREFIX = "corpus:"
 
 
 class Recipe(Settings):

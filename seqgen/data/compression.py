@@ -7,6 +7,7 @@ import gzip
 import importlib
 import lzma
 import zlib
+from collections.abc import Callable
 from io import BufferedIOBase
 from typing import Any, BinaryIO, cast
 
@@ -39,10 +40,10 @@ def decompressed(file: BufferedIOBase, suffix: str, name: str) -> BinaryIO:
     """
     if suffix == ".zst" and _zstd is None:
         raise TextError(f"{name}: to read .zst, install it with seqgen: pip install 'seqgen[zst]'")
-    openers = {
-        ".gz": lambda: gzip.GzipFile(fileobj=file, mode="rb"),
-        ".bz2": lambda: bz2.BZ2File(file),
-        ".xz": lambda: lzma.LZMAFile(file),
-        ".zst": lambda: _zstd.ZstdFile(file),
+    openers: dict[str, Callable[[Any], Any]] = {
+        ".gz": lambda packed: gzip.GzipFile(fileobj=packed, mode="rb"),
+        ".bz2": bz2.BZ2File,
+        ".xz": lzma.LZMAFile,
+        ".zst": lambda packed: _zstd.ZstdFile(packed),
     }
-    return cast(BinaryIO, openers[suffix]())
+    return cast("BinaryIO", openers[suffix](file))

@@ -87,4 +87,9 @@ def name_of(names: Iterable[str]) -> str:
 
 def absolute(name: str) -> str:
     """A path from the root on, so that it is found from another folder; other names as they are."""
-    return name if name == STDIN or name.startswith(PREFIX) else str(Path(name).resolve())
+    return str(Path(name).resolve()) if is_path(name) else name
+
+
+def is_path(name: str) -> bool:
+    """Whether a text's name is that of a file or a directory."""
+    return name != STDIN and not name.startswith(PREFIX)

@@ -23,8 +23,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from seqgen.data.config import PREFIX, STDIN, Reading
 from seqgen.data.compression import DAMAGED, SUFFIXES, decompressed
+from seqgen.data.config import PREFIX, STDIN, Reading, is_path
 from seqgen.data.text import BLOCK, Decoder, open_file
 from seqgen.errors import TextError
 
@@ -51,7 +51,7 @@ def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
         TextError: a directory has no such file, or cannot be read.
     """
     for name in names:
-        if not _is_path(name) or not _is_directory(name):
+        if not is_path(name) or not _is_directory(name):
             yield name
             continue
         found = sorted(_files_in(name))
@@ -63,10 +63,6 @@ def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
                 f"{name} has no file that fits --glob {reading.glob!r}; it has {suffixes or 'no files at all'}"
             )
         yield from map(str, fitting)
-
-
-def _is_path(name: str) -> bool:
-    return name != STDIN and not name.startswith(PREFIX)
 
 
 def _is_directory(name: str) -> bool:
@@ -221,6 +217,7 @@ def _field_of(line: str, field: str, where: str) -> str:
     if field not in record:
         names = ", ".join(list(record)[:8]) or "none"
         raise TextError(f"{where} has no field {field!r}; say --field, of those that it has: {names}")
-    if not isinstance(record[field], str):
-        raise TextError(f"{where}: the field {field!r} is no text but {type(record[field]).__name__}")
-    return record[field]
+    text = record[field]
+    if not isinstance(text, str):
+        raise TextError(f"{where}: the field {field!r} is no text but {type(text).__name__}")
+    return text

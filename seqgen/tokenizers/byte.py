@@ -47,6 +47,9 @@ class ByteTokenizer(Tokenizer):
         utf8 = np.frombuffer(without_surrogates(text).encode(), dtype=np.uint8)
         return np.add(utf8, FIRST, dtype=np.int32)
 
+    def cut(self, text: str) -> int:
+        return len(text)
+
     def to_files(self) -> dict[str, bytes]:
         return {TOKENIZER_FILE: to_json(self.kind)}
 

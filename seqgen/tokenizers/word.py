@@ -31,6 +31,8 @@ from seqgen.tokenizers.config import TokenizerConfig
 UNKNOWN = 1
 FIRST = 2  # the boundary and <unk> come before the pieces
 DEFAULT_VOCAB_SIZE = 10_000
+LONGEST_WORD = 1_000_000
+"""Characters over which what has no white space is not held together when it is read from a stream."""
 
 _PIECE = re.compile(r"\w+(?:['’]\w+)*|\s+|[^\w\s]")
 
@@ -38,6 +40,10 @@ _PIECE = re.compile(r"\w+(?:['’]\w+)*|\s+|[^\w\s]")
 def split(text: str) -> Iterator[str]:
     """The pieces of `text`: words (don't is one), runs of white space, and all else by the character."""
     return (match[0] for match in _PIECE.finditer(text))
+
+
+def _is_cut(text: str, place: int) -> bool:
+    return text[place - 1].isspace() and not text[place].isspace()
 
 
 class WordFile(TokenizerFile):
@@ -60,12 +66,14 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
-        vocab_size = config.vocab_size or DEFAULT_VOCAB_SIZE
-        if vocab_size <= FIRST:
-            raise ConfigError(f"vocab_size: a word tokenizer needs at least {FIRST + 1}, not {vocab_size}")
+        if isinstance(config.vocab_size, int) and config.vocab_size <= FIRST:
+            raise ConfigError(f"vocab_size: a word tokenizer needs at least {FIRST + 1}, not {config.vocab_size}")
         counts: Counter[str] = Counter()
+        characters = 0
         for document in not_empty(documents):
             counts.update(split(document))
+            characters += len(document)
+        vocab_size = config.size_for(characters) or DEFAULT_VOCAB_SIZE
         # Words seen once become <unk>: they are the only place where a model can learn what surrounds an unseen word.
         # A text too small to repeat anything keeps what it has.
         words = [word for word, count in counts.items() if count > 1] or list(counts)
@@ -75,6 +83,11 @@ class WordTokenizer(Tokenizer):
     def encode(self, text: str) -> Ids:
         id_of = self._ids.get
         return np.fromiter((id_of(piece, UNKNOWN) for piece in split(without_surrogates(text))), dtype=np.int32)
+
+    def cut(self, text: str) -> int:
+        """After the last white space before a piece; a word of a million characters is cut as it comes."""
+        place = next((place for place in range(len(text) - 1, 0, -1) if _is_cut(text, place)), 0)
+        return place or (len(text) if len(text) > LONGEST_WORD else 0)
 
     def unknown(self, text: str) -> Counter[str]:
         return Counter(piece for piece in split(without_surrogates(text)) if piece not in self._ids)
