@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
+from seqgen.cli.options import (
+    DeviceOption,
+    EncodingOption,
+    ErrorsOption,
+    FieldOption,
+    GlobOption,
+    JsonOption,
+    QuietOption,
+    RunOption,
+    given,
+)
 from seqgen.cli.output import printable, stderr, stdout, write_json
 from seqgen.cli.signals import leaving_at_once
 
@@ -42,12 +52,16 @@ def evaluate(
         Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
     ] = None,
     encoding: EncodingOption = "utf-8",
+    errors: ErrorsOption = "strict",
+    glob: GlobOption = "*.txt",
+    field: FieldOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
-    from seqgen.data.catalogue import read_source
+    from seqgen.data.config import Reading
+    from seqgen.data.sources import read_whole
 
     with leaving_at_once():
         from seqgen.trained import load
@@ -55,7 +69,8 @@ def evaluate(
     model = load(run, device=device)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
-    named = [(text, (read_source(text, encoding),)) for text in texts or []] or [("withheld", model.withheld())]
+    reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
+    named = [(text, read_whole([text], reading)) for text in texts or []] or [("withheld", model.withheld())]
     rows = [measure(model, name, documents, quiet=quiet, **settings) for name, documents in named]
     total = sum_rows(rows) if len(rows) > 1 else None
     if json:

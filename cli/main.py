@@ -8,7 +8,7 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from seqgen.cli import demo, evaluate, info, runs, sample, tokenizer, train
+from seqgen.cli import corpus_encode, demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
 from seqgen.cli.signals import handle_signals
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
+corpora = typer.Typer(help="Texts, and what is made of them.", no_args_is_help=True)
 
 app.command("demo")(guarded(demo.demo))
 app.command("train")(guarded(train.train))
@@ -32,6 +33,8 @@ app.command("eval")(guarded(evaluate.evaluate))
 app.command("runs")(guarded(runs.runs))
 app.command("info")(guarded(info.info))
 app.add_typer(tokenizers, name="tokenizer")
+app.add_typer(corpora, name="corpus")
+corpora.command("encode")(guarded(corpus_encode.encode))
 tokenizers.command("build")(guarded(tokenizer.build))
 tokenizers.command("encode")(guarded(tokenizer.encode))
 tokenizers.command("decode")(guarded(tokenizer.decode))

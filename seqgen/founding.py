@@ -144,7 +144,8 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
         )
     if corpus.unknown:
         notices.append(
-            f"the training part has {corpus.unknown:,} pieces that the vocabulary does not hold; they are learnt as <unk>"
+            f"the training part has {corpus.unknown:,} pieces that the vocabulary does not hold; they are learnt as "
+            "<unk>"
         )
     asked = request.tokenizer.vocab_size
     if isinstance(asked, int) and corpus.tokenizer.vocab_size < asked:

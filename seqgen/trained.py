@@ -9,7 +9,8 @@ from typing import Any, Literal, overload
 import torch
 
 from seqgen import models, tokenizers
-from seqgen.data.catalogue import read_source
+from seqgen.data.config import Reading
+from seqgen.data.sources import read_whole
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
 from seqgen.errors import ConfigError, RunError, TextError
@@ -82,13 +83,13 @@ class Run:
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
     def evaluate(self, path: str | Path, *, encoding: str = "utf-8", **settings: Any) -> Evaluation:
-        """Score the text at `path` (or `corpus:NAME`): perplexity, bits per byte.
+        """Score the text at `path` (a file, a directory, `corpus:NAME`): perplexity, bits per byte.
 
         Raises:
             TextError: the text cannot be read, or goes beyond the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
-        return self.evaluate_text(read_source(str(path), encoding), **settings)
+        return self.evaluate_text(*read_whole([str(path)], Reading.of(encoding=encoding)), **settings)
 
     def evaluate_text(
         self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any

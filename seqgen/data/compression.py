@@ -7,7 +7,6 @@ import gzip
 import importlib
 import lzma
 import zlib
-from collections.abc import Callable
 from io import BufferedIOBase
 from typing import Any, BinaryIO, cast
 
@@ -40,10 +39,10 @@ def decompressed(file: BufferedIOBase, suffix: str, name: str) -> BinaryIO:
     """
     if suffix == ".zst" and _zstd is None:
         raise TextError(f"{name}: to read .zst, install it with seqgen: pip install 'seqgen[zst]'")
-    openers: dict[str, Callable[[Any], Any]] = {
+    openers: dict[str, Any] = {
         ".gz": lambda packed: gzip.GzipFile(fileobj=packed, mode="rb"),
         ".bz2": bz2.BZ2File,
         ".xz": lzma.LZMAFile,
-        ".zst": lambda packed: _zstd.ZstdFile(packed),
+        ".zst": getattr(_zstd, "ZstdFile", None),
     }
     return cast("BinaryIO", openers[suffix](file))

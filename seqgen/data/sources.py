@@ -24,7 +24,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from seqgen.data.compression import DAMAGED, SUFFIXES, decompressed
-from seqgen.data.config import PREFIX, STDIN, Reading, is_path
+from seqgen.data.config import PREFIX, STDIN, Reading, is_path, name_of
 from seqgen.data.text import BLOCK, Decoder, open_file
 from seqgen.errors import TextError
 
@@ -42,6 +42,18 @@ def read_documents(names: Sequence[str], reading: Reading | None = None) -> Iter
     reading = reading or Reading()
     for name in expand(names, reading):
         yield from Source(name, reading).documents()
+
+
+def read_whole(names: Sequence[str], reading: Reading | None = None) -> tuple[str, ...]:
+    """The documents of all that is named, in memory, those that hold anything.
+
+    Raises:
+        TextError, ConfigError: as of `read_documents`; and there is no text.
+    """
+    documents = tuple(filter(None, map("".join, read_documents(names, reading))))
+    if not documents:
+        raise TextError(f"{name_of(names)} is empty; give a text to work with")
+    return documents
 
 
 def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:

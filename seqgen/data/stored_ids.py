@@ -76,11 +76,9 @@ class StoredIds:
         starts = np.fromfile(folder / STARTS, dtype=OFFSET, count=train.documents + valid.documents)
         if len(starts) != train.documents + valid.documents:
             raise OSError(errno.EIO, "it is cut short", str(folder / STARTS))
-        both, cut = ids.view(np.ndarray), train.documents
+        both, cut, end = ids.view(np.ndarray), train.documents, train.tokens + valid.tokens
         self.train = Documents(both[: train.tokens], np.append(starts[:cut], train.tokens))
-        self.valid = Documents(
-            both[train.tokens :], np.append(starts[cut:], valid.tokens + train.tokens) - train.tokens
-        )
+        self.valid = Documents(both[train.tokens :], np.append(starts[cut:], end) - train.tokens)
 
 
 def dtype_for(vocab_size: int) -> Literal["<u1", "<u2", "<u4"]:

@@ -1,7 +1,7 @@
 """Bytes to text: one place that decodes, so that every command reads the same bytes the same way.
 
-The encoding is explicit, one leading byte order mark is dropped, newlines stay as they are. `Decoder` does it a block at
-a time; what it gives in all is what one call on all bytes gives.
+The encoding is explicit, one leading byte order mark is dropped, newlines stay as they are. `Decoder` does it a block
+at a time; what it gives in all is what one call on all bytes gives.
 """
 
 from __future__ import annotations
@@ -35,15 +35,17 @@ class Decoder:
     def __init__(self, encoding: str, errors: str, where: str) -> None:
         try:
             b"a".decode(encoding, "ignore")  # refuses codecs that are not from bytes to text
-            make = codecs.getincrementaldecoder(encoding)
+            self._name = codecs.lookup(encoding).name
         except (LookupError, ValueError) as error:  # ValueError: a name with a NUL in it
             if isinstance(error, UnicodeError):
                 raise TextError(f"{where} is not {encoding}: {error}") from error
             raise ConfigError(
                 f"encoding: there is no encoding called {encoding!r}; try utf-8, cp949, utf-16"
             ) from error
-        self._decoder = make(errors if errors == "strict" else f"seqgen-{errors}")
+        self._errors = errors if errors == "strict" else f"seqgen-{errors}"
         self._encoding, self._where = encoding, where
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._head = b""
         self._taken = 0
         self._begun = False
         self.ill_formed = 0
@@ -55,6 +57,12 @@ class Decoder:
         Raises:
             TextError: the bytes are not text in this encoding; the message has the offset.
         """
+        if self._decoder is None:
+            self._head += block
+            if len(self._head) < len(codecs.BOM_UTF32) and not final:
+                return ""
+            self._decoder = codecs.getincrementaldecoder(self._width_and_order())(self._errors)
+            block = self._head
         self._taken += len(block)
         _tally.count = 0
         try:
@@ -73,6 +81,13 @@ class Decoder:
             self._begun = True
             text = text.removeprefix("\ufeff")
         return text
+
+    def _width_and_order(self) -> str:
+        """The codec that leaves the byte order mark to us, one and no more; without a mark, little-endian."""
+        if self._name in {"utf-16", "utf-32"}:
+            mark = codecs.BOM_UTF16_BE if self._name == "utf-16" else codecs.BOM_UTF32_BE
+            return f"{self._name}-be" if self._head.startswith(mark) else f"{self._name}-le"
+        return "utf-8" if self._name == "utf-8-sig" else self._name
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
