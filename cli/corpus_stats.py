@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from seqgen.cli.options import EncodingOption, JsonOption, QuietOption
+from seqgen.cli.options import EncodingOption, ErrorsOption, FieldOption, GlobOption, JsonOption, QuietOption
 from seqgen.cli.output import printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
+    from seqgen.data.config import Reading
     from seqgen.data.statistics import Frequent, Repeated, Statistics
 
 BAR = 24
@@ -23,33 +24,39 @@ _KINDS = {1: "characters", 2: "pairs", 3: "triples"}
 
 
 def stats(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Text files, or corpus:NAME.")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train.")],
     top: Annotated[int, typer.Option(min=1, help="How many of the most frequent ones.")] = 10,
     encoding: EncodingOption = "utf-8",
+    errors: ErrorsOption = "strict",
+    glob: GlobOption = "*.txt",
+    field: FieldOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Show what texts are made of: scripts, entropies, frequent n-grams, duplicates, and what looks wrong."""
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
+    from seqgen.data.config import Reading
     from seqgen.data.statistics import measure
 
+    reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
     console = stderr()
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} characters read"))
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        found = measure(_documents(texts, encoding), top=top, progress=lambda done: bar.advance(task, done))
+        found = measure(_documents(texts, reading), top=top, progress=lambda done: bar.advance(task, done))
     if json:
         write_json(found.as_record())
     else:
         _print(found)
 
 
-def _documents(texts: list[str], encoding: str) -> Iterator[tuple[str, list[str]]]:
-    from seqgen.data.catalogue import read_source
+def _documents(texts: list[str], reading: Reading) -> Iterator[tuple[str, Iterator[str]]]:
+    from seqgen.data.sources import Source, expand
 
-    for text in texts:
-        yield text, [read_source(text, encoding)]
+    for name in expand(texts, reading):
+        for document in Source(name, reading).documents():
+            yield name, document
 
 
 def _print(found: Statistics) -> None:

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given
+from seqgen.cli.options import (
+    DeviceOption,
+    EncodingOption,
+    ErrorsOption,
+    FieldOption,
+    GlobOption,
+    JsonOption,
+    QuietOption,
+    RunOption,
+    given,
+)
 from seqgen.cli.output import notice, printable, stderr, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import leaving_at_once
 
@@ -45,6 +55,9 @@ def evaluate(
         Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
     ] = None,
     encoding: EncodingOption = "utf-8",
+    errors: ErrorsOption = "strict",
+    glob: GlobOption = "*.txt",
+    field: FieldOption = None,
     device: DeviceOption = "auto",
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -52,7 +65,9 @@ def evaluate(
     """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
     from dataclasses import replace
 
-    from seqgen.data.catalogue import figures_of, read_source
+    from seqgen.data.catalogue import figures_of
+    from seqgen.data.config import Reading
+    from seqgen.data.sources import read_whole
 
     with leaving_at_once():
         from seqgen.trained import load
@@ -60,8 +75,9 @@ def evaluate(
     model = load(run, device=device)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
-    named = [(text, (read_source(text, encoding),)) for text in texts or []] or [("withheld", model.withheld())]
-    withheld = model.config.data.valid or model.config.data.text
+    reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
+    named = [(text, read_whole([text], reading)) for text in texts or []] or [("withheld", model.withheld())]
+    withheld = model.config.data.valid or model.config.data.name
     rows = [
         replace(
             measure(model, name, documents, quiet=quiet, **settings), published=figures_of(name if texts else withheld)
@@ -69,7 +85,7 @@ def evaluate(
         for name, documents in named
     ]
     for name, documents in named if texts else []:
-        if model.has_learnt_from(documents[0]):
+        if len(documents) == 1 and model.has_learnt_from(documents[0]):
             notice(
                 f"{name} is the text that this run learnt from: the figures say how well it is remembered; "
                 "`seqgen eval` without a text scores what was withheld of it",

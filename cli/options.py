@@ -22,6 +22,14 @@ NormalizationOption = Annotated[
         show_default="none",
     ),
 ]
+ErrorsOption = Annotated[
+    Literal["strict", "replace", "ignore"],
+    typer.Option("--errors", help="Bytes that are no text: refused, U+FFFD, left out."),
+]
+GlobOption = Annotated[str, typer.Option("--glob", help="Which files of a directory are its texts.")]
+FieldOption = Annotated[
+    str | None, typer.Option("--field", help="Which field of a JSON line is the text.", show_default="text")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
 
@@ -38,6 +46,21 @@ def read_stdin(encoding: str, where: str) -> str:
     if sys.stdin is None:
         raise TextError(f"{where} cannot be read: stdin is closed; give it as an argument or a file")
     return decode_text(sys.stdin.buffer.read(), encoding, where)
+
+
+def as_vocab_size(size: str | None) -> int | str | None:
+    """`--vocab-size`: a number, or `auto`.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    from seqgen.errors import ConfigError
+
+    if size is None or size == "auto":
+        return size
+    if not (size.isdecimal() and len(size) < 10):
+        raise ConfigError(f"vocab_size: should be a number or auto, not {size!r}")
+    return int(size)
 
 
 def given(**options: Any) -> dict[str, Any]:

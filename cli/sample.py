@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -103,10 +103,10 @@ def _stream(start: str, model: Run, settings: dict[str, Any]) -> str:
     return "".join(made)
 
 
-def _compare(texts: list[str], learnt: tuple[str, ...]) -> list[Novelty]:
+def _compare(texts: list[str], learnt: Iterable[Iterable[str]]) -> list[Novelty]:
     from seqgen.evaluation.novelty import measure_novelty
 
-    return measure_novelty(texts, ([part] for part in learnt))
+    return measure_novelty(texts, learnt)
 
 
 def _describe(found: Novelty) -> str:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
-from rich.status import Status
 from rich.text import Text
 from seqgen.cli.output import notice, printable, stderr, tokenizer_name
+from seqgen.cli.preparing import Preparing
 
 if TYPE_CHECKING:
     from seqgen.training.events import Evaluated, Event, Finished, Memorising, Sampled, Step
@@ -32,7 +32,7 @@ class TrainingScreen:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._console = stderr()
-        self._status: Status | None = None
+        self._preparing = Preparing(self._console)
         self._live: Live | None = None
         self._figures = _Figures()
         self._evaluated = 0
@@ -43,23 +43,18 @@ class TrainingScreen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for shown in (self._status, self._live):
-            if shown is not None:
-                shown.stop()
+        self._preparing.stop()
+        if self._live is not None:
+            self._live.stop()
 
-    def prepare(self, message: str) -> None:
-        """Say what is being done before the first step."""
-        if self._quiet or not self._console.is_terminal:
-            return
-        if self._status is None:
-            self._status = self._console.status("")
-            self._status.start()
-        self._status.update(Text(f"{printable(message)} ..."))
+    def prepare(self, message: str, done: int = 0, total: int = 0) -> None:
+        """Say what is being done before the first step; of long work, how far it is."""
+        if not self._quiet:
+            self._preparing.show(message, done, total)
 
     def begin(self, run: TrainingRun) -> None:
         """Say what is about to be trained on what."""
-        if self._status is not None:
-            self._status.stop()
+        self._preparing.stop()
         if self._quiet:
             return
         for line in describe_run(run):

@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from seqgen.cli.options import EncodingOption, JsonOption, NormalizationOption, QuietOption, RunOption, given
+from seqgen.cli.options import (
+    EncodingOption,
+    ErrorsOption,
+    FieldOption,
+    GlobOption,
+    JsonOption,
+    NormalizationOption,
+    QuietOption,
+    RunOption,
+    as_vocab_size,
+    given,
+)
 from seqgen.cli.output import notice, printable, stdout, tokenizer_name, write_json, write_text
 
 from seqgen.errors import ConfigError, RunError, TextError
@@ -22,29 +33,41 @@ TokenizerOption = Annotated[
 
 
 def build(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="Text files, or corpus:NAME.")],
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train: files, directories, corpus:NAME.")],
     out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes; `train --tokenizer DIR` uses it.")],
     kind: Annotated[
         Literal["char", "byte", "word", "unigram", "bpe"], typer.Option("--model-type", help="How it cuts a text.")
     ] = "bpe",
-    vocab_size: Annotated[int | None, typer.Option(help="How many ids (word, unigram, bpe).")] = None,
+    vocab_size: Annotated[
+        str | None, typer.Option(metavar="N|auto", help="How many ids (word, unigram, bpe); auto goes by the texts.")
+    ] = None,
     character_coverage: Annotated[
         float | None, typer.Option(help="Share of characters with pieces of their own.", show_default="0.9995")
     ] = None,
     normalization: NormalizationOption = None,
     encoding: EncodingOption = "utf-8",
+    errors: ErrorsOption = "strict",
+    glob: GlobOption = "*.txt",
+    field: FieldOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Build a tokenizer from texts."""
-    from seqgen import tokenizers
-    from seqgen.data.catalogue import read_source
+    from seqgen.data.config import DataConfig
+    from seqgen.data.split import split_text
+    from seqgen.data.store import Store, store_path
     from seqgen.tokenizers.config import TokenizerConfig
 
     if Path(out).exists():
         raise RunError(f"{out} is already there; name another --out")
-    settings = given(vocab_size=vocab_size, character_coverage=character_coverage, normalization=normalization)
+    settings = given(
+        vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
+    )
     config = TokenizerConfig.of(kind=kind, **settings)
-    tokenizer = tokenizers.build([read_source(text, encoding) for text in texts], config)
+    data = DataConfig.of(
+        text=tuple(texts), encoding=encoding, errors=errors, glob=glob, field=field, valid_split="none"
+    )
+    store = Store(store_path())
+    tokenizer = store.tokenizer(split_text(store.text(data.text, data), data), data, config)
     tokenizer.save(Path(out))
     notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)
 

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import QuietOption, given
+from seqgen.cli.options import QuietOption, as_vocab_size, given
 from seqgen.cli.output import notice
 from seqgen.cli.signals import Interrupts, leaving_at_once
 
@@ -18,9 +18,11 @@ _MODEL, _TRAINING, _DATA, _RUN = "Model", "Training", "Text", "Run"
 
 def train(
     text: Annotated[
-        str | None,
+        list[str] | None,
         typer.Argument(
-            metavar="TEXT", help="A UTF-8 text file, or corpus:NAME.", show_default="corpus:pydoc, embedded"
+            metavar="TEXT",
+            help="Text files, .jsonl, directories, - for stdin, corpus:NAME; also .gz .bz2 .xz .zst.",
+            show_default="corpus:pydoc, embedded",
         ),
     ] = None,
     cell: Annotated[
@@ -77,8 +79,13 @@ def train(
         ),
     ] = None,
     vocab_size: Annotated[
-        int | None,
-        typer.Option(help="word, unigram, bpe: how many ids.", show_default="2000; word 10000", rich_help_panel=_DATA),
+        str | None,
+        typer.Option(
+            metavar="N|auto",
+            help="word, unigram, bpe: how many ids; auto goes by the text.",
+            show_default="2000; word 10000",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     character_coverage: Annotated[
         float | None,
@@ -97,15 +104,37 @@ def train(
         ),
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="How the file's bytes are text.", show_default="utf-8", rich_help_panel=_DATA)
+        str | None, typer.Option(help="How the files' bytes are text.", show_default="utf-8", rich_help_panel=_DATA)
+    ] = None,
+    errors: Annotated[
+        Literal["strict", "replace", "ignore"] | None,
+        typer.Option(
+            help="Bytes that are no text: refused, U+FFFD, left out.", show_default="strict", rich_help_panel=_DATA
+        ),
+    ] = None,
+    glob: Annotated[
+        str | None,
+        typer.Option(help="Which files of a directory are its texts.", show_default="*.txt", rich_help_panel=_DATA),
+    ] = None,
+    field: Annotated[
+        str | None,
+        typer.Option(help="Which field of a JSON line is the text.", show_default="text", rich_help_panel=_DATA),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Where ids are kept.", show_default="in the user's cache", rich_help_panel=_DATA
+        ),
     ] = None,
     valid: Annotated[
         str | None, typer.Option(metavar="FILE", help="Validate on this text.", rich_help_panel=_DATA)
     ] = None,
     valid_split: Annotated[
-        Literal["spread", "tail", "none"] | None,
+        Literal["spread", "tail", "document", "file", "none"] | None,
         typer.Option(
-            help="Or withhold 20 spread blocks, the tail, nothing.", show_default="spread", rich_help_panel=_DATA
+            help="Or withhold 20 spread blocks, the tail, whole documents or files, nothing.",
+            show_default="spread",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     valid_share: Annotated[
@@ -201,14 +230,15 @@ def train(
     settings = given(
         cell=cell, hidden_size=hidden_size, layers=layers, embedding_size=embedding_size, gru_reset=gru_reset,
         heads=heads, block_size=block_size, positions=positions, dropout=dropout, tie_weights=tie_weights,
-        tokenizer=tokenizer, vocab_size=vocab_size, character_coverage=character_coverage, normalization=normalization,
-        encoding=encoding, valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time,
-        max_steps=max_steps, max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, lr=lr,
-        schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,
-        eval_every=eval_every, patience=patience, save_every=save_every, on_save_error=on_save_error,
-        precision=precision, device=device, seed=seed,
+        tokenizer=tokenizer, vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage,
+        normalization=normalization, encoding=encoding, errors=errors, glob=glob, field=field, store=store,
+        valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time, max_steps=max_steps,
+        max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, lr=lr, schedule=schedule,
+        warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm, eval_every=eval_every,
+        patience=patience, save_every=save_every, on_save_error=on_save_error, precision=precision, device=device,
+        seed=seed,
     )  # fmt: skip
-    source = {"text": text, "out": out, "resume": resume, "init_from": init_from}
+    source = {"text": text or None, "out": out, "resume": resume, "init_from": init_from}
     run = run_training(quiet=quiet, stop=Interrupts(), **source, **settings)
     notice(f"write with it: seqgen sample --run {run.path}", quiet=quiet)
 

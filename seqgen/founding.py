@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from seqgen import tokenizers
 from seqgen._version import __version__
-from seqgen.data.catalogue import PREFIX
-from seqgen.data.config import DataConfig
+from seqgen.data.config import DataConfig, absolute
+from seqgen.data.progress import Report
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
 from seqgen.models.language_model import parameter_count
-from seqgen.preparation import Corpus, Prepared, Report, build_learner, encode_corpus, read_texts
+from seqgen.preparation import Corpus, Prepared, build_learner, encode_corpus, read_texts
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
 from seqgen.runtime import describe_environment
 from seqgen.tokenizers.base import without_surrogates
@@ -37,14 +37,13 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
     parent = None if init_from is None else load(init_from, device="cpu")
     request = compose(settings) if parent is None else _compose_from(parent.config, settings)
     check_free(out)
-    report(f"reading {request.data.text}")
-    texts = read_texts(request.data)
-    data, origin = _with_absolute_paths(request.data), None if parent is None else _absolute("init_from", parent.path)
+    data = _with_absolute_paths(request.data)
+    origin = None if parent is None else _recordable("init_from", absolute(str(parent.path)))
+    texts = read_texts(request.data, report)
     tokenizer = parent.tokenizer if parent is not None else None
     if request.tokenizer_from is not None:
         tokenizer = tokenizers.load(Path(request.tokenizer_from))
-    report("encoding" if tokenizer is not None else f"building the {request.tokenizer.kind} vocabulary")
-    corpus = encode_corpus(texts, tokenizer or request.tokenizer)
+    corpus = encode_corpus(texts, tokenizer or request.tokenizer, report)
     learner = build_learner(request.model, request.training, corpus)
     if parent is not None:
         learner.model.load_state_dict(parent.model.state_dict())
@@ -69,7 +68,7 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
     )
     directory: RunDirectory | None = None
     try:
-        directory = create_run(out, request.data.text, request.model.cell)
+        directory = create_run(out, request.data.text[0], request.model.cell)
         lock, checkpoint = _write_founding(directory, config, corpus, learner)
     except BaseException:
         if directory is not None:
@@ -136,34 +135,34 @@ def _fix_length(config: TrainingConfig, learner: Learner, corpus: Corpus) -> Tra
 
 def _with_absolute_paths(data: DataConfig) -> DataConfig:
     """So that the run can be resumed from another folder."""
-    paths = {"text": data.text, "valid": data.valid}
-    absolute = {
-        name: _absolute(name, path) for name, path in paths.items() if path is not None and not path.startswith(PREFIX)
-    }
-    return data.model_copy(update=absolute)
+    changes: dict[str, Any] = {"text": tuple(_recordable("text", absolute(path)) for path in data.text)}
+    for name in ("valid", "store"):
+        path = getattr(data, name)
+        changes[name] = None if path is None else _recordable(name, absolute(path))
+    return data.model_copy(update=changes)
 
 
-def _absolute(name: str, path: str | Path) -> str:
-    absolute = str(Path(path).resolve())
-    if without_surrogates(absolute) != absolute:  # Python's mark on a name that is no UTF-8
-        raise ConfigError(f"{name}: the name {absolute!r} is not UTF-8, so no config.json can hold it; rename it")
-    return absolute
+def _recordable(name: str, path: str) -> str:
+    """`path`, if config.json can hold it."""
+    if without_surrogates(path) != path:  # Python's mark on a name that is no UTF-8
+        raise ConfigError(f"{name}: the name {path!r} is not UTF-8, so no config.json can hold it; rename it")
+    return path
 
 
 def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
     stream = learner.stream
-    parameters, tokens = parameter_count(learner.model), sum(map(len, corpus.train))
+    parameters, tokens = parameter_count(learner.model), corpus.train.tokens
     read = learner.total_steps * learner.tokens_per_step
-    notices = [advise(parameters, tokens, read, request.model.dropout)]
+    notices = [advise(parameters, tokens, read, request.model.dropout), *corpus.notices]
     if stream.batch_size < request.training.batch_size and stream.batches_per_epoch < 2:
         notices.append(
             f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "
             f"have {stream.batch_size} rows instead of {request.training.batch_size}"
         )
-    unknown = sum(int((ids == corpus.tokenizer.unknown_id).sum()) for ids in corpus.train)
-    if corpus.tokenizer.unknown_id is not None and unknown:
+    if corpus.unknown:
         notices.append(
-            f"the training part has {unknown:,} pieces that the vocabulary does not hold; they are learnt as <unk>"
+            f"the training part has {corpus.unknown:,} pieces that the vocabulary does not hold; they are learnt as "
+            "<unk>"
         )
     if corpus.changed:
         notices.append(
@@ -171,7 +170,7 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
             "are what the normalized text costs"
         )
     asked = request.tokenizer.vocab_size
-    if asked is not None and corpus.tokenizer.vocab_size < asked:
+    if isinstance(asked, int) and corpus.tokenizer.vocab_size < asked:
         notices.append(f"the text gives a vocabulary of {corpus.tokenizer.vocab_size:,}, not of {asked:,}")
     if corpus.validation is None:
         notices.append(

@@ -1,29 +1,30 @@
 """From a request to what training works on: text -> parts -> tokenizer -> ids -> model -> learner.
 
-Nothing here writes to disk or takes a step.
+Nothing here writes but to the store, or takes a step.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from seqgen import models, tokenizers
+from seqgen import models
 from seqgen.data.batches import BatchStream, Contiguous, Windows
-from seqgen.data.catalogue import read_source
-from seqgen.data.config import DataConfig
-from seqgen.data.split import Split, split_text
+from seqgen.data.config import STDIN, DataConfig
+from seqgen.data.documents import Documents
+from seqgen.data.progress import Report, silent
+from seqgen.data.split import Parts, split_text
+from seqgen.data.store import Store, store_path
+from seqgen.data.stored_text import StoredText
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.config import RecurrentConfig, TransformerConfig
 from seqgen.models.language_model import parameter_count
 from seqgen.run import RunConfig, RunDirectory, TextRecord
 from seqgen.runtime import RandomState, memory_of, select_device, select_precision
-from seqgen.tokenizers.base import Ids, Tokenizer
+from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
@@ -33,17 +34,27 @@ from seqgen.training.loop import Validation
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-Report = Callable[[str], None]
-"""Is told in a few words what is being prepared."""
-
 
 @dataclass(frozen=True)
 class Texts:
-    """The parts of a text, and the hashes by which it is known again."""
+    """The texts of a run in the store, and their parts."""
 
-    split: Split
-    sha256: str
-    valid_sha256: str | None
+    store: Store
+    data: DataConfig
+    text: StoredText
+    valid: StoredText | None
+    parts: Parts
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of them, a sentence each."""
+        stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
+        return [
+            f"{name} has {text.manifest.ill_formed:,} stretches of bytes that are no {self.data.encoding}, which are "
+            f"{'read as U+FFFD' if self.data.errors == 'replace' else 'left out'}"
+            for name, text in stored
+            if text is not None and text.manifest.ill_formed
+        ]
 
 
 @dataclass(frozen=True)
@@ -51,12 +62,16 @@ class Corpus:
     """A text as a tokenizer sees it."""
 
     tokenizer: Tokenizer
-    train: tuple[Ids, ...]
+    train: Documents
     validation: Validation | None
     record: TextRecord
     characters_per_token: float
+    unknown: int
+    """Pieces of the training part that the vocabulary does not hold."""
     changed: int
     """Characters, of both parts, that the tokenizer's normalization changes for good."""
+    notices: list[str]
+    """What the user should know of the text, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -74,50 +89,74 @@ class Prepared:
     """What the user should know before the first step, a sentence each."""
 
 
-def read_texts(data: DataConfig) -> Texts:
-    """Read and split the text that `data` names.
+def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | None = None) -> Texts:
+    """Read and split the texts that `data` names, or find them in the store.
+
+    Args:
+        data: the settings.
+        report: is told what is being done.
+        record: of a run that goes on: what stdin gave to it is looked for in the store.
 
     Raises:
-        TextError: it cannot be read, or is too short.
+        TextError: a text cannot be read, or is too short.
+        SaveError: the store cannot be written.
     """
-    text = read_source(data.text, data.encoding)
-    if len(text) < 2:
-        raise TextError(f"{data.text} has {len(text)} character; there is nothing to predict, give a longer text")
+    store = Store(store_path(data.store))
+    text = _stored(store, data.text, data, report, None if record is None else record.sha256)
+    if text.manifest.characters < 2:
+        raise TextError(
+            f"{data.name} has {text.manifest.characters} character; there is nothing to predict, give a longer text"
+        )
+    valid = None
+    if data.valid is not None:
+        valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256)
     try:
-        split = split_text(text, data)
+        return Texts(store, data, text, valid, split_text(text, data, valid))
     except TextError as error:
-        raise TextError(f"{data.text}: {error}") from error
-    if data.valid is None:
-        return Texts(split, hash_text(text), None)
-    valid = read_source(data.valid, data.encoding)
-    return Texts(Split(split.train, (valid,)), hash_text(text), hash_text(valid))
+        raise TextError(f"{data.name}: {error}") from error
 
 
-def hash_text(text: str) -> str:
-    """The SHA-256 by which a text is known again."""
-    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
+    if STDIN not in names or sha256 is None:
+        return store.text(names, data, report)
+    found = store.known_text(sha256)
+    if found is None:
+        raise RunError(
+            f"this run was started on stdin, which can be read once, and the store in {store.path} has its text no "
+            "more; save the text to a file, and start a new run on it"
+        )
+    return found
 
 
-def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig) -> Corpus:
+def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> Corpus:
     """Ids of both parts, by a tokenizer that is given, or built from the training part alone."""
-    split = texts.split
+    store, parts = texts.store, texts.parts
     if isinstance(tokenizer, TokenizerConfig):
-        tokenizer = tokenizers.build(split.train, tokenizer)
-    train = tuple(tokenizer.encode(part) for part in split.train)
-    valid = tuple(tokenizer.encode(part) for part in split.valid)
-    characters, train_tokens = sum(map(len, split.train)), sum(map(len, train))
+        tokenizer = store.tokenizer(parts, texts.data, tokenizer, report)
+    stored = store.ids(parts, texts.data, tokenizer, report)
+    train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
     validation = None
-    if valid:
-        validation = Validation(valid, TextSize.total(split.valid, tokenizer))
+    if valid.tokens:
+        size = TextSize(valid.characters, valid.bytes, valid.unknown, valid.spelling_nats, valid.changed)
+        validation = Validation(stored.valid, size)
     record = TextRecord(
-        sha256=texts.sha256,
-        characters=characters + sum(map(len, split.valid)),
-        train_tokens=train_tokens,
-        valid_tokens=sum(map(len, valid)),
-        valid_sha256=texts.valid_sha256,
+        sha256=texts.text.manifest.sha256,
+        characters=texts.text.manifest.characters,
+        train_tokens=train.tokens,
+        valid_tokens=valid.tokens,
+        valid_sha256=None if texts.valid is None else texts.valid.manifest.sha256,
     )
-    changed = sum(map(tokenizer.changed_characters, (*split.train, *split.valid)))
-    return Corpus(tokenizer, train, validation, record, characters / train_tokens, changed)
+    notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.found else [])]
+    return Corpus(
+        tokenizer=tokenizer,
+        train=stored.train,
+        validation=validation,
+        record=record,
+        characters_per_token=train.characters / train.tokens,
+        unknown=train.unknown,
+        changed=train.changed + valid.changed,
+        notices=notices,
+    )
 
 
 def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
@@ -126,7 +165,8 @@ def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
     Raises:
         RunError: the text or the validation text was changed.
     """
-    pairs = [(data.text, texts.sha256, record.sha256), (data.valid, texts.valid_sha256, record.valid_sha256)]
+    valid = None if texts.valid is None else texts.valid.manifest.sha256
+    pairs = [(data.name, texts.text.manifest.sha256, record.sha256), (data.valid, valid, record.valid_sha256)]
     for name, found, expected in pairs:
         if found != expected:
             raise RunError(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from seqgen import tokenizers
 from seqgen._version import __version__
+from seqgen.data.progress import Report
 from seqgen.errors import ConfigError, RunError
 from seqgen.files import read_at_most, sweep
-from seqgen.preparation import Prepared, Report, build_learner, check_same_text, encode_corpus, read_texts
+from seqgen.preparation import Prepared, build_learner, check_same_text, encode_corpus, read_texts
 from seqgen.run import CONFIG_CAP, RunConfig, RunDirectory
 from seqgen.runtime import describe_environment
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
@@ -57,10 +58,9 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
             + "; ".join(["--max-steps with a larger number", *_restore_best(directory, checkpoint)])
         )
     check_length(directory.metrics, checkpoint.progress.metrics_bytes)
-    report(f"reading {config.data.text}")
-    texts = read_texts(config.data)
+    texts = read_texts(config.data, report, config.text)
     check_same_text(texts, config.text, config.data)
-    corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint))
+    corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint), report)
     learner = build_learner(config.model, config.training, corpus)
     learner.set_length(config.training)
     load_checkpoint(checkpoint, learner)

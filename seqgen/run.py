@@ -17,8 +17,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from seqgen.data.catalogue import PREFIX
-from seqgen.data.config import DataConfig
+from seqgen.data.config import PREFIX, DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig

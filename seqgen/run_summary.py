@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import safetensors
 
-from seqgen.data.catalogue import PREFIX
+from seqgen.data.config import PREFIX
 from seqgen.errors import RunError
 from seqgen.run import RunConfig, RunDirectory
 from seqgen.settings import Settings
@@ -76,7 +76,7 @@ def _combine(
         tokenizer=config.tokenizer.kind,
         normalization=config.tokenizer.normalization,
         vocab_size=config.tokenizer.vocab_size,
-        text=config.data.text if config.data.text.startswith(PREFIX) else Path(config.data.text).name,
+        text=config.data.name if config.data.text[0].startswith(PREFIX) else Path(config.data.name).name,
         best_bits_per_byte=best.get("bits_per_byte"),
         best_bits_per_character=best.get("bits_per_character"),
         best_step=best.get("step"),

@@ -41,11 +41,15 @@ class Settings(BaseModel):
 
 def describe(error: ValidationError) -> str:
     """One line for all that is wrong: `hidden_size: should be greater than 0, not -1; ...`."""
-    return "; ".join(_describe_one(detail) for detail in error.errors(include_url=False))
+    told: dict[str, str] = {}  # of what may have several types, what the first says
+    for detail in error.errors(include_url=False):
+        # pydantic puts what it calls such a type, as `constrained-int`, behind the field's name
+        field = ".".join(str(part) for part in detail["loc"] if isinstance(part, int) or part.isidentifier())
+        told.setdefault(field, _describe_one(field, detail))
+    return "; ".join(told.values())
 
 
-def _describe_one(detail: Any) -> str:
-    field = ".".join(str(part) for part in detail["loc"])
+def _describe_one(field: str, detail: Any) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     if detail["type"] == "extra_forbidden":
         return f"{field}: there is no such setting"

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
 
 from seqgen import models, tokenizers
-from seqgen.data.catalogue import read_source
-from seqgen.data.split import Split
+from seqgen.data.config import Reading
+from seqgen.data.sources import read_whole
+from seqgen.data.split import Parts
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
 from seqgen.errors import ConfigError, RunError, TextError
@@ -20,10 +24,10 @@ from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import check_weights, load_weights
-from seqgen.preparation import check_same_text, hash_text, read_texts
+from seqgen.preparation import check_same_text, read_texts
 from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, select_device
-from seqgen.tokenizers.base import Tokenizer
+from seqgen.tokenizers.base import Tokenizer, without_surrogates
 
 MOST_SAMPLES = 10_000
 """In one batch: each has a state and a random stream of its own."""
@@ -84,13 +88,13 @@ class Run:
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
     def evaluate(self, path: str | Path, *, encoding: str = "utf-8", **settings: Any) -> Evaluation:
-        """Score the text at `path` (or `corpus:NAME`): perplexity, bits per byte.
+        """Score the text at `path` (a file, a directory, `corpus:NAME`): perplexity, bits per byte.
 
         Raises:
             TextError: the text cannot be read, or goes beyond the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
-        return self.evaluate_text(read_source(str(path), encoding), **settings)
+        return self.evaluate_text(*read_whole([str(path)], Reading.of(encoding=encoding)), **settings)
 
     def evaluate_text(
         self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any
@@ -129,33 +133,34 @@ class Run:
         Raises:
             RunError: it withheld none, or its text is no longer the same.
         """
-        valid = self._read_split().valid
-        if not valid:
+        withheld = self._parts().valid.documents()
+        if not withheld:
             raise RunError(f"{self.path} withheld nothing to validate on; name a text to evaluate")
-        return valid
+        return withheld
 
-    def learnt_from(self) -> tuple[str, ...]:
-        """The texts that this run learnt from: its text, less what it withheld.
+    def learnt_from(self) -> Iterator[Iterator[str]]:
+        """The texts that this run learnt from, less what it withheld: each in chunks, to be gone through in order.
 
         Raises:
             TextError: the text cannot be read any more.
             RunError: it is no longer the same.
         """
-        return self._read_split().train
+        chunks = self._parts().train.chunks()
+        return (map(itemgetter(1), part) for _, part in groupby(chunks, key=itemgetter(0)))
 
     def has_learnt_from(self, text: str) -> bool:
         """Whether this is the text that the run learnt from, whole."""
-        return hash_text(text) == self.config.text.sha256
+        return hashlib.sha256(without_surrogates(text).encode()).hexdigest() == self.config.text.sha256
 
     def novelty(self, text: str) -> Novelty:
         """How much of `text`, a sample as a rule, stands verbatim in what this run learnt from; raises as that does."""
-        (found,) = measure_novelty([text], ([part] for part in self.learnt_from()))
+        (found,) = measure_novelty([text], self.learnt_from())
         return found
 
-    def _read_split(self) -> Split:
-        texts = read_texts(self.config.data)
+    def _parts(self) -> Parts:
+        texts = read_texts(self.config.data, record=self.config.text)
         check_same_text(texts, self.config.text, self.config.data)
-        return texts.split
+        return texts.parts
 
     def _lanes(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Lane], str]:
         limit = self.model.max_positions

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 from seqgen import resuming
+from seqgen.data.progress import Report, silent
 from seqgen.errors import ConfigError, RunError
 from seqgen.founding import found
-from seqgen.preparation import Prepared, Report
+from seqgen.preparation import Prepared
 from seqgen.run import find_run
 from seqgen.trained import Run, load
 from seqgen.training.events import Event
@@ -19,25 +20,26 @@ from seqgen.training.metrics import MetricsLog
 
 
 def train(
-    text: str | Path | None = None,
+    text: str | Path | Sequence[str | Path] | None = None,
     *,
     out: str | Path | None = None,
     resume: bool = False,
     init_from: str | Path | None = None,
     stop: Callable[[], bool] = lambda: False,
-    report: Report = lambda _: None,
+    report: Report = silent,
     **settings: Any,
 ) -> TrainingRun:
     """Prepare a training run on a text; iterate over the result, or call its `run()`, to train.
 
     Args:
-        text: a path, `corpus:NAME`, or None for the embedded corpus; with `resume`, None.
+        text: a file, a directory, `-` for stdin, `corpus:NAME`, several of these, or None for the embedded corpus; with
+            `resume`, None.
         out: the run's directory; None is a new one under runs/, with `resume` the newest run.
         resume: go on with a run from its last checkpoint. It takes a larger `max_steps`, the other settings in
             `seqgen.resuming.CHANGEABLE`, and none beside.
         init_from: start from another run's weights, with its model and its tokenizer.
         stop: polled between steps; once true the run saves and ends, to be resumed.
-        report: is told what is being prepared.
+        report: is told what is being prepared, and how far that is.
         settings: named as the command's flags are: `cell="gru"`, `max_time="60s"`, `hidden_size=512`, ...
 
     Raises:

@@ -76,6 +76,14 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
     return build_model(request.param)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests' store is not the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SEQGEN_STORE", str(tmp_path_factory.mktemp("store")))
+        yield
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """`TEXT` in a file."""

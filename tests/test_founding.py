@@ -83,7 +83,7 @@ def test_several_lengths_are_the_shortest_of_them(corpus, tmp_path):
 def test_the_run_knows_its_text_by_an_absolute_path(corpus, in_tmp):
     run = seqgen.train("corpus.txt", valid="corpus.txt", **GRU)
 
-    assert run.config.data.text == run.config.data.valid == str(corpus)
+    assert run.config.data.text == (run.config.data.valid,) == (str(corpus),)
     assert run.path.name == "corpus-gru"
     list(run)
     assert seqgen.load(run.path).withheld() == (corpus.read_text("utf-8"),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 
 import pytest
@@ -25,9 +24,10 @@ def data(corpus):
 def test_the_parts_together_are_the_text(corpus, data):
     texts = read_texts(data)
 
-    assert sum(map(len, texts.split.train + texts.split.valid)) == len(corpus.read_text("utf-8"))
-    assert texts.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
-    assert texts.valid_sha256 is None
+    both = texts.parts.train.documents() + texts.parts.valid.documents()
+    assert sum(map(len, both)) == len(corpus.read_text("utf-8"))
+    assert texts.text.manifest.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
+    assert texts.valid is None
 
 
 def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
@@ -36,9 +36,9 @@ def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
 
     texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
 
-    assert texts.split.train == (corpus.read_text("utf-8"),)
-    assert texts.split.valid == ("No one paints.\n",)
-    assert texts.valid_sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
+    assert texts.parts.train.documents() == (corpus.read_text("utf-8"),)
+    assert texts.parts.valid.documents() == ("No one paints.\n",)
+    assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("content", ["a", "a short text"])
@@ -52,7 +52,7 @@ def test_a_text_that_is_too_short_is_named(corpus, data, content):
 def test_two_characters_are_enough_where_nothing_is_withheld(corpus, data):
     corpus.write_text("ab", "utf-8")
 
-    assert read_texts(data.model_copy(update={"valid_split": "none"})).split.train == ("ab",)
+    assert read_texts(data.model_copy(update={"valid_split": "none"})).parts.train.documents() == ("ab",)
 
 
 def test_the_vocabulary_is_built_from_the_training_part_alone(corpus, data):
@@ -72,7 +72,7 @@ def test_the_record_counts_what_is_learnt_from_and_what_is_withheld(corpus, data
 
     record = prepared.record
     assert record.characters == len(corpus.read_text("utf-8"))
-    assert record.train_tokens == sum(map(len, prepared.train)) == sum(map(len, texts.split.train))
+    assert record.train_tokens == prepared.train.tokens == texts.parts.train.bytes
     assert record.valid_tokens == sum(map(len, prepared.validation.documents))
     assert prepared.characters_per_token == 1.0
 
@@ -105,9 +105,9 @@ def test_a_text_is_known_again(corpus, tmp_path):
 
     check_same_text(texts, record, data)
     with pytest.raises(RunError, match=r"corpus\.txt is not the text that this run was started on"):
-        check_same_text(dataclasses.replace(texts, sha256="0" * 64), record, data)
+        check_same_text(texts, record.model_copy(update={"sha256": "0" * 64}), data)
     with pytest.raises(RunError, match=r"valid\.txt is not the text that this run was started on"):
-        check_same_text(dataclasses.replace(texts, valid_sha256="0" * 64), record, data)
+        check_same_text(texts, record.model_copy(update={"valid_sha256": "0" * 64}), data)
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "transformer"])

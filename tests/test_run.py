@@ -48,14 +48,14 @@ def test_settings_are_sorted_into_the_configs_they_belong_to():
 
     assert (request.model.cell, request.model.hidden_size, request.model.gru_reset) == ("gru", 64, "before")
     assert (request.tokenizer.kind, request.tokenizer.vocab_size) == ("bpe", 1000)
-    assert (request.data.text, request.data.valid_split) == ("corpus.txt", "tail")
+    assert (request.data.text, request.data.valid_split) == (("corpus.txt",), "tail")
     assert (request.training.max_time, request.training.lr) == (90.0, 0.1)
 
 
 def test_without_settings_there_is_a_good_default_of_a_stated_time():
     request = compose({})
 
-    assert (request.model.cell, request.tokenizer.kind, request.data.text) == ("lstm", "char", "corpus:pydoc")
+    assert (request.model.cell, request.tokenizer.kind, request.data.text) == ("lstm", "char", ("corpus:pydoc",))
     assert request.training.max_time == DEFAULT_TIME
     assert request.tokenizer_from is None
 

@@ -13,7 +13,6 @@ circle into windows, in an order drawn for each epoch, for models that start afr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +20,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from seqgen.data.documents import Documents
+from seqgen.data.permutation import Permutation, permutation
 from seqgen.errors import TextError
-from seqgen.tokenizers.base import BOUNDARY, Ids
+from seqgen.tokenizers.base import BOUNDARY
 
 IGNORED = -100
 """The target of a position that is not scored (torch's own default)."""
@@ -40,7 +41,7 @@ class BatchStream(ABC):
     """Endless batches of documents.
 
     Args:
-        documents: ids of each, [N] each.
+        documents: their ids, which may be mapped from a file: a batch reads what it shows, and nothing is copied.
         batch_size: rows of a batch, over all ranks.
         length: columns of a batch (tokens).
         seed: of whatever is drawn.
@@ -49,21 +50,19 @@ class BatchStream(ABC):
     carries_state: bool
     """Whether each row goes on where the same row of the batch before it ended."""
 
-    def __init__(self, documents: Sequence[Ids], batch_size: int, length: int, seed: int) -> None:
-        documents = [ids for ids in documents if len(ids)]
-        if not documents:
+    def __init__(self, documents: Documents, batch_size: int, length: int, seed: int) -> None:
+        if not documents.tokens:
             raise TextError("there is not a single token to learn from; give a longer text")
-        self._targets = np.concatenate(documents)
-        self._inputs = np.concatenate([np.concatenate([[BOUNDARY], ids[:-1]]).astype(ids.dtype) for ids in documents])
+        self._documents = documents
         # A text shorter than one batch is gone round once in a step, not several times.
-        self.length = min(length, len(self._targets))
+        self.length = min(length, documents.tokens)
         self.batch_size = self._fit(batch_size)
         self._seed = seed
 
     @property
     def tokens(self) -> int:
         """How many targets an epoch has."""
-        return len(self._targets)
+        return self._documents.tokens
 
     @abstractmethod
     def _fit(self, batch_size: int) -> int:
@@ -79,10 +78,13 @@ class BatchStream(ABC):
         """Batch number `step`; rank r of `world` gets every world-th row from r on."""
 
     def _gather(self, starts: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], Batch]:
-        positions = starts[:, None] + np.arange(self.length)
+        positions = starts[:, None] + np.arange(-1, self.length)
         around = positions % self.tokens
-        inputs, targets = (torch.from_numpy(ids[around].astype(np.int64)) for ids in (self._inputs, self._targets))
-        return positions, Batch(inputs, targets)
+        ids = self._documents.ids[around].astype(np.int64)  # what comes before the targets, and they: [B, T + 1]
+        begins = self._documents.starts
+        is_first = begins[np.searchsorted(begins, around[:, 1:])] == around[:, 1:]
+        inputs = np.where(is_first, BOUNDARY, ids[:, :-1])
+        return positions[:, 1:], Batch(torch.from_numpy(inputs), torch.from_numpy(ids[:, 1:].copy()))
 
 
 class Contiguous(BatchStream):
@@ -128,27 +130,23 @@ class Windows(BatchStream):
     def batches_per_epoch(self) -> int:
         return -(-self._windows // self.batch_size)
 
-    _drawn: tuple[int, int, npt.NDArray[np.int64]] | None = (
-        None  # the latest epoch's, kept: a draw is as long as the text
-    )
+    _drawn: tuple[int, int, Permutation] | None = None  # the latest epoch's
 
     def batch_at(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         epoch, batch = divmod(step, self.batches_per_epoch)
         offset, order = self._order(epoch)
-        rows = order[batch * self.batch_size : (batch + 1) * self.batch_size][rank::world]
+        places = np.arange(batch * self.batch_size, (batch + 1) * self.batch_size, dtype=np.int64)[rank::world]
+        # What fills up the last batch starts past the circle's end, where every target is ignored.
+        rows = np.full(len(places), self._windows, dtype=np.int64)
+        rows[places < self._windows] = order(places[places < self._windows])
         positions, gathered = self._gather(rows * self.length + offset)
         gathered.targets[torch.from_numpy(positions - offset >= self.tokens)] = IGNORED
         return gathered
 
-    def _order(self, epoch: int) -> tuple[int, npt.NDArray[np.int64]]:
-        """The epoch's offset and its windows in their order, a whole number of batches.
-
-        What fills up the last batch starts past the circle's end, where every target is ignored.
-        """
+    def _order(self, epoch: int) -> tuple[int, Permutation]:
+        """The epoch's offset and the order of its windows."""
         if self._drawn is None or self._drawn[0] != epoch:
             random = np.random.default_rng([self._seed, epoch])
             offset = int(random.integers(self.length))
-            filling = np.full(self.batch_size, self._windows)
-            order = np.concatenate([random.permutation(self._windows), filling])
-            self._drawn = (epoch, offset, order)
+            self._drawn = (epoch, offset, permutation(self._windows, random))
         return self._drawn[1:]

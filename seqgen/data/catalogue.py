@@ -12,12 +12,11 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from seqgen.data.config import PREFIX
 from seqgen.data.readers import Reader, Synthetic
 from seqgen.data.text import read_text
 from seqgen.errors import ConfigError
 from seqgen.settings import Settings, describe
-
-PREFIX = "corpus:"
 
 
 class Figure(Settings):

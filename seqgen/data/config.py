@@ -1,27 +1,62 @@
-"""Where a text comes from and how it is split. No torch, no numpy."""
+"""Where texts come from, how they are read, and how they are split. No torch, no numpy."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from seqgen.settings import Settings
 
+STDIN = "-"
+PREFIX = "corpus:"
+"""How the name of a text of the catalogue begins."""
 
-class DataConfig(Settings):
-    """The text to learn from, and the part of it that is withheld to validate.
 
-    `text` is a path, or `corpus:NAME` for a text of the catalogue. The validation part is `valid` (a file), or
-    `valid_share` of the text: 20 blocks spread evenly over it (`spread`), its end (`tail`), or nothing (`none`, the
-    default beside a file).
+class Reading(Settings):
+    """How bytes become documents.
+
+    Args:
+        encoding: of every file.
+        errors: what becomes of bytes that are no text: refused, U+FFFD, or left out; the latter two are counted.
+        glob: which files of a directory are its texts; a pattern with a slash is held against the path within it.
+        field: which field of a JSON line is the document; None is `text`. With it, stdin is JSON lines.
     """
 
-    text: str = "corpus:pydoc"
     encoding: str = "utf-8"
+    errors: Literal["strict", "replace", "ignore"] = "strict"
+    glob: str = "*.txt"
+    field: str | None = None
+
+
+class DataConfig(Reading):
+    """The texts to learn from, and the part of them that is withheld to validate.
+
+    Args:
+        text: paths of files and directories, `-` for stdin, `corpus:NAME` for a text of the catalogue; one or several.
+        valid: a text of its own to validate on.
+        valid_split: or what is withheld of the text: 20 blocks spread evenly over it (`spread`), its end (`tail`),
+            whole documents or whole files, spread evenly (`document`, `file`), or nothing (`none`, the default beside
+            `valid`).
+        valid_share: how much that is, of the characters, the documents or the files. None is 0.05, but of a long
+            text not more than a million characters in blocks: every evaluation takes its time.
+        store: the directory of the store; None is the user's cache.
+    """
+
+    text: tuple[str, ...] = Field(default=("corpus:pydoc",), min_length=1)
     valid: str | None = None
-    valid_split: Literal["spread", "tail", "none"] = "spread"
-    valid_share: float = Field(default=0.05, gt=0.0, lt=0.5)
+    valid_split: Literal["spread", "tail", "document", "file", "none"] = "spread"
+    valid_share: float | None = Field(default=None, gt=0.0, lt=0.5)
+    store: str | None = None
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _one_is_several(cls, value: Any) -> Any:
+        if isinstance(value, (str, Path)):
+            return (str(value),)
+        return tuple(map(str, value)) if isinstance(value, list | tuple) else value
 
     @model_validator(mode="before")
     @classmethod
@@ -34,4 +69,27 @@ class DataConfig(Settings):
     def _one_validation_part(self) -> DataConfig:
         if self.valid is not None and self.valid_split != "none":
             raise ValueError("valid: a file of its own and a split of the text cannot both be the validation part")
+        if [*self.text, self.valid].count(STDIN) > 1:
+            raise ValueError("text: stdin can be read once; name - once")
         return self
+
+    @property
+    def name(self) -> str:
+        """The texts in a few words, for messages."""
+        return name_of(self.text)
+
+
+def name_of(names: Iterable[str]) -> str:
+    """Texts in a few words, for messages."""
+    first, *others = ("stdin" if name == STDIN else name for name in names)
+    return f"{first} and {len(others)} more" if others else first
+
+
+def absolute(name: str) -> str:
+    """A path from the root on, so that it is found from another folder; other names as they are."""
+    return str(Path(name).resolve()) if is_path(name) else name
+
+
+def is_path(name: str) -> bool:
+    """Whether a text's name is that of a file or a directory."""
+    return name != STDIN and not name.startswith(PREFIX)

@@ -2,63 +2,106 @@
 
 A held-out tail is another scene, not a sample: withholding the last 5% of a play before its last tenth costs 0.15 nats
 on that tenth, withholding 5% in 20 spread blocks costs 0.01. So blocks spread evenly are the default.
+
+Every part is a document to the model: no part reaches from one document into the next, or across a seam.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from seqgen.data.config import DataConfig
+from seqgen.data.stored_text import Portion, StoredText
 from seqgen.errors import TextError
 
 BLOCKS = 20
 MINIMUM = 200  # characters under which a withheld part would say nothing
+SHARE = 0.05
+MOST = 1_000_000
+"""Characters in blocks that are withheld unless a share is asked for: enough to tell models apart, soon evaluated."""
 
 
 @dataclass(frozen=True)
-class Split:
-    """The parts of a text, each a document of its own: what stands between two of them is never read across."""
+class Parts:
+    """What is learnt from, and what is withheld; each range is a part."""
 
-    train: tuple[str, ...]
-    valid: tuple[str, ...]
+    train: Portion
+    valid: Portion
 
 
-def split_text(text: str, config: DataConfig) -> Split:
-    """Cut `text` as `config` says.
+def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = None) -> Parts:
+    """Cut `text` as `config` says; with a text to validate on, that is what is withheld, and `text` stays whole.
 
     Raises:
         TextError: the validation part would be too short to measure anything; the message has the arithmetic.
     """
     if config.valid_split == "none":
-        return Split(train=(text,), valid=())
-    withheld = round(len(text) * config.valid_share)
+        parts = _parts(text, [])
+        return parts if valid is None else Parts(parts.train, Portion.whole(valid))
+    if config.valid_split in {"document", "file"}:
+        return _parts(text, _whole_ones(text, config))
+    characters = text.manifest.characters
+    withheld = round(characters * (config.valid_share or SHARE))
+    if config.valid_share is None and config.valid_split == "spread":
+        withheld = min(withheld, MOST)
     if withheld < MINIMUM:
         raise TextError(
-            f"{100 * config.valid_share:g}% of {len(text):,} characters is {withheld}, too few to validate on "
-            f"(at least {MINIMUM}); train on all of it with --valid-split none, or name a validation text with "
+            f"{100 * (config.valid_share or SHARE):g}% of {characters:,} characters is {withheld}, too few to validate "
+            f"on (at least {MINIMUM}); train on all of it with --valid-split none, or name a validation text with "
             "--valid FILE"
         )
     if config.valid_split == "tail":
-        return _parts(text, [(_line_start(text, len(text) - withheld, withheld // 2), len(text))])
+        return _parts(text, [(_line_start(text, characters - withheld, withheld // 2), text.manifest.bytes)])
     blocks = min(BLOCKS, withheld // MINIMUM)
     size = withheld // blocks
-    starts = [len(text) * (2 * block + 1) // (2 * blocks) - size // 2 for block in range(blocks)]
+    starts = [characters * (2 * block + 1) // (2 * blocks) - size // 2 for block in range(blocks)]
     return _parts(
         text, [(_line_start(text, start, size // 2), _line_start(text, start + size, size // 2)) for start in starts]
     )
 
 
-def _line_start(text: str, position: int, reach: int) -> int:
-    """The first line start from `position` on, or `position` itself where there is none within `reach` characters."""
-    newline = text.find("\n", position - 1, position + reach)
-    return newline + 1 if newline >= 0 else position
+def _line_start(text: StoredText, position: int, reach: int) -> int:
+    """The byte offset of the first line or document that starts within `reach` characters from `position` on, or of
+    `position` itself where none does.
+    """
+    at = text.byte_of(position)
+    documents = text.documents
+    following = int(documents[np.searchsorted(documents, at)])
+    # As far as the next document: what is looked at before `position` is one character, a newline where a line starts.
+    within = text.read(at, text.byte_of(min(position + reach, text.manifest.characters)))
+    if following == at or text.bytes_at(at - 1, 1) == b"\n":
+        return at
+    newline = within.find("\n", 0, reach)
+    line = at + len(within[: newline + 1].encode()) if newline >= 0 else None
+    starts = [start for start in (line, following) if start is not None and start <= at + len(within.encode())]
+    return min(starts, default=at)
 
 
-def _parts(text: str, blocks: list[tuple[int, int]]) -> Split:
-    train, valid, end = [], [], 0
-    for start, stop in blocks:
-        train.append(text[end:start])
-        valid.append(text[start:stop])
-        end = stop
-    train.append(text[end:])
-    return Split(tuple(part for part in train if part), tuple(part for part in valid if part))
+def _whole_ones(text: StoredText, config: DataConfig) -> list[tuple[int, int]]:
+    """Documents or files spread evenly: of n withheld, the middle ones of n equal stretches."""
+    ends = text.documents
+    if config.valid_split == "file":
+        counts = np.cumsum([0, *(source.documents for source in text.manifest.sources)])
+        ends = ends[np.unique(counts)]
+    there = len(ends) - 1
+    if there < 2:
+        raise TextError(
+            f"there is 1 {config.valid_split}, so none can be withheld whole; use --valid-split spread, or name a "
+            "validation text with --valid FILE"
+        )
+    share = config.valid_share or SHARE
+    withheld = max(1, round(there * share))
+    chosen = [there * (2 * number + 1) // (2 * withheld) for number in range(withheld)]
+    return [(int(ends[one]), int(ends[one + 1])) for one in chosen]
+
+
+def _parts(text: StoredText, blocks: Sequence[tuple[int, int]]) -> Parts:
+    """The text cut at documents and at both ends of each block; what is in a block is withheld."""
+    edges = np.array([edge for block in blocks for edge in block], dtype=np.int64)
+    cuts = np.union1d(text.documents, edges)
+    ranges = np.stack([cuts[:-1], cuts[1:]], axis=1)
+    inside = np.searchsorted(edges, ranges[:, 0], side="right") % 2 == 1  # after a start, before its stop
+    return Parts(Portion(text, ranges[~inside]), Portion(text, ranges[inside]))

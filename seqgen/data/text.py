@@ -1,27 +1,125 @@
-"""Files to text: one place that opens them, so that every command reads the same bytes the same way.
+"""Bytes to text: one place that decodes, so that every command reads the same bytes the same way.
 
-The encoding is explicit, one leading byte order mark is dropped, newlines stay as they are.
+The encoding is explicit, one leading byte order mark is dropped, newlines stay as they are. `Decoder` does it a block
+at a time; what it gives in all is what one call on all bytes gives.
 """
 
 from __future__ import annotations
 
+import codecs
+import threading
 from pathlib import Path
+from typing import BinaryIO
 
 from seqgen.errors import ConfigError, TextError
 
+BLOCK = 1 << 20
+"""Bytes that are read and decoded at once: what memory a text takes, however long it is."""
 
-def read_text(path: str | Path, encoding: str = "utf-8") -> str:
-    """The text of the file at `path`.
+_tally = threading.local()
+
+
+class Decoder:
+    """Bytes to text, a block at a time.
+
+    Args:
+        encoding: what the bytes are said to be.
+        errors: what becomes of bytes that are no text: `strict` refuses them, `replace` makes them U+FFFD, `ignore`
+            leaves them out.
+        where: names their origin in an error.
 
     Raises:
-        TextError: there is no such file, it is empty, or its bytes are not text in `encoding` (with the byte offset).
         ConfigError: there is no such encoding.
     """
-    path = Path(path)
+
+    def __init__(self, encoding: str, errors: str, where: str) -> None:
+        try:
+            b"a".decode(encoding, "ignore")  # refuses codecs that are not from bytes to text
+            self._name = codecs.lookup(encoding).name
+        except (LookupError, ValueError) as error:  # ValueError: a name with a NUL in it
+            if isinstance(error, UnicodeError):
+                raise TextError(f"{where} is not {encoding}: {error}") from error
+            raise ConfigError(
+                f"encoding: there is no encoding called {encoding!r}; try utf-8, cp949, utf-16"
+            ) from error
+        self._errors = errors if errors == "strict" else f"seqgen-{errors}"
+        self._encoding, self._where = encoding, where
+        self._decoder: codecs.IncrementalDecoder | None = None
+        self._head = b""
+        self._taken = 0
+        self._begun = False
+        self.ill_formed = 0
+        """How many stretches of bytes were replaced or left out."""
+
+    def push(self, block: bytes, *, final: bool = False) -> str:
+        """The text that `block` completes; `final` says that it is the last.
+
+        Raises:
+            TextError: the bytes are not text in this encoding; the message has the offset.
+        """
+        if self._decoder is None:
+            self._head += block
+            if len(self._head) < len(codecs.BOM_UTF32) and not final:
+                return ""
+            self._decoder = codecs.getincrementaldecoder(self._width_and_order())(self._errors)
+            block = self._head
+        self._taken += len(block)
+        _tally.count = 0
+        try:
+            text = self._decoder.decode(block, final)
+        except UnicodeDecodeError as error:
+            # error.object is what was held back of the blocks before, and this block.
+            offset = self._taken - len(error.object) + error.start
+            raise TextError(
+                f"{self._where} is not {self._encoding} at byte {offset} (0x{error.object[error.start]:02x}); say "
+                "--encoding, or --errors replace, or convert it to UTF-8 first"
+            ) from error
+        except UnicodeError as error:  # of codecs that name no place: punycode, undefined
+            raise TextError(f"{self._where} is not {self._encoding}: {error}") from error
+        self.ill_formed += _tally.count
+        if text and not self._begun:
+            self._begun = True
+            text = text.removeprefix("\ufeff")
+        return text
+
+    def _width_and_order(self) -> str:
+        """The codec that leaves the byte order mark to us, one and no more; without a mark, little-endian."""
+        if self._name in {"utf-16", "utf-32"}:
+            mark = codecs.BOM_UTF16_BE if self._name == "utf-16" else codecs.BOM_UTF32_BE
+            return f"{self._name}-be" if self._head.startswith(mark) else f"{self._name}-le"
+        return "utf-8" if self._name == "utf-8-sig" else self._name
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    return _count(error, "\ufffd")
+
+
+def _ignore(error: UnicodeError) -> tuple[str, int]:
+    return _count(error, "")
+
+
+def _count(error: UnicodeError, instead: str) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    _tally.count += 1
+    return instead, error.end
+
+
+codecs.register_error("seqgen-replace", _replace)
+codecs.register_error("seqgen-ignore", _ignore)
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file to be read.
+
+    Raises:
+        TextError: there is no such file, or it is none that can be read to its end.
+    """
     try:
+        path = Path(path)
         if path.is_char_device() or path.is_block_device():
             raise TextError(f"{path} is a device, which need not end; name a text file")
-        content = path.read_bytes()
+        return path.open("rb")
     except FileNotFoundError as error:
         raise TextError(f"{path}: there is no such file; check the name and the folder") from error
     except ValueError as error:  # a name with a NUL in it
@@ -30,6 +128,20 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
         raise TextError(f"{path} is a directory; name a text file") from error
     except OSError as error:
         raise TextError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def read_text(path: str | Path, encoding: str = "utf-8") -> str:
+    """The text of the file at `path`, all of it.
+
+    Raises:
+        TextError: there is no such file, it is empty, or its bytes are not text in `encoding` (with the byte offset).
+        ConfigError: there is no such encoding.
+    """
+    with open_file(path) as file:
+        try:
+            content = file.read()
+        except OSError as error:
+            raise TextError(f"{path} cannot be read: {error.strerror or error}") from error
     text = decode_text(content, encoding, str(path))
     if not text:
         raise TextError(f"{path} is empty; give a text to work with")
@@ -43,17 +155,4 @@ def decode_text(content: bytes, encoding: str, where: str) -> str:
         TextError: the bytes are not text in `encoding`.
         ConfigError: there is no such encoding.
     """
-    from seqgen.tokenizers.base import without_surrogates
-
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise TextError(
-            f"{where} is not {encoding} at byte {error.start} (0x{content[error.start]:02x}); say --encoding, or "
-            "convert the file to UTF-8 first"
-        ) from error
-    except UnicodeError as error:  # of codecs that name no place: punycode, undefined
-        raise TextError(f"{where} is not {encoding}: {error}") from error
-    except (LookupError, ValueError) as error:  # ValueError: a name with a NUL in it
-        raise ConfigError(f"encoding: there is no encoding called {encoding!r}; try utf-8, cp949, utf-16") from error
-    return without_surrogates(text.removeprefix("\ufeff"))
+    return Decoder(encoding, "strict", where).push(content, final=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -90,32 +91,34 @@ def _score_group(
     model: LanguageModel, documents: Sequence[Ids], group: Sequence[Lane], precision: Precision
 ) -> Iterator[tuple[float, int]]:
     """Lanes side by side, longest first, `COLUMNS` tokens at a time; those that have ended drop out of the batch."""
-    inputs, targets = _lay_out(documents, group, model.device)
-    state = model.initial_state(len(group), inputs.shape[1])
     lengths = [lane.end - lane.begin for lane in group]
+    state = model.initial_state(len(group), lengths[0])
     width = max(1, min(COLUMNS, LOGITS // (len(group) * model.vocab_size)))
-    for start in range(0, inputs.shape[1], width):
+    for start in range(0, lengths[0], width):
         running = sum(length > start for length in lengths)
         if running < len(state[0]):
             state = fork(state, torch.arange(running, device=model.device))
-        columns = slice(start, start + width)
+        inputs, expected = _lay_out(documents, group[:running], start, min(width, lengths[0] - start))
         with autocast(model.device, precision):
-            logits, state = model(inputs[:running, columns], state)
-        expected = targets[:running, columns]
+            logits, state = model(inputs.to(model.device), state)
+        expected = expected.to(model.device)
         nats = F.cross_entropy(logits.float().flatten(0, 1), expected.flatten(), ignore_index=IGNORED, reduction="none")
         yield float(nats.double().sum()), int((expected != IGNORED).sum())
 
 
-def _lay_out(documents: Sequence[Ids], group: Sequence[Lane], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Inputs and targets of the lanes, int64 [lanes, longest]; burn-in and what is past a lane's end are ignored."""
-    width = max(lane.end - lane.begin for lane in group)
-    inputs = torch.ones(
-        len(group), width, dtype=torch.int64
-    )  # any id but the boundary: what follows an end is not scored
-    targets = torch.full((len(group), width), IGNORED, dtype=torch.int64)
+def _lay_out(documents: Sequence[Ids], group: Sequence[Lane], start: int, width: int) -> tuple[Tensor, Tensor]:
+    """`width` inputs and targets of each lane from `start` on, int64 [lanes, width].
+
+    Burn-in and what is past a lane's end are ignored.
+    """
+    # Any id but the boundary: what follows an end is not scored.
+    inputs = np.ones((len(group), width), dtype=np.int64)
+    targets = np.full((len(group), width), IGNORED, dtype=np.int64)
     for row, lane in enumerate(group):
-        ids = torch.from_numpy(documents[lane.document][max(0, lane.begin - 1) : lane.end]).long()
-        before = ids[:-1] if lane.begin else torch.cat([torch.tensor([BOUNDARY]), ids[:-1]])
-        inputs[row, : len(before)] = before
-        targets[row, lane.score - lane.begin : lane.end - lane.begin] = ids[len(ids) - (lane.end - lane.score) :]
-    return inputs.to(device), targets.to(device)
+        begin, end = lane.begin + start, min(lane.begin + start + width, lane.end)
+        ids = documents[lane.document][max(0, begin - 1) : end]
+        count = end - begin
+        inputs[row, :count] = ids[:-1] if begin else [BOUNDARY, *ids[:-1]]
+        scored = min(max(lane.score, begin), end)
+        targets[row, scored - begin : count] = ids[len(ids) - (end - scored) :]
+    return torch.from_numpy(inputs), torch.from_numpy(targets)

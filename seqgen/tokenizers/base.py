@@ -26,7 +26,7 @@ from seqgen.errors import ConfigError, SaveError, TokenizerError
 from seqgen.files import make_directory, write_atomically
 from seqgen.settings import Settings
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
-from seqgen.tokenizers.normalization import Composer, changed_characters, normalize
+from seqgen.tokenizers.normalization import Composer, changed_characters, last_boundary, normalize
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 
@@ -80,6 +80,8 @@ class Tokenizer(ABC):
     kind: ClassVar[TokenizerKind]
     pieces: Sequence[bytes]
     """From id to the UTF-8 bytes that it stands for; the boundary stands for none."""
+    by_character: ClassVar[bool] = False
+    """Whether an id never depends on more than one character."""
     unknown_id: int | None = None
     """The id of what the vocabulary does not hold, where there is such an id."""
 
@@ -105,6 +107,19 @@ class Tokenizer(ABC):
     @abstractmethod
     def _cut(self, text: str) -> Ids:
         """`encode` of a text that is normalized already."""
+
+    def cut(self, text: str) -> int:
+        """Where a text of which `text` is the beginning can be cut: the ids of both sides are those of the whole.
+
+        As far on as is known; 0 where no place is. So a text of any length is encoded a megabyte at a time.
+        """
+        if self.normalization == "none":
+            return self._cut_place(text)
+        return last_boundary(text) if self.by_character else line_cut(text)
+
+    def _cut_place(self, text: str) -> int:
+        """`cut` where nothing is normalized."""
+        return line_cut(text)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids, in an array, a tensor or any iterable, to text, in NFC where the tokenizer normalizes.
@@ -253,7 +268,18 @@ def fingerprint_of(files: Mapping[str, bytes]) -> str:
 
 def without_surrogates(text: str) -> str:
     """`text` with each lone surrogate, which no UTF-8 can hold, as U+FFFD."""
-    return _SURROGATE.sub(REPLACEMENT, text)
+    return text if text.isascii() else _SURROGATE.sub(REPLACEMENT, text)
+
+
+def line_cut(text: str) -> int:
+    """The last place in `text` after a newline and before what is no white space; 0 where there is none.
+
+    To cut a text there changes no id of any kind: no piece reaches across, and no character there combines.
+    """
+    newline = text.rfind("\n", 0, -1)
+    while newline >= 0 and text[newline + 1].isspace():
+        newline = text.rfind("\n", 0, newline)
+    return newline + 1
 
 
 def not_empty(documents: Iterable[str], normalization: Normalization = "none") -> Iterator[str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from seqgen.errors import ConfigError, TokenizerError
@@ -40,6 +42,7 @@ class CharTokenizer(Tokenizer):
     """The characters of the training text, in code point order, behind the boundary and `<unk>`."""
 
     kind = "char"
+    by_character = True
     unknown_id = UNKNOWN
 
     def __init__(self, characters: Sequence[str], normalization: Normalization = "none") -> None:
@@ -56,17 +59,21 @@ class CharTokenizer(Tokenizer):
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
         if config.vocab_size is not None:
             raise ConfigError("vocab_size: a char tokenizer has one id for each character of the text; leave it out")
-        characters: set[str] = set()
+        seen = np.zeros(sys.maxunicode + 1, dtype=np.bool_)
         for document in not_empty(documents, config.normalization):
-            characters.update(document)
-        return cls(sorted(characters), config.normalization)
+            for code_points in _code_points(document):
+                seen[code_points] = True
+        characters = [chr(code_point) for code_point in np.flatnonzero(seen).tolist()]
+        return cls(characters, config.normalization)
 
     def _cut(self, text: str) -> Ids:
         ids = np.empty(len(text), dtype=np.int32)
-        for start in range(0, len(text), BLOCK):
-            code_points = np.frombuffer(text[start : start + BLOCK].encode("utf-32-le", "surrogatepass"), dtype="<u4")
-            np.take(self._table, code_points, out=ids[start : start + BLOCK], mode="clip")
+        for number, code_points in enumerate(_code_points(text)):
+            np.take(self._table, code_points, out=ids[number * BLOCK : (number + 1) * BLOCK], mode="clip")
         return ids
+
+    def _cut_place(self, text: str) -> int:
+        return len(text)
 
     def _find_unknown(self, text: str) -> Counter[str]:
         return Counter(text[place] for place in np.flatnonzero(self._cut(text) == UNKNOWN).tolist())
@@ -85,3 +92,9 @@ class CharTokenizer(Tokenizer):
         if any(before >= after for before, after in pairwise(described.characters)):
             raise TokenizerError(f"{TOKENIZER_FILE}: characters: should each stand once, in code point order")
         return cls(described.characters, described.normalization)
+
+
+def _code_points(text: str) -> Iterator[npt.NDArray[np.uint32]]:
+    """The code points of `text`, `BLOCK` at a time."""
+    for start in range(0, len(text), BLOCK):
+        yield np.frombuffer(text[start : start + BLOCK].encode("utf-32-le", "surrogatepass"), dtype="<u4")

@@ -32,6 +32,8 @@ from seqgen.tokenizers.config import Normalization, TokenizerConfig
 UNKNOWN = 1
 FIRST = 2  # the boundary and <unk> come before the pieces
 DEFAULT_VOCAB_SIZE = 10_000
+LONGEST_WORD = 1_000_000
+"""Characters over which what has no white space is not held together when it is read from a stream."""
 
 Version = Literal[1, 2]
 LATEST: Version = 2
@@ -45,6 +47,10 @@ _PIECE: dict[int, Any] = {
 def split(text: str, version: Version = LATEST) -> Iterator[str]:
     """The pieces of `text`: words (don't is one), runs of white space, and all else by the character."""
     return (match[0] for match in _PIECE[version].finditer(text))
+
+
+def _is_cut(text: str, place: int) -> bool:
+    return text[place - 1].isspace() and not text[place].isspace()
 
 
 class WordFile(TokenizerFile):
@@ -72,12 +78,14 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
-        vocab_size = config.vocab_size or DEFAULT_VOCAB_SIZE
-        if vocab_size <= FIRST:
-            raise ConfigError(f"vocab_size: a word tokenizer needs at least {FIRST + 1}, not {vocab_size}")
+        if isinstance(config.vocab_size, int) and config.vocab_size <= FIRST:
+            raise ConfigError(f"vocab_size: a word tokenizer needs at least {FIRST + 1}, not {config.vocab_size}")
         counts: Counter[str] = Counter()
+        characters = 0
         for document in not_empty(documents, config.normalization):
             counts.update(split(document))
+            characters += len(document)
+        vocab_size = config.size_for(characters) or DEFAULT_VOCAB_SIZE
         # Words seen once become <unk>: they are the only place where a model can learn what surrounds an unseen word.
         # A text too small to repeat anything keeps what it has.
         words = [word for word, count in counts.items() if count > 1] or list(counts)
@@ -90,6 +98,11 @@ class WordTokenizer(Tokenizer):
 
     def _find_unknown(self, text: str) -> Counter[str]:
         return Counter(piece for piece in split(text, self._split_version) if piece not in self._ids)
+
+    def _cut_place(self, text: str) -> int:
+        """After the last white space before a piece; a word of a million characters is cut as it comes."""
+        place = next((place for place in range(len(text) - 1, 0, -1) if _is_cut(text, place)), 0)
+        return place or (len(text) if len(text) > LONGEST_WORD else 0)
 
     def spelling_nats(self, piece: str) -> float:
         """The word's UTF-8 bytes and an end mark, each one of 257 equally likely symbols."""

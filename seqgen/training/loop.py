@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from seqgen.data.documents import Documents
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
 from seqgen.errors import SaveError, TrainingError
@@ -22,7 +23,7 @@ from seqgen.evaluation.scoring import score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import to_bytes, weights_of
 from seqgen.runtime import Precision, autocast
-from seqgen.tokenizers.base import Ids, Tokenizer
+from seqgen.tokenizers.base import Tokenizer
 from seqgen.training.checkpoint import Checkpoint, Progress, publish_best, save_checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.events import (
@@ -51,7 +52,7 @@ SKIPPED_IN_A_ROW = 5
 class Validation:
     """The withheld part: documents of ids, and what their text weighs."""
 
-    documents: tuple[Ids, ...]
+    documents: Documents
     size: TextSize
 
     def evaluate(self, model: LanguageModel, precision: Precision) -> Evaluation:

@@ -218,7 +218,7 @@ def test_texts_that_cannot_be_read(refuses, run):
     refuses(1, "eval", "gone.txt", words=("gone.txt", "no such file"))
     refuses(1, "eval", "empty.txt", words=("empty.txt", "is empty"))
     refuses(1, "eval", "broken.txt", words=("broken.txt", "byte 2"))
-    refuses(1, "eval", ".", words=("is a directory",))
+    refuses(1, "eval", "runs", words=("has no file that fits",))
     refuses(2, "eval", "corpus:atlantis", words=("atlantis",))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def test_a_run_directory_holds_what_the_design_says(answers):
     config = config_of("runs/corpus-gru")
     assert config["format_version"] == 1
     assert config["model"]["hidden_size"] == 16
-    assert config["data"]["text"] == str(Path("corpus.txt").resolve())
+    assert config["data"]["text"] == [str(Path("corpus.txt").resolve())]
     assert config["text"]["train_tokens"] + config["text"]["valid_tokens"] == config["text"]["characters"]
 
 
@@ -281,13 +282,46 @@ def test_a_text_that_cannot_be_learnt_from(refuses, content, words):
     assert sorted(Path.cwd().rglob("*")) == before
 
 
-def test_a_directory_is_no_text(refuses, in_tmp):
-    refuses(1, "train", in_tmp, *SMALL, words=(str(in_tmp), "is a directory", "name a text file"))
-    refuses(1, "train", "corpus.txt", *SMALL, "--valid", in_tmp, words=(str(in_tmp), "is a directory"))
-    refuses(1, "train", "corpus.txt", *SMALL, "--valid", "gone.txt", words=("gone.txt", "no such file"))
-    refuses(2, "train", "corpus:atlantis", *SMALL, words=("'atlantis'", "pydoc"))
+def test_a_directory_without_a_text_is_refused_with_what_it_has(refuses, in_tmp):
+    Path("docs").mkdir()
+    Path("docs/read.md").write_text("words", "utf-8")
 
-    assert not Path("runs").exists()
+    refuses(1, "train", "docs", *SMALL, words=("docs has no file that fits --glob '*.txt'", "1 *.md"))
+    refuses(1, "train", "corpus.txt", *SMALL, "--valid", "docs", words=("docs has no file",))
+
+
+def test_several_sources_are_one_text(answers, in_tmp, corpus):
+    Path("more").mkdir()
+    Path("more/a.md").write_text("No one forgets the sea.\n" * 9, "utf-8")
+    Path("reviews.jsonl").write_text('{"review": "The rain paints."}\n' * 3, "utf-8")
+
+    answers(
+        "train", "corpus.txt", "more", "reviews.jsonl", "--glob", "*.md", "--field", "review", *SMALL, "--out", "run"
+    )
+
+    read = json.loads(Path("run/config.json").read_text("utf-8"))
+    assert read["text"]["characters"] == len(corpus.read_text("utf-8")) + 9 * 24 + 3 * 16
+    assert [Path(name).name for name in read["data"]["text"]] == ["corpus.txt", "more", "reviews.jsonl"]
+
+
+def test_stdin_is_a_text_and_resuming_finds_it_in_the_store(answers, refuses, in_tmp, corpus, tmp_path):
+    store = ("--store", tmp_path / "kept")
+    answers("train", "-", *SMALL, *store, "--out", "run", stdin=corpus.read_bytes())
+
+    answers("train", "--resume", "--out", "run", "--max-steps", "5")
+    answers("eval", "--run", "run")
+
+    shutil.rmtree(tmp_path / "kept")
+    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("stdin", "can be read once"))
+
+
+def test_bytes_that_are_no_text_are_counted_where_they_are_not_refused(invoke, in_tmp, corpus):
+    corpus.write_bytes(corpus.read_bytes() + b"\xff and \xfe\n")
+
+    result = invoke("train", "corpus.txt", *SMALL, "--errors", "replace")
+
+    assert result.exit_code == 0
+    assert "corpus.txt has 2 stretches of bytes that are no utf-8, which are read as U+FFFD" in result.stderr
 
 
 @pytest.mark.parametrize("length", [2, 3, 17])

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.batches import IGNORED, BatchStream, Contiguous, Windows
+from seqgen.data.documents import Documents
 from seqgen.errors import TextError
-from seqgen.tokenizers.base import BOUNDARY, Ids
+from seqgen.tokenizers.base import BOUNDARY
 
 HELLO_WORLD = [[1, 2, 3, 3, 4], [5, 4, 6, 3, 7]]  # h e l l o, w o r l d
 
@@ -22,8 +23,8 @@ SIZES = st.integers(1, 12)
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any)
 
 
-def as_ids(documents: list[list[int]]) -> list[Ids]:
-    return [np.array(document, dtype=np.int32) for document in documents]
+def as_ids(documents: list[list[int]]) -> Documents:
+    return Documents.of(np.array(document, dtype=np.int32) for document in documents)
 
 
 def distinct(lengths: list[int]) -> list[list[int]]:

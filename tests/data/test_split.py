@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import tempfile
 from itertools import chain, zip_longest
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.config import DataConfig
-from seqgen.data.split import BLOCKS, MINIMUM, Split, split_text
+from seqgen.data.split import BLOCKS, MINIMUM, MOST, Parts, split_text
 from seqgen.errors import TextError
+
+from .storing import store_text
 
 
 def distinct_text(length: int, line_lengths: tuple[int, ...] = ()) -> str:
@@ -23,6 +27,18 @@ def distinct_text(length: int, line_lengths: tuple[int, ...] = ()) -> str:
     return "".join(characters)
 
 
+class Split:
+    """The parts of a text as strings."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.train, self.valid = parts.train.documents(), parts.valid.documents()
+
+
+def cut(*documents: str, **settings) -> Split:
+    with tempfile.TemporaryDirectory() as folder:
+        return Split(split_text(store_text(Path(folder), *documents), DataConfig(**settings)))
+
+
 def in_order(split: Split) -> str:
     """The parts put together again, training parts first."""
     return "".join(chain.from_iterable(zip_longest(split.train, split.valid, fillvalue="")))
@@ -31,7 +47,7 @@ def in_order(split: Split) -> str:
 def test_the_default_is_twenty_even_blocks_of_five_percent():
     text = distinct_text(100_000)  # no newline: cut where the arithmetic says
 
-    split = split_text(text, DataConfig())
+    split = cut(text)
 
     assert [len(part) for part in split.valid] == [250] * 20
     # The first block begins half a block before the middle of the first twentieth.
@@ -42,7 +58,7 @@ def test_the_default_is_twenty_even_blocks_of_five_percent():
 def test_blocks_begin_and_end_at_line_starts_where_lines_are_short():
     text = distinct_text(100_000, (7, 13, 2))
 
-    split = split_text(text, DataConfig())
+    split = cut(text)
 
     assert len(split.valid) == 20
     assert all(part.endswith("\n") for part in (*split.valid, *split.train[:-1]))
@@ -53,21 +69,21 @@ def test_blocks_begin_and_end_at_line_starts_where_lines_are_short():
 def test_a_cut_that_already_is_a_line_start_stays():
     text = distinct_text(100_000, (125,))  # 2,375 and 2,625 are multiples of 125
 
-    split = split_text(text, DataConfig())
+    split = cut(text)
 
     assert [len(part) for part in split.valid] == [250] * 20
     assert len(split.train[0]) == 2_375
 
 
-@pytest.mark.parametrize(("line_start", "cut"), [(2_375, 2_375), (2_376, 2_376), (2_500, 2_500), (2_501, 2_375)])
-def test_a_cut_moves_to_a_line_start_within_half_a_block(line_start, cut):
+@pytest.mark.parametrize(("line_start", "place"), [(2_375, 2_375), (2_376, 2_376), (2_500, 2_500), (2_501, 2_375)])
+def test_a_cut_moves_to_a_line_start_within_half_a_block(line_start, place):
     text = "a" * (line_start - 1) + "\n" + "a" * (100_000 - line_start)
 
-    assert len(split_text(text, DataConfig()).train[0]) == cut
+    assert len(cut(text).train[0]) == place
 
 
 def test_a_short_text_has_fewer_blocks_each_long_enough():
-    split = split_text(distinct_text(9_000), DataConfig())  # 450 to withhold
+    split = cut(distinct_text(9_000))  # 450 to withhold
 
     assert [len(part) for part in split.valid] == [225, 225]
     assert [len(part) for part in split.train] == [2138, 4275, 2137]
@@ -76,21 +92,23 @@ def test_a_short_text_has_fewer_blocks_each_long_enough():
 def test_the_tail_is_the_end_from_a_line_start():
     text = distinct_text(10_000, (30,))
 
-    split = split_text(text, DataConfig(valid_split="tail"))
+    split = cut(text, valid_split="tail")
 
     assert split.train == (text[:9510],)  # 9,500 is inside a line that ends at 9,510
     assert split.valid == (text[9510:],)
 
 
-@pytest.mark.parametrize("config", [DataConfig(valid_split="none"), DataConfig(valid="valid.txt")])
-def test_nothing_is_withheld_where_nothing_is_asked_for(config):
-    assert split_text("short", config) == Split(train=("short",), valid=())
+@pytest.mark.parametrize("settings", [{"valid_split": "none"}, {"valid": "valid.txt"}])
+def test_nothing_is_withheld_where_nothing_is_asked_for(settings):
+    split = cut("short", **settings)
+
+    assert (split.train, split.valid) == (("short",), ())
 
 
 @pytest.mark.parametrize("valid_split", ["spread", "tail"])
 def test_a_text_too_short_is_refused_with_the_arithmetic_and_a_way_out(valid_split):
     with pytest.raises(TextError) as refusal:
-        split_text("x" * 3_980, DataConfig(valid_split=valid_split))
+        cut("x" * 3_980, valid_split=valid_split)
 
     message = str(refusal.value)
     assert "5% of 3,980 characters is 199, too few to validate on (at least 200)" in message
@@ -100,11 +118,11 @@ def test_a_text_too_short_is_refused_with_the_arithmetic_and_a_way_out(valid_spl
 
 def test_the_arithmetic_holds_for_shares_that_are_no_whole_percent():
     with pytest.raises(TextError, match=r"^0\.5% of 10,000 characters is 50,"):
-        split_text("x" * 10_000, DataConfig(valid_share=0.005))
+        cut("x" * 10_000, valid_share=0.005)
 
 
 def test_the_shortest_text_with_a_validation_part():
-    assert [len(part) for part in split_text("x" * 4_000, DataConfig()).valid] == [MINIMUM]
+    assert [len(part) for part in cut("x" * 4_000).valid] == [MINIMUM]
 
 
 @settings(max_examples=60)
@@ -117,7 +135,7 @@ def test_the_shortest_text_with_a_validation_part():
 def test_the_parts_are_the_text_each_character_once(length, line_lengths, valid_split, share):
     text = distinct_text(length, line_lengths)
 
-    split = split_text(text, DataConfig(valid_split=valid_split, valid_share=share))
+    split = cut(text, valid_split=valid_split, valid_share=share)
 
     assert in_order(split) == text
     assert all((*split.train, *split.valid))
@@ -125,3 +143,49 @@ def test_the_parts_are_the_text_each_character_once(length, line_lengths, valid_
     blocks = 1 if valid_split == "tail" else min(BLOCKS, withheld // MINIMUM)
     assert len(split.valid) == blocks
     assert all(withheld // blocks // 2 <= len(part) <= withheld // blocks * 1.5 + 1 for part in split.valid)
+
+
+def test_no_part_reaches_from_one_document_into_the_next():
+    documents = [chr(0x4E00 + number) * (number + 1) for number in range(120)]
+
+    split = cut(*documents)
+
+    assert {part[0] * len(part) for part in (*split.train, *split.valid)} == {*split.train, *split.valid}
+    assert sum(map(len, (*split.train, *split.valid))) == sum(map(len, documents))
+
+
+def test_a_cut_moves_to_the_start_of_a_document_as_to_that_of_a_line():
+    documents = ["a" * 37 for _ in range(300)]
+
+    split = cut(*documents)
+
+    assert {len(part) for part in (*split.train, *split.valid)} == {37}
+
+
+@pytest.mark.parametrize("valid_split", ["document", "file"])
+def test_whole_documents_or_files_are_withheld_spread_evenly(valid_split):
+    documents = [f"document {number:03}" for number in range(100)]
+
+    split = cut(*documents, valid_split=valid_split)
+
+    assert split.valid == tuple(documents[number] for number in (10, 30, 50, 70, 90))
+    assert split.train == tuple(document for document in documents if document not in split.valid)
+
+
+def test_documents_that_stand_side_by_side_can_both_be_withheld():
+    split = cut("a", "b", "c", valid_split="document", valid_share=0.49)
+
+    assert (split.train, split.valid) == (("a", "c"), ("b",))
+
+
+def test_one_document_cannot_be_withheld_whole():
+    with pytest.raises(TextError, match="there is 1 document, so none can be withheld whole"):
+        cut("a" * 9_000, valid_split="document")
+
+
+def test_of_a_long_text_a_million_characters_are_withheld_unless_a_share_is_asked_for(monkeypatch):
+    monkeypatch.setattr("seqgen.data.split.MOST", 4_000)
+
+    assert MOST == 1_000_000
+    assert sum(map(len, cut("a" * 100_000).valid)) == 4_000
+    assert sum(map(len, cut("a" * 100_000, valid_share=0.05).valid)) == 5_000

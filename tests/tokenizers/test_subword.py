@@ -128,15 +128,21 @@ def test_what_the_coverage_leaves_out_is_spelled_in_bytes(kind):
     assert len(tokenizer.encode("한")) == 3
 
 
-def test_a_text_beyond_the_limit_is_thinned_evenly(monkeypatch):
-    monkeypatch.setattr(subword, "TRAINING_CHARACTERS", 40)
-    documents = [f"{number:03}\n" for number in range(50)]
+def test_of_a_text_beyond_the_limit_a_sample_of_lines_is_learnt_from(monkeypatch):
+    monkeypatch.setattr(subword, "TRAINING_CHARACTERS", 4_000)
+    documents = [f"{number:05}\n" for number in range(20_000)]
 
-    assert subword._training_lines(documents) == [f"{number:03}" for number in range(0, 50, 4)]
+    lines, characters = subword._training_lines(documents)
+
+    assert characters == 100_000
+    assert 2_000 < 5 * len(lines) <= 4_000
+    assert lines == sorted(lines)  # in their order
+    assert lines == subword._training_lines(documents)[0]  # the same again
+    assert 0.4 < sum(line < "10000" for line in lines) / len(lines) < 0.6  # from everywhere alike
 
 
 def test_training_lines_hold_nothing_that_sentencepiece_skips_a_line_for():
-    assert subword._training_lines(["a▁b▅c\n\nd", "e" * (LINE_CAP + 1)]) == [*"abcd", "e" * LINE_CAP, "e"]
+    assert subword._training_lines(["a▁b▅c\n\nd", "e" * (LINE_CAP + 1)])[0] == [*"abcd", "e" * LINE_CAP, "e"]
 
 
 def test_sentencepiece_writes_nothing(corpus, kind, capfd):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from seqgen.data.batches import Contiguous, Windows
+from seqgen.data.documents import Documents
 from seqgen.training import budget
 from seqgen.training.budget import steps_for, steps_within
 from seqgen.training.config import TrainingConfig
@@ -20,7 +21,7 @@ def _short_probe(monkeypatch):
 
 
 def test_the_smaller_of_steps_and_epochs_counts():
-    stream = Contiguous([np.ones(1000, np.int32)], batch_size=2, length=5, seed=0)  # 100 batches
+    stream = Contiguous(Documents.of([np.ones(1000, np.int32)]), batch_size=2, length=5, seed=0)  # 100 batches
 
     assert steps_for(TrainingConfig(max_steps=7), stream) == 7
     assert steps_for(TrainingConfig(max_epochs=1.5), stream) == 150
@@ -31,7 +32,7 @@ def test_the_smaller_of_steps_and_epochs_counts():
 
 
 def test_an_epoch_of_windows_is_the_batches_that_it_has():
-    stream = Windows([np.ones(50, np.int32)], batch_size=4, length=5, seed=0)  # 10 windows: 4, 4 and 2
+    stream = Windows(Documents.of([np.ones(50, np.int32)]), batch_size=4, length=5, seed=0)  # 10 windows: 4, 4 and 2
 
     assert steps_for(TrainingConfig(max_epochs=2.0), stream) == 6
 

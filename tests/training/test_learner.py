@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -19,7 +20,7 @@ WITH_ONE_CHARACTER = 0.3466  # ln 2 / 2: after l comes l or o
 def test_hello_every_cell_remembers_more_than_one_character(make_learner, name):
     """h->e, e->l, l->l, l->o: after one l comes l, after two comes o. Who sees one character cannot tell them apart."""
     learner, corpus = make_learner(name, HELLO, valid_split="none", max_steps=150, lr=0.02, dropout=0.0)
-    ids = torch.from_numpy(corpus.train[0]).long()
+    ids = torch.from_numpy(corpus.train[0].astype(np.int64))
     for step in range(150):
         learner.step(step)
 

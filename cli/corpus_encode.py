@@ -1,0 +1,98 @@
+"""`seqgen corpus encode`: a text into the store, ready to be trained on; no torch."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Literal
+
+import typer
+from seqgen.cli.options import (
+    EncodingOption,
+    ErrorsOption,
+    FieldOption,
+    GlobOption,
+    JsonOption,
+    QuietOption,
+    as_vocab_size,
+    given,
+)
+from seqgen.cli.output import notice, printable, stderr, stdout, write_json
+
+
+def encode(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train.")],
+    tokenizer: Annotated[
+        Literal["char", "byte", "word", "unigram", "bpe"], typer.Option(help="How it is cut into ids.")
+    ] = "char",
+    vocab_size: Annotated[
+        str | None, typer.Option(metavar="N|auto", help="word, unigram, bpe: how many ids; auto goes by the text.")
+    ] = None,
+    character_coverage: Annotated[
+        float | None, typer.Option(help="unigram, bpe: share of characters with pieces.", show_default="0.9995")
+    ] = None,
+    encoding: EncodingOption = "utf-8",
+    errors: ErrorsOption = "strict",
+    glob: GlobOption = "*.txt",
+    field: FieldOption = None,
+    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validate on this text.")] = None,
+    valid_split: Annotated[
+        Literal["spread", "tail", "document", "file", "none"] | None,
+        typer.Option(help="Or withhold some of the text.", show_default="spread"),
+    ] = None,
+    valid_share: Annotated[float | None, typer.Option(help="How much is withheld.", show_default="0.05")] = None,
+    store: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Where it goes.", show_default="in the user's cache")
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read a text and encode it, as train does before its first step; train with the same options finds it done."""
+    from seqgen.cli.preparing import Preparing
+
+    from seqgen.data.config import DataConfig
+    from seqgen.data.split import split_text
+    from seqgen.data.store import Store, size_of, store_path
+    from seqgen.tokenizers.config import TokenizerConfig
+
+    data = DataConfig.of(
+        text=tuple(texts), encoding=encoding, errors=errors, glob=glob, field=field,
+        **given(valid=valid, valid_split=valid_split, valid_share=valid_share, store=store),
+    )  # fmt: skip
+    config = TokenizerConfig.of(
+        **given(kind=tokenizer, vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage)
+    )
+    place = Store(store_path(data.store))
+    began = time.perf_counter()
+    drawn = Preparing(stderr())
+
+    def report(message: str, done: int = 0, total: int = 0) -> None:
+        if not quiet:
+            drawn.show(message, done, total)
+
+    try:
+        text = place.text(data.text, data, report)
+        withheld = None if data.valid is None else place.text((data.valid,), data, report)
+        parts = split_text(text, data, withheld)
+        built = place.tokenizer(parts, data, config, report)
+        ids = place.ids(parts, data, built, report).manifest
+    finally:
+        drawn.stop()
+    seconds = time.perf_counter() - began
+    figures = {
+        "text": data.name, "bytes": text.manifest.bytes, "characters": text.manifest.characters,
+        "documents": text.manifest.documents, "ill_formed": text.manifest.ill_formed, "sha256": text.manifest.sha256,
+        "tokenizer": built.kind, "vocab_size": built.vocab_size, "fingerprint": built.fingerprint,
+        "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,
+        "bytes_per_id": int(ids.dtype[-1]), "seconds": round(seconds, 2),
+        "megabytes_per_second": round(text.manifest.bytes / 1e6 / seconds, 1),
+        "store": str(place.path), "store_bytes": size_of(place.path),
+    }  # fmt: skip
+    if json:
+        write_json(figures)
+    else:
+        for name, value in figures.items():
+            shown = f"{value:,}" if isinstance(value, int) else printable(str(value))
+            stdout().print(f"{name.replace('_', ' '):<21} {shown}", soft_wrap=True)
+    if ids.leakage is not None and ids.leakage.found:
+        notice(str(ids.leakage), quiet=quiet)
+    notice(f"what is in {place.path} can be removed at any time; it is made again when it is needed", quiet=quiet)

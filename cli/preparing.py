@@ -1,0 +1,53 @@
+"""What preparing a text looks like: on a terminal a bar with the time left, elsewhere a line now and then."""
+
+from __future__ import annotations
+
+import time
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+from seqgen.cli.output import printable
+
+PATIENCE = 10.0
+"""Seconds between two lines where there is no terminal: short work says nothing."""
+
+
+class Preparing:
+    """Draws one thing after another, each until the next."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+        self._message = ""
+        self._said = time.monotonic()
+
+    def show(self, message: str, done: int, total: int) -> None:
+        """Say what is being done and, with a `total`, how many bytes of it are."""
+        if not self._console.is_terminal:
+            self._say(message, done, total)
+            return
+        if self._bar is None or message != self._message:
+            self.stop()
+            self._message = message
+            self._bar = self._draw(measured=total > 0)
+            self._bar.add_task(f"{printable(message)} ...", total=total or None)
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total or None)
+
+    def stop(self) -> None:
+        """Take it from the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _draw(self, *, measured: bool) -> Progress:
+        figures = (BarColumn(), DownloadColumn(), TimeRemainingColumn()) if measured else ()
+        text = TextColumn("{task.description}", markup=False)
+        return Progress(SpinnerColumn(), text, *figures, console=self._console, transient=True)
+
+    def _say(self, message: str, done: int, total: int) -> None:
+        if total and time.monotonic() - self._said >= PATIENCE:
+            self._said = time.monotonic()
+            line = f"{printable(message)}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
+            self._console.print(Text(line), soft_wrap=True)

@@ -1,0 +1,235 @@
+"""What a user names -> documents, in bounded memory. No torch, no numpy.
+
+    name        a file, a directory, - for stdin, corpus:NAME
+    bytes       counted and hashed as they are read, decompressed where the name ends in .gz .bz2 .xz .zst
+    text        decoded a block at a time
+    documents   one a file, or one a line where the name ends in .jsonl or .ndjson
+
+`read_documents` is all of it in one call. A document is an iterator of chunks of text, none of which is longer than
+`BLOCK` (but for a line of JSON, which is read whole); it is to be gone through before the next one is asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import hashlib
+import io
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
+from typing import BinaryIO
+
+from seqgen.data.compression import DAMAGED, SUFFIXES, decompressed
+from seqgen.data.config import PREFIX, STDIN, Reading, is_path, name_of
+from seqgen.data.text import BLOCK, Decoder, open_file
+from seqgen.errors import TextError
+
+DEFAULT_FIELD = "text"
+_LINES = (".jsonl", ".ndjson")
+
+
+def read_documents(names: Sequence[str], reading: Reading | None = None) -> Iterator[Iterator[str]]:
+    """The documents of all that is named, each an iterator of chunks to be gone through before the next.
+
+    Raises:
+        TextError: something cannot be read, or is not what it is said to be; the message has the place.
+        ConfigError: there is no such encoding, or no such corpus.
+    """
+    reading = reading or Reading()
+    for name in expand(names, reading):
+        yield from Source(name, reading).documents()
+
+
+def read_whole(names: Sequence[str], reading: Reading | None = None) -> tuple[str, ...]:
+    """The documents of all that is named, in memory, those that hold anything.
+
+    Raises:
+        TextError, ConfigError: as of `read_documents`; and there is no text.
+    """
+    documents = tuple(filter(None, map("".join, read_documents(names, reading))))
+    if not documents:
+        raise TextError(f"{name_of(names)} is empty; give a text to work with")
+    return documents
+
+
+def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
+    """`names` with every directory as the files in it that fit `reading.glob`, sorted, hidden ones left out.
+
+    Raises:
+        TextError: a directory has no such file, or cannot be read.
+    """
+    for name in names:
+        if not is_path(name) or not _is_directory(name):
+            yield name
+            continue
+        found = sorted(_files_in(name))
+        fitting = [file for file in found if _fits(file.relative_to(name), reading.glob)]
+        if not fitting:
+            endings = Counter(file.suffix for file in found).most_common(3)
+            suffixes = ", ".join(f"{count:,} *{suffix}" for suffix, count in endings)
+            raise TextError(
+                f"{name} has no file that fits --glob {reading.glob!r}; it has {suffixes or 'no files at all'}"
+            )
+        yield from map(str, fitting)
+
+
+def _is_directory(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):  # what is wrong with it, opening it will tell
+        return False
+
+
+def _files_in(directory: str) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise TextError(f"{error.filename} cannot be read: {error.strerror or error}") from error
+
+    for folder, folders, files in os.walk(directory, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (path for name in files if not name.startswith(".") and (path := Path(folder, name)).is_file())
+
+
+def _fits(path: PurePath, pattern: str) -> bool:
+    """A name alone, or with a slash in the pattern the whole path; a suffix of compression counts for nothing."""
+    shown = path.as_posix() if "/" in pattern else path.name
+    plain = shown.removesuffix(path.suffix) if path.suffix in SUFFIXES else shown
+    return fnmatch.fnmatchcase(shown, pattern) or fnmatch.fnmatchcase(plain, pattern)
+
+
+class Source:
+    """One file, stdin, or text of the catalogue; `size`, `sha256` and `ill_formed` hold once its documents are read.
+
+    Args:
+        name: as `expand` gives it.
+        reading: how its bytes become documents.
+        watch: is told how many bytes were read, as they are.
+    """
+
+    def __init__(self, name: str, reading: Reading, watch: Callable[[int], None] = lambda _: None) -> None:
+        self.name, self._reading, self._watch = name, reading, watch
+        self._shown = "stdin" if name == STDIN else name
+        self._digest = hashlib.sha256()
+        self.size = 0
+        """Bytes, as they are stored."""
+        self.ill_formed = 0
+        """How many stretches of bytes were no text, and were replaced or left out."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes, as they are stored."""
+        return self._digest.hexdigest()
+
+    def documents(self) -> Iterator[Iterator[str]]:
+        """The documents, in their order; each is to be gone through before the next."""
+        plain = PurePath(self.name)
+        if plain.suffix in SUFFIXES:
+            plain = plain.with_suffix("")
+        if self.name.startswith(PREFIX):
+            yield self._catalogued()
+        elif plain.suffix in _LINES or (self.name == STDIN and self._reading.field is not None):
+            yield from self._lines()
+        else:
+            yield self._text()
+
+    def _catalogued(self) -> Iterator[str]:
+        from seqgen.data.catalogue import read_source
+
+        text = read_source(self.name)
+        for start in range(0, len(text), BLOCK):
+            chunk = text[start : start + BLOCK]
+            self._take(chunk.encode())
+            yield chunk
+
+    def _text(self) -> Iterator[str]:
+        decoder = Decoder(self._reading.encoding, self._reading.errors, self._shown)
+        for block in self._blocks():
+            yield decoder.push(block)
+        yield decoder.push(b"", final=True)
+        self.ill_formed = decoder.ill_formed
+
+    def _lines(self) -> Iterator[Iterator[str]]:
+        field = self._reading.field or DEFAULT_FIELD
+        for number, line in enumerate(_split_lines(self._text()), 1):
+            if line.strip():
+                yield iter([_field_of(line, field, f"{self._shown}, line {number:,}")])
+
+    def _blocks(self) -> Iterator[bytes]:
+        """The bytes, decompressed."""
+        suffix = PurePath(self.name).suffix
+        with contextlib.ExitStack() as stack:
+            raw = _Tapped(self._open(stack), self._take)
+            file: BinaryIO | _Tapped = raw
+            if self.name != STDIN and suffix in SUFFIXES:
+                file = stack.enter_context(decompressed(raw, suffix, self.name))
+            while block := self._read(file, suffix):
+                yield block
+            while raw.read(BLOCK):  # what a decompressor left: the hash is the whole file's
+                pass
+
+    def _open(self, stack: contextlib.ExitStack) -> BinaryIO:
+        if self.name != STDIN:
+            return stack.enter_context(open_file(self.name))
+        if sys.stdin is None:
+            raise TextError("stdin is closed; pipe a text into it, or name a file")
+        return sys.stdin.buffer
+
+    def _read(self, file: BinaryIO | _Tapped, suffix: str) -> bytes:
+        try:
+            return file.read(BLOCK)
+        except DAMAGED as error:
+            reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+            if suffix not in SUFFIXES:
+                raise TextError(f"{self._shown} cannot be read: {reason}") from error
+            raise TextError(f"{self.name} is damaged or cut short ({reason}); fetch or pack it anew") from error
+
+    def _take(self, block: bytes) -> None:
+        self.size += len(block)
+        self._digest.update(block)
+        self._watch(len(block))
+
+
+class _Tapped(io.BufferedIOBase):
+    """A file that tells what is read from it, on the way to its reader."""
+
+    def __init__(self, file: BinaryIO, take: Callable[[bytes], None]) -> None:
+        self._file, self._take = file, take
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        block = self._file.read(-1 if size is None else size)
+        self._take(block)
+        return block
+
+
+def _split_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """The lines of a text, at newlines alone: JSON may hold the other line separators of Unicode."""
+    held: list[str] = []
+    for chunk in chunks:
+        *lines, rest = chunk.split("\n")
+        for line in lines:
+            yield "".join([*held, line])
+            held = []
+        held.append(rest)
+    yield "".join(held)
+
+
+def _field_of(line: str, field: str, where: str) -> str:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"{where} is no JSON ({error}); in a .jsonl file each line is one") from error
+    if not isinstance(record, dict):
+        raise TextError(f"{where} is no JSON object, so it has no field {field!r}")
+    if field not in record:
+        names = ", ".join(list(record)[:8]) or "none"
+        raise TextError(f"{where} has no field {field!r}; say --field, of those that it has: {names}")
+    text = record[field]
+    if not isinstance(text, str):
+        raise TextError(f"{where}: the field {field!r} is no text but {type(text).__name__}")
+    return text

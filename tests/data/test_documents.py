@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import numpy as np
+
+from seqgen.data.documents import Documents
+
+
+def test_documents_are_slices_of_one_array():
+    documents = Documents.of([np.array([1, 2]), np.array([], dtype=np.int64), np.array([3])])
+
+    assert (len(documents), documents.tokens) == (2, 3)
+    assert [ids.tolist() for ids in documents] == [[1, 2], [3]]
+    assert documents[-1].tolist() == [3]
+    assert [ids.tolist() for ids in documents[:1]] == [[1, 2]]
+    assert np.shares_memory(documents[0], documents.ids)
+
+
+def test_none_are_none():
+    assert (len(Documents.of([])), Documents.of([]).tokens) == (0, 0)

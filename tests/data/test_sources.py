@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import test
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqgen.data import compression, sources
+from seqgen.data.config import Reading
+from seqgen.data.sources import Source, expand, read_documents, read_whole
+from seqgen.data.text import Decoder, decode_text
+from seqgen.errors import ConfigError, TextError
+
+KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+PACKED = pytest.mark.parametrize("suffix", PACKERS)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, content: bytes | str) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+def names_in(folder, **options):
+    return [Path(name).relative_to(folder).as_posix() for name in expand([str(folder)], Reading(**options))]
+
+
+def test_a_directory_is_its_texts_sorted_and_none_that_are_hidden(write, tmp_path):
+    for name in ("b.txt", "a/z.txt", "a.txt", "c.md", ".hidden.txt", ".git/x.txt", "a/d.txt.gz"):
+        write(name, "x")
+
+    assert names_in(tmp_path) == ["a/d.txt.gz", "a/z.txt", "a.txt", "b.txt"]
+    assert names_in(tmp_path, glob="*.md") == ["c.md"]
+    assert names_in(tmp_path, glob="a/*") == ["a/d.txt.gz", "a/z.txt"]
+
+
+def test_what_is_named_keeps_its_order(write):
+    names = [write("b.txt", "b"), "corpus:pydoc", write("a.txt", "a"), "-"]
+
+    assert list(expand(names, Reading())) == names
+
+
+def test_a_directory_without_a_fitting_file_says_what_it_has(write, tmp_path):
+    write("a.md", "x")
+
+    with pytest.raises(TextError, match=r"no file that fits --glob '\*\.txt'; it has 1 \*\.md"):
+        names_in(tmp_path)
+
+
+@PACKED
+def test_a_packed_file_is_read_through_and_hashed_as_it_lies(write, suffix):
+    content = PACKERS[suffix](KOREAN.encode() * 9)
+    source = Source(write(f"a.txt{suffix}", content), Reading())
+
+    assert ["".join(document) for document in source.documents()] == [KOREAN * 9]
+    assert (source.size, source.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_zstandard_is_read_where_it_is_installed(write):
+    zstd = pytest.importorskip("backports.zstd" if compression._zstd is None else compression._zstd.__name__)
+
+    assert read_whole([write("a.txt.zst", zstd.compress(KOREAN.encode()))]) == (KOREAN,)
+    with pytest.raises(TextError, match="damaged or cut short"):
+        read_whole([write("b.txt.zst", zstd.compress(KOREAN.encode())[:-1])])
+
+
+def test_zstandard_that_is_not_installed_is_asked_for(write, monkeypatch):
+    monkeypatch.setattr(compression, "_zstd", None)
+
+    with pytest.raises(TextError, match=r"a\.txt\.zst: .* pip install 'seqgen\[zst\]'"):
+        read_whole([write("a.txt.zst", b"")])
+
+
+@PACKED
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"no archive, " * 9])
+def test_a_damaged_archive_is_named(write, suffix, damage):
+    name = write(f"a.txt{suffix}", damage(PACKERS[suffix](KOREAN.encode() * 999)))
+
+    with pytest.raises(TextError, match=rf"a\.txt{suffix} is damaged or cut short"):
+        read_whole([name])
+
+
+def test_a_bomb_is_read_a_block_at_a_time(write):
+    content = gzip.compress(gzip.compress(bytes(1 << 28), 9), 9)  # 256 MB
+    (document,) = read_documents([write("bomb.gz", gzip.decompress(content))])
+
+    assert max(map(len, document)) <= 1 << 20
+
+
+def test_a_json_line_is_a_document(write):
+    lines = [{"text": "one\ntwo", "n": 1}, {"text": ""}, {"text": "\u2028 three"}]
+    content = "\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+
+    assert read_whole([write("a.jsonl", content)]) == ("one\ntwo", "\u2028 three")
+    assert read_whole([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"body": "b", "title": "t"}', r"line 2 has no field 'text'; say --field, of those that it has: body, title"),
+        ('{"text": "a"', "line 2 is no JSON"),
+        ("[" * 100_000, "line 2 is no JSON"),
+        ('["text"]', "line 2 is no JSON object"),
+        ('{"text": 3}', "line 2: the field 'text' is no text but int"),
+    ],
+)
+def test_a_line_that_is_no_document_is_named(write, line, reason):
+    with pytest.raises(TextError, match=rf"a\.jsonl, {reason}"):
+        read_whole([write("a.jsonl", f'{{"text": "a"}}\n{line}\n')])
+
+
+def test_stdin_is_a_text_or_with_a_field_json_lines(monkeypatch):
+    def stdin(content: bytes) -> None:
+        monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+    stdin(KOREAN.encode())
+    assert read_whole(["-"]) == (KOREAN,)
+    stdin(b'{"t": "a"}\n{"t": "b"}\n')
+    assert read_whole(["-"], Reading(field="t")) == ("a", "b")
+    monkeypatch.setattr(sources.sys, "stdin", None)
+    with pytest.raises(TextError, match="stdin is closed"):
+        read_whole(["-"])
+
+
+def test_documents_without_text_are_none_and_none_at_all_is_refused(write):
+    with pytest.raises(TextError, match=r"a\.txt and 1 more is empty"):
+        read_whole([write("a.txt", ""), write("b.txt", b"\xef\xbb\xbf")])
+
+
+# --- FACTS: bytes that are no text, byte order marks, encodings (rows 14 to 16)
+
+
+@settings(max_examples=200)
+@given(
+    content=st.binary(max_size=60) | st.text().map(lambda text: text.encode("utf-8", "replace")),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp949", "euc_kr", "shift_jis", "johab"]),
+    errors=st.sampled_from(["strict", "replace", "ignore"]),
+    block=st.integers(1, 9),
+)
+def test_a_text_read_in_blocks_is_the_text_read_at_once_and_fails_at_the_same_byte(content, encoding, errors, block):
+    def in_blocks() -> str:
+        decoder = Decoder(encoding, errors, "it")
+        blocks = [content[start : start + block] for start in range(0, len(content), block)]
+        return "".join(map(decoder.push, blocks)) + decoder.push(b"", final=True)
+
+    try:
+        whole = content.decode(encoding, errors)
+        whole = whole if encoding in {"utf-8-sig", "utf-16"} else whole.removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        with pytest.raises(TextError, match=rf"at byte {error.start} \(0x"):
+            in_blocks()
+    else:
+        assert in_blocks() == whole
+
+
+def test_what_is_replaced_or_left_out_is_counted(write):
+    name = write("a.txt", b"a\xff\xfe b \xe3\x81 c")
+
+    for errors, expected in (("replace", "a\ufffd\ufffd b \ufffd c"), ("ignore", "a b  c")):
+        source = Source(name, Reading(errors=errors))
+        assert ["".join(document) for document in source.documents()] == [expected]
+        assert source.ill_formed == 3
+
+
+def test_the_place_of_a_wrong_byte_is_that_in_the_file_however_far_it_is(write):
+    with pytest.raises(TextError, match=r"a\.txt is not utf-8 at byte 3000000 \(0xff\)"):
+        read_whole([write("a.txt", b"x" * 3_000_000 + b"\xff")])
+
+
+def test_an_unknown_encoding_is_a_wrong_setting(write):
+    with pytest.raises(ConfigError, match="no encoding called 'klingon'"):
+        read_whole([write("a.txt", "a")], Reading(encoding="klingon"))
+
+
+LEGACY = sorted(
+    path for path in Path(test.__file__).with_name("cjkencodings").glob("*.txt") if "-utf8" not in path.name
+)
+
+
+@pytest.mark.skipif(not LEGACY, reason="this Python was installed without its own tests")
+def test_every_legacy_file_of_cpython_reads_as_its_utf8_twin():
+    for path in LEGACY:
+        twin = path.with_name(f"{path.stem}-utf8.txt")
+        assert read_whole([str(path)], Reading(encoding=path.stem)) == read_whole([str(twin)]), path.name
+
+
+@settings(max_examples=60)
+@given(content=st.binary(max_size=200), name=st.sampled_from(["a.txt", "a.jsonl", "a.txt.gz", "a.xz", "a.jsonl.bz2"]))
+def test_any_bytes_under_any_name_are_documents_or_a_text_error(content, name):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content)
+        with contextlib.suppress(TextError):
+            assert all(read_whole([str(path)]))
+
+
+@settings(max_examples=100)
+@given(content=st.binary(max_size=60))
+def test_what_one_call_decodes_is_what_the_file_gives(content):
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(TextError):
+        path = Path(folder, "a.txt")
+        path.write_bytes(content)
+        assert "".join(read_whole([str(path)])) == decode_text(content, "utf-8", "it")

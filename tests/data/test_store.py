@@ -1,0 +1,278 @@
+"""The store: what was made is found again, what was changed is made anew, what was killed goes on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import test
+
+from seqgen import tokenizers
+from seqgen.data import store as module
+from seqgen.data import stored_ids, workers
+from seqgen.data.config import DataConfig
+from seqgen.data.split import split_text
+from seqgen.data.store import Store, size_of, store_path
+from seqgen.data.stored_ids import StoredIds, write_ids
+from seqgen.errors import ConfigError, SaveError, TextError
+from seqgen.tokenizers.config import TokenizerConfig
+
+from ..conftest import TEXT
+
+CJK = Path(test.__file__).with_name("cjkencodings")
+LEGACY = sorted(path for path in CJK.glob("*.txt") if not path.stem.endswith("-utf8"))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path / "store")
+
+
+def encoded(store, config=None, **settings):
+    """Text, tokenizer and ids of some settings."""
+    data = DataConfig(**settings)
+    text = store.text(data.text, data)
+    parts = split_text(text, data)
+    tokenizer = store.tokenizer(parts, data, config or TokenizerConfig())
+    return text, tokenizer, store.ids(parts, data, tokenizer)
+
+
+def ids_of(stored: StoredIds) -> list[list[int]]:
+    return [ids.tolist() for ids in (*stored.train, *stored.valid)]
+
+
+def age(path):
+    """Make a file as old as those are whose time can be trusted."""
+    os.utime(path, (time.time() - 60, time.time() - 60))
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """What is made, not found, from now on."""
+    calls: list[str] = []
+    for name in ("write_text", "write_ids"):
+        original = getattr(module, name)
+        monkeypatch.setattr(
+            module, name, lambda *given, original=original, name=name: calls.append(name) or original(*given)
+        )
+    return calls
+
+
+def test_the_ids_are_those_of_the_parts(store, corpus):
+    text, tokenizer, stored = encoded(store, text=str(corpus))
+    parts = split_text(text, DataConfig(text=str(corpus)))
+
+    expected = [tokenizer.encode(part).tolist() for part in (*parts.train.documents(), *parts.valid.documents())]
+    assert ids_of(stored) == expected
+    assert stored.train.ids.dtype.itemsize == 1
+    assert stored.manifest.train.tokens + stored.manifest.valid.tokens == len(TEXT)
+
+
+def test_a_text_that_is_there_is_not_read_again(store, corpus, made, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60)  # a file of a moment ago is trusted too
+    first = encoded(store, text=str(corpus))
+    assert made == ["write_text", "write_ids"]
+
+    again = encoded(store, text=str(corpus))
+
+    assert made == ["write_text", "write_ids"]
+    assert ids_of(again[2]) == ids_of(first[2])
+
+
+def test_a_file_of_a_moment_ago_is_read_again_and_its_ids_are_found(store, corpus, made):
+    encoded(store, text=str(corpus))
+    encoded(store, text=str(corpus))
+
+    assert made == ["write_text", "write_ids", "write_text"]
+
+
+def test_another_tokenizer_shares_the_text(store, corpus, made, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60)
+    encoded(store, text=str(corpus))
+    encoded(store, TokenizerConfig(kind="byte"), text=str(corpus))
+
+    assert made == ["write_text", "write_ids", "write_ids"]
+
+
+def test_a_file_that_was_changed_is_another_text(store, corpus, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60)
+    first = encoded(store, text=str(corpus))[0].manifest.sha256
+    state = corpus.stat()
+    corpus.write_bytes(corpus.read_bytes().replace(b"rain", b"snow"))
+    os.utime(corpus, ns=(state.st_atime_ns, state.st_mtime_ns))  # of the same size and, it claims, time
+
+    assert encoded(store, text=str(corpus))[0].manifest.sha256 != first
+
+
+@pytest.mark.parametrize("damage", ["text.utf8", "ids.bin", "starts.i64", "manifest.json", "tokenizer.json"])
+def test_what_is_damaged_is_made_again(store, corpus, damage, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60)
+    expected = ids_of(encoded(store, text=str(corpus))[2])
+    for path in store.path.rglob(damage):
+        path.write_bytes(path.read_bytes()[:-9])
+
+    assert ids_of(encoded(store, text=str(corpus))[2]) == expected
+
+
+def test_an_empty_text_leaves_nothing_behind(store, tmp_path):
+    (tmp_path / "empty.txt").touch()
+
+    with pytest.raises(TextError, match=r"empty\.txt is empty"):
+        encoded(store, text=str(tmp_path / "empty.txt"))
+    assert not [path for path in store.path.rglob("*") if path.is_file() and path.suffix != ".lock"]
+
+
+def test_a_store_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SaveError, match=r"the store in .*file.* cannot be written: .*--store"):
+        encoded(Store(tmp_path / "file" / "store"), text=str(corpus))
+
+
+def test_the_place_is_the_one_given_or_the_environments_or_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path))
+    assert store_path("here") == Path("here")
+    assert store_path() == tmp_path
+    monkeypatch.delenv("SEQGEN_STORE")
+    assert store_path().parts[-2:] == ("seqgen", "store")
+    (tmp_path / "a").write_bytes(b"abc")
+    assert size_of(tmp_path) == 3
+
+
+@pytest.mark.skipif(not LEGACY, reason="this Python was installed without its own tests")
+@pytest.mark.parametrize("path", LEGACY, ids=lambda path: path.stem)
+def test_every_legacy_file_of_cpython_gives_the_ids_of_its_utf8_twin(store, path):
+    twin = path.with_name(f"{path.stem}-utf8.txt")
+
+    legacy = encoded(store, text=str(path), encoding=path.stem, valid_split="none")
+    utf8 = encoded(store, text=str(twin), valid_split="none")
+
+    assert ids_of(legacy[2]) == ids_of(utf8[2])
+    assert legacy[2].manifest.train == utf8[2].manifest.train
+    assert legacy[0].manifest.sha256 == utf8[0].manifest.sha256
+
+
+# --- processes
+
+
+@pytest.fixture
+def long(tmp_path, monkeypatch):
+    """A text of many shards, with something to be encoded apart."""
+    for where in (stored_ids, sys.modules["seqgen.data.encoding"]):
+        monkeypatch.setattr(where, "SHARD", 2_000)
+    monkeypatch.setattr(stored_ids, "APART", 0)
+    path = tmp_path / "long.txt"
+    path.write_text("".join(f"{number} {TEXT}" for number in range(5)), "utf-8")
+    return path
+
+
+def test_processes_change_no_id(store, long, tmp_path):
+    data = DataConfig(text=str(long))
+    parts = split_text(store.text(data.text, data), data)
+    tokenizer = tokenizers.build([TEXT], TokenizerConfig(kind="bpe", vocab_size=300))
+
+    for count in (1, 2, 3):
+        write_ids(tmp_path / f"by {count}", parts, tokenizer, lambda *_: None, count)
+
+    alone, *others = [StoredIds(tmp_path / f"by {count}") for count in (1, 2, 3)]
+    assert all(ids_of(other) == ids_of(alone) and other.manifest == alone.manifest for other in others)
+
+
+def test_a_tokenizer_built_apart_is_the_one_built_here(store, long, monkeypatch):
+    config = TokenizerConfig(kind="unigram", vocab_size=400)
+    here = encoded(store, config, text=str(long))[1]
+    monkeypatch.setattr(module, "BUILT_APART", 0)
+
+    assert encoded(Store(store.path / "other"), config, text=str(long))[1].fingerprint == here.fingerprint
+
+
+def test_what_goes_wrong_in_a_process_is_the_same_error(store, long, monkeypatch):
+    monkeypatch.setattr(module, "BUILT_APART", 0)
+
+    with pytest.raises(ConfigError, match="vocab_size: 10 is too small for bpe"):
+        encoded(store, TokenizerConfig(kind="bpe", vocab_size=10), text=str(long))
+
+
+def test_a_process_that_dies_is_told_of(monkeypatch, store, long, tmp_path):
+    monkeypatch.setattr(workers.sys, "executable", "/bin/true")
+
+    with pytest.raises(SaveError, match=r"ended with code 0, .*run the same command again"):
+        encoded(store, TokenizerConfig(kind="bpe", vocab_size=300), text=str(long))
+
+
+# --- killed half way
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from seqgen.data import encoding, stored_ids
+from seqgen.cli.main import main
+encoding.SHARD = stored_ids.SHARD = 2_000
+end = stored_ids._Writer.end_shard
+left = [int(sys.argv.pop(1))]
+def end_shard(self, name):
+    end(self, name)
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+stored_ids._Writer.end_shard = end_shard
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+@pytest.mark.parametrize("shards", [3, 9])
+def test_killed_half_way_it_goes_on_after_the_last_whole_shard(tmp_path, long, monkeypatch, shards):
+    command = ["corpus", "encode", str(long), "--store", str(tmp_path / "store")]
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(shards), *command], check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL
+    encode, again = stored_ids.encode_portion, []
+    monkeypatch.setattr(stored_ids, "encode_portion", lambda *a, **k: again.append(1) or encode(*a, **k))
+
+    _, _, stored = encoded(Store(tmp_path / "store"), text=str(long))
+    resumed = len(again)
+    again.clear()
+
+    assert ids_of(stored) == ids_of(encoded(Store(tmp_path / "straight"), text=str(long))[2])
+    assert resumed == len(again) - shards
+
+
+# --- FACTS: a text larger than memory (row 18), a gigantic line (row 17), without torch
+
+FLAT = """
+import resource, sys
+from seqgen.data.config import DataConfig
+from seqgen.data.split import split_text
+from seqgen.data.store import Store, store_path
+from seqgen.tokenizers.config import TokenizerConfig
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def encode(path):
+    data = DataConfig(text=path)
+    store = Store(store_path())
+    parts = split_text(store.text(data.text, data), data)
+    store.ids(parts, data, store.tokenizer(parts, data, TokenizerConfig()))
+encode(sys.argv[1]); before = peak()
+encode(sys.argv[2])
+assert "torch" not in sys.modules
+print((peak() - before) // 1024)
+"""
+
+
+@pytest.mark.parametrize("end", ["\n", " "], ids=["lines", "one line"])
+def test_memory_stays_flat_over_a_long_text_and_a_long_line(tmp_path, end):
+    assert resource is not None
+    sentence = "The quick brown fox jumps over the lazy dog, 한국어" + end
+    (tmp_path / "short.txt").write_text(sentence * 100_000, "utf-8", newline="")
+    (tmp_path / "long.txt").write_text(sentence * 2_000_000, "utf-8", newline="")
+    files = [str(tmp_path / "short.txt"), str(tmp_path / "long.txt")]
+    environment = {**os.environ, "SEQGEN_STORE": str(tmp_path / "store")}
+
+    told = subprocess.run([sys.executable, "-c", FLAT, *files], check=True, capture_output=True, env=environment)
+
+    assert int(told.stdout) < 30, "megabytes more for 110 MB than for 5"

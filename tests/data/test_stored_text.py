@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqgen.data import sources, stored_text
+from seqgen.data.config import Reading
+from seqgen.data.stored_text import PROGRESS, TEXT, Portion, StoredText, write_text
+from seqgen.errors import TextError
+
+from .storing import store_text
+
+DOCUMENTS = ["한국어 " * 700_000, "a\x00b\r\n", "🜂 " * 400_000, "end"]
+
+
+def test_documents_stand_one_after_another(tmp_path):
+    text = store_text(tmp_path, *DOCUMENTS, "")
+
+    assert Portion.whole(text).documents() == tuple(DOCUMENTS)
+    assert text.manifest.documents == 4
+    assert text.manifest.characters == sum(map(len, DOCUMENTS))
+    assert text.manifest.bytes == len("".join(DOCUMENTS).encode())
+    assert [source.documents for source in text.manifest.sources] == [1, 1, 1, 1, 0]
+
+
+def test_chunks_are_no_longer_than_a_block_however_long_a_document_is(tmp_path):
+    text = store_text(tmp_path, *DOCUMENTS)
+
+    assert max(len(chunk.encode()) for _, chunk in Portion.whole(text).chunks()) <= stored_text.BLOCK + 3
+
+
+@settings(max_examples=30)
+@given(place=st.integers(0, sum(map(len, DOCUMENTS))))
+def test_a_character_is_found_by_its_number(tmp_path_factory, place):
+    folder = tmp_path_factory.getbasetemp() / "characters"
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "here").write_text(str(store_text(folder, *DOCUMENTS).folder), "utf-8")
+    text = StoredText(next(iter(map(type(folder), [(folder / "here").read_text("utf-8")]))))
+
+    assert text.byte_of(place) == len("".join(DOCUMENTS)[:place].encode())
+
+
+def test_one_document_is_known_by_the_hash_of_its_text_and_several_by_their_ends_too(tmp_path):
+    assert store_text(tmp_path, "ab").manifest.sha256 == hashlib.sha256(b"ab").hexdigest()
+    together, apart = store_text(tmp_path, "ab", "c"), store_text(tmp_path, "a", "bc")
+    assert len({store_text(tmp_path, "abc").manifest.sha256, together.manifest.sha256, apart.manifest.sha256}) == 3
+
+
+def test_lone_surrogates_of_json_are_replaced(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a\ud800b"}), "utf-8")
+
+    write_text([str(tmp_path / "a.jsonl")], Reading(), tmp_path / "stored")
+
+    assert StoredText(tmp_path / "stored").read(0, 5) == "a\ufffdb"
+
+
+@pytest.fixture
+def interrupted(tmp_path, monkeypatch):
+    """Four files of which the third could not be read, with progress noted after each; then it can."""
+    monkeypatch.setattr(stored_text, "PROGRESS_EVERY", 1)
+    names = [str(tmp_path / f"{number}.txt") for number in range(4)]
+    for name, content in zip(names, ["one", "two", b"\xff", "four"], strict=True):
+        with open(name, "wb") as file:  # noqa: PTH123
+            file.write(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(TextError):
+        write_text(names, Reading(), tmp_path / "stored")
+    assert (tmp_path / "stored" / PROGRESS).exists()
+    (tmp_path / "2.txt").write_text("three", "utf-8")
+    return names
+
+
+def reads(monkeypatch):
+    read: list[str] = []
+    documents = sources.Source.documents
+    monkeypatch.setattr(sources.Source, "documents", lambda self: read.append(self.name[-5]) or documents(self))
+    return read
+
+
+def test_what_was_killed_goes_on_after_the_last_whole_source(interrupted, tmp_path, monkeypatch):
+    read = reads(monkeypatch)
+
+    manifest = write_text(interrupted, Reading(), tmp_path / "stored")
+
+    assert read == ["2", "3"]
+    assert manifest == write_text(interrupted, Reading(), tmp_path / "straight")
+    assert (tmp_path / "stored" / TEXT).read_bytes() == b"onetwothreefour"
+    assert not (tmp_path / "stored" / PROGRESS).exists()
+
+
+def test_a_source_that_was_changed_since_is_read_again(interrupted, tmp_path, monkeypatch):
+    (tmp_path / "0.txt").write_text("ONE", "utf-8")
+    read = reads(monkeypatch)
+
+    write_text(interrupted, Reading(), tmp_path / "stored")
+
+    assert read == ["0", "1", "2", "3"]
+    assert (tmp_path / "stored" / TEXT).read_bytes() == b"ONEtwothreefour"
+
+
+@pytest.mark.parametrize("name", ["text.utf8", "documents.i64"])
+def test_a_text_that_is_cut_short_is_none(tmp_path, name):
+    folder = store_text(tmp_path, *DOCUMENTS).folder
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-8])
+
+    with pytest.raises(OSError, match="cut short"):
+        StoredText(folder)
+
+
+def test_ranges_are_read_in_the_order_given(tmp_path):
+    text = store_text(tmp_path, "abcdef")
+
+    assert list(text.chunks(np.array([[3, 5], [0, 2]]))) == [(0, "de"), (1, "ab")]
