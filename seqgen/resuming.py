@@ -87,7 +87,7 @@ def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: C
         raise RunError(f"{checkpoint.config} cannot be read: {error.strerror or error}") from error
     except ConfigError as error:
         raise RunError(f"{error}; another version of seqgen wrote it") from error
-    before, now = _flatten(then.model_dump()), _flatten(config.model_dump())
+    before, now = (_flatten(one.model_dump(mode="json")) for one in (then, config))
     changed = sorted(
         f"{name} is {now.get(name)}, and was {before.get(name)}"
         for name in before.keys() | now.keys()

@@ -43,8 +43,9 @@ def describe(error: ValidationError) -> str:
     """One line for all that is wrong: `hidden_size: should be greater than 0, not -1; ...`."""
     told: dict[str, str] = {}  # of what may have several types, what the first says
     for detail in error.errors(include_url=False):
-        # pydantic puts what it calls such a type, as `constrained-int`, behind the field's name
-        field = ".".join(str(part) for part in detail["loc"] if isinstance(part, int) or part.isidentifier())
+        # pydantic puts what it calls such a type behind the field's name: `constrained-int`, `literal['auto']`
+        parts = [str(part) for part in detail["loc"]]
+        field = ".".join(part for part in parts if not part.startswith(("constrained-", "literal[")))
         told.setdefault(field, _describe_one(field, detail))
     return "; ".join(told.values())
 

@@ -60,10 +60,11 @@ def test_the_events_come_as_documented_and_run_gives_the_trained_run(corpus, tmp
 def test_what_is_prepared_is_reported(corpus, tmp_path):
     messages = []
 
-    seqgen.train(corpus, out=tmp_path / "run", report=messages.append, **GRU)
+    seqgen.train(corpus, out=tmp_path / "run", report=lambda *told: messages.append(told), **GRU)
 
-    assert messages[0] == f"reading {corpus}"
-    assert any("char vocabulary" in message for message in messages)
+    size = len(corpus.read_bytes())
+    assert messages[:2] == [(f"reading {corpus}", 0, size), (f"reading {corpus}", size, size)]
+    assert any(message.startswith("measuring") for message, *_ in messages)
 
 
 def test_a_run_that_is_closed_trains_no_more(corpus, tmp_path):

@@ -11,7 +11,7 @@ def test_the_newest_run_in_full(answers, run):
     config = json.loads((run / "config.json").read_text("utf-8"))
     assert text.startswith(f"{run}\n")
     for value in (
-        config["tokenizer"]["fingerprint"], config["text"]["sha256"], config["data"]["text"], config["created"],
+        config["tokenizer"]["fingerprint"], config["text"]["sha256"], config["data"]["text"][0], config["created"],
         "complete", "gru", "hidden_size", "warmup_steps",
     ):  # fmt: skip
         assert value in text

@@ -47,7 +47,7 @@ def test_the_version(answers):
 
 
 @pytest.mark.parametrize("arguments", [["trian"], ["train", "--hiden-size", "3"], ["train", "--layers", "two"],
-                                       ["train", "--cell", "[/x]"], ["[/x]"], ["train", "a", "b"], []])  # fmt: skip
+                                       ["train", "--cell", "[/x]"], ["[/x]"], ["train", "--cell"], []])  # fmt: skip
 def test_usage_is_2(invoke, arguments):
     assert invoke(*arguments).exit_code == 2
 

@@ -139,8 +139,8 @@ def slow(*arguments, **options):
 module.{name} = slow
 """
 PHASES = {
-    "reading": ("seqgen.preparation", "read_source", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
-    "building the tokenizer": ("seqgen.tokenizers", "build", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "reading": ("seqgen.data.store", "write_text", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "building the tokenizer": ("seqgen.tokenizers", "build", ("tokenizer", "build", "corpus.txt", "--out", "built")),
     "probing": ("seqgen.training.budget", "_time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
     "making the directory": ("seqgen.files", "sync_directory", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "founding the run": ("seqgen.founding", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),

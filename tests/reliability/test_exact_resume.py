@@ -283,7 +283,7 @@ def test_a_tokenizer_that_was_changed_is_refused(stopped, refused):
         ("tokenizer.kind", "byte"),
         ("tokenizer.vocab_size", 300),
         ("tokenizer.fingerprint", "0" * 64),
-        ("data.text", "elsewhere.txt"),
+        ("data.text", ["elsewhere.txt"]),
         ("data.encoding", "latin-1"),
         ("data.valid_share", 0.1),
         ("text.sha256", "0" * 64),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -7,7 +8,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.tokenizers import KINDS
-from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.config import TokenizerConfig, auto_size
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,19 @@ def test_importing_stays_light(statement, absent):
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
 
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("characters", "size"), [(0, 512), (10**6, 512), (10**7, 3_012), (10**8, 24_712), (10**10, 31_912)]
+)
+def test_auto_is_as_large_as_leaves_the_rarest_id_a_hundred_examples(characters, size):
+    assert auto_size(characters) == size
+    assert size == 512 or size * math.log(size) * 100 <= characters / 4
+
+
+def test_auto_is_a_size_and_what_is_neither_is_refused_as_a_number():
+    assert TokenizerConfig(vocab_size="auto").size_for(10**7) == 3_012
+    assert TokenizerConfig(vocab_size=300).size_for(10**7) == 300
+    assert TokenizerConfig().size_for(10**7) is None
+    with pytest.raises(ConfigError, match=r"^vocab_size: should be a valid integer, not 'huge'$"):
+        TokenizerConfig.of(vocab_size="huge")

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture
+def store(tmp_path):
+    return str(tmp_path / "kept")
+
+
+def test_a_text_is_encoded_once_and_train_finds_it(answers, corpus, store):
+    told = json.loads(answers("corpus", "encode", "corpus.txt", "--store", store, "--json"))
+
+    assert told["train_tokens"] + told["valid_tokens"] == told["characters"] == len(corpus.read_text("utf-8"))
+    assert (told["tokenizer"], told["bytes_per_id"], told["store"]) == ("char", 1, store)
+    ids = sorted(path for path in (corpus.parent / "kept" / "ids").rglob("ids.bin"))
+    answers("train", "corpus.txt", "--store", store, "--cell", "gru", "--hidden-size", "8", "--max-steps", "2")
+    assert sorted((corpus.parent / "kept" / "ids").rglob("ids.bin")) == ids
+
+
+def test_without_json_it_is_a_list_and_how_to_clear_the_store_a_note(invoke, corpus, store):
+    result = invoke("corpus", "encode", "corpus.txt", "--tokenizer", "bpe", "--vocab-size", "auto", "--store", store)
+
+    assert result.exit_code == 0
+    assert "tokenizer             bpe\n" in result.stdout
+    assert f"what is in {store} can be removed at any time" in result.stderr
+
+
+def test_it_needs_no_torch(corpus, store):
+    code = (
+        "import sys; from seqgen.cli.main import app\n"
+        f"try: app({['corpus', 'encode', str(corpus), '--store', store]!r})\n"
+        "finally: assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_size_that_is_none_is_usage(refuses, corpus):
+    refuses(2, "corpus", "encode", "corpus.txt", "--vocab-size", "huge", words=("--vocab-size: should be a number",))
