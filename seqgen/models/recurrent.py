@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from seqgen.models import cells
 from seqgen.models.config import GruConfig, RecurrentConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.runtime import DTYPES, Precision
+from seqgen.models.packed import PackedLinear
+from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
 
@@ -89,7 +90,7 @@ class RecurrentModel(LanguageModel):
             x = x + self.dropout(y) if depth else self.dropout(y)
         return x, tuple(torch.cat(member).transpose(0, 1).float() for member in zip(*ends, strict=True))
 
-    def decoder(self, precision: Precision = "fp32") -> Decoder:
+    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
         return RecurrentDecoder(self, precision)
 
 
@@ -140,40 +141,58 @@ class ResetBeforeGru(nn.Module):
 
 
 class RecurrentDecoder(Decoder):
-    """One token at a time on plain weights: no modules, and the first layer's input product as a table by token."""
+    """One token at a time on packed weights: no modules, and the first layer's input product as a table by token.
+
+    What is remembered, and all that is no product, is fp32.
+    """
 
     @torch.no_grad()
-    def __init__(self, model: RecurrentModel, precision: Precision) -> None:
-        dtype = DTYPES[precision]
-        self._config = model.config
-        self._dtype = dtype
+    def __init__(self, model: RecurrentModel, precision: DecoderPrecision) -> None:
+        self._cell = model.config.cell
+        self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         layers = [layer_weights(layer) for layer in model.layers]
-        # [V, gates x H]: W x + b of every token
-        self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih).to(dtype)
-        self._layers = [LayerWeights(*(weight.detach().to(dtype, copy=True) for weight in layer)) for layer in layers]
-        self._head = (model.head.weight.detach().to(dtype, copy=True), model.head.bias.detach().to(dtype, copy=True))
+        self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
+        self._layers = [self._pack(weights, precision, first=depth == 0) for depth, weights in enumerate(layers)]
+        self._head = PackedLinear(model.head.weight, model.head.bias, precision)
+
+    def _pack(self, weights: LayerWeights, precision: DecoderPrecision, *, first: bool) -> _Products:
+        w_ih, w_hh, b_ih, b_hh = weights
+        if self._reset_before:  # what it multiplies the state by comes in two parts, and depends on the first
+            w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
+            return _Products(None if first else PackedLinear(w_ih, b_ih, precision), None, w_hh, b_hh.detach().clone())
+        if first:
+            return _Products(None, PackedLinear(w_hh, b_hh, precision))
+        if self._cell == "gru":  # whose candidate needs the two sums apart
+            return _Products(PackedLinear(w_ih, b_ih, precision), PackedLinear(w_hh, b_hh, precision))
+        return _Products(None, PackedLinear(torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh, precision))
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        x = state[0]  # the first layer reads the table instead
+        x = self._table.index_select(0, token)
+        begins = zip(*(member.unbind(1) for member in state), strict=True)
         ends = []
-        for depth, (w_ih, w_hh, b_ih, b_hh) in enumerate(self._layers):
-            x_sums = self._table[token] if depth == 0 else F.linear(x, w_ih, b_ih)
-            end = self._cell(x_sums, w_hh, b_hh, tuple(member[:, depth] for member in state))
-            y = end[0].to(self._dtype)
-            x = x + y if depth else y
+        for depth, (layer, begin) in enumerate(zip(self._layers, begins, strict=True)):
+            end = self._advance(layer, x, begin, first=depth == 0)
+            x = x + end[0] if depth else end[0]
             ends.append(end)
-        return F.linear(x, *self._head).float(), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
+        return self._head(x), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
 
-    def _cell(self, x_sums: Tensor, w_hh: Tensor, b_hh: Tensor, state: State) -> State:
-        """The state after the step, fp32: the products in the decoder's precision, what is remembered in full."""
-        config, hidden = self._config, state[0]
-        if isinstance(config, GruConfig) and config.gru_reset == "before":
-            h = cells.gru_step_before(x_sums + b_hh, hidden.to(self._dtype), w_hh)
-            return (h.float(),)
-        h_sums = F.linear(hidden.to(self._dtype), w_hh, b_hh)
-        if config.cell == "gru":
-            return (cells.gru_step_after(x_sums.float(), h_sums.float(), hidden),)
-        if config.cell == "lstm":
-            return cells.lstm_step((x_sums + h_sums).float(), state[1])
-        return (cells.rnn_step((x_sums + h_sums).float()),)
+    def _advance(self, layer: _Products, x: Tensor, state: State, *, first: bool) -> State:
+        """A layer's state after the step; the first one's `x` is its W x + b already."""
+        hidden = state[0]
+        x_sums = x if layer.x is None else layer.x(x)
+        if layer.h is None:
+            return (cells.gru_step_before(x_sums + layer.b_hh, hidden, layer.w_hh),)
+        if self._cell == "gru":
+            return (cells.gru_step_after(x_sums, layer.h(hidden), hidden),)
+        sums = layer.h(hidden).add_(x) if first else layer.h(torch.cat([x, hidden], dim=1))
+        return cells.lstm_step(sums, state[1]) if self._cell == "lstm" else (cells.rnn_step(sums),)
+
+
+class _Products(NamedTuple):
+    """A layer's products: with its input, where it is apart, and with its state, or with both end to end."""
+
+    x: PackedLinear | None
+    h: PackedLinear | None
+    w_hh: Tensor | None = None
+    b_hh: Tensor | None = None

@@ -10,7 +10,8 @@ Rotary embedding: Su et al. 2021, in the half-split layout of Llama; SwiGLU: Sha
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from torch.nn import functional as F
 from seqgen.errors import TextError
 from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.runtime import DTYPES, Precision
+from seqgen.models.packed import PackedLinear
+from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
 ROPE_BASE = 10_000.0
@@ -111,7 +113,7 @@ class TransformerModel(LanguageModel):
                 "with --positions rope"
             )
 
-    def decoder(self, precision: Precision = "fp32") -> Decoder:
+    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
         return TransformerDecoder(self, precision)
 
 
@@ -194,77 +196,104 @@ def sinusoids(positions: Tensor, size: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
 
 
+class _PackedBlock(NamedTuple):
+    """A block's weights; queries, keys and values are one product, gate and up another."""
+
+    attention_norm: Tensor
+    query_key_value: PackedLinear
+    attention_output: PackedLinear
+    feed_forward_norm: Tensor
+    gate_up: PackedLinear
+    down: PackedLinear
+
+
+class _Place(NamedTuple):
+    """Where the new token stands, for all blocks: its turn, its slot in the cache, and which slots it looks at."""
+
+    rotation: tuple[Tensor, Tensor] | None
+    position: Tensor
+    slot: int | None
+    """The slot of every row, where it is the same; None otherwise."""
+    held: int
+    """Slots [0, held) are looked at, less those that `mask` leaves out."""
+    mask: Tensor | None
+
+
 class TransformerDecoder(Decoder):
-    """One token at a time on plain weights; queries, keys and values are one product, gate and up another."""
+    """One token at a time on packed weights. What is remembered, and all that is no product, is fp32."""
 
     @torch.no_grad()
-    def __init__(self, model: TransformerModel, precision: Precision) -> None:
-        dtype = DTYPES[precision]
+    def __init__(self, model: TransformerModel, precision: DecoderPrecision) -> None:
         self._config = model.config
-        self._dtype = dtype
 
-        def snapshot(*parts: Tensor) -> Tensor:
-            return torch.cat([part.detach() for part in parts]).to(dtype, copy=True)
+        def pack(*layers: nn.Linear) -> PackedLinear:
+            return PackedLinear(torch.cat([layer.weight for layer in layers]), None, precision)
 
-        self._embedding = snapshot(model.embedding.weight)
-        self._layers = [
-            (
-                snapshot(block.attention_norm.weight),
-                snapshot(block.query.weight, block.key.weight, block.value.weight),
-                snapshot(block.attention_output.weight),
-                snapshot(block.feed_forward_norm.weight),
-                snapshot(block.gate.weight, block.up.weight),
-                snapshot(block.down.weight),
+        self._embedding = model.embedding.weight.detach().clone()
+        self._blocks = [
+            _PackedBlock(
+                block.attention_norm.weight.detach().clone(),
+                pack(block.query, block.key, block.value),
+                pack(block.attention_output),
+                block.feed_forward_norm.weight.detach().clone(),
+                pack(block.gate, block.up),
+                pack(block.down),
             )
             for block in model.blocks
         ]
-        self._norm, self._head = snapshot(model.norm.weight), snapshot(model.head.weight)
+        self._norm, self._head = model.norm.weight.detach().clone(), pack(model.head)
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        config = self._config
         keys, values, position, begin = state
-        relative = (position - begin)[:, None]
-        if config.positions == "sinusoidal" and int(relative.max()) >= config.block_size:
-            raise TextError(f"sinusoidal positions end at block_size {config.block_size}; ask for fewer tokens")
-        x = self._embedding[token][:, None]  # [B, 1, H]
-        rotation = None
-        if config.positions == "sinusoidal":
-            x = x + sinusoids(relative, config.hidden_size).to(x.dtype)
-        else:
-            rotation = rotary(relative, config.hidden_size // config.heads)
-        mask = self._mask(keys.shape[3], position, begin)
-        for depth, weights in enumerate(self._layers):
-            x = self._block(x, weights, rotation, mask, (keys[:, depth], values[:, depth]), position)
-        x = F.rms_norm(x, (config.hidden_size,), self._norm, NORM_EPSILON)
-        return F.linear(x[:, 0], self._head).float(), (keys, values, position + 1, begin)
+        x = self._embedding.index_select(0, token)
+        if self._config.positions == "sinusoidal":
+            x = x + self._sinusoids(position - begin)
+        place = self._place(position, begin, keys.shape[3])
+        for block, *cache in zip(self._blocks, keys.unbind(1), values.unbind(1), strict=True):
+            x = self._advance(block, x, cache, place)
+        return self._head(_normalise(x, self._norm)), (keys, values, position + 1, begin)
 
-    def _mask(self, ring: int, position: Tensor, begin: Tensor) -> Tensor:
-        """Which slots hold this document's band, once the new key stands in its own: bool [B, 1, 1, ring]."""
+    def _sinusoids(self, relative: Tensor) -> Tensor:
+        config = self._config
+        if int(relative.max()) >= config.block_size:
+            raise TextError(f"sinusoidal positions end at block_size {config.block_size}; ask for fewer tokens")
+        return sinusoids(relative[:, None], config.hidden_size)[:, 0]
+
+    def _place(self, position: Tensor, begin: Tensor, ring: int) -> _Place:
+        rotation = None
+        if self._config.positions == "rope":
+            cos, sin = rotary((position - begin)[:, None], self._config.hidden_size // self._config.heads)
+            rotation = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)  # [B, 1, 1, D]
+        places = position.tolist()
+        slot = places[0] % ring if places.count(places[0]) == len(places) else None
+        if slot is not None and not any(begin.tolist()):
+            return _Place(rotation, position, slot, min(places[0] + 1, ring), None)
         slots = torch.arange(ring, device=position.device)
         held = position[:, None] - (position[:, None] - slots) % ring
-        return (held >= begin[:, None])[:, None, None]
+        return _Place(rotation, position, slot, ring, (held >= begin[:, None])[:, None, None])
 
-    def _block(
-        self,
-        x: Tensor,
-        weights: tuple[Tensor, ...],
-        rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor,
-        cache: tuple[Tensor, Tensor],
-        position: Tensor,
-    ) -> Tensor:
-        attention_norm, qkv_weight, output, feed_forward_norm, gate_up_weight, down = weights
-        y = F.rms_norm(x, x.shape[-1:], attention_norm, NORM_EPSILON)
-        qkv = F.linear(y, qkv_weight).view(len(y), 1, 3, self._config.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # [B, heads, 1, D] each
-        if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
-        remember(cache, k, v, position)
-        past_k, past_v = (member.to(q.dtype) for member in cache)
-        y = F.scaled_dot_product_attention(q, past_k, past_v, attn_mask=mask)
-        x = x + F.linear(y.transpose(1, 2).flatten(2), output)
-        gate, up = F.linear(F.rms_norm(x, x.shape[-1:], feed_forward_norm, NORM_EPSILON), gate_up_weight).chunk(
-            2, dim=-1
-        )
-        return x + F.linear(F.silu(gate) * up, down)
+    def _advance(self, block: _PackedBlock, x: Tensor, cache: Sequence[Tensor], place: _Place) -> Tensor:
+        """A block's output [B, H]; its keys and values [B, heads, ring, D] get the new token's."""
+        heads = self._config.heads
+        products = block.query_key_value(_normalise(x, block.attention_norm)).view(len(x), 3, heads, 1, -1)
+        turned, v = products[:, :2], products[:, 2]
+        if place.rotation is not None:
+            cos, sin = (member.unsqueeze(1) for member in place.rotation)
+            swapped = turned.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+            turned = torch.addcmul(turned * cos, swapped, sin)
+        q, k = turned.unbind(1)
+        if place.slot is None:
+            remember((cache[0], cache[1]), k, v, place.position)
+        else:
+            for member, new in zip(cache, (k, v), strict=True):
+                member.select(2, place.slot).copy_(new[:, :, 0])
+        past_k, past_v = (member[:, :, : place.held] for member in cache)
+        y = F.scaled_dot_product_attention(q, past_k, past_v, attn_mask=place.mask)
+        x = x + block.attention_output(y.flatten(1))
+        gate, up = block.gate_up(_normalise(x, block.feed_forward_norm)).chunk(2, dim=-1)
+        return x + block.down(F.silu(gate).mul_(up))
+
+
+def _normalise(x: Tensor, weight: Tensor) -> Tensor:
+    return F.rms_norm(x, weight.shape, weight, NORM_EPSILON)
