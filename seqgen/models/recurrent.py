@@ -1,8 +1,9 @@
 """Recurrent language models: embedding, a stack of rnn, lstm or gru layers, head.
 
 The second layer and those above it add to what comes in (residual); dropout stands before the first layer, after each
-layer's output and so before the head. The recurrences over time are torch's own where it has them; `cells.py` has the
-equations, which the decoder steps through and the tests hold both against.
+layer's output and so before the head. The recurrences over time are torch's own where it has fast ones (on CUDA, and
+lstm), else those of `recurrence.py`; `cells.py` has the equations, which the decoder steps through and the tests hold
+all of them against.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen.models import cells
+from seqgen.models import cells, recurrence
 from seqgen.models.config import GruConfig, RecurrentConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
 from seqgen.runtime import DTYPES, Precision
@@ -83,11 +84,10 @@ class RecurrentModel(LanguageModel):
         """The layers over a stretch without document starts: x [B, T, E] -> [B, T, H]."""
         ends: list[tuple[Tensor, ...]] = []
         for depth, layer in enumerate(self.layers):
-            begin = tuple(member[:, depth].unsqueeze(0).contiguous() for member in state)  # torch's [1, B, H]
-            y, end = layer(x, begin if len(begin) > 1 else begin[0])
-            ends.append(end if isinstance(end, tuple) else (end,))
+            y, end = _over_time(layer, x, tuple(member[:, depth] for member in state))
+            ends.append(end)
             x = x + self.dropout(y) if depth else self.dropout(y)
-        return x, tuple(torch.cat(member).transpose(0, 1).float() for member in zip(*ends, strict=True))
+        return x, tuple(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True))
 
     def decoder(self, precision: Precision = "fp32") -> Decoder:
         return RecurrentDecoder(self, precision)
@@ -113,6 +113,20 @@ def layer_weights(layer: nn.Module) -> LayerWeights:
     """The weights of a layer of any cell, under torch's names."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     return LayerWeights(*(layer.get_parameter(name) for name in names))
+
+
+def _over_time(layer: nn.Module, x: Tensor, begin: State) -> tuple[Tensor, State]:
+    """A layer over x [B, T, E] from the states [B, H] before it: outputs [B, T, H] and the states after it."""
+    if x.device.type == "cpu" and not isinstance(layer, nn.LSTM):
+        if isinstance(layer, nn.RNN):
+            y, end = recurrence.rnn(x, begin[0], layer_weights(layer))
+        else:
+            before = isinstance(layer, ResetBeforeGru)
+            y, end = recurrence.gru(x, begin[0], layer_weights(layer), reset_before=before)
+        return y, (end,)
+    states = tuple(member.unsqueeze(0).contiguous() for member in begin)  # torch's [1, B, H]
+    y, ends = layer(x, states if len(states) > 1 else states[0])
+    return y, tuple(member[0] for member in (ends if isinstance(ends, tuple) else (ends,)))
 
 
 class ResetBeforeGru(nn.Module):
