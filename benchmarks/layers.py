@@ -5,7 +5,8 @@
 A row is one step, forward and backward, of one layer with E = H. Its work is that of the matrix products: forward
 2 x T x B x gates x H x (E + H), and twice that backward. The share is of the rate of bf16 products of 2048 x 2048
 matrices in the same round. The variants take turns within a round, and medians over the rounds are printed, so that
-a burst of other work on the machine hits all of them.
+a burst of other work on the machine hits all of them. Freed memory is kept, as it is when seqgen trains; with
+--give-back it is not, as in a script of one's own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from seqgen.models import recurrence
 from seqgen.models.recurrent import ResetBeforeGru, layer_weights
-from seqgen.runtime import Precision, autocast
+from seqgen.runtime import Precision, autocast, keep_freed_memory
 
 CPU = torch.device("cpu")
 SHAPES = [(64, 128, 512), (32, 64, 256)]  # B, T, H
@@ -79,7 +80,7 @@ def variants(kind: str, batch_size: int, steps: int, size: int) -> dict[str, Cal
         x.grad = None
         with autocast(CPU, precision):
             y = forward()
-        y.backward(d_y.to(y.dtype))
+        torch.autograd.backward(y, d_y.to(y.dtype))
 
     found = {"torch fp32": lambda: step(stock, "fp32"), "torch bf16": lambda: step(stock, "bf16")}
     if kind != "lstm":
@@ -115,7 +116,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--give-back", action="store_true")
     arguments = parser.parse_args()
+    if not arguments.give_back:
+        keep_freed_memory()
     torch.set_num_threads(arguments.threads)
     products = statistics.median(matrix_rate() for _ in range(5)) / 1e9
     copies = statistics.median(copy_rate() for _ in range(5)) / 1e9
