@@ -71,10 +71,12 @@ class _Product:
         if self._packed is None:
             start = self._bias if plus is None else plus
             return torch.mm(y, self._transposed) if start is None else torch.addmm(start, y, self._transposed)
-        multiply: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise
+        # The overloads by name: to find out which one is meant takes torch longer than a small product.
         if plus is None:
+            multiply: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.default
             return multiply(y, self._packed, self._bias, "none", [], "")
-        return multiply(y, plus, self._packed, self._bias, "add")
+        multiply_add: Callable[..., Tensor] = torch.ops.mkldnn._linear_pointwise.binary
+        return multiply_add(y, plus, self._packed, self._bias, "add")
 
 
 def _blocks(steps: int, numbers: int) -> list[tuple[int, int]]:
@@ -126,10 +128,10 @@ class _Rnn(torch.autograd.Function):
         d_sums = torch.empty_like(d_hiddens)
         times_u = _Product(u.t(), rows)
         d_hidden = d_hiddens[-1]
-        for step in reversed(range(steps)):
-            d_sum = d_sums[step]
-            _tanh_backward(d_hidden, states[step + 1], grad_input=d_sum)
-            d_hidden = times_u(d_sum, d_hiddens[step - 1] if step else None)
+        turns = zip(d_sums.unbind(), states[1:].unbind(), [None, *d_hiddens[:-1].unbind()], strict=True)
+        for d_sum, h, d_hidden_before in reversed(list(turns)):
+            _tanh_backward(d_hidden, h, grad_input=d_sum)
+            d_hidden = times_u(d_sum, d_hidden_before)
         flat = d_sums.view(steps * rows, size)
         _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
         d_b = flat.sum(0)
@@ -191,7 +193,7 @@ class _GruAfter(torch.autograd.Function):
         (steps, rows, _), size = x.shape, u.shape[1]
         d_gates = torch.empty_like(gates)
         d_rows = list(zip(d_gates.view(steps, rows, 4, size).unbind(), d_gates[..., size:].unbind(), strict=True))
-        d_carried = d_end.clone()
+        d_carried, wide = d_end, d_end.dtype
         times_u = _Product(u.t(), rows)
         for start, stop in reversed(_blocks(steps, rows * size)):
             block = slice(start, stop)
@@ -201,7 +203,7 @@ class _GruAfter(torch.autograd.Function):
             for (d_row, d_h_sums), d_hidden, factor, z in reversed(list(turns)):
                 d_hidden.add_(d_carried)
                 torch.mul(d_hidden.unsqueeze(1), factor, out=d_row)
-                torch.mul(d_hidden, z, out=d_carried).add_(times_u(d_h_sums))
+                d_carried = times_u(d_h_sums).to(wide).addcmul_(d_hidden, z)
         flat = d_gates.view(steps * rows, -1)
         d_x_sums, d_h_sums = flat[:, : 3 * size], flat[:, size:]
         d_b = flat.sum(0)
@@ -276,7 +278,7 @@ class _GruBefore(torch.autograd.Function):
         d_rows = list(
             zip(d_gates.view(steps, rows, 3, size)[:, :, 1:].unbind(), *(v.unbind() for v in views), strict=True)
         )
-        d_carried = d_end.clone()
+        d_carried, wide = d_end, d_end.dtype
         u_r_z, u_n = u.tensor_split([2 * size])
         times_u, times_u_n = _Product(u_r_z.t(), rows), _Product(u_n.t(), rows)
         for start, stop in reversed(_blocks(steps, rows * size)):
@@ -287,9 +289,9 @@ class _GruBefore(torch.autograd.Function):
             for (d_z_n, d_r_z, d_r, d_n), d_hidden, factor, r, z in reversed(list(turns)):
                 d_hidden.add_(d_carried)
                 torch.mul(d_hidden.unsqueeze(1), factor[:, 1:], out=d_z_n)
-                d_reset = times_u_n(d_n).to(r.dtype)
+                d_reset = times_u_n(d_n).to(wide)
                 torch.mul(d_reset, factor[:, 0], out=d_r)
-                torch.mul(d_hidden, z, out=d_carried).addcmul_(d_reset, r).add_(times_u(d_r_z))
+                d_carried = times_u(d_r_z).to(wide).addcmul_(d_hidden, z).addcmul_(d_reset, r)
         flat = d_gates.view(steps * rows, -1)
         d_b = flat.sum(0)
         _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
