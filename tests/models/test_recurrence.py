@@ -49,6 +49,12 @@ def _blocks(request, monkeypatch):
     monkeypatch.setattr(recurrence, "BLOCK_NUMBERS", request.param)
 
 
+@pytest.fixture(params=[9, 40], ids=["plain", "packed"])
+def steps(request):
+    """Fewer and more than `recurrence.PACK_FROM`."""
+    return request.param
+
+
 @pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("rows", "steps"), [(3, 11), (1, 5), (4, 1), (1, 1)])
@@ -80,9 +86,9 @@ def test_rounding_errors_are_about_those_of_torchs_own_operations(form, precisio
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_without_gradients_the_numbers_are_the_same_and_nothing_is_kept(form, precision):
+def test_without_gradients_the_numbers_are_the_same_and_nothing_is_kept(form, precision, steps):
     layer = make_layer(form, 24, 32)
-    x, hidden = torch.randn(4, 9, 24), torch.randn(4, 32)
+    x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
     with autocast(CPU, precision):
         expected = ours(form, layer, x, hidden)
         with torch.no_grad():
@@ -95,9 +101,9 @@ def test_without_gradients_the_numbers_are_the_same_and_nothing_is_kept(form, pr
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_same_input_gives_the_same_bits_whatever_ran_before(form, precision):
+def test_the_same_input_gives_the_same_bits_whatever_ran_before(form, precision, steps):
     layer = make_layer(form, 24, 32)
-    x, hidden = torch.randn(4, 9, 24), torch.randn(4, 32)
+    x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
 
     first = differentiate(ours, form, layer, x, hidden, precision)
     differentiate(ours, form, layer, torch.full((7, 13, 24), 1e4), torch.full((7, 32), -1e4), precision)
@@ -141,9 +147,9 @@ def test_a_frozen_weight_gets_no_gradient_and_the_others_theirs(form, frozen):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_products_are_in_the_precision_of_the_autocast_and_the_carried_state_in_full(form):
+def test_products_are_in_the_precision_of_the_autocast_and_the_carried_state_in_full(form, steps):
     layer = make_layer(form, 24, 32)
-    x, hidden = torch.randn(4, 9, 24), torch.randn(4, 32)
+    x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
 
     with autocast(CPU, "bf16"):
         y, end = ours(form, layer, x, hidden)
