@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from seqgen.errors import TextError
 from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.models.packed import PackedLinear
+from seqgen.models.packed import DecoderLinear
 from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
@@ -200,11 +200,11 @@ class _PackedBlock(NamedTuple):
     """A block's weights; queries, keys and values are one product, gate and up another."""
 
     attention_norm: Tensor
-    query_key_value: PackedLinear
-    attention_output: PackedLinear
+    query_key_value: DecoderLinear
+    attention_output: DecoderLinear
     feed_forward_norm: Tensor
-    gate_up: PackedLinear
-    down: PackedLinear
+    gate_up: DecoderLinear
+    down: DecoderLinear
 
 
 class _Place(NamedTuple):
@@ -226,8 +226,8 @@ class TransformerDecoder(Decoder):
     def __init__(self, model: TransformerModel, precision: DecoderPrecision) -> None:
         self._config = model.config
 
-        def pack(*layers: nn.Linear) -> PackedLinear:
-            return PackedLinear(torch.cat([layer.weight for layer in layers]), None, precision)
+        def pack(*layers: nn.Linear) -> DecoderLinear:
+            return DecoderLinear(torch.cat([layer.weight for layer in layers]), None, precision)
 
         self._embedding = model.embedding.weight.detach().clone()
         self._blocks = [
@@ -280,7 +280,7 @@ class TransformerDecoder(Decoder):
         turned, v = products[:, :2], products[:, 2]
         if place.rotation is not None:
             cos, sin = (member.unsqueeze(1) for member in place.rotation)
-            swapped = turned.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+            swapped = torch.cat(turned.chunk(2, dim=-1)[::-1], dim=-1)
             turned = torch.addcmul(turned * cos, swapped, sin)
         q, k = turned.unbind(1)
         if place.slot is None:

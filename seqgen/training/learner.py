@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from seqgen.data.batches import IGNORED, Batch, BatchStream
 from seqgen.models.language_model import LanguageModel, State, detach
-from seqgen.runtime import Precision, RandomState, autocast
+from seqgen.runtime import Precision, RandomState, autocast, keep_freed_memory
 from seqgen.training.config import TrainingConfig
 from seqgen.training.optimizer import build_optimizer
 from seqgen.training.schedule import learning_rate
@@ -38,6 +38,7 @@ class Learner:
         self.precision = precision
         self.optimizer = build_optimizer(model, config)
         self.random = RandomState(config.seed, model.device)
+        keep_freed_memory()
         self.carried: State | None = None
         if stream.carries_state:
             self.carried = model.initial_state(stream.batch_size, stream.length)
