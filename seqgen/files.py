@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
+from io import BufferedReader
 from pathlib import Path
 
 from seqgen.errors import SaveError
+
+TEMPORARY = ".tmp-"
+"""How the name of what is still being written begins."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -16,7 +21,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         SaveError: it could not be written; what was there is untouched.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
     try:
         write_durably(temporary, content)
         temporary.replace(path)
@@ -29,9 +34,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         ) from error
 
 
+def open_plain(path: Path) -> BufferedReader:
+    """Open a file to be read; a pipe or a device, which need not end, is refused with an OSError."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+    return path.open("rb")
+
+
 def read_at_most(path: Path, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes; a longer one is refused with an OSError, not read."""
-    with path.open("rb") as file:
+    with open_plain(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"more than {limit:,} bytes, which is too large for what it is", str(path))
@@ -44,6 +56,29 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def sweep(folder: Path) -> None:
+    """Remove, as far as it can be, what a process that was killed left half written. Nobody else may write here."""
+    with contextlib.suppress(OSError):
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink()
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory that was not there, and those above it, durably; where that fails, it is not there."""
+    above = [folder for folder in path.parents if not folder.exists()]
+    path.mkdir(parents=True)
+    try:
+        for folder in (path, *above):
+            sync_directory(folder.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.rmdir()
+        raise
 
 
 def sync_directory(path: Path) -> None:

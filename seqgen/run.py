@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from seqgen.data.catalogue import PREFIX
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import read_at_most, sync_directory, write_atomically
+from seqgen.files import make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
 from seqgen.settings import Settings
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
@@ -247,8 +247,7 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
     numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     for path in numbered if out is None else [Path(out)]:
         try:
-            path.mkdir(parents=True)
-            sync_directory(path.parent)
+            make_directory(path)
         except FileExistsError:  # taken, perhaps a moment ago
             continue
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,13 +52,17 @@ def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
 
 
 def _combine(
-    directory: RunDirectory, config: RunConfig, parameters: int | None, events: list[dict[str, Any]]
+    directory: RunDirectory, config: RunConfig, parameters: int | None, events: Iterable[dict[str, Any]]
 ) -> Summary:
-    last = events[-1] if events else {}
-    steps = max((event["step"] for event in events), default=0)
-    evaluated = [event for event in events if event["event"] == "evaluated"]
-    best = min(evaluated, key=lambda event: event["nats_per_token"], default={})
-    ended = last.get("reason", "unfinished")
+    last: dict[str, Any] = {}
+    best: dict[str, Any] = {}
+    steps, seconds = 0, 0.0
+    for event in events:
+        last = event
+        steps, seconds = max(steps, event["step"]), max(seconds, event.get("seconds", 0.0))
+        if event["event"] == "evaluated" and event["nats_per_token"] < best.get("nats_per_token", math.inf):
+            best = event
+    ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
     return Summary(
         run=str(directory.path),
         created=config.created,
@@ -73,7 +78,7 @@ def _combine(
         best_step=best.get("step"),
         steps=steps,
         total_steps=config.training.max_steps or 0,
-        seconds=max((event.get("seconds", 0.0) for event in events), default=0.0),
+        seconds=seconds,
         state="empty" if parameters is None else ended,
     )
 

@@ -144,7 +144,9 @@ class RandomState:
         return dict(self._own)
 
     def load_state_dict(self, states: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state_dict` gave."""
+        """Go on from what `state_dict` gave; torch raises a RuntimeError for what is none."""
+        with self._restored():
+            self._write(states)
         self._own = dict(states)
 
 

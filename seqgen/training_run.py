@@ -13,9 +13,11 @@ from seqgen._version import __version__
 from seqgen.data.catalogue import PREFIX
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError, RunError
+from seqgen.files import read_at_most, sweep
 from seqgen.models.config import FAMILIES
 from seqgen.preparation import Corpus, build_learner, check_same_text, encode_corpus, read_texts
 from seqgen.run import (
+    CONFIG_CAP,
     Request,
     RunConfig,
     RunDirectory,
@@ -241,12 +243,14 @@ def _go_on(
     directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock, stop: Callable[[], bool], report: Report
 ) -> TrainingRun:
     recorded = directory.read_config()
+    for folder in (directory.path, directory.checkpoints):
+        sweep(folder)
     checkpoint = newest_checkpoint(directory.checkpoints)
     if checkpoint is None:
         raise RunError(f"{directory.path} has no checkpoint to go on from; remove it, and train anew")
     notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
-    _check_same_config(directory, recorded, checkpoint)
-    config = _change(recorded, settings, notices)
+    before = _check_same_config(directory, recorded, checkpoint)
+    config = _change(recorded, settings, before.training.max_steps or 0, notices)
     restored = _restore_best(directory, checkpoint)
     notices += restored
     if checkpoint.progress.step >= (config.training.max_steps or 0):
@@ -263,9 +267,9 @@ def _go_on(
     load_checkpoint(checkpoint, learner)
     environment = describe_environment(learner.model.device, learner.precision)
     notices += [
-        f"{name} is {environment[name]}, and was {then}: the run goes on, but not to the bit as it would have"
+        f"{name} is {environment.get(name)}, and was {then}: the run goes on, but not to the bit as it would have"
         for name, then in recorded.environment.items()
-        if environment[name] != then
+        if environment.get(name) != then
     ]
     config = config.model_copy(update={"environment": environment})
     if config != recorded:
@@ -273,10 +277,12 @@ def _go_on(
     return TrainingRun(directory, config, corpus, learner, checkpoint, lock, stop, notices)
 
 
-def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint) -> None:
-    """Refuse a config.json that was changed since the checkpoint, but for what may change in a run that goes on."""
+def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint) -> RunConfig:
+    """The config of the checkpoint, from which config.json may differ in what may change in a run that goes on."""
     try:
-        then = RunConfig.from_json(checkpoint.config.read_bytes(), str(checkpoint.config))
+        then = RunConfig.from_json(read_at_most(checkpoint.config, CONFIG_CAP), str(checkpoint.config))
+    except OSError as error:
+        raise RunError(f"{checkpoint.config} cannot be read: {error.strerror or error}") from error
     except ConfigError as error:
         raise RunError(f"{error}; another version of seqgen wrote it") from error
     before, now = _flatten(then.model_dump()), _flatten(config.model_dump())
@@ -292,6 +298,7 @@ def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: C
             f"{directory.config} is not what this run was trained with: {'; '.join(changed)}; restore it "
             f"(as in {checkpoint.config}), or start a new run"
         )
+    return then
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -309,13 +316,15 @@ def _restore_best(directory: RunDirectory, checkpoint: Checkpoint) -> list[str]:
     return [f"{directory.weights} was not as {checkpoint.path.name} knew it, and has been restored from there"]
 
 
-def _change(config: RunConfig, settings: dict[str, Any], notices: list[str]) -> RunConfig:
-    """The config of a run that goes on, which may be longer and on another device; what to say of it is added."""
+def _change(config: RunConfig, settings: dict[str, Any], planned: int, notices: list[str]) -> RunConfig:
+    """The config of a run that goes on, which may be longer than `planned` and on another device; what to say of it is
+    added.
+    """
     training = TrainingConfig.of(**{**config.training.model_dump(), **settings})
-    before, after = config.training.max_steps or 0, training.max_steps or 0
-    if after < before:
-        raise ConfigError(f"max_steps: this run was planned for {before} steps; it can only be longer")
-    if after > before:
+    after = training.max_steps or 0
+    if after < planned:
+        raise ConfigError(f"max_steps: this run was planned for {planned} steps; it can only be longer")
+    if after > planned:
         notices.append(f"{after} steps are a new schedule: the learning rate goes on by that one")
     return config.model_copy(update={"training": training})
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from seqgen import models
 from seqgen.models.config import (
@@ -24,6 +25,9 @@ from seqgen.models.language_model import LanguageModel
 torch.set_num_threads(1)
 
 settings.register_profile("seqgen", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.register_profile(
+    "campaign", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow], database=None
+)
 settings.load_profile("seqgen")
 
 CONFIGS: dict[str, RecurrentConfig | TransformerConfig] = {
@@ -81,6 +85,44 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The test runs in an empty folder of its own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+CLOCK = {"seconds", "tokens_per_second"}
+"""The fields of an event that vary from run to run."""
+
+
+def figures_of(run: Path) -> list[dict[str, object]]:
+    """The lines of steps, evaluations and samples, less the clock's fields."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
+    kept = {"step", "skipped", "evaluated", "sampled"}
+    return [
+        {name: value for name, value in line.items() if name not in CLOCK} for line in lines if line["event"] in kept
+    ]
+
+
+def checkpoint_of(run: Path) -> dict[str, object]:
+    """The last checkpoint: each file's bytes, and of the JSON what neither the clock nor the place decides."""
+    *_, newest = sorted((run / "checkpoints").iterdir())
+    content: dict[str, object] = {file.name: file.read_bytes() for file in newest.iterdir()}
+    config, state = (json.loads((newest / name).read_text("utf-8")) for name in ("config.json", "state.json"))
+    for name in ("seconds", "metrics_bytes"):
+        del state["progress"][name]
+    del config["created"], config["data"]["text"], state["files"]["config.json"]
+    return {"step": newest.name, **content, "config.json": config, "state.json": state}
+
+
+@pytest.fixture
+def assert_same_run() -> Callable[[Path, Path], None]:
+    """Assert that two runs are one, bit for bit: their figures, the weights that are used, the last checkpoint."""
+
+    def check(run: Path, other: Path) -> None:
+        assert figures_of(run) == figures_of(other)
+        assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
+        one, two = checkpoint_of(run), checkpoint_of(other)
+        assert one.keys() == two.keys()
+        assert [name for name in one if one[name] != two[name]] == []
+
+    return check
 
 
 @pytest.fixture(autouse=True)

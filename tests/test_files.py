@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqgen.errors import SaveError
-from seqgen.files import sync_directory, write_atomically, write_durably
+from seqgen.files import make_directory, sweep, sync_directory, write_atomically, write_durably
 
 OVER_THE_LIMIT = """
 import resource, signal, sys
@@ -89,6 +89,41 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     assert told.stdout == f"{path} could not be written: File too large; make room, or choose another place\n"
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file.json"]
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    (tmp_path / ".tmp-file.json-123").write_bytes(b"half")
+    (tmp_path / ".tmp-step-000001-abc" / "inside").mkdir(parents=True)
+    (tmp_path / "file.json").write_bytes(b"whole")
+
+    sweep(tmp_path)
+    sweep(tmp_path / "missing")
+
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_a_directory_and_those_above_it_are_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("seqgen.files.sync_directory", synced.append)
+
+    make_directory(tmp_path / "a" / "b" / "c")
+
+    assert synced == [tmp_path / "a" / "b", tmp_path / "a", tmp_path]
+    with pytest.raises(FileExistsError):
+        make_directory(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+def test_a_directory_that_is_not_on_the_disk_is_not_there(tmp_path, monkeypatch):
+    def refuse(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("seqgen.files.sync_directory", refuse)
+
+    with pytest.raises(OSError, match="No space"):
+        make_directory(tmp_path / "new")
+
+    assert names(tmp_path) == []
 
 
 def test_a_directory_in_the_way_stays(tmp_path):

@@ -66,6 +66,15 @@ def test_a_run_that_goes_on_or_was_killed_is_unfinished(train):
     assert summarize(directory, config).state == "unfinished"
 
 
+def test_a_run_whose_last_save_failed_is_unfinished(train):
+    directory, config, _ = train()
+    lines = directory.metrics.read_text("utf-8").splitlines(keepends=True)
+    failed = '{"event": "savefailed", "step": 6, "reason": "the checkpoint could not be written: no space"}\n'
+    directory.metrics.write_text("".join(lines[:-1]) + failed, "utf-8")
+
+    assert summarize(directory, config).state == "unfinished"
+
+
 def test_a_run_without_a_validation_part_has_no_best(train):
     directory, config, _ = train(valid_split="none")
 

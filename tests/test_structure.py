@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -168,3 +169,19 @@ def test_the_commands_of_the_readme_exist():
         name = " ".join(words[1:3]) if words[1] == "tokenizer" else words[1]
         flags = {option for parameter in commands[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= flags, words
+
+
+def test_the_tests_that_the_table_of_faults_names_exist():
+    table = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    there = {
+        (path.name, name)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    named = set()
+    for cell in re.findall(r"`test_\w+\.py`: .*?(?=\||; `test_\w+\.py`)", table):
+        file, *tests = re.findall(r"`(test_[\w.]+)`", cell)
+        named |= {(file, test) for test in tests}
+
+    assert len(named) > 50
+    assert named <= there, named - there

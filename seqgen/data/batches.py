@@ -103,7 +103,7 @@ class Contiguous(BatchStream):
 
     def batch_at(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         lanes = np.arange(rank, self.batch_size, world, dtype=np.int64)
-        return self._gather(lanes * self.tokens // self.batch_size + step * self.length)[1]
+        return self._gather(lanes * self.tokens // self.batch_size + step * self.length % self.tokens)[1]
 
 
 class Windows(BatchStream):

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from seqgen.errors import RunError
+from seqgen.files import open_plain
 from seqgen.models.language_model import LanguageModel
 
 _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
@@ -91,6 +92,7 @@ def _checksum(tensors: dict[str, Tensor]) -> str:
 def _open(path: Path) -> Iterator[Any]:
     """A safetensors file, whose size has been held against its header."""
     try:
+        open_plain(path).close()
         with safetensors.safe_open(path, framework="pt") as file:
             yield file
     except FileNotFoundError as error:

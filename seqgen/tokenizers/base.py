@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict
 
 from seqgen.errors import ConfigError, SaveError, TokenizerError
-from seqgen.files import write_atomically
+from seqgen.files import make_directory, write_atomically
 from seqgen.settings import Settings
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 
@@ -147,7 +147,8 @@ class Tokenizer(ABC):
         """
         files = self.to_files()
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            if not directory.is_dir():
+                make_directory(directory)
             for name in set(FILES) - set(files):  # of another kind that was saved here before
                 (directory / name).unlink(missing_ok=True)
         except OSError as error:

@@ -27,7 +27,7 @@ from typing import Literal
 from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import read_at_most, sync_directory, write_durably
+from seqgen.files import TEMPORARY, make_directory, open_plain, read_at_most, sweep, sync_directory, write_durably
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
@@ -39,7 +39,6 @@ BEST = "best.safetensors"
 STATE_FILE = "state.json"
 STATE_CAP = 1 << 20
 """Bytes that a state.json may have: a real one has a thousand."""
-TEMPORARY = ".tmp-"
 _NAME = re.compile(r"step-(\d{6,18})")
 
 
@@ -113,9 +112,8 @@ def save_checkpoint(
     contents[STATE_FILE] = (State(files=hashes, progress=progress).model_dump_json(indent=1) + "\n").encode()
     try:
         if not folder.exists():
-            folder.mkdir()
-            sync_directory(folder.parent)
-        _sweep(folder)
+            make_directory(folder)
+        sweep(folder)
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=folder))
         for name, content in contents.items():
             write_durably(temporary / name, content)
@@ -124,8 +122,8 @@ def save_checkpoint(
         temporary.rename(path)
         sync_directory(folder)
     except OSError as error:
-        _sweep(folder)
-        raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}") from error
+        sweep(folder)
+        raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}; make room") from error
     with contextlib.suppress(OSError):  # the save is done; what could not be removed is removed after the next one
         _prune(folder, path)
     return Checkpoint(path, progress, ())
@@ -144,12 +142,6 @@ def _remove(paths: Iterable[Path]) -> None:
         aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
         path.rename(aside / path.name)
         shutil.rmtree(aside)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a save that was killed left behind. Only one process writes a run."""
-    for leftover in folder.glob(f"{TEMPORARY}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -180,7 +172,7 @@ def _verify(path: Path) -> Progress:
         if path.name != _name_of(state.progress.step):
             raise RunError(f"{path} was renamed: it holds step {state.progress.step}")
         for name, expected in state.files.items():
-            with (path / name).open("rb") as file:
+            with open_plain(path / name) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                     raise RunError(f"{path / name} is not as it was written")
     except OSError as error:
@@ -210,9 +202,12 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
     load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner))
     state = _state_tensors(learner)
     load_tensors(checkpoint.path / STATE, state, optional="random.")
-    learner.random.load_state_dict(
-        {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
-    )
+    try:
+        learner.random.load_state_dict(
+            {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
+        )
+    except RuntimeError as error:
+        raise RunError(f"{checkpoint.path / STATE} holds no random state: {error}; restore it from a copy") from error
 
 
 def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:

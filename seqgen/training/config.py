@@ -41,7 +41,7 @@ class TrainingConfig(Settings):
     """Tokens after which gradients are cut (recurrent cells); a transformer's windows are its `block_size`."""
     lr: float = Field(default=0.005, gt=0.0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int | None = Field(default=None, ge=0)
+    warmup_steps: int | None = Field(default=None, ge=0, lt=2**63)
     """Steps to reach `lr`; None is a tenth of the run, at most 100."""
     weight_decay: float = Field(default=0.01, ge=0.0)
     clip_grad_norm: float = Field(default=1.0, gt=0.0)

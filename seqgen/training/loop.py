@@ -231,7 +231,9 @@ class _Keeper:
             event = Saved(self.progress.step, f"{saved.path.parent.name}/{saved.path.name}")
         except SaveError as error:
             if last or self.learner.config.on_save_error == "stop":
-                raise SaveError(f"{error}; the last checkpoint is {self.saved.path}") from error
+                raise SaveError(
+                    f"{error}; the last checkpoint is {self.saved.path}, from which the run goes on by --resume"
+                ) from error
             event = SaveFailed(self.progress.step, str(error))
         self.log.write(event)
         return event

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,8 +40,7 @@ class MetricsLog:
             self._file = path.open("w+b" if there is None else "r+b", buffering=0)
             self._file.truncate(length)
             self._file.seek(length)
-            if there is None:
-                sync_directory(path.parent)
+            sync_directory(path.parent)  # even if it was there: whoever made it may have been killed before this
         except OSError as error:
             raise _not_written(path, error) from error
         self._path = path
@@ -95,35 +95,37 @@ def _not_written(path: Path, error: OSError) -> SaveError:
     return SaveError(f"{path} cannot be written: {error.strerror or error}; make room, or give it back its permissions")
 
 
-def read_metrics(path: Path, *, every_step: bool = True) -> list[dict[str, Any]]:
-    """The events of a run, oldest first; a last line that a crash cut short is left out.
+def read_metrics(path: Path, *, every_step: bool = True) -> Iterator[dict[str, Any]]:
+    """The events of a run, oldest first, one by one; a last line that a crash cut short is left out.
 
-    Without `every_step`, of the steps only the last is read: a long run has a million of them.
+    Without `every_step`, of steps in a row only the last is read: a long run has a million of them.
 
     Raises:
         RunError: the file cannot be read, or holds what training does not write.
     """
     try:
-        return [_parse(line, path) for line in _lines(path, every_step=every_step)] if path.is_file() else []
+        if path.is_file():
+            yield from (_parse(line, path) for line in _lines(path, every_step=every_step))
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _lines(path: Path, *, every_step: bool) -> list[bytes]:
-    """The complete lines; without `every_step` of the steps only the last, in its place."""
-    lines: list[bytes] = []
-    step: tuple[int, bytes] | None = None
+def _lines(path: Path, *, every_step: bool) -> Iterator[bytes]:
+    """The complete lines; without `every_step` of steps in a row only the last."""
+    step: bytes | None = None
     with path.open("rb") as file:
         while (line := file.readline(LINE_CAP)).endswith(b"\n"):
-            if every_step or not line.startswith(_STEP):
-                lines.append(line)
-            else:
-                step = len(lines), line
+            if not every_step and line.startswith(_STEP):
+                step = line
+                continue
+            if step is not None:
+                yield step
+                step = None
+            yield line
     if len(line) == LINE_CAP:
         raise _foreign(path)
     if step is not None:
-        lines.insert(*step)
-    return lines
+        yield step
 
 
 def _parse(line: bytes, path: Path) -> dict[str, Any]:

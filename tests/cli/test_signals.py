@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from safetensors.torch import load_file
@@ -57,11 +58,14 @@ def test_a_signal_that_was_to_be_ignored_stays_ignored():
 class Process:
     """`seqgen ARGUMENTS...` in a process of its own, on one thread; `before` is run in it first."""
 
+    started: ClassVar[list[subprocess.Popen[str]]] = []
+
     def __init__(self, *arguments: str, before: str = "") -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-c", f"{before}\n{MAIN}", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
+        self.started.append(self._process)
         self.said = ""
 
     def wait_for(self, words: str, stream: str = "stderr") -> None:
@@ -77,9 +81,18 @@ class Process:
 
     def end(self) -> int:
         """Wait until it has ended; its exit code."""
-        self.said += self._process.communicate(timeout=60)[1]
+        self.said += self._process.communicate(timeout=300)[1]
         assert "Traceback" not in self.said
         return self._process.returncode
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_running():
+    yield
+    while Process.started:
+        process = Process.started.pop()
+        process.kill()
+        process.communicate()
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
@@ -120,7 +133,7 @@ PHASES = {
     "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),
 }
 """What a command is in the midst of: where that is done, and the command."""
-IN_PYTHON = "for _ in range(6000): time.sleep(0.01)"
+IN_PYTHON = "while True: time.sleep(0.01)"
 IN_C = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
 """A call that gives way to other threads and takes many minutes."""
 
@@ -162,7 +175,7 @@ class Slow:
     def find_spec(self, name, path, target=None):
         if name == "torch.nn":
             print("here", file=sys.stderr, flush=True)
-            for _ in range(6000): time.sleep(0.01)
+            while True: time.sleep(0.01)
 sys.meta_path.insert(0, Slow())
 """
     process = Process("train", "corpus.txt", *SMALL, "--max-steps", "3", before=slow_import)

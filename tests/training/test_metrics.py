@@ -38,6 +38,17 @@ def test_a_resumed_log_is_cut_to_the_length_it_had(tmp_path):
     assert [event["step"] for event in read_metrics(path)] == [1, 3]
 
 
+def test_the_name_of_a_log_is_on_the_disk_whoever_made_it(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("seqgen.training.metrics.sync_directory", synced.append)
+
+    for _ in range(2):
+        with MetricsLog(tmp_path / "metrics.jsonl"):
+            pass
+
+    assert synced == [tmp_path] * 2
+
+
 def test_a_line_is_in_the_file_once_it_is_written(tmp_path):
     path = tmp_path / "metrics.jsonl"
 
@@ -77,10 +88,10 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path):
     path.write_bytes(path.read_bytes() + b'{"event": "sav')
 
     assert [event["step"] for event in read_metrics(path)] == [1]
-    assert read_metrics(tmp_path / "nowhere") == []
+    assert list(read_metrics(tmp_path / "nowhere")) == []
 
 
-def test_of_the_steps_only_the_last_may_be_read(tmp_path):
+def test_of_steps_in_a_row_only_the_last_may_be_read(tmp_path):
     path = tmp_path / "metrics.jsonl"
     step = Step(
         step=1, total_steps=3, epoch=0.1, nats_per_token=2.0, bits_per_character=2.9, lr=0.1, grad_norm=1.0, tokens=4,
@@ -94,5 +105,5 @@ def test_of_the_steps_only_the_last_may_be_read(tmp_path):
 
     found = [(event["event"], event["step"]) for event in read_metrics(path, every_step=False)]
 
-    assert found == [("saved", 2), ("step", 3)]
-    assert len(read_metrics(path)) == 4
+    assert found == [("step", 2), ("saved", 2), ("step", 3)]
+    assert len(list(read_metrics(path))) == 4

@@ -1,0 +1,154 @@
+"""What the campaigns stand on: a small run to be damaged, limits on time and memory, the count of what was tried."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import seqgen
+from seqgen.errors import SeqgenError
+
+LIMIT_SECONDS = 60
+MEGABYTE = 1 << 20
+TRIED = pytest.StashKey[int]()
+
+
+class HangError(BaseException):
+    """Something took longer than it may; no `except Exception` on the way stops it."""
+
+
+@contextlib.contextmanager
+def limited(seconds: float = LIMIT_SECONDS) -> Iterator[None]:
+    """Fail what goes on for longer than `seconds`."""
+
+    def ring(number: int, frame: object) -> None:
+        raise HangError(f"not done after {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture
+def attempt(request: pytest.FixtureRequest) -> Callable[..., list[str]]:
+    """Try one hostile input: make each of these calls, which may succeed or be refused; give what refused them."""
+    stash = request.config.stash
+
+    def attempt(*calls: Callable[[], object]) -> list[str]:
+        stash[TRIED] = stash.get(TRIED, 0) + 1
+        refusals = []
+        with limited():
+            for call in calls:
+                try:
+                    call()
+                except SeqgenError as error:
+                    refusals.append(str(error))
+        assert all(refusals)
+        return refusals
+
+    return attempt
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    tried = config.stash.get(TRIED, 0)
+    if tried:
+        terminalreporter.write_line(f"{tried:,} hostile inputs tried")
+
+
+def peak() -> int:
+    """Bytes of memory that this process has held at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@pytest.fixture
+def frugal() -> Iterator[None]:
+    """The test takes less than 300 MB more than was ever held before."""
+    before = peak()
+    yield
+    assert peak() - before < 300 * MEGABYTE
+
+
+class Specimen:
+    """A run that can be damaged and is then made whole again."""
+
+    def __init__(self, root: Path, run: Path) -> None:
+        self.root, self.run = root, run
+        self.whole = {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
+
+    def files(self, *suffixes: str) -> list[Path]:
+        """The paths in the run, of these suffixes if any are given."""
+        return [path for path in self.whole if not suffixes or path.suffix in suffixes]
+
+    @property
+    def checkpoint(self) -> Path:
+        """The newest checkpoint."""
+        return max(path.parent for path in self.whole if path.name == "state.json")
+
+    def sign(self) -> None:
+        """Let state.json vouch for the checkpoint's files as they are now, as one who forges them would."""
+        path = self.checkpoint / "state.json"
+        state = json.loads(path.read_bytes())
+        state["files"] = {
+            name: hashlib.sha256((self.checkpoint / name).read_bytes()).hexdigest() for name in state["files"]
+        }
+        path.write_text(json.dumps(state), "utf-8")
+
+    def heal(self) -> None:
+        """Put every file back, and remove what was not there."""
+        for path in sorted(self.run.rglob("*"), reverse=True):
+            if path.is_dir() and not path.is_symlink():
+                if not any(whole.is_relative_to(path) for whole in self.whole):
+                    path.rmdir()
+            elif path not in self.whole or not path.is_file() or path.is_symlink():
+                path.unlink()
+        for path, content in self.whole.items():
+            if not path.exists() or path.stat().st_size != len(content) or path.read_bytes() != content:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+
+
+def _make(folder: Path, text: str, tokenizer: str) -> Specimen:
+    (folder / "corpus.txt").write_text(text, "utf-8")
+    polls = iter([False] * 3 + [True])
+    settings = {
+        "cell": "gru", "hidden_size": 4, "batch_size": 4, "bptt": 16, "precision": "fp32", "max_steps": 5,
+        "eval_every": 2, "valid_share": 0.2, "tokenizer": tokenizer,
+        **({"vocab_size": 300} if tokenizer == "bpe" else {}),
+    }  # fmt: skip
+    run = seqgen.train(folder / "corpus.txt", out=folder / "runs" / "run", stop=lambda: next(polls), **settings)
+    list(run)
+    return Specimen(folder / "runs", run.path)
+
+
+@pytest.fixture(scope="session")
+def _make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Specimen]:
+    text = "the quick brown fox\njumps over the lazy dog, and again\n" * 30
+    return functools.cache(lambda tokenizer: _make(tmp_path_factory.mktemp("specimen"), text, tokenizer))
+
+
+@pytest.fixture
+def specimen(_make_once: Callable[[str], Specimen]) -> Iterator[Specimen]:
+    """A small run, stopped after 3 of its 5 steps, that is healed after the test."""
+    made = _make_once("char")
+    yield made
+    made.heal()
+
+
+@pytest.fixture
+def subword_specimen(_make_once: Callable[[str], Specimen]) -> Iterator[Specimen]:
+    """The same with a bpe tokenizer."""
+    made = _make_once("bpe")
+    yield made
+    made.heal()

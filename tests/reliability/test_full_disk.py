@@ -1,0 +1,219 @@
+"""A full or failing disk ends no run by itself: a save that fails is tried again, and the ones before it are whole."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import seqgen
+
+from .faults import Fault, moment_of
+from .survival import (
+    FAMILIES,
+    NEEDS_FORK,
+    SETTINGS,
+    STEPS,
+    TEXT,
+    Subject,
+    assert_readable,
+    assert_same_run,
+    assert_survived,
+    leftovers,
+    subject,
+    try_each,
+    whole_checkpoints,
+)
+
+pytestmark = NEEDS_FORK
+CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
+
+UNDER_A_LIMIT = """
+import resource, sys
+from seqgen.cli.main import main
+limit = int(sys.argv.pop(1))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+main()
+"""
+
+
+@pytest.fixture
+def lstm(pytestconfig) -> Subject:
+    return subject("lstm", pytestconfig)
+
+
+def fail_and_go_on(subject: Subject) -> Callable[[Path, Fault], None]:
+    """The third save meets the fault: training goes on, the next save succeeds, and the end is the same."""
+
+    def attempt(world: Path, fault: Fault) -> None:
+        run = world / "runs" / "run"
+        outcome = subject.warm.train(world, run, fault)
+        assert outcome.error is None, outcome.error
+        assert [name for name, *_ in outcome.events].count("Step") == STEPS
+        assert [event[:2] for event in outcome.events[-2:]] == [["Saved", STEPS], ["Finished", STEPS]]
+        assert_same_run(run, subject.run)
+        assert len(list(run.glob("checkpoints/*"))) == 2, "more than two checkpoints"
+        assert not leftovers(run), leftovers(run)
+        if "SaveFailed" not in outcome.names():
+            return
+        moment = moment_of(world) / "runs" / "run"
+        assert_readable(moment)
+        whole = [path.name for path in whole_checkpoints(moment)]
+        assert len(whole) >= 2, f"only {whole} whole"
+        if fault.at % 3 == 0:  # had it been killed then
+            assert_survived(subject, moment_of(world), moment, saves=2)
+
+    return attempt
+
+
+def fail_at_any_time(subject: Subject) -> Callable[[Path, Fault], None]:
+    """The run goes on to the same end, or ends with a SaveError, from which it can be gone on with."""
+
+    def attempt(world: Path, fault: Fault) -> None:
+        run = world / "runs" / "run"
+        outcome = subject.warm.train(world, run, fault)
+        if not outcome.events:
+            assert outcome.error is not None
+            assert outcome.error[0] == "SaveError", outcome.error
+            if fault.until_step is None:
+                assert not run.exists(), "what was not founded is still there"
+            else:  # it could not be removed either
+                assert_survived(subject, world, run, saves=0)
+        elif outcome.error is None:
+            assert_readable(run)
+            assert_same_run(run, subject.run)
+        else:
+            assert outcome.error[0] == "SaveError", outcome.error
+            assert_survived(subject, world, run, subject.saves(fault.at))
+
+    return attempt
+
+
+def test_any_operation_of_a_save_fails_once(lstm, tmp_path):
+    faults = [Fault("fail", at, code=CODES[at % 3]) for at in lstm.save(2)]
+
+    try_each(tmp_path, faults, fail_and_go_on(lstm))
+
+
+def test_a_save_that_fails_is_an_event(lstm, tmp_path):
+    world = tmp_path.resolve() / "world"
+    world.mkdir()
+    rename = next(at for at in lstm.save(2) if lstm.operations[at].startswith("rename"))
+
+    outcome = lstm.warm.train(world, world / "runs" / "run", Fault("fail", rename))
+
+    saves = [(name, step) for name, step, _ in outcome.events if name.startswith("Save")]
+    assert saves == [("Saved", 2), ("SaveFailed", 4), ("Saved", 6)]
+
+
+def test_a_disk_that_is_full_for_a_while_takes_a_part_and_then_nothing(lstm, tmp_path):
+    writes = [at for at in lstm.save(2) if lstm.operations[at].startswith("write")]
+    faults = [Fault("fail", at, half=True, until_step=5) for at in writes]
+
+    try_each(tmp_path, faults, fail_and_go_on(lstm))
+
+
+def test_lines_that_could_not_be_written_are_written_later(lstm, tmp_path):
+    third, fourth = lstm.after("Saved", 2), lstm.after("Step", 3)
+    assert lstm.operations[third].endswith("metrics.jsonl")
+    faults = [
+        Fault("fail", at, half=half, until_step=until)
+        for at, until in ((third, 4), (third, 5), (fourth, 5))
+        for half in (True, False)
+    ]
+
+    try_each(tmp_path, faults, fail_and_go_on(lstm))
+
+
+def test_who_wants_to_stop_then_is_stopped(lstm, tmp_path):
+    def attempt(world: Path, fault: Fault) -> None:
+        run = world / "runs" / "run"
+        outcome = lstm.warm.train(world, run, fault, on_save_error="stop")
+        assert outcome.error is not None
+        assert outcome.error[0] == "SaveError"
+        assert f"the last checkpoint is {run / 'checkpoints' / 'step-000002'}" in outcome.error[1]
+        assert outcome.names()[-1] == "Sampled"
+        assert_survived(lstm, world, run, saves=2)
+
+    save = lstm.save(2)
+    try_each(tmp_path, [Fault("fail", at) for at in (save[0], save[2], save[20], save[22], save[-3])], attempt)
+
+
+def test_the_last_save_is_tried_twice(lstm, tmp_path):
+    def attempt(world: Path, fault: Fault) -> None:
+        run = world / "runs" / "run"
+        outcome = lstm.warm.train(world, run, fault)
+        assert outcome.error is None
+        assert outcome.names()[-3:] == ["SaveFailed", "Saved", "Finished"]
+        assert_same_run(run, lstm.run)
+
+    save = lstm.save(3)
+    try_each(tmp_path, [Fault("fail", at) for at in (save[0], save[20], save[-4])], attempt)
+
+
+def test_a_last_save_that_fails_is_an_error_from_which_the_run_goes_on(lstm, tmp_path):
+    def attempt(world: Path, fault: Fault) -> None:
+        run = world / "runs" / "run"
+        outcome = lstm.warm.train(world, run, fault)
+        assert outcome.error is not None
+        assert outcome.error[0] == "SaveError"
+        assert outcome.names()[-1] == "SaveFailed"
+        assert_survived(lstm, world, run, saves=3)
+
+    save = lstm.save(3)
+    faults = [Fault("fail", at, until_step=STEPS + 1) for at in (save[0], save[2], save[20], save[-4])]
+    try_each(tmp_path, faults, attempt)
+
+
+def test_a_disk_that_takes_nothing_is_met_before_the_work(lstm, tmp_path):
+    faults = [Fault("fail", at, code=CODES[at % 3]) for at in range(lstm.after("founded", 0))]
+
+    try_each(tmp_path, faults, fail_at_any_time(lstm))
+
+
+def test_the_command_says_what_to_do_and_where_the_last_checkpoint_is(tmp_path):
+    (tmp_path / "text.txt").write_text(TEXT, "utf-8")
+    run = tmp_path / "run"
+    polls = iter([False] * 4 + [True])
+    list(seqgen.train(tmp_path / "text.txt", out=run, stop=lambda: next(polls), **SETTINGS, **FAMILIES["gru"]))
+    before = whole_checkpoints(run)
+    limit = (before[-1] / "optimizer.safetensors").stat().st_size - 1
+    assert (run / "metrics.jsonl").stat().st_size < limit - 2000
+
+    command = [sys.executable, "-c", UNDER_A_LIMIT, str(limit), "train", "--resume", "--out", "run"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+
+    assert told.returncode == 4, told.stderr
+    error = told.stderr.splitlines()[-1]
+    assert error.startswith("error: the checkpoint run/checkpoints/step-000006 could not be written: File too large")
+    assert "make room" in error
+    assert "the last checkpoint is run/checkpoints/step-000004" in error
+    assert "--resume" in error
+    assert "Traceback" not in told.stderr
+    assert whole_checkpoints(run) == before
+    assert len(before) == 2
+    assert leftovers(run) == []
+    assert_readable(run)
+
+
+# --- the long form
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_operation_of_a_run_fails(family, pytestconfig, tmp_path, record_property, capsys):
+    chosen = subject(family, pytestconfig)
+    points = range(len(chosen.operations) - 1)
+    faults = [Fault("fail", at, code=code) for at in points for code in (errno.ENOSPC, errno.EACCES)]
+    faults += [Fault("fail", at, half=True, until_step=STEPS + 1) for at in points]
+    record_property("faults", len(faults))
+    with capsys.disabled():
+        print(f"\na disk that fails, {family}: {len(faults)} faults")
+
+    try_each(tmp_path, faults, fail_at_any_time(chosen))

@@ -1,0 +1,164 @@
+"""A run goes on to the very same end wherever its process was killed, or its machine lost power."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .faults import Fault
+from .survival import FAMILIES, NEEDS_FORK, Subject, assert_died, assert_survived, subject, try_each, whole_checkpoints
+
+pytestmark = NEEDS_FORK
+
+
+def kills(points: range) -> list[Fault]:
+    """A kill before each."""
+    return [Fault("kill", at) for at in points]
+
+
+def torn_writes(operations: list[str], points: range) -> list[Fault]:
+    """A kill in the middle of each write."""
+    return [Fault("torn", at) for at in points if operations[at].startswith("write")]
+
+
+def power_losses(operations: list[str], points: range) -> list[Fault]:
+    """A loss of power before each, with more or less of what was not on the disk, where that is a difference."""
+    after = {"none": {"fsync"}, "names": {"fsync", "open", "mkdir", "rename", "replace", "unlink", "rmdir"}}
+    faults = [
+        Fault("power", at, survivors=kept)
+        for kept, kinds in after.items()
+        for at in points
+        if at == points[0] or operations[at - 1].split()[0] in kinds
+    ]
+    return [*faults, *(Fault("power", at, survivors=at) for at in points)]
+
+
+def train_and_die(subject: Subject) -> Callable[[Path, Fault], None]:
+    """A new run meets the fault, and goes on."""
+
+    def attempt(world: Path, fault: Fault) -> None:
+        run = world / "runs" / "run"
+        assert_died(subject.warm.train(world, run, fault))
+        if fault.act != "power":
+            named = sorted(run.glob("checkpoints/step-*"))
+            assert named == whole_checkpoints(run), "something looks like a checkpoint and is none"
+        assert_survived(subject, world, run, subject.saves(fault.at))
+
+    return attempt
+
+
+def resume_and_die(subject: Subject, base: Path, saves: int) -> Callable[[Path, Fault], None]:
+    """The run under `base` meets the fault as it goes on, and goes on again."""
+
+    def attempt(world: Path, fault: Fault) -> None:
+        shutil.copytree(base, world, dirs_exist_ok=True)
+        run = world / "runs" / "run"
+        assert_died(subject.warm.resume(world, run, fault))
+        assert_survived(subject, world, run, saves)
+
+    return attempt
+
+
+@pytest.fixture
+def lstm(pytestconfig) -> Subject:
+    return subject("lstm", pytestconfig)
+
+
+def test_no_operation_escapes_the_count(lstm):
+    assert lstm.outcome.error is None
+    assert lstm.outcome.all_seen
+    kinds = {operation.split()[0] for operation in lstm.operations}
+    assert kinds == {"open", "write", "truncate", "fsync", "mkdir", "rename", "replace", "unlink", "rmdir", "exit"}
+    assert lstm.saves(len(lstm.operations)) == 4
+    assert any("step-000000" in lstm.operations[at] for at in lstm.save(2)), "the third save removes the first"
+
+
+def test_killed_at_any_operation_of_a_save(lstm, tmp_path):
+    try_each(tmp_path, kills(lstm.save(2)), train_and_die(lstm))
+
+
+def test_killed_in_the_middle_of_any_write_of_a_save(lstm, tmp_path):
+    try_each(tmp_path, torn_writes(lstm.operations, lstm.save(2)), train_and_die(lstm))
+
+
+def test_power_lost_around_every_name_of_a_save(lstm, tmp_path):
+    names = [at for at in lstm.save(2) if lstm.operations[at].split()[0] in {"rename", "replace"}]
+    faults = [fault for at in names for fault in power_losses(lstm.operations, range(at, at + 3))]
+
+    try_each(tmp_path, faults, train_and_die(lstm))
+
+
+@pytest.mark.parametrize("damage", [lambda content: bytes(len(content)), lambda content: content[:-1]])
+def test_a_checkpoint_that_a_lying_disk_has_lost_is_passed_over(lstm, tmp_path, damage):
+    base = tmp_path.resolve() / "base"
+    base.mkdir()
+    assert_died(lstm.warm.train(base, base / "runs" / "run", Fault("kill", lstm.after("Step", 5))))
+    names = sorted(path.name for path in base.glob("runs/run/checkpoints/step-000004/*"))
+    assert len(names) == 6
+
+    for name in names:
+        world = tmp_path.resolve() / name
+        shutil.copytree(base, world)
+        path = world / "runs" / "run" / "checkpoints" / "step-000004" / name
+        path.write_bytes(damage(path.read_bytes()))
+        assert_survived(lstm, world, world / "runs" / "run", saves=1)
+
+
+def test_killed_while_it_was_founded(lstm, tmp_path):
+    points = range(0, lstm.after("founded", 0), 7)
+
+    try_each(tmp_path, kills(points), train_and_die(lstm))
+
+
+# --- the long form
+
+
+@pytest.fixture(params=FAMILIES)
+def each_family(request) -> Subject:
+    return subject(request.param, request.config)
+
+
+@pytest.fixture
+def tell(request, record_property, capsys) -> Callable[[list[Fault]], list[Fault]]:
+    """Say how many faults are tried, on the screen and in the report."""
+
+    def say(faults: list[Fault]) -> list[Fault]:
+        record_property("faults", len(faults))
+        with capsys.disabled():
+            print(f"\n{request.node.name}: {len(faults)} faults")
+        return faults
+
+    return say
+
+
+def whole_life(operations: list[str]) -> list[Fault]:
+    """Every fault that there is, at every operation."""
+    points = range(len(operations))
+    return [*kills(points), *torn_writes(operations, points), *power_losses(operations, points)]
+
+
+@pytest.mark.campaign
+def test_anything_at_any_operation_of_a_run(each_family, tmp_path, tell):
+    faults = tell(whole_life(each_family.operations))
+
+    try_each(tmp_path, faults, train_and_die(each_family))
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("place", ["before the rename", "after the rename"])
+def test_anything_at_any_operation_of_a_run_that_goes_on(each_family, tmp_path, tell, place):
+    points = each_family.save(2)
+    (rename,) = [at for at in points if each_family.operations[at].split()[1].endswith("step-000000")
+                 and each_family.operations[at].startswith("rename")]  # fmt: skip
+    at = rename + 2 if place == "after the rename" else rename - 4
+    base, straight = tmp_path.resolve() / "base", tmp_path.resolve() / "straight"
+    base.mkdir()
+    assert_died(each_family.warm.train(base, base / "runs" / "run", Fault("kill", at)))
+    shutil.copytree(base, straight)
+    operations = each_family.warm.resume(straight, straight / "runs" / "run").operations
+    attempt = resume_and_die(each_family, base, saves=2)
+
+    try_each(tmp_path, tell(whole_life(operations)), attempt)
