@@ -96,14 +96,10 @@ def lstm_graph(model: LanguageModel) -> bytes:
     for depth in range(LSTM.layers):
         of = {name: reorder(weights[f"layers.{depth}.{name}_l0"]) for name in ("weight_ih", "weight_hh")}
         biases = np.concatenate([reorder(weights[f"layers.{depth}.bias_{kind}_l0"]) for kind in ("ih", "hh")])
-        nodes.append(
-            helper.make_node(
-                "LSTM",
-                [f"x{depth}", constant(f"w{depth}", of["weight_ih"][None]), constant(f"r{depth}", of["weight_hh"][None]),
-                 constant(f"b{depth}", biases[None]), "", f"h{depth}", f"c{depth}"],
-                [f"y{depth}", f"h{depth}_next", f"c{depth}_next"], hidden_size=size,
-            )
-        )  # fmt: skip
+        fixed = [constant(f"w{depth}", of["weight_ih"][None]), constant(f"r{depth}", of["weight_hh"][None])]
+        fixed += [constant(f"b{depth}", biases[None]), ""]
+        begin, end = [f"h{depth}", f"c{depth}"], [f"h{depth}_next", f"c{depth}_next"]
+        nodes.append(helper.make_node("LSTM", [f"x{depth}", *fixed, *begin], [f"y{depth}", *end], hidden_size=size))
         nodes.append(helper.make_node("Squeeze", [f"y{depth}", "axis"], [f"s{depth}"]))
         nodes.append(
             helper.make_node("Add", [f"s{depth}", f"x{depth}"], [f"x{depth + 1}"])

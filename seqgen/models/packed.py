@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from seqgen.runtime import DecoderPrecision
 
 SMALL = 1 << 17
-"""Numbers in a weight up to which oneDNN's own overhead is more than what it saves in decoding (128 x 384: 10 of 15 us)."""
+"""Numbers in a weight up to which oneDNN's overhead exceeds what it saves in decoding (128 x 384: 10 us of 15)."""
 FEW = 2
 """Rows up to which int8 is multiplied as such; more are faster as bf16, which holds these numbers exactly."""
 
