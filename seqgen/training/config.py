@@ -21,7 +21,7 @@ def parse_duration(value: Any) -> Any:
         if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
             raise ValueError(f"{value!r} is no duration; write 90s, 2m or 1h30m")
         return sum(float(number) * _UNITS[unit] for number, unit in parts)
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    return value
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0)]

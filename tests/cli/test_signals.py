@@ -18,8 +18,20 @@ from seqgen.cli.signals import Interrupts, leaving_at_once
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 SAID = {130: "interrupted", 143: "terminated"}
+HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""A shell's background job ignores Ctrl-C, and so would what the tests start there."""
 MAIN = "from seqgen.cli.main import main; main()"
 SMALL = ("--cell", "gru", "--hidden-size", "8", "--batch-size", "4", "--precision", "fp32")
+
+
+@pytest.fixture(autouse=True)
+def _signals_are_heeded():
+    before = {number: signal.getsignal(number) for number, _ in CODES}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
@@ -62,7 +74,7 @@ class Process:
 
     def __init__(self, *arguments: str, before: str = "") -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", f"{before}\n{MAIN}", *arguments],
+            [sys.executable, "-c", f"{HEED}\n{before}\n{MAIN}", *arguments],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         self.started.append(self._process)

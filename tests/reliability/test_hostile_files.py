@@ -233,7 +233,7 @@ def test_state_is_read_or_refused(specimen, damaged, data):
     damaged(path, data.draw(both(specimen.whole[path])), lambda: newest_checkpoint(path.parents[1]))
 
 
-@examples(40, 2_000)
+@examples(40, 1_500)
 @given(data=st.data())
 def test_a_run_with_a_damaged_state_goes_on_or_is_refused(specimen, damaged, data):
     path = specimen.checkpoint / "state.json"
@@ -347,7 +347,7 @@ def test_tensors_are_counted_and_loaded_or_refused(specimen, damaged, name, data
         assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-@examples(30, 800)
+@examples(30, 500)
 @pytest.mark.parametrize("name", TENSORS)
 @given(data=st.data())
 def test_a_run_with_forged_tensors_is_used_or_refused(specimen, damaged, name, data):
@@ -410,6 +410,7 @@ def test_an_environment_with_other_fields_is_said_to_be_another(specimen, enviro
     ("field", "value"),
     [
         *((f"training.{name}", 10**400) for name in ("batch_size", "bptt", "warmup_steps", "max_steps", "patience")),
+        *((f"training.{name}", 10**400) for name in ("save_every", "max_time", "max_epochs", "lr", "seed")),
         *((f"training.{name}", 1e308) for name in ("lr", "weight_decay", "clip_grad_norm", "save_every")),
         *(("training.device", name) for name in ("", "meta", "cpu:-1", "cpu\0", "cuda:99", "cpu:" + "9" * 30)),
         *(("data.encoding", name) for name in ("", "\0", "undefined", "zip", "rot13", "utf-7", "idna", "x" * 10_000)),
@@ -547,7 +548,7 @@ PROMPTS = st.text(st.characters(exclude_categories=()), max_size=80)
 """Any code points, lone surrogates among them."""
 
 
-@examples(100, 4_000)
+@examples(100, 3_000)
 @given(prompt=PROMPTS, stop=st.lists(PROMPTS, max_size=2))
 def test_any_prompt_is_gone_on_from(specimen, subword_specimen, attempt, prompt, stop):
     for run in loaded(specimen), loaded(subword_specimen):
