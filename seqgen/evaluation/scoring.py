@@ -97,7 +97,8 @@ def _reader(model: LanguageModel, precision: DecoderPrecision) -> Reader:
 
         def forward(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             with autocast(model.device, precision):
-                return model(tokens, state)
+                result: tuple[Tensor, State] = model(tokens, state)
+            return result
 
         return forward
     decoder = model.decoder(precision)
