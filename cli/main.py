@@ -62,8 +62,8 @@ def main() -> NoReturn:
     handle_signals()
     try:
         guarded(app)()
-    except SystemExit as end:  # which is how typer ends a command, always
-        _end(end.code if isinstance(end.code, int) else 0)
+    except SystemExit as end:  # which is how typer ends a command, always with a number
+        _end(int(end.code or 0))
     _end(0)
 
 

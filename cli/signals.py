@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
@@ -19,6 +20,8 @@ from seqgen.cli.boundary import INTERRUPTED, TERMINATED, Terminated
 
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 _SHOW_CURSOR = "\x1b[?25h"
+ONE_MOMENT = 0.3
+"""Seconds within which signals count as one: `timeout` sends its own to the process and to its group."""
 
 
 def handle_signals() -> None:
@@ -27,18 +30,22 @@ def handle_signals() -> None:
     Python itself handles a signal only between two of its instructions. A thread that is woken at once leaves even from
     the midst of a long call into C.
     """
-    if _is_heeded(signal.SIGTERM):
-        signal.signal(signal.SIGTERM, _raise_terminated)
+    for number, error in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)):
+        if _is_heeded(number):
+            signal.signal(number, _raise_once(error))
     ours, woken = socket.socketpair()
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
 
     def wait_for_the_second() -> None:
-        came = 0
+        first: float | None = None
         with woken:  # stays open as long as it is listened to
             while number := ours.recv(1):
-                came += number[0] in _CODES
-                if came == 2:
+                if number[0] not in _CODES:
+                    continue
+                if first is None:
+                    first = time.monotonic()
+                elif time.monotonic() - first > ONE_MOMENT:
                     _leave(_CODES[signal.Signals(number[0])])
 
     threading.Thread(target=wait_for_the_second, daemon=True).start()
@@ -53,9 +60,18 @@ def _leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-def _raise_terminated(number: int, frame: FrameType | None) -> NoReturn:
-    del number, frame
-    raise Terminated
+def _raise_once(error: type[BaseException]) -> Callable[[int, FrameType | None], None]:
+    """What raises `error`, and not again where that is being cleaned up after."""
+    raised = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal raised
+        del number, frame
+        if not raised:
+            raised = True
+            raise error
+
+    return handle
 
 
 def _is_heeded(number: signal.Signals) -> bool:
@@ -84,9 +100,7 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.exit_code is not None:
-            raise SystemExit(_CODES[signal.Signals(number)])
-        self.exit_code = _CODES[signal.Signals(number)]
+        self.exit_code = self.exit_code or _CODES[signal.Signals(number)]
 
 
 @contextlib.contextmanager

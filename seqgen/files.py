@@ -75,7 +75,7 @@ def make_directory(path: Path) -> None:
     try:
         for folder in (path, *above):
             sync_directory(folder.parent)
-    except OSError:
+    except BaseException:  # a signal too
         with contextlib.suppress(OSError):
             path.rmdir()
         raise

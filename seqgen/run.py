@@ -207,7 +207,9 @@ class RunDirectory:
                 f"wait until it ends, or stop it"
             ) from error
         except OSError as error:
-            raise SaveError(f"{self.path} cannot be written: {error.strerror or error}") from error
+            raise SaveError(
+                f"{self.path} cannot be written: {error.strerror or error}; give it back its permissions, or make room"
+            ) from error
         return lock
 
 
@@ -231,7 +233,9 @@ def check_free(out: str | Path | None) -> None:
         )
 
 
-def _taken(out: object) -> str:
+def _taken(out: str | Path) -> str:
+    if not RunDirectory(Path(out)).config.exists():
+        return f"{out} is already there, and is no run; remove it, or name another --out"
     return f"{out} is already there; name another --out, or go on with it by --resume --out {out}"
 
 
@@ -253,7 +257,7 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
         except OSError as error:
             raise SaveError(f"the run directory {path} cannot be made: {error.strerror or error}") from error
         return RunDirectory(path)
-    raise RunError(_taken(out))
+    raise RunError(_taken(out or RUNS))
 
 
 def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunError]]:

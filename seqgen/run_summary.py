@@ -63,6 +63,8 @@ def _combine(
         if event["event"] == "evaluated" and event["nats_per_token"] < best.get("nats_per_token", math.inf):
             best = event
     ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
+    if last.get("event") == "saved" and last["step"] >= (config.training.max_steps or 0):
+        ended = "complete"  # and killed before it could say so
     return Summary(
         run=str(directory.path),
         created=config.created,

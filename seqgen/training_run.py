@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +35,9 @@ from seqgen.training.checkpoint import Checkpoint, Progress, load_checkpoint, ne
 from seqgen.training.config import TrainingConfig
 from seqgen.training.events import Event
 from seqgen.training.learner import Learner
-from seqgen.training.loop import Plan, publish_best, sample_text
+from seqgen.training.loop import Plan, ended, publish_best, sample_text
 from seqgen.training.loop import train as train_events
-from seqgen.training.metrics import MetricsLog
+from seqgen.training.metrics import MetricsLog, check_length
 from seqgen.training.schedule import warmup_steps
 
 if TYPE_CHECKING:
@@ -118,21 +118,23 @@ class TrainingRun:
         self._directory, self._corpus, self._learner = directory, corpus, learner
         self._checkpoint, self._lock, self._stop = checkpoint, lock, stop
         self._begun = False
+        self._running: Generator[Event] | None = None
 
-    def __iter__(self) -> Iterator[Event]:
+    def __iter__(self) -> Generator[Event]:
         """The events of the run, which can be gone through once.
 
         Raises:
-            RunError: it has been begun already.
+            RunError: it has been begun already, or its files have been taken away.
             TrainingError: loss, gradient or weights are no longer numbers.
             SaveError: the last checkpoint cannot be written, or any where `on_save_error` says to stop then.
         """
         if self._begun:
             raise RunError(f"{self.path} has been begun already; go on with it by seqgen.train(resume=True, out=...)")
         self._begun = True
-        return self._events()
+        self._running = self._events()
+        return self._running
 
-    def _events(self) -> Iterator[Event]:
+    def _events(self) -> Generator[Event]:
         plan = Plan(
             tokenizer=self._corpus.tokenizer,
             validation=self._corpus.validation,
@@ -151,6 +153,8 @@ class TrainingRun:
     def close(self) -> None:
         """Leave the run to whoever wants to go on with it; what was not saved is lost."""
         self._begun = True
+        if self._running is not None:
+            self._running.close()
         self._lock.release()
 
     def run(self) -> Run:
@@ -198,11 +202,13 @@ def _start(
         environment=describe_environment(learner.model.device, learner.precision),
         init_from=None if parent is None else str(parent.path.resolve()),
     )
-    directory = create_run(out, request.data.text, request.model.cell)
+    directory: RunDirectory | None = None
     try:
+        directory = create_run(out, request.data.text, request.model.cell)
         lock, checkpoint = _found(directory, config, corpus, learner)
     except BaseException:
-        shutil.rmtree(directory.path, ignore_errors=True)  # made a moment ago, and good for nothing
+        if directory is not None:
+            shutil.rmtree(directory.path, ignore_errors=True)  # made a moment ago, and good for nothing
         raise
     return TrainingRun(directory, config, corpus, learner, checkpoint, lock, stop, _notices(request, learner, corpus))
 
@@ -251,13 +257,14 @@ def _go_on(
     notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
     before = _check_same_config(directory, recorded, checkpoint)
     config = _change(recorded, settings, before.training.max_steps or 0, notices)
-    restored = _restore_best(directory, checkpoint)
-    notices += restored
-    if checkpoint.progress.step >= (config.training.max_steps or 0):
+    if (config.training.max_steps or 0) > (before.training.max_steps or 0):  # patience begins anew too
+        checkpoint = checkpoint.with_patience()
+    if ended(checkpoint.progress, config.training) is not None:
         raise RunError(
             f"{directory.path} is complete after {checkpoint.progress.step} steps; to train it further say "
-            + "; ".join(["--max-steps with a larger number", *restored])
+            + "; ".join(["--max-steps with a larger number", *_restore_best(directory, checkpoint)])
         )
+    check_length(directory.metrics, checkpoint.progress.metrics_bytes)
     report(f"reading {config.data.text}")
     texts = read_texts(config.data)
     check_same_text(texts, config.text, config.data)
@@ -266,14 +273,17 @@ def _go_on(
     learner.set_length(config.training)
     load_checkpoint(checkpoint, learner)
     environment = describe_environment(learner.model.device, learner.precision)
+    here = {"seqgen": __version__, **environment}
     notices += [
-        f"{name} is {environment.get(name)}, and was {then}: the run goes on, but not to the bit as it would have"
-        for name, then in recorded.environment.items()
-        if environment.get(name) != then
+        f"{name} is {here.get(name)}, and was {then}: the run goes on, but not to the bit as it would have"
+        for name, then in {"seqgen": recorded.seqgen, **recorded.environment}.items()
+        if here.get(name) != then
     ]
-    config = config.model_copy(update={"environment": environment})
+    config = config.model_copy(update={"seqgen": __version__, "environment": environment})
+    # Only now that nothing can be refused any more is anything written.
+    notices += _restore_best(directory, checkpoint)
     if config != recorded:
-        directory.write_config(config)  # only now that nothing can be refused any more
+        directory.write_config(config)
     return TrainingRun(directory, config, corpus, learner, checkpoint, lock, stop, notices)
 
 
@@ -291,6 +301,7 @@ def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: C
         for name in before.keys() | now.keys()
         if before.get(name) != now.get(name)
         and not name.startswith("environment.")
+        and name != "seqgen"
         and name not in {f"training.{setting}" for setting in CHANGEABLE}
     )
     if changed:

@@ -69,7 +69,7 @@ def test_a_run_that_goes_on_or_was_killed_is_unfinished(train):
 def test_a_run_whose_last_save_failed_is_unfinished(train):
     directory, config, _ = train()
     lines = directory.metrics.read_text("utf-8").splitlines(keepends=True)
-    failed = '{"event": "savefailed", "step": 6, "reason": "the checkpoint could not be written: no space"}\n'
+    failed = '{"event": "save_failed", "step": 6, "reason": "the checkpoint could not be written: no space"}\n'
     directory.metrics.write_text("".join(lines[:-1]) + failed, "utf-8")
 
     assert summarize(directory, config).state == "unfinished"

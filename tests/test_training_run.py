@@ -219,6 +219,84 @@ def test_a_run_stopped_before_its_first_step_has_no_weights_and_is_the_newest(co
     assert (resumed.path, resumed.first_step) == (run.path, 0)
 
 
+@pytest.fixture
+def patient(corpus, tmp_path):
+    """A run that ended after 6 of its 20 steps, for want of gain."""
+    settings = {**GRU, "max_steps": 20, "eval_every": 2, "patience": 2, "lr": 1e-14}
+    run = seqgen.train(corpus, out=tmp_path / "patient", **settings)
+    assert list(run)[-1].reason == "patience"
+    assert json.loads((run.path / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["step"] == 6
+    return run.path
+
+
+def test_a_run_that_ended_for_want_of_gain_is_complete(patient):
+    before = {path: path.read_bytes() for path in patient.rglob("*") if path.is_file()}
+
+    with pytest.raises(RunError, match="complete after 6 steps"):
+        seqgen.train(out=patient, resume=True)
+
+    assert {path: path.read_bytes() for path in patient.rglob("*") if path.is_file()} == before
+
+
+def test_made_longer_it_is_patient_anew(patient):
+    longer = seqgen.train(out=patient, resume=True, max_steps=30)
+
+    assert [event.step for event in longer if isinstance(event, seqgen.Step)] == [7, 8, 9, 10]
+
+
+def test_a_refused_resume_leaves_the_weights_alone(corpus, tmp_path):
+    polls = iter([False] * 6 + [True])
+    run = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **{**GRU, "eval_every": 2})
+    list(run)
+    (run.path / "checkpoints" / "step-000006" / "weights.safetensors").unlink()
+    corpus.write_text("another text " * 400, "utf-8")
+    before = (run.path / "model.safetensors").read_bytes()
+
+    with pytest.raises(RunError, match="not the text that this run was started on"):
+        seqgen.train(out=run.path, resume=True)
+
+    assert (run.path / "model.safetensors").read_bytes() == before
+
+
+def test_a_run_that_is_closed_trains_no_more(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **GRU)
+    events = iter(run)
+    next(events)
+
+    run.close()
+
+    assert list(events) == []
+    assert seqgen.train(out=run.path, resume=True).first_step == 0
+
+
+def test_another_version_is_said(stopped):
+    content = json.loads((stopped / "config.json").read_text("utf-8"))
+    (stopped / "config.json").write_text(json.dumps({**content, "seqgen": "0.0.1"}), "utf-8")
+
+    (notice,) = seqgen.train(out=stopped, resume=True).notices
+
+    assert notice.startswith(f"seqgen is {seqgen.__version__}, and was 0.0.1: ")
+
+
+def test_metrics_that_are_gone_are_met_before_anything_is_written(stopped):
+    (stopped / "metrics.jsonl").unlink()
+
+    with pytest.raises(RunError, match=r"metrics\.jsonl has 0 bytes"):
+        seqgen.train(out=stopped, resume=True)
+
+
+def test_an_interrupt_while_the_directory_is_made_leaves_none(corpus, tmp_path, monkeypatch):
+    def interrupt(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seqgen.files.sync_directory", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        seqgen.train(corpus, out=tmp_path / "run", **GRU)
+
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_can_be_gone_through_once(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", **GRU)
     list(run)

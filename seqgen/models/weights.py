@@ -74,7 +74,10 @@ def load_tensors(path: Path, into: dict[str, Tensor], optional: str | None = Non
         for name in there & lone:
             _check_dtype(path, file, name, set(_DTYPES.values()))
         tensors = {name: file.get_tensor(name) for name in there}
-        if (file.metadata() or {}).get(_CHECKSUM) != _checksum(tensors):
+        checksum = (file.metadata() or {}).get(_CHECKSUM)
+        if checksum is None:
+            raise RunError(f"{path} has no checksum: something else than this version of seqgen wrote it; train anew")
+        if checksum != _checksum(tensors):
             raise RunError(f"{path} is not as it was written: its checksum does not match; restore it from a copy")
     for name in into:
         into[name].data.copy_(tensors[name])

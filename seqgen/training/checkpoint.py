@@ -15,12 +15,13 @@ the others: what does not match is not a checkpoint, whatever its name, and the 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import re
 import shutil
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -32,7 +33,6 @@ from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
 
-KEPT = 2
 WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensors", "state.safetensors", "config.json"
 FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
 BEST = "best.safetensors"
@@ -83,11 +83,31 @@ class Checkpoint:
         """The best weights at that time: the last ones, where nothing was evaluated yet."""
         return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
 
+    def with_patience(self) -> Checkpoint:
+        """The same, with no evaluation counted against it."""
+        return replace(self, progress=self.progress.model_copy(update={"evaluations_since_best": 0}))
+
+    def read_best(self) -> bytes:
+        """The content of `best`.
+
+        Raises:
+            RunError: it cannot be read any more.
+        """
+        try:
+            return self.best.read_bytes()
+        except OSError as error:
+            raise RunError(f"{self.best} cannot be read: {error.strerror}; see that it can be, and resume") from error
+
 
 def save_checkpoint(
-    folder: Path, learner: Learner, progress: Progress, config: bytes, best: bytes | None = None
+    folder: Path,
+    learner: Learner,
+    progress: Progress,
+    config: bytes,
+    best: bytes | None = None,
+    before: Path | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint into `folder`, and once it is there remove all but it and the `KEPT` - 1 before it.
+    """Write a checkpoint into `folder`, and once it is there remove all others but the one before.
 
     Args:
         folder: where the checkpoints of the run are.
@@ -95,6 +115,7 @@ def save_checkpoint(
         progress: how far it is; its step is the checkpoint's name.
         config: the content of the run's config.json.
         best: the content of a file with the best weights, where `progress` knows of such.
+        before: the last checkpoint that is known to be whole; what else is there is older, or was passed over.
 
     Raises:
         SaveError: it could not be written; the older ones are untouched.
@@ -125,15 +146,8 @@ def save_checkpoint(
         sweep(folder)
         raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}; make room") from error
     with contextlib.suppress(OSError):  # the save is done; what could not be removed is removed after the next one
-        _prune(folder, path)
+        _remove([old for old in _by_step(folder) if old not in {path, before}])
     return Checkpoint(path, progress, ())
-
-
-def _prune(folder: Path, newest: Path) -> None:
-    """Remove what is not among the last `KEPT` up to `newest`: what is beyond it was damaged, and was passed over."""
-    found = _by_step(folder)
-    upto = found.index(newest) + 1
-    _remove([*found[: max(0, upto - KEPT)], *found[upto:]])
 
 
 def _remove(paths: Iterable[Path]) -> None:
@@ -148,17 +162,30 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """The checkpoint that is furthest on of those that are whole; None where there is none at all.
 
     Raises:
-        RunError: there are some, and each is damaged.
+        RunError: there are some, and each is damaged, or one cannot be read for a reason that may pass.
     """
     damage: list[str] = []
-    for path in reversed(_by_step(folder)):
-        try:
-            return Checkpoint(path, _verify(path), tuple(damage))
-        except RunError as error:
-            damage.append(str(error))
+    try:
+        for path in reversed(_by_step(folder)):
+            try:
+                return Checkpoint(path, _verify(path), tuple(damage))
+            except _DamageError as error:
+                damage.append(str(error))
+    except OSError as error:  # no reason to pass a checkpoint over: it may be whole
+        raise RunError(
+            f"{error.filename} cannot be read: {error.strerror}; see that it can be, and try again"
+        ) from error
     if damage:
         raise RunError(f"no checkpoint is whole: {damage[0]}; restore one from a copy, or start anew")
     return None
+
+
+class _DamageError(Exception):
+    """What is wrong with a checkpoint: it is not as it was written."""
+
+
+_OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP}
+"""Errors that say what a file is, not that the machine could not read it just now."""
 
 
 def _verify(path: Path) -> Progress:
@@ -168,17 +195,19 @@ def _verify(path: Path) -> Progress:
         state = State.from_json(read_at_most(where, STATE_CAP), str(where))
         best = set() if state.progress.best_step is None else {BEST}
         if state.files.keys() != {*FILES, *best}:
-            raise RunError(f"{where} does not name the files of a checkpoint")
+            raise _DamageError(f"{where} does not name the files of a checkpoint")
         if path.name != _name_of(state.progress.step):
-            raise RunError(f"{path} was renamed: it holds step {state.progress.step}")
+            raise _DamageError(f"{path} was renamed: it holds step {state.progress.step}")
         for name, expected in state.files.items():
             with open_plain(path / name) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                    raise RunError(f"{path / name} is not as it was written")
-    except OSError as error:
-        raise RunError(f"{error.filename} cannot be read: {error.strerror}") from error
+                    raise _DamageError(f"{path / name} is not as it was written")
     except ConfigError as error:
-        raise RunError(str(error)) from error
+        raise _DamageError(str(error)) from error
+    except OSError as error:
+        if error.errno not in _OF_THE_FILE:
+            raise
+        raise _DamageError(f"{error.filename} cannot be read: {error.strerror}") from error
     return state.progress
 
 

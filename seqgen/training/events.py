@@ -6,6 +6,7 @@ Fields of the clock (`seconds`, `tokens_per_second`) vary from run to run; all o
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -75,13 +76,16 @@ class SaveFailed:
     reason: str
 
 
+Reason: TypeAlias = Literal["complete", "patience", "stopped"]
+
+
 @dataclass(frozen=True)
 class Finished:
     """The run has ended: it was long enough, got no better (`patience`), or was asked to stop and can be resumed."""
 
     step: int
     total_steps: int
-    reason: Literal["complete", "patience", "stopped"]
+    reason: Reason
     best_step: int | None
     best_bits_per_byte: float | None
     best_bits_per_character: float | None
@@ -94,9 +98,10 @@ Event: TypeAlias = Step | Skipped | Evaluated | Sampled | Saved | SaveFailed | F
 
 
 def as_record(event: Event) -> dict[str, Any]:
-    """The event as one line of metrics.jsonl holds it: its name in lower case, then its fields."""
+    """The event as one line of metrics.jsonl holds it: its name, as in `save_failed`, then its fields."""
     fields = {name: _as_json(value) for name, value in asdict(event).items()}
-    return {"event": type(event).__name__.lower(), **fields}
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__)
+    return {"event": name.lower(), **fields}
 
 
 def _as_json(value: Any) -> Any:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
@@ -25,8 +24,9 @@ from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import to_bytes, weights_of
 from seqgen.runtime import Precision, autocast
 from seqgen.tokenizers.base import Ids, Tokenizer
-from seqgen.training.checkpoint import Checkpoint, save_checkpoint
-from seqgen.training.events import Evaluated, Event, Finished, Sampled, Saved, SaveFailed, Skipped, Step
+from seqgen.training.checkpoint import Checkpoint, Progress, save_checkpoint
+from seqgen.training.config import TrainingConfig
+from seqgen.training.events import Evaluated, Event, Finished, Reason, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.schedule import learning_rate
@@ -95,8 +95,7 @@ def train(
         SaveError: the last checkpoint could not be written, or another one where `on_save_error` says to stop then.
     """
     keeper = _Keeper(learner, plan, checkpoint, log)
-    reason: Literal["complete", "patience", "stopped"] = "complete"
-    while keeper.progress.step < learner.total_steps:
+    while (reason := ended(keeper.progress, learner.config)) is None:
         if stop():
             reason = "stopped"
             break
@@ -109,12 +108,16 @@ def train(
             yield keeper.sample()
         if pause or keeper.save_is_due:
             yield keeper.save()
-        if pause and learner.config.patience and keeper.progress.evaluations_since_best >= learner.config.patience:
-            reason = "patience"
-            break
-    if keeper.progress.step != keeper.saved.progress.step:
+    if keeper.is_behind:
         yield keeper.save(last=True)
     yield keeper.finish(reason)
+
+
+def ended(progress: Progress, config: TrainingConfig) -> Reason | None:
+    """Why a run that is so far has ended; None if it has not."""
+    if progress.step >= (config.max_steps or 1):
+        return "complete"
+    return "patience" if 0 < config.patience <= progress.evaluations_since_best else None
 
 
 def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
@@ -123,12 +126,12 @@ def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
     Raises:
         SaveError: it cannot be written.
     """
+    best = checkpoint.read_best()
     try:
-        best = checkpoint.best.read_bytes()
         if weights.is_file() and weights.stat().st_size == len(best) and weights.read_bytes() == best:
             return False
     except OSError as error:
-        raise SaveError(f"{error.filename} cannot be read: {error.strerror}") from error
+        raise SaveError(f"{weights} cannot be read: {error.strerror}; give it back its permissions") from error
     write_atomically(weights, best)
     return True
 
@@ -139,7 +142,8 @@ class _Keeper:
     def __init__(self, learner: Learner, plan: Plan, checkpoint: Checkpoint, log: MetricsLog) -> None:
         self.learner, self.plan, self.log = learner, plan, log
         self.saved, self.progress = checkpoint, checkpoint.progress
-        self._best = None if self.progress.best_step is None else checkpoint.best.read_bytes()
+        self._best = None if self.progress.best_step is None else checkpoint.read_best()
+        self._published = True
         now = time.perf_counter()
         self._began, self._saved_at = now - self.progress.seconds, now
 
@@ -217,6 +221,11 @@ class _Keeper:
     def save_is_due(self) -> bool:
         return time.perf_counter() - self._saved_at >= self.learner.config.save_every
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether there is something to be saved."""
+        return self.progress.step != self.saved.progress.step or not self._published
+
     def save(self, *, last: bool = False) -> Saved | SaveFailed:
         """A checkpoint, and from it, once it is there, the best weights for sample and eval."""
         self._check_weights()
@@ -224,11 +233,15 @@ class _Keeper:
         event: Saved | SaveFailed
         try:
             self._advance(seconds=self._seconds, metrics_bytes=self.log.sync())
-            plan = self.plan
-            saved = save_checkpoint(plan.checkpoints, self.learner, self.progress, plan.config, self._best)
-            publish_best(saved, plan.weights)
-            self.saved = saved
-            event = Saved(self.progress.step, f"{saved.path.parent.name}/{saved.path.name}")
+            plan, path = self.plan, self.saved.path
+            if self.progress.step != self.saved.progress.step:
+                self._published = False
+                self.saved = save_checkpoint(
+                    plan.checkpoints, self.learner, self.progress, plan.config, self._best, before=path
+                )
+            publish_best(self.saved, plan.weights)
+            self._published = True
+            event = Saved(self.progress.step, f"{self.saved.path.parent.name}/{self.saved.path.name}")
         except SaveError as error:
             if last or self.learner.config.on_save_error == "stop":
                 raise SaveError(
@@ -238,7 +251,7 @@ class _Keeper:
         self.log.write(event)
         return event
 
-    def finish(self, reason: Literal["complete", "patience", "stopped"]) -> Finished:
+    def finish(self, reason: Reason) -> Finished:
         progress = self.progress
         event = Finished(
             step=progress.step,

@@ -32,12 +32,8 @@ class MetricsLog:
 
     def __init__(self, path: Path, length: int = 0) -> None:
         try:
-            there = path.stat().st_size if path.exists() else None
-            if (there or 0) < length:
-                raise RunError(
-                    f"{path} has {there or 0} bytes, and its checkpoint knew {length}; restore it from a copy"
-                )
-            self._file = path.open("w+b" if there is None else "r+b", buffering=0)
+            check_length(path, length)
+            self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._file.truncate(length)
             self._file.seek(length)
             sync_directory(path.parent)  # even if it was there: whoever made it may have been killed before this
@@ -89,6 +85,17 @@ class MetricsLog:
             self._length += written
             self._unwritten = self._unwritten[written:]
         return None
+
+
+def check_length(path: Path, length: int) -> None:
+    """Refuse a file that is shorter than its checkpoint knew.
+
+    Raises:
+        RunError: it is.
+    """
+    there = path.stat().st_size if path.exists() else 0
+    if there < length:
+        raise RunError(f"{path} has {there} bytes, and its checkpoint knew {length}; restore it from a copy")
 
 
 def _not_written(path: Path, error: OSError) -> SaveError:

@@ -110,6 +110,18 @@ def test_how_a_run_ended():
     assert stopped == "stopped after 1,200 of 5,000 steps, and saved, 2 of them skipped"
 
 
+@pytest.mark.parametrize("quiet", [True, False])
+def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(terminal, quiet):
+    shown = TrainingScreen(quiet=quiet)
+
+    shown.show(seqgen.SaveFailed(7, "no room on [/x]"))
+    shown.show(seqgen.Skipped(8, 9, float("nan"), float("inf"), 1, 1.0))
+
+    drawn = " ".join(terminal.getvalue().split())
+    assert "note: step 7: no room on [/x]; training goes on, and tries again at the next save" in drawn
+    assert ("step 8: the loss is nan, the gradient's norm inf; the step is skipped" in drawn) is not quiet
+
+
 def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):
     draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=False))
 

@@ -6,8 +6,9 @@ import contextlib
 import functools
 import hashlib
 import json
-import resource
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import pytest
 
 import seqgen
 from seqgen.errors import SeqgenError
+
+collect_ignore_glob = ["test_*.py"] if os.name == "nt" else []  # no fork, no alarm, no limits there
 
 LIMIT_SECONDS = 60
 MEGABYTE = 1 << 20
@@ -69,7 +72,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def peak() -> int:
     """Bytes of memory that this process has held at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    import resource  # which Windows has not
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.fixture

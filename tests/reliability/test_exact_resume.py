@@ -273,7 +273,6 @@ def test_a_tokenizer_that_was_changed_is_refused(stopped, refused):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("seqgen", "9.9"),
         ("created", "2001-01-01T00:00:00+00:00"),
         ("model.hidden_size", 32),
         ("model.layers", 1),

@@ -249,7 +249,7 @@ def test_metrics_are_read_or_refused(specimen, damaged, data):
     chosen = data.draw(st.integers(0, len(lines) - 1))
     lines[chosen] = data.draw(both(lines[chosen])) + data.draw(st.sampled_from([b"\n", b"", b"\r\n"]))
 
-    damaged(path, b"".join(lines), lambda: read_metrics(path), *read_run(specimen))
+    damaged(path, b"".join(lines), lambda: list(read_metrics(path)), *read_run(specimen))
 
 
 @examples(150, 10_000)

@@ -91,19 +91,19 @@ def test_power_lost_around_every_name_of_a_save(lstm, tmp_path):
     try_each(tmp_path, faults, train_and_die(lstm))
 
 
-@pytest.mark.parametrize("damage", [lambda content: bytes(len(content)), lambda content: content[:-1]])
-def test_a_checkpoint_that_a_lying_disk_has_lost_is_passed_over(lstm, tmp_path, damage):
+def test_a_checkpoint_that_a_lying_disk_has_lost_is_passed_over(lstm, tmp_path):
     base = tmp_path.resolve() / "base"
     base.mkdir()
     assert_died(lstm.warm.train(base, base / "runs" / "run", Fault("kill", lstm.after("Step", 5))))
     names = sorted(path.name for path in base.glob("runs/run/checkpoints/step-000004/*"))
     assert len(names) == 6
 
-    for name in names:
+    for number, name in enumerate(names):
         world = tmp_path.resolve() / name
         shutil.copytree(base, world)
         path = world / "runs" / "run" / "checkpoints" / "step-000004" / name
-        path.write_bytes(damage(path.read_bytes()))
+        content = path.read_bytes()
+        path.write_bytes(bytes(len(content)) if number % 2 else content[:-1])
         assert_survived(lstm, world, world / "runs" / "run", saves=1)
 
 

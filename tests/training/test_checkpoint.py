@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,11 @@ def progress(step: int) -> Progress:
 
 
 def save(folder: Path, learner: Learner, step: int) -> Path:
-    return save_checkpoint(folder, learner, progress(step), b"{}\n").path
+    try:
+        newest = newest_checkpoint(folder)
+    except RunError:  # none is whole
+        newest = None
+    return save_checkpoint(folder, learner, progress(step), b"{}\n", before=newest and newest.path).path
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -66,12 +72,38 @@ def test_the_newest_is_the_furthest_and_the_last_two_are_kept(make_learner, tmp_
     assert sorted(path.name for path in folder.iterdir()) == ["step-000010", "step-1000000"]
 
 
-def test_what_is_beyond_a_new_checkpoint_was_passed_over_and_goes(make_learner, tmp_path):
+@pytest.mark.parametrize("new", [7, 10, 12])
+def test_what_was_passed_over_goes_and_not_what_is_whole(make_learner, tmp_path, new):
     learner, _ = make_learner("gru")
-    for step in (9, 10, 7):
-        save(tmp_path, learner, step)
+    for step in (5, 10):
+        path = save(tmp_path, learner, step)
+    cut_short(path / "weights.safetensors")
 
-    assert [path.name for path in tmp_path.glob("step-*")] == ["step-000007"]
+    save(tmp_path, learner, new)
+
+    assert sorted(path.name for path in tmp_path.glob("step-*")) == ["step-000005", f"step-{new:06d}"]
+    assert newest_checkpoint(tmp_path).damaged == ()
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to root, nor so on Windows")
+def test_what_cannot_be_read_for_now_is_not_passed_over(make_learner, tmp_path):
+    learner, _ = make_learner("gru")
+    for step in (5, 10):
+        path = save(tmp_path, learner, step)
+    (path / "weights.safetensors").chmod(0)
+
+    with pytest.raises(RunError, match=r"step-000010/weights\.safetensors cannot be read: Permission denied"):
+        newest_checkpoint(tmp_path)
+
+
+def test_a_folder_that_cannot_be_read_is_named(make_learner, tmp_path, monkeypatch):
+    def fail(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+
+    with pytest.raises(RunError, match="cannot be read: Permission denied"):
+        newest_checkpoint(tmp_path)
 
 
 def test_what_is_not_complete_does_not_count(make_learner, tmp_path):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqgen.errors import TrainingError
+from seqgen.errors import SaveError, TrainingError
 from seqgen.models.weights import load_weights
 from seqgen.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
-from seqgen.training.events import Evaluated, Finished, Sampled, Saved, Skipped, Step
+from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.loop import publish_best, train
 from seqgen.training.metrics import MetricsLog, read_metrics
 
@@ -234,6 +234,30 @@ def test_the_best_weights_are_published_where_they_differ(make_learner, make_pla
         plan.weights.unlink() if content is None else plan.weights.write_bytes(content)
         assert publish_best(checkpoint, plan.weights)
         assert plan.weights.read_bytes() == whole
+
+
+def test_weights_that_could_not_be_published_are_published_later(make_learner, make_plan, tmp_path, monkeypatch):
+    learner, corpus = make_learner("gru", max_steps=4)
+    plan = make_plan(corpus, eval_every=4)
+    fails = iter([True, False])
+
+    def publish(checkpoint, weights):
+        if next(fails):
+            raise SaveError("no room")
+        return publish_best(checkpoint, weights)
+
+    monkeypatch.setattr("seqgen.training.loop.publish_best", publish)
+    before = None
+    events = []
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for event in train(learner, plan, begin(learner, plan), log, lambda: False):
+            events.append(type(event))
+            if isinstance(event, SaveFailed):
+                before = (plan.checkpoints / "step-000004").stat().st_ino
+
+    assert events == [Step] * 4 + [Evaluated, Sampled, SaveFailed, Saved, Finished]
+    assert (plan.checkpoints / "step-000004").stat().st_ino == before  # whole, and not written again
+    assert plan.weights.is_file()
 
 
 def test_a_stop_before_the_first_step_has_nothing_to_save(make_learner, make_plan, tmp_path):
