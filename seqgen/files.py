@@ -44,8 +44,9 @@ def open_plain(path: Path) -> BufferedReader:
 def read_at_most(path: Path, limit: int) -> bytes:
     """The content of a file of at most `limit` bytes; a longer one is refused with an OSError, not read."""
     with open_plain(path) as file:
-        content = file.read(limit + 1)
-    if len(content) > limit:
+        fits = os.fstat(file.fileno()).st_size <= limit
+        content = file.read(limit) if fits else b""
+    if not fits:
         raise OSError(errno.EFBIG, f"more than {limit:,} bytes, which is too large for what it is", str(path))
     return content
 

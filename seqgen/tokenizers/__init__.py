@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqgen.errors import TokenizerError
+from seqgen.files import read_at_most
 from seqgen.tokenizers.config import TokenizerConfig
 
 if TYPE_CHECKING:
@@ -78,11 +79,10 @@ def _read_files(directory: Path) -> dict[str, bytes]:
             raise TokenizerError("there is no such directory, so no tokenizer")
         for path in (directory / name for name in FILES):
             if path.is_file():
-                with path.open("rb") as file:
-                    files[path.name] = file.read(left + 1)
+                if path.stat().st_size > left:
+                    raise TokenizerError(f"{path.name} is too large: a tokenizer has at most {SIZE_CAP >> 20} MB")
+                files[path.name] = read_at_most(path, left)
                 left -= len(files[path.name])
-            if left < 0:
-                raise TokenizerError(f"{path.name} is too large: a tokenizer has at most {SIZE_CAP >> 20} MB")
     except OSError as error:
         raise TokenizerError(f"the tokenizer cannot be read: {error.strerror}") from error
     return files
