@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 from seqgen.cli.options import QuietOption
 from seqgen.cli.output import notice, stderr, write_text
+from seqgen.cli.signals import Interrupts
 
 CORPUS = "corpus:pydoc"
 TRAINING_TIME = "45s"
@@ -26,7 +28,10 @@ def demo(
             stderr().print(f"\n{message}", style="bold cyan")
 
     say(f"1. Train: seqgen train {CORPUS} --max-time {time}")
-    trained = run_training(text=CORPUS, max_time=time, quiet=quiet)
+    stop = Interrupts()
+    trained = run_training(text=CORPUS, max_time=time, quiet=quiet, stop=stop)
+    if stop.exit_code is not None:  # it came after the last step: the run is complete, the demo is not wanted
+        sys.exit(stop.exit_code)
 
     from seqgen.trained import load
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from seqgen.cli.options import QuietOption, given
 from seqgen.cli.output import notice
+from seqgen.cli.signals import Interrupts, leaving_at_once
 
 if TYPE_CHECKING:
     from seqgen.training_run import TrainingRun
@@ -199,14 +200,14 @@ def train(
         patience=patience, save_every=save_every, on_save_error=on_save_error, precision=precision, device=device,
         seed=seed,
     )  # fmt: skip
-    run = run_training(text=text, out=out, resume=resume, init_from=init_from, quiet=quiet, **settings)
+    source = {"text": text, "out": out, "resume": resume, "init_from": init_from}
+    run = run_training(quiet=quiet, stop=Interrupts(), **source, **settings)
     notice(f"write with it: seqgen sample --run {run.path}", quiet=quiet)
 
 
-def run_training(*, quiet: bool, **settings: Any) -> TrainingRun:
+def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingRun:
     """Prepare and train, drawn on the screen; an interrupted run leaves the program with its exit code."""
     from seqgen.cli.screen import TrainingScreen
-    from seqgen.cli.signals import Interrupts, leaving_at_once
 
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
@@ -214,7 +215,6 @@ def run_training(*, quiet: bool, **settings: Any) -> TrainingRun:
             from seqgen.training.events import Finished
             from seqgen.training_run import train as prepare
 
-        stop = Interrupts()
         run = prepare(stop=stop, report=screen.prepare, **settings)
         screen.begin(run)
         with stop:

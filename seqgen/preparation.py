@@ -6,7 +6,9 @@ Nothing here writes to disk or takes a step.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,13 +21,20 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.config import RecurrentConfig, TransformerConfig
 from seqgen.models.language_model import parameter_count
-from seqgen.run import TextRecord
+from seqgen.run import RunConfig, RunDirectory, TextRecord
 from seqgen.runtime import RandomState, memory_of, select_device, select_precision
 from seqgen.tokenizers.base import Ids, Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.loop import Validation
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+Report = Callable[[str], None]
+"""Is told in a few words what is being prepared."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,21 @@ class Corpus:
     validation: Validation | None
     record: TextRecord
     characters_per_token: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """All that a run trains with, its lock held."""
+
+    directory: RunDirectory
+    config: RunConfig
+    corpus: Corpus
+    learner: Learner
+    checkpoint: Checkpoint
+    """From which it goes on: that of step 0 for a new run."""
+    lock: BaseFileLock
+    notices: list[str]
+    """What the user should know before the first step, a sentence each."""
 
 
 def read_texts(data: DataConfig) -> Texts:

@@ -220,17 +220,25 @@ def check_free(out: str | Path | None) -> None:
         RunError: it is there.
         SaveError: it cannot be.
     """
-    try:
-        if out is not None and Path(out).exists():
-            raise RunError(_taken(out))
-        place = Path(out if out is not None else RUNS / "new").absolute()
-        nearest = next((folder for folder in place.parents if folder.exists()), Path(place.anchor))
-    except OSError as error:
-        raise SaveError(f"the run directory {out} cannot be made: {error.strerror or error}") from error
+    if out is not None and _is_there(Path(out)):
+        raise RunError(_taken(out))
+    place = Path(out if out is not None else RUNS / "new").absolute()
+    nearest = next((folder for folder in place.parents if folder.exists()), Path(place.anchor))
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise SaveError(
             f"the run directory {out or RUNS} cannot be made: {nearest} cannot be written; choose another --out"
         )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # too long, or with a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise SaveError(f"the run directory {str(path)!r} cannot be made: {reason}; choose another --out") from error
+    return True
 
 
 def _taken(out: str | Path) -> str:

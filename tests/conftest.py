@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
+import seqgen
 from seqgen import models
 from seqgen.models.config import (
     GruConfig,
@@ -21,14 +23,16 @@ from seqgen.models.config import (
 )
 from seqgen.models.language_model import LanguageModel
 
+from .small_runs import FAMILIES, SMALL
+
 # Small models gain nothing from threads, and lose much to whatever else runs on the machine.
 torch.set_num_threads(1)
 
-settings.register_profile("seqgen", deadline=None, derandomize=bool(os.environ.get("CI")))
-settings.register_profile(
+hypothesis_settings.register_profile("seqgen", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis_settings.register_profile(
     "campaign", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow], database=None
 )
-settings.load_profile("seqgen")
+hypothesis_settings.load_profile("seqgen")
 
 CONFIGS: dict[str, RecurrentConfig | TransformerConfig] = {
     "rnn": RnnConfig(hidden_size=16, layers=2),
@@ -87,42 +91,24 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-CLOCK = {"seconds", "tokens_per_second"}
-"""The fields of an event that vary from run to run."""
+@pytest.fixture(params=FAMILIES)
+def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of a small run of each family in turn."""
+    return {**SMALL, **FAMILIES[request.param]}
 
 
-def figures_of(run: Path) -> list[dict[str, object]]:
-    """The lines of steps, evaluations and samples, less the clock's fields."""
-    lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
-    kept = {"step", "skipped", "evaluated", "sampled"}
-    return [
-        {name: value for name, value in line.items() if name not in CLOCK} for line in lines if line["event"] in kept
-    ]
-
-
-def checkpoint_of(run: Path) -> dict[str, object]:
-    """The last checkpoint: each file's bytes, and of the JSON what neither the clock nor the place decides."""
-    *_, newest = sorted((run / "checkpoints").iterdir())
-    content: dict[str, object] = {file.name: file.read_bytes() for file in newest.iterdir()}
-    config, state = (json.loads((newest / name).read_text("utf-8")) for name in ("config.json", "state.json"))
-    for name in ("seconds", "metrics_bytes"):
-        del state["progress"][name]
-    del config["created"], config["data"]["text"], state["files"]["config.json"]
-    return {"step": newest.name, **content, "config.json": config, "state.json": state}
+@pytest.fixture(scope="session")
+def _straight_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("straight")
 
 
 @pytest.fixture
-def assert_same_run() -> Callable[[Path, Path], None]:
-    """Assert that two runs are one, bit for bit: their figures, the weights that are used, the last checkpoint."""
-
-    def check(run: Path, other: Path) -> None:
-        assert figures_of(run) == figures_of(other)
-        assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
-        one, two = checkpoint_of(run), checkpoint_of(other)
-        assert one.keys() == two.keys()
-        assert [name for name in one if one[name] != two[name]] == []
-
-    return check
+def straight(corpus: Path, _straight_runs: Path, settings: dict[str, Any]) -> Path:
+    """A run of each family that was never stopped: to be read, not to be changed."""
+    path = _straight_runs / settings["cell"]
+    if not path.exists():
+        seqgen.train(corpus, out=path, **settings).run()
+    return path
 
 
 @pytest.fixture(autouse=True)

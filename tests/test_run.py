@@ -216,6 +216,12 @@ def test_a_named_directory_is_made_with_its_parents_and_never_taken(in_tmp):
         create_run("x" * 300, "corpus.txt", "gru")
 
 
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 300])
+def test_a_name_that_no_directory_can_have_is_refused(in_tmp, name):
+    with pytest.raises(SaveError, match=r"cannot be made: .*; choose another --out"):
+        check_free(name)
+
+
 def test_a_name_that_is_taken_meanwhile_is_passed_over(in_tmp, monkeypatch):
     for name in ("corpus-gru", "corpus-gru-2"):
         Path("runs", name).mkdir(parents=True)

@@ -30,6 +30,7 @@ FLOORS = [
     {"seqgen.run"},
     {"seqgen.run_summary", "seqgen.preparation"},
     {"seqgen.trained"},
+    {"seqgen.founding", "seqgen.resuming"},
     {"seqgen.training_run"},
     {"seqgen"},
     {"seqgen.cli"},

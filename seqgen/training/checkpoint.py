@@ -28,7 +28,16 @@ from typing import Literal
 from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import TEMPORARY, make_directory, open_plain, read_at_most, sweep, sync_directory, write_durably
+from seqgen.files import (
+    TEMPORARY,
+    make_directory,
+    open_plain,
+    read_at_most,
+    sweep,
+    sync_directory,
+    write_atomically,
+    write_durably,
+)
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
@@ -237,6 +246,22 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
         )
     except RuntimeError as error:
         raise RunError(f"{checkpoint.path / STATE} holds no random state: {error}; restore it from a copy") from error
+
+
+def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
+    """Make the file `weights` that of the best weights in `checkpoint`; whether it was not before.
+
+    Raises:
+        SaveError: it cannot be written.
+    """
+    best = checkpoint.read_best()
+    try:
+        if weights.is_file() and weights.stat().st_size == len(best) and weights.read_bytes() == best:
+            return False
+    except OSError as error:
+        raise SaveError(f"{weights} cannot be read: {error.strerror}; give it back its permissions") from error
+    write_atomically(weights, best)
+    return True
 
 
 def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:

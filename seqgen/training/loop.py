@@ -19,12 +19,11 @@ from seqgen.decoding.generate import generate
 from seqgen.errors import SaveError, TrainingError
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import score, stream_lanes, window_lanes
-from seqgen.files import write_atomically
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import to_bytes, weights_of
 from seqgen.runtime import Precision, autocast
 from seqgen.tokenizers.base import Ids, Tokenizer
-from seqgen.training.checkpoint import Checkpoint, Progress, save_checkpoint
+from seqgen.training.checkpoint import Checkpoint, Progress, publish_best, save_checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.events import Evaluated, Event, Finished, Reason, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.learner import Learner
@@ -118,22 +117,6 @@ def ended(progress: Progress, config: TrainingConfig) -> Reason | None:
     if progress.step >= (config.max_steps or 1):
         return "complete"
     return "patience" if 0 < config.patience <= progress.evaluations_since_best else None
-
-
-def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
-    """Make the file `weights` that of the best weights in `checkpoint`; whether it was not before.
-
-    Raises:
-        SaveError: it cannot be written.
-    """
-    best = checkpoint.read_best()
-    try:
-        if weights.is_file() and weights.stat().st_size == len(best) and weights.read_bytes() == best:
-            return False
-    except OSError as error:
-        raise SaveError(f"{weights} cannot be read: {error.strerror}; give it back its permissions") from error
-    write_atomically(weights, best)
-    return True
 
 
 class _Keeper:

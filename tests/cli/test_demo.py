@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from functools import partial
 
 import pytest
 from seqgen.cli import demo, train
+from seqgen.cli.screen import TrainingScreen
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +36,20 @@ def test_the_demo_can_be_quiet(invoke):
     assert result.exit_code == 0
     assert result.stderr == ""
     assert "bits per byte" in result.stdout
+
+
+def test_an_interrupt_after_the_last_step_ends_the_demo(invoke, in_tmp, monkeypatch):
+    show = TrainingScreen.show
+
+    def interrupted(screen, event):
+        show(screen, event)
+        if type(event).__name__ == "Finished":
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(TrainingScreen, "show", interrupted)
+
+    result = invoke("demo")
+
+    assert result.exit_code == 130
+    assert "done: 3 steps" in result.stderr
+    assert result.stdout == ""

@@ -143,7 +143,7 @@ PHASES = {
     "building the tokenizer": ("seqgen.tokenizers", "build", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "probing": ("seqgen.training.budget", "_time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
     "making the directory": ("seqgen.files", "sync_directory", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
-    "founding the run": ("seqgen.training_run", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "founding the run": ("seqgen.founding", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "evaluating": ("seqgen.evaluation.scoring", "_score_group", ("eval", "corpus.txt")),
     "sampling": ("seqgen.trained", "generate", ("sample",)),
     "sampling several": ("seqgen.trained", "generate", ("sample", "-n", "3")),

@@ -15,6 +15,8 @@ from seqgen.cli.screen import TrainingScreen
 import seqgen
 from seqgen.training import budget
 
+from ..comparing import figures_of
+
 SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision", "fp32", "--max-steps", 3)
 
 
@@ -33,16 +35,6 @@ def contents_of(folder):
 
 def config_of(run):
     return json.loads(Path(run, "config.json").read_text("utf-8"))
-
-
-def figures_of(run):
-    """The lines of steps and evaluations, less the clock's fields."""
-    lines = map(json.loads, Path(run, "metrics.jsonl").read_text("utf-8").splitlines())
-    return [
-        {name: value for name, value in line.items() if name not in {"seconds", "tokens_per_second"}}
-        for line in lines
-        if line["event"] in {"step", "evaluated"}
-    ]
 
 
 # --- what it makes
@@ -135,7 +127,7 @@ def test_a_text_to_validate_on(answers):
     assert config_of("runs/corpus-gru")["text"]["valid_tokens"] == 310
     report = json.loads(answers("eval", "--json"))
     assert report["characters"] == 310
-    best = [line for line in figures_of("runs/corpus-gru") if line["event"] == "evaluated"][-1]
+    best = [line for line in figures_of(Path("runs/corpus-gru")) if line["event"] == "evaluated"][-1]
     assert report["nats_per_token"] == pytest.approx(best["nats_per_token"], abs=1e-3)
 
 
@@ -501,8 +493,8 @@ def test_the_same_command_gives_the_same_run(answers):
 
     weights = [Path("runs", name, "model.safetensors").read_bytes() for name in ("corpus-gru", "corpus-gru-2")]
     assert weights[0] == weights[1]
-    assert figures_of("runs/corpus-gru") == figures_of("runs/corpus-gru-2")
-    assert figures_of("runs/corpus-gru") != figures_of("runs/corpus-gru-3")
+    assert figures_of(Path("runs/corpus-gru")) == figures_of(Path("runs/corpus-gru-2"))
+    assert figures_of(Path("runs/corpus-gru")) != figures_of(Path("runs/corpus-gru-3"))
 
 
 def test_a_config_with_a_key_too_many_is_refused(refuses, run):

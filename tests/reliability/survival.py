@@ -19,8 +19,8 @@ import seqgen
 from seqgen.errors import RunError
 from seqgen.run import RunConfig, find_runs
 from seqgen.run_summary import summarize
-from seqgen.training.metrics import read_metrics
 
+from ..comparing import assert_same_run
 from .faults import Fault, Outcome, Warm, moment_of
 
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="each fault is met by a process that os.fork makes")
@@ -113,22 +113,9 @@ def assert_readable(run: Path) -> None:
         seqgen.load(run, device="cpu").generate(max_new_tokens=2)
 
 
-def figures_of(run: Path) -> list[dict[str, Any]]:
-    """The lines of steps and evaluations, less the clock's fields."""
-    return [
-        {name: value for name, value in line.items() if name not in {"seconds", "tokens_per_second"}}
-        for line in read_metrics(run / "metrics.jsonl")
-        if line["event"] in {"step", "evaluated"}
-    ]
-
-
-def assert_same_run(run: Path, straight: Path) -> None:
-    """To the bit, as far as it is the clock's."""
-    last = f"checkpoints/step-{STEPS:06d}"
-    for path in (straight / "model.safetensors", *(straight / last).glob("*.safetensors")):
-        name = path.relative_to(straight)
-        assert (run / name).read_bytes() == path.read_bytes(), f"{name} differs"
-    assert figures_of(run) == figures_of(straight), "metrics.jsonl differs"
+def assert_ended_alike(run: Path, straight: Path) -> None:
+    """The same run, bit for bit, and its last two checkpoints are whole."""
+    assert_same_run(run, straight)
     names = [path.name for path in whole_checkpoints(run)][-2:]
     assert (len(names), names[-1]) == (2, f"step-{STEPS:06d}"), f"only {names} are whole"
 
@@ -155,7 +142,7 @@ def assert_survived(subject: Subject, world: Path, run: Path, saves: int) -> Non
         assert outcome.all_seen
         assert len(list(run.glob("checkpoints/*"))) == 2, "more than two checkpoints"
     assert not leftovers(run), leftovers(run)
-    assert_same_run(run, subject.run)
+    assert_ended_alike(run, subject.run)
 
 
 def assert_not_a_run(subject: Subject, world: Path, run: Path) -> None:
@@ -166,7 +153,7 @@ def assert_not_a_run(subject: Subject, world: Path, run: Path) -> None:
     assert "\n" not in refused.error[1]
     again = subject.warm.train(world, run.with_name("again"))
     assert again.error is None
-    assert_same_run(run.with_name("again"), subject.run)
+    assert_ended_alike(run.with_name("again"), subject.run)
 
 
 def try_each(tmp_path: Path, faults: Sequence[Fault], attempt: Callable[[Path, Fault], None]) -> None:

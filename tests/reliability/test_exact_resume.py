@@ -20,6 +20,8 @@ from seqgen.errors import ConfigError, RunError, TokenizerError
 from seqgen.run import RunDirectory
 from seqgen.training.learner import Learner
 
+from ..comparing import assert_same_run
+
 SMALL = {
     "hidden_size": 16, "layers": 2, "dropout": 0.2, "batch_size": 16, "accumulate": 2, "max_steps": 8, "eval_every": 3,
     "warmup_steps": 2, "precision": "fp32",
@@ -102,7 +104,7 @@ def take(run, how, at):
 
 
 @pytest.fixture
-def assert_resumes_exactly(corpus, tmp_path, assert_same_run):
+def assert_resumes_exactly(corpus, tmp_path):
     """Assert that a run of these settings is the same with these interruptions as without."""
 
     def check(settings, *interruptions):
@@ -186,7 +188,7 @@ def test_whatever_the_combination(assert_resumes_exactly, poison, model, tokeniz
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_run_made_twice_is_one_run(corpus, tmp_path, assert_same_run, model):
+def test_a_run_made_twice_is_one_run(corpus, tmp_path, model):
     paths = []
     for number in range(2):
         torch.manual_seed(number)  # a caller's own draws are no part of it

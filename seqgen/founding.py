@@ -1,0 +1,168 @@
+"""A run that is begun: from settings to a directory with all that a resume needs, before the first step."""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from seqgen import tokenizers
+from seqgen._version import __version__
+from seqgen.data.catalogue import PREFIX
+from seqgen.data.config import DataConfig
+from seqgen.errors import ConfigError
+from seqgen.models.config import FAMILIES
+from seqgen.preparation import Corpus, Prepared, Report, build_learner, encode_corpus, read_texts
+from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
+from seqgen.runtime import describe_environment
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.trained import load
+from seqgen.training.budget import EVALUATIONS, steps_for, steps_within
+from seqgen.training.checkpoint import Checkpoint, Progress, save_checkpoint
+from seqgen.training.config import TrainingConfig
+from seqgen.training.learner import Learner
+from seqgen.training.loop import sample_text
+from seqgen.training.schedule import warmup_steps
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+
+def found(out: str | Path | None, init_from: str | Path | None, settings: dict[str, Any], report: Report) -> Prepared:
+    """A new run, by `settings`, from another's weights where `init_from` names one; errors as of `seqgen.train`."""
+    parent = None if init_from is None else load(init_from, device="cpu")
+    request = compose(settings) if parent is None else _compose_from(parent.config, settings)
+    check_free(out)
+    report(f"reading {request.data.text}")
+    texts = read_texts(request.data)
+    tokenizer = parent.tokenizer if parent is not None else None
+    if request.tokenizer_from is not None:
+        tokenizer = tokenizers.load(Path(request.tokenizer_from))
+    report("encoding" if tokenizer is not None else f"building the {request.tokenizer.kind} vocabulary")
+    corpus = encode_corpus(texts, tokenizer or request.tokenizer)
+    learner = build_learner(request.model, request.training, corpus)
+    if parent is not None:
+        learner.model.load_state_dict(parent.model.state_dict())
+    report("measuring the speed of this machine")
+    training = _fix_length(request.training, learner, corpus)
+    learner.set_length(training)
+    config = RunConfig(
+        seqgen=__version__,
+        created=dt.datetime.now(dt.UTC).isoformat(),
+        model=request.model,
+        tokenizer=TokenizerRecord(
+            kind=corpus.tokenizer.kind,
+            vocab_size=corpus.tokenizer.vocab_size,
+            fingerprint=corpus.tokenizer.fingerprint,
+        ),
+        data=_with_absolute_paths(request.data),
+        text=corpus.record,
+        training=training,
+        environment=describe_environment(learner.model.device, learner.precision),
+        init_from=None if parent is None else str(parent.path.resolve()),
+    )
+    directory: RunDirectory | None = None
+    try:
+        directory = create_run(out, request.data.text, request.model.cell)
+        lock, checkpoint = _write_founding(directory, config, corpus, learner)
+    except BaseException:
+        if directory is not None:
+            shutil.rmtree(directory.path, ignore_errors=True)  # made a moment ago, and good for nothing
+        raise
+    return Prepared(directory, config, corpus, learner, checkpoint, lock, _notices(request, learner, corpus))
+
+
+def _write_founding(
+    directory: RunDirectory, config: RunConfig, corpus: Corpus, learner: Learner
+) -> tuple[BaseFileLock, Checkpoint]:
+    """Write what a run begins with: all that a resume needs, so that a disk that takes nothing is met before the work.
+
+    config.json is the last: a directory without one is no run.
+    """
+    lock = directory.hold()
+    try:
+        corpus.tokenizer.save(directory.tokenizer)
+        progress = Progress(step=0, seconds=0.0, metrics_bytes=0)
+        checkpoint = save_checkpoint(directory.checkpoints, learner, progress, config.to_json())
+        directory.write_config(config)
+    except BaseException:
+        lock.release()
+        raise
+    return lock, checkpoint
+
+
+def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
+    """The request of a run that starts from another's weights: model and tokenizer are the other's."""
+    fixed = {*FAMILIES[parent.model.cell][0].model_fields, *TokenizerConfig.model_fields, "tokenizer"}
+    given = sorted(fixed & set(settings))
+    if given:
+        raise ConfigError(f"init_from: {', '.join(given)} come with the weights of the other run; leave them out")
+    request = compose({**settings, "cell": parent.model.cell})
+    return request.model_copy(update={"model": parent.model})
+
+
+def _fix_length(config: TrainingConfig, learner: Learner, corpus: Corpus) -> TrainingConfig:
+    """`config` with what was open in it decided: the number of steps, when to evaluate, the device, the precision."""
+    steps = steps_for(config, learner.stream)
+    eval_every = config.eval_every
+
+    def pause() -> None:
+        if corpus.validation is not None:
+            corpus.validation.evaluate(learner.model, learner.precision)
+        sample_text(learner.model, corpus.tokenizer, config.seed)
+
+    if config.max_time is not None:
+        fitting, apart = steps_within(config.max_time, learner, pause, eval_every)
+        steps = min(steps or fitting, fitting)
+        eval_every = min(apart, steps)
+    if steps is None:
+        raise ConfigError("max_time: say how long to train, in time, steps or epochs")
+    return config.model_copy(
+        update={
+            "max_steps": steps,
+            "eval_every": eval_every or -(-steps // EVALUATIONS),
+            "warmup_steps": warmup_steps(steps, config),
+            "device": str(learner.model.device),
+            "precision": learner.precision,
+        }
+    )
+
+
+def _with_absolute_paths(data: DataConfig) -> DataConfig:
+    """So that the run can be resumed from another folder."""
+    paths = {"text": data.text, "valid": data.valid}
+    absolute = {
+        name: str(Path(path).resolve())
+        for name, path in paths.items()
+        if path is not None and not path.startswith(PREFIX)
+    }
+    return data.model_copy(update=absolute)
+
+
+def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
+    notices = []
+    stream = learner.stream
+    if stream.batch_size < request.training.batch_size and stream.batches_per_epoch < 2:
+        notices.append(
+            f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "
+            f"have {stream.batch_size} rows instead of {request.training.batch_size}"
+        )
+    unknown = sum(int((ids == corpus.tokenizer.unknown_id).sum()) for ids in corpus.train)
+    if corpus.tokenizer.unknown_id is not None and unknown:
+        notices.append(
+            f"the training part has {unknown:,} pieces that the vocabulary does not hold; they are learnt as <unk>"
+        )
+    asked = request.tokenizer.vocab_size
+    if asked is not None and corpus.tokenizer.vocab_size < asked:
+        notices.append(f"the text gives a vocabulary of {corpus.tokenizer.vocab_size:,}, not of {asked:,}")
+    if corpus.validation is None:
+        notices.append(
+            "nothing is withheld to validate on: the last weights are kept, whether or not they are the best"
+        )
+    elif corpus.validation.size.unknown:
+        notices.append(
+            f"the validation part has {corpus.validation.size.unknown:,} pieces that the vocabulary does not hold; "
+            "they count as <unk>, with what it costs to spell them"
+        )
+    return notices

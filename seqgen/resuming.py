@@ -1,0 +1,127 @@
+"""A run that goes on: from a directory to where its last whole checkpoint left it, or a refusal that says why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from seqgen import tokenizers
+from seqgen._version import __version__
+from seqgen.errors import ConfigError, RunError
+from seqgen.files import read_at_most, sweep
+from seqgen.preparation import Prepared, Report, build_learner, check_same_text, encode_corpus, read_texts
+from seqgen.run import CONFIG_CAP, RunConfig, RunDirectory
+from seqgen.runtime import describe_environment
+from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
+from seqgen.training.config import TrainingConfig
+from seqgen.training.loop import ended
+from seqgen.training.metrics import check_length
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+CHANGEABLE = ("max_steps", "device", "precision", "save_every", "on_save_error")
+"""What may change in a run that goes on."""
+
+
+def resume(directory: RunDirectory, settings: dict[str, Any], report: Report) -> Prepared:
+    """The run in `directory`, with those of the `CHANGEABLE` settings changed; errors as of `seqgen.train`."""
+    others = sorted(set(settings) - set(CHANGEABLE))
+    if others:
+        raise ConfigError(f"resume: {', '.join(others)} cannot change in a run that goes on; start a new one instead")
+    directory.read_config()  # or it is no run, and nothing to be locked
+    lock = directory.hold()
+    try:
+        return _go_on(directory, settings, lock, report)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock, report: Report) -> Prepared:
+    recorded = directory.read_config()
+    for folder in (directory.path, directory.checkpoints):
+        sweep(folder)
+    checkpoint = newest_checkpoint(directory.checkpoints)
+    if checkpoint is None:
+        raise RunError(f"{directory.path} has no checkpoint to go on from; remove it, and train anew")
+    notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
+    planned = _check_same_config(directory, recorded, checkpoint).training.max_steps or 0
+    config = _change(recorded, settings, planned)
+    steps = config.training.max_steps or 0
+    if steps > planned:
+        notices.append(f"{steps} steps are a new schedule: the learning rate goes on by that one")
+        checkpoint = checkpoint.with_patience()  # which begins anew too
+    if ended(checkpoint.progress, config.training) is not None:
+        raise RunError(
+            f"{directory.path} is complete after {checkpoint.progress.step} steps; to train it further say "
+            + "; ".join(["--max-steps with a larger number", *_restore_best(directory, checkpoint)])
+        )
+    check_length(directory.metrics, checkpoint.progress.metrics_bytes)
+    report(f"reading {config.data.text}")
+    texts = read_texts(config.data)
+    check_same_text(texts, config.text, config.data)
+    corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint))
+    learner = build_learner(config.model, config.training, corpus)
+    learner.set_length(config.training)
+    load_checkpoint(checkpoint, learner)
+    environment = describe_environment(learner.model.device, learner.precision)
+    here = {"seqgen": __version__, **environment}
+    notices += [
+        f"{name} is {here.get(name)}, and was {then}: the run goes on, but not to the bit as it would have"
+        for name, then in {"seqgen": recorded.seqgen, **recorded.environment}.items()
+        if here.get(name) != then
+    ]
+    config = config.model_copy(update={"seqgen": __version__, "environment": environment})
+    # Only now that nothing can be refused any more is anything written.
+    notices += _restore_best(directory, checkpoint)
+    if config != recorded:
+        directory.write_config(config)
+    return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
+
+
+def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint) -> RunConfig:
+    """The config of the checkpoint, from which config.json may differ in what may change in a run that goes on."""
+    try:
+        then = RunConfig.from_json(read_at_most(checkpoint.config, CONFIG_CAP), str(checkpoint.config))
+    except OSError as error:
+        raise RunError(f"{checkpoint.config} cannot be read: {error.strerror or error}") from error
+    except ConfigError as error:
+        raise RunError(f"{error}; another version of seqgen wrote it") from error
+    before, now = _flatten(then.model_dump()), _flatten(config.model_dump())
+    changed = sorted(
+        f"{name} is {now.get(name)}, and was {before.get(name)}"
+        for name in before.keys() | now.keys()
+        if before.get(name) != now.get(name)
+        and not name.startswith("environment.")
+        and name != "seqgen"
+        and name not in {f"training.{setting}" for setting in CHANGEABLE}
+    )
+    if changed:
+        raise RunError(
+            f"{directory.config} is not what this run was trained with: {'; '.join(changed)}; restore it "
+            f"(as in {checkpoint.config}), or start a new run"
+        )
+    return then
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level: `training.lr`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _restore_best(directory: RunDirectory, checkpoint: Checkpoint) -> list[str]:
+    """Put the best weights that the checkpoint knows back in their place; what to say of it."""
+    if checkpoint.progress.step == 0 or not publish_best(checkpoint, directory.weights):
+        return []
+    return [f"{directory.weights} was not as {checkpoint.path.name} knew it, and has been restored from there"]
+
+
+def _change(config: RunConfig, settings: dict[str, Any], planned: int) -> RunConfig:
+    """The config of a run that goes on, which may be longer than `planned` and on another device."""
+    training = TrainingConfig.of(**{**config.training.model_dump(), **settings})
+    if (training.max_steps or 0) < planned:
+        raise ConfigError(f"max_steps: this run was planned for {planned} steps; it can only be longer")
+    return config.model_copy(update={"training": training})

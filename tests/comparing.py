@@ -1,0 +1,40 @@
+"""What makes two runs the same run: all that neither the clock nor the place decides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+CLOCK = {"seconds", "tokens_per_second"}
+"""The fields of an event that vary from run to run."""
+
+
+def figures_of(run: Path) -> list[dict[str, object]]:
+    """The lines of steps, evaluations and samples, less the clock's fields."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
+    kept = {"step", "skipped", "evaluated", "sampled"}
+    return [
+        {name: value for name, value in line.items() if name not in CLOCK} for line in lines if line["event"] in kept
+    ]
+
+
+def checkpoint_of(run: Path) -> dict[str, object]:
+    """The last checkpoint: each file's bytes, and of the JSON what neither the clock nor the place decides."""
+    *_, newest = sorted((run / "checkpoints").iterdir())
+    content: dict[str, object] = {file.name: file.read_bytes() for file in newest.iterdir()}
+    config, state = (json.loads((newest / name).read_text("utf-8")) for name in ("config.json", "state.json"))
+    for name in ("seconds", "metrics_bytes"):
+        del state["progress"][name]
+    del config["created"], config["data"]["text"], state["files"]["config.json"]
+    for name in ("save_every", "on_save_error"):  # they decide when to save, and nothing that is saved
+        del config["training"][name]
+    return {"step": newest.name, **content, "config.json": config, "state.json": state}
+
+
+def assert_same_run(run: Path, other: Path) -> None:
+    """Assert that two runs are one, bit for bit: their figures, the weights that are used, the last checkpoint."""
+    assert figures_of(run) == figures_of(other), "metrics.jsonl differs"
+    assert (run / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes(), "the weights differ"
+    one, two = checkpoint_of(run), checkpoint_of(other)
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
