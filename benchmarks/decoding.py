@@ -1,80 +1,102 @@
-"""How fast text is made on this CPU, beside what a user would pick instead: sampling included, same threads.
-
-    pip install -e '.[bench]' && python benchmarks/decoding.py --rounds 5
+"""How fast text is made, sampling included, beside what a user would pick instead.
 
 LSTM: onnxruntime's LSTM operator in fp32, its sampling in numpy. Transformer: `generate` of `transformers` with its
-cache, Llama of the same shape, in fp32. All sample at temperature 0.8 from random weights over 67 characters. The
-variants take turns within a round; medians over the rounds are printed.
+cache, Llama of the same shape, in fp32. All sample at temperature 0.8 from random weights over 67 characters.
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from measuring import Row, Work, race
 
 from seqgen import models
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
 from seqgen.models.config import LstmConfig, TransformerConfig
 from seqgen.models.language_model import LanguageModel
+from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 
-CHARACTERS = "".join(chr(code) for code in range(33, 99))
+CHARACTERS = "".join(chr(code) for code in range(33, 98))
+VOCAB_SIZE = len(CHARACTERS) + 2
 TEMPERATURE = 0.8
+TOKENS = 200
 LSTM = LstmConfig(hidden_size=512, embedding_size=512, layers=2)
 TRANSFORMERS = {
     "128x4": TransformerConfig(hidden_size=128, layers=4, heads=4, block_size=64),
     "384x6": TransformerConfig(hidden_size=384, layers=6, heads=6, block_size=256),
 }
-PRECISIONS = ("fp32", "bf16", "int8")
-
-Run = Callable[[int], object]
-"""Makes so many tokens of each row."""
+PRECISIONS: tuple[DecoderPrecision, ...] = ("fp32", "bf16", "int8")
 
 
-def ours(model: LanguageModel, precision: str, rows: int) -> Run:
-    """`seqgen sample` without the screen."""
+def rows(rounds: int, threads: int) -> Iterator[Row]:
+    """Each model, one text at a time and sixteen."""
+    for batch_size in (1, 16):
+        model = models.build(LSTM, VOCAB_SIZE).eval()
+        yield from race(
+            f"sample an lstm 2x512, batch {batch_size}",
+            "token",
+            _seqgen(model, batch_size),
+            {"onnxruntime, fp32": _onnx_lstm(model, batch_size, threads)},
+            rounds,
+        )
+        for name, config in TRANSFORMERS.items():
+            yield from race(
+                f"sample a transformer {name}, batch {batch_size}",
+                "token",
+                _seqgen(models.build(config, VOCAB_SIZE).eval(), batch_size),
+                {"transformers, fp32": _llama(config, batch_size)},
+                rounds,
+            )
+
+
+def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
+    """`seqgen sample` without the screen, in each precision."""
     tokenizer = CharTokenizer.train([CHARACTERS], TokenizerConfig())
-    decoder = model.decoder(precision)  # type: ignore[arg-type]
+    config = SamplingConfig(max_new_tokens=TOKENS, temperature=TEMPERATURE)
 
-    def run(tokens: int) -> None:
-        config = SamplingConfig(max_new_tokens=tokens, temperature=TEMPERATURE)
-        for _ in generate(model, decoder, tokenizer, "", config, rows):
-            pass
+    def sample(precision: DecoderPrecision) -> Work:
+        decoder = model.decoder(precision)
 
-    return run
+        def work() -> float:
+            for _ in generate(model, decoder, tokenizer, "", config, batch_size):
+                pass
+            return batch_size * TOKENS
+
+        return work
+
+    return {f"seqgen {precision}": sample(precision) for precision in PRECISIONS}
 
 
-def onnx_lstm(model: LanguageModel, rows: int, threads: int) -> Run:
+def _onnx_lstm(model: LanguageModel, batch_size: int, threads: int) -> Work:
     """A session that reads a token and a state a call, and numpy that draws."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(lstm_graph(model), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(_lstm_graph(model), options, providers=["CPUExecutionProvider"])
     names = [member.name for member in session.get_inputs()][1:]
     generator = np.random.default_rng(0)
 
-    def run(tokens: int) -> None:
-        state = [np.zeros((1, rows, LSTM.hidden_size), np.float32) for _ in names]
-        token = np.ones((1, rows), np.int64)
-        for _ in range(tokens):
+    def work() -> float:
+        state = [np.zeros((1, batch_size, LSTM.hidden_size), np.float32) for _ in names]
+        token = np.ones((1, batch_size), np.int64)
+        for _ in range(TOKENS):
             logits, *state = session.run(None, {"token": token, **dict(zip(names, state, strict=True))})
             heights = np.exp((logits[0] - logits[0].max(-1, keepdims=True)) / TEMPERATURE).cumsum(-1, dtype=np.float64)
-            drawn = (heights <= generator.random((rows, 1)) * heights[:, -1:]).sum(-1)
+            drawn = (heights <= generator.random((batch_size, 1)) * heights[:, -1:]).sum(-1)
             token = drawn[None].astype(np.int64)
+        return batch_size * TOKENS
 
-    return run
+    return work
 
 
-def lstm_graph(model: LanguageModel) -> bytes:
+def _lstm_graph(model: LanguageModel) -> bytes:
     """Embedding, two LSTM operators, the second's output added to the first's, head: as onnx."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -118,70 +140,26 @@ def lstm_graph(model: LanguageModel) -> bytes:
     return content
 
 
-def llama(config: TransformerConfig, vocab_size: int, rows: int) -> Run:
+def _llama(config: TransformerConfig, batch_size: int) -> Work:
     """`transformers`' Llama of the same shape, by its own `generate`."""
     import transformers
 
     model = transformers.LlamaForCausalLM(
         transformers.LlamaConfig(
-            vocab_size=vocab_size, hidden_size=config.hidden_size, num_hidden_layers=config.layers,
+            vocab_size=VOCAB_SIZE, hidden_size=config.hidden_size, num_hidden_layers=config.layers,
             num_attention_heads=config.heads, num_key_value_heads=config.heads,
             intermediate_size=32 * -(-8 * config.hidden_size // 96), max_position_embeddings=4096,
             bos_token_id=0, eos_token_id=None, pad_token_id=0,
         )
     ).eval()  # fmt: skip
-    prompt = torch.zeros(rows, 1, dtype=torch.int64)
+    prompt = torch.zeros(batch_size, 1, dtype=torch.int64)
 
-    def run(tokens: int) -> None:
+    def work() -> float:
         with torch.no_grad():
             model.generate(
                 prompt, attention_mask=torch.ones_like(prompt), do_sample=True, temperature=TEMPERATURE, top_k=0,
-                min_new_tokens=tokens, max_new_tokens=tokens, use_cache=True,
+                min_new_tokens=TOKENS, max_new_tokens=TOKENS, use_cache=True,
             )  # fmt: skip
+        return batch_size * TOKENS
 
-    return run
-
-
-def measure(name: str, runs: dict[str, Run], rows: int, tokens: int, rounds: int) -> None:
-    """Print a line a variant: tokens a second, and how many times the first one's."""
-    rates: dict[str, list[float]] = {variant: [] for variant in runs}
-    for run in runs.values():
-        run(10)
-    for _ in range(rounds):
-        for variant, run in runs.items():
-            began = time.perf_counter()
-            run(tokens)
-            rates[variant].append(rows * tokens / (time.perf_counter() - began))
-    peer = next(iter(rates))
-    for variant, found in rates.items():
-        ratio = statistics.median(mine / theirs for mine, theirs in zip(found, rates[peer], strict=True))
-        print(f"| {name} | {rows} | {variant} | {statistics.median(found):,.0f} | {ratio:.2f} |", flush=True)
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description="How fast text is made, beside what a user would pick instead.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--tokens", type=int, default=250)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=["lstm", *TRANSFORMERS])
-    given = parser.parse_args(arguments)
-    torch.set_num_threads(given.threads)
-    print("| model | rows | variant | tokens/s | x peer |\n|---|---|---|---|---|")
-    vocab_size = len(CHARACTERS) + 2
-    for rows in (1, 16):
-        if given.only in {None, "lstm"}:
-            model = models.build(LSTM, vocab_size).eval()
-            runs = {"onnxruntime fp32": onnx_lstm(model, rows, given.threads)}
-            runs |= {f"seqgen {precision}": ours(model, precision, rows) for precision in PRECISIONS}
-            measure("lstm 2x512", runs, rows, given.tokens, given.rounds)
-        for name, config in TRANSFORMERS.items():
-            if given.only in {None, name}:
-                model = models.build(config, vocab_size).eval()
-                runs = {"transformers fp32": llama(config, vocab_size, rows)}
-                runs |= {f"seqgen {precision}": ours(model, precision, rows) for precision in PRECISIONS}
-                measure(f"transformer {name}", runs, rows, given.tokens, given.rounds)
-
-
-if __name__ == "__main__":
-    main()
+    return work
