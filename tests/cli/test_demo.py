@@ -38,18 +38,18 @@ def test_the_demo_can_be_quiet(invoke):
     assert "bits per byte" in result.stdout
 
 
-def test_an_interrupt_after_the_last_step_ends_the_demo(invoke, in_tmp, monkeypatch):
+def test_a_signal_after_the_last_step_ends_the_demo(invoke, in_tmp, monkeypatch):
     show = TrainingScreen.show
 
     def interrupted(screen, event):
         show(screen, event)
         if type(event).__name__ == "Finished":
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(TrainingScreen, "show", interrupted)
 
     result = invoke("demo")
 
-    assert result.exit_code == 130
+    assert result.exit_code == 143
     assert "done: 3 steps" in result.stderr
     assert result.stdout == ""
