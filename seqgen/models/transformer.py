@@ -10,7 +10,7 @@ Rotary embedding: Su et al. 2021, in the half-split layout of Llama; SwiGLU: Sha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -29,7 +29,7 @@ NORM_EPSILON = 1e-5
 
 
 class TransformerModel(LanguageModel):
-    """The state: keys and values [B, layers, heads, ring, D]; position and document start, int64 [B].
+    """The state: keys and values of each layer in turn, [B, heads, ring, D]; position and document start, int64 [B].
 
     The two integers count the tokens read so far, and those read when the present document began.
     """
@@ -60,14 +60,14 @@ class TransformerModel(LanguageModel):
     def initial_state(self, batch_size: int, capacity: int) -> State:
         config = self.config
         ring = min(capacity, config.block_size)
-        shape = (batch_size, config.layers, config.heads, ring, config.hidden_size // config.heads)
-        keys, values = (torch.zeros(shape, device=self.device) for _ in range(2))
+        shape = (batch_size, config.heads, ring, config.hidden_size // config.heads)
+        caches = (torch.zeros(shape, device=self.device) for _ in range(2 * config.layers))
         position, begin = (torch.zeros(batch_size, dtype=torch.int64, device=self.device) for _ in range(2))
-        return keys, values, position, begin
+        return *caches, position, begin
 
     def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         rows, length = tokens.shape
-        keys, values, position, begin = state if state is not None else self.initial_state(rows, 0)
+        *caches, position, begin = state if state is not None else self.initial_state(rows, 0)
         positions = position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
         begins = torch.where(tokens == BOUNDARY, positions, begin[:, None]).cummax(dim=1).values
         relative = positions - begins
@@ -80,12 +80,10 @@ class TransformerModel(LanguageModel):
         rotation = rotary(relative, self._head_size) if self.config.positions == "rope" else None
         # A window that starts fresh and holds one document needs no mask: the fast path of training.
         plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
-        mask = None if plain else self._mask(positions, begins, position, keys.shape[3])
-        for depth, block in enumerate(self.blocks):
-            cache = (keys[:, depth], values[:, depth])
+        mask = None if plain else self._mask(positions, begins, position, caches[0].shape[2])
+        for block, cache in zip(self.blocks, _by_layer(caches), strict=True):
             x = block(x, rotation, mask, cache, position)
-        position = position + length
-        return self.head(self.norm(x)), (() if state is None else (keys, values, position, begins[:, -1]))
+        return self.head(self.norm(x)), (() if state is None else (*caches, position + length, begins[:, -1]))
 
     def _mask(self, positions: Tensor, begins: Tensor, consumed: Tensor, ring: int) -> Tensor:
         """What each token may attend to, the ring's slots first: bool [B, 1, T, ring + T]."""
@@ -115,6 +113,11 @@ class TransformerModel(LanguageModel):
 
     def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
         return TransformerDecoder(self, precision)
+
+
+def _by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The keys and the values of each layer."""
+    return zip(caches[::2], caches[1::2], strict=True)
 
 
 class Block(nn.Module):
@@ -197,12 +200,12 @@ def sinusoids(positions: Tensor, size: int) -> Tensor:
 
 
 class _PackedBlock(NamedTuple):
-    """A block's weights; queries, keys and values are one product, gate and up another."""
+    """A block's weights: queries, keys and values are one product, gate and up another. The scales of the norms are
+    in the products that follow them.
+    """
 
-    attention_norm: Tensor
     query_key_value: DecoderLinear
     attention_output: DecoderLinear
-    feed_forward_norm: Tensor
     gate_up: DecoderLinear
     down: DecoderLinear
 
@@ -211,12 +214,17 @@ class _Place(NamedTuple):
     """Where the new token stands, for all blocks: its turn, its slot in the cache, and which slots it looks at."""
 
     rotation: tuple[Tensor, Tensor] | None
+    """Cosines, and sines signed for the half that they go to, [B, 1, 1, D] each."""
     position: Tensor
     slot: int | None
     """The slot of every row, where it is the same; None otherwise."""
     held: int
     """Slots [0, held) are looked at, less those that `mask` leaves out."""
     mask: Tensor | None
+
+
+MANY = 32
+"""Rows x heads from which attention is faster as two batched products than as torch's fused form on a CPU."""
 
 
 class TransformerDecoder(Decoder):
@@ -226,33 +234,33 @@ class TransformerDecoder(Decoder):
     def __init__(self, model: TransformerModel, precision: DecoderPrecision) -> None:
         self._config = model.config
 
-        def pack(*layers: nn.Linear) -> DecoderLinear:
-            return DecoderLinear(torch.cat([layer.weight for layer in layers]), None, precision)
+        def pack(norm: nn.RMSNorm | None, *layers: nn.Linear) -> DecoderLinear:
+            weight = torch.cat([layer.weight for layer in layers]).float()
+            return DecoderLinear(weight if norm is None else weight * norm.weight, None, precision)
 
         self._embedding = model.embedding.weight.detach().clone()
         self._blocks = [
             _PackedBlock(
-                block.attention_norm.weight.detach().clone(),
-                pack(block.query, block.key, block.value),
-                pack(block.attention_output),
-                block.feed_forward_norm.weight.detach().clone(),
-                pack(block.gate, block.up),
-                pack(block.down),
+                pack(block.attention_norm, block.query, block.key, block.value),
+                pack(None, block.attention_output),
+                pack(block.feed_forward_norm, block.gate, block.up),
+                pack(None, block.down),
             )
             for block in model.blocks
         ]
-        self._norm, self._head = model.norm.weight.detach().clone(), pack(model.head)
+        self._head = pack(model.norm, model.head)
+        self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        keys, values, position, begin = state
+        *caches, position, begin = state
         x = self._embedding.index_select(0, token)
         if self._config.positions == "sinusoidal":
             x = x + self._sinusoids(position - begin)
-        place = self._place(position, begin, keys.shape[3])
-        for block, *cache in zip(self._blocks, keys.unbind(1), values.unbind(1), strict=True):
+        place = self._place(position, begin, caches[0].shape[2])
+        for block, cache in zip(self._blocks, _by_layer(caches), strict=True):
             x = self._advance(block, x, cache, place)
-        return self._head(_normalise(x, self._norm)), (keys, values, position + 1, begin)
+        return self._head(self._normalise(x)), (*caches, position + 1, begin)
 
     def _sinusoids(self, relative: Tensor) -> Tensor:
         config = self._config
@@ -264,7 +272,7 @@ class TransformerDecoder(Decoder):
         rotation = None
         if self._config.positions == "rope":
             cos, sin = rotary((position - begin)[:, None], self._config.hidden_size // self._config.heads)
-            rotation = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)  # [B, 1, 1, D]
+            rotation = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
         places = position.tolist()
         slot = places[0] % ring if places.count(places[0]) == len(places) else None
         if slot is not None and not any(begin.tolist()):
@@ -273,27 +281,34 @@ class TransformerDecoder(Decoder):
         held = position[:, None] - (position[:, None] - slots) % ring
         return _Place(rotation, position, slot, ring, (held >= begin[:, None])[:, None, None])
 
-    def _advance(self, block: _PackedBlock, x: Tensor, cache: Sequence[Tensor], place: _Place) -> Tensor:
+    def _advance(self, block: _PackedBlock, x: Tensor, cache: tuple[Tensor, Tensor], place: _Place) -> Tensor:
         """A block's output [B, H]; its keys and values [B, heads, ring, D] get the new token's."""
-        heads = self._config.heads
-        products = block.query_key_value(_normalise(x, block.attention_norm)).view(len(x), 3, heads, 1, -1)
+        products = block.query_key_value(self._normalise(x)).view(len(x), 3, self._config.heads, -1)
         turned, v = products[:, :2], products[:, 2]
         if place.rotation is not None:
-            cos, sin = (member.unsqueeze(1) for member in place.rotation)
-            swapped = torch.cat(turned.chunk(2, dim=-1)[::-1], dim=-1)
-            turned = torch.addcmul(turned * cos, swapped, sin)
+            cos, sin = place.rotation
+            turned = torch.addcmul(turned * cos, turned.roll(turned.shape[-1] // 2, -1), sin)  # halves swapped
         q, k = turned.unbind(1)
         if place.slot is None:
-            remember((cache[0], cache[1]), k, v, place.position)
+            remember(cache, k.unsqueeze(2), v.unsqueeze(2), place.position)
         else:
             for member, new in zip(cache, (k, v), strict=True):
-                member.select(2, place.slot).copy_(new[:, :, 0])
-        past_k, past_v = (member[:, :, : place.held] for member in cache)
-        y = F.scaled_dot_product_attention(q, past_k, past_v, attn_mask=place.mask)
-        x = x + block.attention_output(y.flatten(1))
-        gate, up = block.gate_up(_normalise(x, block.feed_forward_norm)).chunk(2, dim=-1)
+                member.select(2, place.slot).copy_(new)
+        x = x + block.attention_output(self._attend(q, cache, place))
+        gate, up = block.gate_up(self._normalise(x)).chunk(2, dim=-1)
         return x + block.down(F.silu(gate).mul_(up))
 
+    def _attend(self, q: Tensor, cache: tuple[Tensor, Tensor], place: _Place) -> Tensor:
+        """q [B, heads, D] over the slots of the cache that are looked at -> [B, H]."""
+        rows, heads, size = q.shape
+        if place.mask is None and rows * heads >= MANY and q.device.type == "cpu":
+            past_k, past_v = (member.flatten(0, 1)[:, : place.held] for member in cache)
+            scores = torch.bmm(q.reshape(rows * heads, 1, size), past_k.transpose(1, 2)).mul_(size**-0.5)
+            return torch.bmm(scores.softmax(-1), past_v).view(rows, -1)
+        past_k, past_v = (member[:, :, : place.held] for member in cache)
+        return F.scaled_dot_product_attention(q.unsqueeze(2), past_k, past_v, attn_mask=place.mask).flatten(1)
 
-def _normalise(x: Tensor, weight: Tensor) -> Tensor:
-    return F.rms_norm(x, weight.shape, weight, NORM_EPSILON)
+    def _normalise(self, x: Tensor) -> Tensor:
+        """RMSNorm, its scale apart: half the time of torch's, which is five operations here."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(self._epsilon, norm, norm, value=1 / x.shape[-1]).rsqrt_()
