@@ -52,7 +52,8 @@ def evaluate(
     stride: Annotated[int | None, typer.Option(help="From window to window.", show_default="the window")] = None,
     exact: Annotated[bool, typer.Option("--exact", help="One stream, no parallel lanes: slower.")] = False,
     precision: Annotated[
-        Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
+        Literal["fp32", "bf16", "int8"] | None,
+        typer.Option(help="Of the products; int8 as sampling has it.", show_default="fp32"),
     ] = None,
     encoding: EncodingOption = "utf-8",
     errors: ErrorsOption = "strict",

@@ -39,7 +39,8 @@ def sample(
     stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default="0")] = None,
     precision: Annotated[
-        Literal["fp32", "bf16"] | None, typer.Option(help="Of the products.", show_default="fp32")
+        Literal["fp32", "bf16", "int8"] | None,
+        typer.Option(help="How the weights are kept: less is faster, and a little off.", show_default="fp32"),
     ] = None,
     novelty: Annotated[
         bool, typer.Option("--novelty", help="Say how much of each text stands verbatim in the training text.")

@@ -30,10 +30,10 @@ def train(
         typer.Option(help="What reads the text.", show_default="lstm", rich_help_panel=_MODEL),
     ] = None,
     hidden_size: Annotated[
-        int | None, typer.Option(help="Width of the model.", show_default="by cell", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="Width of the model.", show_default="by cell and time", rich_help_panel=_MODEL)
     ] = None,
     layers: Annotated[
-        int | None, typer.Option(help="Depth of the model.", show_default="by cell", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="Depth of the model.", show_default="by cell and time", rich_help_panel=_MODEL)
     ] = None,
     embedding_size: Annotated[
         int | None,
@@ -61,7 +61,8 @@ def train(
         typer.Option(help="transformer: how it knows the order.", show_default="rope", rich_help_panel=_MODEL),
     ] = None,
     dropout: Annotated[
-        float | None, typer.Option(help="Share of activations dropped.", show_default="by cell", rich_help_panel=_MODEL)
+        float | None,
+        typer.Option(help="Share of activations dropped.", show_default="by cell and time", rich_help_panel=_MODEL),
     ] = None,
     tie_weights: Annotated[
         bool | None,
@@ -148,7 +149,7 @@ def train(
         float | None, typer.Option(help="Times through the text at most.", rich_help_panel=_TRAINING)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Rows of a batch.", show_default="by cell", rich_help_panel=_TRAINING)
+        int | None, typer.Option(help="Rows of a batch.", show_default="by cell and time", rich_help_panel=_TRAINING)
     ] = None,
     bptt: Annotated[
         int | None,
@@ -158,7 +159,8 @@ def train(
         int | None, typer.Option(help="Batches to an optimizer step.", show_default="1", rich_help_panel=_TRAINING)
     ] = None,
     lr: Annotated[
-        float | None, typer.Option(help="Highest learning rate.", show_default="by cell", rich_help_panel=_TRAINING)
+        float | None,
+        typer.Option(help="Highest learning rate.", show_default="by cell and time", rich_help_panel=_TRAINING),
     ] = None,
     schedule: Annotated[
         Literal["linear", "cosine", "constant"] | None,
@@ -171,7 +173,7 @@ def train(
         ),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="AdamW's.", show_default="by cell", rich_help_panel=_TRAINING)
+        float | None, typer.Option(help="AdamW's.", show_default="by cell and time", rich_help_panel=_TRAINING)
     ] = None,
     clip_grad_norm: Annotated[
         float | None, typer.Option(help="Longest gradient.", show_default="1.0", rich_help_panel=_TRAINING)

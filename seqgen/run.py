@@ -23,7 +23,7 @@ from seqgen.files import make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
 from seqgen.settings import Settings
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
-from seqgen.training.config import DEFAULT_TIME, RECIPES, TrainingConfig
+from seqgen.training.config import DEFAULT_TIME, TrainingConfig, recipe_for
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -94,11 +94,12 @@ def compose(settings: dict[str, Any]) -> Request:
         raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell][0]
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "char"), settings)
-    training = dict(RECIPES[cell])
+    recipe = recipe_for(cell, settings)
+    of_the_model = {name: recipe.pop(name) for name in model_class.model_fields.keys() & recipe.keys()}
     if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
-        training["max_time"] = DEFAULT_TIME
+        recipe["max_time"] = DEFAULT_TIME
     sorted_in: list[tuple[type[Settings], dict[str, Any]]] = [
-        (model_class, {}), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, training)
+        (model_class, of_the_model), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, recipe)
     ]  # fmt: skip
     for name, value in settings.items():
         values = next((values for owner, values in sorted_in if name in owner.model_fields), None)

@@ -9,7 +9,7 @@ import pytest
 
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.run import RunConfig, RunDirectory, check_free, compose, create_run, find_run, find_runs
-from seqgen.training.config import DEFAULT_TIME, RECIPES
+from seqgen.training.config import DEFAULT_TIME, LONG_RECIPES, RECIPES
 
 CONFIG = RunConfig.of(
     seqgen="0.1.0",
@@ -65,6 +65,15 @@ def test_the_default_time_is_for_those_who_name_no_length(length):
     training = compose(length).training
 
     assert training.max_time == (9.0 if "max_time" in length else None)
+
+
+def test_the_long_recipe_is_of_the_model_too_and_a_setting_goes_before_it():
+    request = compose({"max_time": "10m", "dropout": 0.2, "lr": 0.001})
+
+    long = LONG_RECIPES["lstm"]
+    assert (request.model.hidden_size, request.model.layers) == (long["hidden_size"], long["layers"])
+    assert (request.model.dropout, request.training.lr) == (0.2, 0.001)
+    assert request.training.bptt == long["bptt"]
 
 
 @pytest.mark.parametrize("cell", RECIPES)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -186,3 +188,29 @@ def test_a_random_state_reseeds_no_other_device(monkeypatch):
     draws(RandomState(3, CPU), 2)
 
     assert seeded == []
+
+
+FAULTS = """
+import resource, sys, torch
+from seqgen.runtime import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+def work():
+    return [torch.zeros(2**24).sum() for _ in range(2)]
+for _ in range(8):
+    work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what it changes is in glibc")
+def test_kept_memory_is_not_fetched_from_the_system_again():
+    """Page faults of two tensors of 64 MiB after others alike: one a page, or next to none."""
+    faults = {
+        mode: int(subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, check=True).stdout)
+        for mode in ("given-back", "kept")
+    }
+
+    assert faults["kept"] < 0.1 * faults["given-back"]

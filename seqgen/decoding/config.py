@@ -22,4 +22,4 @@ class SamplingConfig(Settings):
     max_new_tokens: int = Field(default=500, ge=1)
     stop: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**63)
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"

@@ -15,12 +15,17 @@ from seqgen.decoding.config import SamplingConfig
 
 Filter = Callable[[Tensor], Tensor]
 
+ORDINARY = (1e-3, 1e3)
+"""Temperatures by which logits can be divided as they are."""
+
 
 def temperature(logits: Tensor, value: float) -> Tensor:
     """Divide by `value`; 0 leaves the argmax alone (the first of equals)."""
     if value == 0.0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.full_like(logits, -math.inf).scatter_(-1, best, 0.0)
+    if ORDINARY[0] <= value <= ORDINARY[1]:
+        return logits / value
     # Shifted first, so that a tiny temperature overflows towards -inf and never to inf - inf; and kept within what fp32
     # holds, past which 0 / 0 and inf / inf wait.
     limits = torch.finfo(logits.dtype)
@@ -48,18 +53,25 @@ def min_p(logits: Tensor, share: float) -> Tensor:
     return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), -math.inf)
 
 
-def forbid(logits: Tensor, tokens: Sequence[int]) -> Tensor:
+def forbid(tokens: Sequence[int]) -> Filter:
     """Never draw `tokens`."""
-    logits = logits.clone()
-    logits[..., list(tokens)] = -math.inf
-    return logits
+    masks: list[Tensor] = []  # made once: indexing costs more than all of the drawing
+
+    def apply(logits: Tensor) -> Tensor:
+        if not masks:
+            masks.append(
+                torch.zeros_like(logits[0]).index_fill_(0, torch.tensor(tokens, device=logits.device), -math.inf)
+            )
+        return logits + masks[0]
+
+    return apply
 
 
 def compose(config: SamplingConfig, forbidden: Sequence[int]) -> list[Filter]:
     """The filters that `config` turns on, in their order, behind the one that forbids tokens."""
     filters: list[Filter] = []
     if forbidden:
-        filters.append(lambda logits: forbid(logits, forbidden))
+        filters.append(forbid(forbidden))
     if config.temperature != 1.0:
         filters.append(lambda logits: temperature(logits, config.temperature))
     if config.top_k:

@@ -154,7 +154,7 @@ def _read_prompt(model: LanguageModel, tokens: Sequence[int], capacity: int) -> 
 
 def draw(logits: Tensor, uniform: Tensor) -> Tensor:
     """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B]."""
-    heights = logits.softmax(dim=-1).double().cumsum(dim=-1)
+    heights = logits.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
     total = heights[:, -1:]
     # The product stays below the total: a double under 1 is at most 1 - 2^-53.
     return torch.searchsorted(heights, uniform[:, None] * total, right=True)[:, 0]
@@ -175,6 +175,6 @@ class _Uniforms:
         if self._used == self._block.shape[1]:
             self._block = torch.from_numpy(np.stack([generator.random(self.BLOCK) for generator in self._generators]))
             self._used = 0
-        column = self._block[list(samples), self._used]
+        column = self._block[:, self._used]
         self._used += 1
-        return column
+        return column if len(samples) == len(column) else column[list(samples)]

@@ -20,7 +20,8 @@ class EvaluationConfig(Settings):
     context_window: int | None = Field(default=None, ge=1)
     stride: int | None = Field(default=None, ge=1)
     exact: bool = False
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    """int8 is the decoder's: a token at a time, so slower, and what sampling in int8 costs."""
 
     @model_validator(mode="after")
     def _context_is_one_thing(self) -> EvaluationConfig:

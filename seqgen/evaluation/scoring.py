@@ -17,9 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen.data.batches import IGNORED
-from seqgen.models.language_model import LanguageModel, fork
-from seqgen.runtime import Precision, autocast, evaluation_mode
+from seqgen.models.language_model import LanguageModel, State, fork
+from seqgen.runtime import DecoderPrecision, autocast, evaluation_mode
 from seqgen.tokenizers.base import BOUNDARY, Ids
+
+Reader = Callable[[Tensor, State], tuple[Tensor, State]]
+"""Tokens [B, T] and a state -> logits [B, T, V] and the next state."""
 
 LANES = 64
 SHORTEST_LANE = 512  # scored tokens: under that the burn-in would be the larger part of the work
@@ -64,7 +67,7 @@ def score(
     model: LanguageModel,
     documents: Sequence[Ids],
     lanes: Sequence[Lane],
-    precision: Precision = "fp32",
+    precision: DecoderPrecision = "fp32",
     progress: Callable[[int], None] | None = None,
 ) -> float:
     """The total of -ln p over all tokens that `lanes` score, in nats.
@@ -73,22 +76,50 @@ def score(
         model: any family; it is used in evaluation mode and left in the mode it was in.
         documents: ids of each, [N], without the boundary, which is put before each.
         lanes: `stream_lanes` or `window_lanes` of the documents' lengths.
-        precision: of the matrix products; log-probabilities are summed in fp64 whatever it is.
+        precision: of the matrix products; int8 is the decoder's, a token at a time. Log-probabilities are summed in
+            fp64 whatever it is.
         progress: is told how many tokens were scored, as they are.
     """
     order = sorted(lanes, key=lambda lane: lane.end - lane.begin, reverse=True)
     total = 0.0
     with evaluation_mode(model):
+        read = _reader(model, precision)
         for start in range(0, len(order), LANES):
-            for nats, tokens in _score_group(model, documents, order[start : start + LANES], precision):
+            for nats, tokens in _score_group(model, documents, order[start : start + LANES], read):
                 total += nats
                 if progress is not None:
                     progress(tokens)
     return total
 
 
+def _reader(model: LanguageModel, precision: DecoderPrecision) -> Reader:
+    """The forward in `precision`, or, for int8, the decoder over and over; it takes no boundary, the forward does."""
+    if precision != "int8":
+
+        def forward(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            with autocast(model.device, precision):
+                result: tuple[Tensor, State] = model(tokens, state)
+            return result
+
+        return forward
+    decoder = model.decoder(precision)
+
+    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        columns = []
+        for token in tokens.unbind(1):
+            if bool((token == BOUNDARY).any()):
+                logits, state = model(token[:, None], state)
+                columns.append(logits[:, 0].float())
+            else:
+                logits, state = decoder.step(token, state)
+                columns.append(logits)
+        return torch.stack(columns, dim=1), state
+
+    return step
+
+
 def _score_group(
-    model: LanguageModel, documents: Sequence[Ids], group: Sequence[Lane], precision: Precision
+    model: LanguageModel, documents: Sequence[Ids], group: Sequence[Lane], read: Reader
 ) -> Iterator[tuple[float, int]]:
     """Lanes side by side, longest first, `COLUMNS` tokens at a time; those that have ended drop out of the batch."""
     lengths = [lane.end - lane.begin for lane in group]
@@ -99,8 +130,7 @@ def _score_group(
         if running < len(state[0]):
             state = fork(state, torch.arange(running, device=model.device))
         inputs, expected = _lay_out(documents, group[:running], start, min(width, lengths[0] - start))
-        with autocast(model.device, precision):
-            logits, state = model(inputs.to(model.device), state)
+        logits, state = read(inputs.to(model.device), state)
         expected = expected.to(model.device)
         nats = F.cross_entropy(logits.float().flatten(0, 1), expected.flatten(), ignore_index=IGNORED, reduction="none")
         yield float(nats.double().sum()), int((expected != IGNORED).sum())

@@ -17,7 +17,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqgen.runtime import Precision
+from seqgen.runtime import DecoderPrecision
 
 State: TypeAlias = tuple[Tensor, ...]
 """All that a model remembers: a flat tuple of tensors, batch first. A call consumes it (caches change in place)."""
@@ -49,7 +49,7 @@ class LanguageModel(nn.Module, ABC):
         """`forward` without ragged lengths."""
 
     @abstractmethod
-    def decoder(self, precision: Precision = "fp32") -> Decoder:
+    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
         """A snapshot of the weights, as they are now, for decoding."""
 
     @property

@@ -1,8 +1,9 @@
 """Recurrent language models: embedding, a stack of rnn, lstm or gru layers, head.
 
 The second layer and those above it add to what comes in (residual); dropout stands before the first layer, after each
-layer's output and so before the head. The recurrences over time are torch's own where it has them; `cells.py` has the
-equations, which the decoder steps through and the tests hold both against.
+layer's output and so before the head. The recurrences over time are torch's own where it has fast ones (on CUDA, and
+lstm), else those of `recurrence.py`; `cells.py` has the equations, which the decoder steps through and the tests hold
+all of them against.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen.models import cells
+from seqgen.models import cells, recurrence
 from seqgen.models.config import GruConfig, RecurrentConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.runtime import DTYPES, Precision
+from seqgen.models.packed import DecoderLinear
+from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
 
@@ -83,13 +85,12 @@ class RecurrentModel(LanguageModel):
         """The layers over a stretch without document starts: x [B, T, E] -> [B, T, H]."""
         ends: list[tuple[Tensor, ...]] = []
         for depth, layer in enumerate(self.layers):
-            begin = tuple(member[:, depth].unsqueeze(0).contiguous() for member in state)  # torch's [1, B, H]
-            y, end = layer(x, begin if len(begin) > 1 else begin[0])
-            ends.append(end if isinstance(end, tuple) else (end,))
+            y, end = _over_time(layer, x, tuple(member[:, depth] for member in state))
+            ends.append(end)
             x = x + self.dropout(y) if depth else self.dropout(y)
-        return x, tuple(torch.cat(member).transpose(0, 1).float() for member in zip(*ends, strict=True))
+        return x, tuple(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True))
 
-    def decoder(self, precision: Precision = "fp32") -> Decoder:
+    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
         return RecurrentDecoder(self, precision)
 
 
@@ -113,6 +114,20 @@ def layer_weights(layer: nn.Module) -> LayerWeights:
     """The weights of a layer of any cell, under torch's names."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     return LayerWeights(*(layer.get_parameter(name) for name in names))
+
+
+def _over_time(layer: nn.Module, x: Tensor, begin: State) -> tuple[Tensor, State]:
+    """A layer over x [B, T, E] from the states [B, H] before it: outputs [B, T, H] and the states after it."""
+    if x.device.type == "cpu" and not isinstance(layer, nn.LSTM):
+        if isinstance(layer, nn.RNN):
+            y, end = recurrence.rnn(x, begin[0], layer_weights(layer))
+        else:
+            before = isinstance(layer, ResetBeforeGru)
+            y, end = recurrence.gru(x, begin[0], layer_weights(layer), reset_before=before)
+        return y, (end,)
+    states = tuple(member.unsqueeze(0).contiguous() for member in begin)  # torch's [1, B, H]
+    y, ends = layer(x, states if len(states) > 1 else states[0])
+    return y, tuple(member[0] for member in (ends if isinstance(ends, tuple) else (ends,)))
 
 
 class ResetBeforeGru(nn.Module):
@@ -140,40 +155,58 @@ class ResetBeforeGru(nn.Module):
 
 
 class RecurrentDecoder(Decoder):
-    """One token at a time on plain weights: no modules, and the first layer's input product as a table by token."""
+    """One token at a time on packed weights: no modules, and the first layer's input product as a table by token.
+
+    What is remembered, and all that is no product, is fp32.
+    """
 
     @torch.no_grad()
-    def __init__(self, model: RecurrentModel, precision: Precision) -> None:
-        dtype = DTYPES[precision]
-        self._config = model.config
-        self._dtype = dtype
+    def __init__(self, model: RecurrentModel, precision: DecoderPrecision) -> None:
+        self._cell = model.config.cell
+        self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         layers = [layer_weights(layer) for layer in model.layers]
-        # [V, gates x H]: W x + b of every token
-        self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih).to(dtype)
-        self._layers = [LayerWeights(*(weight.detach().to(dtype, copy=True) for weight in layer)) for layer in layers]
-        self._head = (model.head.weight.detach().to(dtype, copy=True), model.head.bias.detach().to(dtype, copy=True))
+        self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
+        self._layers = [self._pack(weights, precision, first=depth == 0) for depth, weights in enumerate(layers)]
+        self._head = DecoderLinear(model.head.weight, model.head.bias, precision)
+
+    def _pack(self, weights: LayerWeights, precision: DecoderPrecision, *, first: bool) -> _Products:
+        w_ih, w_hh, b_ih, b_hh = weights
+        if self._reset_before:  # what it multiplies the state by comes in two parts, and depends on the first
+            w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
+            return _Products(None if first else DecoderLinear(w_ih, b_ih, precision), (w_hh, b_hh.detach().clone()))
+        if first:
+            return _Products(None, DecoderLinear(w_hh, b_hh, precision))
+        if self._cell == "gru":  # whose candidate needs the two sums apart
+            return _Products(DecoderLinear(w_ih, b_ih, precision), DecoderLinear(w_hh, b_hh, precision))
+        return _Products(None, DecoderLinear(torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh, precision))
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        x = state[0]  # the first layer reads the table instead
+        x = self._table.index_select(0, token)
+        begins = zip(*(member.unbind(1) for member in state), strict=True)
         ends = []
-        for depth, (w_ih, w_hh, b_ih, b_hh) in enumerate(self._layers):
-            x_sums = self._table[token] if depth == 0 else F.linear(x, w_ih, b_ih)
-            end = self._cell(x_sums, w_hh, b_hh, tuple(member[:, depth] for member in state))
-            y = end[0].to(self._dtype)
-            x = x + y if depth else y
+        for depth, (layer, begin) in enumerate(zip(self._layers, begins, strict=True)):
+            end = self._advance(layer, x, begin, first=depth == 0)
+            x = x + end[0] if depth else end[0]
             ends.append(end)
-        return F.linear(x, *self._head).float(), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
+        return self._head(x), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
 
-    def _cell(self, x_sums: Tensor, w_hh: Tensor, b_hh: Tensor, state: State) -> State:
-        """The state after the step, fp32: the products in the decoder's precision, what is remembered in full."""
-        config, hidden = self._config, state[0]
-        if isinstance(config, GruConfig) and config.gru_reset == "before":
-            h = cells.gru_step_before(x_sums + b_hh, hidden.to(self._dtype), w_hh)
-            return (h.float(),)
-        h_sums = F.linear(hidden.to(self._dtype), w_hh, b_hh)
-        if config.cell == "gru":
-            return (cells.gru_step_after(x_sums.float(), h_sums.float(), hidden),)
-        if config.cell == "lstm":
-            return cells.lstm_step((x_sums + h_sums).float(), state[1])
-        return (cells.rnn_step((x_sums + h_sums).float()),)
+    def _advance(self, layer: _Products, x: Tensor, state: State, *, first: bool) -> State:
+        """A layer's state after the step; the first one's `x` is its W x + b already."""
+        hidden = state[0]
+        x_sums = x if layer.x is None else layer.x(x)
+        if isinstance(layer.h, tuple):
+            w_hh, b_hh = layer.h
+            return (cells.gru_step_before(x_sums + b_hh, hidden, w_hh),)
+        if self._cell == "gru":
+            return (cells.gru_step_after(x_sums, layer.h(hidden), hidden),)
+        sums = layer.h(hidden).add_(x) if first else layer.h(torch.cat([x, hidden], dim=1))
+        return cells.lstm_step(sums, state[1]) if self._cell == "lstm" else (cells.rnn_step(sums),)
+
+
+class _Products(NamedTuple):
+    """A layer's products: with its input, where it is apart, and with its state, or with both end to end."""
+
+    x: DecoderLinear | None
+    h: DecoderLinear | tuple[Tensor, Tensor]
+    """Or the weight and the bias themselves, where the reset gate stands before the product."""

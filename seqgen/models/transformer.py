@@ -10,7 +10,8 @@ Rotary embedding: Su et al. 2021, in the half-split layout of Llama; SwiGLU: Sha
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ from torch.nn import functional as F
 from seqgen.errors import TextError
 from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.runtime import DTYPES, Precision
+from seqgen.models.packed import DecoderLinear
+from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
 ROPE_BASE = 10_000.0
@@ -27,7 +29,7 @@ NORM_EPSILON = 1e-5
 
 
 class TransformerModel(LanguageModel):
-    """The state: keys and values [B, layers, heads, ring, D]; position and document start, int64 [B].
+    """The state: keys and values of each layer in turn, [B, heads, ring, D]; position and document start, int64 [B].
 
     The two integers count the tokens read so far, and those read when the present document began.
     """
@@ -58,14 +60,14 @@ class TransformerModel(LanguageModel):
     def initial_state(self, batch_size: int, capacity: int) -> State:
         config = self.config
         ring = min(capacity, config.block_size)
-        shape = (batch_size, config.layers, config.heads, ring, config.hidden_size // config.heads)
-        keys, values = (torch.zeros(shape, device=self.device) for _ in range(2))
+        shape = (batch_size, config.heads, ring, config.hidden_size // config.heads)
+        caches = (torch.zeros(shape, device=self.device) for _ in range(2 * config.layers))
         position, begin = (torch.zeros(batch_size, dtype=torch.int64, device=self.device) for _ in range(2))
-        return keys, values, position, begin
+        return *caches, position, begin
 
     def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
         rows, length = tokens.shape
-        keys, values, position, begin = state if state is not None else self.initial_state(rows, 0)
+        *caches, position, begin = state if state is not None else self.initial_state(rows, 0)
         positions = position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
         begins = torch.where(tokens == BOUNDARY, positions, begin[:, None]).cummax(dim=1).values
         relative = positions - begins
@@ -78,12 +80,10 @@ class TransformerModel(LanguageModel):
         rotation = rotary(relative, self._head_size) if self.config.positions == "rope" else None
         # A window that starts fresh and holds one document needs no mask: the fast path of training.
         plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
-        mask = None if plain else self._mask(positions, begins, position, keys.shape[3])
-        for depth, block in enumerate(self.blocks):
-            cache = (keys[:, depth], values[:, depth])
+        mask = None if plain else self._mask(positions, begins, position, caches[0].shape[2])
+        for block, cache in zip(self.blocks, _by_layer(caches), strict=True):
             x = block(x, rotation, mask, cache, position)
-        position = position + length
-        return self.head(self.norm(x)), (() if state is None else (keys, values, position, begins[:, -1]))
+        return self.head(self.norm(x)), (() if state is None else (*caches, position + length, begins[:, -1]))
 
     def _mask(self, positions: Tensor, begins: Tensor, consumed: Tensor, ring: int) -> Tensor:
         """What each token may attend to, the ring's slots first: bool [B, 1, T, ring + T]."""
@@ -111,8 +111,13 @@ class TransformerModel(LanguageModel):
                 "with --positions rope"
             )
 
-    def decoder(self, precision: Precision = "fp32") -> Decoder:
+    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
         return TransformerDecoder(self, precision)
+
+
+def _by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """The keys and the values of each layer."""
+    return zip(caches[::2], caches[1::2], strict=True)
 
 
 class Block(nn.Module):
@@ -194,77 +199,116 @@ def sinusoids(positions: Tensor, size: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
 
 
+class _PackedBlock(NamedTuple):
+    """A block's weights: queries, keys and values are one product, gate and up another. The scales of the norms are
+    in the products that follow them.
+    """
+
+    query_key_value: DecoderLinear
+    attention_output: DecoderLinear
+    gate_up: DecoderLinear
+    down: DecoderLinear
+
+
+class _Place(NamedTuple):
+    """Where the new token stands, for all blocks: its turn, its slot in the cache, and which slots it looks at."""
+
+    rotation: tuple[Tensor, Tensor] | None
+    """Cosines, and sines signed for the half that they go to, [B, 1, 1, D] each."""
+    position: Tensor
+    slot: int | None
+    """The slot of every row, where it is the same; None otherwise."""
+    held: int
+    """Slots [0, held) are looked at, less those that `mask` leaves out."""
+    mask: Tensor | None
+
+
+MANY = 32
+"""Rows x heads from which attention is faster as two batched products than as torch's fused form on a CPU."""
+
+
 class TransformerDecoder(Decoder):
-    """One token at a time on plain weights; queries, keys and values are one product, gate and up another."""
+    """One token at a time on packed weights. What is remembered, and all that is no product, is fp32."""
 
     @torch.no_grad()
-    def __init__(self, model: TransformerModel, precision: Precision) -> None:
-        dtype = DTYPES[precision]
+    def __init__(self, model: TransformerModel, precision: DecoderPrecision) -> None:
         self._config = model.config
-        self._dtype = dtype
 
-        def snapshot(*parts: Tensor) -> Tensor:
-            return torch.cat([part.detach() for part in parts]).to(dtype, copy=True)
+        def pack(norm: nn.RMSNorm | None, *layers: nn.Linear) -> DecoderLinear:
+            weight = torch.cat([layer.weight for layer in layers]).float()
+            return DecoderLinear(weight if norm is None else weight * norm.weight, None, precision)
 
-        self._embedding = snapshot(model.embedding.weight)
-        self._layers = [
-            (
-                snapshot(block.attention_norm.weight),
-                snapshot(block.query.weight, block.key.weight, block.value.weight),
-                snapshot(block.attention_output.weight),
-                snapshot(block.feed_forward_norm.weight),
-                snapshot(block.gate.weight, block.up.weight),
-                snapshot(block.down.weight),
+        self._embedding = model.embedding.weight.detach().clone()
+        self._blocks = [
+            _PackedBlock(
+                pack(block.attention_norm, block.query, block.key, block.value),
+                pack(None, block.attention_output),
+                pack(block.feed_forward_norm, block.gate, block.up),
+                pack(None, block.down),
             )
             for block in model.blocks
         ]
-        self._norm, self._head = snapshot(model.norm.weight), snapshot(model.head.weight)
+        self._head = pack(model.norm, model.head)
+        self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        config = self._config
-        keys, values, position, begin = state
-        relative = (position - begin)[:, None]
-        if config.positions == "sinusoidal" and int(relative.max()) >= config.block_size:
-            raise TextError(f"sinusoidal positions end at block_size {config.block_size}; ask for fewer tokens")
-        x = self._embedding[token][:, None]  # [B, 1, H]
-        rotation = None
-        if config.positions == "sinusoidal":
-            x = x + sinusoids(relative, config.hidden_size).to(x.dtype)
-        else:
-            rotation = rotary(relative, config.hidden_size // config.heads)
-        mask = self._mask(keys.shape[3], position, begin)
-        for depth, weights in enumerate(self._layers):
-            x = self._block(x, weights, rotation, mask, (keys[:, depth], values[:, depth]), position)
-        x = F.rms_norm(x, (config.hidden_size,), self._norm, NORM_EPSILON)
-        return F.linear(x[:, 0], self._head).float(), (keys, values, position + 1, begin)
+        *caches, position, begin = state
+        x = self._embedding.index_select(0, token)
+        if self._config.positions == "sinusoidal":
+            x = x + self._sinusoids(position - begin)
+        place = self._place(position, begin, caches[0].shape[2])
+        for block, cache in zip(self._blocks, _by_layer(caches), strict=True):
+            x = self._advance(block, x, cache, place)
+        return self._head(self._normalise(x)), (*caches, position + 1, begin)
 
-    def _mask(self, ring: int, position: Tensor, begin: Tensor) -> Tensor:
-        """Which slots hold this document's band, once the new key stands in its own: bool [B, 1, 1, ring]."""
+    def _sinusoids(self, relative: Tensor) -> Tensor:
+        config = self._config
+        if int(relative.max()) >= config.block_size:
+            raise TextError(f"sinusoidal positions end at block_size {config.block_size}; ask for fewer tokens")
+        return sinusoids(relative[:, None], config.hidden_size)[:, 0]
+
+    def _place(self, position: Tensor, begin: Tensor, ring: int) -> _Place:
+        rotation = None
+        if self._config.positions == "rope":
+            cos, sin = rotary((position - begin)[:, None], self._config.hidden_size // self._config.heads)
+            rotation = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+        places = position.tolist()
+        slot = places[0] % ring if places.count(places[0]) == len(places) else None
+        if slot is not None and not any(begin.tolist()):
+            return _Place(rotation, position, slot, min(places[0] + 1, ring), None)
         slots = torch.arange(ring, device=position.device)
         held = position[:, None] - (position[:, None] - slots) % ring
-        return (held >= begin[:, None])[:, None, None]
+        return _Place(rotation, position, slot, ring, (held >= begin[:, None])[:, None, None])
 
-    def _block(
-        self,
-        x: Tensor,
-        weights: tuple[Tensor, ...],
-        rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor,
-        cache: tuple[Tensor, Tensor],
-        position: Tensor,
-    ) -> Tensor:
-        attention_norm, qkv_weight, output, feed_forward_norm, gate_up_weight, down = weights
-        y = F.rms_norm(x, x.shape[-1:], attention_norm, NORM_EPSILON)
-        qkv = F.linear(y, qkv_weight).view(len(y), 1, 3, self._config.heads, -1)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # [B, heads, 1, D] each
-        if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
-        remember(cache, k, v, position)
-        past_k, past_v = (member.to(q.dtype) for member in cache)
-        y = F.scaled_dot_product_attention(q, past_k, past_v, attn_mask=mask)
-        x = x + F.linear(y.transpose(1, 2).flatten(2), output)
-        gate, up = F.linear(F.rms_norm(x, x.shape[-1:], feed_forward_norm, NORM_EPSILON), gate_up_weight).chunk(
-            2, dim=-1
-        )
-        return x + F.linear(F.silu(gate) * up, down)
+    def _advance(self, block: _PackedBlock, x: Tensor, cache: tuple[Tensor, Tensor], place: _Place) -> Tensor:
+        """A block's output [B, H]; its keys and values [B, heads, ring, D] get the new token's."""
+        products = block.query_key_value(self._normalise(x)).view(len(x), 3, self._config.heads, -1)
+        turned, v = products[:, :2], products[:, 2]
+        if place.rotation is not None:
+            cos, sin = place.rotation
+            turned = torch.addcmul(turned * cos, turned.roll(turned.shape[-1] // 2, -1), sin)  # halves swapped
+        q, k = turned.unbind(1)
+        if place.slot is None:
+            remember(cache, k.unsqueeze(2), v.unsqueeze(2), place.position)
+        else:
+            for member, new in zip(cache, (k, v), strict=True):
+                member.select(2, place.slot).copy_(new)
+        x = x + block.attention_output(self._attend(q, cache, place))
+        gate, up = block.gate_up(self._normalise(x)).chunk(2, dim=-1)
+        return x + block.down(F.silu(gate).mul_(up))
+
+    def _attend(self, q: Tensor, cache: tuple[Tensor, Tensor], place: _Place) -> Tensor:
+        """q [B, heads, D] over the slots of the cache that are looked at -> [B, H]."""
+        rows, heads, size = q.shape
+        if place.mask is None and rows * heads >= MANY and q.device.type == "cpu":
+            past_k, past_v = (member.flatten(0, 1)[:, : place.held] for member in cache)
+            scores = torch.bmm(q.reshape(rows * heads, 1, size), past_k.transpose(1, 2)).mul_(size**-0.5)
+            return torch.bmm(scores.softmax(-1), past_v).view(rows, -1)
+        past_k, past_v = (member[:, :, : place.held] for member in cache)
+        return F.scaled_dot_product_attention(q.unsqueeze(2), past_k, past_v, attn_mask=place.mask).flatten(1)
+
+    def _normalise(self, x: Tensor) -> Tensor:
+        """RMSNorm, its scale apart: half the time of torch's, which is five operations here."""
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        return x * torch.addcmul(self._epsilon, norm, norm, value=1 / x.shape[-1]).rsqrt_()

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from seqgen.data.batches import IGNORED, Batch, BatchStream
 from seqgen.models.language_model import LanguageModel, State, detach
-from seqgen.runtime import Precision, RandomState, autocast
+from seqgen.runtime import Precision, RandomState, autocast, keep_freed_memory
 from seqgen.training.config import TrainingConfig
+from seqgen.training.loss import cross_entropy
 from seqgen.training.optimizer import build_optimizer
 from seqgen.training.schedule import learning_rate
 
@@ -38,6 +38,7 @@ class Learner:
         self.precision = precision
         self.optimizer = build_optimizer(model, config)
         self.random = RandomState(config.seed, model.device)
+        keep_freed_memory()
         self.carried: State | None = None
         if stream.carries_state:
             self.carried = model.initial_state(stream.batch_size, stream.length)
@@ -82,10 +83,7 @@ class Learner:
         with autocast(device, self.precision):
             logits, state = self.model(batch.inputs.to(device), self.carried)
         with autocast(device, "fp32"):  # or a caller's would act on the products of the backward pass
-            losses = F.cross_entropy(
-                logits.float().flatten(0, 1), batch.targets.to(device).flatten(), ignore_index=IGNORED, reduction="sum"
-            )
-            loss = losses / tokens
+            loss = cross_entropy(logits, batch.targets.to(device)) / tokens
             loss.backward()  # type: ignore[no-untyped-call]
         if self.stream.carries_state:
             self.carried = detach(state)

@@ -108,7 +108,7 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_best(share, expected):
 def test_forbidden_tokens_are_never_drawn_and_the_logits_given_stay():
     logits = torch.tensor([[9.0, 8.0, 1.0], [0.0, 1.0, 2.0]])
 
-    filtered = forbid(logits, [0, 1])
+    filtered = forbid([0, 1])(logits)
 
     assert filtered.tolist() == [[-INF, -INF, 1.0], [-INF, -INF, 2.0]]
     assert logits.tolist() == [[9.0, 8.0, 1.0], [0.0, 1.0, 2.0]]

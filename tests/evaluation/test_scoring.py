@@ -210,14 +210,15 @@ def test_dropout_is_off_inside_and_as_it_was_outside(training):
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_in_bf16_a_text_costs_nearly_the_same(model):
-    documents = random_ids(60)
-    lanes = stream_lanes([60], 8)
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_with_fewer_bits_a_text_costs_nearly_the_same(model, precision):
+    documents = random_ids(60, 41)
+    lanes = stream_lanes([60, 41], 8)
 
-    fp32, bf16 = (score(model, documents, lanes, precision) for precision in ("fp32", "bf16"))
+    fp32, other = (score(model, documents, lanes, kind) for kind in ("fp32", precision))
 
-    assert bf16 != fp32
-    assert bf16 == pytest.approx(fp32, rel=0.02)
+    assert other != fp32
+    assert other == pytest.approx(fp32, rel=0.02)
 
 
 def test_the_logits_of_a_call_are_bounded_and_the_score_is_the_same(model, monkeypatch):

@@ -43,7 +43,7 @@ def test_a_text_in_two_parts_is_the_text(model, tokens, cut):
         torch.testing.assert_close(member, expected, **TOLERANCE)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.25)])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.25), ("int8", 0.5)])
 def test_the_decoder_agrees_with_the_forward(model, tokens, precision, tolerance):
     whole, _ = run(model, tokens)
     _, state = run(model, tokens[:, :13])

@@ -10,6 +10,7 @@ from seqgen import models
 from seqgen.errors import TextError
 from seqgen.models import transformer
 from seqgen.models.config import TransformerConfig
+from seqgen.models.language_model import fork
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 
@@ -97,8 +98,25 @@ def test_attention_reaches_block_size_tokens_and_no_further():
 def test_the_cache_is_no_larger_than_block_size_or_what_is_asked_for():
     model = models.build(CONFIG, 7)
 
-    assert model.initial_state(2, 100)[0].shape == (2, 1, 2, 4, 8)
-    assert model.initial_state(2, 3)[0].shape == (2, 1, 2, 3, 8)
+    for capacity, ring in ((100, 4), (3, 3)):
+        *caches, position, begin = model.initial_state(2, capacity)
+        assert [cache.shape for cache in caches] == [(2, 2, ring, 8)] * 2
+        assert position.shape == begin.shape == (2,)
+
+
+def test_a_large_batch_attends_as_a_small_one(monkeypatch):
+    model = models.build(CONFIG, 7).eval()
+    _, state = model(torch.randint(1, 7, (3, 6)), model.initial_state(3, 20))
+    decoder = model.decoder()
+    logits = []
+    for many in (10**9, 0):
+        monkeypatch.setattr(transformer, "MANY", many)
+        place = fork(state, torch.arange(3))
+        for token in (torch.tensor([1, 2, 3]), torch.tensor([6, 5, 4])):
+            one, place = decoder.step(token, place)
+            logits.append(one)
+
+    torch.testing.assert_close(logits[:2], logits[2:], rtol=1e-5, atol=1e-6)
 
 
 def test_sinusoidal_positions_end_at_block_size_and_say_so():

@@ -4,7 +4,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
-from seqgen.training.config import RECIPES, TrainingConfig
+from seqgen.training.config import LONG_RECIPES, LONG_TIME, RECIPES, TrainingConfig, recipe_for
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,12 @@ def test_every_cell_has_a_recipe_of_settings_that_exist():
     assert RECIPES.keys() == FAMILIES.keys()
     for recipe in RECIPES.values():
         TrainingConfig.of(**recipe)
+
+
+@pytest.mark.parametrize("cell", FAMILIES)
+def test_a_long_run_gets_the_long_recipe_where_there_is_one(cell):
+    long = LONG_RECIPES.get(cell, RECIPES[cell])
+
+    assert recipe_for(cell, {"max_time": "5m"}) == recipe_for(cell, {"max_time": LONG_TIME}) == long
+    for settings in ({}, {"max_time": "4m"}, {"max_steps": 10**6}, {"max_time": "1h", "hidden_size": 64}):
+        assert recipe_for(cell, settings) == RECIPES[cell]

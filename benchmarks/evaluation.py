@@ -1,0 +1,62 @@
+"""`seqgen eval` of a megabyte beside the forward pass of training: the same model, the same precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from measuring import Row, Work, race
+from torch.nn import functional as F
+
+from seqgen import models
+from seqgen.evaluation.scoring import score, stream_lanes
+from seqgen.models.config import LstmConfig
+from seqgen.models.language_model import LanguageModel, detach
+from seqgen.runtime import Precision, autocast, select_precision
+
+CPU = torch.device("cpu")
+VOCAB_SIZE = 67
+TOKENS = 1 << 20
+BATCH_SIZE, LENGTH = 64, 128
+
+
+def rows(rounds: int, threads: int) -> Iterator[Row]:
+    """In fp32, and in what training takes by default."""
+    del threads  # torch's are set
+    model = models.build(LstmConfig(hidden_size=512, embedding_size=512, layers=2), VOCAB_SIZE).eval()
+    ids = np.random.default_rng(0).integers(2, VOCAB_SIZE, TOKENS, dtype=np.int32)
+    precisions: set[Precision] = {"fp32", select_precision("auto", CPU)}
+    for precision in sorted(precisions):
+        yield from race(
+            "evaluate 1 MB, lstm 2x512",
+            "token",
+            {f"seqgen {precision}": _evaluation(model, ids, precision)},
+            {f"the training forward, {precision}": _forward(model, ids, precision)},
+            max(2, rounds // 2),
+        )
+
+
+def _evaluation(model: LanguageModel, ids: np.ndarray, precision: Precision) -> Work:
+    def work() -> float:
+        score(model, [ids], stream_lanes([len(ids)], model.burn_in), precision)
+        return len(ids)
+
+    return work
+
+
+def _forward(model: LanguageModel, ids: np.ndarray, precision: Precision) -> Work:
+    """The batches of training, their loss included, with all that a backward pass would need."""
+    rows = torch.from_numpy(ids[: len(ids) // 8].astype(np.int64)).view(BATCH_SIZE, -1)
+
+    def work() -> float:
+        state, done = None, 0
+        for start in range(0, rows.shape[1] - LENGTH, LENGTH):
+            inputs, targets = rows[:, start : start + LENGTH], rows[:, start + 1 : start + LENGTH + 1]
+            with torch.enable_grad(), autocast(CPU, precision):
+                logits, state = model(inputs, state)
+            F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
+            state, done = detach(state), done + inputs.numel()
+        return done
+
+    return work

@@ -1,0 +1,84 @@
+"""One recurrent layer's training step beside what the machine multiplies, and beside torch's layer in fp32.
+
+A step is forward and backward of one layer with E = H. Its work is that of the matrix products: forward
+2 x T x B x gates x H x (E + H), and twice that backward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from measuring import Row, products, race, repeat
+from torch import Tensor, nn
+
+from seqgen.models import recurrence
+from seqgen.models.recurrent import ResetBeforeGru, layer_weights
+from seqgen.runtime import Precision, autocast, select_precision
+
+CPU = torch.device("cpu")
+SHAPES = [(64, 128, 512), (32, 64, 256)]  # B, T, H
+GATES = {"lstm": 4, "gru": 3, "gru, reset before": 3, "rnn": 1}
+
+Forward = Callable[[Tensor], Tensor]
+
+
+def rows(rounds: int, threads: int) -> Iterator[Row]:
+    """Each cell in each shape."""
+    del threads  # torch's are set
+    precision = select_precision("auto", CPU)
+    for batch_size, length, size in SHAPES:
+        for cell, gates in GATES.items():
+            gflop = 3 * 2 * length * batch_size * gates * size * 2 * size / 1e9
+            layer, stock, ours = _forwards(cell, batch_size, size)
+            x = torch.randn(batch_size, length, size, requires_grad=True)
+            d_y = torch.randn(batch_size, length, size)
+            times = max(1, int(20 / gflop))
+            yield from race(
+                f"training step of a {cell}, B{batch_size} T{length} H{size}",
+                "GFLOP",
+                {f"seqgen {precision}": repeat(_step(layer, ours, x, d_y, precision), gflop, times)},
+                {
+                    "products of 2048 x 2048, bf16": products(),
+                    "torch's layer, fp32": repeat(_step(layer, stock, x, d_y, "fp32"), gflop, times),
+                },
+                rounds,
+            )
+
+
+def _forwards(cell: str, batch_size: int, size: int) -> tuple[nn.Module, Forward, Forward]:
+    """A layer, as torch runs it (where torch has none, our plain module), and as seqgen does."""
+    layer: nn.Module
+    if cell == "gru, reset before":
+        layer = ResetBeforeGru(size, size)
+    else:
+        layer = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](size, size, batch_first=True)
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -(size**-0.5), size**-0.5)
+    hidden = torch.zeros(batch_size, size)
+    state = hidden.unsqueeze(0)
+
+    def stock(x: Tensor) -> Tensor:
+        y: Tensor = layer(x, (state, state) if cell == "lstm" else state)[0]
+        return y
+
+    def ours(x: Tensor) -> Tensor:
+        weights = layer_weights(layer)
+        if cell == "rnn":
+            return recurrence.rnn(x, hidden, weights)[0]
+        return recurrence.gru(x, hidden, weights, reset_before=cell == "gru, reset before")[0]
+
+    return layer, stock, stock if cell == "lstm" else ours
+
+
+def _step(layer: nn.Module, forward: Forward, x: Tensor, d_y: Tensor, precision: Precision) -> Callable[[], None]:
+    """Forward and backward."""
+
+    def step() -> None:
+        layer.zero_grad()
+        x.grad = None
+        with autocast(CPU, precision):
+            y = forward(x)
+        torch.autograd.backward(y, d_y.to(y.dtype))
+
+    return step

@@ -1,0 +1,92 @@
+"""A transformer's training step beside `transformers`' Llama of the same shape, as a user writes it.
+
+The step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the machine multiplies it; the
+peer is in fp32, with AdamW and the same batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from measuring import Row, Work, race
+from torch import nn
+
+from seqgen import models
+from seqgen.data.batches import Windows
+from seqgen.models.config import TransformerConfig
+from seqgen.runtime import select_precision
+from seqgen.training.config import TrainingConfig
+from seqgen.training.learner import Learner
+
+VOCAB_SIZE = 67
+SHAPES = {
+    "128x4, block 64, batch 12": (TransformerConfig(hidden_size=128, layers=4, heads=4, block_size=64), 12),
+    "384x6, block 256, batch 8": (TransformerConfig(hidden_size=384, layers=6, heads=6, block_size=256), 8),
+}
+STEPS = 8
+
+Step = Callable[[int], object]
+"""Takes the training step of that number."""
+
+
+def rows(rounds: int, threads: int) -> Iterator[Row]:
+    """Each shape."""
+    del threads  # torch's are set
+    precision = select_precision("auto", torch.device("cpu"))
+    for name, (config, batch_size) in SHAPES.items():
+        tokens = batch_size * config.block_size
+        yield from race(
+            f"train a transformer {name}",
+            "token",
+            {f"seqgen {precision}": _steps(_ours(config, batch_size), tokens)},
+            {"transformers, fp32": _steps(_llama(config, batch_size), tokens)},
+            rounds,
+        )
+
+
+def _steps(step: Step, tokens: int) -> Work:
+    taken = iter(range(10**9))
+
+    def work() -> float:
+        for _ in range(STEPS):
+            step(next(taken))
+        return STEPS * tokens
+
+    return work
+
+
+def _ours(config: TransformerConfig, batch_size: int) -> Step:
+    """The step of `seqgen train`."""
+    ids = np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)
+    stream = Windows((ids,), batch_size, config.block_size, 0)
+    training = TrainingConfig(batch_size=batch_size, lr=1e-3, max_steps=10**6)
+    precision = select_precision("auto", torch.device("cpu"))
+    return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision).step
+
+
+def _llama(config: TransformerConfig, batch_size: int) -> Step:
+    """The step of a plain loop over `transformers`."""
+    import transformers
+
+    model = transformers.LlamaForCausalLM(
+        transformers.LlamaConfig(
+            vocab_size=VOCAB_SIZE, hidden_size=config.hidden_size, num_hidden_layers=config.layers,
+            num_attention_heads=config.heads, num_key_value_heads=config.heads,
+            intermediate_size=32 * -(-8 * config.hidden_size // 96), max_position_embeddings=4096, use_cache=False,
+        )
+    )  # fmt: skip
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    generator = torch.Generator().manual_seed(0)
+
+    def step(index: int) -> None:
+        del index
+        tokens = torch.randint(1, VOCAB_SIZE, (batch_size, config.block_size), generator=generator)
+        loss = model(input_ids=tokens, labels=tokens).loss
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+
+    return step

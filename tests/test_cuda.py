@@ -1,0 +1,52 @@
+"""The same laws on a CUDA card; without one these tests are skipped, by name."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import seqgen
+from seqgen.models.language_model import fork
+
+from .small_runs import FAMILIES, SMALL
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
+
+
+def test_the_card_gives_what_the_cpu_gives(model):
+    tokens = torch.randint(1, 11, (3, 30))
+    with torch.no_grad():
+        expected, _ = model(tokens, model.initial_state(3, 64))
+        model.to("cuda")
+        found, _ = model(tokens.cuda(), model.initial_state(3, 64))
+
+    torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.1), ("int8", 0.3)])
+def test_the_decoder_agrees_with_the_forward(model, precision, tolerance):
+    model.to("cuda")
+    tokens = torch.randint(1, 11, (3, 20), device="cuda")
+    with torch.no_grad():
+        expected, _ = model(tokens, model.initial_state(3, 64))
+        _, state = model(tokens[:, :1], model.initial_state(3, 64))
+        decoder = model.decoder(precision)
+        for column in range(1, 20):
+            logits, state = decoder.step(tokens[:, column], fork(state, torch.arange(3, device="cuda")))
+            torch.testing.assert_close(logits, expected[:, column], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_run_trains_is_stopped_goes_on_and_is_used_on_the_cpu(corpus, tmp_path, family, precision):
+    settings = {**SMALL, **FAMILIES[family], "device": "cuda", "precision": precision}
+    polls = iter([False] * 5 + [True])
+    stopped = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings)
+    assert list(stopped)[-1].reason == "stopped"
+
+    run = seqgen.train(out=tmp_path / "run", resume=True).run()
+
+    assert run.model.device.type == "cuda"
+    here = seqgen.load(tmp_path / "run", device="cpu")
+    assert here.evaluate(corpus).nats_per_token == pytest.approx(run.evaluate(corpus).nats_per_token, rel=1e-2)
+    assert len(run.samples(num_samples=3, max_new_tokens=20)) == 3

@@ -1,0 +1,79 @@
+"""The loss in blocks is torch's, and so is its gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from seqgen.data.batches import IGNORED
+from seqgen.training import loss
+from seqgen.training.loss import cross_entropy
+
+TOLERANCES = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 4e-3}
+
+
+@pytest.fixture(params=[1, 7, 64, 10**9])
+def _blocks(request, monkeypatch):
+    """Blocks of a row, of several, not dividing the rows, and of all of them."""
+    monkeypatch.setattr(loss, "LARGE", 0)
+    monkeypatch.setattr(loss, "BLOCK_NUMBERS", request.param)
+
+
+def batch(dtype):
+    logits = (torch.randn(3, 5, 13, dtype=torch.float64) * 5).to(dtype).requires_grad_()
+    targets = torch.randint(0, 13, (3, 5))
+    targets[1, 2:] = IGNORED
+    return logits, targets
+
+
+def torchs(logits, targets):
+    wide = logits.double().flatten(0, 1)
+    return F.cross_entropy(wide, targets.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+@pytest.mark.usefixtures("_blocks")
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.bfloat16, 4e-3)]
+)
+def test_loss_and_gradient_are_torchs(dtype, tolerance):
+    logits, targets = batch(dtype)
+    (expected,) = torch.autograd.grad(torchs(logits, targets) / 7, logits)
+
+    value = cross_entropy(logits, targets)
+    (value / 7).backward()
+
+    assert value.dtype == torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(value.double(), torchs(logits, targets).detach(), rtol=max(tolerance, 1e-7) / 10, atol=0)
+    torch.testing.assert_close(logits.grad, expected, rtol=tolerance, atol=tolerance / 10)
+    assert not logits.grad[1, 2:].any()
+
+
+@pytest.mark.usefixtures("_blocks")
+def test_logits_of_any_size_neither_overflow_nor_vanish():
+    logits = torch.tensor([[[3e38, -3e38, 0.0], [-1e4, -1e4, -1e4]]], requires_grad=True)
+
+    value = cross_entropy(logits, torch.tensor([[0, 2]]))
+    value.backward()
+
+    assert value.item() == pytest.approx(torch.tensor(3.0).log().item())
+    torch.testing.assert_close(logits.grad[0], torch.tensor([[0, 0, 0], [1 / 3, 1 / 3, -2 / 3]]))
+
+
+@pytest.mark.usefixtures("_blocks")
+def test_what_is_not_finite_stays_so():
+    logits = torch.tensor([[[float("nan"), 0.0]]], requires_grad=True)
+
+    assert cross_entropy(logits, torch.tensor([[1]])).isnan()
+
+
+def test_a_large_batch_is_worked_on_in_blocks_and_a_small_one_at_once(monkeypatch):
+    blocks = []
+    monkeypatch.setattr(loss, "_blocks", lambda logits: blocks.append(len(logits)) or [slice(0, len(logits))])
+    small, large = torch.zeros(1, 2, 8), torch.zeros(1, 2, loss.LARGE // 2)
+
+    cross_entropy(small, torch.zeros(1, 2, dtype=torch.int64))
+    assert blocks == []
+
+    assert cross_entropy(large, torch.zeros(1, 2, dtype=torch.int64)).item() == pytest.approx(2 * 14.5561, rel=1e-4)
+    assert blocks == [2]
