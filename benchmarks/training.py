@@ -15,6 +15,7 @@ from torch import nn
 
 from seqgen import models
 from seqgen.data.batches import Windows
+from seqgen.data.documents import Documents
 from seqgen.models.config import TransformerConfig
 from seqgen.runtime import select_precision
 from seqgen.training.config import TrainingConfig
@@ -60,7 +61,7 @@ def _steps(step: Step, tokens: int) -> Work:
 def _ours(config: TransformerConfig, batch_size: int) -> Step:
     """The step of `seqgen train`."""
     ids = np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)
-    stream = Windows((ids,), batch_size, config.block_size, 0)
+    stream = Windows(Documents.of([ids]), batch_size, config.block_size, 0)
     training = TrainingConfig(batch_size=batch_size, lr=1e-3, max_steps=10**6)
     precision = select_precision("auto", torch.device("cpu"))
     return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision).step

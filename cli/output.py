@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,25 @@ def stderr() -> Console:
     """A console on stderr that never reads what it is given as markup."""
     from rich.console import Console
 
-    return Console(stderr=True, markup=False, highlight=False, emoji=False)
+    return Console(file=cast("IO[str]", _Stderr()), markup=False, highlight=False, emoji=False)
+
+
+class _Stderr:
+    """stderr as it is at each call. What it no longer takes is not said: a log that is full, a reader that has gone or
+    a terminal that was closed ends no work.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
 
 
 def stdout() -> Console:

@@ -88,7 +88,7 @@ def _write_founding(
     try:
         corpus.tokenizer.save(directory.tokenizer)
         progress = Progress(step=0, seconds=0.0, metrics_bytes=0)
-        checkpoint = save_checkpoint(directory.checkpoints, learner, progress, config.to_json())
+        checkpoint = save_checkpoint(directory.checkpoints, learner, progress, config.to_json(), config.identity)
         directory.write_config(config)
     except BaseException:
         lock.release()

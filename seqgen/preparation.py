@@ -6,6 +6,7 @@ Nothing here writes but to the store, or takes a step.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -101,7 +102,9 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
         TextError: a text cannot be read, or is too short.
         SaveError: the store cannot be written.
     """
-    store = Store(store_path(data.store))
+    # A run's config names no place to be made: what it recorded counts only if it is still there.
+    known = record is None or (data.store is not None and Path(data.store).is_dir())
+    store = Store(store_path(data.store if known else None))
     text = _stored(store, data.text, data, report, None if record is None else record.sha256)
     if text.manifest.characters < 2:
         raise TextError(

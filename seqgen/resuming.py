@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.data.progress import Report
-from seqgen.errors import ConfigError, RunError
+from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import read_at_most, sweep
 from seqgen.preparation import Prepared, build_learner, check_same_text, encode_corpus, read_texts
-from seqgen.run import CONFIG_CAP, RunConfig, RunDirectory
+from seqgen.run import CHANGEABLE, CONFIG_CAP, RunConfig, RunDirectory
 from seqgen.runtime import describe_environment
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loop import ended
-from seqgen.training.metrics import check_length
+from seqgen.training.metrics import is_as_known
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-CHANGEABLE = ("max_steps", "device", "precision", "save_every", "on_save_error")
-"""What may change in a run that goes on."""
 
 
 def resume(directory: RunDirectory, settings: dict[str, Any], report: Report) -> Prepared:
@@ -44,7 +44,10 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
         sweep(folder)
     checkpoint = newest_checkpoint(directory.checkpoints)
     if checkpoint is None:
-        raise RunError(f"{directory.path} has no checkpoint to go on from; remove it, and train anew")
+        raise RunError(
+            f"{directory.path} has no checkpoint to go on from; restore one from a copy, or start a new run from its "
+            "weights, if it has any, by --init-from"
+        )
     notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
     planned = _check_same_config(directory, recorded, checkpoint).training.max_steps or 0
     config = _change(recorded, settings, planned)
@@ -57,13 +60,12 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
             f"{directory.path} is complete after {checkpoint.progress.step} steps; to train it further say "
             + "; ".join(["--max-steps with a larger number", *_restore_best(directory, checkpoint)])
         )
-    check_length(directory.metrics, checkpoint.progress.metrics_bytes)
     texts = read_texts(config.data, report, config.text)
     check_same_text(texts, config.text, config.data)
     corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint), report)
     learner = build_learner(config.model, config.training, corpus)
     learner.set_length(config.training)
-    load_checkpoint(checkpoint, learner)
+    load_checkpoint(checkpoint, learner, config.identity)
     environment = describe_environment(learner.model.device, learner.precision)
     here = {"seqgen": __version__, **environment}
     notices += [
@@ -74,6 +76,9 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
     config = config.model_copy(update={"seqgen": __version__, "environment": environment})
     # Only now that nothing can be refused any more is anything written.
     notices += _restore_best(directory, checkpoint)
+    if not is_as_known(directory.metrics, checkpoint.progress.metrics_bytes, checkpoint.progress.metrics_sha256):
+        notices.append(_set_aside(directory.metrics, checkpoint))
+        checkpoint = checkpoint.with_metrics_begun_anew()
     if config != recorded:
         directory.write_config(config)
     return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
@@ -117,6 +122,20 @@ def _restore_best(directory: RunDirectory, checkpoint: Checkpoint) -> list[str]:
     if checkpoint.progress.step == 0 or not publish_best(checkpoint, directory.weights):
         return []
     return [f"{directory.weights} was not as {checkpoint.path.name} knew it, and has been restored from there"]
+
+
+def _set_aside(metrics: Path, checkpoint: Checkpoint) -> str:
+    """Take metrics that are not those of the run out of its way, whatever they are; what to say of it."""
+    said = f"{metrics} is not as {checkpoint.path.name} knew it: its lines begin anew at this step"
+    if not os.path.lexists(metrics):
+        return said
+    names = (metrics.with_name(f"metrics.damaged-{number}.jsonl") for number in itertools.count(1))
+    aside = next(name for name in names if not os.path.lexists(name))
+    try:
+        metrics.rename(aside)
+    except OSError as error:
+        raise SaveError(f"{metrics} cannot be set aside: {error.strerror or error}; remove it") from error
+    return f"{said}, and what was there is {aside.name}"
 
 
 def _change(config: RunConfig, settings: dict[str, Any], planned: int) -> RunConfig:

@@ -12,7 +12,9 @@ runs/shakespeare-gru/
 from __future__ import annotations
 
 import difflib
+import hashlib
 import itertools
+import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 RUNS = Path("runs")
+CHANGEABLE = ("max_steps", "device", "precision", "save_every", "on_save_error")
+"""What may change in a run that goes on."""
 CONFIG_CAP = 1 << 20
 """Bytes that a config.json may have: a real one has two thousand."""
 
@@ -65,6 +69,17 @@ class RunConfig(Settings):
     training: TrainingConfig
     environment: dict[str, str | int]
     init_from: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """A hash of what makes its weights this run's: model, tokenizer, text, and how it is trained.
+
+        A checksum over weights begins with it, so that neither the weights of another run nor a model that was changed
+        since is taken for this one. Made twice, a run has one identity.
+        """
+        made_of = self.model_dump(include={"model", "tokenizer", "text", "training"})
+        made_of["training"] = {name: value for name, value in made_of["training"].items() if name not in CHANGEABLE}
+        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> bytes:
         """The content of config.json."""
@@ -177,7 +192,8 @@ class RunDirectory:
             content = read_at_most(self.config, CONFIG_CAP)
         except FileNotFoundError as error:
             raise RunError(
-                f"{self.path} is not a run: it has no config.json; name a directory that train made"
+                f"{self.path} is not a run: it has no config.json; name a directory that train made, or copy the one "
+                f"from its newest checkpoint back"
             ) from error
         except OSError as error:
             raise RunError(f"{self.config} cannot be read: {error.strerror or error}") from error
@@ -233,6 +249,7 @@ def check_free(out: str | Path | None) -> None:
 
 def _is_there(path: Path) -> bool:
     try:
+        str(path).encode()  # refuses Python's mark on a name that is no UTF-8, which safetensors cannot open
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
@@ -270,13 +287,15 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
 
 
 def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunError]]:
-    """Every directory under `root` with a config.json, the oldest first; what cannot be read is its error, last."""
+    """Every directory under `root` with a config.json or weights, the oldest first; what cannot be read is its error,
+    last.
+    """
     if not root.is_dir():
         return []
     found: list[tuple[RunDirectory, RunConfig | RunError]] = []
     for path in sorted(root.iterdir()):
         run = RunDirectory(path)
-        if run.config.is_file():
+        if run.config.is_file() or run.weights.is_file():
             try:
                 found.append((run, run.read_config()))
             except RunError as error:

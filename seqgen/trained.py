@@ -46,7 +46,7 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
     check_weights(models.skeleton(config.model, tokenizer.vocab_size), directory.weights)
     with RandomState(0, torch.device("cpu")):  # the draws for fresh weights, soon replaced, are not the caller's
         model = models.build(config.model, tokenizer.vocab_size).eval()
-    load_weights(model, directory.weights)
+    load_weights(model, directory.weights, config.identity)
     return Run(directory, config, model.to(select_device(device)), tokenizer)
 
 

@@ -36,7 +36,7 @@ def train(
             `resume`, None.
         out: the run's directory; None is a new one under runs/, with `resume` the newest run.
         resume: go on with a run from its last checkpoint. It takes a larger `max_steps`, the other settings in
-            `seqgen.resuming.CHANGEABLE`, and none beside.
+            `seqgen.run.CHANGEABLE`, and none beside.
         init_from: start from another run's weights, with its model and its tokenizer.
         stop: polled between steps; once true the run saves and ends, to be resumed.
         report: is told what is being prepared, and how far that is.
@@ -101,6 +101,7 @@ class TrainingRun:
             characters_per_token=corpus.characters_per_token,
             eval_every=self.config.training.eval_every or self.total_steps,
             config=self.config.to_json(),
+            identity=self.config.identity,
             weights=directory.weights,
             checkpoints=directory.checkpoints,
         )

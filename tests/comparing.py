@@ -26,7 +26,7 @@ def checkpoint_of(run: Path) -> dict[str, object]:
     *_, newest = sorted((run / "checkpoints").iterdir())
     content: dict[str, object] = {file.name: file.read_bytes() for file in newest.iterdir()}
     config, state = (json.loads((newest / name).read_text("utf-8")) for name in ("config.json", "state.json"))
-    for name in ("seconds", "metrics_bytes"):
+    for name in ("seconds", "metrics_bytes", "metrics_sha256"):
         del state["progress"][name]
     del config["created"], config["data"]["text"], state["files"]["config.json"]
     for name in ("save_every", "on_save_error"):  # they decide when to save, and nothing that is saved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from random import Random
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 import seqgen
 from seqgen.errors import ConfigError, RunError
+from seqgen.training.metrics import read_metrics
 
 from .comparing import assert_same_run
 from .small_runs import GRU
@@ -117,11 +119,24 @@ def test_another_version_is_said(stopped):
     assert notice.startswith(f"seqgen is {seqgen.__version__}, and was 0.0.1: ")
 
 
-def test_metrics_that_are_gone_are_met_before_anything_is_written(stopped):
-    (stopped / "metrics.jsonl").unlink()
+@pytest.mark.parametrize("content", [b"", b"x" * 9000, None])
+def test_metrics_that_are_not_the_runs_are_set_aside_and_begin_anew(stopped, content):
+    metrics = stopped / "metrics.jsonl"
+    metrics.unlink()
+    if content is not None:
+        metrics.write_bytes(content)
 
-    with pytest.raises(RunError, match=r"metrics\.jsonl has 0 bytes"):
-        seqgen.train(out=stopped, resume=True)
+    resumed = seqgen.train(out=stopped, resume=True)
+    list(resumed)
+
+    (notice,) = resumed.notices
+    assert notice.startswith(f"{metrics} is not as step-000003 knew it: its lines begin anew at this step")
+    assert [event["step"] for event in read_metrics(metrics) if event["event"] == "step"] == [4, 5, 6, 7, 8]
+    if content is None:
+        assert not list(stopped.glob("metrics.damaged-*"))
+    else:
+        assert (stopped / "metrics.damaged-1.jsonl").read_bytes() == content
+        assert notice.endswith("what was there is metrics.damaged-1.jsonl")
 
 
 @pytest.fixture
@@ -198,3 +213,10 @@ def test_a_checkpoint_that_is_not_whole_is_passed_over(corpus, tmp_path, setting
     list(resumed)
 
     assert_same_run(resumed.path, straight)
+
+
+def test_without_a_checkpoint_nothing_is_said_to_be_removed(stopped):
+    shutil.rmtree(stopped / "checkpoints")
+
+    with pytest.raises(RunError, match=r"has no checkpoint to go on from; .*--init-from"):
+        seqgen.train(out=stopped, resume=True)

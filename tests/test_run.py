@@ -225,7 +225,7 @@ def test_a_named_directory_is_made_with_its_parents_and_never_taken(in_tmp):
         create_run("x" * 300, "corpus.txt", "gru")
 
 
-@pytest.mark.parametrize("name", ["a\0b", "\ud800", "x" * 300])
+@pytest.mark.parametrize("name", ["a\0b", "\ud800", "n\udcff", "x" * 300])
 def test_a_name_that_no_directory_can_have_is_refused(in_tmp, name):
     with pytest.raises(SaveError, match=r"cannot be made: .*; choose another --out"):
         check_free(name)
@@ -273,3 +273,23 @@ def test_without_runs_nothing_is_found(in_tmp):
         find_run(None)
     Path("runs").touch()
     assert find_runs() == []
+
+
+def test_a_run_that_has_lost_its_config_is_listed(make_run):
+    make_run("lost").config.unlink()
+
+    ((run, error),) = find_runs()
+
+    assert run.path.name == "lost"
+    assert isinstance(error, RunError)
+    assert "copy the one from its newest checkpoint back" in str(error)
+
+
+def test_what_changes_no_weight_changes_no_identity():
+    same = {"max_steps": 9, "precision": "fp32", "device": "cuda", "save_every": 1.0, "on_save_error": "stop"}
+    assert CONFIG.model_copy(update={"training": CONFIG.training.model_copy(update=same)}).identity == CONFIG.identity
+    assert CONFIG.model_copy(update={"created": "then", "seqgen": "0"}).identity == CONFIG.identity
+
+    for part, change in {"training": {"seed": 1}, "model": {"dropout": 0.5}, "text": {"sha256": "1" * 64}}.items():
+        changed = CONFIG.model_copy(update={part: getattr(CONFIG, part).model_copy(update=change)})
+        assert changed.identity != CONFIG.identity

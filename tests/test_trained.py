@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 
 import pytest
 import torch
@@ -121,7 +123,7 @@ def test_the_withheld_part_of_a_text_that_changed_is_gone(corpus, tmp_path):
 
 
 def test_what_a_run_learnt_from_is_its_text_less_what_it_withheld(run, corpus):
-    learnt, text = run.learnt_from(), corpus.read_text("utf-8")
+    learnt, text = ["".join(part) for part in run.learnt_from()], corpus.read_text("utf-8")
 
     assert sum(map(len, (*learnt, *run.withheld()))) == len(text)
     assert all(part in text for part in learnt)
@@ -130,7 +132,8 @@ def test_what_a_run_learnt_from_is_its_text_less_what_it_withheld(run, corpus):
 
 
 def test_novelty_is_against_what_was_learnt(run):
-    copied = run.learnt_from()[-1][-50:]
+    *_, last = map("".join, run.learnt_from())
+    copied = last[-50:]
 
     found = run.novelty(f"§{copied}§")
 
@@ -191,3 +194,15 @@ def test_a_stream_beyond_the_positions_is_refused_before_it_is_read(corpus, tmp_
 
     with pytest.raises(ConfigError, match="ask for at most 28"):
         run.generate("The ", max_new_tokens=29, stream=True)
+
+
+@pytest.mark.parametrize("change", [{"training": {"seed": 1}}, {"model": {"gru_reset": "before"}}])
+def test_neither_anothers_weights_nor_a_changed_model_are_taken_for_the_runs(run, tmp_path, change):
+    other = shutil.copytree(run.path, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text("utf-8"))
+    for part, values in change.items():
+        config[part] |= values
+    (other / "config.json").write_text(json.dumps(config), "utf-8")
+
+    with pytest.raises(RunError, match=r"another run's, or config\.json was changed"):
+        seqgen.load(other)

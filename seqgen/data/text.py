@@ -7,6 +7,7 @@ at a time; what it gives in all is what one call on all bytes gives.
 from __future__ import annotations
 
 import codecs
+import re
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -17,6 +18,10 @@ BLOCK = 1 << 20
 """Bytes that are read and decoded at once: what memory a text takes, however long it is."""
 
 _tally = threading.local()
+
+_GIVES_SURROGATES = {"utf-7", "unicode_escape", "raw_unicode_escape"}
+"""Codecs that can spell half a character, which no UTF-8 can hold."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Decoder:
@@ -77,6 +82,8 @@ class Decoder:
         except UnicodeError as error:  # of codecs that name no place: punycode, undefined
             raise TextError(f"{self._where} is not {self._encoding}: {error}") from error
         self.ill_formed += _tally.count
+        if self._name in _GIVES_SURROGATES:
+            text = _SURROGATE.sub("\ufffd", text)
         if text and not self._begun:
             self._begun = True
             text = text.removeprefix("\ufeff")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -107,9 +108,9 @@ def _generate(
     for count in range(1, config.max_new_tokens + 1):
         for apply in filters:
             logits = apply(logits)
-        token = draw(logits, uniforms.next(running).to(logits.device))
+        drawn = draw(logits, uniforms.next(running))
         pieces = [""] * num_samples
-        for sample, value in zip(running, token.tolist(), strict=True):
+        for sample, value in zip(running, drawn.tolist(), strict=True):
             pieces[sample] = streams[sample].push(value)
         still = [row for row, sample in enumerate(running) if not streams[sample].stopped]
         if count == config.max_new_tokens or not still:
@@ -118,6 +119,7 @@ def _generate(
             yield pieces
             return
         yield pieces
+        token = torch.from_numpy(drawn).to(logits.device)
         if len(still) < len(running):
             index = torch.tensor(still, device=logits.device)
             token, state, running = token[index], fork(state, index), [running[row] for row in still]
@@ -152,12 +154,16 @@ def _read_prompt(model: LanguageModel, tokens: Sequence[int], capacity: int) -> 
     return logits[:, -1].float(), state
 
 
-def draw(logits: Tensor, uniform: Tensor) -> Tensor:
-    """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B]."""
-    heights = logits.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
-    total = heights[:, -1:]
+def draw(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B].
+
+    In numpy, which takes half the time of torch for the few numbers of a character model.
+    """
+    scores = logits.cpu().numpy()
+    heights = np.exp(scores - scores.max(axis=-1, keepdims=True)).cumsum(axis=-1, dtype=np.float64)
     # The product stays below the total: a double under 1 is at most 1 - 2^-53.
-    return torch.searchsorted(heights, uniform[:, None] * total, right=True)[:, 0]
+    below = heights <= uniform[:, None] * heights[:, -1:]
+    return below.sum(axis=-1)
 
 
 class _Uniforms:
@@ -167,13 +173,13 @@ class _Uniforms:
 
     def __init__(self, seed: int, num_samples: int) -> None:
         self._generators = [np.random.default_rng([seed, sample]) for sample in range(num_samples)]
-        self._block = torch.empty(num_samples, 0, dtype=torch.float64)
+        self._block = np.empty((num_samples, 0))
         self._used = 0
 
-    def next(self, samples: Sequence[int]) -> Tensor:
+    def next(self, samples: Sequence[int]) -> npt.NDArray[np.float64]:
         """The next number of each of `samples`, fp64 [len(samples)]."""
         if self._used == self._block.shape[1]:
-            self._block = torch.from_numpy(np.stack([generator.random(self.BLOCK) for generator in self._generators]))
+            self._block = np.stack([generator.random(self.BLOCK) for generator in self._generators])
             self._used = 0
         column = self._block[:, self._used]
         self._used += 1

@@ -67,11 +67,10 @@ class DecoderLinear:
         self._dtype = torch.float32 if precision == "fp32" else torch.bfloat16
         self._weight = weight.to(self._dtype, copy=True)
         self._packed: PackedWeight | None = None
-        if weight.device.type == "cpu" and self._dtype is torch.bfloat16:
-            if weight.numel() > SMALL and can_pack(self._weight):
-                self._packed = PackedWeight(self._weight, 1)
-            else:
-                self._weight, self._dtype = self._weight.float(), torch.float32
+        if weight.numel() > SMALL and can_pack(self._weight):
+            self._packed = PackedWeight(self._weight, 1)
+        elif weight.device.type == "cpu" and self._dtype is torch.bfloat16:
+            self._weight, self._dtype = self._weight.float(), torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:
         """The product."""
@@ -85,5 +84,5 @@ class DecoderLinear:
             # The scale comes later, in fp32: here it would be rounded to bf16.
             return torch._weight_int8pack_mm(x.bfloat16(), self._int8, self._ones).float()
         if self._packed is not None:
-            return self._packed(x.bfloat16()).float()
+            return self._packed(x.to(self._dtype)).float()
         return F.linear(x.to(self._dtype), self._weight).float()

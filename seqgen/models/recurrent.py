@@ -165,6 +165,8 @@ class RecurrentDecoder(Decoder):
         self._cell = model.config.cell
         self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         layers = [layer_weights(layer) for layer in model.layers]
+        if self._cell == "lstm":
+            layers = [LayerWeights(*map(_doubled_candidate, weights)) for weights in layers]
         self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
         self._layers = [self._pack(weights, precision, first=depth == 0) for depth, weights in enumerate(layers)]
         self._head = DecoderLinear(model.head.weight, model.head.bias, precision)
@@ -201,7 +203,20 @@ class RecurrentDecoder(Decoder):
         if self._cell == "gru":
             return (cells.gru_step_after(x_sums, layer.h(hidden), hidden),)
         sums = layer.h(hidden).add_(x) if first else layer.h(torch.cat([x, hidden], dim=1))
-        return cells.lstm_step(sums, state[1]) if self._cell == "lstm" else (cells.rnn_step(sums),)
+        return _lstm_step(sums, state[1]) if self._cell == "lstm" else (cells.rnn_step(sums),)
+
+
+def _doubled_candidate(weight: Tensor) -> Tensor:
+    """An lstm's rows, the candidate's doubled: one sigmoid then serves all, as tanh(g) = 2 sigmoid(2 g) - 1."""
+    i, f, g, o = weight.chunk(4)
+    return torch.cat([i, f, 2 * g, o])
+
+
+def _lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """`cells.lstm_step` for the sums of such weights, which it uses up."""
+    i, f, half_g, o = sums.sigmoid_().chunk(4, dim=-1)
+    cell = (f * cell).addcmul_(i, half_g, value=2).sub_(i)
+    return o * cell.tanh(), cell
 
 
 class _Products(NamedTuple):

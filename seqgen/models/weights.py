@@ -1,7 +1,7 @@
 """Weights on disk: safetensors, read only into a model whose names, shapes and dtypes they fit.
 
 The header carries a SHA-256 over names, shapes, dtypes and numbers, so that a flipped bit is an error and not a model
-that is a little worse.
+that is a little worse; and over the identity of the run, so that another's weights are not taken for its own.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ def weights_of(model: LanguageModel) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
 
 
-def load_weights(model: LanguageModel, path: Path) -> None:
-    """Fill the model with the weights in the file at `path`.
+def load_weights(model: LanguageModel, path: Path, run: str) -> None:
+    """Fill the model with the weights in the file at `path`, which are of the run with this identity.
 
     Raises:
         RunError: the file is missing, broken, or another model's.
     """
-    load_tensors(path, weights_of(model))
+    load_tensors(path, weights_of(model), run=run)
 
 
 def check_weights(model: LanguageModel, path: Path) -> None:
@@ -50,15 +50,15 @@ def check_weights(model: LanguageModel, path: Path) -> None:
         _check(path, file, set(file.keys()), weights_of(model))
 
 
-def to_bytes(tensors: dict[str, Tensor]) -> bytes:
-    """Tensors from any device as the content of a safetensors file."""
+def to_bytes(tensors: dict[str, Tensor], run: str) -> bytes:
+    """Tensors from any device as the content of a safetensors file of the run with this identity."""
     here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One entry: safetensors writes several in any order, and the same weights should be the same bytes.
-    content: bytes = safetensors.torch.save(here, metadata={_CHECKSUM: _checksum(here)})
+    content: bytes = safetensors.torch.save(here, metadata={_CHECKSUM: _checksum(here, run)})
     return content
 
 
-def load_tensors(path: Path, into: dict[str, Tensor], optional: str | None = None) -> None:
+def load_tensors(path: Path, into: dict[str, Tensor], *, run: str, optional: str | None = None) -> None:
     """Copy a safetensors file into tensors of the very same names, shapes and dtypes.
 
     Names that begin with `optional` may be on one side alone, and are passed over then.
@@ -77,14 +77,17 @@ def load_tensors(path: Path, into: dict[str, Tensor], optional: str | None = Non
         checksum = (file.metadata() or {}).get(_CHECKSUM)
         if checksum is None:
             raise RunError(f"{path} has no checksum: something else than this version of seqgen wrote it; train anew")
-        if checksum != _checksum(tensors):
-            raise RunError(f"{path} is not as it was written: its checksum does not match; restore it from a copy")
+        if checksum != _checksum(tensors, run):
+            raise RunError(
+                f"{path} is not as this run wrote it: it was damaged, or is another run's, or config.json was changed; "
+                "restore both from the newest checkpoint"
+            )
     for name in into:
         into[name].data.copy_(tensors[name])
 
 
-def _checksum(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _checksum(tensors: dict[str, Tensor], run: str) -> str:
+    digest = hashlib.sha256(f"{run}\n".encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {_DTYPES[tensor.dtype]} {list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

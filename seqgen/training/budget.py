@@ -79,5 +79,5 @@ def _time_pause(learner: Learner, pause: Callable[[], object]) -> float:
     pause()
     paused = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        write_atomically(Path(folder) / "weights.safetensors", to_bytes(weights_of(learner.model)))
+        write_atomically(Path(folder) / "weights.safetensors", to_bytes(weights_of(learner.model), ""))
     return (paused - began) + FILES_OF_WEIGHTS * (time.perf_counter() - paused)

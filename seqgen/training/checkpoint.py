@@ -42,6 +42,7 @@ from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
 from seqgen.training.learner import Learner
 from seqgen.training.memorising import Watch
+from seqgen.training.metrics import EMPTY
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensors", "state.safetensors", "config.json"
 FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
@@ -58,6 +59,8 @@ class Progress(Settings):
     step: int
     seconds: float
     metrics_bytes: int
+    metrics_sha256: str = EMPTY
+    """Of the first `metrics_bytes` of metrics.jsonl."""
     best_step: int | None = None
     best_nats_per_token: float | None = None
     best_bits_per_byte: float | None = None
@@ -98,6 +101,10 @@ class Checkpoint:
         """The same, with no evaluation counted against it."""
         return replace(self, progress=self.progress.model_copy(update={"evaluations_since_best": 0}))
 
+    def with_metrics_begun_anew(self) -> Checkpoint:
+        """The same, knowing no line of metrics.jsonl."""
+        return replace(self, progress=self.progress.model_copy(update={"metrics_bytes": 0, "metrics_sha256": EMPTY}))
+
     def read_best(self) -> bytes:
         """The content of `best`.
 
@@ -115,6 +122,7 @@ def save_checkpoint(
     learner: Learner,
     progress: Progress,
     config: bytes,
+    identity: str,
     best: bytes | None = None,
     before: Path | None = None,
 ) -> Checkpoint:
@@ -125,6 +133,7 @@ def save_checkpoint(
         learner: what is saved.
         progress: how far it is; its step is the checkpoint's name.
         config: the content of the run's config.json.
+        identity: of the run, which what is written carries.
         best: the content of a file with the best weights, where `progress` knows of such.
         before: the last checkpoint that is known to be whole; what else is there is older, or was passed over.
 
@@ -133,9 +142,9 @@ def save_checkpoint(
     """
     path = folder / _name_of(progress.step)
     contents = {
-        WEIGHTS: to_bytes(weights_of(learner.model)),
-        OPTIMIZER: to_bytes(_optimizer_tensors(learner)),
-        STATE: to_bytes(_state_tensors(learner)),
+        WEIGHTS: to_bytes(weights_of(learner.model), identity),
+        OPTIMIZER: to_bytes(_optimizer_tensors(learner), identity),
+        STATE: to_bytes(_state_tensors(learner), identity),
         CONFIG: config,
     }
     if best is not None:
@@ -232,16 +241,16 @@ def _by_step(folder: Path) -> list[Path]:
     return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
 
 
-def load_checkpoint(checkpoint: Checkpoint, learner: Learner) -> None:
-    """Put a learner into the state that was saved.
+def load_checkpoint(checkpoint: Checkpoint, learner: Learner, identity: str) -> None:
+    """Put a learner into the state that was saved by the run with this identity.
 
     Raises:
         RunError: a file is missing, broken, or another run's.
     """
-    load_tensors(checkpoint.path / WEIGHTS, weights_of(learner.model))
-    load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner))
+    load_tensors(checkpoint.path / WEIGHTS, weights_of(learner.model), run=identity)
+    load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner), run=identity)
     state = _state_tensors(learner)
-    load_tensors(checkpoint.path / STATE, state, optional="random.")
+    load_tensors(checkpoint.path / STATE, state, run=identity, optional="random.")
     try:
         learner.random.load_state_dict(
             {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}

@@ -77,6 +77,8 @@ class Plan:
     eval_every: int
     config: bytes
     """The content of config.json, of which each checkpoint has a copy."""
+    identity: str
+    """Of the run, which its weights carry."""
     weights: Path
     """Where the best weights go."""
     checkpoints: Path
@@ -186,7 +188,7 @@ class _Keeper:
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
-            self._best = to_bytes(weights_of(self.learner.model))
+            self._best = to_bytes(weights_of(self.learner.model), self.plan.identity)
             self._advance(
                 best_step=self.progress.step,
                 best_nats_per_token=report.nats_per_token,
@@ -238,12 +240,13 @@ class _Keeper:
         self._saved_at = time.perf_counter()
         event: Saved | SaveFailed
         try:
-            self._advance(seconds=self._seconds, metrics_bytes=self.log.sync())
+            self.log.sync()
+            self._advance(seconds=self._seconds, metrics_bytes=self.log.length, metrics_sha256=self.log.sha256)
             plan, path = self.plan, self.saved.path
             if self.progress.step != self.saved.progress.step:
                 self._published = False
                 self.saved = save_checkpoint(
-                    plan.checkpoints, self.learner, self.progress, plan.config, self._best, before=path
+                    plan.checkpoints, self.learner, self.progress, plan.config, plan.identity, self._best, before=path
                 )
             publish_best(self.saved, plan.weights)
             self._published = True

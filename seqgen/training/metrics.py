@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from seqgen.errors import RunError, SaveError
 from seqgen.files import sync_directory
 from seqgen.training.events import Event, as_record
 
+EMPTY = hashlib.sha256().hexdigest()
+"""The hash of no lines at all."""
 LINE_CAP = 1 << 20
 """Bytes that a line may have: the longest real one holds a sample of 160 tokens."""
 _STEP = b'{"event": "step"'
@@ -26,13 +29,12 @@ class MetricsLog:
     What cannot be written is kept, and written when there is room again: a full disk does not end a run by itself.
 
     Raises:
-        RunError: the file is shorter than that.
         SaveError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, length: int = 0) -> None:
         try:
-            check_length(path, length)
+            self._digest = _digest(path, length)
             self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._file.truncate(length)
             self._file.seek(length)
@@ -40,7 +42,8 @@ class MetricsLog:
         except OSError as error:
             raise _not_written(path, error) from error
         self._path = path
-        self._length = length
+        self.length = length
+        """Bytes written so far."""
         self._unwritten = b""
 
     def __enter__(self) -> Self:
@@ -59,8 +62,13 @@ class MetricsLog:
         self._unwritten += line.encode()
         self._write()
 
-    def sync(self) -> int:
-        """Wait until all is on the disk; the bytes written so far.
+    @property
+    def sha256(self) -> str:
+        """Of what has been written so far."""
+        return self._digest.hexdigest()
+
+    def sync(self) -> None:
+        """Wait until all is on the disk.
 
         Raises:
             SaveError: it cannot be written.
@@ -72,30 +80,38 @@ class MetricsLog:
             os.fsync(self._file.fileno())
         except OSError as error:
             raise _not_written(self._path, error) from error
-        return self._length
 
     def _write(self) -> OSError | None:
         """Write what is left to be written, as far as the disk takes it; what was in the way."""
         while self._unwritten:
             try:
-                self._file.seek(self._length)
+                self._file.seek(self.length)
                 written = self._file.write(self._unwritten) or 0  # a full disk takes a part
             except OSError as error:
                 return error
-            self._length += written
+            self.length += written
+            self._digest.update(self._unwritten[:written])
             self._unwritten = self._unwritten[written:]
         return None
 
 
-def check_length(path: Path, length: int) -> None:
-    """Refuse a file that is shorter than its checkpoint knew.
+def is_as_known(path: Path, length: int, sha256: str) -> bool:
+    """Whether the first `length` bytes of the file are those of this hash."""
+    try:
+        return (path.is_file() or not path.exists()) and _digest(path, length).hexdigest() == sha256
+    except OSError:
+        return False
 
-    Raises:
-        RunError: it is.
-    """
-    there = path.stat().st_size if path.exists() else 0
-    if there < length:
-        raise RunError(f"{path} has {there} bytes, and its checkpoint knew {length}; restore it from a copy")
+
+def _digest(path: Path, length: int) -> hashlib._Hash:
+    """The SHA-256, to be gone on with, of the first `length` bytes, or of those there are."""
+    digest = hashlib.sha256()
+    if length:
+        with path.open("rb") as file:
+            while block := file.read(min(1 << 20, length)):
+                digest.update(block)
+                length -= len(block)
+    return digest
 
 
 def _not_written(path: Path, error: OSError) -> SaveError:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 import seqgen
 from seqgen.models.weights import to_bytes
+from seqgen.run import RunDirectory
 
 KEYS = {
     "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "characters", "bytes",
@@ -160,7 +161,7 @@ def test_the_contexts_of_several_texts_are_said_together(answers, report, run):
 def test_a_perplexity_past_what_a_float_holds_is_null(answers, report, run):
     weights = load_file(run / "model.safetensors")
     weights["head.bias"][seqgen.load(run).tokenizer.encode("T")[0]] = -1e4
-    (run / "model.safetensors").write_bytes(to_bytes(weights))
+    (run / "model.safetensors").write_bytes(to_bytes(weights, RunDirectory(run).read_config().identity))
     Path("one.txt").write_text("T", "utf-8")
 
     figures = report("one.txt")

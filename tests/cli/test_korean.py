@@ -109,7 +109,7 @@ def test_a_text_that_is_not_in_nfc_costs_the_same_bits_and_that_is_said(invoke, 
     assert nfd["bytes"] > nfc["bytes"]
     assert 0 == nfc["changed_characters"] < nfd["changed_characters"] < nfd["characters"]
     assert f"note: nfd.txt: {nfd['changed_characters']:,} of its" in result.stderr
-    assert "nfc.txt" not in result.stderr
+    assert "nfc.txt: " not in result.stderr
     assert f"{nfd['changed_characters']:,}" in invoke("eval", "nfd.txt").stdout
     assert invoke("eval", "nfd.txt", "--quiet").stderr == ""
 

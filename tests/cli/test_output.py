@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from seqgen.cli import output
@@ -86,3 +89,17 @@ def test_no_color_is_respected(capsys, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
     notice("colourless")
     assert "\x1b[33m" not in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_log_that_takes_nothing_ends_no_run(corpus, in_tmp):
+    """A full disk under the log, a reader that has gone, a terminal that was closed."""
+    command = [sys.executable, "-c", "from seqgen.cli.main import main; main()", "train", "corpus.txt", "--cell", "gru"]
+    command += ["--hidden-size", "16", "--max-steps", "8", "--eval-every", "4", "--batch-size", "8", "--out"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("wb") as full, os.fdopen(writer, "wb") as broken:
+        for name, log in (("full", full), ("broken", broken)):
+            ended = subprocess.run([*command, name], stderr=log, stdout=subprocess.PIPE, check=False)
+            assert ended.returncode == 0, name
+            assert (in_tmp / name / "checkpoints" / "step-000008").is_dir()

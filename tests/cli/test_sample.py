@@ -13,6 +13,7 @@ from seqgen.cli.sample import _describe
 import seqgen
 from seqgen.evaluation.novelty import Novelty
 from seqgen.models.weights import to_bytes
+from seqgen.run import RunDirectory
 
 LENGTH = ("--max-new-tokens", 60)
 
@@ -89,7 +90,7 @@ def test_a_prompt_in_another_encoding(answers, refuses, run):
 def test_weights_that_are_no_numbers_are_one_sentence(refuses, run):
     weights = load_file(run / "model.safetensors")
     weights["head.bias"].fill_(math.nan)
-    (run / "model.safetensors").write_bytes(to_bytes(weights))
+    (run / "model.safetensors").write_bytes(to_bytes(weights, RunDirectory(run).read_config().identity))
 
     refuses(1, "sample", words=("weights are not all numbers", "train it anew"))
     refuses(1, "sample", "--json", "-n", 2, words=("weights are not all numbers",))

@@ -159,3 +159,16 @@ def test_a_burn_in_is_as_long_as_attention_reaches_through_all_layers(layers, bl
     config = TransformerConfig(hidden_size=16, layers=layers, heads=2, block_size=block_size)
 
     assert models.build(config, 7).burn_in == tokens
+
+
+@pytest.mark.parametrize("limit", [0, 10**9])
+def test_attention_is_one_whether_its_scores_are_whole_or_not(monkeypatch, limit):
+    monkeypatch.setattr(transformer, "FULL_SCORES", limit)
+    q, k, v = (torch.randn(2, 3, 9, 8).bfloat16().requires_grad_() for _ in range(3))
+    wide = [member.detach().double().requires_grad_() for member in (q, k, v)]
+
+    transformer.attend_causally(q, k, v).sum().backward()
+    F.scaled_dot_product_attention(*wide, is_causal=True).sum().backward()
+
+    for found, expected in zip((q, k, v), wide, strict=True):
+        torch.testing.assert_close(found.grad.double(), expected.grad, rtol=0.05, atol=0.05)

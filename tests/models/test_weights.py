@@ -9,16 +9,18 @@ from seqgen.errors import RunError
 from seqgen.models.config import LstmConfig
 from seqgen.models.weights import load_weights, to_bytes, weights_of
 
+RUN = "the identity of a run"
+
 
 def test_weights_come_back_bit_for_bit(model, tmp_path):
     path = tmp_path / "model.safetensors"
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    path.write_bytes(to_bytes(weights_of(model)))
+    path.write_bytes(to_bytes(weights_of(model), RUN))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
 
-    load_weights(model, path)
+    load_weights(model, path, RUN)
 
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
 
@@ -48,7 +50,7 @@ def test_weights_of_another_model_are_refused_and_nothing_is_loaded(tmp_path, ch
     safetensors.torch.save_file(tensors, path)
 
     with pytest.raises(RunError, match=message):
-        load_weights(model, path)
+        load_weights(model, path, RUN)
 
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
@@ -56,15 +58,15 @@ def test_weights_of_another_model_are_refused_and_nothing_is_loaded(tmp_path, ch
 def test_a_file_cut_short_anywhere_is_refused(tmp_path):
     model = models.build(LstmConfig(hidden_size=2), 3)
     path = tmp_path / "model.safetensors"
-    path.write_bytes(to_bytes(weights_of(model)))
+    path.write_bytes(to_bytes(weights_of(model), RUN))
     content = path.read_bytes()
 
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
         with pytest.raises(RunError, match="not a whole safetensors file"):
-            load_weights(model, path)
+            load_weights(model, path, RUN)
 
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(RunError, match=r"model\.safetensors is missing"):
-        load_weights(models.build(LstmConfig(hidden_size=2), 3), tmp_path / "model.safetensors")
+        load_weights(models.build(LstmConfig(hidden_size=2), 3), tmp_path / "model.safetensors", RUN)

@@ -53,6 +53,7 @@ def make_plan(tmp_path: Path) -> Callable[..., Plan]:
             characters_per_token=prepared.characters_per_token,
             eval_every=eval_every,
             config=b"{}\n",
+            identity="a run",
             weights=tmp_path / "model.safetensors",
             checkpoints=tmp_path / "checkpoints",
         )

@@ -25,7 +25,7 @@ def save(folder: Path, learner: Learner, step: int) -> Path:
         newest = newest_checkpoint(folder)
     except RunError:  # none is whole
         newest = None
-    return save_checkpoint(folder, learner, progress(step), b"{}\n", before=newest and newest.path).path
+    return save_checkpoint(folder, learner, progress(step), b"{}\n", "", before=newest and newest.path).path
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -40,7 +40,7 @@ def test_a_run_that_goes_on_from_a_checkpoint_is_the_run(make_learner, tmp_path,
     save(tmp_path / "checkpoints", first, 4)
     second, _ = make_learner(name, **settings)
     torch.manual_seed(123)  # the random state comes from the checkpoint, not from around it
-    load_checkpoint(newest_checkpoint(tmp_path / "checkpoints"), second)
+    load_checkpoint(newest_checkpoint(tmp_path / "checkpoints"), second, "")
     ended = [second.step(step) for step in range(4, 9)]
 
     assert begun + ended == losses
@@ -55,7 +55,7 @@ def test_a_run_can_go_on_from_before_its_first_step(make_learner, tmp_path):
     save(tmp_path, stopped, 0)
 
     learner, _ = make_learner("lstm", dropout=0.3, seed=1)
-    load_checkpoint(newest_checkpoint(tmp_path), learner)
+    load_checkpoint(newest_checkpoint(tmp_path), learner, "")
     learner.stream = straight.stream
 
     assert [learner.step(step) for step in range(3)] == losses
@@ -160,7 +160,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(make_learner,
     assert found.progress.step == 1
     assert len(found.damaged) == 1
     assert f"step-000002/{name}" in found.damaged[0]
-    load_checkpoint(found, learner)
+    load_checkpoint(found, learner, "")
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -252,14 +252,14 @@ def test_random_states_of_a_device_that_is_not_here_are_passed_over(make_learner
     save(tmp_path, cpu, 1)
 
     here, _ = make_learner("lstm", dropout=0.5)
-    load_checkpoint(newest_checkpoint(tmp_path), here)
+    load_checkpoint(newest_checkpoint(tmp_path), here, "")
     assert here.random.state_dict().keys() == {"cpu"}
     assert torch.equal(here.random.state_dict()["cpu"], own["cpu"])
 
     save(tmp_path, here, 2)
     card, _ = make_learner("lstm", dropout=0.5)
     card.random.load_state_dict({**card.random.state_dict(), "cuda": cuda_state})
-    load_checkpoint(newest_checkpoint(tmp_path), card)
+    load_checkpoint(newest_checkpoint(tmp_path), card, "")
     assert torch.equal(card.random.state_dict()["cpu"], own["cpu"])
     assert torch.equal(card.random.state_dict()["cuda"], cuda_state)
 

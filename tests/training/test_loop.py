@@ -24,7 +24,9 @@ GOLDEN = {
 
 def begin(learner, plan):
     """The checkpoint that a run begins with."""
-    return save_checkpoint(plan.checkpoints, learner, Progress(step=0, seconds=0.0, metrics_bytes=0), plan.config)
+    return save_checkpoint(
+        plan.checkpoints, learner, Progress(step=0, seconds=0.0, metrics_bytes=0), plan.config, plan.identity
+    )
 
 
 def events_of(learner, plan, tmp_path, *, stop=lambda: False):
@@ -53,7 +55,7 @@ def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_
     assert not any(isinstance(event, Evaluated) for event in events)
     assert events[-1].best_step is None
     fresh, _ = make_learner("gru", valid_split="none")
-    load_weights(fresh.model, tmp_path / "model.safetensors")
+    load_weights(fresh.model, tmp_path / "model.safetensors", "a run")
     assert torch.equal(fresh.model.head.weight, learner.model.head.weight)
 
 
@@ -72,7 +74,7 @@ def test_the_best_weights_are_kept_not_the_last(make_learner, make_plan, tmp_pat
                 assert not event.is_best
 
     fresh, _ = make_learner("gru")
-    load_weights(fresh.model, tmp_path / "model.safetensors")
+    load_weights(fresh.model, tmp_path / "model.safetensors", "a run")
     assert all(torch.equal(tensor, best[name]) for name, tensor in fresh.model.state_dict().items())
 
 
@@ -191,7 +193,7 @@ def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_le
 
     checkpoint = newest_checkpoint(tmp_path / "checkpoints")
     assert (checkpoint.progress.step, checkpoint.progress.skipped, checkpoint.progress.skipped_in_a_row) == (10, 5, 4)
-    load_weights(learner.model, checkpoint.best)
+    load_weights(learner.model, checkpoint.best, "a run")
 
 
 def test_between_evaluations_a_checkpoint_is_saved_when_it_is_time(make_learner, make_plan, tmp_path):
