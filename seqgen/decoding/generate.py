@@ -162,8 +162,8 @@ def draw(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int
     scores = logits.cpu().numpy()
     heights = np.exp(scores - scores.max(axis=-1, keepdims=True)).cumsum(axis=-1, dtype=np.float64)
     # The product stays below the total: a double under 1 is at most 1 - 2^-53.
-    below = heights <= uniform[:, None] * heights[:, -1:]
-    return below.sum(axis=-1)
+    tokens: npt.NDArray[np.int64] = (heights <= uniform[:, None] * heights[:, -1:]).sum(axis=-1)
+    return tokens
 
 
 class _Uniforms:

@@ -286,7 +286,7 @@ class _Keeper:
             f"{self.learner.config.lr:g} in a new run. The last good checkpoint is {self.saved.path}"
         )
 
-    def _advance(self, **changes: float | Watch | None) -> None:
+    def _advance(self, **changes: float | str | Watch | None) -> None:
         self.progress = self.progress.model_copy(update=changes)
 
     @property

@@ -92,7 +92,7 @@ def test_each_row_is_drawn_by_its_own_number():
 def test_what_cannot_be_is_never_drawn(row, uniform):
     logits = torch.tensor([[*row, 0.0, -math.inf]])
 
-    token = int(draw(logits, uniforms(uniform)))
+    token = draw(logits, uniforms(uniform)).item()
 
     assert logits.softmax(dim=-1)[0, token] > 0
 

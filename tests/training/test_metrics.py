@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 
 import pytest
 
-from seqgen.errors import RunError
 from seqgen.training.events import Evaluated, Sampled, Saved, Step
-from seqgen.training.metrics import MetricsLog, read_metrics
+from seqgen.training.metrics import MetricsLog, is_as_known, read_metrics
 
 
 def test_an_event_is_a_line(tmp_path):
@@ -60,16 +60,37 @@ def test_a_line_is_in_the_file_once_it_is_written(tmp_path):
             assert [event["step"] for event in read_metrics(path)] == list(range(1, step + 1))
 
 
-def test_a_log_shorter_than_its_checkpoint_knew_is_refused_and_left_as_it_is(tmp_path):
+@pytest.mark.parametrize(
+    ("content", "length", "known"),
+    [
+        (b"one\ntwo\n", 4, True),
+        (b"one\n", 4, True),
+        (b"one", 4, False),
+        (b"two\n", 4, False),
+        (None, 4, False),
+        (None, 0, True),
+        (b"left over", 0, True),
+    ],
+)
+def test_a_log_is_known_by_what_it_began_with(tmp_path, content, length, known):
     path = tmp_path / "metrics.jsonl"
-    with pytest.raises(RunError, match=r"metrics\.jsonl has 0 bytes, and its checkpoint knew 1; restore it"):
-        MetricsLog(path, 1)
-    assert not path.exists()
+    if content is not None:
+        path.write_bytes(content)
 
-    path.write_bytes(b"{}\n")
-    with pytest.raises(RunError, match=r"metrics\.jsonl has 3 bytes, and its checkpoint knew 4; restore it"):
-        MetricsLog(path, 4)
-    assert path.read_bytes() == b"{}\n"
+    assert is_as_known(path, length, hashlib.sha256(b"one\n"[:length]).hexdigest()) is known
+    assert not is_as_known(tmp_path, length, hashlib.sha256(b"one\n"[:length]).hexdigest())  # a directory
+
+
+def test_a_log_goes_on_with_the_hash_that_it_had(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        log.write(Saved(1, "a"))
+        length = log.length
+        log.write(Saved(2, "b"))
+
+    with MetricsLog(path, length) as log:
+        log.write(Saved(3, "c"))
+        assert log.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("figure", [math.inf, -math.inf, math.nan])
