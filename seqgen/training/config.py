@@ -74,22 +74,27 @@ RECIPES: dict[str, dict[str, Any]] = {
 }
 """What suits each cell where the user does not say, over the defaults above: docs/recipes.md has the measurements."""
 
-LONG_TIME = 300.0
-"""Seconds from which on a larger model is the better one."""
+SHORT_TIME, LONG_TIME = 30.0, 300.0
+"""Seconds below which a smaller model is the better one, and from which on a larger."""
+SHORT_RECIPES: dict[str, dict[str, Any]] = {
+    "lstm": {"hidden_size": 192, "dropout": 0.0, "lr": 0.02, "bptt": 32, "batch_size": 32},
+}
+"""The same for runs shorter than `SHORT_TIME`, where something was found that is worth it."""
 LONG_RECIPES: dict[str, dict[str, Any]] = {
     "lstm": {
         "hidden_size": 512, "layers": 2, "dropout": 0.35, "lr": 0.003, "bptt": 128, "batch_size": 32,
         "weight_decay": 0.05,
     },
 }  # fmt: skip
-"""The same for runs of `LONG_TIME` and more, where a size was found that is worth it."""
+"""The same for runs of `LONG_TIME` and more."""
 OF_A_SIZE = {"hidden_size", "layers", "embedding_size"}
-"""Whoever names one of these has a size of their own in mind, which the long recipe's other settings do not fit."""
+"""Whoever names one of these has a size of their own in mind, which those recipes' other settings do not fit."""
 
 
 def recipe_for(cell: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of model and training that suit a cell and the time that the user's `settings` give it."""
     time = TrainingConfig.of(max_time=settings.get("max_time")).max_time
-    if cell in LONG_RECIPES and time is not None and time >= LONG_TIME and OF_A_SIZE.isdisjoint(settings):
-        return dict(LONG_RECIPES[cell])
-    return dict(RECIPES[cell])
+    recipes = RECIPES
+    if time is not None and OF_A_SIZE.isdisjoint(settings):
+        recipes = SHORT_RECIPES if time < SHORT_TIME else LONG_RECIPES if time >= LONG_TIME else RECIPES
+    return dict(recipes.get(cell, RECIPES[cell]))

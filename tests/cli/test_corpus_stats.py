@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,3 +92,19 @@ def test_bars(share, drawn):
 )
 def test_what_cannot_be_seen_is_drawn(text, shown):
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949"])
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_the_locale_changes_nothing(tmp_path, encoding, locale):
+    """One byte order mark is dropped, newlines stay, and what is written is UTF-8."""
+    (tmp_path / "text.txt").write_bytes("한국어\r\n둘째 줄\n".encode(encoding))
+    code = "from seqgen.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "corpus", "stats", "text.txt", "--json", "--encoding", encoding]
+    environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, env=environment)
+
+    found = json.loads(told.stdout.decode("utf-8"))
+    assert (found["characters"], found["newlines"]["crlf"], found["newlines"]["lf"]) == (10, 1, 1)
+    assert "한" in {gram for gram, _ in found["character_ngrams"][0]["top"]}

@@ -4,7 +4,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
-from seqgen.training.config import LONG_RECIPES, LONG_TIME, RECIPES, TrainingConfig, recipe_for
+from seqgen.training.config import LONG_RECIPES, RECIPES, SHORT_RECIPES, TrainingConfig, recipe_for
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,10 @@ def test_every_cell_has_a_recipe_of_settings_that_exist():
 
 
 @pytest.mark.parametrize("cell", FAMILIES)
-def test_a_long_run_gets_the_long_recipe_where_there_is_one(cell):
-    long = LONG_RECIPES.get(cell, RECIPES[cell])
+def test_a_short_or_a_long_run_gets_its_own_recipe_where_there_is_one(cell):
+    short, usual, long = (recipes.get(cell, RECIPES[cell]) for recipes in (SHORT_RECIPES, RECIPES, LONG_RECIPES))
 
-    assert recipe_for(cell, {"max_time": "5m"}) == recipe_for(cell, {"max_time": LONG_TIME}) == long
-    for settings in ({}, {"max_time": "4m"}, {"max_steps": 10**6}, {"max_time": "1h", "hidden_size": 64}):
-        assert recipe_for(cell, settings) == RECIPES[cell]
+    for time, recipe in {1: short, "29s": short, "30s": usual, "4m": usual, "5m": long, "1d": long}.items():
+        assert recipe_for(cell, {"max_time": time}) == recipe
+    for settings in ({}, {"max_steps": 10**6}, {"max_time": "1h", "hidden_size": 64}, {"max_time": 5, "layers": 2}):
+        assert recipe_for(cell, settings) == usual
