@@ -16,6 +16,11 @@ import torch
 Work = Callable[[], float]
 """Does some work, and says how much it was, in the unit of the race."""
 
+TURN = 0.4
+"""Seconds that a turn takes at least."""
+PAUSE = 0.1
+"""Seconds before a turn, in which the threads of the one before go to sleep: those of onnxruntime spin for a while."""
+
 HEADER = "| work | contender | rate | against | rate | x | from to |\n|---|---|---|---|---|---|---|"
 
 
@@ -49,10 +54,12 @@ def race(work: str, unit: str, contenders: Mapping[str, Work], peers: Mapping[st
     rates: dict[str, list[float]] = {name: [] for name in runners}
     for turn in range(rounds + 1):
         for name, run in runners.items():
-            began = time.perf_counter()
-            done = run()
+            time.sleep(PAUSE)
+            done, began = 0.0, time.perf_counter()
+            while (took := time.perf_counter() - began) < TURN or not done:
+                done += run()
             if turn:
-                rates[name].append(done / (time.perf_counter() - began))
+                rates[name].append(done / took)
     median = {name: statistics.median(found) for name, found in rates.items()}
     for name in contenders:
         for peer in peers:
