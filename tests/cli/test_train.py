@@ -306,7 +306,7 @@ def test_several_sources_are_one_text(answers, in_tmp, corpus):
 
 def test_stdin_is_a_text_and_resuming_finds_it_in_the_store(answers, refuses, in_tmp, corpus, tmp_path):
     store = ("--store", tmp_path / "kept")
-    answers("train", "-", *SMALL, *store, "--out", "run", stdin=corpus.read_bytes())
+    answers("train", "-", *SMALL, *store, "--out", "run", stdin=b"No other store has this.\n" + corpus.read_bytes())
 
     answers("train", "--resume", "--out", "run", "--max-steps", "5")
     answers("eval", "--run", "run")
