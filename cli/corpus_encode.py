@@ -12,6 +12,7 @@ from seqgen.cli.options import (
     FieldOption,
     GlobOption,
     JsonOption,
+    NormalizationOption,
     QuietOption,
     as_vocab_size,
     given,
@@ -30,6 +31,7 @@ def encode(
     character_coverage: Annotated[
         float | None, typer.Option(help="unigram, bpe: share of characters with pieces.", show_default="0.9995")
     ] = None,
+    normalization: NormalizationOption = None,
     encoding: EncodingOption = "utf-8",
     errors: ErrorsOption = "strict",
     glob: GlobOption = "*.txt",
@@ -59,7 +61,10 @@ def encode(
         **given(valid=valid, valid_split=valid_split, valid_share=valid_share, store=store),
     )  # fmt: skip
     config = TokenizerConfig.of(
-        **given(kind=tokenizer, vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage)
+        kind=tokenizer,
+        **given(
+            vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
+        ),
     )
     place = Store(store_path(data.store))
     began = time.perf_counter()

@@ -78,7 +78,8 @@ def evaluate(
     named: list[tuple[str, Sequence[str]]]
     reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
     named = [(text, read_whole([text], reading)) for text in texts or []] or [("withheld", model.withheld())]
-    withheld = model.config.data.valid or model.config.data.name
+    data = model.config.data
+    withheld = data.valid or (data.text[0] if len(data.text) == 1 else "")
     rows = [
         replace(
             measure(model, name, documents, quiet=quiet, **settings), published=figures_of(name if texts else withheld)

@@ -33,15 +33,22 @@ class _Stderr:
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
-            sys.stderr.write(text)
+            self._real.write(text)
         return len(text)
 
     def flush(self) -> None:
         with contextlib.suppress(OSError):
-            sys.stderr.flush()
+            self._real.flush()
+
+    @property
+    def _real(self) -> Any:
+        """stderr itself, where a live display of rich has put something else in its place."""
+        return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stderr, name)
+        if name == "rich_proxied_file":  # by which rich would write past this
+            raise AttributeError(name)
+        return getattr(self._real, name)
 
 
 def stdout() -> Console:

@@ -153,7 +153,11 @@ def train(
     ] = None,
     bptt: Annotated[
         int | None,
-        typer.Option(help="rnn, lstm, gru: tokens a gradient goes back.", show_default="64", rich_help_panel=_TRAINING),
+        typer.Option(
+            help="rnn, lstm, gru: tokens a gradient goes back.",
+            show_default="by cell and time",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     accumulate: Annotated[
         int | None, typer.Option(help="Batches to an optimizer step.", show_default="1", rich_help_panel=_TRAINING)

@@ -102,7 +102,7 @@ def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
     given = sorted(fixed & set(settings))
     if given:
         raise ConfigError(f"init_from: {', '.join(given)} come with the weights of the other run; leave them out")
-    request = compose({**settings, "cell": parent.model.cell})
+    request = compose({**settings, "cell": parent.model.cell}, sized=True)
     return request.model_copy(update={"model": parent.model})
 
 

@@ -102,9 +102,10 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
         TextError: a text cannot be read, or is too short.
         SaveError: the store cannot be written.
     """
-    # A run's config names no place to be made: what it recorded counts only if it is still there.
-    known = record is None or (data.store is not None and Path(data.store).is_dir())
-    store = Store(store_path(data.store if known else None))
+    if record is None:
+        store = Store(store_path(data.store))
+    else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
+        store = Store(store_path(), beside=None if data.store is None else Path(data.store))
     text = _stored(store, data.text, data, report, None if record is None else record.sha256)
     if text.manifest.characters < 2:
         raise TextError(

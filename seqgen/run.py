@@ -17,7 +17,9 @@ import itertools
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+from pydantic import Field
 
 from seqgen.data.config import PREFIX, DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
@@ -37,6 +39,9 @@ CONFIG_CAP = 1 << 20
 """Bytes that a config.json may have: a real one has two thousand."""
 
 
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
 class TokenizerRecord(Settings):
     """The tokenizer: its kind, its size, its Unicode form, and the hash that its files must have."""
 
@@ -49,11 +54,11 @@ class TokenizerRecord(Settings):
 class TextRecord(Settings):
     """The text that was read: its hash, and how much of it is learnt from and withheld."""
 
-    sha256: str
+    sha256: Sha256
     characters: int
     train_tokens: int
     valid_tokens: int
-    valid_sha256: str | None = None
+    valid_sha256: Sha256 | None = None
 
 
 class RunConfig(Settings):
@@ -97,8 +102,12 @@ class Request(Settings):
     """The directory of a tokenizer that is there already; `tokenizer` then counts for nothing."""
 
 
-def compose(settings: dict[str, Any]) -> Request:
+def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     """Sort flat settings, named as the flags are, into configs, over the cell's recipe.
+
+    Args:
+        settings: what the user said.
+        sized: whether the size of the model is decided elsewhere.
 
     Raises:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
@@ -109,7 +118,7 @@ def compose(settings: dict[str, Any]) -> Request:
         raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell][0]
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "char"), settings)
-    recipe = recipe_for(cell, settings)
+    recipe = recipe_for(cell, settings, sized=sized)
     of_the_model = {name: recipe.pop(name) for name in model_class.model_fields.keys() & recipe.keys()}
     if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
         recipe["max_time"] = DEFAULT_TIME

@@ -157,3 +157,13 @@ def test_a_child_starts_with_its_parents_weights(corpus, tmp_path):
         assert torch.equal(tensor, parent.model.state_dict()[name])
     with pytest.raises(ConfigError, match="cell, hidden_size come with the weights"):
         seqgen.train(corpus, init_from=parent.path, cell="gru", hidden_size=16)
+
+
+def test_a_text_that_is_a_link_is_read_by_the_links_name(tmp_path):
+    (tmp_path / "blob").write_text('{"text": "a line of a document"}\n' * 60, "utf-8")
+    (tmp_path / "texts.jsonl").symlink_to(tmp_path / "blob")
+
+    run = seqgen.train(tmp_path / "texts.jsonl", out=tmp_path / "run", valid_split="none", **GRU)
+    list(run)
+
+    assert seqgen.train(out=run.path, resume=True, max_steps=9).first_step == 8

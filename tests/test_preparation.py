@@ -11,7 +11,7 @@ from seqgen import tokenizers
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.preparation import build_learner, check_same_text, encode_corpus, read_texts
-from seqgen.run import compose
+from seqgen.run import TextRecord, compose
 from seqgen.tokenizers.config import TokenizerConfig
 
 
@@ -149,3 +149,18 @@ def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_takes_any(corp
 
     with pytest.raises(ConfigError, match=r"hidden_size: 200 layers of 65536 .* GiB"):
         build_learner(request.model, request.training, prepared)
+
+
+@pytest.mark.parametrize("sha256", ["../../elsewhere", "0" * 63, "A" * 64])
+def test_a_recorded_hash_is_a_hash(sha256):
+    with pytest.raises(ConfigError, match="sha256"):
+        TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
+
+
+def test_a_recorded_store_is_looked_into_and_not_written(data, tmp_path):
+    record = encode_corpus(read_texts(data), TokenizerConfig()).record
+    (tmp_path / "named").mkdir()
+
+    read_texts(data.model_copy(update={"store": str(tmp_path / "named")}), record=record)
+
+    assert list((tmp_path / "named").iterdir()) == []

@@ -74,6 +74,7 @@ def test_the_long_recipe_is_of_the_model_too_and_a_setting_goes_before_it():
     assert (request.model.hidden_size, request.model.layers) == (long["hidden_size"], long["layers"])
     assert (request.model.dropout, request.training.lr) == (0.2, 0.001)
     assert request.training.bptt == long["bptt"]
+    assert compose({"max_time": "10m"}, sized=True).training.lr == RECIPES["lstm"]["lr"]
 
 
 @pytest.mark.parametrize("cell", RECIPES)

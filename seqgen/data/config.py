@@ -87,7 +87,7 @@ def name_of(names: Iterable[str]) -> str:
 
 def absolute(name: str) -> str:
     """A path from the root on, so that it is found from another folder; other names as they are."""
-    return str(Path(name).resolve()) if is_path(name) else name
+    return str(Path(name).absolute()) if is_path(name) else name  # a link keeps its name, which says how to read it
 
 
 def is_path(name: str) -> bool:

@@ -31,8 +31,8 @@ class Leakage(Settings):
 
 
 def find_leakage(train: Portion, valid: Portion) -> Leakage:
-    """Compare what is learnt from with what is withheld: by document where both texts have several, else by line."""
-    by_document = min(train.text.manifest.documents, valid.text.manifest.documents) > 1
+    """Compare what is learnt from with what is withheld: by document where each has several, whole; else by line."""
+    by_document = all(len(one.ranges) > 1 and one.is_of_whole_documents for one in (train, valid))
     units = _documents if by_document else _lines
     wanted: set[int] = set()
     for unit in units(valid):

@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from seqgen import tokenizers
+from seqgen.data.cache import cache_directory
 from seqgen.data.config import DataConfig, Reading, name_of
 from seqgen.data.encoding import training_chunks
 from seqgen.data.progress import Progress, Report, silent
@@ -32,8 +34,8 @@ from seqgen.data.split import Parts
 from seqgen.data.stored_ids import StoredIds, write_ids
 from seqgen.data.stored_text import StoredText, state_of, write_text
 from seqgen.data.workers import build_apart
-from seqgen.errors import ConfigError, SaveError, TextError, TokenizerError
-from seqgen.files import write_atomically
+from seqgen.errors import ConfigError, SaveError, SeqgenError, TextError, TokenizerError
+from seqgen.files import read_at_most, write_atomically
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -41,16 +43,15 @@ BUILT_APART = 1 << 22
 """Bytes of text from which a subword tokenizer is built in a process of its own, for the memory that it takes."""
 FORMAT = 1
 """Another whenever the same settings, on the same text, give another vocabulary or other ids."""
+KNOWN_CAP = 1 << 20
 RANGES = "ranges.npy"
 SETTLED = 2.0
 """Seconds after which a file's time tells that it was not changed since: the clocks of file systems tick."""
 
 
 def store_path(directory: str | None = None) -> Path:
-    """Where the store is: the directory given, or $SEQGEN_STORE, or the user's cache."""
-    import platformdirs
-
-    return Path(directory or os.environ.get("SEQGEN_STORE") or platformdirs.user_cache_path("seqgen") / "store")
+    """Where the store is: the directory given, or $SEQGEN_STORE, or in the user's cache."""
+    return Path(directory or os.environ.get("SEQGEN_STORE") or cache_directory() / "store")
 
 
 def size_of(path: Path) -> int:
@@ -65,8 +66,21 @@ class Store:
         SaveError: the store cannot be written.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, beside: Path | None = None) -> None:
+        self.path, self._beside = path, beside
+        """Where things are made; and another store in which they are looked for, and nothing is made."""
+
+    def _places(self, kind: str, key: str) -> list[Path]:
+        return [place / kind / key for place in (self.path, self._beside) if place is not None]
+
+    def _known(self, key: str) -> StoredText | None:
+        """The text that sources in this state gave, if it is there."""
+        for place in self._places("known", f"{key}.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, ConfigError):
+                text = json.loads(read_at_most(place, KNOWN_CAP))["text"]
+                if isinstance(text, str) and re.fullmatch("[0-9a-f]{32}", text):
+                    return self.known_text(text)
+        return None
 
     def text(self, names: Sequence[str], reading: Reading, report: Report = silent) -> StoredText:
         """The text of all that is named, read if it is not there.
@@ -78,33 +92,41 @@ class Store:
         files = list(expand(names, reading))
         options = reading.model_dump(include=set(Reading.model_fields))
         states = [state_of(file) for file in files]
-        known = self.path / "known" / f"{_key(files, options, states)}.json"
-        with contextlib.suppress(OSError, ValueError, KeyError, ConfigError):
-            return StoredText(self.path / "texts" / json.loads(known.read_bytes())["text"])
+        state_key = _key(files, options, states)
+        if (there := self._known(state_key)) is not None:
+            return there
         began = time.time()
         with self._making("texts", _key(files, options)) as folder:
+            if (there := self._known(state_key)) is not None:  # made by another, while this one waited
+                return there
             total = sum(state[2] for state in states if state is not None)
             progress = Progress(report, f"reading {name_of(names)}", total)
-            manifest = write_text(files, reading, folder, progress.add)
-            if not manifest.documents:
-                shutil.rmtree(folder)
-                raise TextError(f"{name_of(names)} is empty; give a text to work with")
-            key = manifest.sha256[:32]
-            target = self.path / "texts" / key
-            if self.known_text(manifest.sha256) is None:
-                _move(folder, target)
+            try:
+                manifest = write_text(files, reading, folder, progress.add)
+                if not manifest.documents:
+                    raise TextError(f"{name_of(names)} is empty; give a text to work with")
+            except SeqgenError:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            text = self.known_text(manifest.sha256)
+            if text is None:
+                key = manifest.sha256[:32]
+                _move(folder, self.path / "texts" / key)
+                text = StoredText(self.path / "texts" / key)
             else:
                 shutil.rmtree(folder)
             settled = all(state is not None and max(state[3:]) < (began - SETTLED) * 1e9 for state in states)
             if settled and states == [state_of(file) for file in files]:
-                known.parent.mkdir(exist_ok=True)
-                write_atomically(known, json.dumps({"text": key, "files": files[:100]}).encode())
-        return StoredText(target)
+                known = self.path / "known" / f"{state_key}.json"
+                known.parent.mkdir(exist_ok=True, mode=0o700)
+                write_atomically(known, json.dumps({"text": manifest.sha256[:32], "files": files[:100]}).encode())
+        return text
 
     def known_text(self, sha256: str) -> StoredText | None:
         """The text of this hash, if it is there: what was read from stdin is nowhere else."""
-        with contextlib.suppress(OSError, ValueError, ConfigError):
-            return StoredText(self.path / "texts" / sha256[:32])
+        for place in self._places("texts", sha256[:32]):
+            with contextlib.suppress(OSError, ValueError, ConfigError):
+                return StoredText(place)
         return None
 
     def tokenizer(self, parts: Parts, data: DataConfig, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
@@ -120,6 +142,8 @@ class Store:
             return tokenizers.load(folder)
         report(f"building the {config.kind} vocabulary")
         with self._making("tokenizers", folder.name) as made:
+            with contextlib.suppress(TokenizerError):  # made by another, while this one waited
+                return tokenizers.load(folder)
             if config.kind in {"unigram", "bpe"} and parts.train.bytes >= BUILT_APART:
                 made.mkdir(exist_ok=True)
                 np.save(made / RANGES, parts.train.ranges)
@@ -132,22 +156,31 @@ class Store:
 
     def ids(self, parts: Parts, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
         """The ids of both parts, encoded if they are not there."""
-        folder = self.path / "ids" / _key(_split_of(parts, data), tokenizer.fingerprint, FORMAT)
-        with contextlib.suppress(OSError, ValueError, ConfigError):
-            return StoredIds(folder)
-        with self._making("ids", folder.name, folder):
-            write_ids(folder, parts, tokenizer, report)
-        return StoredIds(folder)
+        key = _key(_split_of(parts, data), tokenizer.fingerprint, FORMAT)
+        if (there := self._known_ids(key)) is not None:
+            return there
+        with self._making("ids", key) as made:
+            if (there := self._known_ids(key)) is not None:  # made by another, while this one waited
+                return there
+            write_ids(made, parts, tokenizer, report)
+            _move(made, self.path / "ids" / key)
+        return StoredIds(self.path / "ids" / key)
+
+    def _known_ids(self, key: str) -> StoredIds | None:
+        for place in self._places("ids", key):
+            with contextlib.suppress(OSError, ValueError, ConfigError):
+                return StoredIds(place)
+        return None
 
     @contextlib.contextmanager
-    def _making(self, kind: str, key: str, folder: Path | None = None) -> Iterator[Path]:
+    def _making(self, kind: str, key: str) -> Iterator[Path]:
         """Where something is being made, by this process alone; another that makes the same waits for it."""
         from filelock import FileLock
 
         try:
             (self.path / kind).mkdir(parents=True, exist_ok=True, mode=0o700)  # texts are their owner's
             with FileLock(self.path / kind / f".{key}.lock"):
-                yield folder or self.path / kind / f".making-{key}"
+                yield self.path / kind / f".making-{key}"
         except OSError as error:
             raise SaveError(
                 f"the store in {self.path} cannot be written: {error.strerror or error}; make room there, or choose "
@@ -163,7 +196,8 @@ def _move(made: Path, folder: Path) -> None:
 
 def _split_of(parts: Parts, data: DataConfig) -> list[Any]:
     """What decides which text is learnt from, and which is withheld."""
-    return [parts.train.text.manifest.sha256, parts.valid.text.manifest.sha256, data.valid_split, data.valid_share]
+    valid = None if data.valid is None else parts.valid.text.manifest.sha256
+    return [parts.train.text.manifest.sha256, valid, data.valid_split, data.valid_share]
 
 
 def _key(*made_of: Any) -> str:

@@ -27,11 +27,13 @@ from seqgen.data.split import Parts
 from seqgen.data.stored_text import MANIFEST, OFFSET, PROGRESS, Portion, open_at
 from seqgen.data.workers import encode_apart, processors
 from seqgen.errors import ConfigError
-from seqgen.files import write_atomically
+from seqgen.files import open_plain, read_at_most, write_atomically
 from seqgen.settings import Settings
 from seqgen.tokenizers.base import Tokenizer
 
 IDS, STARTS, TOKENIZER = "ids.bin", "starts.i64", "tokenizer"
+RECORD_CAP = 1 << 20
+"""Bytes that a manifest, or a note of progress, may have: a real one has a thousand."""
 APART = 2 * SHARD
 """Bytes of text from which processes are started to encode it side by side: they take a third of a second to begin."""
 SLOW = ("word", "unigram", "bpe")
@@ -70,8 +72,10 @@ class StoredIds:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.manifest = IdsManifest.from_json((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+        self.manifest = IdsManifest.from_json(read_at_most(folder / MANIFEST, RECORD_CAP), str(folder / MANIFEST))
         train, valid = self.manifest.train, self.manifest.valid
+        for name in (IDS, STARTS):
+            open_plain(folder / name).close()  # a pipe would never end
         ids = np.memmap(folder / IDS, dtype=self.manifest.dtype, mode="r", shape=(train.tokens + valid.tokens,))
         starts = np.fromfile(folder / STARTS, dtype=OFFSET, count=train.documents + valid.documents)
         if len(starts) != train.documents + valid.documents:
@@ -200,7 +204,7 @@ class _Writer:
 def _done_in(folder: Path) -> _Done:
     """How far an earlier call came, if its files are still as long."""
     try:
-        done = _Done.from_json((folder / PROGRESS).read_bytes(), PROGRESS)
+        done = _Done.from_json(read_at_most(folder / PROGRESS, RECORD_CAP), PROGRESS)
         starts = (folder / STARTS).stat().st_size // 8
     except (OSError, ConfigError):
         return _Done()

@@ -11,6 +11,7 @@ last whole one that `progress.json` knows.
 from __future__ import annotations
 
 import bisect
+import codecs
 import errno
 import hashlib
 import os
@@ -29,8 +30,8 @@ import numpy.typing as npt
 
 from seqgen.data.config import Reading, is_path
 from seqgen.data.sources import Source
-from seqgen.data.text import BLOCK, Decoder
-from seqgen.files import write_atomically
+from seqgen.data.text import BLOCK
+from seqgen.files import open_plain, read_at_most, write_atomically
 from seqgen.settings import Settings
 from seqgen.tokenizers.base import without_surrogates
 
@@ -38,6 +39,8 @@ Offsets: TypeAlias = npt.NDArray[np.int64]
 OFFSET = np.dtype("<i8")
 
 TEXT, DOCUMENTS, MANIFEST, PROGRESS = "text.utf8", "documents.i64", "manifest.json", "progress.json"
+MANIFEST_CAP = 1 << 28
+"""Bytes that a manifest may have: it names every source, and 300 bytes of each of a million files are 300 MB."""
 PROGRESS_EVERY = 1 << 26
 """Bytes of text from one note of progress to the next."""
 
@@ -82,7 +85,8 @@ class StoredText:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.manifest = TextManifest.from_json((folder / MANIFEST).read_bytes(), str(folder / MANIFEST))
+        self.manifest = TextManifest.from_json(read_at_most(folder / MANIFEST, MANIFEST_CAP), str(folder / MANIFEST))
+        open_plain(folder / DOCUMENTS).close()  # a pipe would never end
         self.documents: Offsets = np.memmap(folder / DOCUMENTS, dtype=OFFSET, mode="r").view(np.ndarray)
         """Byte offsets, [documents + 1]."""
         if len(self.documents) != self.manifest.documents + 1 or (folder / TEXT).stat().st_size != self.manifest.bytes:
@@ -100,9 +104,9 @@ class StoredText:
                 if stop - start <= BLOCK:
                     yield number, file.read(stop - start).decode()
                     continue
-                decoder = Decoder("utf-8", "strict", str(self.folder / TEXT))
+                decoder = codecs.getincrementaldecoder("utf-8")()  # which takes no byte order mark for its own
                 for at in range(start, stop, BLOCK):
-                    yield number, decoder.push(file.read(min(BLOCK, stop - at)))
+                    yield number, decoder.decode(file.read(min(BLOCK, stop - at)))
 
     def read(self, start: int, stop: int) -> str:
         """The text between two byte offsets, whole."""
@@ -141,6 +145,11 @@ class Portion:
     def bytes(self) -> int:
         """Of UTF-8."""
         return int((self.ranges[:, 1] - self.ranges[:, 0]).sum())
+
+    @property
+    def is_of_whole_documents(self) -> bool:
+        """Whether no range begins or ends within a document."""
+        return bool(np.isin(self.ranges, self.text.documents).all())
 
     def chunks(self) -> Iterator[tuple[int, str]]:
         """Its text, in chunks of at most `BLOCK` bytes: which range, and a chunk of it."""
@@ -297,7 +306,7 @@ def open_at(path: Path, size: int) -> BufferedRandom:
 def _progress_in(folder: Path, names: Sequence[str]) -> TextManifest:
     """How far an earlier call came, if what it read is still what it was."""
     try:
-        done = TextManifest.from_json((folder / PROGRESS).read_bytes(), PROGRESS)
+        done = TextManifest.from_json(read_at_most(folder / PROGRESS, MANIFEST_CAP), PROGRESS)
         there = (folder / TEXT).stat().st_size >= done.bytes
     except OSError:
         return TextManifest()

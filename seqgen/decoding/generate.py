@@ -161,6 +161,8 @@ def draw(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int
     """
     scores = logits.cpu().numpy()
     heights = np.exp(scores - scores.max(axis=-1, keepdims=True)).cumsum(axis=-1, dtype=np.float64)
+    if not np.isfinite(heights[:, -1]).all():
+        raise RunError("the model's weights are not all numbers, so there is nothing to draw from; train it anew")
     # The product stays below the total: a double under 1 is at most 1 - 2^-53.
     tokens: npt.NDArray[np.int64] = (heights <= uniform[:, None] * heights[:, -1:]).sum(axis=-1)
     return tokens

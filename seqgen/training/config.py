@@ -91,10 +91,13 @@ OF_A_SIZE = {"hidden_size", "layers", "embedding_size"}
 """Whoever names one of these has a size of their own in mind, which those recipes' other settings do not fit."""
 
 
-def recipe_for(cell: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of model and training that suit a cell and the time that the user's `settings` give it."""
+def recipe_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -> dict[str, Any]:
+    """Settings of model and training that suit a cell and the time that the user's `settings` give it.
+
+    With `sized`, or where they name a size, the usual one.
+    """
     time = TrainingConfig.of(max_time=settings.get("max_time")).max_time
     recipes = RECIPES
-    if time is not None and OF_A_SIZE.isdisjoint(settings):
+    if time is not None and not sized and OF_A_SIZE.isdisjoint(settings):
         recipes = SHORT_RECIPES if time < SHORT_TIME else LONG_RECIPES if time >= LONG_TIME else RECIPES
     return dict(recipes.get(cell, RECIPES[cell]))

@@ -232,3 +232,14 @@ def test_one_character_can_be_measured(report):
 def test_without_a_run_it_says_so(refuses, corpus):
     refuses(1, "eval", "corpus.txt", words=("no trained run",))
     refuses(1, "eval", "corpus.txt", "--run", "nowhere", words=("nowhere",))
+
+
+OUT = ("--out", "run")
+
+
+def test_what_a_run_of_several_texts_withheld_has_no_published_figures(answers, in_tmp, corpus):
+    answers(
+        "train", "corpus.txt", "corpus:hello", "--cell", "gru", "--hidden-size", 8, "--max-steps", 2, "--out", "run"
+    )
+
+    assert json.loads(answers("eval", "--run", "run", "--json"))["published"] == []

@@ -93,7 +93,7 @@ def test_no_color_is_respected(capsys, monkeypatch):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
 def test_a_log_that_takes_nothing_ends_no_run(corpus, in_tmp):
-    """A full disk under the log, a reader that has gone, a terminal that was closed."""
+    """A full disk under the log, a reader that has gone."""
     command = [sys.executable, "-c", "from seqgen.cli.main import main; main()", "train", "corpus.txt", "--cell", "gru"]
     command += ["--hidden-size", "16", "--max-steps", "8", "--eval-every", "4", "--batch-size", "8", "--out"]
     reader, writer = os.pipe()
@@ -103,3 +103,20 @@ def test_a_log_that_takes_nothing_ends_no_run(corpus, in_tmp):
             ended = subprocess.run([*command, name], stderr=log, stdout=subprocess.PIPE, check=False)
             assert ended.returncode == 0, name
             assert (in_tmp / name / "checkpoints" / "step-000008").is_dir()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no pseudo-terminals here")
+def test_a_terminal_that_is_closed_ends_no_run(corpus, in_tmp):
+    command = [sys.executable, "-c", "from seqgen.cli.main import main; main()", "train", "corpus.txt", "--cell", "gru"]
+    command += ["--hidden-size", "16", "--max-steps", "60", "--eval-every", "20", "--batch-size", "8", "--out", "run"]
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE, env={**os.environ, "TERM": "xterm"})
+    os.close(theirs)
+    said = b""
+    while b"step" not in said:
+        said += os.read(ours, 4096)
+    os.close(ours)
+    process.communicate()
+
+    assert process.returncode == 0
+    assert (in_tmp / "run" / "checkpoints" / "step-000060").is_dir()

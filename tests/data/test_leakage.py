@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from seqgen.data import leakage
@@ -30,6 +31,20 @@ def test_documents_are_compared_whole_where_there_are_several(portion):
     found = find_leakage(portion("ab", "c", "long" * 500_000), portion("a", "c", "long" * 500_000))
 
     assert (found.unit, found.found, found.looked_for) == ("document", 2, 3)
+
+
+def test_parts_of_documents_are_compared_by_line(tmp_path):
+    text = store_text(tmp_path, "".join(LINES), "".join(LINES))
+    first, second = text.documents[:-1]
+    cut = len(LINES[0])
+    train, valid = (
+        np.array(ranges)
+        for ranges in ([[cut, second], [second + cut, text.documents[-1]]], [[first, cut], [second, second + cut]])
+    )
+
+    found = find_leakage(Portion(text, train), Portion(text, valid))
+
+    assert (found.unit, found.looked_for) == ("line", 1)
 
 
 def test_no_more_are_looked_for_than_memory_allows(portion, monkeypatch):

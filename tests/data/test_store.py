@@ -52,6 +52,65 @@ def age(path):
     os.utime(path, (time.time() - 60, time.time() - 60))
 
 
+def test_a_text_that_validates_itself_is_not_one_that_nothing_validates(store, corpus):
+    data = DataConfig.of(text=str(corpus), valid=str(corpus))
+    text = store.text(data.text, data)
+    both = split_text(text, data, text)
+
+    assert len(store.ids(both, data, store.tokenizer(both, data, TokenizerConfig())).valid) == 1
+    assert len(encoded(store, text=str(corpus), valid_split="none")[2].valid) == 0
+
+
+def test_who_waited_for_another_finds_what_that_made(store, corpus, made, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60.0)
+    encoded(store, text=str(corpus))
+    made.clear()
+    for name in ("_known", "_known_ids"):
+        original, answers = getattr(Store, name), iter([None])
+        monkeypatch.setattr(
+            Store, name, lambda self, key, original=original, answers=answers: next(answers, original(self, key))
+        )
+
+    encoded(store, text=str(corpus))
+
+    assert made == []
+
+
+def test_what_is_looked_for_in_another_store_is_not_made_there(store, corpus, made, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60.0)
+    elsewhere = Store(tmp_path / "elsewhere")
+    encoded(elsewhere, text=str(corpus))
+    made.clear()
+    before = size_of(elsewhere.path)
+
+    beside = Store(store.path, beside=elsewhere.path)
+    assert ids_of(encoded(beside, text=str(corpus))[2])
+    assert made == []
+    corpus.write_text("another text\n" * 999, "utf-8")
+    encoded(beside, text=str(corpus))
+
+    assert made == ["write_text", "write_ids"]
+    assert size_of(elsewhere.path) == before
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "documents.i64"])
+def test_a_pipe_in_the_store_is_not_waited_for(store, corpus, name):
+    text, _, _ = encoded(store, text=str(corpus))
+    (text.folder / name).unlink()
+    os.mkfifo(text.folder / name)
+
+    assert store.known_text(text.manifest.sha256) is None
+
+
+def test_a_text_that_is_refused_leaves_nothing(store, tmp_path):
+    (tmp_path / "bad.txt").write_bytes(b"good " * 99 + b"\xff")
+
+    with pytest.raises(TextError, match="is not utf-8 at byte 495"):
+        encoded(store, text=str(tmp_path / "bad.txt"))
+
+    assert size_of(store.path) == 0
+
+
 @pytest.fixture
 def made(monkeypatch):
     """What is made, not found, from now on."""

@@ -18,6 +18,16 @@ from .storing import store_text
 DOCUMENTS = ["한국어 " * 700_000, "a\x00b\r\n", "🜂 " * 400_000, "end"]
 
 
+def test_a_byte_order_mark_within_a_long_document_is_a_character(tmp_path):
+    document = "\ufeff" + "\ufefflong " * 300_000
+
+    text = store_text(tmp_path, document)  # of two at its beginning one is the file's
+
+    assert Portion.whole(text).documents() == (document.removeprefix("\ufeff"),)
+    for place in (0, 1, 2, 1_200_001):
+        assert text.read(0, text.byte_of(place)) == document[1 : place + 1]
+
+
 def test_documents_stand_one_after_another(tmp_path):
     text = store_text(tmp_path, *DOCUMENTS, "")
 

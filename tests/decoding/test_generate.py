@@ -78,6 +78,11 @@ def test_the_ends_of_the_unit_interval_are_tokens_that_can_be(uniform, token):
     assert draw(logits, uniforms(uniform)).tolist() == [token]
 
 
+def test_nothing_is_drawn_from_what_is_no_number():
+    with pytest.raises(RunError, match="not all numbers"):
+        draw(torch.tensor([[0.0, math.nan]]), uniforms(0.5))
+
+
 def test_each_row_is_drawn_by_its_own_number():
     logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [5.0, -math.inf]])
 
