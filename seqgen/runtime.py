@@ -17,7 +17,6 @@ from seqgen.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
 DecoderPrecision = Literal["fp32", "bf16", "int8"]
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def select_device(name: str) -> torch.device:

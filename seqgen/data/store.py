@@ -6,7 +6,8 @@
     known/        which text the files of a name, size and time hold, so that they need not be read to be known again
 
 The sources are read once. What is made from them is made from the stored text: its vocabulary by a second pass, over
-the training part alone, its ids by a third. Everything here can be removed at any time, and is made again.
+the training part alone, its ids by a third. Everything here can be removed at any time, and is made again,
+but for a text that came from stdin.
 """
 
 from __future__ import annotations
