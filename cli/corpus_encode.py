@@ -100,4 +100,8 @@ def encode(
             stdout().print(f"{name.replace('_', ' '):<21} {shown}", soft_wrap=True)
     if ids.leakage is not None and ids.leakage.found:
         notice(str(ids.leakage), quiet=quiet)
-    notice(f"what is in {place.path} can be removed at any time; all but what came from stdin is made again when it is needed", quiet=quiet)
+    notice(
+        f"what is in {place.path} can be removed at any time; all but what came from stdin is made again when it is "
+        "needed",
+        quiet=quiet,
+    )
