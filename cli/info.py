@@ -31,7 +31,7 @@ def info(
                                                "best_bits_per_character", "parameters"})),
         ("model", {"cell": config.model.cell, **config.model.model_dump()}),
         ("tokenizer", config.tokenizer.model_dump()),
-        ("text", config.data.model_dump() | config.text.model_dump()),
+        ("text", config.data.model_dump() | {"text": config.data.name} | config.text.model_dump()),
         ("training", config.training.model_dump()),
         ("environment", {"created": config.created, "seqgen": config.seqgen, **config.environment}),
     ):  # fmt: skip

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from seqgen.data.config import PREFIX, DataConfig
+from seqgen.data.config import PREFIX, STDIN, DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
@@ -282,7 +282,8 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
         SaveError: the directory cannot be made.
     """
     check_free(out)
-    name = f"{Path(text.removeprefix(PREFIX).replace(':', '-')).stem or 'text'}-{cell}"
+    source = "stdin" if text == STDIN else text.removeprefix(PREFIX).replace(":", "-")
+    name = f"{Path(source).stem or 'text'}-{cell}"
     numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     for path in numbered if out is None else [Path(out)]:
         try:

@@ -45,7 +45,7 @@ BUILT_APART = 1 << 22
 FORMAT = 1
 """Another whenever the same settings, on the same text, give another vocabulary or other ids."""
 KNOWN_CAP = 1 << 20
-RANGES = "ranges.npy"
+RANGES, FINGERPRINT = "ranges.npy", "fingerprint"
 SETTLED = 2.0
 """Seconds after which a file's time tells that it was not changed since: the clocks of file systems tick."""
 
@@ -127,7 +127,7 @@ class Store:
         """The text of this hash, if it is there: what was read from stdin is nowhere else."""
         for place in self._places("texts", sha256[:32]):
             with contextlib.suppress(OSError, ValueError, ConfigError):
-                return StoredText(place)
+                return StoredText(place).check()
         return None
 
     def tokenizer(self, parts: Parts, data: DataConfig, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
@@ -139,12 +139,12 @@ class Store:
         """
         made_of = [_split_of(parts, data), config.model_dump(), FORMAT]
         folder = self.path / "tokenizers" / _key(*made_of)
-        with contextlib.suppress(TokenizerError):
-            return tokenizers.load(folder)
+        with contextlib.suppress(OSError, ValueError, TokenizerError):
+            return _load(folder)
         report(f"building the {config.kind} vocabulary")
         with self._making("tokenizers", folder.name) as made:
-            with contextlib.suppress(TokenizerError):  # made by another, while this one waited
-                return tokenizers.load(folder)
+            with contextlib.suppress(OSError, ValueError, TokenizerError):  # made by another, while this one waited
+                return _load(folder)
             if config.kind in {"unigram", "bpe"} and parts.train.bytes >= BUILT_APART:
                 made.mkdir(exist_ok=True)
                 np.save(made / RANGES, parts.train.ranges)
@@ -152,8 +152,9 @@ class Store:
                 (made / RANGES).unlink()
             else:
                 tokenizers.build(training_chunks(parts.train), config).save(made)
+            (made / FINGERPRINT).write_text(tokenizers.load(made).fingerprint, "ascii")
             _move(made, folder)
-        return tokenizers.load(folder)
+        return _load(folder)
 
     def ids(self, parts: Parts, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
         """The ids of both parts, encoded if they are not there."""
@@ -170,7 +171,7 @@ class Store:
     def _known_ids(self, key: str) -> StoredIds | None:
         for place in self._places("ids", key):
             with contextlib.suppress(OSError, ValueError, ConfigError):
-                return StoredIds(place)
+                return StoredIds(place).check()
         return None
 
     @contextlib.contextmanager
@@ -184,9 +185,14 @@ class Store:
                 yield self.path / kind / f".making-{key}"
         except OSError as error:
             raise SaveError(
-                f"the store in {self.path} cannot be written: {error.strerror or error}; make room there, or choose "
-                "another directory with --store"
+                f"the store in {self.path} cannot be written: {error.strerror or error}; make room there, or name "
+                "another directory by SEQGEN_STORE"
             ) from error
+
+
+def _load(folder: Path) -> Tokenizer:
+    """A tokenizer of the store, if it is as it was made."""
+    return tokenizers.load(folder, read_at_most(folder / FINGERPRINT, 64).decode("ascii"))
 
 
 def _move(made: Path, folder: Path) -> None:

@@ -15,16 +15,17 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
+from pydantic import Field
 
 from seqgen.data.documents import Documents
 from seqgen.data.encoding import SHARD, Counts, Encoded, Shard, encode_portion, plan_shards
 from seqgen.data.leakage import Leakage, find_leakage
 from seqgen.data.progress import Progress, Report
 from seqgen.data.split import Parts
-from seqgen.data.stored_text import MANIFEST, OFFSET, PROGRESS, Portion, open_at
+from seqgen.data.stored_text import MANIFEST, OFFSET, PROGRESS, Portion, check_files, hashes_of, open_at
 from seqgen.data.workers import encode_apart, processors
 from seqgen.errors import ConfigError
 from seqgen.files import open_plain, read_at_most, write_atomically
@@ -52,6 +53,8 @@ class IdsManifest(Settings):
     train: Counts = Counts()
     valid: Counts = Counts()
     leakage: Leakage | None = None
+    files: dict[str, str] = Field(default_factory=dict)
+    """The SHA-256 of `ids.bin` and `starts.i64`."""
 
 
 class _Done(Settings):
@@ -83,6 +86,16 @@ class StoredIds:
         both, cut, end = ids.view(np.ndarray), train.documents, train.tokens + valid.tokens
         self.train = Documents(both[: train.tokens], np.append(starts[:cut], train.tokens))
         self.valid = Documents(both[train.tokens :], np.append(starts[cut:], end) - train.tokens)
+        self._folder = folder
+
+    def check(self) -> Self:
+        """Itself, if every byte is as it was written; a second for each gigabyte or two.
+
+        Raises:
+            OSError: one is not.
+        """
+        check_files(self._folder, (IDS, STARTS), self.manifest.files)
+        return self
 
 
 def dtype_for(vocab_size: int) -> Literal["<u1", "<u2", "<u4"]:
@@ -191,7 +204,8 @@ class _Writer:
 
     def finish(self, manifest: IdsManifest) -> None:
         self._sync()
-        counted = manifest.model_copy(update=self._counts)
+        files = hashes_of(self._folder, (IDS, STARTS))
+        counted = manifest.model_copy(update={**self._counts, "files": files})
         write_atomically(self._folder / MANIFEST, counted.model_dump_json(indent=1).encode())
         (self._folder / PROGRESS).unlink(missing_ok=True)
 

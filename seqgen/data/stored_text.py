@@ -16,7 +16,7 @@ import errno
 import hashlib
 import os
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedRandom
 from itertools import groupby
@@ -27,6 +27,7 @@ from typing import Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import Field
 
 from seqgen.data.config import Reading, is_path
 from seqgen.data.sources import Source
@@ -66,6 +67,8 @@ class TextManifest(Settings):
     characters: int = 0
     documents: int = 0
     sources: tuple[SourceRecord, ...] = ()
+    files: dict[str, str] = Field(default_factory=dict)
+    """The SHA-256 of the other files."""
     landmarks: tuple[tuple[int, int], ...] = ((0, 0),)
     """Byte and character offsets of the same places, a megabyte or so apart."""
 
@@ -91,6 +94,15 @@ class StoredText:
         """Byte offsets, [documents + 1]."""
         if len(self.documents) != self.manifest.documents + 1 or (folder / TEXT).stat().st_size != self.manifest.bytes:
             raise OSError(errno.EIO, "it is cut short", str(folder))
+
+    def check(self) -> Self:
+        """Itself, if every byte is as it was written; a second for each gigabyte or two.
+
+        Raises:
+            OSError: one is not.
+        """
+        check_files(self.folder, (TEXT, DOCUMENTS), self.manifest.files)
+        return self
 
     def chunks(self, ranges: Offsets) -> Iterator[tuple[int, str]]:
         """The text between byte offsets, in chunks of at most `BLOCK` bytes: which range, and a chunk of it.
@@ -269,6 +281,7 @@ class _Writer:
         self._starts.append(self._bytes)
         self._sync()
         manifest = self._manifest(self._identity())
+        manifest = manifest.model_copy(update={"files": hashes_of(self._folder, (TEXT, DOCUMENTS))})
         write_atomically(self._folder / MANIFEST, manifest.model_dump_json().encode())
         (self._folder / PROGRESS).unlink(missing_ok=True)
         return manifest
@@ -294,6 +307,21 @@ class _Writer:
             sha256=sha256, bytes=self._bytes, characters=self._characters, documents=self.documents,
             sources=tuple(self.sources), landmarks=tuple(self._landmarks),
         )  # fmt: skip
+
+
+def hashes_of(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of files."""
+    found = {}
+    for name in names:
+        with open_plain(folder / name) as file:
+            found[name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def check_files(folder: Path, names: Iterable[str], hashes: dict[str, str]) -> None:
+    """Refuse files that are not as they were written, with an OSError."""
+    if hashes_of(folder, names) != hashes:
+        raise OSError(errno.EIO, "it is not as it was written", str(folder))
 
 
 def open_at(path: Path, size: int) -> BufferedRandom:

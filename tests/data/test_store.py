@@ -93,6 +93,20 @@ def test_what_is_looked_for_in_another_store_is_not_made_there(store, corpus, ma
     assert size_of(elsewhere.path) == before
 
 
+@pytest.mark.parametrize("pattern", ["texts/*/text.utf8", "texts/*/documents.i64", "ids/*/ids.bin", "ids/*/starts.i64",
+                                     "tokenizers/*/tokenizer.json", "tokenizers/*/fingerprint"])  # fmt: skip
+def test_one_flipped_bit_is_noticed_and_what_has_it_made_again(store, corpus, monkeypatch, pattern):
+    monkeypatch.setattr(module, "SETTLED", -60.0)
+    expected = ids_of(encoded(store, text=str(corpus))[2])
+    (path,) = store.path.glob(pattern)
+    content = path.read_bytes()
+    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+
+    assert ids_of(encoded(store, text=str(corpus))[2]) == expected
+
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "documents.i64"])
 def test_a_pipe_in_the_store_is_not_waited_for(store, corpus, name):
     text, _, _ = encoded(store, text=str(corpus))
@@ -190,7 +204,7 @@ def test_an_empty_text_leaves_nothing_behind(store, tmp_path):
 def test_a_store_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
     (tmp_path / "file").touch()
 
-    with pytest.raises(SaveError, match=r"the store in .*file.* cannot be written: .*--store"):
+    with pytest.raises(SaveError, match=r"the store in .*file.* cannot be written: .*SEQGEN_STORE"):
         encoded(Store(tmp_path / "file" / "store"), text=str(corpus))
 
 
