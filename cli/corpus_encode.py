@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.options import (
@@ -18,6 +18,12 @@ from seqgen.cli.options import (
     given,
 )
 from seqgen.cli.output import notice, printable, stderr, stdout, write_json
+
+if TYPE_CHECKING:
+    from seqgen.data.config import DataConfig
+    from seqgen.data.leakage import Leakage
+    from seqgen.data.store import Store
+    from seqgen.tokenizers.config import TokenizerConfig
 
 
 def encode(
@@ -49,11 +55,8 @@ def encode(
     quiet: QuietOption = False,
 ) -> None:
     """Read a text and encode it, as train does before its first step; train with the same options finds it done."""
-    from seqgen.cli.preparing import Preparing
-
     from seqgen.data.config import DataConfig
-    from seqgen.data.split import split_text
-    from seqgen.data.store import Store, size_of, store_path
+    from seqgen.data.store import Store, store_path
     from seqgen.tokenizers.config import TokenizerConfig
 
     data = DataConfig.of(
@@ -67,6 +70,31 @@ def encode(
         ),
     )
     place = Store(store_path(data.store))
+    figures, leakage = _encode(place, data, config, quiet=quiet)
+    if json:
+        write_json(figures)
+    else:
+        for name, value in figures.items():
+            shown = f"{value:,}" if isinstance(value, int) else printable(str(value))
+            stdout().print(f"{name.replace('_', ' '):<21} {shown}", soft_wrap=True)
+    if leakage is not None and leakage.found:
+        notice(str(leakage), quiet=quiet)
+    notice(
+        f"what is in {place.path} can be removed at any time; all but what came from stdin is made again when it is "
+        "needed",
+        quiet=quiet,
+    )
+
+
+def _encode(
+    place: Store, data: DataConfig, config: TokenizerConfig, *, quiet: bool
+) -> tuple[dict[str, Any], Leakage | None]:
+    """Text, tokenizer and ids into the store; figures of them, and what stands on both sides of the split."""
+    from seqgen.cli.preparing import Preparing
+
+    from seqgen.data.split import split_text
+    from seqgen.data.store import size_of
+
     began = time.perf_counter()
     drawn = Preparing(stderr())
 
@@ -92,16 +120,4 @@ def encode(
         "megabytes_per_second": round(text.manifest.bytes / 1e6 / seconds, 1),
         "store": str(place.path), "store_bytes": size_of(place.path),
     }  # fmt: skip
-    if json:
-        write_json(figures)
-    else:
-        for name, value in figures.items():
-            shown = f"{value:,}" if isinstance(value, int) else printable(str(value))
-            stdout().print(f"{name.replace('_', ' '):<21} {shown}", soft_wrap=True)
-    if ids.leakage is not None and ids.leakage.found:
-        notice(str(ids.leakage), quiet=quiet)
-    notice(
-        f"what is in {place.path} can be removed at any time; all but what came from stdin is made again when it is "
-        "needed",
-        quiet=quiet,
-    )
+    return figures, ids.leakage
