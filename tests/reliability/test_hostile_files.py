@@ -33,8 +33,6 @@ from seqgen.tokenizers.base import without_surrogates
 from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.metrics import read_metrics
 
-pytestmark = pytest.mark.usefixtures("frugal")
-
 
 def examples(ordinary, campaign):
     """So many inputs each run of the tests, so many in the campaign."""
