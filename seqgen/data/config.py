@@ -87,7 +87,12 @@ def name_of(names: Iterable[str]) -> str:
 
 def absolute(name: str) -> str:
     """A path from the root on, so that it is found from another folder; other names as they are."""
-    return str(Path(name).absolute()) if is_path(name) else name  # a link keeps its name, which says how to read it
+    if not is_path(name):
+        return name
+    try:
+        return str(Path(name).absolute())  # a link keeps its name, which says how to read it
+    except OSError:  # the folder that this process is in was removed; that there is no such file, opening it will tell
+        return name
 
 
 def is_path(name: str) -> bool:

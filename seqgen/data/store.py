@@ -27,7 +27,7 @@ import numpy as np
 
 from seqgen import tokenizers
 from seqgen.data.cache import cache_directory
-from seqgen.data.config import DataConfig, Reading, name_of
+from seqgen.data.config import DataConfig, Reading, absolute, name_of
 from seqgen.data.encoding import training_chunks
 from seqgen.data.progress import Progress, Report, silent
 from seqgen.data.sources import expand
@@ -91,13 +91,14 @@ class Store:
             ConfigError: there is no such encoding, or no such corpus.
         """
         files = list(expand(names, reading))
-        options = reading.model_dump(include=set(Reading.model_fields))
         states = [state_of(file) for file in files]
-        state_key = _key(files, options, states)
+        paths = list(map(absolute, files))
+        made_of = (paths, reading.model_dump(include=set(Reading.model_fields)))
+        state_key = _key(*made_of, states)
         if (there := self._known(state_key)) is not None:
             return there
         began = time.time()
-        with self._making("texts", _key(files, options)) as folder:
+        with self._making("texts", _key(*made_of)) as folder:
             if (there := self._known(state_key)) is not None:  # made by another, while this one waited
                 return there
             total = sum(state[2] for state in states if state is not None)
@@ -120,7 +121,7 @@ class Store:
             if settled and states == [state_of(file) for file in files]:
                 known = self.path / "known" / f"{state_key}.json"
                 known.parent.mkdir(exist_ok=True, mode=0o700)
-                write_atomically(known, json.dumps({"text": manifest.sha256[:32], "files": files[:100]}).encode())
+                write_atomically(known, json.dumps({"text": manifest.sha256[:32], "files": paths[:100]}).encode())
         return text
 
     def known_text(self, sha256: str) -> StoredText | None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
-from seqgen.data.config import DataConfig
+from seqgen.data.config import DataConfig, absolute
 from seqgen.errors import ConfigError
 
 
@@ -37,3 +40,13 @@ def test_an_unknown_split_is_refused():
 @pytest.mark.parametrize("config", [DataConfig(), DataConfig(valid="v.txt"), DataConfig(valid_split="tail")])
 def test_a_config_comes_back_from_its_json(config):
     assert DataConfig.from_json(config.model_dump_json(), "config.json") == config
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, a folder that somebody is in cannot be removed")
+def test_in_a_folder_that_was_removed_a_name_stays_as_it_is(tmp_path, monkeypatch):
+    assert absolute("a.txt") == str(Path.cwd() / "a.txt")
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert absolute("a.txt") == "a.txt"

@@ -76,6 +76,31 @@ def test_who_waited_for_another_finds_what_that_made(store, corpus, made, monkey
     assert made == []
 
 
+@pytest.mark.parametrize("again", ["corpus.txt", "./corpus.txt", "{corpus}"])
+def test_a_text_is_known_by_every_name_of_its_file(store, corpus, made, monkeypatch, again):
+    monkeypatch.setattr(module, "SETTLED", -60.0)
+    monkeypatch.chdir(corpus.parent)
+    encoded(store, text="corpus.txt")
+    made.clear()
+
+    text, _, _ = encoded(store, text=again.format(corpus=corpus))
+
+    assert made == []
+    assert [source.name for source in text.manifest.sources] == ["corpus.txt"]
+
+
+def test_what_is_found_takes_no_store_that_can_be_written(store, corpus, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60.0)
+    expected = ids_of(encoded(store, text=str(corpus))[2])
+    beside = Store(corpus / "no directory", beside=store.path)
+
+    text = beside.text([str(corpus)], DataConfig())
+
+    assert text.manifest.sha256 == store.text([str(corpus)], DataConfig()).manifest.sha256
+    monkeypatch.setattr(Store, "_making", lambda self, *given: pytest.fail("nothing is to be made"))
+    assert ids_of(encoded(store, text=str(corpus))[2]) == expected
+
+
 def test_what_is_looked_for_in_another_store_is_not_made_there(store, corpus, made, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SETTLED", -60.0)
     elsewhere = Store(tmp_path / "elsewhere")
