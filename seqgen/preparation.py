@@ -13,7 +13,7 @@ import torch
 
 from seqgen import models
 from seqgen.data.batches import BatchStream, Contiguous, Windows
-from seqgen.data.config import STDIN, DataConfig
+from seqgen.data.config import STDIN, DataConfig, is_path
 from seqgen.data.documents import Documents
 from seqgen.data.progress import Report, silent
 from seqgen.data.split import Parts, split_text
@@ -96,7 +96,7 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
     Args:
         data: the settings.
         report: is told what is being done.
-        record: of a run that goes on: what stdin gave to it is looked for in the store.
+        record: of a run that goes on: what stdin or the catalogue gave to it is looked for in the store.
 
     Raises:
         TextError: a text cannot be read, or is too short.
@@ -121,15 +121,17 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
 
 
 def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
-    if STDIN not in names or sha256 is None:
+    """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
+    if sha256 is None or (STDIN not in names and any(map(is_path, names))):
         return store.text(names, data, report)
-    found = store.known_text(sha256)
-    if found is None:
-        raise RunError(
-            f"this run was started on stdin, which can be read once, and the store in {store.path} has its text no "
-            "more; save the text to a file, and start a new run on it"
-        )
-    return found
+    if (found := store.known_text(sha256)) is not None:
+        return found
+    if STDIN not in names:
+        return store.text(names, data, report)
+    raise RunError(
+        f"this run was started on stdin, which can be read once, and the store in {store.path} has its text no more; "
+        "save the text to a file, and start a new run on it"
+    )
 
 
 def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> Corpus:

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from seqgen import tokenizers
-from seqgen.data.config import DataConfig
+from seqgen.data import store as store_module
+from seqgen.data.config import DataConfig, absolute
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.preparation import build_learner, check_same_text, encode_corpus, read_texts
 from seqgen.run import TextRecord, compose
@@ -108,6 +109,31 @@ def test_a_text_is_known_again(corpus, tmp_path):
         check_same_text(texts, record.model_copy(update={"sha256": "0" * 64}), data)
     with pytest.raises(RunError, match=r"valid\.txt is not the text that this run was started on"):
         check_same_text(texts, record.model_copy(update={"valid_sha256": "0" * 64}), data)
+
+
+@pytest.fixture
+def unwritable(monkeypatch, tmp_path):
+    """Make the store one in which nothing can be made any more, though all that is there can be read."""
+
+    def close():
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "file" / "store"))
+
+    monkeypatch.setattr(store_module, "SETTLED", -60.0)  # a file of a moment ago is trusted
+    return close
+
+
+@pytest.mark.parametrize("name", ["corpus.txt", "corpus:pydoc"])
+def test_what_a_run_needs_is_found_where_nothing_can_be_written(corpus, tmp_path, monkeypatch, unwritable, name):
+    monkeypatch.chdir(tmp_path)
+    data = DataConfig(text=name, store=str(tmp_path / "kept"))
+    before = encode_corpus(read_texts(data), TokenizerConfig())
+    unwritable()
+
+    texts = read_texts(data.model_copy(update={"text": (absolute(name),)}), record=before.record)
+
+    check_same_text(texts, before.record, data)
+    assert encode_corpus(texts, before.tokenizer).record == before.record
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "transformer"])
