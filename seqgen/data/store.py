@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -27,7 +28,7 @@ import numpy as np
 
 from seqgen import tokenizers
 from seqgen.data.cache import cache_directory
-from seqgen.data.config import DataConfig, Reading, absolute, name_of
+from seqgen.data.config import STDIN, DataConfig, Reading, absolute, name_of
 from seqgen.data.encoding import training_chunks
 from seqgen.data.progress import Progress, Report, silent
 from seqgen.data.sources import expand
@@ -98,7 +99,7 @@ class Store:
         if (there := self._known(state_key)) is not None:
             return there
         began = time.time()
-        with self._making("texts", _key(*made_of)) as folder:
+        with self._making("texts", _key(*made_of), waits=STDIN not in files) as folder:
             if (there := self._known(state_key)) is not None:  # made by another, while this one waited
                 return there
             total = sum(state[2] for state in states if state is not None)
@@ -176,14 +177,24 @@ class Store:
         return None
 
     @contextlib.contextmanager
-    def _making(self, kind: str, key: str) -> Iterator[Path]:
-        """Where something is being made, by this process alone; another that makes the same waits for it."""
-        from filelock import FileLock
+    def _making(self, kind: str, key: str, *, waits: bool = True) -> Iterator[Path]:
+        """Where something is being made, by this process alone.
 
+        Another that makes the same waits for it; without `waits` it is not the same, and is made in a place beside.
+        """
+        from filelock import FileLock, Timeout
+
+        folder, keys = self.path / kind, [key] if waits else (f"{key}-{number}" for number in itertools.count())
         try:
-            (self.path / kind).mkdir(parents=True, exist_ok=True, mode=0o700)  # texts are their owner's
-            with FileLock(self.path / kind / f".{key}.lock"):
-                yield self.path / kind / f".making-{key}"
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # texts are their owner's
+            for name in keys:
+                try:
+                    held = FileLock(folder / f".{name}.lock").acquire(timeout=-1 if waits else 0)
+                except Timeout:
+                    continue
+                with held:
+                    yield folder / f".making-{name}"
+                return
         except OSError as error:
             raise SaveError(
                 f"the store in {self.path} cannot be written: {error.strerror or error}; make room there, or name "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import signal
@@ -9,13 +10,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import test
 
 from seqgen import tokenizers
+from seqgen.data import sources, stored_ids, workers
 from seqgen.data import store as module
-from seqgen.data import stored_ids, workers
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.data.store import Store, size_of, store_path
@@ -148,6 +150,40 @@ def test_a_text_that_is_refused_leaves_nothing(store, tmp_path):
         encoded(store, text=str(tmp_path / "bad.txt"))
 
     assert size_of(store.path) == 0
+
+
+def piped(monkeypatch, content):
+    """Give this process another stdin."""
+    monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=content))
+
+
+def test_who_reads_stdin_waits_for_nobody_else_who_does(store, monkeypatch):
+    with store._making("texts", "other", waits=False) as other:
+        other.mkdir()
+        read = [store._making("texts", "other", waits=False) for _ in range(2)]
+        with read[0] as second, read[1] as third:
+            assert len({other, second, third}) == 3
+    with store._making("texts", "other", waits=False) as again:
+        assert again == other, "what a killed process left is used again, not left for ever"
+
+
+def test_two_texts_from_stdin_can_be_read_at_once(store, monkeypatch):
+    class Slow(io.BytesIO):
+        """While it is read, another text is."""
+
+        def read(self, size=-1):
+            if not inner:
+                inner.append(None)
+                piped(monkeypatch, io.BytesIO(b"the inner text"))
+                inner[0] = store.text(["-"], DataConfig())
+            return super().read(size)
+
+    inner = []
+    piped(monkeypatch, Slow(b"the outer text"))
+
+    outer = store.text(["-"], DataConfig())
+
+    assert [text.read(0, 14) for text in (outer, *inner)] == ["the outer text", "the inner text"]
 
 
 @pytest.fixture
