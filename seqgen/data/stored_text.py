@@ -339,5 +339,6 @@ def _progress_in(folder: Path, names: Sequence[str]) -> TextManifest:
     except OSError:
         return TextManifest()
     names_then = [source.name for source in done.sources]
-    same = all(source.state == state_of(source.name) for source in done.sources)
+    # stdin has no state: what comes from it now is not what came then
+    same = all(source.state is not None and source.state == state_of(source.name) for source in done.sources)
     return done if there and same and names_then == list(names[: len(names_then)]) else TextManifest()

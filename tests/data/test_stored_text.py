@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -111,6 +113,24 @@ def test_a_source_that_was_changed_since_is_read_again(interrupted, tmp_path, mo
 
     assert read == ["0", "1", "2", "3"]
     assert (tmp_path / "stored" / TEXT).read_bytes() == b"ONEtwothreefour"
+
+
+def test_what_came_from_stdin_is_not_taken_for_what_comes_from_it_now(tmp_path, monkeypatch):
+    names = ["-", str(tmp_path / "0.txt"), str(tmp_path / "1.txt")]
+    (tmp_path / "0.txt").write_text(" zero ", "utf-8")
+
+    def write(stdin, last):
+        monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin)))
+        (tmp_path / "1.txt").write_bytes(last)
+        write_text(names, Reading(), tmp_path / "stored")
+
+    monkeypatch.setattr(stored_text, "PROGRESS_EVERY", 1)
+    with pytest.raises(TextError):
+        write(b"then", b"\xff")
+    assert (tmp_path / "stored" / PROGRESS).exists()
+    write(b"now", b"one")
+
+    assert (tmp_path / "stored" / TEXT).read_bytes() == b"now zero one"
 
 
 @pytest.mark.parametrize("name", ["text.utf8", "documents.i64"])
