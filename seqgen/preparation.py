@@ -17,7 +17,7 @@ from seqgen.data.config import STDIN, DataConfig, is_path
 from seqgen.data.documents import Documents
 from seqgen.data.progress import Report, silent
 from seqgen.data.split import Parts, split_text
-from seqgen.data.store import Store, store_path
+from seqgen.data.store import Store, check_hash, store_path
 from seqgen.data.stored_text import StoredText
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.report import TextSize
@@ -101,6 +101,7 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
     Raises:
         TextError: a text cannot be read, or is too short.
         SaveError: the store cannot be written.
+        RunError: what was read for a run that goes on is not its text.
     """
     if record is None:
         store = Store(store_path(data.store))
@@ -113,7 +114,8 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
         )
     valid = None
     if data.valid is not None:
-        valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256)
+        # "" is no text's: a run that was started without a validation text has none to be read now
+        valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
     try:
         return Texts(store, data, text, valid, split_text(text, data, valid))
     except TextError as error:
@@ -123,11 +125,11 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
 def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
     """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
     if sha256 is None or (STDIN not in names and any(map(is_path, names))):
-        return store.text(names, data, report)
+        return store.text(names, data, report, sha256)
     if (found := store.known_text(sha256)) is not None:
         return found
     if STDIN not in names:
-        return store.text(names, data, report)
+        return store.text(names, data, report, sha256)
     raise RunError(
         f"this run was started on stdin, which can be read once, and the store in {store.path} has its text no more; "
         "save the text to a file, and start a new run on it"
@@ -172,13 +174,8 @@ def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
         RunError: the text or the validation text was changed.
     """
     valid = None if texts.valid is None else texts.valid.manifest.sha256
-    pairs = [(data.name, texts.text.manifest.sha256, record.sha256), (data.valid, valid, record.valid_sha256)]
-    for name, found, expected in pairs:
-        if found != expected:
-            raise RunError(
-                f"{name} is not the text that this run was started on (SHA-256 {str(found)[:12]}..., then "
-                f"{str(expected)[:12]}...); restore it, or start a new run with --init-from"
-            )
+    check_hash(data.name, texts.text.manifest.sha256, record.sha256)
+    check_hash(str(data.valid), valid, record.valid_sha256)
 
 
 def build_learner(model_config: RecurrentConfig | TransformerConfig, config: TrainingConfig, corpus: Corpus) -> Learner:

@@ -111,6 +111,22 @@ def test_a_text_is_known_again(corpus, tmp_path):
         check_same_text(texts, record.model_copy(update={"valid_sha256": "0" * 64}), data)
 
 
+@pytest.mark.parametrize("field", ["text", "valid"])
+@pytest.mark.parametrize("valid_sha256", ["0" * 64, None])
+def test_a_file_that_is_not_the_runs_leaves_no_copy_in_the_store(corpus, tmp_path, monkeypatch, field, valid_sha256):
+    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "store"))
+    record = encode_corpus(read_texts(DataConfig(text=str(corpus))), TokenizerConfig()).record
+    (tmp_path / "secret.txt").write_text("nobody else's business", "utf-8")
+    forged = DataConfig.of(**{"text": str(corpus), field: str(tmp_path / "secret.txt")})
+
+    with pytest.raises(RunError, match=r"secret\.txt is not the text that this run was started on \(SHA-256 \w{12}"):
+        read_texts(forged, record=record.model_copy(update={"valid_sha256": valid_sha256}))
+
+    kept = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    assert kept
+    assert not any(b"business" in path.read_bytes() for path in kept)
+
+
 @pytest.fixture
 def unwritable(monkeypatch, tmp_path):
     """Make the store one in which nothing can be made any more, though all that is there can be read."""

@@ -36,7 +36,7 @@ from seqgen.data.split import Parts
 from seqgen.data.stored_ids import StoredIds, write_ids
 from seqgen.data.stored_text import StoredText, state_of, write_text
 from seqgen.data.workers import build_apart
-from seqgen.errors import ConfigError, SaveError, SeqgenError, TextError, TokenizerError
+from seqgen.errors import ConfigError, RunError, SaveError, SeqgenError, TextError, TokenizerError
 from seqgen.files import read_at_most, write_atomically
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -84,10 +84,19 @@ class Store:
                     return self.known_text(text)
         return None
 
-    def text(self, names: Sequence[str], reading: Reading, report: Report = silent) -> StoredText:
+    def text(
+        self, names: Sequence[str], reading: Reading, report: Report = silent, sha256: str | None = None
+    ) -> StoredText:
         """The text of all that is named, read if it is not there.
 
+        Args:
+            names: files, directories, `-` for stdin, `corpus:NAME`.
+            reading: how their bytes become documents.
+            report: is told how many bytes are read, and of how many.
+            sha256: what a text that is read must have; of another no copy is kept.
+
         Raises:
+            RunError: what was read has another hash.
             TextError: a source cannot be read, or there is no text in them.
             ConfigError: there is no such encoding, or no such corpus.
         """
@@ -102,28 +111,28 @@ class Store:
         with self._making("texts", _key(*made_of), waits=STDIN not in files) as folder:
             if (there := self._known(state_key)) is not None:  # made by another, while this one waited
                 return there
-            total = sum(state[2] for state in states if state is not None)
-            progress = Progress(report, f"reading {name_of(names)}", total)
             try:
-                manifest = write_text(files, reading, folder, progress.add)
-                if not manifest.documents:
-                    raise TextError(f"{name_of(names)} is empty; give a text to work with")
+                read = _read(names, files, reading, folder, report)
+                if sha256 is not None:
+                    check_hash(name_of(names), read, sha256)
             except SeqgenError:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
-            text = self.known_text(manifest.sha256)
-            if text is None:
-                key = manifest.sha256[:32]
-                _move(folder, self.path / "texts" / key)
-                text = StoredText(self.path / "texts" / key)
-            else:
-                shutil.rmtree(folder)
+            text = self._keep(folder, read)
             settled = all(state is not None and max(state[3:]) < (began - SETTLED) * 1e9 for state in states)
             if settled and states == [state_of(file) for file in files]:
                 known = self.path / "known" / f"{state_key}.json"
                 known.parent.mkdir(exist_ok=True, mode=0o700)
-                write_atomically(known, json.dumps({"text": manifest.sha256[:32], "files": paths[:100]}).encode())
+                write_atomically(known, json.dumps({"text": read[:32], "files": paths[:100]}).encode())
         return text
+
+    def _keep(self, folder: Path, sha256: str) -> StoredText:
+        """What was read, in its place."""
+        if (there := self.known_text(sha256)) is not None:
+            shutil.rmtree(folder)
+            return there
+        _move(folder, self.path / "texts" / sha256[:32])
+        return StoredText(self.path / "texts" / sha256[:32])
 
     def known_text(self, sha256: str) -> StoredText | None:
         """The text of this hash, if it is there: what was read from stdin is nowhere else."""
@@ -200,6 +209,25 @@ class Store:
                 f"the store in {self.path} cannot be written: {error.strerror or error}; make room there, or name "
                 "another directory by SEQGEN_STORE"
             ) from error
+
+
+def _read(names: Sequence[str], files: Sequence[str], reading: Reading, folder: Path, report: Report) -> str:
+    """Read sources into `folder`; the hash of their text."""
+    total = sum(state[2] for state in map(state_of, files) if state is not None)
+    progress = Progress(report, f"reading {name_of(names)}", total)
+    manifest = write_text(files, reading, folder, progress.add)
+    if not manifest.documents:
+        raise TextError(f"{name_of(names)} is empty; give a text to work with")
+    return manifest.sha256
+
+
+def check_hash(name: str, found: str | None, expected: str | None) -> None:
+    """Refuse a text that is not the one a run was started on, with a RunError."""
+    if found != expected:
+        raise RunError(
+            f"{name} is not the text that this run was started on (SHA-256 {str(found)[:12]}..., then "
+            f"{str(expected)[:12]}...); restore it, or start a new run with --init-from"
+        )
 
 
 def _load(folder: Path) -> Tokenizer:
