@@ -97,10 +97,13 @@ class _Worker:
             self._stdin.write(json.dumps(message).encode() + b"\n")
 
     def _listen(self) -> None:
-        while line := self._stdout.readline():
+        while (line := self._stdout.readline()).endswith(b"\n"):
             message = json.loads(line)
             size = 8 * message["starts"] + self._item * message["counts"]["tokens"] if "counts" in message else 0
-            self._messages.put((message, self._stdout.read(size)))
+            content = self._stdout.read(size)
+            if len(content) < size:  # killed while it wrote; half a message is none
+                break
+            self._messages.put((message, content))
         self._messages.put(({"ended": True}, b""))
 
     def next_message(self) -> tuple[dict[str, Any], bytes]:
