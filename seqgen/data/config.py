@@ -54,9 +54,8 @@ class DataConfig(Reading):
     @field_validator("text", mode="before")
     @classmethod
     def _one_is_several(cls, value: Any) -> Any:
-        if isinstance(value, (str, Path)):
-            return (str(value),)
-        return tuple(map(str, value)) if isinstance(value, list | tuple) else value
+        several = tuple(value) if isinstance(value, list | tuple) else (value,)
+        return tuple(str(name) if isinstance(name, Path) else name for name in several)
 
     @model_validator(mode="before")
     @classmethod

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -50,3 +51,25 @@ def test_in_a_folder_that_was_removed_a_name_stays_as_it_is(tmp_path, monkeypatc
     (tmp_path / "gone").rmdir()
 
     assert absolute("a.txt") == "a.txt"
+
+
+@pytest.mark.parametrize(
+    "text", [5, None, ["a.txt", 5], ["a.txt", None], [["a.txt"]], [{"a": "b"}], [True], {"a": 1}, []]
+)
+def test_a_text_is_named_by_a_string(text):
+    with pytest.raises(ConfigError, match=r"^text"):
+        DataConfig.of(text=text)
+    with pytest.raises(ConfigError, match=r"^config\.json: text"):
+        DataConfig.from_json(json.dumps({"text": text}), "config.json")
+
+
+@pytest.mark.parametrize("name", ["valid", "store", "encoding", "glob", "field"])
+def test_so_is_every_other_name(name):
+    for value in (5, ["a.txt"], True):
+        with pytest.raises(ConfigError, match=rf"^config\.json: {name}"):
+            DataConfig.from_json(json.dumps({name: value}), "config.json")
+
+
+@pytest.mark.parametrize("text", ["a.txt", Path("a.txt"), ["a.txt"], (Path("a.txt"),)])
+def test_a_script_may_name_it_by_a_path(text):
+    assert DataConfig.of(text=text).text == ("a.txt",)
