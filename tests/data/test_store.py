@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-import resource
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -47,11 +45,6 @@ def encoded(store, config=None, **settings):
 
 def ids_of(stored: StoredIds) -> list[list[int]]:
     return [ids.tolist() for ids in (*stored.train, *stored.valid)]
-
-
-def age(path):
-    """Make a file as old as those are whose time can be trusted."""
-    os.utime(path, (time.time() - 60, time.time() - 60))
 
 
 def test_a_text_that_validates_itself_is_not_one_that_nothing_validates(store, corpus):
@@ -134,6 +127,7 @@ def test_one_flipped_bit_is_noticed_and_what_has_it_made_again(store, corpus, mo
     assert path.read_bytes() == content
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
 @pytest.mark.parametrize("name", ["manifest.json", "documents.i64"])
 def test_a_pipe_in_the_store_is_not_waited_for(store, corpus, name):
     text, _, _ = encoded(store, text=str(corpus))
@@ -219,7 +213,8 @@ def test_a_text_that_is_there_is_not_read_again(store, corpus, made, monkeypatch
     assert ids_of(again[2]) == ids_of(first[2])
 
 
-def test_a_file_of_a_moment_ago_is_read_again_and_its_ids_are_found(store, corpus, made):
+def test_a_file_of_a_moment_ago_is_read_again_and_its_ids_are_found(store, corpus, made, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", 1e6)  # a long moment: the machine may be busy
     encoded(store, text=str(corpus))
     encoded(store, text=str(corpus))
 
@@ -333,6 +328,7 @@ def test_what_goes_wrong_in_a_process_is_the_same_error(store, long, monkeypatch
         encoded(store, TokenizerConfig(kind="bpe", vocab_size=10), text=str(long))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there is no such program")
 def test_a_process_that_dies_is_told_of(monkeypatch, store, long, tmp_path):
     monkeypatch.setattr(workers.sys, "executable", "/bin/true")
 
@@ -394,13 +390,13 @@ def encode(path):
 encode(sys.argv[1]); before = peak()
 encode(sys.argv[2])
 assert "torch" not in sys.modules
-print((peak() - before) // 1024)
+print((peak() - before) >> (20 if sys.platform == "darwin" else 10))
 """
 
 
 @pytest.mark.parametrize("end", ["\n", " "], ids=["lines", "one line"])
 def test_memory_stays_flat_over_a_long_text_and_a_long_line(tmp_path, end):
-    assert resource is not None
+    pytest.importorskip("resource", reason="only there does the system say how much memory a process took")
     sentence = "The quick brown fox jumps over the lazy dog, 한국어" + end
     (tmp_path / "short.txt").write_text(sentence * 100_000, "utf-8", newline="")
     (tmp_path / "long.txt").write_text(sentence * 2_000_000, "utf-8", newline="")
