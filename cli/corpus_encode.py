@@ -80,8 +80,8 @@ def encode(
     if leakage is not None and leakage.found:
         notice(str(leakage), quiet=quiet)
     notice(
-        f"what is in {place.path} can be removed at any time; all but what came from stdin is made again when it is "
-        "needed",
+        f"what is in {place.path} can be removed at any time; all but what came from stdin or a pipe is made again "
+        "when it is needed",
         quiet=quiet,
     )
 

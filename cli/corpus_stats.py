@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from seqgen.cli.options import EncodingOption, ErrorsOption, FieldOption, GlobOption, JsonOption, QuietOption
-from seqgen.cli.output import printable, stderr, stdout, write_json
+from seqgen.cli.output import notice_pipes, printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -40,6 +40,7 @@ def stats(
     from seqgen.data.statistics import measure
 
     reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
+    notice_pipes(texts, quiet=quiet)
     console = stderr()
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} characters read"))
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:

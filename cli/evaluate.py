@@ -19,7 +19,7 @@ from seqgen.cli.options import (
     RunOption,
     given,
 )
-from seqgen.cli.output import notice, printable, stderr, stdout, tokenizer_name, write_json
+from seqgen.cli.output import notice, notice_pipes, printable, stderr, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ def evaluate(
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
     reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
+    notice_pipes(texts or [], quiet=quiet)
     named = [(text, read_whole([text], reading)) for text in texts or []] or [("withheld", model.withheld())]
     data = model.config.data
     withheld = data.valid or (data.text[0] if len(data.text) == 1 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -69,6 +69,14 @@ def notice(message: str, *, quiet: bool = False) -> None:
     """Something the user should know, on stderr."""
     if not quiet:
         stderr().print(f"note: {printable(message)}", style="yellow", soft_wrap=True)
+
+
+def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
+    """That a text is a pipe, which is waited for without end where nobody writes."""
+    from seqgen.data.sources import awaited
+
+    if (message := awaited(names)) is not None:
+        notice(message, quiet=quiet)
 
 
 def write_json(value: Any) -> None:

@@ -23,7 +23,7 @@ class Preparing:
         self._said = time.monotonic()
 
     def show(self, message: str, done: int, total: int) -> None:
-        """Say what is being done and, with a `total`, how many bytes of it are."""
+        """Say what is being done and, with a `total`, how many bytes of it are; what waits is said at once."""
         if not self._console.is_terminal:
             self._say(message, done, total)
             return
@@ -31,9 +31,9 @@ class Preparing:
             self.stop()
             self._message = message
             self._bar = self._draw(measured=total > 0)
-            self._bar.add_task(f"{printable(message)} ...", total=total or None)
+            self._bar.add_task(f"{printable(message)} ...", total=None)
             self._bar.start()
-        self._bar.update(self._bar.task_ids[0], completed=done, total=total or None)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total if total > 0 else None)
 
     def stop(self) -> None:
         """Take it from the screen."""
@@ -47,7 +47,9 @@ class Preparing:
         return Progress(SpinnerColumn(), text, *figures, console=self._console, transient=True)
 
     def _say(self, message: str, done: int, total: int) -> None:
-        if total and time.monotonic() - self._said >= PATIENCE:
+        if total < 0:
+            self._console.print(Text(printable(message)), soft_wrap=True)
+        elif total and time.monotonic() - self._said >= PATIENCE:
             self._said = time.monotonic()
             line = f"{printable(message)}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
             self._console.print(Text(line), soft_wrap=True)

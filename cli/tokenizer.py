@@ -20,7 +20,7 @@ from seqgen.cli.options import (
     as_vocab_size,
     given,
 )
-from seqgen.cli.output import notice, printable, stdout, tokenizer_name, write_json, write_text
+from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json, write_text
 
 from seqgen.errors import ConfigError, RunError, TextError
 
@@ -66,6 +66,7 @@ def build(
     data = DataConfig.of(
         text=tuple(texts), encoding=encoding, errors=errors, glob=glob, field=field, valid_split="none"
     )
+    notice_pipes(texts, quiet=quiet)
     store = Store(store_path())
     tokenizer = store.tokenizer(split_text(store.text(data.text, data), data), data, config)
     tokenizer.save(Path(out))

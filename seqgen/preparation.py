@@ -13,9 +13,10 @@ import torch
 
 from seqgen import models
 from seqgen.data.batches import BatchStream, Contiguous, Windows
-from seqgen.data.config import STDIN, DataConfig, is_path
+from seqgen.data.config import DataConfig, is_path, name_of
 from seqgen.data.documents import Documents
 from seqgen.data.progress import Report, silent
+from seqgen.data.sources import is_read_once
 from seqgen.data.split import Parts, split_text
 from seqgen.data.store import Store, check_hash, store_path
 from seqgen.data.stored_text import StoredText
@@ -96,7 +97,7 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
     Args:
         data: the settings.
         report: is told what is being done.
-        record: of a run that goes on: what stdin or the catalogue gave to it is looked for in the store.
+        record: of a run that goes on: what stdin, a pipe or the catalogue gave to it is looked for in the store.
 
     Raises:
         TextError: a text cannot be read, or is too short.
@@ -124,15 +125,16 @@ def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | N
 
 def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
     """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
-    if sha256 is None or (STDIN not in names and any(map(is_path, names))):
+    once = [name for name in names if is_read_once(name)]
+    if sha256 is None or (not once and any(map(is_path, names))):
         return store.text(names, data, report, sha256)
     if (found := store.known_text(sha256)) is not None:
         return found
-    if STDIN not in names:
+    if not once:
         return store.text(names, data, report, sha256)
     raise RunError(
-        f"this run was started on stdin, which can be read once, and the store in {store.path} has its text no more; "
-        "save the text to a file, and start a new run on it"
+        f"this run was started on {name_of(once)}, which can be read once, and the store in {store.path} has its text "
+        "no more; save the text to a file, and start a new run on it"
     )
 
 

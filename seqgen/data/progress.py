@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
+WAITING = -1
+"""As a total: it waits for somebody else, perhaps for ever."""
+
 
 class Report(Protocol):
-    """Is told in a few words what is being done; of long work, again and again how many bytes, and of how many."""
+    """Is told in a few words what is being done; of long work, again and again how many bytes, and of how many.
+
+    A total of 0 is one that nobody knows, `WAITING` says that nothing may come at all.
+    """
 
     def __call__(self, message: str, done: int = 0, total: int = 0) -> None: ...
 

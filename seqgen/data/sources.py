@@ -29,6 +29,7 @@ from seqgen.data.text import BLOCK, Decoder, open_file
 from seqgen.errors import TextError
 
 DEFAULT_FIELD = "text"
+_PASSED_ON = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _LINES = (".jsonl", ".ndjson")
 
 
@@ -75,6 +76,24 @@ def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
                 f"{name} has no file that fits --glob {reading.glob!r}; it has {suffixes or 'no files at all'}"
             )
         yield from map(str, fitting)
+
+
+def is_read_once(name: str) -> bool:
+    """Whether what is named is gone once it was read: stdin, a pipe, what a shell passed on by its number."""
+    return name == STDIN or name.startswith(_PASSED_ON) or _is_pipe(name)
+
+
+def awaited(names: Iterable[str]) -> str | None:
+    """What to say of the first pipe among `names`: whoever reads it waits until somebody writes; None without one."""
+    pipe = next(filter(_is_pipe, names), None)
+    return pipe and f"reading from {pipe}, which is no regular file: waiting for its writer"
+
+
+def _is_pipe(name: str) -> bool:
+    try:
+        return is_path(name) and Path(name).is_fifo()
+    except (OSError, ValueError):  # what is wrong with it, opening it will tell
+        return False
 
 
 def _is_directory(name: str) -> bool:

@@ -7,7 +7,7 @@
 
 The sources are read once. What is made from them is made from the stored text: its vocabulary by a second pass, over
 the training part alone, its ids by a third. Everything here can be removed at any time, and is made again,
-but for a text that came from stdin.
+but for a text that came from stdin or a pipe.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ import numpy as np
 
 from seqgen import tokenizers
 from seqgen.data.cache import cache_directory
-from seqgen.data.config import STDIN, DataConfig, Reading, absolute, name_of
+from seqgen.data.config import DataConfig, Reading, absolute, name_of
 from seqgen.data.encoding import training_chunks
-from seqgen.data.progress import Progress, Report, silent
-from seqgen.data.sources import expand
+from seqgen.data.progress import WAITING, Progress, Report, silent
+from seqgen.data.sources import awaited, expand, is_read_once
 from seqgen.data.split import Parts
 from seqgen.data.stored_ids import StoredIds, write_ids
 from seqgen.data.stored_text import StoredText, state_of, write_text
@@ -108,7 +108,7 @@ class Store:
         if (there := self._known(state_key)) is not None:
             return there
         began = time.time()
-        with self._making("texts", _key(*made_of), waits=STDIN not in files) as folder:
+        with self._making("texts", _key(*made_of), waits=not any(map(is_read_once, files))) as folder:
             if (there := self._known(state_key)) is not None:  # made by another, while this one waited
                 return there
             try:
@@ -214,7 +214,9 @@ class Store:
 def _read(names: Sequence[str], files: Sequence[str], reading: Reading, folder: Path, report: Report) -> str:
     """Read sources into `folder`; the hash of their text."""
     total = sum(state[2] for state in map(state_of, files) if state is not None)
-    progress = Progress(report, f"reading {name_of(names)}", total)
+    if (message := awaited(files)) is not None:
+        report(message, 0, WAITING)
+    progress = Progress(report, message or f"reading {name_of(names)}", total)
     manifest = write_text(files, reading, folder, progress.add)
     if not manifest.documents:
         raise TextError(f"{name_of(names)} is empty; give a text to work with")

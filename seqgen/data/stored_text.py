@@ -15,6 +15,7 @@ import codecs
 import errno
 import hashlib
 import os
+import stat
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -182,6 +183,8 @@ def state_of(name: str) -> tuple[int, ...] | None:
     try:
         found = Path(name).stat()
     except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(found.st_mode):
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from seqgen.cli import output
@@ -120,3 +121,18 @@ def test_a_terminal_that_is_closed_ends_no_run(corpus, in_tmp):
 
     assert process.returncode == 0
     assert (in_tmp / "run" / "checkpoints" / "step-000060").is_dir()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+@pytest.mark.parametrize("command", [
+    ("eval", "pipe"), ("corpus", "stats", "pipe"), ("corpus", "encode", "pipe"),
+    ("tokenizer", "build", "pipe", "--out", "built"),
+])  # fmt: skip
+def test_a_pipe_is_said_to_be_waited_for(invoke, run, corpus, command):
+    os.mkfifo("pipe")
+    Thread(target=Path("pipe").write_bytes, args=(corpus.read_bytes(),), daemon=True).start()
+
+    result = invoke(*command)
+
+    assert result.exit_code == 0, result.output
+    assert "reading from pipe, which is no regular file: waiting for its writer\n" in result.stderr

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import torch
@@ -313,6 +315,24 @@ def test_stdin_is_a_text_and_resuming_finds_it_in_the_store(answers, refuses, in
 
     shutil.rmtree(tmp_path / "kept")
     refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("stdin", "can be read once"))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_a_pipe_is_a_text_that_is_waited_for_once(invoke, answers, refuses, in_tmp, corpus, tmp_path):
+    os.mkfifo("pipe")
+    content = b"No other store has this pipe.\n" + corpus.read_bytes()
+    writer = Thread(target=Path("pipe").write_bytes, args=(content,), daemon=True)
+    writer.start()
+
+    trained = invoke("train", "pipe", *SMALL, "--store", tmp_path / "kept", "--out", "run")
+
+    assert trained.exit_code == 0, trained.output
+    assert trained.stderr.startswith("reading from pipe, which is no regular file: waiting for its writer\n")
+    answers("train", "--resume", "--out", "run", "--max-steps", "5")
+    answers("eval", "--run", "run")
+    shutil.rmtree(tmp_path / "kept")
+    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("pipe, which can be read once", "save"))
+    refuses(1, "eval", "--run", "run", words=("pipe, which can be read once",))
 
 
 def test_bytes_that_are_no_text_are_counted_where_they_are_not_refused(invoke, in_tmp, corpus):

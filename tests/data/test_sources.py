@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import lzma
+import os
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from seqgen.data import compression, sources
 from seqgen.data.config import Reading
-from seqgen.data.sources import Source, expand, read_documents, read_whole
+from seqgen.data.sources import Source, awaited, expand, is_read_once, read_documents, read_whole
 from seqgen.data.text import Decoder, decode_text
 from seqgen.errors import ConfigError, TextError
 
@@ -138,6 +139,22 @@ def test_stdin_is_a_text_or_with_a_field_json_lines(monkeypatch):
     monkeypatch.setattr(sources.sys, "stdin", None)
     with pytest.raises(TextError, match="stdin is closed"):
         read_whole(["-"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_what_can_be_read_once_is_told_from_what_can_be_read_again(write, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    pipes, files = [str(tmp_path / "pipe"), str(tmp_path / "link")], [write("a.txt", "a"), str(tmp_path)]
+    others = ["corpus:pydoc", str(tmp_path / "nowhere"), "a\0b", "x" * 999]
+
+    assert [name for name in [*pipes, *files, *others, "-", "/dev/fd/63"] if is_read_once(name)] == [
+        *pipes, "-", "/dev/fd/63",
+    ]  # fmt: skip
+    assert awaited([*files, *others, "-", *pipes]) == (
+        f"reading from {pipes[0]}, which is no regular file: waiting for its writer"
+    )
+    assert awaited([*files, *others, "-"]) is None
 
 
 def test_documents_without_text_are_none_and_none_at_all_is_refused(write):
