@@ -53,7 +53,7 @@ class Texts:
         stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
         return [
             f"{name} has {text.manifest.ill_formed:,} stretches of bytes that are no {self.data.encoding}, which are "
-            f"{'read as U+FFFD' if self.data.errors == 'replace' else 'left out'}"
+            f"{'left out' if self.data.errors == 'ignore' else 'read as U+FFFD'}"
             for name, text in stored
             if text is not None and text.manifest.ill_formed
         ]

@@ -127,6 +127,15 @@ def test_a_file_that_is_not_the_runs_leaves_no_copy_in_the_store(corpus, tmp_pat
     assert not any(b"business" in path.read_bytes() for path in kept)
 
 
+@pytest.mark.parametrize(("errors", "said"), [("strict", "read as U+FFFD"), ("ignore", "left out")])
+def test_half_characters_that_json_spells_are_said(tmp_path, errors, said):
+    (tmp_path / "a.jsonl").write_text('{"text": "a\\ud800' + "b" * 9_000 + '"}', "utf-8")
+
+    (notice,) = read_texts(DataConfig(text=str(tmp_path / "a.jsonl"), errors=errors)).notices
+
+    assert notice.endswith(f"has 1 stretches of bytes that are no utf-8, which are {said}")
+
+
 @pytest.fixture
 def unwritable(monkeypatch, tmp_path):
     """Make the store one in which nothing can be made any more, though all that is there can be read."""

@@ -25,7 +25,7 @@ from typing import BinaryIO
 
 from seqgen.data.compression import DAMAGED, SUFFIXES, decompressed
 from seqgen.data.config import PREFIX, STDIN, Reading, is_path, name_of
-from seqgen.data.text import BLOCK, Decoder, open_file
+from seqgen.data.text import BLOCK, Decoder, open_file, without_halves
 from seqgen.errors import TextError
 
 DEFAULT_FIELD = "text"
@@ -168,13 +168,16 @@ class Source:
         for block in self._blocks():
             yield decoder.push(block)
         yield decoder.push(b"", final=True)
-        self.ill_formed = decoder.ill_formed
+        self.ill_formed += decoder.ill_formed
 
     def _lines(self) -> Iterator[Iterator[str]]:
         field = self._reading.field or DEFAULT_FIELD
         for number, line in enumerate(_split_lines(self._text()), 1):
             if line.strip():
-                yield iter([_field_of(line, field, f"{self._shown}, line {number:,}")])
+                text = _field_of(line, field, f"{self._shown}, line {number:,}")
+                text, halves = without_halves(text, self._reading.errors)
+                self.ill_formed += halves
+                yield iter([text])
 
     def _blocks(self) -> Iterator[bytes]:
         """The bytes, decompressed."""

@@ -260,7 +260,7 @@ class _Writer:
     def _write(self, chunk: str) -> None:
         try:
             content = chunk.encode()
-        except UnicodeEncodeError:  # lone surrogates, which JSON can spell
+        except UnicodeEncodeError:  # lone surrogates, which an odd codec can give
             content = without_surrogates(chunk).encode()
         if self._bytes - self._landmarks[-1][0] >= BLOCK:
             self._landmarks.append((self._bytes, self._characters))

@@ -22,6 +22,10 @@ _tally = threading.local()
 _GIVES_SURROGATES = {"utf-7", "unicode_escape", "raw_unicode_escape"}
 """Codecs that can spell half a character, which no UTF-8 can hold."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),  # first: one begins as utf-16's does
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
 
 
 class Decoder:
@@ -47,7 +51,7 @@ class Decoder:
             raise ConfigError(
                 f"encoding: there is no encoding called {encoding!r}; try utf-8, cp949, utf-16"
             ) from error
-        self._errors = errors if errors == "strict" else f"seqgen-{errors}"
+        self._errors = errors
         self._encoding, self._where = encoding, where
         self._decoder: codecs.IncrementalDecoder | None = None
         self._head = b""
@@ -66,7 +70,8 @@ class Decoder:
             self._head += block
             if len(self._head) < len(codecs.BOM_UTF32) and not final:
                 return ""
-            self._decoder = codecs.getincrementaldecoder(self._width_and_order())(self._errors)
+            counted = self._errors if self._errors == "strict" else f"seqgen-{self._errors}"
+            self._decoder = codecs.getincrementaldecoder(self._width_and_order())(counted)
             block = self._head
         self._taken += len(block)
         _tally.count = 0
@@ -76,18 +81,25 @@ class Decoder:
             # error.object is what was held back of the blocks before, and this block.
             offset = self._taken - len(error.object) + error.start
             raise TextError(
-                f"{self._where} is not {self._encoding} at byte {offset} (0x{error.object[error.start]:02x}); say "
-                "--encoding, or --errors replace, or convert it to UTF-8 first"
+                f"{self._where} is not {self._encoding} at byte {offset} (0x{error.object[error.start]:02x}); "
+                f"{self._advice()}"
             ) from error
         except UnicodeError as error:  # of codecs that name no place: punycode, undefined
             raise TextError(f"{self._where} is not {self._encoding}: {error}") from error
         self.ill_formed += _tally.count
         if self._name in _GIVES_SURROGATES:
-            text = _SURROGATE.sub("\ufffd", text)
+            text, halves = without_halves(text, self._errors)
+            self.ill_formed += halves
         if text and not self._begun:
             self._begun = True
             text = text.removeprefix("\ufeff")
         return text
+
+    def _advice(self) -> str:
+        marked = next((name for mark, name in _MARKS if self._head.startswith(mark)), None)
+        if marked is None or self._name.startswith(marked):
+            return "say --encoding, or --errors replace, or convert it to UTF-8 first"
+        return f"it begins with the byte order mark of {marked}: say --encoding {marked}"
 
     def _width_and_order(self) -> str:
         """The codec that leaves the byte order mark to us, one and no more; without a mark, little-endian."""
@@ -95,6 +107,16 @@ class Decoder:
             mark = codecs.BOM_UTF16_BE if self._name == "utf-16" else codecs.BOM_UTF32_BE
             return f"{self._name}-be" if self._head.startswith(mark) else f"{self._name}-le"
         return "utf-8" if self._name == "utf-8-sig" else self._name
+
+
+def without_halves(text: str, errors: str) -> tuple[str, int]:
+    """`text` with each lone surrogate, which no UTF-8 can hold, as U+FFFD, or with `ignore` left out; and their number.
+
+    Args:
+        text: what a codec or JSON gave.
+        errors: as of `Decoder`; `strict` refuses bytes, and these are none.
+    """
+    return (text, 0) if text.isascii() else _SURROGATE.subn("" if errors == "ignore" else "\ufffd", text)
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:

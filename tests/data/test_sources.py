@@ -197,6 +197,43 @@ def test_what_is_replaced_or_left_out_is_counted(write):
         assert source.ill_formed == 3
 
 
+@pytest.mark.parametrize(("errors", "expected"), [
+    ("strict", "a\ufffd\ufffdb🜂"), ("replace", "a\ufffd\ufffdb🜂"), ("ignore", "ab🜂"),
+])  # fmt: skip
+def test_half_characters_that_json_spells_are_counted_too(write, errors, expected):
+    source = Source(
+        write("a.jsonl", '{"text": "a\\ud800\\ud801b\\ud83d\\udf02"}\n{"text": "c"}\n'), Reading(errors=errors)
+    )
+
+    assert ["".join(document) for document in source.documents()] == [expected, "c"]
+    assert source.ill_formed == 2
+
+
+def test_what_json_spells_and_what_no_text_is_are_counted_together(write):
+    source = Source(write("a.jsonl", b'{"text": "\\ud800 \xff \xfe"}\n'), Reading(errors="replace"))
+
+    assert ["".join(document) for document in source.documents()] == ["\ufffd \ufffd \ufffd"]
+    assert source.ill_formed == 3
+
+
+@pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
+def test_half_characters_of_utf7_are_counted_too(write, errors):
+    source = Source(write("a.txt", b"a+2AA-b"), Reading(encoding="utf-7", errors=errors))
+
+    assert ["".join(document) for document in source.documents()] == ["ab" if errors == "ignore" else "a\ufffdb"]
+    assert source.ill_formed == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_bytes_that_begin_with_the_mark_of_another_encoding_are_told_which(write, encoding, order):
+    name = write("a.txt", ("\ufeff" + KOREAN).encode(f"{encoding}-{order}"))
+
+    with pytest.raises(TextError, match=rf"a\.txt is not utf-8 at byte \d \(0xf.\); .*: say --encoding {encoding}$"):
+        read_whole([name])
+    assert read_whole([name], Reading(encoding=encoding)) == (KOREAN,)
+
+
 def test_the_place_of_a_wrong_byte_is_that_in_the_file_however_far_it_is(write):
     with pytest.raises(TextError, match=r"a\.txt is not utf-8 at byte 3000000 \(0xff\)"):
         read_whole([write("a.txt", b"x" * 3_000_000 + b"\xff")])
