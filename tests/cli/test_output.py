@@ -128,11 +128,12 @@ def test_a_terminal_that_is_closed_ends_no_run(corpus, in_tmp):
     ("eval", "pipe"), ("corpus", "stats", "pipe"), ("corpus", "encode", "pipe"),
     ("tokenizer", "build", "pipe", "--out", "built"),
 ])  # fmt: skip
-def test_a_pipe_is_said_to_be_waited_for(invoke, run, corpus, command):
+@pytest.mark.parametrize("terminal", [0, 100])
+def test_a_pipe_is_said_to_be_waited_for(invoke, run, corpus, command, terminal):
     os.mkfifo("pipe")
     Thread(target=Path("pipe").write_bytes, args=(corpus.read_bytes(),), daemon=True).start()
 
-    result = invoke(*command)
+    result = invoke(*command, terminal=terminal)
 
     assert result.exit_code == 0, result.output
-    assert "reading from pipe, which is no regular file: waiting for its writer\n" in result.stderr
+    assert "reading from pipe, which is no regular file: waiting for its writer" in result.stderr
