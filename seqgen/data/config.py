@@ -21,7 +21,8 @@ class Reading(Settings):
     Args:
         encoding: of every file.
         errors: what becomes of bytes that are no text: refused, U+FFFD, or left out; the latter two are counted.
-        glob: which files of a directory are its texts; a pattern with a slash is held against the path within it.
+        glob: which files of a directory are its texts; a pattern with a slash is held against the path within it, where
+            `**/` is any folders, or none.
         field: which field of a JSON line is the document; None is `text`. With it, stdin is JSON lines.
     """
 

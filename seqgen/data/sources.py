@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import functools
 import hashlib
 import io
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -97,7 +99,16 @@ def _fits(path: PurePath, pattern: str) -> bool:
     """A name alone, or with a slash in the pattern the whole path; a suffix of compression counts for nothing."""
     shown = path.as_posix() if "/" in pattern else path.name
     plain = shown.removesuffix(path.suffix) if path.suffix in SUFFIXES else shown
-    return fnmatch.fnmatchcase(shown, pattern) or fnmatch.fnmatchcase(plain, pattern)
+    fits = _compiled(pattern).fullmatch
+    return bool(fits(shown) or fits(plain))
+
+
+@functools.lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    r"""As fnmatch has it, where a star reaches over slashes; and `**/` is any folders, or none."""
+    pieces = re.split(r"(?:^|(?<=/))(?:\*\*/)+", pattern)
+    # fnmatch ends each piece with the end of the text, by two characters, which only the last may mean.
+    return re.compile("(?s:.*/)?".join(fnmatch.translate(piece)[:-2] for piece in pieces))
 
 
 class Source:

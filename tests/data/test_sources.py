@@ -51,6 +51,24 @@ def test_a_directory_is_its_texts_sorted_and_none_that_are_hidden(write, tmp_pat
     assert names_in(tmp_path, glob="a/*") == ["a/d.txt.gz", "a/z.txt"]
 
 
+@pytest.mark.parametrize(
+    ("glob", "fitting"),
+    [
+        ("**/*.md", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md"]),
+        ("a/**/*.md", ["a/b/c.md", "a/b.md"]),
+        ("a/**/b/**/*.md", ["a/b/c.md"]),
+        ("**/**/d.md", ["d.md"]),
+        ("**", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md", "e.txt"]),
+        ("a**/*.md", ["a/b/c.md", "a/b.md"]),
+    ],
+)
+def test_two_stars_and_a_slash_are_any_folders_or_none(write, tmp_path, glob, fitting):
+    for name in ("d.md", "a/b.md", "a/b/c.md", "a.md.gz", "e.txt"):
+        write(name, "x")
+
+    assert names_in(tmp_path, glob=glob) == fitting
+
+
 def test_what_is_named_keeps_its_order(write):
     names = [write("b.txt", "b"), "corpus:pydoc", write("a.txt", "a"), "-"]
 
