@@ -71,11 +71,7 @@ def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
         found = sorted(_files_in(name))
         fitting = [file for file in found if _fits(file.relative_to(name), reading.glob)]
         if not fitting:
-            endings = Counter(file.suffix for file in found).most_common(3)
-            suffixes = ", ".join(f"{count:,} *{suffix}" for suffix, count in endings)
-            raise TextError(
-                f"{name} has no file that fits --glob {reading.glob!r}; it has {suffixes or 'no files at all'}"
-            )
+            raise TextError(f"{name} has no file that fits --glob {reading.glob!r}; it has {_summary(name, found)}")
         yield from map(str, fitting)
 
 
@@ -87,12 +83,42 @@ def _is_directory(name: str) -> bool:
 
 
 def _files_in(directory: str) -> Iterator[Path]:
+    for folder, _, files in _walk(directory):
+        yield from (path for name in files if not _is_hidden(name) and (path := Path(folder, name)).is_file())
+
+
+def _hidden_in(directory: str) -> Iterator[Path]:
+    """What is passed over: hidden files, and hidden folders, into which nothing looks."""
+    for folder, hidden, files in _walk(directory):
+        yield from (Path(folder, name) for name in (*hidden, *filter(_is_hidden, files)))
+
+
+def _walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each folder that is not hidden, with the names of the hidden folders and of all files in it."""
+
     def refuse(error: OSError) -> None:
         raise TextError(f"{error.filename} cannot be read: {error.strerror or error}") from error
 
     for folder, folders, files in os.walk(directory, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for name in files if not name.startswith(".") and (path := Path(folder, name)).is_file())
+        hidden = list(filter(_is_hidden, folders))
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield folder, hidden, files
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _summary(directory: str, found: Iterable[Path]) -> str:
+    """What a directory has, of which nothing fits."""
+    endings = Counter(file.suffix for file in found).most_common(3)
+    if endings:
+        return ", ".join(f"{count:,} *{suffix}" for suffix, count in endings)
+    hidden = sorted(_hidden_in(directory))
+    if not hidden:
+        return "no files at all"
+    named = name_of(map(str, hidden))
+    return f"nothing but hidden files, which are passed over unless they are named themselves: {named}"
 
 
 def _fits(path: PurePath, pattern: str) -> bool:

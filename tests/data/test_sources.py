@@ -82,6 +82,23 @@ def test_a_directory_without_a_fitting_file_says_what_it_has(write, tmp_path):
         names_in(tmp_path)
 
 
+def test_a_directory_of_hidden_files_alone_says_that_they_are_passed_over(write, tmp_path):
+    write("a/.b.txt", "x")
+    with pytest.raises(TextError) as refusal:
+        names_in(tmp_path)
+    named = f"{tmp_path}/a/.b.txt"
+    assert str(refusal.value) == (
+        f"{tmp_path} has no file that fits --glob '*.txt'; it has nothing but hidden files, which are passed over "
+        f"unless they are named themselves: {named}"
+    )
+    assert list(expand([named], Reading())) == [named]
+
+    write(".git/x.txt", "x")
+    with pytest.raises(TextError, match=r"named themselves: \S*/\.git and 1 more$"):
+        names_in(tmp_path)
+    assert list(expand([f"{tmp_path}/.git"], Reading())) == [f"{tmp_path}/.git/x.txt"]
+
+
 @PACKED
 def test_a_packed_file_is_read_through_and_hashed_as_it_lies(write, suffix):
     content = PACKERS[suffix](KOREAN.encode() * 9)
