@@ -32,6 +32,10 @@ from seqgen.errors import TextError
 
 DEFAULT_FIELD = "text"
 _LINES = (".jsonl", ".ndjson")
+_KINDS: dict[type, str] = {
+    type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object"
+}  # fmt: skip
+"""What else a value of JSON may be, as JSON calls it; a bool is an int to Python, and so stands before it."""
 
 
 def read_documents(names: Sequence[str], reading: Reading | None = None) -> Iterator[Iterator[str]]:
@@ -268,5 +272,6 @@ def _field_of(line: str, field: str, where: str) -> str:
         raise TextError(f"{where} has no field {field!r}; say --field, of those that it has: {names}")
     text = record[field]
     if not isinstance(text, str):
-        raise TextError(f"{where}: the field {field!r} is no text but {type(text).__name__}")
+        kind = next(name for known, name in _KINDS.items() if isinstance(text, known))
+        raise TextError(f"{where}: the field {field!r} is no text but {kind}; name one that is by --field")
     return text

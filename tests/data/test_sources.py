@@ -154,7 +154,10 @@ def test_a_json_line_is_a_document(write):
         ('{"text": "a"', "line 2 is no JSON"),
         ("[" * 100_000, "line 2 is no JSON"),
         ('["text"]', "line 2 is no JSON object"),
-        ('{"text": 3}', "line 2: the field 'text' is no text but int"),
+        ('{"text": 3}', "line 2: the field 'text' is no text but a number; name one that is by --field"),
+        ('{"text": null}', "line 2: the field 'text' is no text but null"),
+        ('{"text": true}', "line 2: the field 'text' is no text but true or false"),
+        ('{"text": ["a"]}', "line 2: the field 'text' is no text but an array"),
     ],
 )
 def test_a_line_that_is_no_document_is_named(write, line, reason):
