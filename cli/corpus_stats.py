@@ -52,11 +52,13 @@ def stats(
 
 
 def _documents(texts: list[str], reading: Reading) -> Iterator[tuple[str, Iterator[str]]]:
+    """Each with a name by which it is found again."""
     from seqgen.data.sources import Source, expand
 
     for name in expand(texts, reading):
-        for document in Source(name, reading).documents():
-            yield name, document
+        source = Source(name, reading)
+        for document in source.documents():
+            yield name if source.line is None else f"the document on line {source.line:,} of {name}", document
 
 
 def _print(found: Statistics) -> None:

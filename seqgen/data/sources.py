@@ -158,6 +158,8 @@ class Source:
         """Bytes, as they are stored."""
         self.ill_formed = 0
         """How many stretches of bytes were no text, and were replaced or left out."""
+        self.line: int | None = None
+        """Of JSON lines, from 1, the one that the latest document stands on."""
 
     @property
     def sha256(self) -> str:
@@ -196,6 +198,7 @@ class Source:
         field = self._reading.field or DEFAULT_FIELD
         for number, line in enumerate(_split_lines(self._text()), 1):
             if line.strip():
+                self.line = number
                 yield iter([_field_of(line, field, f"{self._shown}, line {number:,}")])
 
     def _blocks(self) -> Iterator[bytes]:

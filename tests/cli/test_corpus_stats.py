@@ -34,6 +34,12 @@ def test_a_page_in_a_pipe_is_plain(answers, texts):
     assert max(map(len, page.splitlines())) < 1000
 
 
+def test_what_looks_wrong_in_json_lines_is_placed_by_the_line_of_the_file(answers, in_tmp):
+    Path("a.jsonl").write_text('{"text": "plain"}\n\n{"text": "one\\ntwo\\u0000"}\n', encoding="utf-8")
+
+    assert "NUL: 1, first in the document on line 3 of a.jsonl, line 2\n" in answers("corpus", "stats", "a.jsonl")
+
+
 def test_bars_stand_under_each_other_whatever_the_width_of_the_character(answers, texts):
     page = answers("corpus", "stats", "korean.txt", "--top", 20)
     block = page.split("most frequent characters\n")[1].split("\n\n")[0].splitlines()

@@ -147,6 +147,14 @@ def test_a_json_line_is_a_document(write):
     assert read_whole([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
 
 
+def test_a_source_knows_on_which_line_its_latest_document_stands(write):
+    source = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
+    plain = Source(write("a.txt", "one\ntwo\n"), Reading())
+
+    assert [source.line for _ in source.documents()] == [1, 3]
+    assert [plain.line for _ in plain.documents()] == [None]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
