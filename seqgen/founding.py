@@ -11,6 +11,7 @@ from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.data.config import DataConfig, absolute
 from seqgen.data.progress import Report
+from seqgen.data.split import share_notice
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
 from seqgen.models.language_model import parameter_count
@@ -159,6 +160,9 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
             f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "
             f"have {stream.batch_size} rows instead of {request.training.batch_size}"
         )
+    withheld = 0 if corpus.validation is None else corpus.validation.size.characters
+    if (unlike := share_notice(request.data, withheld, corpus.record.characters)) is not None:
+        notices.append(unlike)
     if corpus.unknown:
         notices.append(
             f"the training part has {corpus.unknown:,} pieces that the vocabulary does not hold; they are learnt as "

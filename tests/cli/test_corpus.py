@@ -148,6 +148,13 @@ def test_training_never_downloads(refuses, publisher):
     assert publisher.requests == []
 
 
+@pytest.mark.parametrize("name", ["english-prose", "korean-prose", "hello"])
+def test_what_needs_no_download_trains_as_it_stands(answers, name):
+    answers("train", f"corpus:{name}", "--hidden-size", 8, "--max-steps", 2, "--quiet")
+
+    assert Path(f"runs/{name}-lstm/model.safetensors").is_file()
+
+
 def test_a_part_is_a_name_that_every_disk_takes(answers):
     answers("train", "corpus:hello:valid", "--hidden-size", "8", "--max-steps", "2", "--quiet")
 
