@@ -93,7 +93,7 @@ def share_notice(config: DataConfig, withheld: int, characters: int) -> str | No
         if by_size
         else f"{config.valid_split}s are withheld whole, however long; --valid-split spread goes by characters"
     )
-    return f"{100 * share:.2g}% of the text is withheld, not {100 * wanted:g}%: {reason}"
+    return f"{100 * share:.3g}% of the text is withheld, not {100 * wanted:g}%: {reason}"
 
 
 def _line_start(text: StoredText, position: int, reach: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def write_recipe(folder: Path, publisher, pinned: str) -> None:
 def test_the_list_has_every_corpus_and_where_it_is(answers, terminal):
     lines = answers("corpus", "list", terminal=terminal)
 
+    assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", lines).splitlines())) <= (terminal or 100)
     for words in ("text8", "tinyshakespeare", "to fetch", "embedded", "in Python", "GFDL-1.2", "100.0 MB"):
         assert words in lines
 
