@@ -16,6 +16,8 @@ from rich.text import Text
 from seqgen.cli.output import notice, printable, stderr, tokenizer_name
 from seqgen.cli.preparing import Preparing
 
+from seqgen.wording import counted
+
 if TYPE_CHECKING:
     from seqgen.training.events import Evaluated, Event, Finished, Memorising, Sampled, Step
     from seqgen.training_run import TrainingRun
@@ -159,13 +161,15 @@ def describe_run(run: TrainingRun) -> list[str]:
     config = run.config
     model, text, environment = config.model, config.text, config.environment
     what = (
-        f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, {parameter_count(run.model):,} parameters, "
+        f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, "
+        f"{counted(parameter_count(run.model), 'parameter')}, "
         f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
         f"{config.tokenizer.vocab_size:,}"
     )
     on_what = (
-        f"{text.train_tokens:,} tokens to learn from, {text.valid_tokens:,} withheld; {run.total_steps:,} steps on "
-        f"{environment['device']} in {environment['precision']}, {environment['threads']} threads"
+        f"{counted(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
+        f"{counted(run.total_steps, 'step')} on {environment['device']} in {environment['precision']}, "
+        f"{counted(int(environment['threads']), 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])
 
@@ -209,10 +213,11 @@ def _cut(line: Text, width: int) -> Text:
 
 def finished_line(event: Finished) -> str:
     """How the run ended."""
+    total = counted(event.total_steps, "step")
     ended = {
-        "complete": f"done: {event.step:,} steps in {clock(event.seconds)}",
-        "patience": f"no better for a while: ended after {event.step:,} of {event.total_steps:,} steps",
-        "stopped": f"stopped after {event.step:,} of {event.total_steps:,} steps, and saved",
+        "complete": f"done: {counted(event.step, 'step')} in {clock(event.seconds)}",
+        "patience": f"no better for a while: ended after {event.step:,} of {total}",
+        "stopped": f"stopped after {event.step:,} of {total}, and saved",
     }[event.reason]
     if event.skipped:
         ended += f", {event.skipped:,} of them skipped"

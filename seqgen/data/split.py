@@ -16,6 +16,7 @@ import numpy as np
 from seqgen.data.config import DataConfig
 from seqgen.data.stored_text import Portion, StoredText
 from seqgen.errors import TextError
+from seqgen.wording import counted
 
 BLOCKS = 20
 MINIMUM = 200  # characters under which a withheld part would say nothing
@@ -67,9 +68,9 @@ def _withheld(characters: int, config: DataConfig) -> int:
             withheld = min(withheld, MOST)
     if withheld < MINIMUM:
         raise TextError(
-            f"{100 * (config.valid_share or SHARE):g}% of {characters:,} characters is {withheld}, too few to validate "
-            f"on (at least {MINIMUM}); train on all of it with --valid-split none, or name a validation text with "
-            "--valid FILE"
+            f"{100 * (config.valid_share or SHARE):g}% of {counted(characters, 'character')} is {withheld}, too few "
+            f"to validate on (at least {MINIMUM}); train on all of it with --valid-split none, or name a validation "
+            "text with --valid FILE"
         )
     return withheld
 

@@ -121,6 +121,8 @@ def test_how_a_run_ended():
     )  # fmt: skip
 
     assert done == "done: 1,200 steps in 1:05; best at step 1,000: 2.100 bits/byte"
+    one = {**fields, "step": 1, "total_steps": 1, "best_step": 1}
+    assert finished_line(seqgen.Finished(reason="complete", **one, **best)).startswith("done: 1 step in")
     assert patience.startswith("no better for a while: ended after 1,200 of 5,000 steps; best")
     assert stopped == "stopped after 1,200 of 5,000 steps, and saved, 2 of them skipped"
 
