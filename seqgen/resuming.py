@@ -51,6 +51,11 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
         )
     notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
     planned = _check_same_config(directory, recorded, checkpoint).training.max_steps or 0
+    if "max_steps" not in settings and (recorded.training.max_steps or 0) < planned:
+        raise RunError(
+            f"{directory.config}: training.max_steps is {recorded.training.max_steps or 'null'}, and was {planned}; "
+            "restore it: a run cannot become shorter, and is made longer by a larger --max-steps on the command line"
+        )
     config = _change(recorded, settings, planned)
     steps = config.training.max_steps or 0
     if steps > planned:

@@ -66,9 +66,11 @@ def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
     """`names` with every directory as the files in it that fit `reading.glob`, sorted, hidden ones left out.
 
     Raises:
-        TextError: a directory has no such file, or cannot be read.
+        TextError: a directory has no such file, or cannot be read; or a name is empty.
     """
     for name in names:
+        if not name:  # which pathlib takes for the folder that one is in
+            raise TextError("the name of a text is empty; name a file, a directory, - for stdin or corpus:NAME")
         if not is_path(name) or not _is_directory(name):
             yield name
             continue

@@ -435,6 +435,24 @@ def test_a_resumed_run_takes_no_other_setting(refuses, stopped):
     assert contents_of(stopped) == before
 
 
+def test_a_run_named_after_resume_is_told_how_it_goes_on(refuses, stopped):
+    refuses(
+        2, "train", "--resume", stopped, words=(f"go on with {stopped} by seqgen train --resume --out {stopped}\n",)
+    )
+    spaced = stopped.rename("a run")
+    refuses(2, "train", "--resume", spaced, words=("by seqgen train --resume --out 'a run'\n",))
+    refuses(2, "train", "--resume", "corpus.txt", words=("leave 'corpus.txt' out; --out names the run",))
+    refuses(2, "train", "--resume", "x" * 300, words=("leave 'xxx",))
+
+
+def test_an_empty_name_is_no_directory(refuses, stopped):
+    refuses(2, "train", "corpus.txt", *SMALL, "--out", "", words=("--out: the name is empty", "leave it out"))
+    refuses(1, "train", "--resume", "--out", "", words=("the name of the run is empty",))
+    refuses(1, "info", "", words=("the name of the run is empty",))
+    refuses(1, "train", "", *SMALL, words=("the name of a text is empty",))
+    refuses(2, "tokenizer", "build", "corpus.txt", "--out", "", words=("--out: the name is empty",))
+
+
 def test_what_is_not_there_cannot_be_resumed(refuses, run):
     refuses(1, "train", "--resume", "--out", "nowhere", words=("nowhere", "no such run"))
     for path in run.rglob("state.json"):
