@@ -42,7 +42,8 @@ class DataConfig(Reading):
             whole documents or whole files, spread evenly (`document`, `file`), or nothing (`none`, the default beside
             `valid`).
         valid_share: how much that is, of the characters, the documents or the files. None is 0.05, but of a long
-            text not more than a million characters in blocks: every evaluation takes its time.
+            text not more than a million characters in blocks (every evaluation takes its time), of a short one not
+            less than 200.
         store: the directory of the store; None is the user's cache.
     """
 
