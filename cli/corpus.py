@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, stderr, stdout, write_json
+from seqgen.cli.output import PAGE, notice, printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from seqgen.data.catalogue import Recipe
@@ -33,7 +33,7 @@ def list_corpora(json: JsonOption = False) -> None:
     for recipe in known.values():
         size, where = _size(recipe.size), _where(recipe)
         table.add_row(recipe.name, recipe.title, recipe.language, recipe.licence, size, where)
-    stdout().print(table)
+    stdout(PAGE).print(table)
 
 
 def fetch(

@@ -21,7 +21,6 @@ from seqgen.cli.output import notice, printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from seqgen.data.config import DataConfig
-    from seqgen.data.leakage import Leakage
     from seqgen.data.store import Store
     from seqgen.tokenizers.config import TokenizerConfig
 
@@ -70,15 +69,15 @@ def encode(
         ),
     )
     place = Store(store_path(data.store))
-    figures, leakage = _encode(place, data, config, quiet=quiet)
+    figures, notices = _encode(place, data, config, quiet=quiet)
     if json:
         write_json(figures)
     else:
         for name, value in figures.items():
             shown = f"{value:,}" if isinstance(value, int) else printable(str(value))
             stdout().print(f"{name.replace('_', ' '):<21} {shown}", soft_wrap=True)
-    if leakage is not None and leakage.found:
-        notice(str(leakage), quiet=quiet)
+    for message in notices:
+        notice(message, quiet=quiet)
     notice(
         f"what is in {place.path} can be removed at any time; all but what came from stdin or a pipe is made again "
         "when it is needed",
@@ -88,11 +87,11 @@ def encode(
 
 def _encode(
     place: Store, data: DataConfig, config: TokenizerConfig, *, quiet: bool
-) -> tuple[dict[str, Any], Leakage | None]:
-    """Text, tokenizer and ids into the store; figures of them, and what stands on both sides of the split."""
+) -> tuple[dict[str, Any], list[str]]:
+    """Text, tokenizer and ids into the store; figures of them, and what is to be said of the split."""
     from seqgen.cli.preparing import Preparing
 
-    from seqgen.data.split import split_text
+    from seqgen.data.split import share_notice, split_text
     from seqgen.data.store import size_of
 
     began = time.perf_counter()
@@ -120,4 +119,6 @@ def _encode(
         "megabytes_per_second": round(text.manifest.bytes / 1e6 / seconds, 1),
         "store": str(place.path), "store_bytes": size_of(place.path),
     }  # fmt: skip
-    return figures, ids.leakage
+    unlike = share_notice(data, ids.valid.characters, text.manifest.characters)
+    leakage = None if ids.leakage is None or not ids.leakage.found else str(ids.leakage)
+    return figures, [message for message in (unlike, leakage) if message is not None]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from seqgen.cli.options import EncodingOption, ErrorsOption, FieldOption, GlobOption, JsonOption, QuietOption
-from seqgen.cli.output import notice_pipes, printable, stderr, stdout, write_json
+from seqgen.cli.output import PAGE, notice_pipes, printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -53,15 +53,17 @@ def stats(
 
 
 def _documents(texts: list[str], reading: Reading) -> Iterator[tuple[str, Iterator[str]]]:
+    """Each with a name by which it is found again."""
     from seqgen.data.sources import Source, expand
 
     for name in expand(texts, reading):
-        for document in Source(name, reading).documents():
-            yield name, document
+        source = Source(name, reading)
+        for document in source.documents():
+            yield name if source.line is None else f"the document on line {source.line:,} of {name}", document
 
 
 def _print(found: Statistics) -> None:
-    console = stdout()
+    console = stdout(PAGE)
     for title, content in (
         ("", _sizes(found)),
         ("scripts", _scripts(found)),
@@ -140,14 +142,16 @@ def _single_characters(found: Statistics) -> RenderableType:
 
 
 def _frequent(found: Statistics) -> RenderableType:
+    from rich.columns import Columns
+
     table = _table("left", "fold")
     for frequent in found.character_ngrams[1:]:
-        grams = "  ".join(f"{visible(gram)} {count:,}" for gram, count in frequent.top)
-        table.add_row(f"{_KINDS[frequent.n]}{_of(frequent, found.characters)}", grams)
+        grams = [f"{visible(gram)} {count:,}" for gram, count in frequent.top]
+        table.add_row(f"{_KINDS[frequent.n]}{_of(frequent, found.characters)}", Columns(grams, padding=(0, 2)))
     for frequent in found.word_ngrams:
-        grams = "  ".join(f"{printable(gram)} {count:,}" for gram, count in frequent.top)
+        grams = [f"{printable(gram)} {count:,}" for gram, count in frequent.top]
         words = "words" if frequent.n == 1 else f"{frequent.n} words"
-        table.add_row(f"{words}{_of(frequent, found.words)}", grams)
+        table.add_row(f"{words}{_of(frequent, found.words)}", Columns(grams, padding=(0, 2)))
     return table
 
 

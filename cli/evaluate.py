@@ -22,6 +22,8 @@ from seqgen.cli.options import (
 from seqgen.cli.output import notice, notice_pipes, printable, stderr, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import leaving_at_once
 
+from seqgen.wording import agreeing, counted
+
 if TYPE_CHECKING:
     from seqgen.data.catalogue import Figure
     from seqgen.evaluation.report import Evaluation
@@ -119,8 +121,9 @@ def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **s
         evaluation = model.evaluate_text(*documents, progress=show, **settings)
     if evaluation.size.changed:
         notice(
-            f"{name}: {evaluation.size.changed:,} of its {evaluation.size.characters:,} characters are not in NFC, as "
-            "which this model's tokenizer gives them back: the bits are what the normalized text costs",
+            f"{name}: {evaluation.size.changed:,} of its {counted(evaluation.size.characters, 'character')} "
+            f"{agreeing(evaluation.size.changed, 'is', 'are')} not in NFC, as which this model's tokenizer "
+            "gives them back: the bits are what the normalized text costs",
             quiet=quiet,
         )
     whole = "".join(documents)

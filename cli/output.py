@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 WIDE = 10_000
 """Columns where there is no terminal: a row stays a line."""
+PAGE = 100
+"""The same for what is read rather than cut up by a program: prose in tables, lists in a row."""
 
 # What a terminal would act on: C0 less tab and newline, DEL, C1. The carriage return of CRLF texts is left out there.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r"}
@@ -51,8 +53,8 @@ class _Stderr:
         return getattr(self._real, name)
 
 
-def stdout() -> Console:
-    """A console on stdout, for tables. In a pipe it is as wide as they are."""
+def stdout(piped_width: int = WIDE) -> Console:
+    """A console on stdout, for tables. In a pipe it is as wide as they are, or `piped_width` columns."""
     from rich.console import Console
 
     class Output(Console):
@@ -61,7 +63,7 @@ def stdout() -> Console:
 
     console = Output(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
-        console.width = WIDE
+        console.width = piped_width
     return console
 
 

@@ -13,6 +13,7 @@ from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.signals import leaving_at_once
 
 from seqgen.errors import ConfigError, TextError
+from seqgen.wording import counted
 
 if TYPE_CHECKING:
     from seqgen.evaluation.novelty import Novelty
@@ -117,7 +118,8 @@ def _describe(found: Novelty) -> str:
     stretch = found.stretch
     quoted = repr(stretch if len(stretch) <= QUOTED else f"{stretch[: QUOTED // 2]} ... {stretch[-QUOTED // 2 :]}")
     return (
-        f"its longest stretch from the training text is {len(stretch)} of {found.characters} characters, {quoted}; "
+        f"its longest stretch from the training text is {len(stretch)} of "
+        f"{counted(found.characters, 'character')}, {quoted}; "
         f"{found.share:.0%} of it stands there in stretches of {SPAN} or more"
     )
 

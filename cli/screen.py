@@ -5,6 +5,7 @@ What stays on the screen is one line and one sample an evaluation; what moves is
 
 from __future__ import annotations
 
+import contextlib
 import math
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -15,6 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from rich.text import Text
 from seqgen.cli.output import notice, printable, stderr, tokenizer_name
 from seqgen.cli.preparing import Preparing
+
+from seqgen.errors import RunError
+from seqgen.wording import counted
 
 if TYPE_CHECKING:
     from seqgen.training.events import Evaluated, Event, Finished, Memorising, Sampled, Step
@@ -77,7 +81,7 @@ class TrainingScreen:
                 self._figures.step(event)
             case Evaluated():
                 self._evaluated = event.step
-                self._figures.best = event if event.is_best else self._figures.best
+                self._figures.best = event.bits_per_character if event.is_best else self._figures.best
                 self._console.print(evaluation_line(event, self._figures), soft_wrap=True)
             case Memorising():
                 self._notice(memorising_line(event))
@@ -105,7 +109,8 @@ class _Figures:
     """The moving part: a bar, its figures, and the curve of the loss."""
 
     def __init__(self) -> None:
-        self.best: Evaluated | None = None
+        self.best: float | None = None
+        """Bits a character of the validation part."""
         self.latest: Step | None = None
         self.loss = self.speed = math.nan
         self._curve: list[float] = []
@@ -115,20 +120,43 @@ class _Figures:
         )  # fmt: skip
         self._task = self._bar.add_task("", left="")
         self._first: tuple[int, float] | None = None
-        self._shown = 0
+        self._shown = self._losses = 0
 
     def start(self, run: TrainingRun) -> None:
         self._bar.update(self._task, total=run.total_steps, completed=run.first_step)
+        if run.first_step:
+            with contextlib.suppress(RunError, KeyError):  # lines that training does not write: as far as they go
+                self._recall(run)
+
+    def _recall(self, run: TrainingRun) -> None:
+        """Begin with what metrics.jsonl has of the steps before, as if they had been drawn here."""
+        from seqgen.run import RunDirectory
+        from seqgen.training.metrics import read_metrics
+
+        for event in read_metrics(RunDirectory(run.path).metrics):
+            if event["step"] > run.first_step:
+                break
+            kind, bits = event["event"], event.get("bits_per_character")
+            if not isinstance(bits, float) or not math.isfinite(bits):
+                continue
+            if kind == "step":
+                self._add_loss(bits, event["step"], run.total_steps)
+            elif kind == "evaluated" and event["is_best"]:
+                self.best = bits
+
+    def _add_loss(self, bits: float, step: int, total_steps: int) -> None:
+        self._losses += 1
+        self.loss = _smooth(self.loss, bits, self._losses)
+        if len(self._curve) * total_steps < step * CURVE_WIDTH:
+            self._curve.append(self.loss)
 
     def step(self, event: Step) -> None:
         if self._first is None:
             self._first = (event.step - 1, event.seconds - 1e-3)
         self.latest = event
         self._shown += 1
-        self.loss = _smooth(self.loss, event.bits_per_character, self._shown)
+        self._add_loss(event.bits_per_character, event.step, event.total_steps)
         self.speed = _smooth(self.speed, event.tokens_per_second, self._shown)
-        if len(self._curve) * event.total_steps < event.step * CURVE_WIDTH:
-            self._curve.append(self.loss)
         taken, seconds = event.step - self._first[0], event.seconds - self._first[1]
         left = seconds / taken * (event.total_steps - event.step)
         self._bar.update(self._task, completed=event.step, left=f"{clock(left)} left")
@@ -141,7 +169,7 @@ class _Figures:
             f"loss {self.loss:.3f} bits/char  {self.speed:,.0f} tokens/s  lr {event.lr:.1e}  "
             f"gradient {event.grad_norm:.2f}  epoch {event.epoch:.2f}"
         )
-        best = "" if self.best is None else f"  best validation {self.best.bits_per_character:.3f}"
+        best = "" if self.best is None else f"  best validation {self.best:.3f}"
         curve = f"{sparkline(self._curve)}  {self._curve[0]:.2f} → {self.loss:.2f}{best}"
         return Group(self._bar, *(Text(line, overflow="ellipsis", no_wrap=True) for line in (figures, curve)))
 
@@ -159,13 +187,15 @@ def describe_run(run: TrainingRun) -> list[str]:
     config = run.config
     model, text, environment = config.model, config.text, config.environment
     what = (
-        f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, {parameter_count(run.model):,} parameters, "
+        f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, "
+        f"{counted(parameter_count(run.model), 'parameter')}, "
         f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
         f"{config.tokenizer.vocab_size:,}"
     )
     on_what = (
-        f"{text.train_tokens:,} tokens to learn from, {text.valid_tokens:,} withheld; {run.total_steps:,} steps on "
-        f"{environment['device']} in {environment['precision']}, {environment['threads']} threads"
+        f"{counted(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
+        f"{counted(run.total_steps, 'step')} on {environment['device']} in {environment['precision']}, "
+        f"{counted(int(environment['threads']), 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])
 
@@ -209,10 +239,11 @@ def _cut(line: Text, width: int) -> Text:
 
 def finished_line(event: Finished) -> str:
     """How the run ended."""
+    total = counted(event.total_steps, "step")
     ended = {
-        "complete": f"done: {event.step:,} steps in {clock(event.seconds)}",
-        "patience": f"no better for a while: ended after {event.step:,} of {event.total_steps:,} steps",
-        "stopped": f"stopped after {event.step:,} of {event.total_steps:,} steps, and saved",
+        "complete": f"done: {counted(event.step, 'step')} in {clock(event.seconds)}",
+        "patience": f"no better for a while: ended after {event.step:,} of {total}",
+        "stopped": f"stopped after {event.step:,} of {total}, and saved",
     }[event.reason]
     if event.skipped:
         ended += f", {event.skipped:,} of them skipped"

@@ -57,6 +57,8 @@ def build(
     from seqgen.data.store import Store, store_path
     from seqgen.tokenizers.config import TokenizerConfig
 
+    if not out:
+        raise ConfigError("out: the name is empty; name a directory that is not there yet")
     if Path(out).exists():
         raise RunError(f"{out} is already there; name another --out")
     settings = given(

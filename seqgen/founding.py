@@ -11,6 +11,7 @@ from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.data.config import DataConfig, absolute
 from seqgen.data.progress import Report
+from seqgen.data.split import share_notice
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
 from seqgen.models.language_model import parameter_count
@@ -27,6 +28,7 @@ from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.loop import sample_text
 from seqgen.training.schedule import warmup_steps
+from seqgen.wording import agreeing, counted
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -154,20 +156,25 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
     parameters, tokens = parameter_count(learner.model), corpus.train.tokens
     read = learner.total_steps * learner.tokens_per_step
     notices = [advise(parameters, tokens, read, request.model.dropout), *corpus.notices]
+    rows = counted(stream.batch_size, "row")
     if stream.batch_size < request.training.batch_size and stream.batches_per_epoch < 2:
         notices.append(
-            f"the text is short: {stream.tokens:,} tokens fill {stream.batch_size} rows of {stream.length}, so batches "
-            f"have {stream.batch_size} rows instead of {request.training.batch_size}"
+            f"the text is short: {counted(stream.tokens, 'token')} "
+            f"{agreeing(stream.tokens, 'fills', 'fill')} {rows} of {stream.length}, so batches "
+            f"have {rows} instead of {request.training.batch_size}"
         )
+    withheld = 0 if corpus.validation is None else corpus.validation.size.characters
+    if (unlike := share_notice(request.data, withheld, corpus.record.characters)) is not None:
+        notices.append(unlike)
     if corpus.unknown:
         notices.append(
-            f"the training part has {corpus.unknown:,} pieces that the vocabulary does not hold; they are learnt as "
-            "<unk>"
+            f"the training part has {counted(corpus.unknown, 'piece')} that the vocabulary does not hold, "
+            "learnt as <unk>"
         )
     if corpus.changed:
         notices.append(
-            f"{corpus.changed:,} characters are not in NFC, as which this tokenizer gives them back: the bits per byte "
-            "are what the normalized text costs"
+            f"{counted(corpus.changed, 'character is', 'characters are')} not in NFC, as which this tokenizer gives "
+            "them back: the bits per byte are what the normalized text costs"
         )
     asked = request.tokenizer.vocab_size
     if isinstance(asked, int) and corpus.tokenizer.vocab_size < asked:
@@ -178,7 +185,7 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
         )
     elif corpus.validation.size.unknown:
         notices.append(
-            f"the validation part has {corpus.validation.size.unknown:,} pieces that the vocabulary does not hold; "
-            "they count as <unk>, with what it costs to spell them"
+            f"the validation part has {counted(corpus.validation.size.unknown, 'piece')} that the vocabulary does not "
+            "hold, counted as <unk> with what the spelling costs"
         )
     return notices

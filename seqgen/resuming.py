@@ -19,6 +19,7 @@ from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_check
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loop import ended
 from seqgen.training.metrics import is_as_known
+from seqgen.wording import counted
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -50,6 +51,11 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
         )
     notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
     planned = _check_same_config(directory, recorded, checkpoint).training.max_steps or 0
+    if "max_steps" not in settings and (recorded.training.max_steps or 0) < planned:
+        raise RunError(
+            f"{directory.config}: training.max_steps is {recorded.training.max_steps or 'null'}, and was {planned}; "
+            "restore it: a run cannot become shorter, and is made longer by a larger --max-steps on the command line"
+        )
     config = _change(recorded, settings, planned)
     steps = config.training.max_steps or 0
     if steps > planned:
@@ -57,7 +63,7 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
         checkpoint = checkpoint.with_patience()  # which begins anew too
     if ended(checkpoint.progress, config.training) is not None:
         raise RunError(
-            f"{directory.path} is complete after {checkpoint.progress.step} steps; to train it further say "
+            f"{directory.path} is complete after {counted(checkpoint.progress.step, 'step')}; to train it further say "
             + "; ".join(["--max-steps with a larger number", *_restore_best(directory, checkpoint)])
         )
     texts = read_texts(config.data, report, config.text)
@@ -142,5 +148,5 @@ def _change(config: RunConfig, settings: dict[str, Any], planned: int) -> RunCon
     """The config of a run that goes on, which may be longer than `planned` and on another device."""
     training = TrainingConfig.of(**{**config.training.model_dump(), **settings})
     if (training.max_steps or 0) < planned:
-        raise ConfigError(f"max_steps: this run was planned for {planned} steps; it can only be longer")
+        raise ConfigError(f"max_steps: this run was planned for {counted(planned, 'step')}; it can only be longer")
     return config.model_copy(update={"training": training})

@@ -219,11 +219,13 @@ class RunDirectory:
         """Keep every other process from training this run, until the lock is released or this process ends.
 
         Raises:
-            RunError: another holds it.
+            RunError: another holds it, or a directory stands in its place.
             SaveError: nothing can be written here.
         """
         from filelock import FileLock, Timeout
 
+        if self.lock.is_dir():
+            raise RunError(f"{self.lock} is a directory, where the file has to be by which a run is held: remove it")
         lock = FileLock(self.lock, thread_local=False)  # whoever drops the run releases it, on whatever thread
         try:
             lock.acquire(timeout=0)
@@ -243,9 +245,12 @@ def check_free(out: str | Path | None) -> None:
     """Refuse a run directory that is there already or cannot be made, before any work is done for it.
 
     Raises:
+        ConfigError: its name is empty.
         RunError: it is there.
         SaveError: it cannot be.
     """
+    if out == "":  # which pathlib takes for the folder that one is in
+        raise ConfigError("out: the name is empty; name a directory that is not there yet, or leave it out")
     if out is not None and _is_there(Path(out)):
         raise RunError(_taken(out))
     place = Path(out if out is not None else RUNS / "new").absolute()
@@ -319,6 +324,8 @@ def find_run(path: str | Path | None, *, trained: bool = True) -> RunDirectory:
     Raises:
         RunError: there is none.
     """
+    if path == "":  # which pathlib takes for the folder that one is in
+        raise RunError("the name of the run is empty; name its directory, as `seqgen runs` lists them, or leave it out")
     if path is not None:
         return RunDirectory(Path(path))
     readable = [run for run, config in find_runs() if isinstance(config, RunConfig)]

@@ -28,6 +28,7 @@ from seqgen.preparation import check_same_text, read_texts
 from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, select_device
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
+from seqgen.wording import counted
 
 MOST_SAMPLES = 10_000
 """In one batch: each has a state and a random stream of its own."""
@@ -172,12 +173,14 @@ class Run:
             window = limit
         if window is not None:
             stride = config.stride or window
-            return window_lanes(lengths, window, stride), f"windows of {window} tokens, stride {stride}"
+            return window_lanes(lengths, window, stride), f"windows of {counted(window, 'token')}, stride {stride}"
         if config.exact:
             return stream_lanes(lengths, self.model.burn_in, lanes=1), "carried through the whole text, one stream"
         burn_in = self.model.burn_in
         lanes = stream_lanes(lengths, burn_in)
-        side = f"{len(lanes)} lanes burnt in on {burn_in} tokens" if len(lanes) > len(lengths) else "one stream"
+        side = (
+            f"{len(lanes)} lanes burnt in on {counted(burn_in, 'token')}" if len(lanes) > len(lengths) else "one stream"
+        )
         return lanes, f"carried through the whole text, {side}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from seqgen.data.progress import Report, silent
 from seqgen.errors import ConfigError, RunError
 from seqgen.founding import found
 from seqgen.preparation import Prepared
-from seqgen.run import find_run
+from seqgen.run import RunDirectory, find_run
 from seqgen.trained import Run, load
 from seqgen.training.events import Event
 from seqgen.training.loop import Plan
@@ -49,8 +50,10 @@ def train(
         SaveError: the directory cannot be written.
     """
     if resume:
-        if text is not None or init_from is not None:
-            raise ConfigError("resume: a run goes on with its own text and weights; leave the others out")
+        if text is not None:
+            raise ConfigError(_no_text_beside_resume(text))
+        if init_from is not None:
+            raise ConfigError("resume: a run goes on with its own weights; leave --init-from out")
         return TrainingRun(resuming.resume(find_run(out, trained=False), settings, report), stop)
     for name, value in {"text": text, **settings}.items():
         if isinstance(value, Path):
@@ -58,6 +61,22 @@ def train(
         elif name == "text" and value is not None:
             settings[name] = value
     return TrainingRun(found(out, init_from, settings, report), stop)
+
+
+def _no_text_beside_resume(text: str | Path | Sequence[str | Path]) -> str:
+    """That a run goes on with its own text; where `text` is a run, how that one does."""
+    names = [text] if isinstance(text, (str, Path)) else list(text)
+    if len(names) == 1 and _is_run(Path(names[0])):
+        return f"resume: go on with {names[0]} by seqgen train --resume --out {shlex.quote(str(names[0]))}"
+    shown = ", ".join(repr(str(name)) for name in names)
+    return f"resume: a run goes on with its own text; leave {shown} out; --out names the run, else it is the newest"
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return RunDirectory(path).config.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
 
 
 class TrainingRun:

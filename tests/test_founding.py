@@ -93,6 +93,10 @@ def test_the_user_is_told_what_is_unusual(corpus, tmp_path):
     assert any("the text is short" in notice and "4096" in notice for notice in notices)
     notices = seqgen.train(corpus, out=tmp_path / "2", valid_split="none", **GRU).notices
     assert any("nothing is withheld" in notice for notice in notices)
+    small = tmp_path / "small.txt"
+    small.write_text(corpus.read_text("utf-8")[:600], "utf-8")
+    notices = seqgen.train([small, corpus], out=tmp_path / "4", valid_split="file", **GRU).notices
+    assert any("of the text is withheld, not 5%: files are withheld whole" in notice for notice in notices)
     (advice,) = seqgen.train(corpus, out=tmp_path / "3", **GRU).notices
     assert "parameters read a text of" in advice
 

@@ -191,6 +191,14 @@ def test_what_is_no_run_is_told_from_what_is_not_there(in_tmp):
         RunDirectory(Path("x" * 300)).read_config()
 
 
+def test_a_directory_in_the_place_of_the_lock_is_named(make_run):
+    run = make_run("one")
+    run.lock.mkdir()
+
+    with pytest.raises(RunError, match=r"^runs/one/\.lock is a directory, .*: remove it$"):
+        run.hold()
+
+
 # --- directories
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 FLOORS = [
-    {"seqgen.errors", "seqgen._version"},
+    {"seqgen.errors", "seqgen._version", "seqgen.wording"},
     {"seqgen.settings", "seqgen.files"},
     {"seqgen.runtime"},
     {"seqgen.tokenizers"},

@@ -21,7 +21,8 @@ class Reading(Settings):
     Args:
         encoding: of every file.
         errors: what becomes of bytes that are no text: refused, U+FFFD, or left out; the latter two are counted.
-        glob: which files of a directory are its texts; a pattern with a slash is held against the path within it.
+        glob: which files of a directory are its texts; a pattern with a slash is held against the path within it, where
+            `**/` is any folders, or none.
         field: which field of a JSON line is the document; None is `text`. With it, stdin is JSON lines.
     """
 
@@ -41,7 +42,8 @@ class DataConfig(Reading):
             whole documents or whole files, spread evenly (`document`, `file`), or nothing (`none`, the default beside
             `valid`).
         valid_share: how much that is, of the characters, the documents or the files. None is 0.05, but of a long
-            text not more than a million characters in blocks: every evaluation takes its time.
+            text not more than a million characters in blocks (every evaluation takes its time), of a short one not
+            less than 200.
         store: the directory of the store; None is the user's cache.
     """
 

@@ -8,6 +8,7 @@ from typing import Literal
 from seqgen.data.encoding import regroup
 from seqgen.data.stored_text import Portion
 from seqgen.settings import Settings
+from seqgen.wording import agreeing, counted
 
 LINE = 32
 """Characters that a line must have to count: shorter ones come again in any text."""
@@ -25,8 +26,9 @@ class Leakage(Settings):
     def __str__(self) -> str:
         of_length = f" of {LINE} characters or more" if self.unit == "line" else ""
         return (
-            f"{self.found:,} of {self.looked_for:,} withheld {self.unit}s{of_length} stand word for word in the "
-            "training part too: the validation figures are better than on new text"
+            f"{self.found:,} of {counted(self.looked_for, f'withheld {self.unit}')}{of_length} "
+            f"{agreeing(self.found, 'stands', 'stand')} word for word in the training part too: the validation "
+            "figures are better than on new text"
         )
 
 

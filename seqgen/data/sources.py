@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import functools
 import hashlib
 import io
 import json
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +33,10 @@ from seqgen.errors import TextError
 DEFAULT_FIELD = "text"
 _PASSED_ON = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _LINES = (".jsonl", ".ndjson")
+_KINDS: dict[type, str] = {
+    type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object"
+}  # fmt: skip
+"""What else a value of JSON may be, as JSON calls it; a bool is an int to Python, and so stands before it."""
 
 
 def read_documents(names: Sequence[str], reading: Reading | None = None) -> Iterator[Iterator[str]]:
@@ -61,20 +67,18 @@ def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
     """`names` with every directory as the files in it that fit `reading.glob`, sorted, hidden ones left out.
 
     Raises:
-        TextError: a directory has no such file, or cannot be read.
+        TextError: a directory has no such file, or cannot be read; or a name is empty.
     """
     for name in names:
+        if not name:  # which pathlib takes for the folder that one is in
+            raise TextError("the name of a text is empty; name a file, a directory, - for stdin or corpus:NAME")
         if not is_path(name) or not _is_directory(name):
             yield name
             continue
         found = sorted(_files_in(name))
         fitting = [file for file in found if _fits(file.relative_to(name), reading.glob)]
         if not fitting:
-            endings = Counter(file.suffix for file in found).most_common(3)
-            suffixes = ", ".join(f"{count:,} *{suffix}" for suffix, count in endings)
-            raise TextError(
-                f"{name} has no file that fits --glob {reading.glob!r}; it has {suffixes or 'no files at all'}"
-            )
+            raise TextError(f"{name} has no file that fits --glob {reading.glob!r}; it has {_summary(name, found)}")
         yield from map(str, fitting)
 
 
@@ -104,19 +108,58 @@ def _is_directory(name: str) -> bool:
 
 
 def _files_in(directory: str) -> Iterator[Path]:
+    for folder, _, files in _walk(directory):
+        yield from (path for name in files if not _is_hidden(name) and (path := Path(folder, name)).is_file())
+
+
+def _hidden_in(directory: str) -> Iterator[Path]:
+    """What is passed over: hidden files, and hidden folders, into which nothing looks."""
+    for folder, hidden, files in _walk(directory):
+        yield from (Path(folder, name) for name in (*hidden, *filter(_is_hidden, files)))
+
+
+def _walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Each folder that is not hidden, with the names of the hidden folders and of all files in it."""
+
     def refuse(error: OSError) -> None:
         raise TextError(f"{error.filename} cannot be read: {error.strerror or error}") from error
 
     for folder, folders, files in os.walk(directory, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (path for name in files if not name.startswith(".") and (path := Path(folder, name)).is_file())
+        hidden = list(filter(_is_hidden, folders))
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield folder, hidden, files
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".")
+
+
+def _summary(directory: str, found: Iterable[Path]) -> str:
+    """What a directory has, of which nothing fits."""
+    endings = Counter(file.suffix for file in found).most_common(3)
+    if endings:
+        return ", ".join(f"{count:,} *{suffix}" for suffix, count in endings)
+    hidden = sorted(_hidden_in(directory))
+    if not hidden:
+        return "no files at all"
+    named = name_of(map(str, hidden))
+    return f"nothing but hidden files, which are passed over unless they are named themselves: {named}"
 
 
 def _fits(path: PurePath, pattern: str) -> bool:
     """A name alone, or with a slash in the pattern the whole path; a suffix of compression counts for nothing."""
     shown = path.as_posix() if "/" in pattern else path.name
     plain = shown.removesuffix(path.suffix) if path.suffix in SUFFIXES else shown
-    return fnmatch.fnmatchcase(shown, pattern) or fnmatch.fnmatchcase(plain, pattern)
+    fits = _compiled(pattern).fullmatch
+    return bool(fits(shown) or fits(plain))
+
+
+@functools.lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    r"""As fnmatch has it, where a star reaches over slashes; and `**/` is any folders, or none."""
+    pieces = re.split(r"(?:^|(?<=/))(?:\*\*/)+", pattern)
+    # fnmatch ends each piece with the end of the text, by two characters, which only the last may mean.
+    return re.compile("(?s:.*/)?".join(fnmatch.translate(piece)[:-2] for piece in pieces))
 
 
 class Source:
@@ -136,6 +179,8 @@ class Source:
         """Bytes, as they are stored."""
         self.ill_formed = 0
         """How many stretches of bytes were no text, and were replaced or left out."""
+        self.line: int | None = None
+        """Of JSON lines, from 1, the one that the latest document stands on."""
 
     @property
     def sha256(self) -> str:
@@ -174,6 +219,7 @@ class Source:
         field = self._reading.field or DEFAULT_FIELD
         for number, line in enumerate(_split_lines(self._text()), 1):
             if line.strip():
+                self.line = number
                 text = _field_of(line, field, f"{self._shown}, line {number:,}")
                 text, halves = without_halves(text, self._reading.errors)
                 self.ill_formed += halves
@@ -253,5 +299,6 @@ def _field_of(line: str, field: str, where: str) -> str:
         raise TextError(f"{where} has no field {field!r}; say --field, of those that it has: {names}")
     text = record[field]
     if not isinstance(text, str):
-        raise TextError(f"{where}: the field {field!r} is no text but {type(text).__name__}")
+        kind = next(name for known, name in _KINDS.items() if isinstance(text, known))
+        raise TextError(f"{where}: the field {field!r} is no text but {kind}; name one that is by --field")
     return text

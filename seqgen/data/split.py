@@ -16,10 +16,13 @@ import numpy as np
 from seqgen.data.config import DataConfig
 from seqgen.data.stored_text import Portion, StoredText
 from seqgen.errors import TextError
+from seqgen.wording import counted
 
 BLOCKS = 20
 MINIMUM = 200  # characters under which a withheld part would say nothing
 SHARE = 0.05
+LARGEST_SHARE = 0.2
+"""Of a short text, what is withheld to have `MINIMUM` characters, unless a share is asked for."""
 MOST = 1_000_000
 """Characters in blocks that are withheld unless a share is asked for: enough to tell models apart, soon evaluated."""
 
@@ -44,15 +47,7 @@ def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = 
     if config.valid_split in {"document", "file"}:
         return _parts(text, _whole_ones(text, config))
     characters = text.manifest.characters
-    withheld = round(characters * (config.valid_share or SHARE))
-    if config.valid_share is None and config.valid_split == "spread":
-        withheld = min(withheld, MOST)
-    if withheld < MINIMUM:
-        raise TextError(
-            f"{100 * (config.valid_share or SHARE):g}% of {characters:,} characters is {withheld}, too few to validate "
-            f"on (at least {MINIMUM}); train on all of it with --valid-split none, or name a validation text with "
-            "--valid FILE"
-        )
+    withheld = _withheld(characters, config)
     if config.valid_split == "tail":
         return _parts(text, [(_line_start(text, characters - withheld, withheld // 2), text.manifest.bytes)])
     blocks = min(BLOCKS, withheld // MINIMUM)
@@ -61,6 +56,45 @@ def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = 
     return _parts(
         text, [(_line_start(text, start, size // 2), _line_start(text, start + size, size // 2)) for start in starts]
     )
+
+
+def _withheld(characters: int, config: DataConfig) -> int:
+    """How many of a text's characters a split by characters withholds."""
+    withheld = round(characters * (config.valid_share or SHARE))
+    if config.valid_share is None:
+        if withheld < MINIMUM <= characters * LARGEST_SHARE:
+            return MINIMUM
+        if config.valid_split == "spread":
+            withheld = min(withheld, MOST)
+    if withheld < MINIMUM:
+        raise TextError(
+            f"{100 * (config.valid_share or SHARE):g}% of {counted(characters, 'character')} is {withheld}, too few "
+            f"to validate on (at least {MINIMUM}); train on all of it with --valid-split none, or name a validation "
+            "text with --valid FILE"
+        )
+    return withheld
+
+
+def share_notice(config: DataConfig, withheld: int, characters: int) -> str | None:
+    """What to say where more than twice or less than half the share that was wanted is withheld; None elsewhere.
+
+    Args:
+        config: with the share that was wanted.
+        withheld: characters that are.
+        characters: of the whole text.
+    """
+    if config.valid is not None or config.valid_split == "none":
+        return None
+    wanted, share = config.valid_share or SHARE, withheld / characters
+    by_size = config.valid_split in {"spread", "tail"}
+    if wanted / 2 <= share <= wanted * 2 or (by_size and share < wanted):  # of a long text less is enough
+        return None
+    reason = (
+        f"less than {MINIMUM} characters would say nothing; --valid-split none learns from all of it"
+        if by_size
+        else f"{config.valid_split}s are withheld whole, however long; --valid-split spread goes by characters"
+    )
+    return f"{100 * share:.3g}% of the text is withheld, not {100 * wanted:g}%: {reason}"
 
 
 def _line_start(text: StoredText, position: int, reach: int) -> int:

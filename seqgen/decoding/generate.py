@@ -21,6 +21,7 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.models.language_model import Decoder, LanguageModel, State, fork
 from seqgen.runtime import evaluation_mode
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.wording import counted
 
 PREFILL = 512  # tokens of a prompt that are read in one call
 
@@ -137,8 +138,8 @@ def _check_positions(model: LanguageModel, prompt: int, new: int) -> None:
             f"most {limit - 1}"
         )
     raise ConfigError(
-        f"max_new_tokens: {new} new tokens after a prompt of {prompt} are more than this model's {limit} sinusoidal "
-        f"positions; ask for at most {limit - prompt}"
+        f"max_new_tokens: {counted(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
+        f"sinusoidal positions; ask for at most {limit - prompt}"
     )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from seqgen.settings import Settings
+from seqgen.wording import counted
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Depth = Annotated[int, Field(ge=1, le=256)]
@@ -84,7 +85,7 @@ class TransformerConfig(Settings):
     def _heads_divide(self) -> TransformerConfig:
         if self.hidden_size % (2 * self.heads):
             raise ValueError(
-                f"heads: {self.heads} heads must share hidden_size {self.hidden_size} in equal, even parts; "
+                f"heads: {counted(self.heads, 'head')} must share hidden_size {self.hidden_size} in equal, even parts; "
                 f"try --hidden-size {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}"
             )
         return self

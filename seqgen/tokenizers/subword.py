@@ -35,6 +35,7 @@ from seqgen.tokenizers.base import (
     without_surrogates,
 )
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
+from seqgen.wording import counted
 
 DEFAULT_VOCAB_SIZE = 2_000
 LINE_CAP = 1_024
@@ -94,7 +95,7 @@ class SubwordTokenizer(Tokenizer):
             if isinstance(config.vocab_size, int):
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
-                    f"boundary, the newline, 256 bytes and {error.smallest - 258} characters of its own, "
+                    f"boundary, the newline, 256 bytes and {counted(error.smallest - 258, 'character')} of its own, "
                     "of which a lower character_coverage takes fewer)"
                 ) from error
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)

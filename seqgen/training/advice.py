@@ -23,8 +23,8 @@ def advise(parameters: int, text_tokens: int, tokens_read: int, dropout: float) 
     """What to say of a model of `parameters` that reads `tokens_read` of a text of `text_tokens`, again and again."""
     readings, each = tokens_read / text_tokens, tokens_read / parameters
     sizes = (
-        f"{_round(parameters)} parameters read a text of {_round(text_tokens)} tokens {_round(readings)} times, "
-        f"{_round(each)} tokens for each parameter"
+        f"{_counted(parameters, 'parameter')} read a text of {_counted(text_tokens, 'token')} "
+        f"{_counted(readings, 'time')}, {_counted(each, 'token')} for each parameter"
     )
     largest = PARAMETERS_BY_HEART * text_tokens
     # The same work, parameters times tokens, at `FITTING` tokens a parameter.
@@ -42,6 +42,11 @@ def advise(parameters: int, text_tokens: int, tokens_read: int, dropout: float) 
             "or less time"
         )
     return f"{sizes}: that fits"
+
+
+def _counted(number: float, name: str) -> str:
+    rounded = _round(number)
+    return f"{rounded} {name if rounded == '1' else f'{name}s'}"
 
 
 def _round(number: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def write_recipe(folder: Path, publisher, pinned: str) -> None:
 def test_the_list_has_every_corpus_and_where_it_is(answers, terminal):
     lines = answers("corpus", "list", terminal=terminal)
 
+    assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", lines).splitlines())) <= (terminal or 100)
     for words in ("text8", "tinyshakespeare", "to fetch", "embedded", "in Python", "GFDL-1.2", "100.0 MB"):
         assert words in lines
 
@@ -146,6 +148,13 @@ def test_an_unknown_name_is_refused_before_anything_is_fetched(refuses, publishe
 def test_training_never_downloads(refuses, publisher):
     refuses(1, "train", "corpus:cheese", "--quiet", words=("run `seqgen corpus fetch cheese`",))
     assert publisher.requests == []
+
+
+@pytest.mark.parametrize("name", ["english-prose", "korean-prose", "hello"])
+def test_what_needs_no_download_trains_as_it_stands(answers, name):
+    answers("train", f"corpus:{name}", "--hidden-size", 8, "--max-steps", 2, "--quiet")
+
+    assert Path(f"runs/{name}-lstm/model.safetensors").is_file()
 
 
 def test_a_part_is_a_name_that_every_disk_takes(answers):

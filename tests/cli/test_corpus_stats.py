@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,25 @@ def test_a_page_in_a_pipe_is_plain(answers, texts):
     for words in ("Hangul", "Han ", "order 2", "most frequent", "mojibake: 1, first in nasty.txt, line 3"):
         assert words in page
     assert "[/x] 1" in page
-    assert max(map(len, page.splitlines())) < 1000
+    assert max(map(cell_len, page.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("width", [0, 60])
+def test_frequent_ngrams_keep_to_the_page_and_their_counts(answers, in_tmp, width):
+    words = [letter * 7 for letter in "abcdefghijklmnopqrstuvwxyz"]
+    Path("a.txt").write_text(" ".join([*words * 3, *("한" * 64 for _ in range(9))]), encoding="utf-8")
+
+    page = answers("corpus", "stats", "a.txt", "--top", 26, terminal=width)
+
+    block = re.sub(r"\x1b\[[\d;]*m", "", page).split("most frequent n-grams\n")[1].split("\n\n")[0]
+    assert max(map(cell_len, block.splitlines())) <= (width or 100)
+    assert all(re.search(rf"{word} 3\b", block) for word in words)
+
+
+def test_what_looks_wrong_in_json_lines_is_placed_by_the_line_of_the_file(answers, in_tmp):
+    Path("a.jsonl").write_text('{"text": "plain"}\n\n{"text": "one\\ntwo\\u0000"}\n', encoding="utf-8")
+
+    assert "NUL: 1, first in the document on line 3 of a.jsonl, line 2\n" in answers("corpus", "stats", "a.jsonl")
 
 
 def test_bars_stand_under_each_other_whatever_the_width_of_the_character(answers, texts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from io import StringIO
 
@@ -121,6 +122,8 @@ def test_how_a_run_ended():
     )  # fmt: skip
 
     assert done == "done: 1,200 steps in 1:05; best at step 1,000: 2.100 bits/byte"
+    one = {**fields, "step": 1, "total_steps": 1, "best_step": 1}
+    assert finished_line(seqgen.Finished(reason="complete", **one, **best)).startswith("done: 1 step in")
     assert patience.startswith("no better for a while: ended after 1,200 of 5,000 steps; best")
     assert stopped == "stopped after 1,200 of 5,000 steps, and saved, 2 of them skipped"
 
@@ -162,7 +165,7 @@ def test_what_moves_is_three_lines_of_80_columns(corpus, tmp_path):
         if isinstance(event, seqgen.Step):
             figures.step(event)
         elif isinstance(event, seqgen.Evaluated):
-            figures.best = event
+            figures.best = event.bits_per_character
     console = Console(file=StringIO(), width=80)
 
     console.print(figures)
@@ -181,6 +184,44 @@ def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):
     draw(seqgen.train(out=tmp_path / "run", resume=True), TrainingScreen(quiet=False))
 
     assert "6/6" in terminal.getvalue()
+
+
+def test_the_curve_of_a_resumed_run_is_that_of_the_run_that_was_not_stopped(corpus, tmp_path):
+    polls = iter([False] * 40 + [True])
+    settings = {**SMALL, "max_steps": 60, "eval_every": 20}
+    straight, resumed = screen._Figures(), screen._Figures()
+    for name, stop in (("straight", lambda: False), ("resumed", lambda: next(polls))):
+        training = seqgen.train(corpus, out=tmp_path / name, stop=stop, **settings)
+        for event in training:
+            if name == "straight" and isinstance(event, seqgen.Step):
+                straight.step(event)
+
+    training = seqgen.train(out=tmp_path / "resumed", resume=True)
+    resumed.start(training)
+    best = resumed.best
+    for event in training:
+        if isinstance(event, seqgen.Step):
+            resumed.step(event)
+
+    records = map(json.loads, (tmp_path / "resumed" / "metrics.jsonl").read_text("utf-8").splitlines())
+    evaluated = [record["bits_per_character"] for record in records if record["event"] == "evaluated"]
+    assert best == min(evaluated[:2])
+    assert (resumed.loss, resumed._curve) == (straight.loss, straight._curve)
+
+
+@pytest.mark.parametrize("value", ['"a"', "null", "1e999", "{}"])
+def test_metrics_that_training_did_not_write_are_not_drawn(corpus, tmp_path, value):
+    polls = iter([False] * 4 + [True])
+    list(seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **SMALL))
+    training = seqgen.train(out=tmp_path / "run", resume=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    changed = re.sub(r'("bits_per_character": )[^,}]*', rf"\g<1>{value}", metrics.read_text("utf-8"))
+    metrics.write_text(changed, "utf-8")
+
+    figures = screen._Figures()
+    figures.start(training)
+
+    assert (figures.best, figures._curve) == (None, [])
 
 
 def test_an_error_in_the_middle_gives_the_terminal_back(terminal, corpus, tmp_path):

@@ -188,7 +188,9 @@ def test_without_a_terminal_it_speaks_in_plain_lines_on_stderr(invoke, answers):
     assert not set("\x1b\r") & set(result.stderr)
     lines = result.stderr.splitlines()
     assert re.fullmatch(r"runs/corpus-gru: gru 1x16, [\d,]+ parameters, char vocabulary of \d+", lines[0])
-    assert re.fullmatch(r"[\d,]+ tokens to learn from, \d+ withheld; 3 steps on cpu in fp32, \d+ threads", lines[1])
+    assert re.fullmatch(
+        r"[\d,]+ tokens to learn from, \d+ withheld; 3 steps on cpu in fp32, (1 thread|\d+ threads)", lines[1]
+    )
     evaluations = [line for line in lines if line.startswith("step ")]
     assert [line.split()[1] for line in evaluations] == ["2/3", "3/3"]
     assert all(re.search(r"validation [\d.]+ bits/char +[\d.]+ bits/byte +\d+:\d\d$", line) for line in evaluations)
@@ -451,6 +453,24 @@ def test_a_resumed_run_takes_no_other_setting(refuses, stopped):
     refuses(2, "train", "--resume", "--init-from", stopped, words=("resume",))
 
     assert contents_of(stopped) == before
+
+
+def test_a_run_named_after_resume_is_told_how_it_goes_on(refuses, stopped):
+    refuses(
+        2, "train", "--resume", stopped, words=(f"go on with {stopped} by seqgen train --resume --out {stopped}\n",)
+    )
+    spaced = stopped.rename("a run")
+    refuses(2, "train", "--resume", spaced, words=("by seqgen train --resume --out 'a run'\n",))
+    refuses(2, "train", "--resume", "corpus.txt", words=("leave 'corpus.txt' out; --out names the run",))
+    refuses(2, "train", "--resume", "x" * 300, words=("leave 'xxx",))
+
+
+def test_an_empty_name_is_no_directory(refuses, stopped):
+    refuses(2, "train", "corpus.txt", *SMALL, "--out", "", words=("--out: the name is empty", "leave it out"))
+    refuses(1, "train", "--resume", "--out", "", words=("the name of the run is empty",))
+    refuses(1, "info", "", words=("the name of the run is empty",))
+    refuses(1, "train", "", *SMALL, words=("the name of a text is empty",))
+    refuses(2, "tokenizer", "build", "corpus.txt", "--out", "", words=("--out: the name is empty",))
 
 
 def test_what_is_not_there_cannot_be_resumed(refuses, run):

@@ -25,6 +25,8 @@ def test_lines_that_stand_on_both_sides_are_counted_once_each(portion):
 
     assert (found.unit, found.found, found.looked_for) == ("line", 2, 6)
     assert "2 of 6 withheld lines of 32 characters or more stand word for word in the training part" in str(found)
+    one = found.model_copy(update={"found": 1, "looked_for": 1})
+    assert str(one).startswith("1 of 1 withheld line of 32 characters or more stands word for word")
 
 
 def test_documents_are_compared_whole_where_there_are_several(portion):

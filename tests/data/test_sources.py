@@ -52,6 +52,24 @@ def test_a_directory_is_its_texts_sorted_and_none_that_are_hidden(write, tmp_pat
     assert names_in(tmp_path, glob="a/*") == ["a/d.txt.gz", "a/z.txt"]
 
 
+@pytest.mark.parametrize(
+    ("glob", "fitting"),
+    [
+        ("**/*.md", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md"]),
+        ("a/**/*.md", ["a/b/c.md", "a/b.md"]),
+        ("a/**/b/**/*.md", ["a/b/c.md"]),
+        ("**/**/d.md", ["d.md"]),
+        ("**", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md", "e.txt"]),
+        ("a**/*.md", ["a/b/c.md", "a/b.md"]),
+    ],
+)
+def test_two_stars_and_a_slash_are_any_folders_or_none(write, tmp_path, glob, fitting):
+    for name in ("d.md", "a/b.md", "a/b/c.md", "a.md.gz", "e.txt"):
+        write(name, "x")
+
+    assert names_in(tmp_path, glob=glob) == fitting
+
+
 def test_what_is_named_keeps_its_order(write):
     names = [write("b.txt", "b"), "corpus:pydoc", write("a.txt", "a"), "-"]
 
@@ -63,6 +81,23 @@ def test_a_directory_without_a_fitting_file_says_what_it_has(write, tmp_path):
 
     with pytest.raises(TextError, match=r"no file that fits --glob '\*\.txt'; it has 1 \*\.md"):
         names_in(tmp_path)
+
+
+def test_a_directory_of_hidden_files_alone_says_that_they_are_passed_over(write, tmp_path):
+    write("a/.b.txt", "x")
+    with pytest.raises(TextError) as refusal:
+        names_in(tmp_path)
+    named = f"{tmp_path}/a/.b.txt"
+    assert str(refusal.value) == (
+        f"{tmp_path} has no file that fits --glob '*.txt'; it has nothing but hidden files, which are passed over "
+        f"unless they are named themselves: {named}"
+    )
+    assert list(expand([named], Reading())) == [named]
+
+    write(".git/x.txt", "x")
+    with pytest.raises(TextError, match=r"named themselves: \S*/\.git and 1 more$"):
+        names_in(tmp_path)
+    assert list(expand([f"{tmp_path}/.git"], Reading())) == [f"{tmp_path}/.git/x.txt"]
 
 
 @PACKED
@@ -113,6 +148,14 @@ def test_a_json_line_is_a_document(write):
     assert read_whole([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
 
 
+def test_a_source_knows_on_which_line_its_latest_document_stands(write):
+    source = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
+    plain = Source(write("a.txt", "one\ntwo\n"), Reading())
+
+    assert [source.line for _ in source.documents()] == [1, 3]
+    assert [plain.line for _ in plain.documents()] == [None]
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
@@ -120,7 +163,10 @@ def test_a_json_line_is_a_document(write):
         ('{"text": "a"', "line 2 is no JSON"),
         ("[" * 100_000, "line 2 is no JSON"),
         ('["text"]', "line 2 is no JSON object"),
-        ('{"text": 3}', "line 2: the field 'text' is no text but int"),
+        ('{"text": 3}', "line 2: the field 'text' is no text but a number; name one that is by --field"),
+        ('{"text": null}', "line 2: the field 'text' is no text but null"),
+        ('{"text": true}', "line 2: the field 'text' is no text but true or false"),
+        ('{"text": ["a"]}', "line 2: the field 'text' is no text but an array"),
     ],
 )
 def test_a_line_that_is_no_document_is_named(write, line, reason):

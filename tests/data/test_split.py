@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.config import DataConfig
-from seqgen.data.split import BLOCKS, MINIMUM, MOST, Parts, split_text
+from seqgen.data.split import BLOCKS, MINIMUM, MOST, Parts, share_notice, split_text
 from seqgen.errors import TextError
 
 from .storing import store_text
@@ -108,7 +108,9 @@ def test_nothing_is_withheld_where_nothing_is_asked_for(settings):
 @pytest.mark.parametrize("valid_split", ["spread", "tail"])
 def test_a_text_too_short_is_refused_with_the_arithmetic_and_a_way_out(valid_split):
     with pytest.raises(TextError) as refusal:
-        cut("x" * 3_980, valid_split=valid_split)
+        cut("x" * 3_980, valid_split=valid_split, valid_share=0.05)
+    with pytest.raises(TextError, match="5% of 999 characters is 50, too few"):
+        cut("x" * 999, valid_split=valid_split)
 
     message = str(refusal.value)
     assert "5% of 3,980 characters is 199, too few to validate on (at least 200)" in message
@@ -121,8 +123,10 @@ def test_the_arithmetic_holds_for_shares_that_are_no_whole_percent():
         cut("x" * 10_000, valid_share=0.005)
 
 
-def test_the_shortest_text_with_a_validation_part():
-    assert [len(part) for part in cut("x" * 4_000).valid] == [MINIMUM]
+@pytest.mark.parametrize("valid_split", ["spread", "tail"])
+@pytest.mark.parametrize("length", [1_000, 3_980, 4_000])
+def test_of_a_short_text_the_least_that_says_something_is_withheld_unless_a_share_is_asked_for(length, valid_split):
+    assert [len(part) for part in cut("x" * length, valid_split=valid_split).valid] == [MINIMUM]
 
 
 @settings(max_examples=60)
@@ -189,3 +193,23 @@ def test_of_a_long_text_a_million_characters_are_withheld_unless_a_share_is_aske
     assert MOST == 1_000_000
     assert sum(map(len, cut("a" * 100_000).valid)) == 4_000
     assert sum(map(len, cut("a" * 100_000, valid_share=0.05).valid)) == 5_000
+
+
+@pytest.mark.parametrize(
+    ("withheld", "settings", "said"),
+    [
+        (90, {"valid_split": "file"}, "90% of the text is withheld, not 5%: files are withheld whole, however long"),
+        (90, {"valid_split": "document", "valid_share": 0.3}, "90% of the text is withheld, not 30%: documents are"),
+        (2, {"valid_split": "file"}, "2% of the text is withheld, not 5%"),
+        (19, {}, "19% of the text is withheld, not 5%: less than 200 characters would say nothing"),
+        (10, {"valid_split": "file"}, None),
+        (2.5, {"valid_split": "file"}, None),
+        (1, {}, None),  # of a long text
+        (90, {"valid": "b.txt"}, None),
+        (0, {"valid_split": "none"}, None),
+    ],
+)
+def test_a_share_that_is_far_from_the_one_wanted_is_said(withheld, settings, said):
+    notice = share_notice(DataConfig(**settings), int(withheld * 1_000), 100_000)
+
+    assert notice is said or notice.startswith(said)

@@ -328,7 +328,9 @@ def test_a_longer_run_that_was_killed_before_it_saved_says_so_again(stopped):
 def test_a_shorter_run_is_refused(stopped, refused):
     assert "max_steps: this run was planned for 8 steps" in refused(ConfigError, max_steps=7)
     change(stopped / "config.json", "training.max_steps", 7)
-    assert "max_steps: this run was planned for 8 steps" in refused(ConfigError)
+    reason = refused(RunError)
+    assert f"{stopped}/config.json: training.max_steps is 7, and was 8" in reason
+    assert "is made longer by a larger --max-steps" in reason
 
 
 # --- one at a time

@@ -68,6 +68,7 @@ def test_a_size_is_named_that_the_same_work_feeds(arguments, asked):
             "320,000 parameters read a text of 950,000 tokens 9.4 times, 28 tokens for each parameter: that fits",
         ),
         (95_385_900, "read a text of 950,000 tokens 100 times, 300 tokens for each parameter: it could feed more"),
+        (953_859, "read a text of 950,000 tokens 1 time, 3 tokens for each parameter: that fits"),
         (95_386, "read a text of 950,000 tokens 0.1 times, 0.3 tokens for each parameter: too few"),
     ],
 )
