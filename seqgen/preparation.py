@@ -23,9 +23,10 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.config import RecurrentConfig, TransformerConfig
 from seqgen.models.language_model import parameter_count
+from seqgen.models.memory import activation_bytes, attention_bytes
 from seqgen.run import RunConfig, RunDirectory, TextRecord
-from seqgen.runtime import RandomState, memory_of, select_device, select_precision
-from seqgen.tokenizers.base import Tokenizer
+from seqgen.runtime import Precision, RandomState, memory_of, select_device, select_precision
+from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
@@ -182,23 +183,49 @@ def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
 def build_learner(model_config: RecurrentConfig | TransformerConfig, config: TrainingConfig, corpus: Corpus) -> Learner:
     """A learner before its first step: fresh weights drawn from the seed, on the device and in the precision chosen."""
     device = select_device(config.device)
-    _check_memory(model_config, corpus.tokenizer.vocab_size, device)
-    with RandomState(config.seed, torch.device("cpu")):
-        model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
+    precision = select_precision(config.precision, device)
     stream: BatchStream
     if isinstance(model_config, TransformerConfig):
         stream = Windows(corpus.train, config.batch_size, model_config.block_size, config.seed)
     else:
         stream = Contiguous(corpus.train, config.batch_size, config.bptt or 64, config.seed)
-    return Learner(model, stream, config, select_precision(config.precision, device))
+    _check_memory(model_config, corpus.tokenizer.vocab_size, stream, precision, device)
+    with RandomState(config.seed, torch.device("cpu")):
+        model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
+    return Learner(model, stream, config, precision)
 
 
-def _check_memory(config: RecurrentConfig | TransformerConfig, vocab_size: int, device: torch.device) -> None:
-    """Refuse a model that cannot fit: weights, gradients and two moments, in fp32 each."""
+def _check_memory(
+    config: RecurrentConfig | TransformerConfig,
+    vocab_size: int,
+    stream: BatchStream,
+    precision: Precision,
+    device: torch.device,
+) -> None:
+    """Refuse what cannot fit: weights, gradients and two moments, in fp32 each; or, while there are no gradients yet,
+    what the first batch is sure to take.
+    """
+    there = memory_of(device)
+    if there is None:
+        return
     parameters = parameter_count(models.skeleton(config, vocab_size))
-    needed, there = 16 * parameters, memory_of(device)
-    if there is not None and needed > there:
+    if 16 * parameters > there:
         raise ConfigError(
             f"hidden_size: {config.layers} layers of {config.hidden_size} are {parameters:,} parameters, which take "
-            f"{needed / 2**30:,.0f} GiB to train; this machine has {there / 2**30:,.0f} GiB, so choose a smaller size"
+            f"{_in_gib(16 * parameters)} to train; this machine has {_in_gib(there)}, so choose a smaller size"
         )
+    rows, length = stream.batch_size, stream.length
+    needed = 12 * parameters + activation_bytes(config, vocab_size, rows, length, precision)
+    if isinstance(config, TransformerConfig) and needed <= there:  # or to look at a batch might take too much already
+        plain = not bool((stream.batch_at(0).inputs[:, 1:] == BOUNDARY).any())
+        needed += attention_bytes(config, rows, length, precision, device, plain=plain)
+    if needed > there:
+        other = "--block-size" if isinstance(config, TransformerConfig) else "--bptt"
+        raise ConfigError(
+            f"batch_size: to learn from {rows:,} rows of {length:,} tokens at once takes {_in_gib(needed)} or more; "
+            f"this machine has {_in_gib(there)}, so lower --batch-size (and raise --accumulate) or {other}"
+        )
+
+
+def _in_gib(size: int) -> str:
+    return f"{size / 2**30:,.0f} GiB" if size >= 10 << 30 else f"{size / 2**30:.1f} GiB"
