@@ -1,4 +1,4 @@
-"""From a request to what training works on: text -> parts -> tokenizer -> ids -> model -> learner.
+"""From texts to what training works on: tokenizer -> ids -> model -> learner.
 
 Nothing here writes but to the store, or takes a step.
 """
@@ -6,20 +6,17 @@ Nothing here writes but to the store, or takes a step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from seqgen import models
 from seqgen.data.batches import BatchStream, Contiguous, Windows
-from seqgen.data.config import STDIN, DataConfig
+from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.progress import Report, silent
-from seqgen.data.split import Parts, split_text
-from seqgen.data.store import Store, store_path
-from seqgen.data.stored_text import StoredText
-from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.data.texts import Texts
+from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.config import RecurrentConfig, TransformerConfig
 from seqgen.models.language_model import parameter_count
@@ -35,28 +32,6 @@ from seqgen.training.loop import Validation
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-
-@dataclass(frozen=True)
-class Texts:
-    """The texts of a run in the store, and their parts."""
-
-    store: Store
-    data: DataConfig
-    text: StoredText
-    valid: StoredText | None
-    parts: Parts
-
-    @property
-    def notices(self) -> list[str]:
-        """What the user should know of them, a sentence each."""
-        stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
-        return [
-            f"{name} has {text.manifest.ill_formed:,} stretches of bytes that are no {self.data.encoding}, which are "
-            f"{'read as U+FFFD' if self.data.errors == 'replace' else 'left out'}"
-            for name, text in stored
-            if text is not None and text.manifest.ill_formed
-        ]
 
 
 @dataclass(frozen=True)
@@ -91,54 +66,11 @@ class Prepared:
     """What the user should know before the first step, a sentence each."""
 
 
-def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | None = None) -> Texts:
-    """Read and split the texts that `data` names, or find them in the store.
-
-    Args:
-        data: the settings.
-        report: is told what is being done.
-        record: of a run that goes on: what stdin gave to it is looked for in the store.
-
-    Raises:
-        TextError: a text cannot be read, or is too short.
-        SaveError: the store cannot be written.
-    """
-    if record is None:
-        store = Store(store_path(data.store))
-    else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
-        store = Store(store_path(), beside=None if data.store is None else Path(data.store))
-    text = _stored(store, data.text, data, report, None if record is None else record.sha256)
-    if text.manifest.characters < 2:
-        raise TextError(
-            f"{data.name} has {text.manifest.characters} character; there is nothing to predict, give a longer text"
-        )
-    valid = None
-    if data.valid is not None:
-        valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256)
-    try:
-        return Texts(store, data, text, valid, split_text(text, data, valid))
-    except TextError as error:
-        raise TextError(f"{data.name}: {error}") from error
-
-
-def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
-    if STDIN not in names or sha256 is None:
-        return store.text(names, data, report)
-    found = store.known_text(sha256)
-    if found is None:
-        raise RunError(
-            f"this run was started on stdin, which can be read once, and the store in {store.path} has its text no "
-            "more; save the text to a file, and start a new run on it"
-        )
-    return found
-
-
 def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> Corpus:
     """Ids of both parts, by a tokenizer that is given, or built from the training part alone."""
-    store, parts = texts.store, texts.parts
     if isinstance(tokenizer, TokenizerConfig):
-        tokenizer = store.tokenizer(parts, texts.data, tokenizer, report)
-    stored = store.ids(parts, texts.data, tokenizer, report)
+        tokenizer = texts.tokenizer(tokenizer, report)
+    stored = texts.ids(tokenizer, report)
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
     validation = None
     if valid.tokens:

@@ -15,6 +15,7 @@ from seqgen import models, tokenizers
 from seqgen.data.config import Reading
 from seqgen.data.sources import read_whole
 from seqgen.data.split import Parts
+from seqgen.data.texts import read_texts
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
 from seqgen.errors import ConfigError, RunError, TextError
@@ -24,7 +25,7 @@ from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import check_weights, load_weights
-from seqgen.preparation import check_same_text, read_texts
+from seqgen.preparation import check_same_text
 from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, select_device
 from seqgen.tokenizers.base import Tokenizer, without_surrogates

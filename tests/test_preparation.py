@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 import torch
 
 from seqgen import preparation, tokenizers
 from seqgen.data.config import DataConfig
-from seqgen.errors import ConfigError, RunError, TextError
-from seqgen.preparation import build_learner, check_same_text, encode_corpus, read_texts
+from seqgen.data.texts import read_texts
+from seqgen.errors import ConfigError, RunError
+from seqgen.preparation import build_learner, check_same_text, encode_corpus
 from seqgen.run import TextRecord, compose
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -19,40 +18,6 @@ from seqgen.tokenizers.config import TokenizerConfig
 def data(corpus):
     """The settings of the corpus."""
     return DataConfig(text=str(corpus))
-
-
-def test_the_parts_together_are_the_text(corpus, data):
-    texts = read_texts(data)
-
-    both = texts.parts.train.documents() + texts.parts.valid.documents()
-    assert sum(map(len, both)) == len(corpus.read_text("utf-8"))
-    assert texts.text.manifest.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
-    assert texts.valid is None
-
-
-def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
-    valid = tmp_path / "valid.txt"
-    valid.write_text("No one paints.\n", "utf-8")
-
-    texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
-
-    assert texts.parts.train.documents() == (corpus.read_text("utf-8"),)
-    assert texts.parts.valid.documents() == ("No one paints.\n",)
-    assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize("content", ["a", "a short text"])
-def test_a_text_that_is_too_short_is_named(corpus, data, content):
-    corpus.write_text(content, "utf-8")
-
-    with pytest.raises(TextError, match=r"corpus\.txt.*\d+ char"):
-        read_texts(data)
-
-
-def test_two_characters_are_enough_where_nothing_is_withheld(corpus, data):
-    corpus.write_text("ab", "utf-8")
-
-    assert read_texts(data.model_copy(update={"valid_split": "none"})).parts.train.documents() == ("ab",)
 
 
 def test_the_vocabulary_is_built_from_the_training_part_alone(corpus, data):
@@ -190,12 +155,3 @@ def test_a_mask_that_cannot_fit_into_memory_is_counted_where_documents_begin_wit
 def test_a_recorded_hash_is_a_hash(sha256):
     with pytest.raises(ConfigError, match="sha256"):
         TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
-
-
-def test_a_recorded_store_is_looked_into_and_not_written(data, tmp_path):
-    record = encode_corpus(read_texts(data), TokenizerConfig()).record
-    (tmp_path / "named").mkdir()
-
-    read_texts(data.model_copy(update={"store": str(tmp_path / "named")}), record=record)
-
-    assert list((tmp_path / "named").iterdir()) == []
