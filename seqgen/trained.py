@@ -88,14 +88,20 @@ class Run:
         steps = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config, num_samples)
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
-    def evaluate(self, path: str | Path, *, encoding: str = "utf-8", **settings: Any) -> Evaluation:
+    def evaluate(self, path: str | Path, **settings: Any) -> Evaluation:
         """Score the text at `path` (a file, a directory, `corpus:NAME`): perplexity, bits per byte.
+
+        Args:
+            path: the text.
+            settings: the fields of `Reading`, which say how it is read: `encoding="cp949"`, `errors="replace"`,
+                `glob="*.md"`, `field="body"`; and whatever `evaluate_text` takes.
 
         Raises:
             TextError: the text cannot be read, or goes beyond the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
-        return self.evaluate_text(*read_whole([str(path)], Reading.of(encoding=encoding)), **settings)
+        reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
+        return self.evaluate_text(*read_whole([str(path)], Reading.of(**reading)), **settings)
 
     def evaluate_text(
         self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any
