@@ -21,7 +21,6 @@ from seqgen.cli.output import notice, printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from seqgen.data.config import DataConfig
-    from seqgen.data.store import Store
     from seqgen.tokenizers.config import TokenizerConfig
 
 
@@ -55,7 +54,6 @@ def encode(
 ) -> None:
     """Read a text and encode it, as train does before its first step; train with the same options finds it done."""
     from seqgen.data.config import DataConfig
-    from seqgen.data.store import Store, store_path
     from seqgen.tokenizers.config import TokenizerConfig
 
     data = DataConfig.of(
@@ -68,8 +66,7 @@ def encode(
             vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
         ),
     )
-    place = Store(store_path(data.store))
-    figures, notices = _encode(place, data, config, quiet=quiet)
+    figures, notices = _encode(data, config, quiet=quiet)
     if json:
         write_json(figures)
     else:
@@ -79,20 +76,19 @@ def encode(
     for message in notices:
         notice(message, quiet=quiet)
     notice(
-        f"what is in {place.path} can be removed at any time; all but what came from stdin or a pipe is made again "
-        "when it is needed",
+        f"what is in {figures['store']} can be removed at any time; all but what came from stdin or a pipe is made "
+        "again when it is needed",
         quiet=quiet,
     )
 
 
-def _encode(
-    place: Store, data: DataConfig, config: TokenizerConfig, *, quiet: bool
-) -> tuple[dict[str, Any], list[str]]:
+def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[dict[str, Any], list[str]]:
     """Text, tokenizer and ids into the store; figures of them, and what is to be said of the split."""
     from seqgen.cli.preparing import Preparing
 
-    from seqgen.data.split import share_notice, split_text
+    from seqgen.data.split import share_notice
     from seqgen.data.store import size_of
+    from seqgen.data.texts import read_texts
 
     began = time.perf_counter()
     drawn = Preparing(stderr())
@@ -102,23 +98,22 @@ def _encode(
             drawn.show(message, done, total)
 
     try:
-        text = place.text(data.text, data, report)
-        withheld = None if data.valid is None else place.text((data.valid,), data, report)
-        parts = split_text(text, data, withheld)
-        built = place.tokenizer(parts, data, config, report)
-        ids = place.ids(parts, data, built, report).manifest
+        texts = read_texts(data, report)
+        built = texts.tokenizer(config, report)
+        ids = texts.ids(built, report).manifest
     finally:
         drawn.stop()
     seconds = time.perf_counter() - began
+    read, place = texts.text.manifest, texts.store.path
     figures = {
-        "text": data.name, "bytes": text.manifest.bytes, "characters": text.manifest.characters,
-        "documents": text.manifest.documents, "ill_formed": text.manifest.ill_formed, "sha256": text.manifest.sha256,
+        "text": data.name, "bytes": read.bytes, "characters": read.characters,
+        "documents": read.documents, "ill_formed": read.ill_formed, "sha256": read.sha256,
         "tokenizer": built.kind, "vocab_size": built.vocab_size, "fingerprint": built.fingerprint,
         "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,
         "bytes_per_id": int(ids.dtype[-1]), "seconds": round(seconds, 2),
-        "megabytes_per_second": round(text.manifest.bytes / 1e6 / seconds, 1),
-        "store": str(place.path), "store_bytes": size_of(place.path),
+        "megabytes_per_second": round(read.bytes / 1e6 / seconds, 1),
+        "store": str(place), "store_bytes": size_of(place),
     }  # fmt: skip
-    unlike = share_notice(data, ids.valid.characters, text.manifest.characters)
+    unlike = share_notice(data, ids.valid.characters, read.characters)
     leakage = None if ids.leakage is None or not ids.leakage.found else str(ids.leakage)
     return figures, [message for message in (unlike, leakage) if message is not None]

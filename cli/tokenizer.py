@@ -53,8 +53,7 @@ def build(
 ) -> None:
     """Build a tokenizer from texts."""
     from seqgen.data.config import DataConfig
-    from seqgen.data.split import split_text
-    from seqgen.data.store import Store, store_path
+    from seqgen.data.texts import read_texts
     from seqgen.tokenizers.config import TokenizerConfig
 
     if not out:
@@ -69,8 +68,7 @@ def build(
         text=tuple(texts), encoding=encoding, errors=errors, glob=glob, field=field, valid_split="none"
     )
     notice_pipes(texts, quiet=quiet)
-    store = Store(store_path())
-    tokenizer = store.tokenizer(split_text(store.text(data.text, data), data), data, config)
+    tokenizer = read_texts(data).tokenizer(config)
     tokenizer.save(Path(out))
     notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)
 

@@ -12,10 +12,11 @@ from seqgen._version import __version__
 from seqgen.data.config import DataConfig, absolute
 from seqgen.data.progress import Report
 from seqgen.data.split import share_notice
+from seqgen.data.texts import read_texts
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
 from seqgen.models.language_model import parameter_count
-from seqgen.preparation import Corpus, Prepared, build_learner, encode_corpus, read_texts
+from seqgen.preparation import Corpus, Prepared, build_learner, encode_corpus
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
 from seqgen.runtime import describe_environment
 from seqgen.tokenizers.base import without_surrogates

@@ -1,4 +1,4 @@
-"""From a request to what training works on: text -> parts -> tokenizer -> ids -> model -> learner.
+"""From texts to what training works on: tokenizer -> ids -> model -> learner.
 
 Nothing here writes but to the store, or takes a step.
 """
@@ -6,57 +6,34 @@ Nothing here writes but to the store, or takes a step.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from seqgen import models
 from seqgen.data.batches import BatchStream, Contiguous, Windows
-from seqgen.data.config import DataConfig, is_path, name_of
+from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.progress import Report, silent
-from seqgen.data.sources import is_read_once
-from seqgen.data.split import Parts, split_text
-from seqgen.data.store import Store, check_hash, store_path
-from seqgen.data.stored_text import StoredText
-from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.data.store import check_hash
+from seqgen.data.texts import Texts
+from seqgen.errors import ConfigError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.config import RecurrentConfig, TransformerConfig
 from seqgen.models.language_model import parameter_count
+from seqgen.models.memory import activation_bytes, attention_bytes
 from seqgen.run import RunConfig, RunDirectory, TextRecord
-from seqgen.runtime import RandomState, memory_of, select_device, select_precision
-from seqgen.tokenizers.base import Tokenizer
+from seqgen.runtime import Precision, RandomState, memory_of, select_device, select_precision
+from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.loop import Validation
+from seqgen.wording import counted
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
-
-
-@dataclass(frozen=True)
-class Texts:
-    """The texts of a run in the store, and their parts."""
-
-    store: Store
-    data: DataConfig
-    text: StoredText
-    valid: StoredText | None
-    parts: Parts
-
-    @property
-    def notices(self) -> list[str]:
-        """What the user should know of them, a sentence each."""
-        stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
-        return [
-            f"{name} has {text.manifest.ill_formed:,} stretches of bytes that are no {self.data.encoding}, which are "
-            f"{'left out' if self.data.errors == 'ignore' else 'read as U+FFFD'}"
-            for name, text in stored
-            if text is not None and text.manifest.ill_formed
-        ]
 
 
 @dataclass(frozen=True)
@@ -91,59 +68,11 @@ class Prepared:
     """What the user should know before the first step, a sentence each."""
 
 
-def read_texts(data: DataConfig, report: Report = silent, record: TextRecord | None = None) -> Texts:
-    """Read and split the texts that `data` names, or find them in the store.
-
-    Args:
-        data: the settings.
-        report: is told what is being done.
-        record: of a run that goes on: what stdin, a pipe or the catalogue gave to it is looked for in the store.
-
-    Raises:
-        TextError: a text cannot be read, or is too short.
-        SaveError: the store cannot be written.
-        RunError: what was read for a run that goes on is not its text.
-    """
-    if record is None:
-        store = Store(store_path(data.store))
-    else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
-        store = Store(store_path(), beside=None if data.store is None else Path(data.store))
-    text = _stored(store, data.text, data, report, None if record is None else record.sha256)
-    if text.manifest.characters < 2:
-        raise TextError(
-            f"{data.name} has {text.manifest.characters} character; there is nothing to predict, give a longer text"
-        )
-    valid = None
-    if data.valid is not None:
-        # "" is no text's: a run that was started without a validation text has none to be read now
-        valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
-    try:
-        return Texts(store, data, text, valid, split_text(text, data, valid))
-    except TextError as error:
-        raise TextError(f"{data.name}: {error}") from error
-
-
-def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
-    """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
-    once = [name for name in names if is_read_once(name)]
-    if sha256 is None or (not once and any(map(is_path, names))):
-        return store.text(names, data, report, sha256)
-    if (found := store.known_text(sha256)) is not None:
-        return found
-    if not once:
-        return store.text(names, data, report, sha256)
-    raise RunError(
-        f"this run was started on {name_of(once)}, which can be read once, and the store in {store.path} has its text "
-        "no more; save the text to a file, and start a new run on it"
-    )
-
-
 def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> Corpus:
     """Ids of both parts, by a tokenizer that is given, or built from the training part alone."""
-    store, parts = texts.store, texts.parts
     if isinstance(tokenizer, TokenizerConfig):
-        tokenizer = store.tokenizer(parts, texts.data, tokenizer, report)
-    stored = store.ids(parts, texts.data, tokenizer, report)
+        tokenizer = texts.tokenizer(tokenizer, report)
+    stored = texts.ids(tokenizer, report)
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
     validation = None
     if valid.tokens:
@@ -183,23 +112,49 @@ def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
 def build_learner(model_config: RecurrentConfig | TransformerConfig, config: TrainingConfig, corpus: Corpus) -> Learner:
     """A learner before its first step: fresh weights drawn from the seed, on the device and in the precision chosen."""
     device = select_device(config.device)
-    _check_memory(model_config, corpus.tokenizer.vocab_size, device)
-    with RandomState(config.seed, torch.device("cpu")):
-        model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
+    precision = select_precision(config.precision, device)
     stream: BatchStream
     if isinstance(model_config, TransformerConfig):
         stream = Windows(corpus.train, config.batch_size, model_config.block_size, config.seed)
     else:
         stream = Contiguous(corpus.train, config.batch_size, config.bptt or 64, config.seed)
-    return Learner(model, stream, config, select_precision(config.precision, device))
+    _check_memory(model_config, corpus.tokenizer.vocab_size, stream, precision, device)
+    with RandomState(config.seed, torch.device("cpu")):
+        model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
+    return Learner(model, stream, config, precision)
 
 
-def _check_memory(config: RecurrentConfig | TransformerConfig, vocab_size: int, device: torch.device) -> None:
-    """Refuse a model that cannot fit: weights, gradients and two moments, in fp32 each."""
+def _check_memory(
+    config: RecurrentConfig | TransformerConfig,
+    vocab_size: int,
+    stream: BatchStream,
+    precision: Precision,
+    device: torch.device,
+) -> None:
+    """Refuse what cannot fit: weights, gradients and two moments, in fp32 each; or, while there are no gradients yet,
+    what the first batch is sure to take.
+    """
+    there = memory_of(device)
+    if there is None:
+        return
     parameters = parameter_count(models.skeleton(config, vocab_size))
-    needed, there = 16 * parameters, memory_of(device)
-    if there is not None and needed > there:
+    if 16 * parameters > there:
         raise ConfigError(
-            f"hidden_size: {config.layers} layers of {config.hidden_size} are {parameters:,} parameters, which take "
-            f"{needed / 2**30:,.0f} GiB to train; this machine has {there / 2**30:,.0f} GiB, so choose a smaller size"
+            f"hidden_size: {counted(config.layers, 'layer')} of {config.hidden_size} are {parameters:,} parameters, which take "
+            f"{_in_gib(16 * parameters)} to train; this machine has {_in_gib(there)}, so choose a smaller size"
         )
+    rows, length = stream.batch_size, stream.length
+    needed = 12 * parameters + activation_bytes(config, vocab_size, rows, length, precision)
+    if isinstance(config, TransformerConfig) and needed <= there:  # or to look at a batch might take too much already
+        plain = not bool((stream.batch_at(0).inputs[:, 1:] == BOUNDARY).any())
+        needed += attention_bytes(config, rows, length, precision, device, plain=plain)
+    if needed > there:
+        other = "--block-size" if isinstance(config, TransformerConfig) else "--bptt"
+        raise ConfigError(
+            f"batch_size: to learn from {rows:,} rows of {length:,} tokens at once takes {_in_gib(needed)} or more; "
+            f"this machine has {_in_gib(there)}, so lower --batch-size (and raise --accumulate) or {other}"
+        )
+
+
+def _in_gib(size: int) -> str:
+    return f"{size / 2**30:,.0f} GiB" if size >= 10 << 30 else f"{size / 2**30:.1f} GiB"

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.data.progress import Report
+from seqgen.data.texts import read_texts
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import read_at_most, sweep
-from seqgen.preparation import Prepared, build_learner, check_same_text, encode_corpus, read_texts
+from seqgen.preparation import Prepared, build_learner, check_same_text, encode_corpus
 from seqgen.run import CHANGEABLE, CONFIG_CAP, RunConfig, RunDirectory
 from seqgen.runtime import describe_environment
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best

@@ -17,9 +17,9 @@ import itertools
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from seqgen.data.config import PREFIX, STDIN, DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 CHANGEABLE = ("max_steps", "device", "precision", "save_every", "on_save_error")
 """What may change in a run that goes on."""
+OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
+"""The parts of a config that make the weights what they are."""
 CONFIG_CAP = 1 << 20
 """Bytes that a config.json may have: a real one has two thousand."""
 
@@ -75,20 +77,34 @@ class RunConfig(Settings):
     environment: dict[str, str | int]
     init_from: str | None = None
 
+    _unsaid: dict[str, set[str]] = PrivateAttr(default_factory=dict)
+    """By part of it, the settings that the file it was read from does not have: those of a later version than its."""
+
+    @classmethod
+    def from_json(cls, text: str | bytes, where: str) -> Self:
+        config = super().from_json(text, where)
+        for name in OF_THE_WEIGHTS:
+            part: Settings = getattr(config, name)
+            unsaid = type(part).model_fields.keys() - part.model_fields_set - set(CHANGEABLE)
+            if unsaid:
+                config._unsaid[name] = unsaid
+        return config
+
     @property
     def identity(self) -> str:
         """A hash of what makes its weights this run's: model, tokenizer, text, and how it is trained.
 
         A checksum over weights begins with it, so that neither the weights of another run nor a model that was changed
-        since is taken for this one. Made twice, a run has one identity.
+        since is taken for this one. Made twice, a run has one identity; and it keeps it in a later version, which may
+        have more settings and other defaults, as what counts is what its config.json says.
         """
-        made_of = self.model_dump(include={"model", "tokenizer", "text", "training"})
-        made_of["training"] = {name: value for name, value in made_of["training"].items() if name not in CHANGEABLE}
+        left_out = {**self._unsaid, "training": {*CHANGEABLE, *self._unsaid.get("training", ())}}
+        made_of = self.model_dump(include=set(OF_THE_WEIGHTS), exclude=left_out)
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> bytes:
-        """The content of config.json."""
-        return (self.model_dump_json(indent=2) + "\n").encode()
+        """The content of config.json: every setting, less those that the file it was read from does not have."""
+        return (self.model_dump_json(indent=2, exclude=self._unsaid) + "\n").encode()
 
 
 class Request(Settings):

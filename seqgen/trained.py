@@ -15,6 +15,7 @@ from seqgen import models, tokenizers
 from seqgen.data.config import Reading
 from seqgen.data.sources import read_whole
 from seqgen.data.split import Parts
+from seqgen.data.texts import read_texts
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
 from seqgen.errors import ConfigError, RunError, TextError
@@ -24,7 +25,7 @@ from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import check_weights, load_weights
-from seqgen.preparation import check_same_text, read_texts
+from seqgen.preparation import check_same_text
 from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, select_device
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
@@ -88,14 +89,20 @@ class Run:
         steps = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config, num_samples)
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
-    def evaluate(self, path: str | Path, *, encoding: str = "utf-8", **settings: Any) -> Evaluation:
+    def evaluate(self, path: str | Path, **settings: Any) -> Evaluation:
         """Score the text at `path` (a file, a directory, `corpus:NAME`): perplexity, bits per byte.
+
+        Args:
+            path: the text.
+            settings: the fields of `Reading`, which say how it is read: `encoding="cp949"`, `errors="replace"`,
+                `glob="*.md"`, `field="body"`; and whatever `evaluate_text` takes.
 
         Raises:
             TextError: the text cannot be read, or goes beyond the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
-        return self.evaluate_text(*read_whole([str(path)], Reading.of(encoding=encoding)), **settings)
+        reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
+        return self.evaluate_text(*read_whole([str(path)], Reading.of(**reading)), **settings)
 
     def evaluate_text(
         self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 import torch
 
-from seqgen import tokenizers
+from seqgen import preparation, tokenizers
 from seqgen.data import store as store_module
 from seqgen.data.config import DataConfig, absolute
-from seqgen.errors import ConfigError, RunError, TextError
-from seqgen.preparation import build_learner, check_same_text, encode_corpus, read_texts
+from seqgen.data.texts import read_texts
+from seqgen.errors import ConfigError, RunError
+from seqgen.preparation import build_learner, check_same_text, encode_corpus
 from seqgen.run import TextRecord, compose
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -20,40 +19,6 @@ from seqgen.tokenizers.config import TokenizerConfig
 def data(corpus):
     """The settings of the corpus."""
     return DataConfig(text=str(corpus))
-
-
-def test_the_parts_together_are_the_text(corpus, data):
-    texts = read_texts(data)
-
-    both = texts.parts.train.documents() + texts.parts.valid.documents()
-    assert sum(map(len, both)) == len(corpus.read_text("utf-8"))
-    assert texts.text.manifest.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
-    assert texts.valid is None
-
-
-def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
-    valid = tmp_path / "valid.txt"
-    valid.write_text("No one paints.\n", "utf-8")
-
-    texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
-
-    assert texts.parts.train.documents() == (corpus.read_text("utf-8"),)
-    assert texts.parts.valid.documents() == ("No one paints.\n",)
-    assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
-
-
-@pytest.mark.parametrize("content", ["a", "a short text"])
-def test_a_text_that_is_too_short_is_named(corpus, data, content):
-    corpus.write_text(content, "utf-8")
-
-    with pytest.raises(TextError, match=r"corpus\.txt.*\d+ char"):
-        read_texts(data)
-
-
-def test_two_characters_are_enough_where_nothing_is_withheld(corpus, data):
-    corpus.write_text("ab", "utf-8")
-
-    assert read_texts(data.model_copy(update={"valid_split": "none"})).parts.train.documents() == ("ab",)
 
 
 def test_the_vocabulary_is_built_from_the_training_part_alone(corpus, data):
@@ -133,7 +98,7 @@ def test_half_characters_that_json_spells_are_said(tmp_path, errors, said):
 
     (notice,) = read_texts(DataConfig(text=str(tmp_path / "a.jsonl"), errors=errors)).notices
 
-    assert notice.endswith(f"has 1 stretches of bytes that are no utf-8, which are {said}")
+    assert notice.endswith(f"has 1 stretch of bytes that is no utf-8, which is {said}")
 
 
 @pytest.fixture
@@ -202,16 +167,42 @@ def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_takes_any(corp
         build_learner(request.model, request.training, prepared)
 
 
+@pytest.mark.parametrize(
+    ("settings", "other"),
+    [
+        ({"cell": "transformer", "block_size": 128, "hidden_size": 32, "layers": 1}, "--block-size"),
+        ({"cell": "gru", "bptt": 128, "hidden_size": 32}, "--bptt"),
+    ],
+)
+def test_a_batch_that_cannot_fit_into_memory_is_refused_with_what_to_lower(data, monkeypatch, settings, other):
+    prepared = encode_corpus(read_texts(data), TokenizerConfig())
+    large, small = (compose({**settings, "batch_size": rows, "max_steps": 1}) for rows in (32, 1))
+
+    monkeypatch.setattr(preparation, "memory_of", lambda device: 1 << 20)
+
+    with pytest.raises(ConfigError, match=rf"batch_size: .* \d+ rows of 128 tokens .* lower --batch-size .* {other}"):
+        build_learner(large.model, large.training, prepared)
+    build_learner(small.model, small.training, prepared)
+
+
+def test_a_mask_that_cannot_fit_into_memory_is_counted_where_documents_begin_within_windows(
+    corpus, tmp_path, monkeypatch
+):
+    lines = tmp_path / "lines.jsonl"
+    lines.write_text("".join(f'{{"text": "{line}"}}\n' for line in corpus.read_text("utf-8").splitlines()), "utf-8")
+    texts = [read_texts(DataConfig.of(text=str(path), valid_split="none")) for path in (corpus, lines)]
+    one, several = (encode_corpus(text, TokenizerConfig()) for text in texts)
+    window = {"block_size": 512, "batch_size": 1, "precision": "fp32"}
+    request = compose({"cell": "transformer", "hidden_size": 8, "heads": 1, "max_steps": 1, **window})
+
+    monkeypatch.setattr(preparation, "memory_of", lambda device: 3 << 20)
+
+    build_learner(request.model, request.training, one)
+    with pytest.raises(ConfigError, match=r"batch_size: .* 1 rows of 512 tokens"):
+        build_learner(request.model, request.training, several)
+
+
 @pytest.mark.parametrize("sha256", ["../../elsewhere", "0" * 63, "A" * 64])
 def test_a_recorded_hash_is_a_hash(sha256):
     with pytest.raises(ConfigError, match="sha256"):
         TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
-
-
-def test_a_recorded_store_is_looked_into_and_not_written(data, tmp_path):
-    record = encode_corpus(read_texts(data), TokenizerConfig()).record
-    (tmp_path / "named").mkdir()
-
-    read_texts(data.model_copy(update={"store": str(tmp_path / "named")}), record=record)
-
-    assert list((tmp_path / "named").iterdir()) == []

@@ -107,6 +107,24 @@ def test_what_cannot_be_evaluated(run, tmp_path):
         run.evaluate(tmp_path / "gone.txt")
 
 
+def test_a_text_is_evaluated_as_it_is_read(run, tmp_path):
+    (tmp_path / "king.log").write_bytes(b"The old king \xff")
+    (tmp_path / "sea.jsonl").write_text('{"body": "No one paints"}\n{"body": "the river"}\n', "utf-8")
+
+    replaced = run.evaluate(tmp_path, glob="*.log", errors="replace", exact=True)
+    documents = run.evaluate(tmp_path / "sea.jsonl", field="body")
+
+    assert replaced.nats == run.evaluate_text("The old king \ufffd", exact=True).nats
+    assert documents.nats == run.evaluate_text("No one paints", "the river").nats
+    assert run.evaluate(tmp_path / "king.log", encoding="latin-1").size.characters == 14
+    with pytest.raises(TextError, match="at byte 13"):
+        run.evaluate(tmp_path / "king.log")
+    with pytest.raises(ConfigError, match=r"errors: .*not 'guess'"):
+        run.evaluate(tmp_path / "king.log", errors="guess")
+    with pytest.raises(ConfigError, match="strid: there is no such setting"):
+        run.evaluate(tmp_path / "king.log", errors="ignore", strid=3)
+
+
 def test_the_withheld_part_is_what_training_validated_on(run):
     text = run.withheld()
 

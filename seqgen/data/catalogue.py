@@ -7,14 +7,16 @@ that nobody learns from what figures are compared on. Reading never reaches the 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from typing import Literal
 
 from pydantic import Field, ValidationError
 
 from seqgen.data.config import PREFIX
+from seqgen.data.fetched import Fetched
 from seqgen.data.readers import Reader, Synthetic
-from seqgen.data.text import read_text
+from seqgen.data.text import BLOCK, read_text
 from seqgen.errors import ConfigError
 from seqgen.settings import Settings, describe
 
@@ -50,12 +52,18 @@ class Recipe(Settings):
             ConfigError: there is no such part.
             TextError: the text has not been fetched, or cannot be read.
         """
+        return "".join(self.chunks(part))
+
+    def chunks(self, part: str | None = None) -> Iterator[str]:
+        """The same in chunks of at most `BLOCK` characters: a fetched text of any size is never in memory whole."""
         parts = self.reader.parts
         part = part or ("train" if parts else None)
         if part is not None and part not in parts:
             has = f"its parts are {', '.join(parts)}" if parts else "it has no parts"
             raise ConfigError(f"{PREFIX}{self.name} has no part called {part!r}; {has}")
-        return self.reader.read(self.name, part)
+        if isinstance(self.reader, Fetched):
+            return _sliced(self.reader.chunks(self.name, part))
+        return _sliced([self.reader.read(self.name, part)])
 
     def figures_of(self, part: str | None) -> tuple[Figure, ...]:
         """What to hold a result on a part against: what was published, or of a synthetic text the truth."""
@@ -65,6 +73,10 @@ class Recipe(Settings):
                 Figure(value=self.reader.entropy, unit="bits per byte", model="the true entropy", citation=derived),
             )
         return tuple(figure for figure in self.figures if figure.part == part)
+
+
+def _sliced(texts: Iterable[str]) -> Iterator[str]:
+    return (text[start : start + BLOCK] for text in texts for start in range(0, len(text), BLOCK))
 
 
 def recipes() -> dict[str, Recipe]:
@@ -119,6 +131,12 @@ def read_source(text: str, encoding: str = "utf-8") -> str:
         return read_text(text, encoding)
     recipe, part = named
     return recipe.read(part)
+
+
+def read_chunks(text: str) -> Iterator[str]:
+    """What `read_source` gives, in chunks of at most `BLOCK` characters; errors as of that, some on the way."""
+    named = parse(text)
+    return _sliced([read_text(text)]) if named is None else named[0].chunks(named[1])
 
 
 def figures_of(text: str) -> tuple[Figure, ...]:

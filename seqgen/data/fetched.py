@@ -6,22 +6,25 @@ what to run where they are not there.
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 from filelock import FileLock, Timeout
 from pydantic import Field, field_validator, model_validator
 
 from seqgen.data.cache import corpus_directory, hash_file, held_hash, hold_hash
 from seqgen.data.fetch import LARGEST, Progress, Wanted, fetch, is_allowed
-from seqgen.data.text import decode_text
+from seqgen.data.text import BLOCK, Decoder
 from seqgen.errors import SaveError, TextError
 from seqgen.settings import Settings
 
 PartName = Literal["train", "valid", "test"]
+LONGEST = 3
+"""Bytes by which a bound within a character is past its start, at most."""
 
 
 class File(Settings):
@@ -83,7 +86,11 @@ class Fetched(Settings):
         return all((corpus_directory(corpus) / file.name).is_file() for file in self.files)
 
     def read(self, corpus: str, part: str | None) -> str:
-        """A part's text.
+        """A part's text, whole; errors as of `chunks`."""
+        return "".join(self.chunks(corpus, part))
+
+    def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
+        """A part's text, a block at a time; but a column's is put together in memory.
 
         Raises:
             TextError: it has not been fetched, or is no longer what was fetched.
@@ -91,9 +98,15 @@ class Fetched(Settings):
         chosen = next(one for one in self.split if one.name == part)
         path = corpus_directory(corpus) / chosen.file
         _check_hash(corpus, path, next(file.sha256 for file in self.files if file.name == chosen.file))
-        content = path.read_bytes() if chosen.member is None else _unzip(path, chosen.member, self.largest)
-        text = decode_text(content[slice(*_at_characters(content, chosen))], "utf-8", str(path))
-        return text if self.column is None else _column_of(text, self.column, path)
+        text = self._decoded(path, chosen)
+        return text if self.column is None else iter([_column_of("".join(text), self.column, path)])
+
+    def _decoded(self, path: Path, part: Part) -> Iterator[str]:
+        decoder = Decoder("utf-8", "strict", str(path))
+        with _opened(path, part.member) as file:
+            for block in _cut_out(_Bounded(file, path, part, self.largest), part):
+                yield decoder.push(block)
+        yield decoder.push(b"", final=True)
 
     def fetch(self, corpus: str, progress: Callable[[File], Progress]) -> list[File]:
         """Download what is not here yet, and give the files with the hashes that they have.
@@ -144,28 +157,80 @@ def _check_hash(corpus: str, path: Path, pinned: str | None) -> str:
     return found
 
 
-def _unzip(path: Path, member: str, largest: int) -> bytes:
-    """One member's bytes, read as a stream: no name of the archive becomes a path, no claim of it a size."""
+@contextlib.contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[IO[bytes]]:
+    """A file, or one member of a zip file as a stream: no name of the archive becomes a path."""
     try:
-        with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
-            content = stream.read(largest + 1)
+        if member is None:
+            with path.open("rb") as file:
+                yield file
+        else:
+            with zipfile.ZipFile(path) as archive, archive.open(member) as stream:
+                yield stream
     except KeyError as error:
         raise TextError(f"{path} has no member called {member}") from error
     except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise TextError(f"{path} cannot be unpacked: {error}") from error
-    if len(content) > largest:
-        raise TextError(f"{path}: {member} is more than {largest:,} bytes unpacked, which is not what was wanted")
-    return content
+        raise TextError(f"{path} cannot be {'read' if member is None else 'unpacked'}: {error}") from error
 
 
-def _at_characters(content: bytes, part: Part) -> tuple[int, int]:
-    """The part's bounds, each moved back to the start of the UTF-8 character that it stands in."""
-    bounds = (part.start, len(content) if part.end is None else part.end)
-    if not bounds[0] < bounds[1] <= len(content):
-        raise TextError(f"{part.file} has {len(content):,} bytes, so its part {part.name} cannot be cut out of it")
-    moved = [next(at for at in range(bound, -1, -1) if content[at : at + 1] < b"\x80" or content[at] >= 0xC0)
-             for bound in bounds]  # fmt: skip
-    return moved[0], moved[1]
+class _Bounded:
+    """What a part's file holds, as it is read: `at` bytes so far, of `largest` at most whatever an archive claims."""
+
+    def __init__(self, file: IO[bytes], path: Path, part: Part, largest: int) -> None:
+        self._file, self._path, self._part, self._largest = file, path, part, largest
+        self.at = 0
+
+    def read(self, size: int) -> bytes:
+        """The next `size` bytes; fewer where the file ends."""
+        block = self._file.read(size)
+        self.at += len(block)
+        if self._part.member is not None and self.at > self._largest:
+            raise TextError(
+                f"{self._path}: {self._part.member} is more than {self._largest:,} bytes unpacked, which is not what "
+                "was wanted"
+            )
+        return block
+
+    def read_to(self, end: int) -> Iterator[bytes]:
+        """The bytes up to `end`, in blocks.
+
+        Raises:
+            TextError: the file ends before.
+        """
+        while self.at < end:
+            block = self.read(min(BLOCK, end - self.at))
+            if not block:
+                raise TextError(
+                    f"{self._part.file} has {self.at:,} bytes, so its part {self._part.name} cannot be cut out of it"
+                )
+            yield block
+
+
+def _cut_out(file: _Bounded, part: Part) -> Iterator[bytes]:
+    """The part's bytes, in blocks; each of its bounds moved back to the start of the UTF-8 character it stands in."""
+    for _ in file.read_to(max(0, part.start - LONGEST)):
+        pass
+    lead = part.start - file.at
+    held = b"".join(file.read_to(part.start + 1))
+    held = held[_character_start(held, lead) :]
+    if part.end is None:
+        yield held
+        while block := file.read(BLOCK):
+            yield block
+        return
+    for block in file.read_to(max(file.at, part.end - LONGEST)):
+        yield held
+        held = block
+    held += b"".join(file.read_to(part.end))
+    following = file.read(1)
+    yield held[: _character_start(held + following, len(held))]
+
+
+def _character_start(content: bytes, place: int) -> int:
+    """The start of the UTF-8 character that byte `place` belongs to; the end of the content is one too."""
+    while place and content[place : place + 1] >= b"\x80" and content[place] < 0xC0:
+        place -= 1
+    return place
 
 
 def _column_of(text: str, column: str, path: Path) -> str:

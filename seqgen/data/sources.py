@@ -200,11 +200,9 @@ class Source:
             yield self._text()
 
     def _catalogued(self) -> Iterator[str]:
-        from seqgen.data.catalogue import read_source
+        from seqgen.data.catalogue import read_chunks
 
-        text = read_source(self.name)
-        for start in range(0, len(text), BLOCK):
-            chunk = text[start : start + BLOCK]
+        for chunk in read_chunks(self.name):
             self._take(chunk.encode())
             yield chunk
 

@@ -81,6 +81,11 @@ class TransformerConfig(Settings):
     dropout: Share = 0.0
     tie_weights: bool = False
 
+    @property
+    def inner_size(self) -> int:
+        """The width of the feed-forward layers."""
+        return self.feed_forward_size or 32 * -(-8 * self.hidden_size // (3 * 32))
+
     @model_validator(mode="after")
     def _heads_divide(self) -> TransformerConfig:
         if self.hidden_size % (2 * self.heads):

@@ -127,7 +127,7 @@ class Block(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         size = config.hidden_size
-        inner = config.feed_forward_size or 32 * -(-8 * size // (3 * 32))
+        inner = config.inner_size
         self.heads = config.heads
         self.block_size = config.block_size
         self.attention_norm = nn.RMSNorm(size, eps=NORM_EPSILON)

@@ -80,8 +80,6 @@ class Tokenizer(ABC):
     kind: ClassVar[TokenizerKind]
     pieces: Sequence[bytes]
     """From id to the UTF-8 bytes that it stands for; the boundary stands for none."""
-    by_character: ClassVar[bool] = False
-    """Whether an id never depends on more than one character."""
     unknown_id: int | None = None
     """The id of what the vocabulary does not hold, where there is such an id."""
 
@@ -113,13 +111,11 @@ class Tokenizer(ABC):
 
         As far on as is known; 0 where no place is. So a text of any length is encoded a megabyte at a time.
         """
-        if self.normalization == "none":
-            return self._cut_place(text)
-        return last_boundary(text) if self.by_character else line_cut(text)
-
-    def _cut_place(self, text: str) -> int:
-        """`cut` where nothing is normalized."""
         return line_cut(text)
+
+    def _character_cut(self, text: str) -> int:
+        """`cut` where an id never depends on more than one character, but for those that normalization composes."""
+        return len(text) if self.normalization == "none" else last_boundary(text)
 
     def decode(self, ids: Iterable[int]) -> str:
         """Ids, in an array, a tensor or any iterable, to text, in NFC where the tokenizer normalizes.

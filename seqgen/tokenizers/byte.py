@@ -32,7 +32,6 @@ class ByteTokenizer(Tokenizer):
     """Byte b is id b + 1."""
 
     kind = "byte"
-    by_character = True
     pieces = (b"", *(bytes([byte]) for byte in range(256)))
 
     @classmethod
@@ -47,8 +46,8 @@ class ByteTokenizer(Tokenizer):
         utf8 = np.frombuffer(without_surrogates(text).encode(), dtype=np.uint8)
         return np.add(utf8, FIRST, dtype=np.int32)
 
-    def _cut_place(self, text: str) -> int:
-        return len(text)
+    def cut(self, text: str) -> int:
+        return self._character_cut(text)
 
     def to_files(self) -> dict[str, bytes]:
         return {TOKENIZER_FILE: self._to_json()}

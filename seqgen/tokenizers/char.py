@@ -42,7 +42,6 @@ class CharTokenizer(Tokenizer):
     """The characters of the training text, in code point order, behind the boundary and `<unk>`."""
 
     kind = "char"
-    by_character = True
     unknown_id = UNKNOWN
 
     def __init__(self, characters: Sequence[str], normalization: Normalization = "none") -> None:
@@ -72,8 +71,8 @@ class CharTokenizer(Tokenizer):
             np.take(self._table, code_points, out=ids[number * BLOCK : (number + 1) * BLOCK], mode="clip")
         return ids
 
-    def _cut_place(self, text: str) -> int:
-        return len(text)
+    def cut(self, text: str) -> int:
+        return self._character_cut(text)
 
     def _find_unknown(self, text: str) -> Counter[str]:
         return Counter(text[place] for place in np.flatnonzero(self._cut(text) == UNKNOWN).tolist())

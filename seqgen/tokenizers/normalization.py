@@ -1,7 +1,7 @@
 """Unicode normalization of whole texts and of texts that come in pieces. No torch, no numpy.
 
 A piece may be normalized apart from what follows it where it ends at a boundary: before a character that attaches to
-nothing. After a newline there is always one, as nothing composes with a newline.
+nothing, and after one that nothing attaches to, as white space is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from functools import cache, lru_cache
 from seqgen.tokenizers.config import Normalization
 
 _FIRST_MARK = "\u0300"  # below it nothing attaches
+STRIDE = 64
+"""Characters that are looked at together, where a place is looked for that few of them hold."""
+_NOTHING_ATTACHES_TO = "\u2581"  # beside white space: sentencepiece's sign for it
 _VOWELS_AND_FINALS = {chr(code) for code in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
 """The jamo that compose with what stands before them, by arithmetic rather than by a table."""
 
@@ -36,15 +39,35 @@ def attaches(character: str) -> bool:
     return unicodedata.combining(first) > 0 or first in _VOWELS_AND_FINALS or first in _seconds()
 
 
-def last_boundary(text: str) -> int:
+def last_boundary(text: str, end: int | None = None) -> int:
     """The last place at which `text` may be cut, and its parts normalized apart, whatever follows it; 0 if none is.
 
-    Both parts, normalized and joined, are then the whole, normalized, in every form.
+    Both parts, normalized and joined, are then the whole, normalized, in every form. With `end`, the last place that is
+    no further on.
     """
-    for place in range(len(text) - 1, 0, -1):
+    for place in range(len(text) - 1 if end is None else end, 0, -1):
         if text[place] < _FIRST_MARK or not attaches(text[place]):
             return place
     return 0
+
+
+def last_multiple(text: str, length: int, normalization: Normalization) -> int:
+    """The last boundary in `text` up to which it has, normalized, a multiple of `length` characters; 0 if none has."""
+    if normalization == "none":
+        return len(text) // length * length
+    place = last_boundary(text)
+    size = len(normalize(text[:place], normalization))
+    while place and size % length:
+        begin = last_boundary(text, max(place - STRIDE, 0))
+        before = size - len(normalize(text[begin:place], normalization))
+        at, so_far, found = begin, before, 0
+        for stretch in _stretches(text[begin:place]) if before // length < size // length else ():
+            at, so_far = at + len(stretch), so_far + len(normalize(stretch, normalization))
+            found = found if so_far % length else at
+        if found:
+            return found
+        place, size = begin, before
+    return place
 
 
 def changed_characters(text: str) -> int:
@@ -96,7 +119,8 @@ def _stretches(text: str) -> Iterator[str]:
     """`text` cut at every boundary."""
     start = 0
     for place in range(1, len(text)):
-        if text[place] < _FIRST_MARK or not attaches(text[place]):
+        before = text[place - 1]
+        if text[place] < _FIRST_MARK or not attaches(text[place]) or before.isspace() or before in _NOTHING_ATTACHES_TO:
             yield text[start:place]
             start = place
     yield text[start:]

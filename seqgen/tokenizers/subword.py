@@ -35,6 +35,7 @@ from seqgen.tokenizers.base import (
     without_surrogates,
 )
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
+from seqgen.tokenizers.normalization import last_multiple
 from seqgen.wording import counted
 
 DEFAULT_VOCAB_SIZE = 2_000
@@ -105,9 +106,10 @@ class SubwordTokenizer(Tokenizer):
         parts = [self._encode_lines(lines) for lines in self._blocks(without_surrogates(text))]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
 
-    def _cut_place(self, text: str) -> int:
+    def cut(self, text: str) -> int:
+        """Where a line begins, or has had so many times `line_cap` characters in the form that it is encoded in."""
         start = max(text.rfind("\n"), text.rfind(SPACE)) + 1
-        return start + (len(text) - start) // self._line_cap * self._line_cap
+        return start + last_multiple(text[start:], self._line_cap, self.normalization)
 
     def _blocks(self, text: str) -> Iterator[list[str]]:
         """The text in lines, a block at a time; where a block ends changes no line, but for a newline of its own."""

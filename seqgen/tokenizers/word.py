@@ -99,10 +99,10 @@ class WordTokenizer(Tokenizer):
     def _find_unknown(self, text: str) -> Counter[str]:
         return Counter(piece for piece in split(text, self._split_version) if piece not in self._ids)
 
-    def _cut_place(self, text: str) -> int:
+    def cut(self, text: str) -> int:
         """After the last white space before a piece; a word of a million characters is cut as it comes."""
         place = next((place for place in range(len(text) - 1, 0, -1) if _is_cut(text, place)), 0)
-        return place or (len(text) if len(text) > LONGEST_WORD else 0)
+        return place or (self._character_cut(text) if len(text) > LONGEST_WORD else 0)
 
     def spelling_nats(self, piece: str) -> float:
         """The word's UTF-8 bytes and an end mark, each one of 257 equally likely symbols."""

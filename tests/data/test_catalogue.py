@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from seqgen.data import catalogue
-from seqgen.data.catalogue import Recipe, figures_of, find, parse, read_source, recipes
+from seqgen.data.catalogue import Recipe, figures_of, find, parse, read_chunks, read_source, recipes
 from seqgen.data.fetched import Fetched
 from seqgen.data.readers import Synthetic
 from seqgen.errors import ConfigError, TextError
@@ -107,6 +107,16 @@ def test_a_path_is_read_in_the_encoding_given(tmp_path):
 
 def test_a_name_alone_is_the_train_part():
     assert read_source("corpus:copy") == read_source("corpus:copy:train") != read_source("corpus:copy:test")
+
+
+@pytest.mark.parametrize("text", ["corpus:copy", "corpus:copy:test", "corpus:pydoc", "file"])
+def test_chunks_are_the_text(text, corpus):
+    text = str(corpus) if text == "file" else text
+
+    chunks = list(read_chunks(text))
+
+    assert "".join(chunks) == read_source(text)
+    assert all(0 < len(chunk) <= 1 << 20 for chunk in chunks)
 
 
 def test_what_is_not_here_says_how_to_fetch_it(monkeypatch, tmp_path):

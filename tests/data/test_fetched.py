@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tracemalloc
 import zipfile
+from itertools import pairwise
 
 import pytest
 from filelock import FileLock
 
+from seqgen.data import fetched as fetched_module
 from seqgen.data.cache import corpus_directory
 from seqgen.data.fetched import Fetched
 from seqgen.errors import ConfigError, SaveError, TextError
@@ -38,7 +41,7 @@ def reader(publisher, *split: dict[str, object], pinned: bool = True, **settings
     sha256 = hashlib.sha256(publisher.content).hexdigest() if pinned else None
     file = {"name": "cheese.txt", "url": publisher.url, "sha256": sha256, "sha256_source": "this test"}
     parts = [{"name": "train", "file": "cheese.txt", **part} for part in split or ({},)]
-    return Fetched.of(kind="fetched", largest=100_000, files=[file], split=parts, **settings)
+    return Fetched.of(**{"kind": "fetched", "largest": 100_000, "files": [file], "split": parts, **settings})
 
 
 def fetch(fetched: Fetched) -> str | None:
@@ -103,6 +106,38 @@ def test_parts_are_cut_by_bytes_and_between_characters(publisher, bound):
     assert fetched.parts == ("train", "valid", "test")
     assert "".join(parts) == TEXT
     assert 0 <= bound - len(parts[0].encode()) <= 2
+
+
+@pytest.mark.parametrize("member", [None, "cheese"])
+def test_parts_are_read_a_block_at_a_time(publisher, monkeypatch, member):
+    monkeypatch.setattr(fetched_module, "BLOCK", 5)
+    publisher.content = TEXT.encode() if member is None else zipped(cheese=TEXT)
+    bounds = [0, 21, 22, 23, 26, 31, 1_000, None]
+    for start, end in pairwise(bounds):
+        fetched = reader(publisher, {"start": start, "end": end, "member": member})
+        fetch(fetched)
+
+        chunks = list(fetched.chunks("cheese", "train"))
+
+        utf8 = TEXT.encode()
+        first, last = (len(utf8[:bound].decode("utf-8", "ignore").encode()) for bound in (start, end))
+        assert "".join(chunks) == utf8[first:last].decode()
+        assert max(map(len, chunks)) <= 12
+
+
+def test_a_long_part_takes_little_memory(publisher):
+    publisher.content = zipped(cheese="Käse 🧀 " * 2_000_000)
+    fetched = reader(publisher, {"member": "cheese", "end": 21_000_000}, largest=30_000_000)
+    fetch(fetched)
+    tracemalloc.start()
+    try:
+        characters = sum(map(len, fetched.chunks("cheese", "train")))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert characters > 13_000_000
+    assert peak < 16 << 20
 
 
 def test_a_part_beyond_the_file_is_refused(publisher):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from seqgen.errors import TokenizerError
 from seqgen.tokenizers import build
+from seqgen.tokenizers import normalization as normalization_module
 from seqgen.tokenizers.base import TOKENIZER_FILE, Tokenizer, to_json
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
@@ -21,6 +22,7 @@ from seqgen.tokenizers.normalization import (
     changed_characters,
     composed,
     last_boundary,
+    last_multiple,
     normalize,
 )
 from seqgen.tokenizers.word import WordTokenizer
@@ -207,6 +209,34 @@ def test_pieces_are_composed_as_the_whole_is(text, places):
 )  # fmt: skip
 def test_boundaries_by_hand(text, place):
     assert last_boundary(text) == place
+
+
+def test_nothing_attaches_to_white_space():
+    parts = [unicodedata.decomposition(chr(code)).split() for code in range(sys.maxunicode + 1)]
+    firsts = {chr(int(first, 16)) for first, *others in filter(None, parts) if others and first[0] != "<"}
+
+    assert not [first for first in firsts if first.isspace() or first == "\u2581"]
+
+
+@pytest.mark.parametrize("form", ["none", *NORMALIZING])
+@law
+@given(text=TEXTS.map(lambda text: text * 9), length=st.integers(1, 9), stride=st.integers(1, 9))
+def test_the_last_multiple_is_the_last_of_the_boundaries_that_are_one(form, text, length, stride):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(normalization_module, "STRIDE", stride)
+        place = last_multiple(text, length, form)
+
+    assert len(normalize(text[:place], form)) % length == 0
+    assert normalize(text[:place], form) + normalize(text[place:], form) == normalize(text, form)
+    later = [at for at in range(place + 1, len(text)) if len(normalize(text[:at], form)) % length == 0]
+    assert all(form != "none" and (attaches(text[at])) for at in later if at > 0)
+
+
+def test_the_last_multiple_is_found_in_a_long_text_without_going_through_it():
+    text = "한글 é " * 100_000
+
+    assert len(text) - last_multiple(text, 1_024, "nfd") < 4_096
+    assert last_multiple("a" + "한" * 100_000, 9, "nfd") == 0  # of 1, 4, 7 ... characters none is a multiple
 
 
 # what it costs

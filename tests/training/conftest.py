@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from seqgen.preparation import Corpus, build_learner, encode_corpus, read_texts
+from seqgen.data.texts import read_texts
+from seqgen.preparation import Corpus, build_learner, encode_corpus
 from seqgen.run import compose
 from seqgen.training.learner import Learner
 from seqgen.training.loop import Plan

@@ -1,0 +1,106 @@
+"""What a user names -> text -> parts -> tokenizer -> ids: one way, for training and for commands. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from seqgen.data.config import DataConfig, is_path, name_of
+from seqgen.data.progress import Report, silent
+from seqgen.data.sources import is_read_once
+from seqgen.data.split import Parts, split_text
+from seqgen.data.store import Store, store_path
+from seqgen.data.stored_ids import StoredIds
+from seqgen.data.stored_text import StoredText
+from seqgen.errors import RunError, TextError
+from seqgen.tokenizers.base import Tokenizer
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.wording import agreeing, counted
+
+
+class Recorded(Protocol):
+    """What a run has noted of its texts."""
+
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def valid_sha256(self) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The texts that settings name, in the store, and their parts."""
+
+    store: Store
+    data: DataConfig
+    text: StoredText
+    valid: StoredText | None
+    parts: Parts
+
+    def tokenizer(self, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
+        """The tokenizer that `config` describes, built from the training part alone; errors as of `Store.tokenizer`."""
+        return self.store.tokenizer(self.parts, self.data, config, report)
+
+    def ids(self, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
+        """The ids of both parts, encoded if they are not there."""
+        return self.store.ids(self.parts, self.data, tokenizer, report)
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of them, a sentence each."""
+        stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
+        done = "left out" if self.data.errors == "ignore" else "read as U+FFFD"
+        notices = []
+        for name, text in stored:
+            if text is not None and (count := text.manifest.ill_formed):
+                found, verb = counted(count, "stretch", "stretches"), agreeing(count, "is", "are")
+                notices.append(f"{name} has {found} of bytes that {verb} no {self.data.encoding}, which {verb} {done}")
+        return notices
+
+
+def read_texts(data: DataConfig, report: Report = silent, record: Recorded | None = None) -> Texts:
+    """Read and split the texts that `data` names, or find them in the store.
+
+    Args:
+        data: the settings.
+        report: is told what is being done.
+        record: of a run that goes on: what stdin, a pipe or the catalogue gave to it is looked for in the store.
+
+    Raises:
+        TextError: a text cannot be read, or is too short.
+        SaveError: the store cannot be written.
+        RunError: what was read for a run that goes on is not its text.
+    """
+    if record is None:
+        store = Store(store_path(data.store))
+    else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
+        store = Store(store_path(), beside=None if data.store is None else Path(data.store))
+    text = _stored(store, data.text, data, report, None if record is None else record.sha256)
+    if text.manifest.characters < 2:
+        raise TextError(
+            f"{data.name} has {text.manifest.characters} character; there is nothing to predict, give a longer text"
+        )
+    valid = None
+    if data.valid is not None:
+        # "" is no text's: a run that was started without a validation text has none to be read now
+        valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
+    try:
+        return Texts(store, data, text, valid, split_text(text, data, valid))
+    except TextError as error:
+        raise TextError(f"{data.name}: {error}") from error
+
+
+def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
+    """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
+    once = [name for name in names if is_read_once(name)]
+    if sha256 is None or (not once and any(map(is_path, names))):
+        return store.text(names, data, report, sha256)
+    if (found := store.known_text(sha256)) is not None:
+        return found
+    if not once:
+        return store.text(names, data, report, sha256)
+    raise RunError(
+        f"this run was started on {name_of(once)}, which can be read once, and the store in {store.path} has its text "
+        "no more; save the text to a file, and start a new run on it"
+    )
