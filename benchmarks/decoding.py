@@ -16,8 +16,9 @@ from measuring import Row, Work, race
 from seqgen import models
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.generate import generate
+from seqgen.models.compiled import compiled_decoder
 from seqgen.models.config import LstmConfig, TransformerConfig
-from seqgen.models.language_model import LanguageModel
+from seqgen.models.language_model import Decoder, LanguageModel
 from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -56,13 +57,11 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
 
 
 def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
-    """`seqgen sample` without the screen, in each precision."""
+    """`seqgen sample` without the screen, by each engine in each precision."""
     tokenizer = CharTokenizer.train([CHARACTERS], TokenizerConfig())
     config = SamplingConfig(max_new_tokens=TOKENS, temperature=TEMPERATURE)
 
-    def sample(precision: DecoderPrecision) -> Work:
-        decoder = model.decoder(precision)
-
+    def sample(decoder: Decoder) -> Work:
         def work() -> float:
             for _ in generate(model, decoder, tokenizer, "", config, batch_size):
                 pass
@@ -70,7 +69,10 @@ def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
 
         return work
 
-    return {f"seqgen {precision}": sample(precision) for precision in PRECISIONS}
+    return {
+        **{f"seqgen {precision}": sample(model.decoder(precision)) for precision in PRECISIONS},
+        **{f"seqgen {precision}, numba": sample(compiled_decoder(model, precision)) for precision in PRECISIONS},
+    }
 
 
 def _onnx_lstm(model: LanguageModel, batch_size: int, threads: int) -> Work:

@@ -43,6 +43,13 @@ def sample(
         Literal["fp32", "bf16", "int8"] | None,
         typer.Option(help="How the weights are kept: less is faster, and a little off.", show_default="fp32"),
     ] = None,
+    engine: Annotated[
+        Literal["torch", "numba"] | None,
+        typer.Option(
+            help="What steps through the model: numba is faster on a CPU, and its first run compiles for some seconds.",
+            show_default="torch",
+        ),
+    ] = None,
     novelty: Annotated[
         bool, typer.Option("--novelty", help="Say how much of each text stands verbatim in the training text.")
     ] = False,
@@ -61,7 +68,7 @@ def sample(
 
     settings = given(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
-        precision=precision, stop=tuple(stop) if stop else None,
+        precision=precision, engine=engine, stop=tuple(stop) if stop else None,
     )  # fmt: skip
     start = _read_prompt(prompt, prompt_file, encoding)
     model = load(run, device=device)

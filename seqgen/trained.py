@@ -23,7 +23,7 @@ from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.novelty import Novelty, measure_novelty
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
-from seqgen.models.language_model import LanguageModel
+from seqgen.models.language_model import Decoder, LanguageModel
 from seqgen.models.weights import check_weights, load_weights
 from seqgen.preparation import check_same_text
 from seqgen.run import RunConfig, RunDirectory, find_run
@@ -77,7 +77,7 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         config = _sampling(sampling)
-        pieces = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config)
+        pieces = generate(self.model, self._decoder(config), self.tokenizer, prompt, config)
         streamed = (piece for (piece,) in pieces if piece)
         return streamed if stream else "".join(streamed)
 
@@ -86,7 +86,7 @@ class Run:
         config = _sampling(sampling)
         if not 1 <= num_samples <= MOST_SAMPLES:
             raise ConfigError(f"num_samples: should be from 1 to {MOST_SAMPLES:,} in one batch, not {num_samples}")
-        steps = generate(self.model, self.model.decoder(config.precision), self.tokenizer, prompt, config, num_samples)
+        steps = generate(self.model, self._decoder(config), self.tokenizer, prompt, config, num_samples)
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
     def evaluate(self, path: str | Path, **settings: Any) -> Evaluation:
@@ -164,6 +164,13 @@ class Run:
         """How much of `text`, a sample as a rule, stands verbatim in what this run learnt from; raises as that does."""
         (found,) = measure_novelty([text], self.learnt_from())
         return found
+
+    def _decoder(self, config: SamplingConfig) -> Decoder:
+        if config.engine == "torch":
+            return self.model.decoder(config.precision)
+        from seqgen.models.compiled import compiled_decoder
+
+        return compiled_decoder(self.model, config.precision)
 
     def _parts(self) -> Parts:
         texts = read_texts(self.config.data, record=self.config.text)

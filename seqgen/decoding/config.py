@@ -23,3 +23,5 @@ class SamplingConfig(Settings):
     stop: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**63)
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    engine: Literal["torch", "numba"] = "torch"
+    """What steps through the model; numba compiles the steps, for a CPU, and has to be installed."""

@@ -72,7 +72,7 @@ class TransformerModel(LanguageModel):
         positions = position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
         begins = torch.where(tokens == BOUNDARY, positions, begin[:, None]).cummax(dim=1).values
         relative = positions - begins
-        self._check_positions(relative)
+        check_positions(relative, self.config)
 
         x = self.embedding(tokens)
         if self.config.positions == "sinusoidal":
@@ -82,7 +82,7 @@ class TransformerModel(LanguageModel):
         # A window that starts fresh and holds one document needs no mask: the fast path of training.
         plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
         mask = None if plain else self._mask(positions, begins, position, caches[0].shape[2])
-        for block, cache in zip(self.blocks, _by_layer(caches), strict=True):
+        for block, cache in zip(self.blocks, by_layer(caches), strict=True):
             x = block(x, rotation, mask, cache, position)
         return self.head(self.norm(x)), (() if state is None else (*caches, position + length, begins[:, -1]))
 
@@ -104,19 +104,21 @@ class TransformerModel(LanguageModel):
     def _head_size(self) -> int:
         return self.config.hidden_size // self.config.heads
 
-    def _check_positions(self, relative: Tensor) -> None:
-        if self.max_positions is not None and int(relative.max()) >= self.max_positions:
-            raise TextError(
-                f"sinusoidal positions end at block_size {self.max_positions}, and this text goes on to token "
-                f"{int(relative.max()) + 1}; use windows of at most {self.max_positions} tokens, or a model trained "
-                "with --positions rope"
-            )
-
     def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
         return TransformerDecoder(self, precision)
 
 
-def _by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+def check_positions(relative: Tensor, config: TransformerConfig) -> None:
+    """Refuse positions in the document, int64, that a model with sinusoidal ones does not have."""
+    if config.positions == "sinusoidal" and int(relative.max()) >= config.block_size:
+        raise TextError(
+            f"sinusoidal positions end at block_size {config.block_size}, and this text goes on to token "
+            f"{int(relative.max()) + 1}; use windows of at most {config.block_size} tokens, or a model trained "
+            "with --positions rope"
+        )
+
+
+def by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """The keys and the values of each layer."""
     return zip(caches[::2], caches[1::2], strict=True)
 
@@ -275,17 +277,13 @@ class TransformerDecoder(Decoder):
         *caches, position, begin = state
         x = self._embedding.index_select(0, token)
         if self._config.positions == "sinusoidal":
-            x = x + self._sinusoids(position - begin)
+            relative = (position - begin)[:, None]
+            check_positions(relative, self._config)
+            x = x + sinusoids(relative, self._config.hidden_size)[:, 0]
         place = self._place(position, begin, caches[0].shape[2])
-        for block, cache in zip(self._blocks, _by_layer(caches), strict=True):
+        for block, cache in zip(self._blocks, by_layer(caches), strict=True):
             x = self._advance(block, x, cache, place)
         return self._head(self._normalise(x)), (*caches, position + 1, begin)
-
-    def _sinusoids(self, relative: Tensor) -> Tensor:
-        config = self._config
-        if int(relative.max()) >= config.block_size:
-            raise TextError(f"sinusoidal positions end at block_size {config.block_size}; ask for fewer tokens")
-        return sinusoids(relative[:, None], config.hidden_size)[:, 0]
 
     def _place(self, position: Tensor, begin: Tensor, ring: int) -> _Place:
         rotation = None

@@ -1,0 +1,203 @@
+"""Decoders compiled for a CPU: a step is a few calls of `kernels.py`, in place of many small operations of torch.
+
+The plain decoders beside the models are what these are held against. numba, which compiles them, is optional.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqgen.errors import ConfigError
+from seqgen.models.config import GruConfig
+from seqgen.models.language_model import Decoder, LanguageModel, State
+from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
+from seqgen.models.transformer import NORM_EPSILON, TransformerModel, by_layer, check_positions, rotary, sinusoids
+from seqgen.runtime import DecoderPrecision
+
+Floats = npt.NDArray[np.float32]
+
+
+def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32") -> Decoder:
+    """A snapshot of the model's weights whose steps are compiled by numba.
+
+    Raises:
+        ConfigError: numba is not installed, or the model is not on a CPU.
+    """
+    if model.device.type != "cpu":
+        raise ConfigError(f"engine: numba compiles for a CPU, and this model is on {model.device}; go with torch")
+    try:
+        from seqgen.models import kernels
+    except ImportError as error:
+        raise ConfigError("engine: numba is not installed; pip install 'seqgen[fast]', or go with torch") from error
+    except RuntimeError as error:  # numba's, when its cache can be nowhere
+        raise ConfigError(f"engine: numba cannot keep what it compiles ({error}); set NUMBA_CACHE_DIR") from error
+    kernels.set_num_threads(min(torch.get_num_threads(), kernels.MOST_THREADS))
+    if isinstance(model, RecurrentModel):
+        return CompiledRecurrent(model, precision, kernels)
+    return CompiledTransformer(cast("TransformerModel", model), precision, kernels)
+
+
+class Weight:
+    """x fp32 [B, K] -> x W^T, fp32 [B, N], in the precisions of `packed.DecoderLinear`; here x is never rounded."""
+
+    def __init__(self, weight: Tensor, precision: DecoderPrecision, kernels: ModuleType) -> None:
+        self._multiply = kernels.multiply
+        self._columns = len(weight)
+        weight = F.pad(weight.detach().float(), (0, 0, 0, -len(weight) % kernels.TILE))
+        scale = torch.ones(len(weight))
+        if precision == "int8":
+            scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+            weight = (weight / scale[:, None]).round().to(torch.int8)
+        elif precision == "bf16":
+            weight = weight.to(torch.bfloat16).view(torch.int16)
+        array: npt.NDArray[Any] = weight.clone(memory_format=torch.contiguous_format).numpy()
+        self._weight = array.view(np.uint16) if precision == "bf16" else array
+        self._scale: Floats = scale.numpy()
+
+    def __call__(self, x: Floats, plus: Floats | None = None) -> Floats:
+        """The product, and what is to be added: a bias [N] or, for each row, [B, N]."""
+        out = np.zeros((len(x), self._columns), np.float32)
+        if plus is not None:
+            out += plus
+        return self.add(x, out)
+
+    def add(self, x: Floats, out: Floats) -> Floats:
+        """The product, added to `out` in place."""
+        self._multiply(x, self._weight, self._scale, out)
+        return out
+
+
+class _Layer(NamedTuple):
+    """A recurrent layer's products. The first one's input product is a row of the table."""
+
+    x: Weight | None
+    h: Weight
+    """Of a gru with the reset gate before the product: the gates' part."""
+    h_candidate: Weight | None
+    x_bias: Floats
+    h_bias: Floats
+
+
+class CompiledRecurrent(Decoder):
+    """rnn, lstm and gru; the state changes in place."""
+
+    @torch.no_grad()
+    def __init__(self, model: RecurrentModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
+        self._kernels = kernels
+        self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
+        self._cell = model.config.cell
+        weights = [layer_weights(layer) for layer in model.layers]
+        self._table: Floats = F.linear(model.embedding.weight.float(), weights[0].w_ih.float()).numpy()
+        self._layers = [self._pack(layer, precision, first=depth == 0) for depth, layer in enumerate(weights)]
+        self._head = Weight(model.head.weight, precision, kernels)
+        self._head_bias: Floats = model.head.bias.detach().float().clone().numpy()
+
+    def _pack(self, weights: LayerWeights, precision: DecoderPrecision, *, first: bool) -> _Layer:
+        w_ih, w_hh, b_ih, b_hh = weights
+        gates = 2 * w_hh.shape[1] if self._reset_before else len(w_hh)
+        return _Layer(
+            x=None if first else Weight(w_ih, precision, self._kernels),
+            h=Weight(w_hh[:gates], precision, self._kernels),
+            h_candidate=Weight(w_hh[gates:], precision, self._kernels) if self._reset_before else None,
+            x_bias=(b_ih if self._cell == "gru" and not self._reset_before else b_ih + b_hh)
+            .detach()
+            .float()
+            .clone()
+            .numpy(),
+            h_bias=b_hh.detach().float().clone().numpy(),
+        )
+
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        members = tuple(member.numpy() for member in state)
+        x = self._table[token.numpy()]
+        for depth, layer in enumerate(self._layers):
+            x_sums = x + layer.x_bias if layer.x is None else layer.x(x, layer.x_bias)
+            out = np.zeros((len(x), members[0].shape[2]), np.float32) if layer.x is None else x
+            self._advance(layer, x_sums, members, depth, out)
+            x = out
+        return torch.from_numpy(self._head(x, self._head_bias)), state
+
+    def _advance(self, layer: _Layer, x_sums: Floats, state: tuple[Floats, ...], depth: int, out: Floats) -> None:
+        """A layer's state after the step, in place, and added to `out` [B, H]."""
+        kernels, hidden = self._kernels, np.ascontiguousarray(state[0][:, depth])
+        if self._cell == "gru" and layer.h_candidate is None:
+            kernels.step_gru_after(x_sums, layer.h(hidden, layer.h_bias), state, depth, out)
+            return
+        sums = layer.h.add(hidden, x_sums)
+        if layer.h_candidate is not None:
+            n_sums = layer.h_candidate(kernels.reset(sums, state, depth))
+            kernels.step_gru_before(sums, n_sums, state, depth, out)
+        elif self._cell == "lstm":
+            kernels.step_lstm(sums, state, depth, out)
+        else:
+            kernels.step_rnn(sums, state, depth, out)
+
+
+class _Block(NamedTuple):
+    """A block's products, the scales of the norms in those that follow them."""
+
+    query_key_value: Weight
+    attention_output: Weight
+    gate_up: Weight
+    down: Weight
+
+
+class CompiledTransformer(Decoder):
+    """The blocks one after the other; the cache changes in place."""
+
+    @torch.no_grad()
+    def __init__(self, model: TransformerModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
+        self._config, self._kernels = model.config, kernels
+
+        def pack(norm: nn.RMSNorm | None, *layers: nn.Linear) -> Weight:
+            weight = torch.cat([layer.weight for layer in layers]).float()
+            return Weight(weight if norm is None else weight * norm.weight, precision, kernels)
+
+        self._embedding: Floats = model.embedding.weight.detach().float().clone().numpy()
+        self._blocks = [
+            _Block(
+                pack(block.attention_norm, block.query, block.key, block.value),
+                pack(None, block.attention_output),
+                pack(block.feed_forward_norm, block.gate, block.up),
+                pack(None, block.down),
+            )
+            for block in model.blocks
+        ]
+        self._head = pack(model.norm, model.head)
+
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        *caches, position, begin = state
+        x = self._embedding[token.numpy()]
+        relative = (position - begin)[:, None]
+        check_positions(relative, self._config)
+        if self._config.positions == "sinusoidal":
+            x += sinusoids(relative, self._config.hidden_size)[:, 0].numpy()
+        place = position.numpy(), begin.numpy(), *self._rotation(relative)
+        for block, (keys, values) in zip(self._blocks, by_layer(caches), strict=True):
+            self._advance(block, x, keys.numpy(), values.numpy(), place)
+        logits = self._head(self._kernels.normalise(x, NORM_EPSILON))
+        return torch.from_numpy(logits), (*caches, position + 1, begin)
+
+    def _rotation(self, relative: Tensor) -> tuple[Floats, Floats]:
+        """Cosines and sines of the rotary angles, [B, D / 2]; of width 0 without them."""
+        if self._config.positions != "rope":
+            none = np.empty((len(relative), 0), np.float32)
+            return none, none
+        cos, sin = rotary(relative, self._config.hidden_size // self._config.heads)
+        return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
+
+    def _advance(self, block: _Block, x: Floats, keys: Floats, values: Floats, place: tuple[Any, ...]) -> None:
+        """A block on x [B, H], in place; its keys and values [B, heads, ring, D] get the new token's."""
+        kernels = self._kernels
+        products = block.query_key_value(kernels.normalise(x, NORM_EPSILON))
+        products = products.reshape(len(x), 3, self._config.heads, -1)
+        block.attention_output.add(kernels.attend(products, keys, values, *place), x)
+        gate_up = block.gate_up(kernels.normalise(x, NORM_EPSILON))
+        block.down.add(kernels.swiglu(gate_up), x)

@@ -1,0 +1,136 @@
+"""The compiled decoders against the plain ones, for every family."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from seqgen import models
+from seqgen.errors import ConfigError, TextError
+from seqgen.models.config import GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.models.language_model import fork
+
+pytest.importorskip("numba")
+
+from seqgen.models import kernels
+from seqgen.models.compiled import Weight, compiled_decoder
+
+VOCAB_SIZE = 11
+CONFIGS = {
+    "rnn": RnnConfig(hidden_size=13, layers=2, embedding_size=7),
+    "lstm": LstmConfig(hidden_size=16, layers=3),
+    "gru": GruConfig(hidden_size=15, layers=2),
+    "gru, reset before": GruConfig(hidden_size=14, layers=2, gru_reset="before"),
+    "tied": LstmConfig(hidden_size=12, embedding_size=12, layers=1, tie_weights=True),
+    "transformer": TransformerConfig(hidden_size=18, layers=2, heads=3, block_size=8),
+    "sinusoidal": TransformerConfig(hidden_size=10, layers=2, heads=1, block_size=40, positions="sinusoidal"),
+}
+PROMPT, STEPS = 6, 14
+
+
+@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS.keys())
+def model(request):
+    """A model whose weights are large enough for differences to show."""
+    torch.manual_seed(0)
+    model = models.build(request.param, VOCAB_SIZE).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    return model
+
+
+@torch.no_grad()
+def after_prompt(model, rows):
+    """The state after a prompt in which a document ends, in the first row; room for a ring that goes round."""
+    torch.manual_seed(1)
+    tokens = torch.randint(1, VOCAB_SIZE, (rows, PROMPT))
+    tokens[:, 0] = 0
+    tokens[0, 3] = 0
+    return model(tokens, model.initial_state(rows, PROMPT + STEPS))[1]
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.02), ("int8", 0.2)])
+@pytest.mark.parametrize("rows", [1, 5])
+def test_it_agrees_with_the_plain_decoder(model, rows, precision, tolerance):
+    state, same = after_prompt(model, rows), after_prompt(model, rows)
+    plain, compiled = model.decoder(precision), compiled_decoder(model, precision)
+
+    for _ in range(STEPS):
+        token = torch.randint(1, VOCAB_SIZE, (rows,))
+        expected, state = plain.step(token, state)
+        logits, same = compiled.step(token, same)
+        assert (logits.dtype, logits.shape) == (torch.float32, (rows, VOCAB_SIZE))
+        torch.testing.assert_close(logits, expected, rtol=0, atol=tolerance * float(expected.std()))
+
+    for member, expected in zip(same, state, strict=True):
+        torch.testing.assert_close(member, expected, rtol=0, atol=max(tolerance, 1e-5))
+
+
+@pytest.mark.parametrize(("precision", "kept"), [
+    ("fp32", lambda weight: weight),
+    ("bf16", lambda weight: weight.bfloat16().float()),
+    ("int8", lambda weight: (weight / (scale := weight.abs().amax(1, keepdim=True) / 127)).round() * scale),
+])  # fmt: skip
+def test_what_is_multiplied_is_not_rounded(precision, kept):
+    weight, x = torch.randn(7, 40), torch.randn(3, 40)
+
+    product = Weight(weight, precision, kernels)(x.numpy())
+
+    torch.testing.assert_close(torch.from_numpy(product), x @ kept(weight).T, rtol=1e-4, atol=1e-4)
+
+
+def test_it_is_a_snapshot(model):
+    compiled = compiled_decoder(model)
+    token = torch.tensor([3])
+    before, _ = compiled.step(token, after_prompt(model, 1))
+
+    state = after_prompt(model, 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    after, _ = compiled.step(token, state)
+
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_rows_go_their_own_way(model):
+    compiled = compiled_decoder(model)
+    forked = fork(after_prompt(model, 3), torch.tensor([2, 0]))
+
+    logits, _ = compiled.step(torch.tensor([4, 5]), forked)
+
+    for row, (source, token) in enumerate([(2, 4), (0, 5)]):
+        alone, _ = compiled.step(torch.tensor([token]), fork(after_prompt(model, 3), torch.tensor([source])))
+        torch.testing.assert_close(logits[row : row + 1], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_are_no_numbers_show(model):
+    with torch.no_grad():
+        model.embedding.weight[3] = torch.nan
+
+    logits, _ = compiled_decoder(model).step(torch.tensor([3]), model.initial_state(1, 4))
+
+    assert logits.isnan().any()
+
+
+def test_positions_end_where_the_plain_decoder_ends_them():
+    model = models.build(CONFIGS["sinusoidal"], VOCAB_SIZE).eval()
+    *caches, position, begin = model.initial_state(1, 50)
+
+    with pytest.raises(TextError, match="sinusoidal positions end"):
+        compiled_decoder(model).step(torch.tensor([1]), (*caches, position + 40, begin))
+
+
+def test_without_numba_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "seqgen.models.kernels", None)
+    monkeypatch.delattr("seqgen.models.kernels", raising=False)
+
+    with pytest.raises(ConfigError, match=r"numba is not installed; pip install 'seqgen\[fast\]'"):
+        compiled_decoder(models.build(CONFIGS["rnn"], VOCAB_SIZE))
+
+
+def test_it_is_for_a_cpu():
+    with pytest.raises(ConfigError, match="engine: numba compiles for a CPU"):
+        compiled_decoder(models.skeleton(CONFIGS["rnn"], VOCAB_SIZE))
