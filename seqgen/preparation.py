@@ -140,8 +140,9 @@ def _check_memory(
     parameters = parameter_count(models.skeleton(config, vocab_size))
     if 16 * parameters > there:
         raise ConfigError(
-            f"hidden_size: {counted(config.layers, 'layer')} of {config.hidden_size} are {parameters:,} parameters, which take "
-            f"{_in_gib(16 * parameters)} to train; this machine has {_in_gib(there)}, so choose a smaller size"
+            f"hidden_size: {counted(config.layers, 'layer')} of {config.hidden_size} are {parameters:,} parameters, "
+            f"which take {_in_gib(16 * parameters)} to train; this machine has {_in_gib(there)}, so choose a smaller "
+            "size"
         )
     rows, length = stream.batch_size, stream.length
     needed = 12 * parameters + activation_bytes(config, vocab_size, rows, length, precision)

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from seqgen.data.config import PREFIX
 from seqgen.data.fetched import Fetched
 from seqgen.data.readers import Reader, Synthetic
-from seqgen.data.text import BLOCK, read_text
+from seqgen.data.text import BLOCK
 from seqgen.errors import ConfigError
 from seqgen.settings import Settings, describe
 
@@ -119,24 +119,15 @@ def parse(text: str) -> tuple[Recipe, str | None] | None:
     return find(name), part or None
 
 
-def read_source(text: str, encoding: str = "utf-8") -> str:
-    """The text that a setting names: a file's, or with `corpus:NAME[:PART]` the catalogue's.
+def read_chunks(text: str) -> Iterator[str]:
+    """The text that `corpus:NAME[:PART]` names, in chunks of at most `BLOCK` characters.
 
     Raises:
         ConfigError: the catalogue has no such corpus or part.
-        TextError: the text cannot be read.
+        TextError: the text cannot be read; some errors on the way.
     """
-    named = parse(text)
-    if named is None:
-        return read_text(text, encoding)
-    recipe, part = named
-    return recipe.read(part)
-
-
-def read_chunks(text: str) -> Iterator[str]:
-    """What `read_source` gives, in chunks of at most `BLOCK` characters; errors as of that, some on the way."""
-    named = parse(text)
-    return _sliced([read_text(text)]) if named is None else named[0].chunks(named[1])
+    name, _, part = text.removeprefix(PREFIX).partition(":")
+    return find(name).chunks(part or None)
 
 
 def figures_of(text: str) -> tuple[Figure, ...]:

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from seqgen.data import catalogue
-from seqgen.data.catalogue import Recipe, figures_of, find, parse, read_chunks, read_source, recipes
+from seqgen.data.catalogue import Recipe, figures_of, find, parse, read_chunks, recipes
 from seqgen.data.fetched import Fetched
 from seqgen.data.readers import Synthetic
 from seqgen.errors import ConfigError, TextError
@@ -73,10 +73,14 @@ def test_the_hundred_megabytes_are_cut_where_all_cut_them(name):
     assert bounds == [(0, 90_000_000), (90_000_000, 95_000_000), (95_000_000, None)]
 
 
+def read(name):
+    return "".join(read_chunks(name))
+
+
 def test_pydoc_is_a_long_text_read_without_running_its_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "pydoc_data.topics", raising=False)
 
-    text = read_source("corpus:pydoc")
+    text = read("corpus:pydoc")
 
     assert "pydoc_data.topics" not in sys.modules
     assert len(text) > 400_000
@@ -86,7 +90,7 @@ def test_pydoc_is_a_long_text_read_without_running_its_module(monkeypatch):
 
 
 def test_pystdlib_is_code_of_this_python_without_its_tests():
-    text = read_source("corpus:pystdlib")
+    text = read("corpus:pystdlib")
 
     assert text.count("\ndef ") > 1_000
     assert "class OrderedDict(dict):" in text
@@ -95,27 +99,20 @@ def test_pystdlib_is_code_of_this_python_without_its_tests():
 
 def test_anything_else_is_a_path(corpus):
     assert parse(str(corpus)) is None
-    assert read_source(str(corpus)) == corpus.read_text("utf-8")
     assert figures_of(str(corpus)) == ()
 
 
-def test_a_path_is_read_in_the_encoding_given(tmp_path):
-    (tmp_path / "a.txt").write_bytes("가".encode("cp949"))
-
-    assert read_source(str(tmp_path / "a.txt"), "cp949") == "가"
-
-
 def test_a_name_alone_is_the_train_part():
-    assert read_source("corpus:copy") == read_source("corpus:copy:train") != read_source("corpus:copy:test")
+    assert read("corpus:copy") == read("corpus:copy:train") != read("corpus:copy:test")
 
 
-@pytest.mark.parametrize("text", ["corpus:copy", "corpus:copy:test", "corpus:pydoc", "file"])
-def test_chunks_are_the_text(text, corpus):
-    text = str(corpus) if text == "file" else text
+@pytest.mark.parametrize("text", ["corpus:copy", "corpus:copy:test", "corpus:pydoc"])
+def test_chunks_are_the_text(text):
+    recipe, part = parse(text)
 
     chunks = list(read_chunks(text))
 
-    assert "".join(chunks) == read_source(text)
+    assert "".join(chunks) == recipe.read(part)
     assert all(0 < len(chunk) <= 1 << 20 for chunk in chunks)
 
 
@@ -123,12 +120,12 @@ def test_what_is_not_here_says_how_to_fetch_it(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path))
 
     with pytest.raises(TextError, match="corpus:text8 has not been fetched yet; run `seqgen corpus fetch text8`"):
-        read_source("corpus:text8:valid")
+        read("corpus:text8:valid")
 
 
 def test_an_unknown_name_is_refused_with_those_that_there_are():
     with pytest.raises(ConfigError, match=r"no corpus called 'pydok' in the catalogue; it has: .*\bpydoc\b"):
-        read_source("corpus:pydok")
+        read("corpus:pydok")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +138,7 @@ def test_an_unknown_name_is_refused_with_those_that_there_are():
 )
 def test_an_unknown_part_is_refused(text, reason):
     with pytest.raises(ConfigError, match=reason):
-        read_source(text)
+        read(text)
 
 
 def test_figures_stand_beside_the_part_that_they_are_of():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.data.catalogue import read_source
+from seqgen.data.text import read_text
 from seqgen.tokenizers import KINDS, build
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -32,7 +32,7 @@ FILES = _legacy_files()
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_legacy_file_gives_the_ids_of_its_twin(path, kind, normalization):
-    text, twin = read_source(str(path), encoding=path.stem), read_source(str(_twin(path)))
+    text, twin = read_text(path, path.stem), read_text(_twin(path))
     config = TokenizerConfig(kind=kind, normalization=normalization)
 
     tokenizer, twins = build([text], config), build([twin], config)
