@@ -35,13 +35,19 @@ def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32")
     try:
         from seqgen.models import kernels
     except ImportError as error:
-        raise ConfigError("engine: numba is not installed; pip install 'seqgen[fast]', or go with torch") from error
+        raise ConfigError("engine: numba is not installed; pip install numba, or go with torch") from error
     except RuntimeError as error:  # numba's, when its cache can be nowhere
         raise ConfigError(f"engine: numba cannot keep what it compiles ({error}); set NUMBA_CACHE_DIR") from error
     kernels.set_num_threads(min(torch.get_num_threads(), kernels.MOST_THREADS))
     if isinstance(model, RecurrentModel):
         return CompiledRecurrent(model, precision, kernels)
     return CompiledTransformer(cast("TransformerModel", model), precision, kernels)
+
+
+def _array(tensor: Tensor) -> Floats:
+    """A copy as numpy has it."""
+    array: Floats = tensor.detach().float().clone().numpy()
+    return array
 
 
 class Weight:
@@ -94,10 +100,10 @@ class CompiledRecurrent(Decoder):
         self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         self._cell = model.config.cell
         weights = [layer_weights(layer) for layer in model.layers]
-        self._table: Floats = F.linear(model.embedding.weight.float(), weights[0].w_ih.float()).numpy()
+        self._table = _array(F.linear(model.embedding.weight, weights[0].w_ih))
         self._layers = [self._pack(layer, precision, first=depth == 0) for depth, layer in enumerate(weights)]
         self._head = Weight(model.head.weight, precision, kernels)
-        self._head_bias: Floats = model.head.bias.detach().float().clone().numpy()
+        self._head_bias = _array(model.head.bias)
 
     def _pack(self, weights: LayerWeights, precision: DecoderPrecision, *, first: bool) -> _Layer:
         w_ih, w_hh, b_ih, b_hh = weights
@@ -106,12 +112,8 @@ class CompiledRecurrent(Decoder):
             x=None if first else Weight(w_ih, precision, self._kernels),
             h=Weight(w_hh[:gates], precision, self._kernels),
             h_candidate=Weight(w_hh[gates:], precision, self._kernels) if self._reset_before else None,
-            x_bias=(b_ih if self._cell == "gru" and not self._reset_before else b_ih + b_hh)
-            .detach()
-            .float()
-            .clone()
-            .numpy(),
-            h_bias=b_hh.detach().float().clone().numpy(),
+            x_bias=_array(b_ih if self._cell == "gru" and not self._reset_before else b_ih + b_hh),
+            h_bias=_array(b_hh),
         )
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -160,7 +162,7 @@ class CompiledTransformer(Decoder):
             weight = torch.cat([layer.weight for layer in layers]).float()
             return Weight(weight if norm is None else weight * norm.weight, precision, kernels)
 
-        self._embedding: Floats = model.embedding.weight.detach().float().clone().numpy()
+        self._embedding = _array(model.embedding.weight)
         self._blocks = [
             _Block(
                 pack(block.attention_norm, block.query, block.key, block.value),

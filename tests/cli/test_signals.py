@@ -138,9 +138,10 @@ def slow(*arguments, **options):
     return original(*arguments, **options)
 module.{name} = slow
 """
+OWN = ("--out", "built", "--vocab-size", "333")  # of a size that no other test asks for: the store would have it
 PHASES = {
     "reading": ("seqgen.data.store", "write_text", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
-    "building the tokenizer": ("seqgen.tokenizers", "build", ("tokenizer", "build", "corpus.txt", "--out", "built")),
+    "building the tokenizer": ("seqgen.tokenizers", "build", ("tokenizer", "build", "corpus.txt", *OWN)),
     "probing": ("seqgen.training.budget", "_time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
     "making the directory": ("seqgen.files", "sync_directory", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "founding the run": ("seqgen.founding", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),

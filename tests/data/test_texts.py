@@ -53,8 +53,9 @@ def test_two_characters_are_enough_where_nothing_is_withheld(corpus, data):
     assert read_texts(data.model_copy(update={"valid_split": "none"})).parts.train.documents() == ("ab",)
 
 
-def test_a_recorded_store_is_looked_into_and_not_written(data, tmp_path):
-    record = TextRecord(sha256="0" * 64, characters=1, train_tokens=1, valid_tokens=0)
+def test_a_recorded_store_is_looked_into_and_not_written(corpus, data, tmp_path):
+    sha256 = hashlib.sha256(corpus.read_bytes()).hexdigest()
+    record = TextRecord(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
     (tmp_path / "named").mkdir()
 
     read_texts(data.model_copy(update={"store": str(tmp_path / "named")}), record=record)

@@ -127,7 +127,7 @@ def test_without_numba_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "seqgen.models.kernels", None)
     monkeypatch.delattr("seqgen.models.kernels", raising=False)
 
-    with pytest.raises(ConfigError, match=r"numba is not installed; pip install 'seqgen\[fast\]'"):
+    with pytest.raises(ConfigError, match="numba is not installed; pip install numba"):
         compiled_decoder(models.build(CONFIGS["rnn"], VOCAB_SIZE))
 
 
