@@ -116,4 +116,4 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     }  # fmt: skip
     unlike = share_notice(data, ids.valid.characters, read.characters)
     leakage = None if ids.leakage is None or not ids.leakage.found else str(ids.leakage)
-    return figures, [message for message in (unlike, leakage) if message is not None]
+    return figures, [*texts.notices, *(message for message in (unlike, leakage) if message is not None)]

@@ -96,9 +96,10 @@ def _stream(start: str, model: Run, settings: dict[str, Any]) -> str:
     from seqgen.tokenizers.normalization import composed
 
     made: list[str] = []
+    generated = model.generate(start, stream=True, **settings)  # which refuses before anything is written
 
     def new() -> Iterator[str]:
-        for piece in model.generate(start, stream=True, **settings):
+        for piece in generated:
             made.append(piece)
             yield piece
 

@@ -68,8 +68,11 @@ def build(
         text=tuple(texts), encoding=encoding, errors=errors, glob=glob, field=field, valid_split="none"
     )
     notice_pipes(texts, quiet=quiet)
-    tokenizer = read_texts(data).tokenizer(config)
+    read = read_texts(data)
+    tokenizer = read.tokenizer(config)
     tokenizer.save(Path(out))
+    for message in read.notices:
+        notice(message, quiet=quiet)
     notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)
 
 

@@ -14,7 +14,6 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from seqgen.data.config import PREFIX
-from seqgen.data.fetched import Fetched
 from seqgen.data.readers import Reader, Synthetic
 from seqgen.data.text import BLOCK
 from seqgen.errors import ConfigError
@@ -45,25 +44,20 @@ class Recipe(Settings):
     reader: Reader
     figures: tuple[Figure, ...] = Field(default=(), strict=False)
 
-    def read(self, part: str | None = None) -> str:
-        """The text of a part; of the `train` part where none is named and there are parts.
+    def chunks(self, part: str | None = None) -> Iterator[str]:
+        """The text of a part, of the `train` part where none is named and there are parts, in chunks of at most `BLOCK`
+        characters.
 
         Raises:
             ConfigError: there is no such part.
-            TextError: the text has not been fetched, or cannot be read.
+            TextError: the text has not been fetched, or cannot be read; some of it on the way.
         """
-        return "".join(self.chunks(part))
-
-    def chunks(self, part: str | None = None) -> Iterator[str]:
-        """The same in chunks of at most `BLOCK` characters: a fetched text of any size is never in memory whole."""
         parts = self.reader.parts
         part = part or ("train" if parts else None)
         if part is not None and part not in parts:
             has = f"its parts are {', '.join(parts)}" if parts else "it has no parts"
             raise ConfigError(f"{PREFIX}{self.name} has no part called {part!r}; {has}")
-        if isinstance(self.reader, Fetched):
-            return _sliced(self.reader.chunks(self.name, part))
-        return _sliced([self.reader.read(self.name, part)])
+        return _sliced(self.reader.chunks(self.name, part))
 
     def figures_of(self, part: str | None) -> tuple[Figure, ...]:
         """What to hold a result on a part against: what was published, or of a synthetic text the truth."""
@@ -113,8 +107,11 @@ def parse(text: str) -> tuple[Recipe, str | None] | None:
     Raises:
         ConfigError: the catalogue has no such corpus.
     """
-    if not text.startswith(PREFIX):
-        return None
+    return named(text) if text.startswith(PREFIX) else None
+
+
+def named(text: str) -> tuple[Recipe, str | None]:
+    """The recipe and the part that `corpus:NAME[:PART]` names; raises as `parse`."""
     name, _, part = text.removeprefix(PREFIX).partition(":")
     return find(name), part or None
 
@@ -126,11 +123,11 @@ def read_chunks(text: str) -> Iterator[str]:
         ConfigError: the catalogue has no such corpus or part.
         TextError: the text cannot be read; some errors on the way.
     """
-    name, _, part = text.removeprefix(PREFIX).partition(":")
-    return find(name).chunks(part or None)
+    recipe, part = named(text)
+    return recipe.chunks(part)
 
 
 def figures_of(text: str) -> tuple[Figure, ...]:
     """What to hold a result on `corpus:NAME:PART` against; nothing for any other text."""
-    named = parse(text)
-    return () if named is None else named[0].figures_of(named[1])
+    of_the_catalogue = parse(text)
+    return () if of_the_catalogue is None else of_the_catalogue[0].figures_of(of_the_catalogue[1])

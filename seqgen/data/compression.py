@@ -38,7 +38,7 @@ def decompressed(file: BufferedIOBase, suffix: str, name: str) -> BinaryIO:
         TextError: nothing here decompresses this suffix; the message says what to install.
     """
     if suffix == ".zst" and _zstd is None:
-        raise TextError(f"{name}: to read .zst, install it with seqgen: pip install 'seqgen[zst]'")
+        raise TextError(f"{name}: to read .zst, pip install backports.zstd")
     openers: dict[str, Any] = {
         ".gz": lambda packed: gzip.GzipFile(fileobj=packed, mode="rb"),
         ".bz2": bz2.BZ2File,

@@ -58,6 +58,12 @@ class Part(Settings):
     start: int = Field(default=0, ge=0)
     end: int | None = None
 
+    @model_validator(mode="after")
+    def _has_bytes(self) -> Part:
+        if self.end is not None and self.end <= self.start:
+            raise ValueError(f"end: should come after start {self.start}, not {self.end}")
+        return self
+
 
 class Fetched(Settings):
     """A corpus of fetched files in its customary parts."""
@@ -84,10 +90,6 @@ class Fetched(Settings):
     def is_here(self, corpus: str) -> bool:
         """Whether every file has been fetched."""
         return all((corpus_directory(corpus) / file.name).is_file() for file in self.files)
-
-    def read(self, corpus: str, part: str | None) -> str:
-        """A part's text, whole; errors as of `chunks`."""
-        return "".join(self.chunks(corpus, part))
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """A part's text, a block at a time; but a column's is put together in memory.

@@ -28,7 +28,8 @@ the end of a word in capitals before a quotation mark.
 """
 
 ADVICE = {
-    "nul": "the character NUL is learnt like any other; remove it unless the text means it",
+    "nul": "where every other character is one the text is UTF-16: give --encoding utf-16-le (or -be); else NUL is "
+    "learnt like any other: remove it unless the text means it",
     "control_characters": "terminal codes or a binary file: remove them, or see that this is the right file",
     "replacement_characters": "whatever wrote this text had lost the characters: go back to the source, decoded by its "
     "own encoding",

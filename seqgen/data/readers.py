@@ -1,6 +1,6 @@
 """How the catalogue's texts are read: one class a kind of source, its fields the recipe's `[reader]` table.
 
-Each has `parts`, the names of the parts that it is customarily split into (none for most), and `read(corpus, part)`.
+Each has `parts`, the names of the parts that it is customarily split into (none for most), and `chunks(corpus, part)`.
 Nothing here reaches the network, and no code of a source is ever run.
 """
 
@@ -11,6 +11,7 @@ import importlib.util
 import os
 import sysconfig
 import tokenize
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -34,7 +35,7 @@ class PythonDict(Settings):
     def parts(self) -> tuple[str, ...]:
         return ()
 
-    def read(self, corpus: str, part: str | None) -> str:
+    def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """The text; there are no parts to choose from."""
         del part
         try:
@@ -46,7 +47,8 @@ class PythonDict(Settings):
         for node in ast.walk(ast.parse(read_text(spec.origin))):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
                 entries = [ast.literal_eval(value) for value in node.value.values]
-                return "\n".join(entry for entry in entries if isinstance(entry, str))
+                yield "\n".join(entry for entry in entries if isinstance(entry, str))
+                return
         raise TextError(f"{spec.origin} does not assign a dict, so corpus:{corpus} cannot be read from it")
 
 
@@ -61,7 +63,7 @@ class PythonLibrary(Settings):
     def parts(self) -> tuple[str, ...]:
         return ()
 
-    def read(self, corpus: str, part: str | None) -> str:
+    def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """The text; there are no parts to choose from."""
         del part
         library = Path(sysconfig.get_path("stdlib"))
@@ -72,7 +74,7 @@ class PythonLibrary(Settings):
         if not files:
             raise TextError(f"corpus:{corpus}: this Python carries no source of its library; train on a file")
         try:
-            return "\n".join(filter(None, map(_read_code, sorted(files, key=lambda file: file.as_posix()))))
+            yield "\n".join(filter(None, map(_read_code, sorted(files, key=lambda file: file.as_posix()))))
         except (OSError, SyntaxError, UnicodeError) as error:
             raise TextError(f"corpus:{corpus} cannot be read from {library}: {error}") from error
 
@@ -93,10 +95,10 @@ class OwnText(Settings):
     def parts(self) -> tuple[str, ...]:
         return ()
 
-    def read(self, corpus: str, part: str | None) -> str:
+    def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """The text; there are no parts to choose from."""
         del corpus, part
-        return resources.files("seqgen.corpora").joinpath(self.file).read_bytes().decode("utf-8")
+        yield resources.files("seqgen.corpora").joinpath(self.file).read_bytes().decode("utf-8")
 
 
 class Synthetic(Settings):
@@ -111,11 +113,11 @@ class Synthetic(Settings):
     def parts(self) -> tuple[str, ...]:
         return ("train", "valid", "test")
 
-    def read(self, corpus: str, part: str | None) -> str:
+    def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """Make a part's text."""
         del corpus
         length = self.characters if part == "train" else self.characters // 10
-        return synthetic.generate(self.source, length, f"{self.seed} {part}")
+        yield synthetic.generate(self.source, length, f"{self.seed} {part}")
 
     @property
     def entropy(self) -> float:

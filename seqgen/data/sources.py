@@ -294,9 +294,13 @@ def _field_of(line: str, field: str, where: str) -> str:
         raise TextError(f"{where} is no JSON object, so it has no field {field!r}")
     if field not in record:
         names = ", ".join(list(record)[:8]) or "none"
-        raise TextError(f"{where} has no field {field!r}; say --field, of those that it has: {names}")
+        raise TextError(
+            f"{where} has no field {field!r}; say --field, of those that it has: {names}; or leave such lines out"
+        )
     text = record[field]
     if not isinstance(text, str):
         kind = next(name for known, name in _KINDS.items() if isinstance(text, known))
-        raise TextError(f"{where}: the field {field!r} is no text but {kind}; name one that is by --field")
+        raise TextError(
+            f"{where}: the field {field!r} is no text but {kind}; name one that is by --field, or leave such lines out"
+        )
     return text

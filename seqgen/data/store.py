@@ -13,6 +13,7 @@ but for a text that came from stdin or a pipe.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import json
@@ -127,12 +128,16 @@ class Store:
         return text
 
     def _keep(self, folder: Path, sha256: str) -> StoredText:
-        """What was read, in its place."""
-        if (there := self.known_text(sha256)) is not None:
-            shutil.rmtree(folder)
-            return there
-        _move(folder, self.path / "texts" / sha256[:32])
-        return StoredText(self.path / "texts" / sha256[:32])
+        """What was read, in its place; whoever read the same from elsewhere may be about to put it there."""
+        from filelock import FileLock
+
+        place = self.path / "texts" / sha256[:32]
+        with FileLock(place.with_name(f".{place.name}.lock")):
+            if (there := self.known_text(sha256)) is not None:
+                shutil.rmtree(folder)
+                return there
+            _move(folder, place)
+            return StoredText(place)
 
     def known_text(self, sha256: str) -> StoredText | None:
         """The text of this hash, if it is there: what was read from stdin is nowhere else."""
@@ -205,9 +210,10 @@ class Store:
                     yield folder / f".making-{name}"
                 return
         except OSError as error:
+            full = "make room there, or " if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""
             raise SaveError(
-                f"the store in {self.path} cannot be written: {error.strerror or error}; make room there, or name "
-                "another directory by SEQGEN_STORE"
+                f"the store in {self.path} cannot be written: {error.strerror or error}; {full}name another directory "
+                "by SEQGEN_STORE"
             ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -94,7 +95,8 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
 def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
     """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
     once = [name for name in names if is_read_once(name)]
-    if sha256 is None or (not once and any(map(is_path, names))):
+    gone = any(is_path(name) and not os.path.lexists(name) for name in names)  # as a pipe's name is after its use
+    if sha256 is None or (not once and not gone and any(map(is_path, names))):
         return store.text(names, data, report, sha256)
     if (found := store.known_text(sha256)) is not None:
         return found

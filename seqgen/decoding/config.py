@@ -20,6 +20,7 @@ class SamplingConfig(Settings):
     top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     min_p: float = Field(default=0.0, ge=0.0, le=1.0)
     max_new_tokens: int = Field(default=500, ge=1)
+    """Left out, no more than a model with sinusoidal positions has left after the prompt."""
     stop: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**63)
     precision: Literal["fp32", "bf16", "int8"] = "fp32"

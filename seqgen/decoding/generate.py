@@ -85,6 +85,9 @@ def generate(
         RunError: the model's weights are not all numbers.
     """
     read = [BOUNDARY, *tokenizer.encode(prompt).tolist()]
+    if "max_new_tokens" not in config.model_fields_set and model.max_positions is not None:
+        fits = min(config.max_new_tokens, max(1, model.max_positions - len(read) + 1))
+        config = config.model_copy(update={"max_new_tokens": fits})
     _check_positions(model, len(read) - 1, config.max_new_tokens)
     return _generate(model, decoder, tokenizer, read, config, num_samples)
 

@@ -5,40 +5,65 @@ The plain decoders beside the models are what these are held against. numba, whi
 
 from __future__ import annotations
 
+import threading
+from abc import abstractmethod
 from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen.errors import ConfigError
 from seqgen.models.config import GruConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
+from seqgen.models.packed import quantised
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
-from seqgen.models.transformer import NORM_EPSILON, TransformerModel, by_layer, check_positions, rotary, sinusoids
+from seqgen.models.transformer import (
+    NORM_EPSILON,
+    Products,
+    TransformerModel,
+    by_layer,
+    check_positions,
+    decoder_weights,
+    head_weight,
+    rotary,
+    sinusoids,
+)
 from seqgen.runtime import DecoderPrecision
 
 Floats = npt.NDArray[np.float32]
+_ONE_AT_A_TIME = threading.Lock()
+"""Not every threading layer of numba's can be called by two threads: one of them ends the process."""
 
 
 def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32") -> Decoder:
     """A snapshot of the model's weights whose steps are compiled by numba.
 
     Raises:
-        ConfigError: numba is not installed, or the model is not on a CPU.
+        ConfigError: numba is not installed or has nowhere to keep what it compiles, or the model is not on a CPU.
     """
     if model.device.type != "cpu":
         raise ConfigError(f"engine: numba compiles for a CPU, and this model is on {model.device}; go with torch")
     try:
         from seqgen.models import kernels
-    except ImportError as error:
+
+        decoder = _of(model, precision, kernels)
+        decoder.step(torch.ones(1, dtype=torch.int64), model.initial_state(1, 1))  # which compiles, and fills the cache
+    except ModuleNotFoundError as error:
         raise ConfigError("engine: numba is not installed; pip install numba, or go with torch") from error
-    except RuntimeError as error:  # numba's, when its cache can be nowhere
-        raise ConfigError(f"engine: numba cannot keep what it compiles ({error}); set NUMBA_CACHE_DIR") from error
-    kernels.set_num_threads(min(torch.get_num_threads(), kernels.MOST_THREADS))
+    except ImportError as error:
+        raise ConfigError(f"engine: numba cannot be used here: {error}") from error
+    except (OSError, RuntimeError) as error:
+        raise ConfigError(
+            f"engine: numba cannot keep what it compiles: {error}; make room, or name a directory by NUMBA_CACHE_DIR"
+        ) from error
+    return decoder
+
+
+def _of(model: LanguageModel, precision: DecoderPrecision, kernels: ModuleType) -> Decoder:
     if isinstance(model, RecurrentModel):
         return CompiledRecurrent(model, precision, kernels)
     return CompiledTransformer(cast("TransformerModel", model), precision, kernels)
@@ -59,19 +84,19 @@ class Weight:
         weight = F.pad(weight.detach().float(), (0, 0, 0, -len(weight) % kernels.TILE))
         scale = torch.ones(len(weight))
         if precision == "int8":
-            scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
-            weight = (weight / scale[:, None]).round().to(torch.int8)
+            weight, scale = quantised(weight)
+            weight = weight.to(torch.int8)
         elif precision == "bf16":
             weight = weight.to(torch.bfloat16).view(torch.int16)
         array: npt.NDArray[Any] = weight.clone(memory_format=torch.contiguous_format).numpy()
         self._weight = array.view(np.uint16) if precision == "bf16" else array
         self._scale: Floats = scale.numpy()
 
-    def __call__(self, x: Floats, plus: Floats | None = None) -> Floats:
-        """The product, and what is to be added: a bias [N] or, for each row, [B, N]."""
+    def __call__(self, x: Floats, bias: Floats | None = None) -> Floats:
+        """The product, and a bias [N]."""
         out = np.zeros((len(x), self._columns), np.float32)
-        if plus is not None:
-            out += plus
+        if bias is not None:
+            out += bias
         return self.add(x, out)
 
     def add(self, x: Floats, out: Floats) -> Floats:
@@ -91,12 +116,34 @@ class _Layer(NamedTuple):
     h_bias: Floats
 
 
-class CompiledRecurrent(Decoder):
-    """rnn, lstm and gru; the state changes in place."""
+class _Compiled(Decoder):
+    """What every compiled decoder does about threads; the state changes in place."""
+
+    def __init__(self, kernels: ModuleType) -> None:
+        self._kernels = kernels
+        self._threads = min(torch.get_num_threads(), kernels.MOST_THREADS)
+
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        kernels = self._kernels
+        with _ONE_AT_A_TIME, torch.no_grad():
+            before = kernels.get_num_threads()
+            kernels.set_num_threads(self._threads)  # numba's setting is one of the thread that calls
+            try:
+                return self._step(token, tuple(member.detach() for member in state))
+            finally:
+                kernels.set_num_threads(before)
+
+    @abstractmethod
+    def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        """`step` on a state without gradients."""
+
+
+class CompiledRecurrent(_Compiled):
+    """rnn, lstm and gru."""
 
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
-        self._kernels = kernels
+        super().__init__(kernels)
         self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         self._cell = model.config.cell
         weights = [layer_weights(layer) for layer in model.layers]
@@ -116,7 +163,7 @@ class CompiledRecurrent(Decoder):
             h_bias=_array(b_hh),
         )
 
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         members = tuple(member.numpy() for member in state)
         x = self._table[token.numpy()]
         for depth, layer in enumerate(self._layers):
@@ -142,39 +189,22 @@ class CompiledRecurrent(Decoder):
             kernels.step_rnn(sums, state, depth, out)
 
 
-class _Block(NamedTuple):
-    """A block's products, the scales of the norms in those that follow them."""
-
-    query_key_value: Weight
-    attention_output: Weight
-    gate_up: Weight
-    down: Weight
-
-
-class CompiledTransformer(Decoder):
-    """The blocks one after the other; the cache changes in place."""
+class CompiledTransformer(_Compiled):
+    """The blocks one after the other."""
 
     @torch.no_grad()
     def __init__(self, model: TransformerModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
-        self._config, self._kernels = model.config, kernels
-
-        def pack(norm: nn.RMSNorm | None, *layers: nn.Linear) -> Weight:
-            weight = torch.cat([layer.weight for layer in layers]).float()
-            return Weight(weight if norm is None else weight * norm.weight, precision, kernels)
+        super().__init__(kernels)
+        self._config = model.config
 
         self._embedding = _array(model.embedding.weight)
         self._blocks = [
-            _Block(
-                pack(block.attention_norm, block.query, block.key, block.value),
-                pack(None, block.attention_output),
-                pack(block.feed_forward_norm, block.gate, block.up),
-                pack(None, block.down),
-            )
+            Products(*(Weight(weight, precision, kernels) for weight in decoder_weights(block)))
             for block in model.blocks
         ]
-        self._head = pack(model.norm, model.head)
+        self._head = Weight(head_weight(model), precision, kernels)
 
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         *caches, position, begin = state
         x = self._embedding[token.numpy()]
         relative = (position - begin)[:, None]
@@ -195,7 +225,9 @@ class CompiledTransformer(Decoder):
         cos, sin = rotary(relative, self._config.hidden_size // self._config.heads)
         return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
 
-    def _advance(self, block: _Block, x: Floats, keys: Floats, values: Floats, place: tuple[Any, ...]) -> None:
+    def _advance(
+        self, block: Products[Weight], x: Floats, keys: Floats, values: Floats, place: tuple[Any, ...]
+    ) -> None:
         """A block on x [B, H], in place; its keys and values [B, heads, ring, D] get the new token's."""
         kernels = self._kernels
         products = block.query_key_value(kernels.normalise(x, NORM_EPSILON))

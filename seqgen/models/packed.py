@@ -41,6 +41,12 @@ class PackedWeight:
         return self._multiply_add(y, plus, self._packed, bias, "add")
 
 
+def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Whole numbers up to 127, to the nearest, and the scale of each row: fp32 [N, K] -> fp32 [N, K] and [N]."""
+    scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
+    return (weight / scale[:, None]).round(), scale
+
+
 class DecoderLinear:
     """x fp32 [B, K] -> x W^T + b, fp32 [B, N], for a snapshot of a weight; a row does not depend on the others.
 
@@ -57,9 +63,7 @@ class DecoderLinear:
         self._scale: Tensor | None = None
         self._int8: Tensor | None = None
         if precision == "int8":
-            largest = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny)
-            self._scale = largest / 127
-            weight = (weight / self._scale[:, None]).round()
+            weight, self._scale = quantised(weight)
             if weight.device.type == "cpu" and weight.shape[0] % 4 == 0 and weight.shape[1] % 32 == 0:
                 # torch's kernel reads past the end of rows of any other length.
                 self._int8 = weight.to(torch.int8)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, cast
+from typing import Generic, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from seqgen.models.packed import DecoderLinear
 from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
+T = TypeVar("T")
 ROPE_BASE = 10_000.0
 NORM_EPSILON = 1e-5
 
@@ -220,15 +221,32 @@ def sinusoids(positions: Tensor, size: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
 
 
-class _PackedBlock(NamedTuple):
-    """A block's weights: queries, keys and values are one product, gate and up another. The scales of the norms are
-    in the products that follow them.
-    """
+class Products(NamedTuple, Generic[T]):
+    """A block's products, or what they multiply by: queries, keys and values are one, gate and up another."""
 
-    query_key_value: DecoderLinear
-    attention_output: DecoderLinear
-    gate_up: DecoderLinear
-    down: DecoderLinear
+    query_key_value: T
+    attention_output: T
+    gate_up: T
+    down: T
+
+
+def decoder_weights(block: Block) -> Products[Tensor]:
+    """The weights of a block, fp32 [out, in], with the scales of the norms in the products that follow them."""
+
+    def joined(norm: nn.RMSNorm, *layers: nn.Linear) -> Tensor:
+        return torch.cat([layer.weight for layer in layers]).float() * norm.weight
+
+    return Products(
+        joined(block.attention_norm, block.query, block.key, block.value),
+        block.attention_output.weight,
+        joined(block.feed_forward_norm, block.gate, block.up),
+        block.down.weight,
+    )
+
+
+def head_weight(model: TransformerModel) -> Tensor:
+    """The head's, fp32 [V, H], with the scale of the norm before it."""
+    return model.head.weight.float() * model.norm.weight
 
 
 class _Place(NamedTuple):
@@ -255,21 +273,12 @@ class TransformerDecoder(Decoder):
     def __init__(self, model: TransformerModel, precision: DecoderPrecision) -> None:
         self._config = model.config
 
-        def pack(norm: nn.RMSNorm | None, *layers: nn.Linear) -> DecoderLinear:
-            weight = torch.cat([layer.weight for layer in layers]).float()
-            return DecoderLinear(weight if norm is None else weight * norm.weight, None, precision)
-
         self._embedding = model.embedding.weight.detach().clone()
         self._blocks = [
-            _PackedBlock(
-                pack(block.attention_norm, block.query, block.key, block.value),
-                pack(None, block.attention_output),
-                pack(block.feed_forward_norm, block.gate, block.up),
-                pack(None, block.down),
-            )
+            Products(*(DecoderLinear(weight, None, precision) for weight in decoder_weights(block)))
             for block in model.blocks
         ]
-        self._head = pack(model.norm, model.head)
+        self._head = DecoderLinear(head_weight(model), None, precision)
         self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
 
     @torch.no_grad()
@@ -298,7 +307,9 @@ class TransformerDecoder(Decoder):
         held = position[:, None] - (position[:, None] - slots) % ring
         return _Place(rotation, position, slot, ring, (held >= begin[:, None])[:, None, None])
 
-    def _advance(self, block: _PackedBlock, x: Tensor, cache: tuple[Tensor, Tensor], place: _Place) -> Tensor:
+    def _advance(
+        self, block: Products[DecoderLinear], x: Tensor, cache: tuple[Tensor, Tensor], place: _Place
+    ) -> Tensor:
         """A block's output [B, H]; its keys and values [B, heads, ring, D] get the new token's."""
         products = block.query_key_value(self._normalise(x)).view(len(x), 3, self._config.heads, -1)
         turned, v = products[:, :2], products[:, 2]

@@ -21,6 +21,8 @@ EVALUATIONS = 10
 EVALUATION_SHARE = 0.15  # of the time, at most
 FILES_OF_WEIGHTS = 5  # that a save writes: the weights, two moments, the best weights, and those once more outside
 WARM_UP_STEPS = 5
+SLOW_SECONDS = 1.0
+"""Of warming up, at least, after which that is the probe: where steps take so long, the time counts more."""
 PROBE_STEPS = 8
 PROBE_SHARE = 0.05  # of the time, and at most PROBE_SECONDS: the longer, the less a hiccup of the machine counts
 PROBE_SECONDS = 5.0
@@ -60,8 +62,11 @@ def _time_steps(learner: Learner, seconds: float) -> float:
     """The median time of a step of a copy, in about `seconds` of them after a warm-up."""
     probe = Learner(copy.deepcopy(learner.model), learner.stream, learner.config, learner.precision)
     probe.total_steps = 10**9  # so that the rate stays what a run begins with, and the weights what weights are
+    began = time.perf_counter()
     for step in range(WARM_UP_STEPS):
         probe.step(step)
+        if (took := time.perf_counter() - began) > max(SLOW_SECONDS, 2 * seconds):
+            return took / (step + 1)
     times: list[float] = []
     began = time.perf_counter()
     while len(times) < PROBE_STEPS or time.perf_counter() - began < seconds:

@@ -42,6 +42,17 @@ def test_streamed_is_what_json_says(answers, samples):
     assert answers("sample", *LENGTH, "--seed", 3, "--prompt", "The old") == f"The old{text}\n"
 
 
+def test_the_compiled_engine_writes_what_torch_writes(answers, samples):
+    pytest.importorskip("numba")
+
+    assert samples("--seed", 3, "--engine", "numba", "-n", 2) == samples("--seed", 3, "-n", 2)
+    assert answers("sample", *LENGTH, "--seed", 3, "--engine", "numba") == f"{samples('--seed', 3)[0]}\n"
+
+
+def test_what_is_refused_is_refused_before_anything_is_written(refuses, run):
+    refuses(2, "sample", "--prompt", "The old", "--max-new-tokens", 0, words=("max-new-tokens",))
+
+
 def test_json_is_one_document_that_names_run_and_prompt(answers, run):
     content = json.loads(answers("sample", "--json", *LENGTH, "--prompt", "The"))
 
@@ -137,11 +148,12 @@ def test_a_long_stretch_is_quoted_shortly():
     assert f"201 of 300 characters, '{'a' * 30} ... {'b' * 30}'; 67% of it" in shown
 
 
-def test_novelty_needs_the_text_as_it_was(refuses, stopped, corpus):
+def test_novelty_needs_the_text_as_it_was(refuses, stopped, corpus, monkeypatch):
     corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
     refuses(1, "sample", "--novelty", words=("corpus.txt", "not the text"))
 
     corpus.unlink()
+    monkeypatch.setenv("SEQGEN_STORE", "empty")
     refuses(1, "sample", "--novelty", words=("corpus.txt", "no such file"))
 
 

@@ -158,3 +158,11 @@ def test_what_is_no_tokenizer_is_one_sentence(refuses, char, corpus):
     Path(char, "tokenizer.json").write_text("{", "utf-8")
     refuses(1, "tokenizer", "show", "--tokenizer", char, words=("built", "tokenizer.json"))
     refuses(1, "tokenizer", "show", words=("no trained run",))
+
+
+def test_bytes_that_are_no_text_are_told_of(invoke, in_tmp):
+    Path("some.txt").write_bytes(b"some \xff text\n" * 40)
+
+    result = invoke("tokenizer", "build", "some.txt", "--model-type", "char", "--errors", "replace", "--out", "built")
+
+    assert "some.txt has 40 stretches of bytes that are no utf-8, which are read as U+FFFD" in result.stderr

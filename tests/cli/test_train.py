@@ -332,6 +332,10 @@ def test_a_pipe_is_a_text_that_is_waited_for_once(invoke, answers, refuses, in_t
     assert trained.stderr.startswith("reading from pipe, which is no regular file: waiting for its writer\n")
     answers("train", "--resume", "--out", "run", "--max-steps", "5")
     answers("eval", "--run", "run")
+    Path("pipe").unlink()  # as those are that a shell makes for one command
+    answers("train", "--resume", "--out", "run", "--max-steps", "6")
+    answers("eval", "--run", "run")
+    os.mkfifo("pipe")
     shutil.rmtree(tmp_path / "kept")
     refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("pipe, which can be read once", "save"))
     refuses(1, "eval", "--run", "run", words=("pipe, which can be read once",))
@@ -433,16 +437,24 @@ def test_a_run_that_is_complete_is_not_resumed_but_can_be_made_longer(invoke, re
     assert [line["step"] for line in figures_of(run) if line["event"] == "step"] == list(range(1, 9))
 
 
-def test_a_changed_text_is_refused(refuses, stopped):
+def test_a_changed_text_is_refused(refuses, stopped, monkeypatch):
     Path("corpus.txt").write_text(Path("corpus.txt").read_text("utf-8").replace("sailor", "tailor"), "utf-8")
     before = contents_of(stopped)
 
     refuses(1, "train", "--resume", words=("corpus.txt", "not the text", "restore"))
     refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt", "not the text"))
     Path("corpus.txt").unlink()
+    monkeypatch.setenv("SEQGEN_STORE", "empty")
     refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt", "no such file"))
 
     assert contents_of(stopped) == before
+
+
+def test_a_text_that_is_gone_is_found_in_the_store(answers, stopped):
+    Path("corpus.txt").unlink()
+
+    answers("train", "--resume", "--max-steps", 9)
+    answers("eval")
 
 
 def test_a_resumed_run_takes_no_other_setting(refuses, stopped):

@@ -53,13 +53,13 @@ def test_it_is_read_when_it_has_been_fetched(publisher):
     fetched = reader(publisher)
     assert not fetched.is_here("cheese")
     with pytest.raises(TextError, match="corpus:cheese has not been fetched yet; run `seqgen corpus fetch cheese`"):
-        fetched.read("cheese", "train")
+        "".join(fetched.chunks("cheese", "train"))
     assert publisher.requests == []
 
     fetch(fetched)
 
     assert fetched.is_here("cheese")
-    assert fetched.read("cheese", "train") == TEXT
+    assert "".join(fetched.chunks("cheese", "train")) == TEXT
 
 
 def test_what_is_here_is_not_fetched_again(publisher):
@@ -74,7 +74,7 @@ def test_a_file_that_was_changed_is_refused(publisher):
     fetch(fetched)
     (corpus_directory("cheese") / "cheese.txt").write_text("whey", "utf-8")
 
-    for ask in (lambda: fetched.read("cheese", "train"), lambda: fetch(fetched)):
+    for ask in (lambda: "".join(fetched.chunks("cheese", "train")), lambda: fetch(fetched)):
         with pytest.raises(TextError, match=r"cheese.txt is not the file that was fetched \(SHA-256 .*remove it, and"):
             ask()
 
@@ -92,7 +92,7 @@ def test_where_nobody_states_a_hash_the_first_is_held(publisher):
     assert fetch(fetched) == first
     (corpus_directory("cheese") / "cheese.txt").write_text("whey", "utf-8")
     with pytest.raises(TextError, match="is not the file that was fetched"):
-        fetched.read("cheese", "train")
+        "".join(fetched.chunks("cheese", "train"))
 
 
 @pytest.mark.parametrize("bound", range(20, 40))
@@ -101,7 +101,7 @@ def test_parts_are_cut_by_bytes_and_between_characters(publisher, bound):
                      {"name": "test", "start": 3_000})  # fmt: skip
     fetch(fetched)
 
-    parts = [fetched.read("cheese", part) for part in fetched.parts]
+    parts = ["".join(fetched.chunks("cheese", part)) for part in fetched.parts]
 
     assert fetched.parts == ("train", "valid", "test")
     assert "".join(parts) == TEXT
@@ -145,7 +145,7 @@ def test_a_part_beyond_the_file_is_refused(publisher):
     fetch(fetched)
 
     with pytest.raises(TextError, match=r"cheese.txt has [\d,]+ bytes, so its part train cannot be cut out of it"):
-        fetched.read("cheese", "train")
+        "".join(fetched.chunks("cheese", "train"))
 
 
 def test_a_column_becomes_lines(publisher):
@@ -154,7 +154,7 @@ def test_a_column_becomes_lines(publisher):
     fetched = reader(publisher, column="document")
     fetch(fetched)
 
-    assert fetched.read("cheese", "train") == '"재밌다\n별로\u2028였다\n'
+    assert "".join(fetched.chunks("cheese", "train")) == '"재밌다\n별로\u2028였다\n'
 
 
 def test_a_column_that_is_not_there_is_refused(publisher):
@@ -163,7 +163,7 @@ def test_a_column_that_is_not_there_is_refused(publisher):
     fetch(fetched)
 
     with pytest.raises(TextError, match=r"cheese.txt has no column called 'document'; its first line is \['id', 'te"):
-        fetched.read("cheese", "train")
+        "".join(fetched.chunks("cheese", "train"))
 
 
 def zipped(**members: str) -> bytes:
@@ -178,7 +178,7 @@ def test_a_member_is_read_by_its_name_and_no_name_becomes_a_path(publisher, tmp_
     fetched = reader(publisher, {"member": "a/cheese", "end": 7})
     fetch(fetched)
 
-    assert fetched.read("cheese", "train") == TEXT[:7]
+    assert "".join(fetched.chunks("cheese", "train")) == TEXT[:7]
     assert not list(tmp_path.rglob("escaped"))
 
 
@@ -198,7 +198,7 @@ def test_an_archive_that_is_not_what_it_should_be_is_refused(publisher, content,
     fetch(fetched)
 
     with pytest.raises(TextError, match=reason):
-        fetched.read("cheese", "train")
+        "".join(fetched.chunks("cheese", "train"))
 
 
 def test_two_do_not_fetch_at_once(publisher):
@@ -235,3 +235,9 @@ def test_an_impossible_recipe_is_refused(change, reason):
 
     with pytest.raises(ConfigError, match=reason):
         Fetched.of(**{**whole, "files": [{**file, **inside}], **around})
+
+
+@pytest.mark.parametrize("cut", [{"start": 5, "end": 5}, {"start": 5, "end": 3}])
+def test_a_part_without_bytes_is_none(publisher, cut):
+    with pytest.raises(ConfigError, match="end: should come after start 5"):
+        reader(publisher, cut)

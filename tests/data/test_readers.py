@@ -26,7 +26,7 @@ def library(monkeypatch, tmp_path):
 
 
 def read_dict(module: str) -> str:
-    return PythonDict.of(kind="python-dict", module=module).read("proverbs", None)
+    return "".join(PythonDict.of(kind="python-dict", module=module).chunks("proverbs", None))
 
 
 def test_the_strings_of_the_first_dict_are_the_text(modules):
@@ -57,39 +57,40 @@ def test_the_library_is_its_files_in_the_order_of_their_paths(library, tmp_path)
         (tmp_path / name).write_text(code, "utf-8")
     (tmp_path / "a/old.py").write_bytes("# coding: latin-1\ns = 'Käse'\n".encode("latin-1"))
 
-    text = library.read("pystdlib", None)
+    text = "".join(library.chunks("pystdlib", None))
 
     assert text == "c = 1\n\n# coding: latin-1\ns = 'Käse'\n\nz = 1\n\nb = 1\n"
 
 
 def test_a_library_without_source_is_refused(library):
     with pytest.raises(TextError, match="corpus:pystdlib: this Python carries no source of its library"):
-        library.read("pystdlib", None)
+        "".join(library.chunks("pystdlib", None))
 
 
 def test_a_file_of_the_library_that_is_no_text_is_refused(library, tmp_path):
     (tmp_path / "a.py").write_bytes(b"# coding: no-such-encoding\n")
 
     with pytest.raises(TextError, match=r"corpus:pystdlib cannot be read from .*no-such-encoding"):
-        library.read("pystdlib", None)
+        "".join(library.chunks("pystdlib", None))
 
 
 def test_parts_of_a_synthetic_text_are_drawn_apart():
     reader = Synthetic.of(kind="synthetic", source="copy", characters=10_000, seed=0)
 
-    train, valid, test = (reader.read("copy", part) for part in reader.parts)
+    train, valid, test = ("".join(reader.chunks("copy", part)) for part in reader.parts)
 
     assert reader.parts == ("train", "valid", "test")
     assert 10_000 <= len(train) < 10_100
     assert 1_000 <= len(valid) < 1_100
     assert not set(valid.split()) & set(test.split())
-    assert reader.read("copy", "valid") == valid
-    assert Synthetic.of(kind="synthetic", source="copy", characters=10_000, seed=1).read("copy", "valid") != valid
+    assert "".join(reader.chunks("copy", "valid")) == valid
+    another = Synthetic.of(kind="synthetic", source="copy", characters=10_000, seed=1)
+    assert "".join(another.chunks("copy", "valid")) != valid
     assert reader.entropy == pytest.approx(4 / 3)
 
 
 def test_an_own_text_is_read_from_the_package():
-    assert "ferry" in OwnText.of(kind="own-text", file="english-prose.txt").read("english-prose", None)
+    assert "ferry" in "".join(OwnText.of(kind="own-text", file="english-prose.txt").chunks("english-prose", None))
 
 
 @pytest.mark.parametrize("file", ["../../secret.txt", "/etc/passwd", "corpus.toml"])
@@ -100,5 +101,5 @@ def test_an_own_text_is_nothing_else(file):
 
 def test_the_modules_are_not_run():
     assert "this" not in sys.modules  # of Python's library, and it would have said so
-    PythonLibrary.of(kind="python-library", without=["test", "site-packages"]).read("pystdlib", None)
+    "".join(PythonLibrary.of(kind="python-library", without=["test", "site-packages"]).chunks("pystdlib", None))
     assert "this" not in sys.modules

@@ -120,7 +120,7 @@ def test_zstandard_is_read_where_it_is_installed(write):
 def test_zstandard_that_is_not_installed_is_asked_for(write, monkeypatch):
     monkeypatch.setattr(compression, "_zstd", None)
 
-    with pytest.raises(TextError, match=r"a\.txt\.zst: .* pip install 'seqgen\[zst\]'"):
+    with pytest.raises(TextError, match=r"a\.txt\.zst: .* pip install backports.zstd"):
         read_whole([write("a.txt.zst", b"")])
 
 

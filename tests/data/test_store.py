@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from types import SimpleNamespace
 
 import pytest
@@ -178,6 +180,19 @@ def test_two_texts_from_stdin_can_be_read_at_once(store, monkeypatch):
     outer = store.text(["-"], DataConfig())
 
     assert [text.read(0, 14) for text in (outer, *inner)] == ["the outer text", "the inner text"]
+
+
+def test_one_text_read_under_two_names_at_once_is_one_text(store, tmp_path):
+    def read(name, number):
+        path = tmp_path / f"{name}{number}.txt"
+        path.write_text(f"text {number}", "utf-8")
+        both.wait()
+        return store.text([str(path)], DataConfig()).read(0, 99)
+
+    both = Barrier(2)
+    with ThreadPoolExecutor(2) as pool:
+        for number in range(60):
+            assert list(pool.map(read, "ab", [number] * 2)) == [f"text {number}"] * 2
 
 
 @pytest.fixture

@@ -39,9 +39,7 @@ def job(tmp_path):
 
 def each_alone(job):
     """A shard of each part."""
-    return [
-        Shard(number, *one) for number, (start, stop) in enumerate(parts_of(job)) for one in [(start, number, stop)]
-    ]
+    return [Shard(number, start, number, stop) for number, (start, stop) in enumerate(parts_of(job))]
 
 
 def parts_of(job):

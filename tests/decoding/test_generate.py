@@ -345,6 +345,13 @@ def test_a_prompt_that_fills_the_sinusoidal_positions_is_to_be_shortened(tokeniz
         steps_of(model, tokenizer, "a" * length, max_new_tokens=1)
 
 
+@pytest.mark.parametrize(("prompt", "made"), [("", 16), ("abcdef", 10), ("a" * 15, 1)])
+def test_unless_a_length_is_asked_for_a_text_ends_with_the_positions(tokenizer, prompt, made):
+    model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
+
+    assert sum(1 for _ in generate(model, model.decoder(), tokenizer, prompt, SamplingConfig())) == made
+
+
 def test_positions_are_checked_when_text_is_asked_for_and_not_when_it_is_read(tokenizer):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -123,12 +126,80 @@ def test_positions_end_where_the_plain_decoder_ends_them():
         compiled_decoder(model).step(torch.tensor([1]), (*caches, position + 40, begin))
 
 
-def test_without_numba_it_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "seqgen.models.kernels", None)
-    monkeypatch.delattr("seqgen.models.kernels", raising=False)
+@pytest.mark.parametrize(("raised", "said"), [
+    (ModuleNotFoundError("No module named 'numba'"), "numba is not installed; pip install numba"),
+    (ImportError("Numba needs NumPy 1.0 or less"), "numba cannot be used here: Numba needs NumPy 1.0 or less"),
+    (RuntimeError("cannot cache function"), "numba cannot keep what it compiles: cannot cache function; make room"),
+])  # fmt: skip
+def test_where_numba_does_not_serve_it_says_why(monkeypatch, raised, said):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "seqgen.models.kernels":
+                raise raised
 
-    with pytest.raises(ConfigError, match="numba is not installed; pip install numba"):
+    monkeypatch.delitem(sys.modules, "seqgen.models.kernels")
+    monkeypatch.delattr(models, "kernels")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+
+    with pytest.raises(ConfigError, match=said):
         compiled_decoder(models.build(CONFIGS["rnn"], VOCAB_SIZE))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limits there")
+def test_a_full_disk_is_told_of(tmp_path):
+    code = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from seqgen import models
+from seqgen.models import kernels
+from seqgen.models.compiled import compiled_decoder
+from seqgen.models.config import RnnConfig
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    ended = subprocess.run([sys.executable, "-c", code], check=False, env=environment, capture_output=True, text=True)
+
+    assert "ConfigError: engine: numba cannot keep what it compiles: [Errno 27]" in ended.stderr
+
+
+def test_threads_are_torchs_and_the_callers_setting_stays(model):
+    before, threads = kernels.get_num_threads(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        compiled = compiled_decoder(model)
+    finally:
+        torch.set_num_threads(threads)
+    seen = []
+    compiled._head._multiply = lambda *arrays: seen.append(kernels.get_num_threads())
+
+    compiled.step(torch.tensor([3]), model.initial_state(1, 4))
+
+    assert seen == [1]
+    assert kernels.get_num_threads() == before
+
+
+def test_several_threads_may_step(model):
+    compiled = compiled_decoder(model)
+    expected, _ = compiled.step(torch.tensor([3]), after_prompt(model, 1))
+    states = [after_prompt(model, 1) for _ in range(4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda state: compiled.step(torch.tensor([3]), state)[0], states))
+
+    for result in results:
+        torch.testing.assert_close(result, expected)
+
+
+def test_a_state_with_gradients_is_read_as_it_is(model):
+    _, state = model(torch.tensor([[0, 3, 4]]), model.initial_state(1, 5))
+
+    logits, _ = compiled_decoder(model).step(torch.tensor([5]), state)
+
+    with torch.no_grad():
+        expected, _ = model(torch.tensor([[0, 3, 4, 5]]), model.initial_state(1, 5))
+    torch.testing.assert_close(logits, expected[:, -1], rtol=1e-3, atol=1e-3)
 
 
 def test_it_is_for_a_cpu():

@@ -96,3 +96,14 @@ def test_the_time_is_shared_out_between_steps_and_pauses(monkeypatch, seconds, e
     monkeypatch.setattr(budget, "_time_pause", lambda learner, pause: 2.0)
 
     assert steps_within(seconds, None, None, eval_every) == expected
+
+
+def test_a_step_that_takes_longer_than_the_probe_may_is_the_probe(make_learner, monkeypatch):
+    steps = []
+    monkeypatch.setattr(Learner, "step", lambda self, step: steps.append(step))
+    clock = iter(range(0, 1000, 4))
+    monkeypatch.setattr(budget, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    learner, _ = make_learner("gru")
+
+    assert budget._time_steps(learner, seconds=0.25) == 4
+    assert steps == [0]
