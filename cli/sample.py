@@ -46,8 +46,8 @@ def sample(
     engine: Annotated[
         Literal["torch", "numba"] | None,
         typer.Option(
-            help="What steps through the model: numba, for a long text on a CPU; it takes a second to load, and at its first "
-            "use some more to compile.",
+            help="What steps through the model: numba, for a long text on a CPU; it takes a second to load, and at its "
+            "first use some more to compile.",
             show_default="torch",
         ),
     ] = None,

@@ -126,12 +126,14 @@ class _Compiled(Decoder):
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         kernels = self._kernels
         with _ONE_AT_A_TIME, torch.no_grad():
-            before = kernels.get_num_threads()
+            torchs, before = torch.get_num_threads(), kernels.get_num_threads()
             kernels.set_num_threads(self._threads)  # numba's setting is one of the thread that calls
             try:
                 return self._step(token, tuple(member.detach() for member in state))
             finally:
                 kernels.set_num_threads(before)
+                if torch.get_num_threads() != torchs:  # numba, asked for its own, starts the OpenMP that they share
+                    torch.set_num_threads(torchs)
 
     @abstractmethod
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:

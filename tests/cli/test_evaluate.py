@@ -110,11 +110,12 @@ def test_without_a_text_it_is_what_the_run_withheld(report, run):
     assert report("--precision", "bf16")["nats_per_token"] == pytest.approx(best, abs=1e-2)
 
 
-def test_a_withheld_part_that_has_changed_is_refused(refuses, stopped, corpus):
+def test_a_withheld_part_that_has_changed_is_refused(refuses, stopped, corpus, monkeypatch):
     corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
     refuses(1, "eval", words=("corpus.txt", "not the text"))
 
     corpus.unlink()
+    monkeypatch.setenv("SEQGEN_STORE", "empty")
     refuses(1, "eval", words=("corpus.txt", "no such file"))
 
 

@@ -180,6 +180,20 @@ def test_threads_are_torchs_and_the_callers_setting_stays(model):
     assert kernels.get_num_threads() == before
 
 
+def test_torch_keeps_its_number_of_threads():
+    code = """
+import torch
+from seqgen import models
+from seqgen.models.compiled import compiled_decoder
+from seqgen.models.config import RnnConfig
+torch.set_num_threads(1)
+compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+assert torch.get_num_threads() == 1
+"""
+
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_NUM_THREADS": "2"})
+
+
 def test_several_threads_may_step(model):
     compiled = compiled_decoder(model)
     expected, _ = compiled.step(torch.tensor([3]), after_prompt(model, 1))
