@@ -70,6 +70,14 @@ def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> La
     return model
 
 
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Whatever a test did to it, as numba does when it is called: a run records how many there are."""
+    yield
+    if torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
 @pytest.fixture(params=CONFIGS)
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     """A small model of each family in turn."""

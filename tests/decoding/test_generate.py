@@ -99,7 +99,7 @@ def test_what_cannot_be_is_never_drawn(row, uniform):
 
     token = draw(logits, uniforms(uniform)).item()
 
-    assert logits.softmax(dim=-1)[0, token] > 0
+    assert logits.double().softmax(dim=-1)[0, token] > 0  # in fp32 torch's is 0 where numpy's is the smallest number
 
 
 # TextStream
