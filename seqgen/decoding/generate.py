@@ -18,7 +18,7 @@ from torch import Tensor
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.filters import compose
 from seqgen.errors import ConfigError, RunError
-from seqgen.models.language_model import Decoder, LanguageModel, State, fork
+from seqgen.models.language_model import Decoder, LanguageModel, State
 from seqgen.runtime import evaluation_mode
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.wording import counted
@@ -37,7 +37,8 @@ class TextStream:
 
     def push(self, token: int) -> str:
         """What `token` adds for certain."""
-        return self._release(self._decoder.push(token), final=False)
+        text = self._decoder.push(token)
+        return self._release(text, final=False) if self._stop else text
 
     def flush(self) -> str:
         """What was still held back, once no token follows."""
@@ -108,7 +109,7 @@ def _generate(
 
     logits, state = _read_prompt(model, read, len(read) + config.max_new_tokens)
     rows = torch.zeros(num_samples, dtype=torch.int64, device=model.device)
-    logits, state = logits[rows], fork(state, rows)
+    logits, state = logits[rows], decoder.fork(state, rows)
     for count in range(1, config.max_new_tokens + 1):
         for apply in filters:
             logits = apply(logits)
@@ -126,7 +127,7 @@ def _generate(
         token = torch.from_numpy(drawn).to(logits.device)
         if len(still) < len(running):
             index = torch.tensor(still, device=logits.device)
-            token, state, running = token[index], fork(state, index), [running[row] for row in still]
+            token, state, running = token[index], decoder.fork(state, index), [running[row] for row in still]
         logits, state = decoder.step(token, state)
 
 

@@ -11,15 +11,14 @@ from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen.errors import ConfigError
+from seqgen.models.compiled_products import MANY, Array, Floats, Weight, plain, tensor
 from seqgen.models.config import GruConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.models.packed import quantised
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
 from seqgen.models.transformer import (
     NORM_EPSILON,
@@ -28,13 +27,13 @@ from seqgen.models.transformer import (
     by_layer,
     check_positions,
     decoder_weights,
+    fork_held,
     head_weight,
     rotary,
     sinusoids,
 )
 from seqgen.runtime import DecoderPrecision
 
-Floats = npt.NDArray[np.float32]
 _ONE_AT_A_TIME = threading.Lock()
 """Not every threading layer of numba's can be called by two threads: one of them ends the process."""
 
@@ -47,20 +46,33 @@ def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32")
     """
     if model.device.type != "cpu":
         raise ConfigError(f"engine: numba compiles for a CPU, and this model is on {model.device}; go with torch")
+    kernels = _kernels()
+    decoder = _of(model, precision, kernels)
+    try:
+        for rows in (1, MANY):  # which compiles, and fills the cache
+            state = decoder.fork(model.initial_state(1, 1), torch.zeros(rows, dtype=torch.int64))
+            decoder.step(torch.ones(rows, dtype=torch.int64), state)
+    except OSError as error:
+        raise _no_room(error) from error
+    return decoder
+
+
+def _kernels() -> ModuleType:
     try:
         from seqgen.models import kernels
-
-        decoder = _of(model, precision, kernels)
-        decoder.step(torch.ones(1, dtype=torch.int64), model.initial_state(1, 1))  # which compiles, and fills the cache
     except ModuleNotFoundError as error:
         raise ConfigError("engine: numba is not installed; pip install numba, or go with torch") from error
     except ImportError as error:
         raise ConfigError(f"engine: numba cannot be used here: {error}") from error
-    except (OSError, RuntimeError) as error:
-        raise ConfigError(
-            f"engine: numba cannot keep what it compiles: {error}; make room, or name a directory by NUMBA_CACHE_DIR"
-        ) from error
-    return decoder
+    except RuntimeError as error:  # which is what numba says where it finds no directory
+        raise _no_room(error) from error
+    return kernels
+
+
+def _no_room(error: Exception) -> ConfigError:
+    return ConfigError(
+        f"engine: numba cannot keep what it compiles: {error}; make room, or name a directory by NUMBA_CACHE_DIR"
+    )
 
 
 def _of(model: LanguageModel, precision: DecoderPrecision, kernels: ModuleType) -> Decoder:
@@ -75,44 +87,16 @@ def _array(tensor: Tensor) -> Floats:
     return array
 
 
-class Weight:
-    """x fp32 [B, K] -> x W^T, fp32 [B, N], in the precisions of `packed.DecoderLinear`; here x is never rounded."""
-
-    def __init__(self, weight: Tensor, precision: DecoderPrecision, kernels: ModuleType) -> None:
-        self._multiply = kernels.multiply
-        self._columns = len(weight)
-        weight = F.pad(weight.detach().float(), (0, 0, 0, -len(weight) % kernels.TILE))
-        scale = torch.ones(len(weight))
-        if precision == "int8":
-            weight, scale = quantised(weight)
-            weight = weight.to(torch.int8)
-        elif precision == "bf16":
-            weight = weight.to(torch.bfloat16).view(torch.int16)
-        array: npt.NDArray[Any] = weight.clone(memory_format=torch.contiguous_format).numpy()
-        self._weight = array.view(np.uint16) if precision == "bf16" else array
-        self._scale: Floats = scale.numpy()
-
-    def __call__(self, x: Floats, bias: Floats | None = None) -> Floats:
-        """The product, and a bias [N]."""
-        out = np.zeros((len(x), self._columns), np.float32)
-        if bias is not None:
-            out += bias
-        return self.add(x, out)
-
-    def add(self, x: Floats, out: Floats) -> Floats:
-        """The product, added to `out` in place."""
-        self._multiply(x, self._weight, self._scale, out)
-        return out
-
-
 class _Layer(NamedTuple):
-    """A recurrent layer's products. The first one's input product is a row of the table."""
+    """A recurrent layer's products, and the biases of their sums."""
 
     x: Weight | None
+    """None in the first layer, of whose products there is a table."""
     h: Weight
     """Of a gru with the reset gate before the product: the gates' part."""
     h_candidate: Weight | None
     x_bias: Floats
+    """That of all sums, where the two are only ever added."""
     h_bias: Floats
 
 
@@ -129,7 +113,7 @@ class _Compiled(Decoder):
             torchs, before = torch.get_num_threads(), kernels.get_num_threads()
             kernels.set_num_threads(self._threads)  # numba's setting is one of the thread that calls
             try:
-                return self._step(token, tuple(member.detach() for member in state))
+                return self._step(token, tuple(member.detach() if member.requires_grad else member for member in state))
             finally:
                 kernels.set_num_threads(before)
                 if torch.get_num_threads() != torchs:  # numba, asked for its own, starts the OpenMP that they share
@@ -152,43 +136,44 @@ class CompiledRecurrent(_Compiled):
         self._table = _array(F.linear(model.embedding.weight, weights[0].w_ih))
         self._layers = [self._pack(layer, precision, first=depth == 0) for depth, layer in enumerate(weights)]
         self._head = Weight(model.head.weight, precision, kernels)
-        self._head_bias = _array(model.head.bias)
+        self._head_bias = model.head.bias.float().clone()
 
     def _pack(self, weights: LayerWeights, precision: DecoderPrecision, *, first: bool) -> _Layer:
         w_ih, w_hh, b_ih, b_hh = weights
         gates = 2 * w_hh.shape[1] if self._reset_before else len(w_hh)
+        apart = self._cell == "gru" and not self._reset_before
         return _Layer(
             x=None if first else Weight(w_ih, precision, self._kernels),
             h=Weight(w_hh[:gates], precision, self._kernels),
             h_candidate=Weight(w_hh[gates:], precision, self._kernels) if self._reset_before else None,
-            x_bias=_array(b_ih if self._cell == "gru" and not self._reset_before else b_ih + b_hh),
+            x_bias=_array(b_ih if apart else b_ih + b_hh),
             h_bias=_array(b_hh),
         )
 
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         members = tuple(member.numpy() for member in state)
-        x = self._table[token.numpy()]
+        x_sums = self._table[token.numpy()]
+        x = np.zeros((len(x_sums), members[0].shape[2]), np.float32)
         for depth, layer in enumerate(self._layers):
-            x_sums = x + layer.x_bias if layer.x is None else layer.x(x, layer.x_bias)
-            out = np.zeros((len(x), members[0].shape[2]), np.float32) if layer.x is None else x
-            self._advance(layer, x_sums, members, depth, out)
-            x = out
-        return torch.from_numpy(self._head(x, self._head_bias)), state
+            if layer.x is not None:
+                x_sums = layer.x(x)
+            self._advance(layer, x_sums, members, depth, x)
+        return tensor(self._head(x)).float() + self._head_bias, state
 
-    def _advance(self, layer: _Layer, x_sums: Floats, state: tuple[Floats, ...], depth: int, out: Floats) -> None:
-        """A layer's state after the step, in place, and added to `out` [B, H]."""
-        kernels, hidden = self._kernels, np.ascontiguousarray(state[0][:, depth])
-        if self._cell == "gru" and layer.h_candidate is None:
-            kernels.step_gru_after(x_sums, layer.h(hidden, layer.h_bias), state, depth, out)
-            return
-        sums = layer.h.add(hidden, x_sums)
+    def _advance(self, layer: _Layer, x_sums: Array, state: tuple[Floats, ...], depth: int, x: Floats) -> None:
+        """A layer's state after the step, in place, and added to x [B, H]."""
+        kernels = self._kernels
+        h_sums = layer.h(np.ascontiguousarray(state[0][:, depth]))
         if layer.h_candidate is not None:
-            n_sums = layer.h_candidate(kernels.reset(sums, state, depth))
-            kernels.step_gru_before(sums, n_sums, state, depth, out)
+            seen = np.empty_like(x)
+            kernels.reset(x_sums, h_sums, layer.x_bias, state, depth, seen)
+            kernels.step_gru_before(x_sums, h_sums, layer.h_candidate(seen), layer.x_bias, state, depth, x)
+        elif self._cell == "gru":
+            kernels.step_gru_after(x_sums, h_sums, (layer.x_bias, layer.h_bias), state, depth, x)
         elif self._cell == "lstm":
-            kernels.step_lstm(sums, state, depth, out)
+            kernels.step_lstm(x_sums, h_sums, layer.x_bias, state, depth, x)
         else:
-            kernels.step_rnn(sums, state, depth, out)
+            kernels.step_rnn(x_sums, h_sums, layer.x_bias, state, depth, x)
 
 
 class CompiledTransformer(_Compiled):
@@ -198,7 +183,7 @@ class CompiledTransformer(_Compiled):
     def __init__(self, model: TransformerModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
         self._config = model.config
-
+        self._kept = torch.float32 if precision == "fp32" else torch.bfloat16  # keys and values
         self._embedding = _array(model.embedding.weight)
         self._blocks = [
             Products(*(Weight(weight, precision, kernels) for weight in decoder_weights(block)))
@@ -206,18 +191,23 @@ class CompiledTransformer(_Compiled):
         ]
         self._head = Weight(head_weight(model), precision, kernels)
 
+    def fork(self, state: State, index: Tensor) -> State:
+        """Keys and values in bf16, unless the precision is fp32; `step` takes either."""
+        return fork_held(state, index, self._kept)
+
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         *caches, position, begin = state
-        x = self._embedding[token.numpy()]
         relative = (position - begin)[:, None]
         check_positions(relative, self._config)
+        added: Array = self._embedding[token.numpy()]
         if self._config.positions == "sinusoidal":
-            x += sinusoids(relative, self._config.hidden_size)[:, 0].numpy()
+            added += sinusoids(relative, self._config.hidden_size)[:, 0].numpy()
+        x = np.zeros_like(added)
         place = position.numpy(), begin.numpy(), *self._rotation(relative)
         for block, (keys, values) in zip(self._blocks, by_layer(caches), strict=True):
-            self._advance(block, x, keys.numpy(), values.numpy(), place)
-        logits = self._head(self._kernels.normalise(x, NORM_EPSILON))
-        return torch.from_numpy(logits), (*caches, position + 1, begin)
+            added = self._advance(block, x, added, (plain(keys), plain(values), *place))
+        logits = self._head(self._normed(x, added, self._head))
+        return tensor(logits).float(), (*caches, position + 1, begin)
 
     def _rotation(self, relative: Tensor) -> tuple[Floats, Floats]:
         """Cosines and sines of the rotary angles, [B, D / 2]; of width 0 without them."""
@@ -227,13 +217,24 @@ class CompiledTransformer(_Compiled):
         cos, sin = rotary(relative, self._config.hidden_size // self._config.heads)
         return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
 
-    def _advance(
-        self, block: Products[Weight], x: Floats, keys: Floats, values: Floats, place: tuple[Any, ...]
-    ) -> None:
-        """A block on x [B, H], in place; its keys and values [B, heads, ring, D] get the new token's."""
-        kernels = self._kernels
-        products = block.query_key_value(kernels.normalise(x, NORM_EPSILON))
-        products = products.reshape(len(x), 3, self._config.heads, -1)
-        block.attention_output.add(kernels.attend(products, keys, values, *place), x)
-        gate_up = block.gate_up(kernels.normalise(x, NORM_EPSILON))
-        block.down.add(kernels.swiglu(gate_up), x)
+    def _advance(self, block: Products[Weight], x: Floats, added: Array, place: tuple[Any, ...]) -> Array:
+        """A block on x + added [B, H]: all but its last addition is made, in place; what that adds comes back."""
+        kernels, rows = self._kernels, len(x)
+        laid_out = [weight.laid_out(rows) for weight in block]
+        if None not in laid_out:
+            weights, scales = zip(*laid_out, strict=True)
+            compiled: Array = kernels.block(x, added, weights, scales, NORM_EPSILON, place)
+            return compiled
+        products = block.query_key_value(self._normed(x, added, block.query_key_value))
+        found = block.attention_output.input(rows)
+        kernels.attend(products.reshape(rows, 3, self._config.heads, -1), place, found)
+        gate_up = block.gate_up(self._normed(x, block.attention_output(found), block.gate_up))
+        gated = block.down.input(rows)
+        kernels.swiglu(gate_up, gated)
+        return block.down(gated)
+
+    def _normed(self, x: Floats, added: Array, follows: Weight) -> Array:
+        """x [B, H] += added, normalised for the product that follows."""
+        normed = follows.input(len(x))
+        self._kernels.add_and_normalise(x, added, NORM_EPSILON, normed)
+        return normed

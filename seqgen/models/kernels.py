@@ -1,8 +1,9 @@
 """What the compiled decoders are made of, as numba compiles it: products, gates, attention, all on plain arrays.
 
-Arrays are fp32 and C-contiguous. A weight [N, K] is fp32, bf16 (its bits, uint16) or int8, N a multiple of 4 (rows of
-zeros fill it up), with a scale [N] for each row: what is multiplied and summed is fp32 in each of them. Sums may be
-taken in any order, so that they vectorise; which order does not depend on the number of threads.
+Arrays are C-contiguous. `Floats` are fp32; an `Array` is fp32 or the bits of bf16 (uint16), as the products next to it
+have it, and a weight may be int8 too, with a scale for each row. What is multiplied and summed is fp32 in each of them.
+Sums may be taken in any order, so that they vectorise; which order does not depend on the number of threads. Nor would
+a loop vectorise whose divisions could raise an error: hence numpy's.
 
 Importing this takes numba. What it compiles is kept in its cache, beside this file or in the user's cache directory.
 """
@@ -10,7 +11,7 @@ Importing this takes numba. What it compiles is kept in its cache, beside this f
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +19,26 @@ from numba import config, get_num_threads, njit, prange, set_num_threads, types
 from numba.extending import overload
 
 __all__ = [
-    "MOST_THREADS", "TILE", "attend", "get_num_threads", "multiply", "normalise", "reset", "set_num_threads",
-    "step_gru_after", "step_gru_before", "step_lstm", "step_rnn", "swiglu",
+    "MOST_THREADS", "PANEL", "TILE", "add_and_normalise", "attend", "block", "get_num_threads", "product", "reset",
+    "set_num_threads", "step_gru_after", "step_gru_before", "step_lstm", "step_rnn", "store_rows", "swiglu",
 ]  # fmt: skip
 MOST_THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
+T = TypeVar("T")
+Four = tuple[T, T, T, T]
+Place = tuple[Array, Array, Integers, Integers, Floats, Floats]
+"""A cache's keys and values [B, heads, ring, D], which row b of has a token at `position` of a document from `begin`
+on, int64 [B], and the cosines and sines of its rotary angles [B, D / 2], of width 0 without them."""
 
 F32 = np.float32
 FAST = {"reassoc", "contract", "nsz", "arcp"}
 """What the order of sums may do; numbers that are none stay as they are."""
 TILE = 4
-"""Rows of the weight, and of what it multiplies, that are worked on at once, in registers."""
+"""Rows of a weight, or of what it multiplies, that are worked on at once, in registers."""
+PANEL = 64
+"""Columns of the result that are worked on at once in a product of many rows."""
 LN_2_HIGH, LN_2_LOW = F32(0.693359375), F32(-2.12194440e-4)
 
 
@@ -48,7 +56,7 @@ def _widen(number: Any) -> Any:
     return lambda number: np.float32(number)  # noqa: PLW0108 - numba compiles no other callable
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def exponential(x: np.float32) -> np.float32:
     """e^x in fp32, to its last bits, from -87 to 88 (and held there): Cephes' expf, which vectorises."""
     # max and min would make a number of what is none.
@@ -66,159 +74,230 @@ def exponential(x: np.float32) -> np.float32:
     return y * np.uint32(np.int32(np.int32(whole) + np.int32(127)) << np.int32(23)).view(np.float32)
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def sigmoid(x: np.float32) -> np.float32:
     """1 / (1 + e^-x)."""
     return F32(1.0) / (F32(1.0) + exponential(-x))
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def tanh(x: np.float32) -> np.float32:
     """Through the sigmoid: to 2e-7, not to the last bit of what is near 0."""
     return F32(2.0) * sigmoid(F32(2.0) * x) - F32(1.0)
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
+# --- products
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def multiply(x: Floats, weight: Array, scale: Floats, out: Floats) -> None:
-    """out [B, N] += x [B, K] @ weight [N, K].T, each column times its scale."""
-    rows, size = x.shape
+    """out [B, N] = x [B, K] @ weight [N, K].T, each column times its scale [N]; for few rows.
+
+    Rows of zeros fill the weight up to a multiple of `TILE`.
+    """
     for tile in prange(weight.shape[0] // TILE):
         n = TILE * tile
-        tiled = rows - rows % TILE
-        for b in range(0, tiled, TILE):
-            a00 = a01 = a02 = a03 = a10 = a11 = a12 = a13 = F32(0.0)
-            a20 = a21 = a22 = a23 = a30 = a31 = a32 = a33 = F32(0.0)
-            for k in range(size):
-                w0, w1 = widen(weight[n, k]), widen(weight[n + 1, k])
-                w2, w3 = widen(weight[n + 2, k]), widen(weight[n + 3, k])
-                x0, x1, x2, x3 = x[b, k], x[b + 1, k], x[b + 2, k], x[b + 3, k]
-                a00, a01, a02, a03 = a00 + w0 * x0, a01 + w1 * x0, a02 + w2 * x0, a03 + w3 * x0
-                a10, a11, a12, a13 = a10 + w0 * x1, a11 + w1 * x1, a12 + w2 * x1, a13 + w3 * x1
-                a20, a21, a22, a23 = a20 + w0 * x2, a21 + w1 * x2, a22 + w2 * x2, a23 + w3 * x2
-                a30, a31, a32, a33 = a30 + w0 * x3, a31 + w1 * x3, a32 + w2 * x3, a33 + w3 * x3
-            add(out, scale, b, n, a00, a01, a02, a03)
-            add(out, scale, b + 1, n, a10, a11, a12, a13)
-            add(out, scale, b + 2, n, a20, a21, a22, a23)
-            add(out, scale, b + 3, n, a30, a31, a32, a33)
-        for b in range(tiled, rows):
+        for b in range(len(x)):
             a0 = a1 = a2 = a3 = F32(0.0)
-            for k in range(size):
+            for k in range(x.shape[1]):
                 x0 = x[b, k]
                 a0, a1 = a0 + widen(weight[n, k]) * x0, a1 + widen(weight[n + 1, k]) * x0
                 a2, a3 = a2 + widen(weight[n + 2, k]) * x0, a3 + widen(weight[n + 3, k]) * x0
-            add(out, scale, b, n, a0, a1, a2, a3)
+            out[b, n] = a0 * scale[n]
+            left = out.shape[1] - n
+            if left > 1:
+                out[b, n + 1] = a1 * scale[n + 1]
+            if left > 2:
+                out[b, n + 2] = a2 * scale[n + 2]
+            if left > 3:
+                out[b, n + 3] = a3 * scale[n + 3]
 
 
-@njit(cache=True, fastmath=FAST)
-def add(
-    out: Floats, scale: Floats, b: int, n: int, a0: np.float32, a1: np.float32, a2: np.float32, a3: np.float32
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def multiply_panels(x: Floats, panels: Array, scale: Floats, out: Floats) -> None:
+    """The same for many rows, the weight cut into panels [N / PANEL, K, PANEL], and filled up to whole ones.
+
+    Sums stand side by side in a vector, where `multiply` has each spread over one.
+    """
+    rows, size = x.shape
+    for panel in prange(len(panels)):
+        n = PANEL * panel
+        w = panels[panel]
+        sums = np.empty((TILE, PANEL), np.float32)
+        for b in range(0, rows, TILE):
+            b1, b2, b3 = min(b + 1, rows - 1), min(b + 2, rows - 1), min(b + 3, rows - 1)  # the last, once more
+            sums[:] = F32(0.0)
+            for k in range(0, size - size % TILE, TILE):
+                x00, x01, x02, x03 = x[b, k], x[b, k + 1], x[b, k + 2], x[b, k + 3]
+                x10, x11, x12, x13 = x[b1, k], x[b1, k + 1], x[b1, k + 2], x[b1, k + 3]
+                x20, x21, x22, x23 = x[b2, k], x[b2, k + 1], x[b2, k + 2], x[b2, k + 3]
+                x30, x31, x32, x33 = x[b3, k], x[b3, k + 1], x[b3, k + 2], x[b3, k + 3]
+                for j in range(PANEL):
+                    w0, w1, w2, w3 = widen(w[k, j]), widen(w[k + 1, j]), widen(w[k + 2, j]), widen(w[k + 3, j])
+                    sums[0, j] += x00 * w0 + x01 * w1 + x02 * w2 + x03 * w3
+                    sums[1, j] += x10 * w0 + x11 * w1 + x12 * w2 + x13 * w3
+                    sums[2, j] += x20 * w0 + x21 * w1 + x22 * w2 + x23 * w3
+                    sums[3, j] += x30 * w0 + x31 * w1 + x32 * w2 + x33 * w3
+            for k in range(size - size % TILE, size):
+                for j in range(PANEL):
+                    w0 = widen(w[k, j])
+                    sums[0, j] += x[b, k] * w0
+                    sums[1, j] += x[b1, k] * w0
+                    sums[2, j] += x[b2, k] * w0
+                    sums[3, j] += x[b3, k] * w0
+            for row in range(min(TILE, rows - b)):
+                for j in range(min(PANEL, out.shape[1] - n)):
+                    out[b + row, n + j] = sums[row, j] * scale[n + j]
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def product(x: Floats, weight: Array, scale: Floats) -> Floats:
+    """[B, N] by one of the two, whichever the weight is laid out for."""
+    out = np.empty((len(x), len(scale)), np.float32)
+    if weight.ndim == 3:
+        multiply_panels(x, weight, scale, out)
+    else:
+        multiply(x, weight, scale, out)
+    return out
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def store(numbers: Floats, kept: Array) -> None:
+    """fp32 [N] to where they are kept, as fp32 or as the bits of bf16: the nearest, of two the even one."""
+    if kept.itemsize == 4:
+        for i in range(len(numbers)):
+            kept[i] = numbers[i]
+        return
+    bits = numbers.view(np.uint32)
+    for i in range(len(numbers)):
+        odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
+        kept[i] = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def store_rows(numbers: Floats, kept: Array) -> None:
+    """The same for [B, N]."""
+    for b in prange(len(numbers)):
+        store(numbers[b], kept[b])
+
+
+# --- recurrent cells: the equations are in cells.py. Sums come in two, those over the input and over the hidden state
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def step_rnn(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
+    """Sums [B, H], bias [H] -> the hidden state of layer `depth`, in state [B, layers, H], and added to out [B, H]."""
+    for b in prange(len(x_sums)):
+        x, h, hidden, y = x_sums[b], h_sums[b], state[0][b, depth], out[b]
+        for i in range(len(y)):
+            hidden[i] = tanh(widen(x[i]) + widen(h[i]) + bias[i])
+            y[i] += hidden[i]
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def step_lstm(
+    x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats, Floats], depth: int, out: Floats
 ) -> None:
-    """Four sums of a row to where they belong; what fills up the weight belongs nowhere."""
-    left = out.shape[1] - n
-    out[b, n] += a0 * scale[n]
-    if left > 1:
-        out[b, n + 1] += a1 * scale[n + 1]
-    if left > 2:
-        out[b, n + 2] += a2 * scale[n + 2]
-    if left > 3:
-        out[b, n + 3] += a3 * scale[n + 3]
-
-
-# --- recurrent cells: the equations are in cells.py
-
-
-@njit(cache=True, fastmath=FAST)
-def step_rnn(sums: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
-    """sums [B, H] -> the hidden state of layer `depth`, in state [B, layers, H], and added to out [B, H]."""
-    hidden = state[0]
-    for b in range(len(sums)):
-        for i in range(hidden.shape[2]):
-            hidden[b, depth, i] = tanh(sums[b, i])
-            out[b, i] += hidden[b, depth, i]
-
-
-@njit(cache=True, fastmath=FAST)
-def step_lstm(sums: Floats, state: tuple[Floats, Floats], depth: int, out: Floats) -> None:
     """The same for sums [B, 4 x H], and the cell state beside the hidden one."""
-    hidden, cell = state
-    size = hidden.shape[2]
-    for b in range(len(sums)):
+    for b in prange(len(x_sums)):
+        lstm_row(x_sums[b], h_sums[b], bias, state[0][b, depth], state[1][b, depth], out[b])
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def lstm_row(x: Array, h: Array, bias: Floats, hidden: Floats, cell: Floats, out: Floats) -> None:
+    """A row of `step_lstm`."""
+    size = len(hidden)
+    for i in range(size):
+        f, g, o = size + i, 2 * size + i, 3 * size + i
+        kept = sigmoid(widen(x[f]) + widen(h[f]) + bias[f]) * cell[i]
+        new = kept + sigmoid(widen(x[i]) + widen(h[i]) + bias[i]) * tanh(widen(x[g]) + widen(h[g]) + bias[g])
+        shown = sigmoid(widen(x[o]) + widen(h[o]) + bias[o]) * tanh(new)
+        cell[i] = new
+        hidden[i] = shown
+        out[i] += shown
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def step_gru_after(
+    x_sums: Array, h_sums: Array, biases: tuple[Floats, Floats], state: tuple[Floats], depth: int, out: Floats
+) -> None:
+    """The same for a gru with the reset gate after the product, sums and a bias for each of them [B, 3 x H]."""
+    for b in prange(len(x_sums)):
+        gru_row(x_sums[b], h_sums[b], biases[0], biases[1], state[0][b, depth], out[b])
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def gru_row(x: Array, h: Array, x_bias: Floats, h_bias: Floats, hidden: Floats, out: Floats) -> None:
+    """A row of `step_gru_after`."""
+    size = len(hidden)
+    for i in range(size):
+        z_at, n_at = size + i, 2 * size + i
+        r = sigmoid(widen(x[i]) + x_bias[i] + widen(h[i]) + h_bias[i])
+        z = sigmoid(widen(x[z_at]) + x_bias[z_at] + widen(h[z_at]) + h_bias[z_at])
+        n = tanh(widen(x[n_at]) + x_bias[n_at] + r * (widen(h[n_at]) + h_bias[n_at]))
+        new = z * hidden[i] + (F32(1.0) - z) * n
+        hidden[i] = new
+        out[i] += new
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def reset(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
+    """r * h -> out [B, H], which the candidate of a gru with the reset gate before the product sees."""
+    for b in prange(len(x_sums)):
+        x, h, hidden, y = x_sums[b], h_sums[b], state[0][b, depth], out[b]
+        for i in range(len(y)):
+            y[i] = sigmoid(widen(x[i]) + widen(h[i]) + bias[i]) * hidden[i]
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def step_gru_before(
+    x_sums: Array, h_sums: Array, n_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats
+) -> None:
+    """The same for that gru: x_sums [B, 3 x H], h_sums of the gates [B, 2 x H], and the candidate's [B, H]."""
+    for b in prange(len(x_sums)):
+        x, h, n_sum, hidden, y = x_sums[b], h_sums[b], n_sums[b], state[0][b, depth], out[b]
+        size = len(y)
         for i in range(size):
-            kept = sigmoid(sums[b, size + i]) * cell[b, depth, i]
-            cell[b, depth, i] = kept + sigmoid(sums[b, i]) * tanh(sums[b, 2 * size + i])
-            hidden[b, depth, i] = sigmoid(sums[b, 3 * size + i]) * tanh(cell[b, depth, i])
-            out[b, i] += hidden[b, depth, i]
-
-
-@njit(cache=True, fastmath=FAST)
-def step_gru_after(x_sums: Floats, h_sums: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
-    """The same for a gru with the reset gate after the product, whose sums [B, 3 x H] come apart."""
-    hidden = state[0]
-    size = hidden.shape[2]
-    for b in range(len(x_sums)):
-        for i in range(size):
-            r = sigmoid(x_sums[b, i] + h_sums[b, i])
-            z = sigmoid(x_sums[b, size + i] + h_sums[b, size + i])
-            candidate = tanh(x_sums[b, 2 * size + i] + r * h_sums[b, 2 * size + i])
-            hidden[b, depth, i] = z * hidden[b, depth, i] + (F32(1.0) - z) * candidate
-            out[b, i] += hidden[b, depth, i]
-
-
-@njit(cache=True, fastmath=FAST)
-def reset(sums: Floats, state: tuple[Floats], depth: int) -> Floats:
-    """r * h, which the candidate of a gru with the reset gate before the product sees: [B, H]."""
-    hidden = state[0]
-    rows, _, size = hidden.shape
-    seen = np.empty((rows, size), np.float32)
-    for b in range(rows):
-        for i in range(size):
-            seen[b, i] = sigmoid(sums[b, i]) * hidden[b, depth, i]
-    return seen
-
-
-@njit(cache=True, fastmath=FAST)
-def step_gru_before(sums: Floats, n_sums: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
-    """The same for that gru: sums [B, 3 x H], in which the candidate's lack n_sums [B, H], the product with `reset`."""
-    hidden = state[0]
-    size = hidden.shape[2]
-    for b in range(len(sums)):
-        for i in range(size):
-            z = sigmoid(sums[b, size + i])
-            candidate = tanh(sums[b, 2 * size + i] + n_sums[b, i])
-            hidden[b, depth, i] = z * hidden[b, depth, i] + (F32(1.0) - z) * candidate
-            out[b, i] += hidden[b, depth, i]
+            z = sigmoid(widen(x[size + i]) + widen(h[size + i]) + bias[size + i])
+            n = tanh(widen(x[2 * size + i]) + widen(n_sum[i]) + bias[2 * size + i])
+            hidden[i] = z * hidden[i] + (F32(1.0) - z) * n
+            y[i] += hidden[i]
 
 
 # --- transformer
 
 
-@njit(cache=True, fastmath=FAST)
-def normalise(x: Floats, epsilon: float) -> Floats:
-    """RMSNorm without its scale, [B, H] -> the same."""
-    rows, size = x.shape
-    out = np.empty_like(x)
-    for b in range(rows):
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def add_and_normalise(x: Floats, added: Array, epsilon: float, out: Array) -> None:
+    """x [B, H] += added, and RMSNorm of it without a scale -> out [B, H]."""
+    for b in prange(len(x)):
+        row, plus = x[b], added[b]
         square = F32(0.0)
+        for i in range(len(row)):
+            row[i] += widen(plus[i])
+        for i in range(len(row)):
+            square += row[i] * row[i]
+        factor = F32(1.0 / math.sqrt(square / len(row) + epsilon))
+        normed = np.empty_like(row)
+        for i in range(len(row)):
+            normed[i] = row[i] * factor
+        store(normed, out[b])
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def swiglu(gate_up: Array, out: Array) -> None:
+    """silu(gate) * up, [B, 2 x N] -> out [B, N]."""
+    size = out.shape[1]
+    for b in prange(len(out)):
+        row = gate_up[b]
+        gated = np.empty(size, np.float32)
         for i in range(size):
-            square += x[b, i] * x[b, i]
-        factor = F32(1.0 / math.sqrt(square / size + epsilon))
-        for i in range(size):
-            out[b, i] = x[b, i] * factor
-    return out
+            gate = widen(row[i])
+            gated[i] = gate * sigmoid(gate) * widen(row[size + i])
+        store(gated, out[b])
 
 
-@njit(cache=True, fastmath=FAST)
-def swiglu(gate_up: Floats) -> Floats:
-    """silu(gate) * up, [B, 2 x N] -> [B, N]."""
-    size = gate_up.shape[1] // 2
-    out = np.empty((len(gate_up), size), np.float32)
-    for b in range(len(gate_up)):
-        for i in range(size):
-            out[b, i] = gate_up[b, i] * sigmoid(gate_up[b, i]) * gate_up[b, size + i]
-    return out
-
-
-@njit(cache=True, fastmath=FAST)
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def turn(x: Floats, cos: Floats, sin: Floats) -> None:
     """Rotate each pair (i, i + D/2) of x [D] by its angle, in place."""
     half = len(x) // 2
@@ -228,68 +307,112 @@ def turn(x: Floats, cos: Floats, sin: Floats) -> None:
         x[half + i] = second * cos[i] + first * sin[i]
 
 
-@njit(cache=True, fastmath=FAST)
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def score(query: Floats, keys: Array, begin: int, end: int, scores: Floats) -> None:
+    """The products of a query [D] with the keys [ring, D] of slots [begin, end) -> their places in scores [ring]."""
+    tiled = end - (end - begin) % TILE
+    for slot in range(begin, tiled, TILE):
+        a0 = a1 = a2 = a3 = F32(0.0)
+        for i in range(len(query)):
+            a0, a1 = a0 + query[i] * widen(keys[slot, i]), a1 + query[i] * widen(keys[slot + 1, i])
+            a2, a3 = a2 + query[i] * widen(keys[slot + 2, i]), a3 + query[i] * widen(keys[slot + 3, i])
+        scores[slot], scores[slot + 1], scores[slot + 2], scores[slot + 3] = a0, a1, a2, a3
+    for slot in range(tiled, end):
+        a0 = F32(0.0)
+        for i in range(len(query)):
+            a0 += query[i] * widen(keys[slot, i])
+        scores[slot] = a0
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def gather(shares: Floats, values: Array, begin: int, end: int, out: Floats) -> None:
+    """Add the values [ring, D] of slots [begin, end), each times its share, to out [D]."""
+    tiled = end - (end - begin) % TILE
+    for slot in range(begin, tiled, TILE):
+        s0, s1, s2, s3 = shares[slot], shares[slot + 1], shares[slot + 2], shares[slot + 3]
+        for i in range(len(out)):
+            out[i] += (
+                s0 * widen(values[slot, i])
+                + s1 * widen(values[slot + 1, i])
+                + s2 * widen(values[slot + 2, i])
+                + s3 * widen(values[slot + 3, i])
+            )
+    for slot in range(tiled, end):
+        s0 = shares[slot]
+        for i in range(len(out)):
+            out[i] += s0 * widen(values[slot, i])
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
 def look(
-    query: Floats, keys: Floats, values: Floats, ranges: tuple[tuple[int, int], tuple[int, int]], out: Floats
+    query: Floats, keys: Array, values: Array, ranges: tuple[tuple[int, int], tuple[int, int]], out: Floats
 ) -> None:
     """Attention of one query [D] over keys and values [ring, D] in two ranges of slots -> out [D]."""
-    size = len(query)
     scores = np.empty(len(keys), np.float32)
-    factor = F32(1.0 / math.sqrt(size))
+    factor = F32(1.0 / math.sqrt(len(query)))
     largest = F32(-np.inf)
     for begin, end in ranges:
+        score(query, keys, begin, end, scores)
         for slot in range(begin, end):
-            score = F32(0.0)
-            for i in range(size):
-                score += query[i] * keys[slot, i]
-            scores[slot] = score * factor
             largest = max(largest, scores[slot])
     total = F32(0.0)
     for begin, end in ranges:
         for slot in range(begin, end):
-            scores[slot] = exponential(scores[slot] - largest)
+            scores[slot] = exponential(factor * (scores[slot] - largest))
         for slot in range(begin, end):
             total += scores[slot]
     out[:] = F32(0.0)
     for begin, end in ranges:
-        for slot in range(begin, end):
-            share = scores[slot] / total
-            for i in range(size):
-                out[i] += share * values[slot, i]
+        gather(scores, values, begin, end, out)
+    for i in range(len(out)):
+        out[i] /= total
 
 
-@njit(cache=True, parallel=True, fastmath=FAST)
-def attend(
-    products: Floats, keys: Floats, values: Floats, position: Integers, begin: Integers, cos: Floats, sin: Floats
-) -> Floats:
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def attend(products: Array, place: Place, out: Array) -> None:
     """Attention of a new token a row, whose key and value take their place in the ring.
 
     Args:
-        products: queries, keys and values of the new tokens, [B, 3, heads, D]; used up.
-        keys: the cache's, [B, heads, ring, D].
-        values: the cache's, [B, heads, ring, D].
-        position: of the new token, [B].
-        begin: the position of its document's first, [B].
-        cos: of the rotary angles, [B, D / 2]; of width 0 without them.
-        sin: the same.
-
-    Returns:
-        [B, heads x D].
+        products: queries, keys and values of the new tokens, [B, 3, heads, D].
+        place: the ring, and where in it the tokens stand.
+        out: what is found, [B, heads x D].
     """
+    keys, values, position, begin, cos, sin = place
     rows, _, heads, size = products.shape
     ring = keys.shape[2]
-    out = np.empty((rows, heads * size), np.float32)
     for task in prange(rows * heads):
         b, head = task // heads, task % heads
-        query, key = products[b, 0, head], products[b, 1, head]
+        query, key, value = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
+        for i in range(size):
+            query[i] = widen(products[b, 0, head, i])
+            key[i] = widen(products[b, 1, head, i])
+            value[i] = widen(products[b, 2, head, i])
         if cos.shape[1]:
             turn(query, cos[b], sin[b])
             turn(key, cos[b], sin[b])
         slot = position[b] % ring
-        keys[b, head, slot] = key
-        values[b, head, slot] = products[b, 2, head]
+        store(key, keys[b, head, slot])
+        store(value, values[b, head, slot])
         count = min(position[b] - begin[b] + 1, ring)
         wrapped = max(count - slot - 1, 0)  # slots at the end of the ring that are older than those at its beginning
         ranges = ((slot + 1 - (count - wrapped), slot + 1), (ring - wrapped, ring))
-        look(query, keys[b, head], values[b, head], ranges, out[b, head * size : (head + 1) * size])
-    return out
+        look(query, keys[b, head], values[b, head], ranges, value)
+        store(value, out[b, head * size : (head + 1) * size])
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def block(x: Floats, added: Array, weights: Four[Array], scales: Four[Floats], epsilon: float, place: Place) -> Floats:
+    """A transformer's block on x + added [B, H]: its last addition is not made, but comes back.
+
+    What `CompiledTransformer` does with calls of its own where oneDNN multiplies: for a small model, those calls take
+    longer than the work. Weights and scales in the order of `transformer.Products`.
+    """
+    rows, heads, _, size = place[0].shape
+    normed, found = np.empty_like(x), np.empty_like(x)
+    add_and_normalise(x, added, epsilon, normed)
+    attend(product(normed, weights[0], scales[0]).reshape(rows, 3, heads, size), place, found)
+    add_and_normalise(x, product(found, weights[1], scales[1]), epsilon, normed)
+    gate_up = product(normed, weights[2], scales[2])
+    gated = np.empty((rows, gate_up.shape[1] // 2), np.float32)
+    swiglu(gate_up, gated)
+    return product(gated, weights[3], scales[3])

@@ -30,6 +30,10 @@ class Decoder(ABC):
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: `token` int64 [B], none of them the boundary -> logits fp32 [B, V] and the next state."""
 
+    def fork(self, state: State, index: Tensor) -> State:
+        """Copies of rows of a state, the model's or its own, as this decoder best keeps them: `index` int64 [N]."""
+        return fork(state, index)
+
 
 class LanguageModel(nn.Module, ABC):
     """A distribution over the next token given all before it in the document."""

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -124,6 +126,26 @@ def by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(caches[::2], caches[1::2], strict=True)
 
 
+def fork_held(state: State, index: Tensor, kept: torch.dtype) -> State:
+    """`fork` that copies only the slots that hold something, with keys and values in `kept`, fp32 or bf16.
+
+    Memory that no one has written to yet is not taken: on a CPU, numpy's zeros are such.
+    """
+    *caches, position, begin = state
+    held = int(position.max())
+    members = []
+    for cache in caches:
+        shape = (len(index), *cache.shape[1:])
+        if cache.device.type == "cpu":
+            bits = np.zeros(shape, np.int32 if kept is torch.float32 else np.int16)
+            member = torch.from_numpy(bits).view(kept)
+        else:
+            member = torch.zeros(shape, dtype=kept, device=cache.device)
+        member[:, :, :held] = cache[:, :, :held].index_select(0, index)
+        members.append(member)
+    return (*members, position.index_select(0, index), begin.index_select(0, index))
+
+
 class Block(nn.Module):
     """Attention and feed-forward, each on the normalised stream and added to it."""
 
@@ -198,8 +220,14 @@ def remember(cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tenso
 
 def _angles(positions: Tensor, size: int) -> Tensor:
     """Position x frequency: [B, T] -> fp64 [B, T, size / 2]. In fp32, neighbours would be one from 2^24 on."""
-    exponents = torch.arange(0, size, 2, device=positions.device, dtype=torch.float64) / size
-    return positions[:, :, None] * torch.pow(ROPE_BASE, -exponents)
+    return positions[:, :, None] * _frequencies(size, positions.device)
+
+
+@lru_cache(maxsize=8)
+def _frequencies(size: int, device: torch.device) -> Tensor:
+    """fp64 [size / 2], made once: in decoding, all of it would take as long as a small product."""
+    exponents = torch.arange(0, size, 2, device=device, dtype=torch.float64) / size
+    return torch.pow(ROPE_BASE, -exponents)
 
 
 def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
@@ -280,6 +308,9 @@ class TransformerDecoder(Decoder):
         ]
         self._head = DecoderLinear(head_weight(model), None, precision)
         self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
+
+    def fork(self, state: State, index: Tensor) -> State:
+        return fork_held(state, index, torch.float32)
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
