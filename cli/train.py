@@ -162,6 +162,14 @@ def train(
     accumulate: Annotated[
         int | None, typer.Option(help="Batches to an optimizer step.", show_default="1", rich_help_panel=_TRAINING)
     ] = None,
+    optimizer: Annotated[
+        Literal["adamw", "muon"] | None,
+        typer.Option(
+            help="Muon takes the matrices between embedding and head.",
+            show_default="by cell and time",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
     lr: Annotated[
         float | None,
         typer.Option(help="Highest learning rate.", show_default="by cell and time", rich_help_panel=_TRAINING),
@@ -177,7 +185,12 @@ def train(
         ),
     ] = None,
     weight_decay: Annotated[
-        float | None, typer.Option(help="AdamW's.", show_default="by cell and time", rich_help_panel=_TRAINING)
+        float | None,
+        typer.Option(
+            help="Of the matrices between embedding and head.",
+            show_default="by cell and time",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     clip_grad_norm: Annotated[
         float | None, typer.Option(help="Longest gradient.", show_default="1.0", rich_help_panel=_TRAINING)
@@ -239,9 +252,10 @@ def train(
         tokenizer=tokenizer, vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage,
         normalization=normalization, encoding=encoding, errors=errors, glob=glob, field=field, store=store,
         valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time, max_steps=max_steps,
-        max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, lr=lr, schedule=schedule,
-        warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm, eval_every=eval_every,
-        patience=patience, save_every=save_every, on_save_error=on_save_error, precision=precision, device=device,
+        max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, optimizer=optimizer, lr=lr,
+        schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,
+        eval_every=eval_every, patience=patience, save_every=save_every, on_save_error=on_save_error,
+        precision=precision, device=device,
         seed=seed,
     )  # fmt: skip
     source = {"text": text or None, "out": out, "resume": resume, "init_from": init_from}

@@ -8,6 +8,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from seqgen.errors import ConfigError
 
+QUOTE = "'"
+LONGEST_SHOWN = 60
+"""Characters of a value up to which a message repeats it."""
+
 
 class Settings(BaseModel):
     """The base of every config: immutable, no unknown keys, no silent conversions."""
@@ -51,11 +55,19 @@ def describe(error: ValidationError) -> str:
 
 
 def _describe_one(field: str, detail: Any) -> str:
-    message = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    if detail["type"] == "extra_forbidden":
-        return f"{field}: there is no such setting"
+    message, shown = str(detail["msg"]).removeprefix("Value error, ").removeprefix("Input "), repr(detail["input"])
+    context, kind = detail.get("ctx", {}), detail["type"]
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        quoted = str(context["discriminator"])
+        field = f"{field}.{quoted.strip(QUOTE)}"
+        message, shown = f"should be one of {context.get('expected_tags')}", repr(context.get("tag"))
+    if kind == "string_too_short" and context["min_length"] == 1:
+        message = "should not be empty"
+    if kind in {"missing", "union_tag_not_found"}:
+        message = "is missing"
+    if kind == "extra_forbidden":
+        message = "there is no such setting"
     if not field:
         return message
-    shown = repr(detail["input"])
-    given = "" if detail["type"] in {"missing", "value_error"} or len(shown) > 60 else f", not {shown}"
-    return f"{field}: {message}{given}"
+    told = kind in {"missing", "union_tag_not_found", "extra_forbidden", "string_too_short", "value_error"}
+    return f"{field}: {message}" if told or len(shown) > LONGEST_SHOWN else f"{field}: {message}, not {shown}"

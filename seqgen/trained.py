@@ -82,7 +82,11 @@ class Run:
         return streamed if stream else "".join(streamed)
 
     def samples(self, prompt: str = "", *, num_samples: int, **sampling: Any) -> list[str]:
-        """Several new texts after one prompt, made in one batch; sample i is the same however many there are."""
+        """Several new texts after one prompt, made in one batch.
+
+        Sample i is the same however many there are, but for what sums round: by numba in bf16 and int8, batches of four
+        and more are rounded otherwise than fewer.
+        """
         config = _sampling(sampling)
         if not 1 <= num_samples <= MOST_SAMPLES:
             raise ConfigError(f"num_samples: should be from 1 to {MOST_SAMPLES:,} in one batch, not {num_samples}")

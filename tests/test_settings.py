@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
 from pydantic import Field, ValidationError, model_validator
@@ -13,13 +13,22 @@ class Inner(Settings):
     depth: int = Field(default=1, ge=1)
 
 
+class FormA(Settings):
+    form: Literal["a"] = "a"
+
+
+class FormB(Settings):
+    form: Literal["b"] = "b"
+
+
 class Outer(Settings):
     size: int = Field(default=8, gt=0)
     rate: float = 0.5
     name: str = "a"
     flag: bool = False
     kind: Literal["x", "y"] = "x"
-    words: tuple[str, ...] = ()
+    words: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    choice: Annotated[FormA | FormB, Field(discriminator="form")] = FormA()
     inner: Inner = Inner()
 
     @model_validator(mode="after")
@@ -49,6 +58,9 @@ class Needy(Settings):
         ({"flag": 1}, "flag: should be a valid boolean, not 1"),
         ({"kind": "z"}, "kind: should be 'x' or 'y', not 'z'"),
         ({"words": "ab"}, "words: should be a valid tuple, not 'ab'"),
+        ({"words": ("a", "")}, "words.1: should not be empty"),
+        ({"choice": {"depth": 2}}, "choice.form: is missing"),
+        ({"choice": {"form": "c"}}, "choice.form: should be one of 'a', 'b', not 'c'"),
         ({"words": ("a", 2)}, "words.1: should be a valid string, not 2"),
         ({"inner": {"depth": 0}}, "inner.depth: should be greater than or equal to 1, not 0"),
         ({"colour": "red"}, "colour: there is no such setting"),
@@ -65,7 +77,7 @@ def test_what_does_not_fit_is_refused_by_its_name_and_value(values, message):
 
 
 def test_a_missing_setting_is_named():
-    with pytest.raises(ConfigError, match=r"^wanted: Field required$"):
+    with pytest.raises(ConfigError, match=r"^wanted: is missing$"):
         Needy.of()
 
 

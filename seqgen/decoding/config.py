@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -21,7 +21,7 @@ class SamplingConfig(Settings):
     min_p: float = Field(default=0.0, ge=0.0, le=1.0)
     max_new_tokens: int = Field(default=500, ge=1)
     """Left out, no more than a model with sinusoidal positions has left after the prompt."""
-    stop: tuple[str, ...] = ()
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**63)
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     engine: Literal["torch", "numba"] = "torch"

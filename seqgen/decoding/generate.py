@@ -3,7 +3,7 @@
     prompt -> state -> [ logits -> filters -> token -> text so far -> stop? -> state ] ...
 
 Each sample has a random stream of its own, drawn from (seed, its number): sample i is the same however many are asked
-for.
+for, as far as the decoder gives a row the same logits however many there are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TextStream:
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
         self._decoder = tokenizer.stream_decoder()
-        self._stop = tuple(tokenizer.written(text) for text in stop if text)
+        self._stop = tuple(tokenizer.written(text) for text in stop)
         self._held = ""
         self.stopped = False
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen.errors import ConfigError
-from seqgen.models.compiled_products import MANY, Array, Floats, Weight, plain, tensor
+from seqgen.models.compiled_products import Array, Floats, Weight, plain, tensor
 from seqgen.models.config import GruConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
@@ -29,6 +29,7 @@ from seqgen.models.transformer import (
     decoder_weights,
     fork_held,
     head_weight,
+    position_frequencies,
     rotary,
     sinusoids,
 )
@@ -48,12 +49,8 @@ def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32")
         raise ConfigError(f"engine: numba compiles for a CPU, and this model is on {model.device}; go with torch")
     kernels = _kernels()
     decoder = _of(model, precision, kernels)
-    try:
-        for rows in (1, MANY):  # which compiles, and fills the cache
-            state = decoder.fork(model.initial_state(1, 1), torch.zeros(rows, dtype=torch.int64))
-            decoder.step(torch.ones(rows, dtype=torch.int64), state)
-    except OSError as error:
-        raise _no_room(error) from error
+    state = decoder.fork(model.initial_state(1, 1), torch.zeros(1, dtype=torch.int64))
+    decoder.step(torch.ones(1, dtype=torch.int64), state)  # which compiles, and fills the cache
     return decoder
 
 
@@ -81,9 +78,9 @@ def _of(model: LanguageModel, precision: DecoderPrecision, kernels: ModuleType) 
     return CompiledTransformer(cast("TransformerModel", model), precision, kernels)
 
 
-def _array(tensor: Tensor) -> Floats:
+def _array(weight: Tensor) -> Floats:
     """A copy as numpy has it."""
-    array: Floats = tensor.detach().float().clone().numpy()
+    array: Floats = weight.detach().float().clone().numpy()
     return array
 
 
@@ -114,6 +111,8 @@ class _Compiled(Decoder):
             kernels.set_num_threads(self._threads)  # numba's setting is one of the thread that calls
             try:
                 return self._step(token, tuple(member.detach() if member.requires_grad else member for member in state))
+            except OSError as error:  # of what it compiles for a first step, or for the first of many rows
+                raise _no_room(error) from error
             finally:
                 kernels.set_num_threads(before)
                 if torch.get_num_threads() != torchs:  # numba, asked for its own, starts the OpenMP that they share
@@ -183,6 +182,7 @@ class CompiledTransformer(_Compiled):
     def __init__(self, model: TransformerModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
         self._config = model.config
+        self._frequencies = position_frequencies(model)
         self._kept = torch.float32 if precision == "fp32" else torch.bfloat16  # keys and values
         self._embedding = _array(model.embedding.weight)
         self._blocks = [
@@ -201,7 +201,7 @@ class CompiledTransformer(_Compiled):
         check_positions(relative, self._config)
         added: Array = self._embedding[token.numpy()]
         if self._config.positions == "sinusoidal":
-            added += sinusoids(relative, self._config.hidden_size)[:, 0].numpy()
+            added += sinusoids(relative, self._frequencies)[:, 0].numpy()
         x = np.zeros_like(added)
         place = position.numpy(), begin.numpy(), *self._rotation(relative)
         for block, (keys, values) in zip(self._blocks, by_layer(caches), strict=True):
@@ -214,7 +214,7 @@ class CompiledTransformer(_Compiled):
         if self._config.positions != "rope":
             none = np.empty((len(relative), 0), np.float32)
             return none, none
-        cos, sin = rotary(relative, self._config.hidden_size // self._config.heads)
+        cos, sin = rotary(relative, self._frequencies)
         return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
 
     def _advance(self, block: Products[Weight], x: Floats, added: Array, place: tuple[Any, ...]) -> Array:

@@ -22,10 +22,16 @@ MANY = 4
 
 
 class Weight:
-    """x [B, K] -> x W^T, [B, N], in the precisions of `packed.DecoderLinear`, both as the kernels have them.
+    """x [B, K] -> x W^T, [B, N], for a snapshot of a weight.
 
-    That is fp32, or the bits of bf16 where oneDNN multiplies: where rows are many, the weight is large and the
-    precision is not fp32. What many rows are multiplied by is laid out when they first come.
+    rows   weight             multiplied by   fp32       bf16                       int8
+    few    any                kernels, rows   as it is   rounded                    whole numbers, a scale for each row
+    many   small              kernels, panels the same   the same                   the same
+    many   large              oneDNN          as it is   rounded, so are x and out  times its scale as bf16, alike
+
+    x and out are fp32, or where oneDNN takes and gives bf16 its bits. What many rows are multiplied by is laid out when
+    they first come. So what a row gives depends a little on how many there are, in bf16 and int8 by as much as bf16
+    rounds.
     """
 
     def __init__(self, weight: Tensor, precision: DecoderPrecision, kernels: ModuleType) -> None:

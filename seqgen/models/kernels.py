@@ -163,7 +163,7 @@ def product(x: Floats, weight: Array, scale: Floats) -> Floats:
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def store(numbers: Floats, kept: Array) -> None:
-    """fp32 [N] to where they are kept, as fp32 or as the bits of bf16: the nearest, of two the even one."""
+    """fp32 [N] to where they are kept, as fp32 or as the bits of bf16: the nearest, of two the even one, as torch's."""
     if kept.itemsize == 4:
         for i in range(len(numbers)):
             kept[i] = numbers[i]
@@ -171,7 +171,8 @@ def store(numbers: Floats, kept: Array) -> None:
     bits = numbers.view(np.uint32)
     for i in range(len(numbers)):
         odd = (bits[i] >> np.uint32(16)) & np.uint32(1)
-        kept[i] = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+        rounded = np.uint16((bits[i] + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+        kept[i] = rounded if numbers[i] == numbers[i] else np.uint16(0x7FC0)
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
@@ -298,7 +299,7 @@ def swiglu(gate_up: Array, out: Array) -> None:
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def turn(x: Floats, cos: Floats, sin: Floats) -> None:
+def rotate(x: Floats, cos: Floats, sin: Floats) -> None:
     """Rotate each pair (i, i + D/2) of x [D] by its angle, in place."""
     half = len(x) // 2
     for i in range(half):
@@ -325,7 +326,7 @@ def score(query: Floats, keys: Array, begin: int, end: int, scores: Floats) -> N
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def gather(shares: Floats, values: Array, begin: int, end: int, out: Floats) -> None:
+def weigh(shares: Floats, values: Array, begin: int, end: int, out: Floats) -> None:
     """Add the values [ring, D] of slots [begin, end), each times its share, to out [D]."""
     tiled = end - (end - begin) % TILE
     for slot in range(begin, tiled, TILE):
@@ -344,7 +345,7 @@ def gather(shares: Floats, values: Array, begin: int, end: int, out: Floats) -> 
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def look(
+def attend_row(
     query: Floats, keys: Array, values: Array, ranges: tuple[tuple[int, int], tuple[int, int]], out: Floats
 ) -> None:
     """Attention of one query [D] over keys and values [ring, D] in two ranges of slots -> out [D]."""
@@ -363,7 +364,7 @@ def look(
             total += scores[slot]
     out[:] = F32(0.0)
     for begin, end in ranges:
-        gather(scores, values, begin, end, out)
+        weigh(scores, values, begin, end, out)
     for i in range(len(out)):
         out[i] /= total
 
@@ -388,15 +389,15 @@ def attend(products: Array, place: Place, out: Array) -> None:
             key[i] = widen(products[b, 1, head, i])
             value[i] = widen(products[b, 2, head, i])
         if cos.shape[1]:
-            turn(query, cos[b], sin[b])
-            turn(key, cos[b], sin[b])
+            rotate(query, cos[b], sin[b])
+            rotate(key, cos[b], sin[b])
         slot = position[b] % ring
         store(key, keys[b, head, slot])
         store(value, values[b, head, slot])
         count = min(position[b] - begin[b] + 1, ring)
         wrapped = max(count - slot - 1, 0)  # slots at the end of the ring that are older than those at its beginning
         ranges = ((slot + 1 - (count - wrapped), slot + 1), (ring - wrapped, ring))
-        look(query, keys[b, head], values[b, head], ranges, value)
+        attend_row(query, keys[b, head], values[b, head], ranges, value)
         store(value, out[b, head * size : (head + 1) * size])
 
 

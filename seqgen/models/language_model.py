@@ -41,6 +41,8 @@ class LanguageModel(nn.Module, ABC):
     vocab_size: int
     max_positions: int | None = None
     """How many tokens a document may have, where there is a limit."""
+    stacked: int = 1
+    """Matrices that stand one on the other in each weight of a layer: its gates."""
     burn_in: int = 256
     """After how many tokens a fresh state is as good as one carried from far away (in evaluation's parallel lanes)."""
 

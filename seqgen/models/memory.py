@@ -9,11 +9,9 @@ from __future__ import annotations
 import torch
 
 from seqgen.models.config import RecurrentConfig, TransformerConfig
+from seqgen.models.recurrent import GATES
 from seqgen.models.transformer import FULL_SCORES
 from seqgen.runtime import Precision
-
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Numbers for each one of a hidden state that its backward pass needs, beside itself."""
 
 
 def activation_bytes(

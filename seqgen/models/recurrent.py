@@ -22,6 +22,9 @@ from seqgen.models.packed import DecoderLinear
 from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+"""Numbers for each one of a hidden state that its backward pass needs, beside itself; a weight has as many blocks."""
+
 
 class RecurrentModel(LanguageModel):
     """rnn, lstm and gru. The state is the hidden states [B, layers, H], for lstm the cell states alike behind them."""
@@ -30,6 +33,7 @@ class RecurrentModel(LanguageModel):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
+        self.stacked = GATES[config.cell]
         self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.layers = nn.ModuleList(
             _layer(config, config.input_size if depth == 0 else config.hidden_size) for depth in range(config.layers)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -79,9 +78,11 @@ class TransformerModel(LanguageModel):
 
         x = self.embedding(tokens)
         if self.config.positions == "sinusoidal":
-            x = x + sinusoids(relative, self.config.hidden_size)
+            x = x + sinusoids(relative, frequencies(self.config.hidden_size, x.device))
         x = self.dropout(x)
-        rotation = rotary(relative, self._head_size) if self.config.positions == "rope" else None
+        rotation = None
+        if self.config.positions == "rope":
+            rotation = rotary(relative, frequencies(self._head_size, x.device))
         # A window that starts fresh and holds one document needs no mask: the fast path of training.
         plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
         mask = None if plain else self._mask(positions, begins, position, caches[0].shape[2])
@@ -132,7 +133,7 @@ def fork_held(state: State, index: Tensor, kept: torch.dtype) -> State:
     Memory that no one has written to yet is not taken: on a CPU, numpy's zeros are such.
     """
     *caches, position, begin = state
-    held = int(position.max())
+    held = int(position.max()) if len(position) else 0
     members = []
     for cache in caches:
         shape = (len(index), *cache.shape[1:])
@@ -218,21 +219,18 @@ def remember(cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tenso
         member.scatter_(2, index, new[:, :, -kept:].to(member.dtype))
 
 
-def _angles(positions: Tensor, size: int) -> Tensor:
-    """Position x frequency: [B, T] -> fp64 [B, T, size / 2]. In fp32, neighbours would be one from 2^24 on."""
-    return positions[:, :, None] * _frequencies(size, positions.device)
-
-
-@lru_cache(maxsize=8)
-def _frequencies(size: int, device: torch.device) -> Tensor:
-    """fp64 [size / 2], made once: in decoding, all of it would take as long as a small product."""
+def frequencies(size: int, device: torch.device | None = None) -> Tensor:
+    """By how much a position turns each pair: fp64 [size / 2]."""
     exponents = torch.arange(0, size, 2, device=device, dtype=torch.float64) / size
     return torch.pow(ROPE_BASE, -exponents)
 
 
-def rotary(positions: Tensor, head_size: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2]."""
-    angles = _angles(positions, head_size).unsqueeze(1)
+def rotary(positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2].
+
+    The angles are fp64: in fp32, neighbours would be one from 2^24 on.
+    """
+    angles = (positions[:, :, None] * frequencies).unsqueeze(1)
     return angles.cos().float(), angles.sin().float()
 
 
@@ -243,10 +241,17 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
 
 
-def sinusoids(positions: Tensor, size: int) -> Tensor:
+def sinusoids(positions: Tensor, frequencies: Tensor) -> Tensor:
     """Sinusoidal positions, sines then cosines: [B, T] -> fp32 [B, T, size]."""
-    angles = _angles(positions, size)
+    angles = positions[:, :, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+
+
+def position_frequencies(model: TransformerModel) -> Tensor:
+    """Those of the model's positions, for a decoder to keep: to make them takes as long as a small product."""
+    config = model.config
+    size = config.hidden_size // config.heads if config.positions == "rope" else config.hidden_size
+    return frequencies(size, model.device)
 
 
 class Products(NamedTuple, Generic[T]):
@@ -300,7 +305,7 @@ class TransformerDecoder(Decoder):
     @torch.no_grad()
     def __init__(self, model: TransformerModel, precision: DecoderPrecision) -> None:
         self._config = model.config
-
+        self._frequencies = position_frequencies(model)
         self._embedding = model.embedding.weight.detach().clone()
         self._blocks = [
             Products(*(DecoderLinear(weight, None, precision) for weight in decoder_weights(block)))
@@ -319,7 +324,7 @@ class TransformerDecoder(Decoder):
         if self._config.positions == "sinusoidal":
             relative = (position - begin)[:, None]
             check_positions(relative, self._config)
-            x = x + sinusoids(relative, self._config.hidden_size)[:, 0]
+            x = x + sinusoids(relative, self._frequencies)[:, 0]
         place = self._place(position, begin, caches[0].shape[2])
         for block, cache in zip(self._blocks, by_layer(caches), strict=True):
             x = self._advance(block, x, cache, place)
@@ -328,7 +333,7 @@ class TransformerDecoder(Decoder):
     def _place(self, position: Tensor, begin: Tensor, ring: int) -> _Place:
         rotation = None
         if self._config.positions == "rope":
-            cos, sin = rotary((position - begin)[:, None], self._config.hidden_size // self._config.heads)
+            cos, sin = rotary((position - begin)[:, None], self._frequencies)
             rotation = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
         places = position.tolist()
         slot = places[0] % ring if places.count(places[0]) == len(places) else None

@@ -19,7 +19,9 @@ from seqgen.training.learner import Learner
 IN_HAND = 0.1  # of the time: a probe mispredicts a run by up to that
 EVALUATIONS = 10
 EVALUATION_SHARE = 0.15  # of the time, at most
-FILES_OF_WEIGHTS = 5  # that a save writes: the weights, two moments, the best weights, and those once more outside
+FILES_OF_WEIGHTS = (
+    5  # that a save writes: the weights, the optimizer's moments, the best weights, and those once more outside
+)
 WARM_UP_STEPS = 5
 SLOW_SECONDS = 1.0
 """Of warming up, at least, after which that is the probe: where steps take so long, the time counts more."""

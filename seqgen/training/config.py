@@ -40,6 +40,8 @@ class TrainingConfig(Settings):
     batch_size: Count = 32
     bptt: Count | None = None
     """Tokens after which gradients are cut (recurrent cells); a transformer's windows are its `block_size`."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """Muon learns the matrices between embedding and head; what it does not learn is AdamW's."""
     lr: float = Field(default=0.005, gt=0.0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup_steps: int | None = Field(default=None, ge=0, lt=2**63)
@@ -66,24 +68,48 @@ class TrainingConfig(Settings):
 DEFAULT_TIME = 120.0
 """Seconds that a run takes when nothing says how long."""
 
-RECIPES: dict[str, dict[str, Any]] = {
-    "rnn": {"lr": 0.005, "bptt": 64, "batch_size": 64},
-    "lstm": {"lr": 0.012, "bptt": 64, "batch_size": 32},
-    "gru": {"lr": 0.008, "bptt": 64, "batch_size": 64},
-    "transformer": {"lr": 0.003, "batch_size": 16},
+Recipes = dict[str, dict[str, dict[str, Any]]]
+"""By cell and optimizer, of which the first is the one that is used where the user does not say."""
+
+RECIPES: Recipes = {
+    "rnn": {
+        "muon": {"lr": 0.01, "bptt": 64, "batch_size": 64},
+        "adamw": {"lr": 0.005, "bptt": 64, "batch_size": 64},
+    },
+    "lstm": {
+        "muon": {"lr": 0.012, "bptt": 64, "batch_size": 32},
+        "adamw": {"lr": 0.012, "bptt": 64, "batch_size": 32},
+    },
+    "gru": {
+        "muon": {"lr": 0.016, "bptt": 64, "batch_size": 64},
+        "adamw": {"lr": 0.008, "bptt": 64, "batch_size": 64},
+    },
+    "transformer": {
+        "muon": {"lr": 0.006, "batch_size": 16},
+        "adamw": {"lr": 0.003, "batch_size": 16},
+    },
 }
 """What suits each cell where the user does not say, over the defaults above: docs/recipes.md has the measurements."""
 
 SHORT_TIME, LONG_TIME = 30.0, 300.0
 """Seconds below which a smaller model is the better one, and from which on a larger."""
-SHORT_RECIPES: dict[str, dict[str, Any]] = {
-    "lstm": {"hidden_size": 192, "dropout": 0.0, "lr": 0.02, "bptt": 32, "batch_size": 32},
+SHORT_RECIPES: Recipes = {
+    "lstm": {
+        "adamw": {"hidden_size": 192, "dropout": 0.0, "lr": 0.02, "bptt": 32, "batch_size": 32},
+        "muon": {"hidden_size": 192, "dropout": 0.0, "lr": 0.03, "bptt": 32, "batch_size": 32},
+    },
 }
 """The same for runs shorter than `SHORT_TIME`, where something was found that is worth it."""
-LONG_RECIPES: dict[str, dict[str, Any]] = {
+LONG_RECIPES: Recipes = {
     "lstm": {
-        "hidden_size": 512, "layers": 2, "dropout": 0.35, "lr": 0.003, "bptt": 128, "batch_size": 32,
-        "weight_decay": 0.05,
+        "muon": {
+            "hidden_size": 384, "layers": 2, "dropout": 0.25, "lr": 0.012, "bptt": 128, "batch_size": 64,
+            "weight_decay": 0.05,
+        },
+        "adamw": {
+            "hidden_size": 512, "layers": 2, "dropout": 0.35, "lr": 0.003, "bptt": 128, "batch_size": 32,
+            "weight_decay": 0.05,
+        },
     },
 }  # fmt: skip
 """The same for runs of `LONG_TIME` and more."""
@@ -100,4 +126,6 @@ def recipe_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -
     recipes = RECIPES
     if time is not None and not sized and OF_A_SIZE.isdisjoint(settings):
         recipes = SHORT_RECIPES if time < SHORT_TIME else LONG_RECIPES if time >= LONG_TIME else RECIPES
-    return dict(recipes.get(cell, RECIPES[cell]))
+    by_optimizer = recipes.get(cell, RECIPES[cell])
+    optimizer = settings.get("optimizer", next(iter(by_optimizer)))
+    return {"optimizer": optimizer, **by_optimizer.get(optimizer, {})}

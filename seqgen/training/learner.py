@@ -19,7 +19,7 @@ from seqgen.training.schedule import learning_rate
 
 class StepResult(NamedTuple):
     """What came of a step: the mean loss of its tokens in nats, the gradient's norm before clipping, and whether both
-    were finite numbers. If not, the step was skipped: weights, moments and carried state are as before.
+    were finite numbers. If not, the step was skipped: weights, optimizer and carried state are as before.
     """
 
     nats_per_token: float
@@ -36,7 +36,7 @@ class Learner:
         self.config = config
         self.total_steps = config.max_steps or 1
         self.precision = precision
-        self.optimizer = build_optimizer(model, config)
+        self.optimizer = build_optimizer(model, config, precision)
         self.random = RandomState(config.seed, model.device)
         keep_freed_memory()
         self.carried: State | None = None
@@ -55,12 +55,11 @@ class Learner:
     def step(self, step: int) -> StepResult:
         """Take optimizer step number `step` (from 0), or skip it where its numbers go wrong."""
         lr = learning_rate(step, self.total_steps, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        self.optimizer.set_lr(lr)
         accumulate = self.config.accumulate
         batches = [self.stream.batch_at(step * accumulate + part) for part in range(accumulate)]
         tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         carried = self.carried
         with self.random, torch.enable_grad():  # whatever the caller has switched off
             self.model.train()
@@ -72,7 +71,8 @@ class Learner:
         loss = float(sum(losses))
         taken = math.isfinite(loss) and math.isfinite(norm)
         if taken:
-            self.optimizer.step()
+            with autocast(self.model.device, "fp32"):
+                self.optimizer.step()
         else:
             self.carried = carried
         return StepResult(loss, norm, taken)
@@ -82,7 +82,7 @@ class Learner:
         device = self.model.device
         with autocast(device, self.precision):
             logits, state = self.model(batch.inputs.to(device), self.carried)
-        with autocast(device, "fp32"):  # or a caller's would act on the products of the backward pass
+        with autocast(device, "fp32"):  # or a caller's would act on the products of the backward pass, and of Muon
             loss = cross_entropy(logits, batch.targets.to(device)) / tokens
             loss.backward()  # type: ignore[no-untyped-call]
         if self.stream.carries_state:

@@ -67,6 +67,10 @@ def test_a_product_is_that_of_numpy(rows, columns, size, kind, panels):
 
 def test_what_is_kept_as_bf16_is_rounded_as_torch_rounds():
     numbers = torch.cat([torch.randn(1000), torch.tensor([1.00390625, 1.01171875, -0.0, 3e38, torch.inf, torch.nan])])
+    odd = torch.tensor([0x7FFFFFFF, -1, 0x7F800001], dtype=torch.int32).view(
+        torch.float32
+    )  # other bits that are no number
+    numbers = torch.cat([numbers, odd])
     kept = np.empty(len(numbers), np.uint16)
 
     kernels.store(numbers.numpy(), kept)

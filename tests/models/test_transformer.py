@@ -16,7 +16,7 @@ CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 
 
 def test_rotary_turns_each_pair_by_its_position():
-    cos, sin = transformer.rotary(torch.tensor([[0, 3]]), 4)
+    cos, sin = transformer.rotary(torch.tensor([[0, 3]]), transformer.frequencies(4))
 
     assert cos.shape == (1, 1, 2, 2)
     assert cos[0, 0, 0].tolist() == [1.0, 1.0]
@@ -32,7 +32,7 @@ def test_rotary_scores_depend_on_distance_alone():
     q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
 
     def score(query_at: int, key_at: int) -> float:
-        turn = [transformer.rotary(torch.tensor([[at]]), 8) for at in (query_at, key_at)]
+        turn = [transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)) for at in (query_at, key_at)]
         return float((transformer.rotate(q, turn[0]) * transformer.rotate(k, turn[1])).sum())
 
     assert score(5, 2) == pytest.approx(score(105, 102), abs=1e-4)
@@ -40,7 +40,7 @@ def test_rotary_scores_depend_on_distance_alone():
 
 
 def test_sinusoids_are_sines_then_cosines():
-    (row,) = transformer.sinusoids(torch.tensor([[2]]), 4)[0]
+    (row,) = transformer.sinusoids(torch.tensor([[2]]), transformer.frequencies(4))[0]
 
     scale = 10_000**-0.5
     assert row.tolist() == pytest.approx([math.sin(2), math.sin(2 * scale), math.cos(2), math.cos(2 * scale)])
@@ -61,7 +61,7 @@ def test_one_block_is_its_equations():
         heads = []
         for head in range(2):
             rows = slice(8 * head, 8 * head + 8)
-            rotation = transformer.rotary(torch.arange(3)[None], 8)
+            rotation = transformer.rotary(torch.arange(3)[None], transformer.frequencies(8))
             q, k = (
                 transformer.rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0]
                 for linear in (block.query, block.key)
@@ -148,8 +148,8 @@ def test_the_feed_forward_is_eight_thirds_wide():
 def test_neighbours_far_into_a_text_are_still_told_apart():
     far = 2**25
     for angles in (
-        transformer.rotary(torch.tensor([[far, far + 1]]), 8)[1][0, 0, :, 0],
-        transformer.sinusoids(torch.tensor([[far, far + 1]]), 8)[0, :, 0],
+        transformer.rotary(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[1][0, 0, :, 0],
+        transformer.sinusoids(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[0, :, 0],
     ):
         assert angles.tolist() == pytest.approx([math.sin(far), math.sin(far + 1)], abs=1e-6)
 

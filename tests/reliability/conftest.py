@@ -52,6 +52,12 @@ def peak() -> int:
 
 
 @pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not matter whether the disk keeps what is written."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+
+
+@pytest.fixture
 def attempt(request: pytest.FixtureRequest) -> Callable[..., list[str]]:
     """Try one hostile input: make each of these calls, which may succeed or be refused; give what refused them.
 
@@ -158,3 +164,19 @@ def subword_specimen(_make_once: Callable[[str], Specimen]) -> Iterator[Specimen
     made = _make_once("bpe")
     yield made
     made.heal()
+
+
+@pytest.fixture
+def damaged(specimen: Specimen, attempt: Callable[..., list[str]]) -> Callable[..., list[str]]:
+    """Try `content` in place of a file, and heal the run."""
+
+    def damaged(path: Path, content: bytes, *calls: Callable[[], object], forge: bool = False) -> list[str]:
+        try:
+            path.write_bytes(content)
+            if forge:
+                specimen.sign()
+            return attempt(*calls)
+        finally:
+            specimen.heal()
+
+    return damaged

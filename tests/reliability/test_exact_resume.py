@@ -147,6 +147,7 @@ def test_whatever_the_tokenizer(assert_resumes_exactly, model, tokenizer):
     "settings",
     [
         {"precision": "bf16"},
+        {"optimizer": "adamw"},
         {"tie_weights": True},
         {"save_every": 1e-9},  # after each step, so between evaluations too
         {"valid_split": "none"},
@@ -174,7 +175,9 @@ def test_with_steps_that_were_skipped(assert_resumes_exactly, poison, model):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("settings", [{"precision": "bf16"}, {"tie_weights": True}, {"save_every": 1e-9}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{"precision": "bf16", "optimizer": "adamw"}, {"tie_weights": True}, {"save_every": 1e-9}], ids=str
+)
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("model", MODELS)
 def test_whatever_the_combination(assert_resumes_exactly, poison, model, tokenizer, settings):

@@ -1,198 +1,35 @@
-"""Whatever stands in a file or a prompt: success or a SeqgenError, in bounded time and memory, and nothing executed."""
+"""Whatever stands in the JSON of a run, or in place of a file: success or a SeqgenError, in bounded time and memory."""
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import json
 import os
-import pickle
 import shutil
-import struct
 import tracemalloc
-from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import pytest
-import safetensors.torch
-import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from seqgen.cli.main import app
-from typer.testing import CliRunner
 
 import seqgen
-from seqgen import models, tokenizers
-from seqgen.data.text import read_text
-from seqgen.errors import RunError
-from seqgen.models.weights import load_weights, to_bytes
-from seqgen.run import RunDirectory, find_runs
-from seqgen.run_summary import count_parameters, summarize
-from seqgen.tokenizers.base import without_surrogates
+from seqgen import tokenizers
 from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.metrics import read_metrics
 
-
-def examples(ordinary, campaign):
-    """So many inputs each run of the tests, so many in the campaign."""
-    count = campaign if settings.get_current_profile_name() == "campaign" else ordinary
-    fixtures = HealthCheck.function_scoped_fixture  # the specimen is healed and used again
-    return settings(max_examples=count, suppress_health_check=[fixtures, HealthCheck.too_slow])
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """What is tried here is not whether the disk keeps it."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-# --- ways to damage
-
-
-PLACES = st.integers(0, (1 << 16) - 1)
-EDITS = st.lists(
-    st.one_of(
-        st.tuples(st.just("flip"), PLACES, st.integers(0, 7)),
-        st.tuples(st.just("delete"), PLACES, st.integers(1, 64)),
-        st.tuples(st.just("insert"), PLACES, st.binary(min_size=1, max_size=16)),
-        st.tuples(st.just("copy"), PLACES, st.integers(1, 64)),
-        st.tuples(st.just("cut"), PLACES, st.none()),
-    ),
-    min_size=1,
-    max_size=4,
+from .damage import (
+    CHANGES,
+    EDITS,
+    both,
+    edited,
+    examples,
+    read_run,
+    restructured,
+    set_field,
+    use_run,
 )
 
-
-def edited(content, edits):
-    """`content` with bits flipped, and bytes deleted, inserted, doubled or cut off."""
-    for kind, place, what in edits:
-        at = place * len(content) >> 16
-        match kind:
-            case "flip" if content:
-                content = content[:at] + bytes([content[at] ^ (1 << what)]) + content[at + 1 :]
-            case "delete":
-                content = content[:at] + content[at + what :]
-            case "insert":
-                content = content[:at] + what + content[at:]
-            case "copy":
-                content = content[:at] + content[at : at + what] + content[at:]
-            case "cut":
-                content = content[:at]
-    return content
-
-
-INTEGERS = st.one_of(
-    st.integers(-2, 70),
-    st.integers(0, 70).map(lambda power: 2**power),
-    st.sampled_from([-1, 2**31 - 1, 2**63 - 1, 2**63, 10**30, 10**400]),
-)
-JSON = st.recursive(
-    st.none() | st.booleans() | INTEGERS | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
-    max_leaves=6,
-).map(json.dumps)
-"""As text; `json.dumps` writes NaN and Infinity, which are none."""
-NASTY = st.sampled_from([
-    "1" + "0" * 5_000, "-" * 9, "1e999", "-1e999", "1e-999", "NaN", '"\\ud800"', '"\\u0000"', '"\ud800"', "",
-    "[" * 2_000, "[" * 300 + "]" * 300, '{"a":' * 2_000, '{"a": 1, "a": 2}', "0.1", "1.0", "true", '"auto"', '"cpu"',
-    '"cpu:99999999999999999999"', '"cuda:7"', '"meta"', '"gru"', '"bpe"', '"bf16"', '"undefined"', '"utf-7"',
-    '"!!python/object/apply:os.system"', '{"__class__": "os.system"}', "step", "'",
-])  # fmt: skip
-VALUES = st.one_of(JSON, NASTY)
-CHANGES = st.lists(
-    st.tuples(st.sampled_from(["replace", "delete", "repeat", "add"]), PLACES, VALUES), min_size=1, max_size=2
-)
-_HOLE = "\x00hole\x00"
-
-
-def paths_in(content, path=()):
-    """The way to every value in parsed JSON."""
-    yield path
-    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
-    for name, value in items:
-        yield from paths_in(value, (*path, name))
-
-
-def restructured(text, changes):
-    """JSON with values replaced, deleted, given twice or added."""
-    content, holes = json.loads(text), []
-    for kind, place, value in changes:
-        paths = [path for path in paths_in(content) if path] or [()]
-        *parents, name = paths[place % len(paths)] or [None]
-        if name is None:
-            break
-        inner = content
-        for parent in parents:
-            inner = inner[parent]
-        if kind == "delete":
-            del inner[name]
-        elif kind == "add" and isinstance(inner, dict):
-            inner["auto_map"] = _HOLE
-            holes.append(value)
-        else:
-            twice = kind == "repeat" and isinstance(inner, dict)
-            holes.append(f"{json.dumps(inner[name])}, {json.dumps(name)}: {value}" if twice else value)
-            inner[name] = _HOLE
-    head, *rest = json.dumps(content).split(json.dumps(_HOLE))
-    return (head + "".join(value + part for value, part in zip(holes, rest, strict=False))).encode(
-        "utf-8", "surrogatepass"
-    )
-
-
-def both(content):
-    """A strategy: `content`, which is JSON, damaged as bytes or as JSON."""
-    return st.one_of(
-        EDITS.map(lambda edits: edited(content, edits)), CHANGES.map(lambda changes: restructured(content, changes))
-    )
-
-
-# --- ways to read
-
-
-def read_run(specimen):
-    """The cheap ways to read a run: what `seqgen runs` and `seqgen info` do."""
-
-    def shown():
-        for directory, config in find_runs(specimen.root):
-            if isinstance(config, RunError):
-                raise config
-            summary = summarize(directory, config)
-            json.dumps([summary.model_dump(), config.model_dump()])
-            str([*summary.model_dump().values(), *config.model_dump().values()])
-
-    return RunDirectory(specimen.run).read_config, shown
-
-
-def use_run(specimen, steps=0):
-    """The dear ways: load and write, resume and take some steps."""
-
-    def sample():
-        assert isinstance(seqgen.load(specimen.run).generate("the", max_new_tokens=3), str)
-
-    def resume():
-        training = seqgen.train(out=specimen.run, resume=True)
-        for _ in islice(training, steps):
-            pass
-        training.close()
-
-    return sample, resume
-
-
-@pytest.fixture
-def damaged(specimen, attempt):
-    """Try `content` in place of a file, and heal the run."""
-
-    def damaged(path, content, *calls, forge=False):
-        try:
-            path.write_bytes(content)
-            if forge:
-                specimen.sign()
-            return attempt(*calls)
-        finally:
-            specimen.heal()
-
-    return damaged
+pytestmark = pytest.mark.usefixtures("_quick")
 
 
 # --- JSON
@@ -303,97 +140,7 @@ def test_a_damaged_sentencepiece_model_is_never_parsed(subword_specimen, attempt
     assert ["damaged" in refusals[0], *("belongs here" in one for one in refusals[1:])] == [True] * 4
 
 
-# --- safetensors
-
-
-TENSORS = ["model.safetensors", "weights.safetensors", "best.safetensors", "optimizer.safetensors", "state.safetensors"]
-
-
-def place_of(specimen, name):
-    return (specimen.run if name == "model.safetensors" else specimen.checkpoint) / name
-
-
-def with_header(content, change):
-    """A safetensors file with another header, whose length is right."""
-    (length,) = struct.unpack("<Q", content[:8])
-    header = change(content[8 : 8 + length])
-    return struct.pack("<Q", len(header)) + header + content[8 + length :]
-
-
-def damaged_tensors(content):
-    """A strategy: a safetensors file damaged in its length field, its header or anywhere."""
-    return st.one_of(
-        EDITS.map(lambda edits: edited(content, edits)),
-        EDITS.map(lambda edits: with_header(content, lambda header: edited(header, edits))),
-        CHANGES.map(lambda changes: with_header(content, lambda header: restructured(header, changes))),
-        st.integers(0, 2**64 - 1).map(lambda length: struct.pack("<Q", length) + content[8:]),
-    )
-
-
-@examples(100, 3_000)
-@pytest.mark.parametrize("name", TENSORS)
-@given(data=st.data())
-def test_tensors_are_counted_and_loaded_or_refused(specimen, damaged, name, data):
-    path = place_of(specimen, name)
-    content = data.draw(damaged_tensors(specimen.whole[path]))
-    config = RunDirectory(specimen.run).read_config()
-    model = models.build(config.model, config.tokenizer.vocab_size)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-
-    load = partial(load_weights, model, path, config.identity)
-    refusals = damaged(path, content, lambda: count_parameters(path), load)
-
-    if refusals and "not as this run wrote it" in refusals[-1]:
-        assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-
-
-@examples(30, 500)
-@pytest.mark.parametrize("name", TENSORS)
-@given(data=st.data())
-def test_a_run_with_forged_tensors_is_used_or_refused(specimen, damaged, name, data):
-    path = place_of(specimen, name)
-
-    damaged(path, data.draw(damaged_tensors(specimen.whole[path])), *use_run(specimen, steps=3), forge=True)
-
-
-@pytest.mark.parametrize("name", [name for name in TENSORS if name != "best.safetensors"])
-def test_every_bit_of_the_numbers_counts(specimen, damaged, name):
-    path = place_of(specimen, name)
-    content = specimen.whole[path]
-    (length,) = struct.unpack("<Q", content[:8])
-    for at in range(8 + length, len(content), 97):
-        flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
-        use = use_run(specimen)[0 if name == "model.safetensors" else 1]
-        (refusal,) = damaged(path, flipped, use, forge=True)
-        assert f"{name} is not as this run wrote it" in refusal
-
-
-@examples(40, 1_500)
-@given(content=st.binary(min_size=0, max_size=200), place=PLACES)
-def test_a_random_state_with_a_right_checksum_is_used_or_refused(specimen, damaged, content, place):
-    path = specimen.checkpoint / "state.safetensors"
-    tensors = safetensors.torch.load(specimen.whole[path])
-    state = tensors["random.cpu"]
-    at = place * len(state) >> 16
-    part = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)[: len(state) - at]
-    state[at : at + len(part)] = part
-
-    identity = RunDirectory(specimen.run).read_config().identity
-    damaged(path, to_bytes(tensors, identity), use_run(specimen, steps=2)[1], forge=True)
-
-
 # --- what no mutation comes upon
-
-
-def set_field(content, field, value):
-    """JSON with the dotted `field` set."""
-    parsed = json.loads(content)
-    *parents, name = field.split(".")
-    inner = parsed
-    for parent in parents:
-        inner = inner[parent]
-    inner[name] = value
-    return json.dumps(parsed).encode()
 
 
 @pytest.mark.parametrize("environment", [{}, {"cuda": "12.4"}, {"threads": 10**400}], ids=["none", "more", "huge"])
@@ -453,23 +200,6 @@ def test_an_enormous_model_is_refused_before_memory_is_taken(specimen, damaged):
         assert ["another model's than config.json" in refusals[0], "parameters, which take" in refusals[1]] == [
             True
         ] * 2
-
-
-@pytest.mark.parametrize("name", TENSORS)
-@pytest.mark.parametrize("shape", [[1 << 40], [1 << 62, 1 << 62], [0, 1 << 63], [2**64]], ids=str)
-def test_a_header_that_claims_terabytes_is_refused(specimen, damaged, name, shape):
-    path = place_of(specimen, name)
-    end = 4 * shape[0]
-
-    def claim(header):
-        parsed = json.loads(header)
-        first = next(tensor for tensor in parsed if tensor != "__metadata__")
-        return json.dumps({first: {"dtype": "F32", "shape": shape, "data_offsets": [0, end]}}).encode()
-
-    content = with_header(specimen.whole[path], claim)
-    (refusal,) = damaged(path, content, lambda: count_parameters(path))
-
-    assert "not a whole safetensors file" in refusal
 
 
 @pytest.mark.parametrize(
@@ -540,186 +270,3 @@ def test_json_that_is_deeply_nested_or_encoded_otherwise_is_refused(specimen, da
     for path in specimen.files(".json"):
         if "checkpoints" not in path.parts:
             assert damaged(path, content, *read_run(specimen), *use_run(specimen))
-
-
-# --- prompts and texts
-
-
-PROMPTS = st.text(st.characters(exclude_categories=()), max_size=80)
-"""Any code points, lone surrogates among them."""
-
-
-@examples(100, 3_000)
-@given(prompt=PROMPTS, stop=st.lists(PROMPTS, max_size=2))
-def test_any_prompt_is_gone_on_from(specimen, subword_specimen, attempt, prompt, stop):
-    for run in loaded(specimen), loaded(subword_specimen):
-        written = []
-        refusals = attempt(
-            lambda run=run, written=written: written.append(run.generate(prompt, max_new_tokens=4, stop=stop)),
-            lambda run=run, written=written: written.extend(run.samples(prompt, num_samples=2, max_new_tokens=4)),
-        )
-        assert refusals == []
-        assert all(text.encode() or text == "" for text in written)
-
-
-@functools.cache
-def loaded(specimen):
-    return seqgen.load(specimen.run)
-
-
-ENCODINGS = [
-    "utf-8",
-    "utf-16",
-    "utf-7",
-    "utf-32",
-    "latin-1",
-    "cp949",
-    "ascii",
-    "utf-8-sig",
-    "shift_jis",
-    "idna",
-    "punycode",
-]
-CONTENTS = st.one_of(
-    st.binary(max_size=300),
-    st.text(max_size=200).map(str.encode),
-    st.tuples(st.text(max_size=100), st.sampled_from(ENCODINGS[:8])).map(
-        lambda pair: pair[0].encode(pair[1], "ignore")
-    ),
-)
-
-
-@examples(150, 18_000)
-@given(content=CONTENTS, encoding=st.sampled_from(ENCODINGS))
-def test_any_bytes_are_a_text_or_refused(attempt, tmp_path, content, encoding):
-    path = tmp_path / "corpus.txt"
-    path.write_bytes(content)
-
-    attempt(lambda: read_text(path, encoding))
-
-
-@examples(40, 1_000)
-@pytest.mark.parametrize("kind", tokenizers.KINDS)
-@given(content=CONTENTS, encoding=st.sampled_from(ENCODINGS))
-def test_any_bytes_are_learnt_from_or_refused(attempt, tmp_path, kind, content, encoding):
-    path = tmp_path / "corpus.txt"
-    path.write_bytes(content)
-    out = tmp_path / "run"
-    settings = {"cell": "gru", "hidden_size": 2, "max_steps": 1, "precision": "fp32", "valid_split": "none"}
-
-    def learn():
-        run = seqgen.train(path, out=out, tokenizer=kind, encoding=encoding, **settings).run()
-        text = read_text(path, encoding)
-        assert run.tokenizer.unknown_id is not None or run.tokenizer.decode(
-            run.tokenizer.encode(text)
-        ) == without_surrogates(text)
-        run.evaluate(path, encoding=encoding)
-
-    attempt(learn)
-    shutil.rmtree(out, ignore_errors=True)
-
-
-# --- nothing is executed
-
-
-class Canary:
-    """What unpickles this has executed something: a file appears."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
-WELL_KNOWN = [
-    "pytorch_model.bin", "model.pt", "optimizer.pt", "training_args.bin", ".metadata", "data.pkl", "model.bin",
-    "model.safetensors.index.json", "tokenizer/tokenizer.pkl", "tokenizer/vocab.pkl",
-    "checkpoints/latest", "checkpoints/step-000009/state.json", "checkpoints/step-000009/data.pkl",
-]  # fmt: skip
-
-
-@pytest.fixture(params=["pickle", "torch"])
-def canary(request, tmp_path):
-    """A pickle, plain or as `torch.save` packs it, and the file that appears when it is loaded."""
-    flown = tmp_path / "flown"
-    path = tmp_path / "canary"
-    if request.param == "pickle":
-        path.write_bytes(pickle.dumps(Canary(flown)))
-    else:
-        torch.save(Canary(flown), path)
-    return path.read_bytes(), flown
-
-
-def test_the_canary_flies_when_it_is_loaded(canary, tmp_path):
-    content, flown = canary
-    (tmp_path / "content").write_bytes(content)
-
-    for load in (lambda: pickle.loads(content), lambda: torch.load(tmp_path / "content", weights_only=False)):
-        with contextlib.suppress(pickle.UnpicklingError, RuntimeError):  # whichever of them it is written for
-            load()
-
-    assert flown.exists()
-
-
-def test_a_pickle_under_any_name_of_a_run_is_never_loaded(specimen, attempt, canary, monkeypatch):
-    content, flown = canary
-    monkeypatch.chdir(specimen.root.parent)
-    here = specimen.run.relative_to(specimen.root.parent)
-    commands = [["runs"], ["info", here], ["sample", "--run", here, "--max-new-tokens", 3], ["eval", "--run", here],
-                ["tokenizer", "encode", "the", "--run", here]]  # fmt: skip
-
-    def drive(*paths, forge=False):
-        for path in paths:
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
-        if forge:
-            specimen.sign()
-        attempt(
-            *read_run(specimen),
-            lambda: seqgen.load(specimen.run).withheld(),
-            lambda: tokenizers.load(specimen.run / "tokenizer"),
-            use_run(specimen, steps=1)[1],
-        )
-        for path in paths:  # a resume may have put back what was there
-            path.write_bytes(content)
-        for command in commands:
-            code = CliRunner().invoke(app, [str(word) for word in command]).exit_code
-            assert code in {0, 1, 2}, (paths, command)
-        assert not flown.exists(), paths
-        specimen.heal()
-
-    for path in specimen.files():
-        drive(path)
-    for path in specimen.checkpoint.glob("*.*s*"):
-        drive(path, forge=path.name != "state.json")
-    drive(*(specimen.run / name for name in WELL_KNOWN))
-
-
-@pytest.mark.parametrize("field", ["auto_map", "__class__", "model.auto_map", "model.__reduce__", "training.__class__",
-                                   "tokenizer.tokenizer_class", "data.!!python/object/apply"])  # fmt: skip
-def test_a_config_that_names_code_is_refused_by_the_name(specimen, damaged, field):
-    path = specimen.run / "config.json"
-    content = set_field(specimen.whole[path], field, {"AutoModel": "os.system"})
-
-    refusals = damaged(path, content, *read_run(specimen), *use_run(specimen))
-
-    assert len(refusals) == 4
-    assert all(f"{field.rpartition('.')[2]}: there is no such setting" in refusal for refusal in refusals)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("model.cell", "os.system"),
-        ("tokenizer.kind", "pickle"),
-        ("tokenizer.kind", "seqgen.tokenizers.char:CharTokenizer"),
-        ("training.schedule", "!!python/object/apply:os.system [true]"),
-    ],
-)
-def test_a_config_that_names_code_where_a_choice_stands_is_refused(specimen, damaged, field, value):
-    path = specimen.run / "config.json"
-
-    refusals = damaged(path, set_field(specimen.whole[path], field, value), *use_run(specimen))
-
-    assert [field.split(".")[0] in refusal for refusal in refusals] == [True, True]

@@ -61,7 +61,7 @@ def test_a_probe_learns_as_a_run_does_though_nobody_knows_yet_how_long_it_is(mak
     class Recorded(Learner):
         def step(self, step: int) -> tuple[float, float]:
             result = super().step(step)
-            rates.append(self.optimizer.param_groups[0]["lr"])
+            rates.append(self.optimizer.members[0].param_groups[0]["lr"])
             return result
 
     monkeypatch.setattr(budget, "Learner", Recorded)

@@ -4,6 +4,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.config import FAMILIES
+from seqgen.run import compose
 from seqgen.training.config import LONG_RECIPES, RECIPES, SHORT_RECIPES, TrainingConfig, recipe_for
 
 
@@ -21,17 +22,35 @@ def test_what_is_no_duration_is_refused_by_name(written):
         TrainingConfig.of(max_time=written)
 
 
-def test_every_cell_has_a_recipe_of_settings_that_exist():
+def test_every_cell_has_a_recipe_for_each_optimizer_of_settings_that_exist():
     assert RECIPES.keys() == FAMILIES.keys()
-    for recipe in RECIPES.values():
-        TrainingConfig.of(**recipe)
+    for cell, by_optimizer in RECIPES.items():
+        assert by_optimizer.keys() == {"muon", "adamw"}
+        for optimizer in by_optimizer:
+            compose({"cell": cell, "optimizer": optimizer})
 
 
+@pytest.mark.parametrize("optimizer", [None, "muon", "adamw"])
 @pytest.mark.parametrize("cell", FAMILIES)
-def test_a_short_or_a_long_run_gets_its_own_recipe_where_there_is_one(cell):
-    short, usual, long = (recipes.get(cell, RECIPES[cell]) for recipes in (SHORT_RECIPES, RECIPES, LONG_RECIPES))
+def test_a_short_or_a_long_run_gets_its_own_recipe_where_there_is_one(cell, optimizer):
+    asked = {} if optimizer is None else {"optimizer": optimizer}
 
+    def expected(recipes):
+        by_optimizer = recipes.get(cell, RECIPES[cell])
+        used = optimizer or next(iter(by_optimizer))
+        return {"optimizer": used, **by_optimizer[used]}
+
+    short, usual, long = expected(SHORT_RECIPES), expected(RECIPES), expected(LONG_RECIPES)
     for time, recipe in {1: short, "29s": short, "30s": usual, "4m": usual, "5m": long, "1d": long}.items():
-        assert recipe_for(cell, {"max_time": time}) == recipe
+        assert recipe_for(cell, {"max_time": time, **asked}) == recipe
     for settings in ({}, {"max_steps": 10**6}, {"max_time": "1h", "hidden_size": 64}, {"max_time": 5, "layers": 2}):
-        assert recipe_for(cell, settings) == usual
+        assert recipe_for(cell, {**settings, **asked}) == usual
+
+
+def test_the_rates_are_those_of_the_optimizer():
+    def rates(**settings):
+        return [compose({"cell": cell, **settings}).training.lr for cell in ("rnn", "lstm", "gru", "transformer")]
+
+    assert rates() == rates(optimizer="muon") == [0.01, 0.012, 0.016, 0.006]
+    assert rates(optimizer="adamw") == [0.005, 0.012, 0.008, 0.003]
+    assert rates(optimizer="adamw", lr=0.5) == [0.5] * 4

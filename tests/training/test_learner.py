@@ -34,10 +34,11 @@ def test_hello_every_cell_remembers_more_than_one_character(make_learner, name):
     assert max(transitions[2:].tolist()) < WITH_ONE_CHARACTER
 
 
+@pytest.mark.parametrize("optimizer", [{"optimizer": "adamw", "lr": 0.01}, {"optimizer": "muon", "lr": 0.03}], ids=str)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_a_tiny_text_is_learnt_by_heart(make_learner, name):
+def test_a_tiny_text_is_learnt_by_heart(make_learner, name, optimizer):
     text = "the quick brown fox jumps over the lazy dog, and then it rests. "
-    settings = {"max_steps": 200, "lr": 0.01, "dropout": 0.0, "batch_size": 2}
+    settings = {"max_steps": 200, "dropout": 0.0, "batch_size": 2, **optimizer}
     learner, corpus = make_learner(name, text, valid_split="none", **settings)
 
     def nats_per_token() -> float:
