@@ -1,12 +1,13 @@
 """A transformer's training step beside `transformers`' Llama of the same shape, as a user writes it.
 
-The step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the machine multiplies it; the
-peer is in fp32, with AdamW and the same batch.
+The step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the machine multiplies it, with
+AdamW as the peer's, and with Muon, which `seqgen train` uses; the peer is in fp32, with the same batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 import torch
@@ -27,6 +28,8 @@ SHAPES = {
     "384x6, block 256, batch 8": (TransformerConfig(hidden_size=384, layers=6, heads=6, block_size=256), 8),
 }
 STEPS = 8
+Optimizer = Literal["adamw", "muon"]
+OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "muon")
 
 Step = Callable[[int], object]
 """Takes the training step of that number."""
@@ -41,7 +44,10 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
         yield from race(
             f"train a transformer {name}",
             "token",
-            {f"seqgen {precision}": _steps(_ours(config, batch_size), tokens)},
+            {
+                f"seqgen {precision}, {optimizer}": _steps(_ours(config, batch_size, optimizer), tokens)
+                for optimizer in OPTIMIZERS
+            },
             {"transformers, fp32": _steps(_llama(config, batch_size), tokens)},
             rounds,
         )
@@ -58,11 +64,11 @@ def _steps(step: Step, tokens: int) -> Work:
     return work
 
 
-def _ours(config: TransformerConfig, batch_size: int) -> Step:
+def _ours(config: TransformerConfig, batch_size: int, optimizer: Optimizer) -> Step:
     """The step of `seqgen train`."""
     ids = np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)
     stream = Windows(Documents.of([ids]), batch_size, config.block_size, 0)
-    training = TrainingConfig(batch_size=batch_size, lr=1e-3, max_steps=10**6)
+    training = TrainingConfig(batch_size=batch_size, optimizer=optimizer, lr=1e-3, max_steps=10**6)
     precision = select_precision("auto", torch.device("cpu"))
     return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision).step
 

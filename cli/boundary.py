@@ -66,7 +66,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
 
 def _with_flags(message: str) -> str:
     """A setting's error, naming the flag as it is typed: `hidden_size: ...` becomes `--hidden-size: ...`."""
-    return re.sub(r"(^|; )([a-z_]+)(\.\d+)?(?=: )", lambda match: f"{match[1]}--{match[2].replace('_', '-')}", message)
+    return re.sub(r"(^|; )([a-z_]+)(?=: )", lambda match: f"{match[1]}--{match[2].replace('_', '-')}", message)
 
 
 def _code_of(error: SeqgenError) -> int:

@@ -194,7 +194,8 @@ def describe_run(run: TrainingRun) -> list[str]:
     )
     on_what = (
         f"{counted(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
-        f"{counted(run.total_steps, 'step')} on {environment['device']} in {environment['precision']}, "
+        f"{counted(run.total_steps, 'step')} by {config.training.optimizer} on {environment['device']} in "
+        f"{environment['precision']}, "
         f"{counted(int(environment['threads']), 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])

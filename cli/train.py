@@ -255,8 +255,7 @@ def train(
         max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, optimizer=optimizer, lr=lr,
         schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,
         eval_every=eval_every, patience=patience, save_every=save_every, on_save_error=on_save_error,
-        precision=precision, device=device,
-        seed=seed,
+        precision=precision, device=device, seed=seed,
     )  # fmt: skip
     source = {"text": text or None, "out": out, "resume": resume, "init_from": init_from}
     run = run_training(quiet=quiet, stop=Interrupts(), **source, **settings)

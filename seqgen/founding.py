@@ -104,7 +104,8 @@ def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
     fixed = {*FAMILIES[parent.model.cell][0].model_fields, *TokenizerConfig.model_fields, "tokenizer"}
     given = sorted(fixed & set(settings))
     if given:
-        raise ConfigError(f"init_from: {', '.join(given)} come with the weights of the other run; leave them out")
+        comes = agreeing(len(given), "comes", "come")
+        raise ConfigError(f"init_from: {', '.join(given)} {comes} with the weights of the other run; leave that out")
     request = compose({**settings, "cell": parent.model.cell}, sized=True)
     return request.model_copy(update={"model": parent.model})
 

@@ -70,17 +70,19 @@ def test_the_default_time_is_for_those_who_name_no_length(length):
 def test_the_long_recipe_is_of_the_model_too_and_a_setting_goes_before_it():
     request = compose({"max_time": "10m", "dropout": 0.2, "lr": 0.001})
 
-    long = LONG_RECIPES["lstm"]
+    long = LONG_RECIPES["lstm"]["muon"]
     assert (request.model.hidden_size, request.model.layers) == (long["hidden_size"], long["layers"])
     assert (request.model.dropout, request.training.lr) == (0.2, 0.001)
     assert request.training.bptt == long["bptt"]
-    assert compose({"max_time": "10m"}, sized=True).training.lr == RECIPES["lstm"]["lr"]
+    assert compose({"max_time": "10m"}, sized=True).training.lr == RECIPES["lstm"]["muon"]["lr"]
 
 
 @pytest.mark.parametrize("cell", RECIPES)
 def test_each_cell_has_its_recipe_and_a_setting_goes_before_it(cell):
-    assert compose({"cell": cell}).training.lr == RECIPES[cell]["lr"]
-    assert compose({"cell": cell, "lr": 0.5}).training.lr == 0.5
+    for optimizer, recipe in RECIPES[cell].items():
+        chosen = compose({"cell": cell, "optimizer": optimizer}).training
+        assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, recipe["lr"], recipe["batch_size"])
+        assert compose({"cell": cell, "optimizer": optimizer, "lr": 0.5}).training.lr == 0.5
 
 
 @pytest.mark.parametrize(

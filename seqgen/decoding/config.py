@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from seqgen.settings import Settings
 
@@ -21,8 +21,15 @@ class SamplingConfig(Settings):
     min_p: float = Field(default=0.0, ge=0.0, le=1.0)
     max_new_tokens: int = Field(default=500, ge=1)
     """Left out, no more than a model with sinusoidal positions has left after the prompt."""
-    stop: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    stop: tuple[str, ...] = ()
     seed: int = Field(default=0, ge=0, lt=2**63)
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     engine: Literal["torch", "numba"] = "torch"
     """What steps through the model; numba compiles the steps, for a CPU, and has to be installed."""
+
+    @field_validator("stop")
+    @classmethod
+    def _no_empty_stop(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
+        if "" in stop:
+            raise ValueError("an empty text would end every sample before it begins; leave it out")
+        return stop

@@ -55,15 +55,26 @@ def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32")
 
 
 def _kernels() -> ModuleType:
+    torchs = torch.get_num_threads()
     try:
         from seqgen.models import kernels
+
+        kernels.get_num_threads()  # which starts its threads, if they can be
     except ModuleNotFoundError as error:
         raise ConfigError("engine: numba is not installed; pip install numba, or go with torch") from error
-    except ImportError as error:
+    except (ImportError, ValueError) as error:  # the second is what it says of its settings in the environment
         raise ConfigError(f"engine: numba cannot be used here: {error}") from error
     except RuntimeError as error:  # which is what numba says where it finds no directory
         raise _no_room(error) from error
+    finally:
+        _give_back(torchs)
     return kernels
+
+
+def _give_back(torchs: int) -> None:
+    """Let torch have as many threads as before: numba, asked for its own, starts the OpenMP that they share."""
+    if torch.get_num_threads() != torchs:
+        torch.set_num_threads(torchs)
 
 
 def _no_room(error: Exception) -> ConfigError:
@@ -115,8 +126,7 @@ class _Compiled(Decoder):
                 raise _no_room(error) from error
             finally:
                 kernels.set_num_threads(before)
-                if torch.get_num_threads() != torchs:  # numba, asked for its own, starts the OpenMP that they share
-                    torch.set_num_threads(torchs)
+                _give_back(torchs)
 
     @abstractmethod
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:

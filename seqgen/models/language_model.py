@@ -3,6 +3,7 @@
     state = model.initial_state(batch_size, capacity)
     logits, state = model(tokens, state)            # tokens int64 [B, T] -> logits [B, T, V]
     decoder = model.decoder()                       # an immutable snapshot, made for one token at a time
+    state = decoder.fork(state, index)              # rows of it, as the decoder keeps them
     logits, state = decoder.step(token, state)      # token int64 [B] -> logits fp32 [B, V]
 
 Laws, tested for every family: `model(ab)` equals `model(a)` then `model(b, state)`; `decoder.step` agrees with the
@@ -31,7 +32,10 @@ class Decoder(ABC):
         """One step: `token` int64 [B], none of them the boundary -> logits fp32 [B, V] and the next state."""
 
     def fork(self, state: State, index: Tensor) -> State:
-        """Copies of rows of a state, the model's or its own, as this decoder best keeps them: `index` int64 [N]."""
+        """Copies of rows of a state, the model's or its own, as this decoder best keeps them: `index` int64 [N].
+
+        They are for its own `step`: a cache may be kept in bf16.
+        """
         return fork(state, index)
 
 

@@ -26,7 +26,7 @@ def activation_bytes(
         # and what is normed, which is fp32 as the weights of the embedding are.
         layer = width * (6 * size + 4 * config.inner_size) + 4 * 2 * size
     else:
-        layer = width * (1 + GATES[config.cell]) * size
+        layer = width * (1 + GATES[config.cell]) * size  # the outputs, and each gate's
     return rows * length * (config.layers * layer + width * 2 * vocab_size)
 
 

@@ -23,7 +23,7 @@ from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Numbers for each one of a hidden state that its backward pass needs, beside itself; a weight has as many blocks."""
+"""Blocks of a layer's weights, each [H, E] or [H, H]: rnn's one sum, the gates and candidates of the others."""
 
 
 class RecurrentModel(LanguageModel):

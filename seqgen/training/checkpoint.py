@@ -3,7 +3,7 @@
     checkpoints/step-000500/
       weights.safetensors     the model
       best.safetensors        the best weights so far, where something is withheld to measure them by
-      optimizer.safetensors   the optimizer's moments, by parameter
+      optimizer.safetensors   what the optimizer remembers, by parameter
       state.safetensors       random states and the state carried through the text
       config.json             the run's config as it was then
       state.json              the step, the best evaluation so far, the length of metrics.jsonl, the clock

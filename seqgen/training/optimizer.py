@@ -21,7 +21,7 @@ class Optimizers:
         self.members = members
 
     @property
-    def state(self) -> dict[Parameter, dict[str, Tensor]]:
+    def state(self) -> dict[Tensor, dict[str, Tensor]]:
         """What each remembers of its parameters."""
         return {parameter: state for member in self.members for parameter, state in member.state.items()}
 

@@ -192,7 +192,8 @@ def test_the_filters_change_the_text(samples):
     ("flag", "value"),
     [
         ("--temperature", -1), ("--temperature", "nan"), ("--top-k", -1), ("--top-p", 0), ("--top-p", 1.1),
-        ("--min-p", 2), ("--max-new-tokens", 0), ("--num-samples", 0), ("--num-samples", -1), ("--seed", -1),
+        ("--min-p", 2), ("--stop", ""), ("--max-new-tokens", 0), ("--num-samples", 0), ("--num-samples", -1),
+        ("--seed", -1),
     ],
 )  # fmt: skip
 def test_an_impossible_setting_is_named(refuses, run, flag, value):

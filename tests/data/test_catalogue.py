@@ -161,7 +161,7 @@ def test_beside_a_synthetic_text_stands_the_truth():
     [
         ("name = ", "Invalid value"),
         ('colour = "red"' + RECIPE, "colour: there is no such setting"),
-        (RECIPE.replace("python-dict", "python-code"), "reader: "),
+        (RECIPE.replace("python-dict", "python-code"), "reader.kind: "),
         (RECIPE.replace('licence = "CC0-1.0"', ""), "licence: is missing"),
         (RECIPE.replace('"Proverbs"', "7"), "title: should be a valid string, not 7"),
         (RECIPE.replace('"proverbs"', '"a:b"'), "name: "),

@@ -54,9 +54,8 @@ def after_prompt(model, rows):
     return model(tokens, model.initial_state(rows, PROMPT + STEPS))[1]
 
 
-@pytest.mark.parametrize("large", [False, True], ids=["small", "large"])
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.03), ("int8", 0.2)])
-@pytest.mark.parametrize("rows", [1, 5])
+@pytest.mark.parametrize(("rows", "large"), [(1, False), (5, False), (5, True)], ids=str)
 def test_it_agrees_with_the_plain_decoder(model, rows, precision, tolerance, large, monkeypatch):
     if large:  # which is what oneDNN multiplies in a batch, from inputs that are rounded
         monkeypatch.setattr(compiled_products, "SMALL", 0)
@@ -187,6 +186,21 @@ def test_threads_are_torchs_and_the_callers_setting_stays(model):
 
     assert seen == [1]
     assert kernels.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("NUMBA_NUM_THREADS", "0"), ("NUMBA_THREADING_LAYER", "none such")])
+def test_settings_that_numba_cannot_use_are_told_of(name, value):
+    code = """
+from seqgen import models
+from seqgen.models.compiled import compiled_decoder
+from seqgen.models.config import RnnConfig
+compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+"""
+    environment = {**os.environ, name: value}
+
+    ended = subprocess.run([sys.executable, "-c", code], check=False, env=environment, capture_output=True, text=True)
+
+    assert "ConfigError: engine: numba cannot be used here: " in ended.stderr
 
 
 def test_torch_keeps_its_number_of_threads():
