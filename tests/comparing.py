@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from seqgen.training.metrics import read_metrics
 
@@ -41,3 +42,19 @@ def assert_same_run(run: Path, other: Path) -> None:
     one, two = checkpoint_of(run), checkpoint_of(other)
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
+
+
+def files_of(folder: Path | str) -> list[str]:
+    """The files below a folder, by their paths in it."""
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def contents_of(folder: Path | str) -> dict[Path, bytes]:
+    """Every file below a folder, and what is in it."""
+    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def config_of(run: Path | str) -> dict[str, Any]:
+    """A run's config.json."""
+    config: dict[str, Any] = json.loads(Path(run, "config.json").read_text("utf-8"))
+    return config

@@ -13,7 +13,7 @@ import pytest
 
 from seqgen.training import budget
 
-from ..comparing import figures_of
+from ..comparing import config_of, contents_of, figures_of, files_of
 
 SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision", "fp32", "--max-steps", 3)
 
@@ -21,18 +21,6 @@ SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision",
 @pytest.fixture(autouse=True)
 def _corpus(corpus):
     """Every test has corpus.txt in its folder."""
-
-
-def files_of(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
-
-
-def contents_of(folder):
-    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
-
-
-def config_of(run):
-    return json.loads(Path(run, "config.json").read_text("utf-8"))
 
 
 # --- what it makes

@@ -14,7 +14,7 @@ from seqgen.cli.screen import TrainingScreen
 
 import seqgen
 
-from ..comparing import figures_of
+from ..comparing import config_of, contents_of, figures_of
 
 SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision", "fp32", "--max-steps", 3)
 
@@ -22,18 +22,6 @@ SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision",
 @pytest.fixture(autouse=True)
 def _corpus(corpus):
     """Every test has corpus.txt in its folder."""
-
-
-def files_of(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
-
-
-def contents_of(folder):
-    return {path: path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
-
-
-def config_of(run):
-    return json.loads(Path(run, "config.json").read_text("utf-8"))
 
 
 def test_a_resumed_run_is_the_run_that_was_not_stopped(answers, finished, stopped):
