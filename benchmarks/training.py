@@ -1,7 +1,8 @@
-"""A transformer's training step beside `transformers`' Llama of the same shape, as a user writes it.
+"""A transformer's training step beside `transformers`' Llama of the same shape, and each cell's by Muon beside AdamW.
 
 The step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the machine multiplies it, with
-AdamW as the peer's, and with Muon, which `seqgen train` uses; the peer is in fp32, with the same batch.
+AdamW as the peer's, and with Muon; the peer is in fp32, as a user writes it, with the same batch. What a step by Muon
+costs says how many steps of the two take equally long: benchmarks/recipes.py trains so many.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from measuring import Row, Work, race
 from torch import nn
 
 from seqgen import models
-from seqgen.data.batches import Windows
+from seqgen.data.batches import BatchStream, Contiguous, Windows
 from seqgen.data.documents import Documents
-from seqgen.models.config import TransformerConfig
+from seqgen.models.config import ModelConfig, TransformerConfig
+from seqgen.run import compose
 from seqgen.runtime import select_precision
-from seqgen.training.config import TrainingConfig
+from seqgen.training.config import RECIPES, TrainingConfig
 from seqgen.training.learner import Learner
 
 VOCAB_SIZE = 67
@@ -51,6 +53,15 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
             {"transformers, fp32": _steps(_llama(config, batch_size), tokens)},
             rounds,
         )
+    for cell in RECIPES:
+        muon, adamw = (_recipe(cell, optimizer) for optimizer in ("muon", "adamw"))
+        yield from race(
+            f"train the {cell} of a minute",
+            "token",
+            {f"seqgen {precision}, muon": _steps(muon.step, muon.tokens_per_step)},
+            {f"seqgen {precision}, adamw": _steps(adamw.step, adamw.tokens_per_step)},
+            rounds,
+        )
 
 
 def _steps(step: Step, tokens: int) -> Work:
@@ -66,11 +77,24 @@ def _steps(step: Step, tokens: int) -> Work:
 
 def _ours(config: TransformerConfig, batch_size: int, optimizer: Optimizer) -> Step:
     """The step of `seqgen train`."""
-    ids = np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)
-    stream = Windows(Documents.of([ids]), batch_size, config.block_size, 0)
-    training = TrainingConfig(batch_size=batch_size, optimizer=optimizer, lr=1e-3, max_steps=10**6)
+    return _learner(config, TrainingConfig(batch_size=batch_size, optimizer=optimizer, lr=1e-3, max_steps=10**6)).step
+
+
+def _recipe(cell: str, optimizer: Optimizer) -> Learner:
+    """What `seqgen train --cell ... --optimizer ...` trains with for a minute."""
+    request = compose({"cell": cell, "optimizer": optimizer, "max_steps": 10**6})
+    return _learner(request.model, request.training)
+
+
+def _learner(config: ModelConfig, training: TrainingConfig) -> Learner:
+    documents = Documents.of([np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)])
+    stream: BatchStream
+    if isinstance(config, TransformerConfig):
+        stream = Windows(documents, training.batch_size, config.block_size, 0)
+    else:
+        stream = Contiguous(documents, training.batch_size, training.bptt or 64, 0)
     precision = select_precision("auto", torch.device("cpu"))
-    return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision).step
+    return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision)
 
 
 def _llama(config: TransformerConfig, batch_size: int) -> Step:

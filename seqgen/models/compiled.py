@@ -225,7 +225,8 @@ class CompiledTransformer(_Compiled):
             none = np.empty((len(relative), 0), np.float32)
             return none, none
         cos, sin = rotary(relative, self._frequencies)
-        return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
+        half = cos.shape[-1] // 2
+        return cos[:, 0, 0, half:].contiguous().numpy(), sin[:, 0, 0, half:].contiguous().numpy()
 
     def _advance(self, block: Products[Weight], x: Floats, added: Array, place: tuple[Any, ...]) -> Array:
         """A block on x + added [B, H]: all but its last addition is made, in place; what that adds comes back."""

@@ -226,19 +226,21 @@ def frequencies(size: int, device: torch.device | None = None) -> Tensor:
 
 
 def rotary(positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2].
+    """What `rotate` turns by: positions [B, T] -> cosines and sines, fp32 [B, 1, T, D] each.
 
-    The angles are fp64: in fp32, neighbours would be one from 2^24 on.
+    Each half of D has those of every pair; the sines are signed for the half that they are added to. The angles are
+    fp64: in fp32, neighbours would be one from 2^24 on.
     """
     angles = (positions[:, :, None] * frequencies).unsqueeze(1)
-    return angles.cos().float(), angles.sin().float()
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], dim=-1).float(), torch.cat([-sin, sin], dim=-1).float()
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (i, i + D/2) of x [B, heads, T, D] by its position's angle."""
     cos, sin = (member.to(x.dtype) for member in rotation)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+    swapped = x.roll(x.shape[-1] // 2, -1)  # whole rows: on halves, a CPU takes twice as long
+    return torch.addcmul(x * cos, swapped, sin)
 
 
 def sinusoids(positions: Tensor, frequencies: Tensor) -> Tensor:
@@ -286,7 +288,7 @@ class _Place(NamedTuple):
     """Where the new token stands, for all blocks: its turn, its slot in the cache, and which slots it looks at."""
 
     rotation: tuple[Tensor, Tensor] | None
-    """Cosines, and sines signed for the half that they go to, [B, 1, 1, D] each."""
+    """As `rotary` has it, [B, 1, 1, D] each."""
     position: Tensor
     slot: int | None
     """The slot of every row, where it is the same; None otherwise."""
@@ -333,8 +335,7 @@ class TransformerDecoder(Decoder):
     def _place(self, position: Tensor, begin: Tensor, ring: int) -> _Place:
         rotation = None
         if self._config.positions == "rope":
-            cos, sin = rotary((position - begin)[:, None], self._frequencies)
-            rotation = torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
+            rotation = rotary((position - begin)[:, None], self._frequencies)
         places = position.tolist()
         slot = places[0] % ring if places.count(places[0]) == len(places) else None
         if slot is not None and not any(begin.tolist()):
@@ -350,8 +351,7 @@ class TransformerDecoder(Decoder):
         products = block.query_key_value(self._normalise(x)).view(len(x), 3, self._config.heads, -1)
         turned, v = products[:, :2], products[:, 2]
         if place.rotation is not None:
-            cos, sin = place.rotation
-            turned = torch.addcmul(turned * cos, turned.roll(turned.shape[-1] // 2, -1), sin)  # halves swapped
+            turned = rotate(turned, place.rotation)
         q, k = turned.unbind(1)
         if place.slot is None:
             remember(cache, k.unsqueeze(2), v.unsqueeze(2), place.position)

@@ -18,10 +18,11 @@ CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 def test_rotary_turns_each_pair_by_its_position():
     cos, sin = transformer.rotary(torch.tensor([[0, 3]]), transformer.frequencies(4))
 
-    assert cos.shape == (1, 1, 2, 2)
-    assert cos[0, 0, 0].tolist() == [1.0, 1.0]
-    assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(3.0), math.cos(3.0 * 10_000**-0.5)])
-    assert sin[0, 0, 1].tolist() == pytest.approx([math.sin(3.0), math.sin(3.0 * 10_000**-0.5)])
+    slow = 3.0 * 10_000**-0.5
+    assert cos.shape == sin.shape == (1, 1, 2, 4)
+    assert cos[0, 0, 0].tolist() == [1.0, 1.0, 1.0, 1.0]
+    assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(3.0), math.cos(slow)] * 2)
+    assert sin[0, 0, 1].tolist() == pytest.approx([-math.sin(3.0), -math.sin(slow), math.sin(3.0), math.sin(slow)])
     x = torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(1, 1, 2, 4)
     turned = transformer.rotate(x, (cos, sin))[0, 0, 1]
     assert turned[0].item() == pytest.approx(1.0 * math.cos(3.0) - 3.0 * math.sin(3.0))
@@ -148,7 +149,7 @@ def test_the_feed_forward_is_eight_thirds_wide():
 def test_neighbours_far_into_a_text_are_still_told_apart():
     far = 2**25
     for angles in (
-        transformer.rotary(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[1][0, 0, :, 0],
+        transformer.rotary(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[1][0, 0, :, 4],
         transformer.sinusoids(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[0, :, 0],
     ):
         assert angles.tolist() == pytest.approx([math.sin(far), math.sin(far + 1)], abs=1e-6)
