@@ -81,8 +81,8 @@ RECIPES: Recipes = {
         "adamw": {"lr": 0.012, "bptt": 64, "batch_size": 32},
     },
     "gru": {
-        "muon": {"lr": 0.016, "bptt": 64, "batch_size": 64},
         "adamw": {"lr": 0.008, "bptt": 64, "batch_size": 64},
+        "muon": {"lr": 0.016, "bptt": 64, "batch_size": 64},
     },
     "transformer": {
         "muon": {"lr": 0.006, "batch_size": 16},

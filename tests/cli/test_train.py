@@ -172,7 +172,7 @@ def test_without_a_terminal_it_speaks_in_plain_lines_on_stderr(invoke, answers):
     lines = result.stderr.splitlines()
     assert re.fullmatch(r"runs/corpus-gru: gru 1x16, [\d,]+ parameters, char vocabulary of \d+", lines[0])
     assert re.fullmatch(
-        r"[\d,]+ tokens to learn from, \d+ withheld; 3 steps by muon on cpu in fp32, (1 thread|\d+ threads)", lines[1]
+        r"[\d,]+ tokens to learn from, \d+ withheld; 3 steps by adamw on cpu in fp32, (1 thread|\d+ threads)", lines[1]
     )
     evaluations = [line for line in lines if line.startswith("step ")]
     assert [line.split()[1] for line in evaluations] == ["2/3", "3/3"]
