@@ -85,6 +85,12 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
         yield
 
 
+def product_dtype(x: torch.Tensor) -> torch.dtype:
+    """That of products with `x`: the autocast's where one is on, else its own."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+
+
 @contextlib.contextmanager
 def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
     """No gradients and no dropout inside; the mode from before outside."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from seqgen.models.packed import PackedWeight, can_pack
+from seqgen.runtime import product_dtype
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """W [gates x H, E], U [gates x H, H], and a bias [gates x H] for each, as in torch's recurrent modules."""
@@ -46,8 +47,7 @@ def gru(x: Tensor, hidden: Tensor, weights: Weights, *, reset_before: bool = Fal
 
 
 def _apply(cell: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
-    device = x.device.type
-    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    dtype = product_dtype(x)
     wide = torch.promote_types(dtype, torch.float32)
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, hidden, *weights))
     steps = x.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()

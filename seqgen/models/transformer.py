@@ -4,8 +4,8 @@ Attention reaches `block_size` tokens back (a band), and the key-value cache is 
 slot p mod size, so a text of any length runs in constant memory. A boundary token hides all before it, and positions
 count from it.
 
-Rotary embedding: Su et al. 2021, in the half-split layout of Llama; SwiGLU: Shazeer 2020; RMSNorm: Zhang and Sennrich
-2019; sinusoidal positions: Vaswani et al. 2017.
+Rotary embedding: Su et al. 2021, in the half-split layout of Llama; SwiGLU: Shazeer 2020; sinusoidal positions:
+Vaswani et al. 2017.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from seqgen.errors import TextError
 from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
+from seqgen.models.normalisation import RmsNorm
 from seqgen.models.packed import DecoderLinear
 from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
@@ -45,7 +46,7 @@ class TransformerModel(LanguageModel):
         self.burn_in = max(256, config.layers * config.block_size)  # as far as attention reaches through all layers
         self.embedding = nn.Embedding(vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.RMSNorm(config.hidden_size, eps=NORM_EPSILON)
+        self.norm = RmsNorm(config.hidden_size, eps=NORM_EPSILON)
         self.head = nn.Linear(config.hidden_size, vocab_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         if config.tie_weights:
@@ -156,9 +157,9 @@ class Block(nn.Module):
         inner = config.inner_size
         self.heads = config.heads
         self.block_size = config.block_size
-        self.attention_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
+        self.attention_norm = RmsNorm(size, eps=NORM_EPSILON)
         self.query, self.key, self.value, self.attention_output = (nn.Linear(size, size, bias=False) for _ in range(4))
-        self.feed_forward_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
+        self.feed_forward_norm = RmsNorm(size, eps=NORM_EPSILON)
         self.gate, self.up = (nn.Linear(size, inner, bias=False) for _ in range(2))
         self.down = nn.Linear(inner, size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -268,7 +269,7 @@ class Products(NamedTuple, Generic[T]):
 def decoder_weights(block: Block) -> Products[Tensor]:
     """The weights of a block, fp32 [out, in], with the scales of the norms in the products that follow them."""
 
-    def joined(norm: nn.RMSNorm, *layers: nn.Linear) -> Tensor:
+    def joined(norm: RmsNorm, *layers: nn.Linear) -> Tensor:
         return torch.cat([layer.weight for layer in layers]).float() * norm.weight
 
     return Products(
