@@ -2,7 +2,7 @@
 
 The step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the machine multiplies it, with
 AdamW as the peer's, and with Muon; the peer is in fp32, as a user writes it, with the same batch. What a step by Muon
-costs says how many steps of the two take equally long: benchmarks/recipes.py trains so many.
+costs says how many steps of the two take equally long, for benchmarks/recipes.py to train.
 """
 
 from __future__ import annotations

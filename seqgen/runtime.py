@@ -86,9 +86,11 @@ def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
 
 
 def product_dtype(x: torch.Tensor) -> torch.dtype:
-    """That of products with `x`: the autocast's where one is on, else its own."""
+    """That of products with `x`: the autocast's where one is on, which leaves fp64 alone, else its own."""
     device = x.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+    if x.dtype is torch.float64 or not torch.is_autocast_enabled(device):
+        return x.dtype
+    return torch.get_autocast_dtype(device)
 
 
 @contextlib.contextmanager

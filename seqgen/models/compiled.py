@@ -225,8 +225,7 @@ class CompiledTransformer(_Compiled):
             none = np.empty((len(relative), 0), np.float32)
             return none, none
         cos, sin = rotary(relative, self._frequencies)
-        half = cos.shape[-1] // 2
-        return cos[:, 0, 0, half:].contiguous().numpy(), sin[:, 0, 0, half:].contiguous().numpy()
+        return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
 
     def _advance(self, block: Products[Weight], x: Floats, added: Array, place: tuple[Any, ...]) -> Array:
         """A block on x + added [B, H]: all but its last addition is made, in place; what that adds comes back."""

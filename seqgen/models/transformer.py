@@ -22,8 +22,8 @@ from torch.nn import functional as F
 from seqgen.errors import TextError
 from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.models.normalisation import RmsNorm
 from seqgen.models.packed import DecoderLinear
+from seqgen.models.rms_norm import RMSNorm
 from seqgen.runtime import DecoderPrecision
 from seqgen.tokenizers.base import BOUNDARY
 
@@ -46,7 +46,7 @@ class TransformerModel(LanguageModel):
         self.burn_in = max(256, config.layers * config.block_size)  # as far as attention reaches through all layers
         self.embedding = nn.Embedding(vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = RmsNorm(config.hidden_size, eps=NORM_EPSILON)
+        self.norm = RMSNorm(config.hidden_size, eps=NORM_EPSILON)
         self.head = nn.Linear(config.hidden_size, vocab_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         if config.tie_weights:
@@ -83,7 +83,7 @@ class TransformerModel(LanguageModel):
         x = self.dropout(x)
         rotation = None
         if self.config.positions == "rope":
-            rotation = rotary(relative, frequencies(self._head_size, x.device))
+            rotation = rotation_by(*rotary(relative, frequencies(self._head_size, x.device)))
         # A window that starts fresh and holds one document needs no mask: the fast path of training.
         plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
         mask = None if plain else self._mask(positions, begins, position, caches[0].shape[2])
@@ -157,9 +157,9 @@ class Block(nn.Module):
         inner = config.inner_size
         self.heads = config.heads
         self.block_size = config.block_size
-        self.attention_norm = RmsNorm(size, eps=NORM_EPSILON)
+        self.attention_norm = RMSNorm(size, eps=NORM_EPSILON)
         self.query, self.key, self.value, self.attention_output = (nn.Linear(size, size, bias=False) for _ in range(4))
-        self.feed_forward_norm = RmsNorm(size, eps=NORM_EPSILON)
+        self.feed_forward_norm = RMSNorm(size, eps=NORM_EPSILON)
         self.gate, self.up = (nn.Linear(size, inner, bias=False) for _ in range(2))
         self.down = nn.Linear(inner, size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -227,14 +227,17 @@ def frequencies(size: int, device: torch.device | None = None) -> Tensor:
 
 
 def rotary(positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """What `rotate` turns by: positions [B, T] -> cosines and sines, fp32 [B, 1, T, D] each.
+    """Cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2].
 
-    Each half of D has those of every pair; the sines are signed for the half that they are added to. The angles are
-    fp64: in fp32, neighbours would be one from 2^24 on.
+    The angles are fp64: in fp32, neighbours would be one from 2^24 on.
     """
     angles = (positions[:, :, None] * frequencies).unsqueeze(1)
-    cos, sin = angles.cos(), angles.sin()
-    return torch.cat([cos, cos], dim=-1).float(), torch.cat([-sin, sin], dim=-1).float()
+    return angles.cos().float(), angles.sin().float()
+
+
+def rotation_by(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
+    """What `rotate` turns by, [B, 1, T, D] each: both halves of D have every pair's cosine, and its sine signed."""
+    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
 
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
@@ -269,7 +272,7 @@ class Products(NamedTuple, Generic[T]):
 def decoder_weights(block: Block) -> Products[Tensor]:
     """The weights of a block, fp32 [out, in], with the scales of the norms in the products that follow them."""
 
-    def joined(norm: RmsNorm, *layers: nn.Linear) -> Tensor:
+    def joined(norm: RMSNorm, *layers: nn.Linear) -> Tensor:
         return torch.cat([layer.weight for layer in layers]).float() * norm.weight
 
     return Products(
@@ -289,7 +292,7 @@ class _Place(NamedTuple):
     """Where the new token stands, for all blocks: its turn, its slot in the cache, and which slots it looks at."""
 
     rotation: tuple[Tensor, Tensor] | None
-    """As `rotary` has it, [B, 1, 1, D] each."""
+    """As `rotation_by` has it, [B, 1, 1, D] each."""
     position: Tensor
     slot: int | None
     """The slot of every row, where it is the same; None otherwise."""
@@ -336,7 +339,7 @@ class TransformerDecoder(Decoder):
     def _place(self, position: Tensor, begin: Tensor, ring: int) -> _Place:
         rotation = None
         if self._config.positions == "rope":
-            rotation = rotary((position - begin)[:, None], self._frequencies)
+            rotation = rotation_by(*rotary((position - begin)[:, None], self._frequencies))
         places = position.tolist()
         slot = places[0] % ring if places.count(places[0]) == len(places) else None
         if slot is not None and not any(begin.tolist()):

@@ -18,22 +18,32 @@ CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 def test_rotary_turns_each_pair_by_its_position():
     cos, sin = transformer.rotary(torch.tensor([[0, 3]]), transformer.frequencies(4))
 
-    slow = 3.0 * 10_000**-0.5
-    assert cos.shape == sin.shape == (1, 1, 2, 4)
-    assert cos[0, 0, 0].tolist() == [1.0, 1.0, 1.0, 1.0]
-    assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(3.0), math.cos(slow)] * 2)
-    assert sin[0, 0, 1].tolist() == pytest.approx([-math.sin(3.0), -math.sin(slow), math.sin(3.0), math.sin(slow)])
+    fast, slow = 3.0, 3.0 * 10_000**-0.5
+    assert cos.shape == sin.shape == (1, 1, 2, 2)
+    assert cos[0, 0, 0].tolist() == [1.0, 1.0]
+    assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(fast), math.cos(slow)])
+    assert sin[0, 0, 1].tolist() == pytest.approx([math.sin(fast), math.sin(slow)])
     x = torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(1, 1, 2, 4)
-    turned = transformer.rotate(x, (cos, sin))[0, 0, 1]
-    assert turned[0].item() == pytest.approx(1.0 * math.cos(3.0) - 3.0 * math.sin(3.0))
-    assert turned[2].item() == pytest.approx(3.0 * math.cos(3.0) + 1.0 * math.sin(3.0))
+    unturned, turned = transformer.rotate(x, transformer.rotation_by(cos, sin))[0, 0]
+    assert unturned.tolist() == [1.0, 2.0, 3.0, 4.0]
+    assert turned.tolist() == pytest.approx(
+        [
+            1.0 * math.cos(fast) - 3.0 * math.sin(fast),
+            2.0 * math.cos(slow) - 4.0 * math.sin(slow),
+            3.0 * math.cos(fast) + 1.0 * math.sin(fast),
+            4.0 * math.cos(slow) + 2.0 * math.sin(slow),
+        ]
+    )
 
 
 def test_rotary_scores_depend_on_distance_alone():
     q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
 
     def score(query_at: int, key_at: int) -> float:
-        turn = [transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)) for at in (query_at, key_at)]
+        turn = [
+            transformer.rotation_by(*transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)))
+            for at in (query_at, key_at)
+        ]
         return float((transformer.rotate(q, turn[0]) * transformer.rotate(k, turn[1])).sum())
 
     assert score(5, 2) == pytest.approx(score(105, 102), abs=1e-4)
@@ -62,7 +72,7 @@ def test_one_block_is_its_equations():
         heads = []
         for head in range(2):
             rows = slice(8 * head, 8 * head + 8)
-            rotation = transformer.rotary(torch.arange(3)[None], transformer.frequencies(8))
+            rotation = transformer.rotation_by(*transformer.rotary(torch.arange(3)[None], transformer.frequencies(8)))
             q, k = (
                 transformer.rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0]
                 for linear in (block.query, block.key)
@@ -149,7 +159,7 @@ def test_the_feed_forward_is_eight_thirds_wide():
 def test_neighbours_far_into_a_text_are_still_told_apart():
     far = 2**25
     for angles in (
-        transformer.rotary(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[1][0, 0, :, 4],
+        transformer.rotary(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[1][0, 0, :, 0],
         transformer.sinusoids(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[0, :, 0],
     ):
         assert angles.tolist() == pytest.approx([math.sin(far), math.sin(far + 1)], abs=1e-6)

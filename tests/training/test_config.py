@@ -55,3 +55,19 @@ def test_the_rates_are_those_of_the_optimizer():
     assert rates(optimizer="adamw") == [0.005, 0.012, 0.008, 0.003]
     assert rates() == [0.01, 0.012, 0.008, 0.006]
     assert rates(optimizer="adamw", lr=0.5) == [0.5] * 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "optimizers"),
+    [
+        ({}, ["muon", "muon", "adamw", "muon"]),
+        ({"max_time": "2s"}, ["muon", "adamw", "adamw", "muon"]),
+        ({"max_time": "2s", "hidden_size": 64}, ["muon", "muon", "adamw", "muon"]),
+        ({"max_time": "10m"}, ["muon", "muon", "adamw", "muon"]),
+    ],
+    ids=str,
+)
+def test_each_cell_has_the_optimizer_that_was_measured_to_suit_it(settings, optimizers):
+    cells = ("rnn", "lstm", "gru", "transformer")
+
+    assert [compose({"cell": cell, **settings}).training.optimizer for cell in cells] == optimizers
