@@ -243,7 +243,7 @@ def rotation_by(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
 def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Turn each pair (i, i + D/2) of x [B, heads, T, D] by its position's angle."""
     cos, sin = (member.to(x.dtype) for member in rotation)
-    swapped = x.roll(x.shape[-1] // 2, -1)  # whole rows: on halves, a CPU takes twice as long
+    swapped = x.roll(x.shape[-1] // 2, -1)  # whole rows: on halves, a CPU takes a third longer
     return torch.addcmul(x * cos, swapped, sin)
 
 
