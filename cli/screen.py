@@ -120,10 +120,12 @@ class _Figures:
         )  # fmt: skip
         self._task = self._bar.add_task("", left="")
         self._first: tuple[int, float] | None = None
+        self._max_time: float | None = None
         self._shown = self._losses = 0
 
     def start(self, run: TrainingRun) -> None:
         self._bar.update(self._task, total=run.total_steps, completed=run.first_step)
+        self._max_time = run.config.training.max_time
         if run.first_step:
             with contextlib.suppress(RunError, KeyError):  # lines that training does not write: as far as they go
                 self._recall(run)
@@ -152,14 +154,24 @@ class _Figures:
 
     def step(self, event: Step) -> None:
         if self._first is None:
-            self._first = (event.step - 1, event.seconds - 1e-3)
+            self._first = (event.step, event.seconds)
         self.latest = event
         self._shown += 1
         self._add_loss(event.bits_per_character, event.step, event.total_steps)
         self.speed = _smooth(self.speed, event.tokens_per_second, self._shown)
-        taken, seconds = event.step - self._first[0], event.seconds - self._first[1]
-        left = seconds / taken * (event.total_steps - event.step)
-        self._bar.update(self._task, completed=event.step, left=f"{clock(left)} left")
+        self._bar.update(
+            self._task, total=event.total_steps, completed=event.step, left=f"{clock(self._left(event))} left"
+        )
+
+    def _left(self, event: Step) -> float:
+        """Seconds to the end: of the time that was asked for, or of so many steps at the speed so far."""
+        step, seconds = self._first or (event.step, event.seconds)
+        if event.step > step:
+            each = (event.seconds - seconds) / (event.step - step)
+        else:  # the first step, by the time that it took itself
+            each = event.tokens / event.step / event.tokens_per_second
+        left = each * (event.total_steps - event.step)
+        return left if self._max_time is None else max(0.0, min(left, self._max_time - event.seconds))
 
     def __rich__(self) -> Group:
         event = self.latest
@@ -192,11 +204,11 @@ def describe_run(run: TrainingRun) -> list[str]:
         f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
         f"{config.tokenizer.vocab_size:,}"
     )
+    steps, time = counted(run.total_steps, "step"), config.training.max_time
     on_what = (
         f"{counted(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
-        f"{counted(run.total_steps, 'step')} by {config.training.optimizer} on {environment['device']} in "
-        f"{environment['precision']}, "
-        f"{counted(int(environment['threads']), 'thread')}"
+        f"{steps if time is None else f'about {steps} in {clock(time)}'} by {config.training.optimizer} on "
+        f"{environment['device']} in {environment['precision']}, {counted(run.plan.now.threads, 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])
 

@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 RUNS = Path("runs")
-CHANGEABLE = ("max_steps", "device", "precision", "save_every", "on_save_error")
-"""What may change in a run that goes on."""
+LENGTHS = ("max_steps", "max_epochs", "max_time")
+"""How long a run is; those that are named for a run that continues replace all that it had."""
+CHANGEABLE = (*LENGTHS, "threads", "device", "precision", "save_every", "on_save_error")
+"""What may change in a run that continues."""
 OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
 """The parts of a config that make the weights what they are."""
 CONFIG_CAP = 1 << 20
@@ -51,6 +53,8 @@ class TokenizerRecord(Settings):
     vocab_size: int
     fingerprint: str
     normalization: Normalization = "none"
+    asked: TokenizerConfig | None = None
+    """What it was built by; None for one that was built before the run."""
 
 
 class TextRecord(Settings):
@@ -144,7 +148,7 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     for name, value in settings.items():
         values = next((values for owner, values in sorted_in if name in owner.model_fields), None)
         if values is None:
-            raise ConfigError(_unknown_setting(name, cell))
+            raise ConfigError(unknown_setting(name, cell))
         values[name] = value
     model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in sorted_in)
     request = Request.of(
@@ -183,7 +187,8 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
     return {}, name
 
 
-def _unknown_setting(name: str, cell: str) -> str:
+def unknown_setting(name: str, cell: str) -> str:
+    """Say that there is no such setting, and which may be meant."""
     owners = [other for other, (config, *_) in FAMILIES.items() if name in config.model_fields]
     if owners:
         return f"{name}: {cell} has no such setting; it belongs to {', '.join(owners)}"

@@ -57,14 +57,15 @@ def _combine(
 ) -> Summary:
     last: dict[str, Any] = {}
     best: dict[str, Any] = {}
-    steps, seconds = 0, 0.0
+    steps, seconds, total = 0, 0.0, config.training.max_steps or 0
     for event in events:
         last = event
+        total = event.get("total_steps", total)
         steps, seconds = max(steps, event["step"]), max(seconds, event.get("seconds", 0.0))
         if event["event"] == "evaluated" and event["nats_per_token"] < best.get("nats_per_token", math.inf):
             best = event
     ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
-    if last.get("event") == "saved" and last["step"] >= (config.training.max_steps or 0):
+    if last.get("event") == "saved" and last["step"] >= total > 0:
         ended = "complete"  # and killed before it could say so
     return Summary(
         run=str(directory.path),
@@ -81,7 +82,7 @@ def _combine(
         best_bits_per_character=best.get("bits_per_character"),
         best_step=best.get("step"),
         steps=steps,
-        total_steps=config.training.max_steps or 0,
+        total_steps=total,
         seconds=seconds,
         state="empty" if parameters is None else ended,
     )

@@ -78,6 +78,20 @@ def keep_freed_memory() -> None:
 
 
 @contextlib.contextmanager
+def torch_threads(number: int | None) -> Iterator[None]:
+    """Let torch use this many threads on the CPU inside, and as many as before outside; None changes nothing."""
+    before = torch.get_num_threads()
+    if number is None or number == before:
+        yield
+        return
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
 def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
     """Matrix products in bf16 where `precision` says so, else in fp32, whatever the caller's own autocast says."""
     torch.clear_autocast_cache()  # inside the caller's it may hold weights of steps ago
@@ -158,12 +172,11 @@ class RandomState:
 
 
 def describe_environment(device: torch.device, precision: Precision) -> dict[str, str | int]:
-    """What a figure depends on beside the config: versions, processor, threads."""
+    """Describe what a figure depends on besides config and plan: versions, device, precision."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": f"{sys.platform} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": precision,
-        "threads": torch.get_num_threads(),
     }
