@@ -1,7 +1,7 @@
 """What is on both sides of a split, word for word: a model that repeats it has not understood it. No torch.
 
-A line shorter than `WINDOW` characters is compared whole. Of a longer one each window of `WINDOW` characters is, so that
-a passage is found wherever it begins and ends. A line or window is known by a hash of 64 bits; where the withheld part
+A line shorter than `WINDOW` characters is compared whole. Of a longer one each window of `WINDOW` characters is: so a
+passage is found wherever it begins and ends. A line or window is known by a hash of 64 bits; where the withheld part
 has too many, those are looked for whose hashes are multiples of 2, 4, ..., which samples both parts alike.
 """
 
@@ -90,7 +90,7 @@ def _wanted(valid: Portion) -> tuple[Hashes, Weights, int]:
 
 
 def _slots(hashes: Hashes) -> Hashes:
-    """Where hashes stand in the filter: by their upper bits, since the lower ones sample."""
+    """The places of hashes in the filter: their upper bits, since the lower ones sample."""
     return hashes >> np.uint64(64 - FILTER_BITS)
 
 
