@@ -184,7 +184,7 @@ def _json(piece: str) -> Misreading | None:
     except json.JSONDecodeError as error:
         unterminated = error.msg.startswith("Unterminated") and (error.pos > SHORTEST or _JSON_HEAD.match(text))
         return JSON_TEXT if unterminated or error.pos >= len(text) - 8 else None
-    except RecursionError:
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists in lists
         return JSON_TEXT
     return JSON_TEXT if not text[end:].strip() else None
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seqgen.data.text import decode_text
 from seqgen.errors import TextError
@@ -61,6 +63,14 @@ def test_an_encoding_is_guessed_and_named_in_the_error(text, encoding, guess):
 )
 def test_nothing_is_said_where_it_is_unsure(content):
     assert guess_encoding(content) is None
+
+
+@settings(max_examples=100)
+@given(st.binary(max_size=60))
+def test_any_bytes_can_be_guessed_at(content):
+    for some in (content, content * 9):
+        guess = guess_encoding(some)
+        assert guess is None or some.decode(guess, "replace")
 
 
 def test_what_is_in_the_encoding_that_was_given_is_not_named_again():

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from seqgen.sources import quality
 from seqgen.sources.quality import Order, describe, judge
@@ -91,6 +93,14 @@ def test_what_is_no_plain_text_is_named_with_what_to_do(piece, kind, words):
 def test_ordinary_text_is_none_of_these(text):
     assert judge(text) is None
     assert describe([(0, text)], in_order=True) is None
+
+
+@settings(max_examples=100)
+@given(st.text(st.characters(codec=None), max_size=30), st.sampled_from(["", "{", '["', '{"a": ', "a,b\n", '"', "\0"]))
+@example("9" * 5_000, "[")
+@example("", "[" * 5_000)
+def test_any_text_can_be_judged(text, start):
+    describe([(0, start + text * 9), (1, (start + text) * 20)], in_order=True)
 
 
 def test_the_texts_of_the_catalog_are_ordinary():
