@@ -197,8 +197,11 @@ def _is_json(line: str) -> bool:
 
 
 def _table(piece: str) -> Misreading | None:
-    """Rows of as many fields: two where tabs part them or fields are quoted, else three or more."""
-    lines = [line for line in split_lines(piece)[:-1][:200] if line.strip()]
+    """Different rows of as many fields: two where tabs separate them or fields are quoted, else three or more.
+
+    Where a space follows each comma they are those of sentences.
+    """
+    lines = [line for line in dict.fromkeys(split_lines(piece)[:-1][:200]) if line.strip()]
     if len(lines) < 10:
         return None
     for delimiter, name in _DELIMITERS.items():
@@ -209,13 +212,15 @@ def _table(piece: str) -> Misreading | None:
         except csv.Error:
             continue
         (columns, number), *_ = Counter(map(len, rows)).most_common(1)
+        if sum(field.startswith(" ") for row in rows for field in row[1:]) > sum(len(row) - 1 for row in rows) / 2:
+            continue
         quoted = sum(f'{delimiter}"' in line or line.startswith('"') for line in lines) > 0.1 * len(lines)
         if number >= 0.95 * len(rows) and columns >= (2 if delimiter == "\t" or quoted else 3):
             advice = (
                 "separators and all columns are learned; name the file .csv or .tsv and choose a column with --field, "
                 "or save that column alone"
             )
-            return Misreading("table", f"a table of {columns} columns parted by {name}", advice)
+            return Misreading("table", f"a table of {columns} columns separated by {name}", advice)
     return None
 
 

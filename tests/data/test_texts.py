@@ -80,7 +80,7 @@ def test_from_texts_to_ids(data):
         (("Größe und Übermut.\n" * 200).encode().decode("latin-1").encode(), "UTF-8 read as Latin-1"),
         (b'{"text": "a sentence of some words"}\n' * 200, "JSON"),
         (b"<p>A sentence of <b>some</b> words.</p>\n" * 200, "HTML"),
-        (b"1,a sentence,of some words\n" * 200, "3 columns"),
+        ("".join(f"{row},a sentence,of some words\n" for row in range(200)).encode(), "3 columns"),
         (
             "".join(f"{a}{b}{c}{d}a\n" for a in "BDF" for b in "aeiou" for c in "bdfgk" for d in "aeiou").encode(),
             "sorted",
