@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from seqgen.sources.lines import with_lf
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,9 +18,8 @@ WIDE = 10_000
 PAGE = 100
 """The same for what is read rather than cut up by a program: prose in tables, lists in a row."""
 
-# What a terminal would act on: C0 less tab and newline, DEL, C1. The carriage return of CRLF texts is left out there.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r"}
-_CONTROLS[ord("\r")] = ""
+# What a terminal would act on: C0 less tab and newline, DEL, C1.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 
 
 def stderr() -> Console:
@@ -106,5 +107,8 @@ def tokenizer_name(kind: str, normalization: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters written out, so that a terminal shows them and does not obey them."""
-    return text.translate(_CONTROLS)
+    """`text` with control characters written out, so that a terminal shows them and does not obey them.
+
+    Every line end becomes a newline: a carriage return would write the next line over this one.
+    """
+    return with_lf(text).translate(_CONTROLS)

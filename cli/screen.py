@@ -240,7 +240,7 @@ def memorising_line(event: Memorising) -> str:
 
 def sample_text(event: Sampled, width: int) -> Text:
     """The first lines of a sample, each cut to the screen's width."""
-    lines = [line for line in printable(event.text).splitlines() if line.strip()][:SAMPLE_LINES]
+    lines = [line for line in printable(event.text).split("\n") if line.strip()][:SAMPLE_LINES]
     return Text("\n").join(Text("  │ ", style="dim") + _cut(Text(line, style="dim"), width - 4) for line in lines)
 
 

@@ -88,7 +88,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         valid_tokens=valid.tokens,
         valid_sha256=None if texts.valid is None else texts.valid.manifest.sha256,
     )
-    notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.found else [])]
+    notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
     return Corpus(
         tokenizer=tokenizer,
         train=stored.train,

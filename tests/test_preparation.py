@@ -101,6 +101,20 @@ def test_half_characters_that_json_spells_are_said(tmp_path, errors, said):
     assert notice.endswith(f"has 1 stretch of bytes that is no utf-8, which is {said}")
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_training_text_that_is_its_own_validation_text_is_a_notice(tmp_path, newline):
+    names = newline.join(f"{a}{b}{c}ra" for c in "dfgk" for a in ("Na", "Be", "Jo") for b in ("la", "ro", "ti"))
+    (tmp_path / "names.txt").write_text(names, "utf-8", newline="")
+    (tmp_path / "others.txt").write_text(names.replace("ra", "mo"), "utf-8", newline="")
+    name = str(tmp_path / "names.txt")
+
+    (notice,) = encode_corpus(read_texts(DataConfig.of(text=name, valid=name)), TokenizerConfig()).notices
+
+    assert notice.startswith("100% of the withheld text is word for word in the training part too")
+    other = DataConfig.of(text=name, valid=str(tmp_path / "others.txt"))
+    assert encode_corpus(read_texts(other), TokenizerConfig()).notices == []
+
+
 @pytest.fixture
 def unwritable(monkeypatch, tmp_path):
     """Make the store one in which nothing can be made any more, though all that is there can be read."""

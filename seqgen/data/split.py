@@ -16,6 +16,7 @@ import numpy as np
 from seqgen.data.config import DataConfig
 from seqgen.data.stored_text import Portion, StoredText
 from seqgen.errors import TextError
+from seqgen.sources.lines import next_line_start
 from seqgen.wording import counted
 
 BLOCKS = 20
@@ -104,13 +105,17 @@ def _line_start(text: StoredText, position: int, reach: int) -> int:
     at = text.byte_of(position)
     documents = text.documents
     following = int(documents[np.searchsorted(documents, at)])
-    # As far as the next document: what is looked at before `position` is one character, a newline where a line starts.
-    within = text.read(at, text.byte_of(min(position + reach, text.manifest.characters)))
-    if following == at or text.bytes_at(at - 1, 1) == b"\n":
+    # Of what is before `position` only a line end matters; behind `reach`, only the LF of a CRLF.
+    seen = text.read(at, text.byte_of(min(position + reach + 1, text.manifest.characters)))
+    before, within = text.bytes_at(at - 1, 1), seen[:reach]
+    if following == at or before == b"\n" or (before == b"\r" and not seen.startswith("\n")):
         return at
-    newline = within.find("\n", 0, reach)
-    line = at + len(within[: newline + 1].encode()) if newline >= 0 else None
-    starts = [start for start in (line, following) if start is not None and start <= at + len(within.encode())]
+    line = next_line_start(within)
+    if line == reach and seen.endswith("\r\n"):
+        line += 1
+    starts = [] if line is None else [at + len(seen[:line].encode())]
+    if following <= at + len(within.encode()):
+        starts.append(following)
     return min(starts, default=at)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from seqgen.errors import ConfigError, TextError
+from seqgen.sources.encodings import around, guess_encoding
 
 BLOCK = 1 << 20
 """Bytes that are read and decoded at once: what memory a text takes, however long it is."""
@@ -82,7 +83,7 @@ class Decoder:
             offset = self._taken - len(error.object) + error.start
             raise TextError(
                 f"{self._where} is not {self._encoding} at byte {offset} (0x{error.object[error.start]:02x}); "
-                f"{self._advice()}"
+                f"{self._advice(error)}"
             ) from error
         except UnicodeError as error:  # of codecs that name no place: punycode, undefined
             raise TextError(f"{self._where} is not {self._encoding}: {error}") from error
@@ -95,11 +96,14 @@ class Decoder:
             text = text.removeprefix("\ufeff")
         return text
 
-    def _advice(self) -> str:
+    def _advice(self, error: UnicodeDecodeError) -> str:
         marked = next((name for mark, name in _MARKS if self._head.startswith(mark)), None)
-        if marked is None or self._name.startswith(marked):
-            return "say --encoding, or --errors replace, or convert it to UTF-8 first"
-        return f"it begins with the byte order mark of {marked}: say --encoding {marked}"
+        if marked is not None and not self._name.startswith(marked):
+            return f"it begins with the byte order mark of {marked}: say --encoding {marked}"
+        guess = guess_encoding(around(error.object, error.start))
+        if guess is not None and codecs.lookup(guess).name != self._name:
+            return f"it looks like {guess}: say --encoding {guess}"
+        return "say --encoding, or --errors replace, or convert it to UTF-8 first"
 
     def _width_and_order(self) -> str:
         """The codec that leaves the byte order mark to us, one and no more; without a mark, little-endian."""

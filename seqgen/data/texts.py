@@ -15,9 +15,13 @@ from seqgen.data.store import Store, store_path
 from seqgen.data.stored_ids import StoredIds
 from seqgen.data.stored_text import StoredText
 from seqgen.errors import RunError, TextError
+from seqgen.sources.quality import PIECE, describe
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.wording import agreeing, counted
+
+PIECES = 16
+"""Of a text, so many are looked at for what its user may not know: some tens of milliseconds."""
 
 
 class Recorded(Protocol):
@@ -57,6 +61,9 @@ class Texts:
             if text is not None and (count := text.manifest.ill_formed):
                 found, verb = counted(count, "stretch", "stretches"), agreeing(count, "is", "are")
                 notices.append(f"{name} has {found} of bytes that {verb} no {self.data.encoding}, which {verb} {done}")
+            in_blocks = text is self.text and self.data.valid_split in {"spread", "tail"}
+            if text is not None and (looks := describe(text.pieces(PIECES, PIECE), in_order=in_blocks)):
+                notices.append(f"{name} {looks}")
         return notices
 
 

@@ -82,6 +82,12 @@ def test_a_sample_is_its_first_lines_cut_to_the_width():
     assert max(map(cell_len, lines)) <= 40
 
 
+def test_line_ends_of_a_sample_are_those_of_its_text():
+    lines = sample_text(seqgen.Sampled(1, "one\r\ntwo\rthree\u2028still three\n"), 40).plain.split("\n")
+
+    assert [line.strip("│ ") for line in lines] == ["one", "two", "three\u2028still three"]
+
+
 def test_a_sample_with_tabs_keeps_to_the_width():
     console = Console(file=StringIO(), width=40)
 

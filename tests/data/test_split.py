@@ -82,6 +82,27 @@ def test_a_cut_moves_to_a_line_start_within_half_a_block(line_start, place):
     assert len(cut(text).train[0]) == place
 
 
+@pytest.mark.parametrize("newline", ["\r\n", "\r"])
+def test_parts_begin_and_end_at_lines_of_every_kind(newline):
+    text = distinct_text(100_000, (7, 13, 2)).replace("\n", newline)
+
+    split = cut(text)
+
+    parts = (*split.valid, *split.train[:-1])
+    assert len(parts) == 40
+    assert all(part.endswith(newline) and not part.startswith("\n") for part in parts)
+    assert in_order(split) == text
+
+
+@pytest.mark.parametrize(
+    ("carriage_return", "place"), [(2_373, 2_375), (2_374, 2_376), (2_400, 2_402), (2_499, 2_501), (2_500, 2_375)]
+)
+def test_no_cut_is_made_within_a_crlf(carriage_return, place):
+    text = "a" * carriage_return + "\r\n" + "a" * (100_000 - 2 - carriage_return)
+
+    assert len(cut(text).train[0]) == place
+
+
 def test_a_short_text_has_fewer_blocks_each_long_enough():
     split = cut(distinct_text(9_000))  # 450 to withhold
 
