@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 CURVE_WIDTH = 40
 SAMPLE_LINES = 4
+WAITING_STEPS, WAITING_SECONDS, WAITING_SHARE = 30, 3.0, 0.7
+"""After so many steps and seconds, so little of the threads' time on a processor means that they wait for others."""
 SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -40,6 +43,7 @@ class TrainingScreen:
         self._live: Live | None = None
         self._figures = _Figures()
         self._evaluated = 0
+        self._waiting: _Waiting | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +70,8 @@ class TrainingScreen:
         for message in run.notices:
             notice(message)
         self._figures.start(run)
+        if run.config.training.max_time is None and run.config.environment["device"] == "cpu":
+            self._waiting = _Waiting(run.plan.now.threads)
         if self._console.is_terminal:
             self._live = Live(self._figures, console=self._console, transient=True, refresh_per_second=8)
             self._live.start()
@@ -79,6 +85,8 @@ class TrainingScreen:
         match event:
             case Step():
                 self._figures.step(event)
+                if self._waiting is not None and (message := self._waiting.after_step(event.step)) is not None:
+                    self._notice(message)
             case Evaluated():
                 self._evaluated = event.step
                 self._figures.best = event.bits_per_character if event.is_best else self._figures.best
@@ -103,6 +111,34 @@ class TrainingScreen:
 
     def _notice(self, message: str) -> None:
         self._console.print(Text(f"note: {printable(message)}", style="yellow"), soft_wrap=True)
+
+
+class _Waiting:
+    """Finds out whether other programs keep the threads of a run of fixed steps from working. Said once."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads, self._said = threads, threads == 1
+        self._before: tuple[int, float, float] | None = None
+        self._steps, self._seconds, self._used = 0, 0.0, 0.0
+
+    def after_step(self, step: int) -> str | None:
+        """Count the time since the step before; return what to say, if anything."""
+        now = (step, time.perf_counter(), time.process_time())
+        if self._before is not None and not self._said:
+            self._steps += 1
+            self._seconds += now[1] - self._before[1]
+            self._used += now[2] - self._before[2]
+        self._before = now
+        share = self._used / max(self._seconds * self._threads, 1e-9)
+        if self._said or self._steps < WAITING_STEPS or self._seconds < WAITING_SECONDS:
+            return None
+        self._said = True
+        if share >= WAITING_SHARE:
+            return None
+        return (
+            f"other programs keep the processors busy: {self._threads} threads got {share:.0%} of their time; one "
+            "thread may be faster: end this run by Ctrl-C, then seqgen train --resume --threads 1"
+        )
 
 
 class _Figures:
@@ -204,10 +240,10 @@ def describe_run(run: TrainingRun) -> list[str]:
         f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
         f"{config.tokenizer.vocab_size:,}"
     )
-    steps, time = counted(run.total_steps, "step"), config.training.max_time
+    steps, max_time = counted(run.total_steps, "step"), config.training.max_time
     on_what = (
         f"{counted(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
-        f"{steps if time is None else f'about {steps} in {clock(time)}'} by {config.training.optimizer} on "
+        f"{steps if max_time is None else f'about {steps} in {clock(max_time)}'} by {config.training.optimizer} on "
         f"{environment['device']} in {environment['precision']}, {counted(run.plan.now.threads, 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])

@@ -182,6 +182,52 @@ def test_what_moves_is_three_lines_of_80_columns(corpus, tmp_path):
     assert re.fullmatch(r"[▁▂▃▄▅▆▇█]{40}  [\d.]+ → [\d.]+  best validation \d\.\d{3} *", curve)
 
 
+def left_of(run, *events):
+    """The time left that the bar shows after these events."""
+    figures = screen._Figures()
+    figures.start(run)
+    for event in events:
+        figures.step(event)
+    (task,) = figures._bar.tasks
+    return task.fields["left"], task.total
+
+
+def step_event(step, seconds, total=100, tokens_per_second=50.0):
+    return seqgen.Step(step, total, 0.1, 2.0, 2.9, 0.1, 1.0, step * 10, tokens_per_second, seconds)
+
+
+def test_the_time_left_is_right_from_the_first_step_on(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
+
+    assert left_of(run, step_event(1, 7.0)) == ("0:20 left", 100)  # 0.2 s a step, whatever came before
+    assert left_of(run, step_event(1, 7.0), step_event(11, 9.5))[0] == "0:22 left"
+    assert left_of(run, step_event(1, 7.0), step_event(11, 9.5, total=51)) == ("0:10 left", 51)  # planned anew
+
+
+def test_the_time_left_of_a_run_with_a_time_ends_with_it(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", max_time=15.0, threads=1, **{**SMALL, "max_steps": 100})
+
+    assert left_of(run, step_event(1, 7.0))[0] == "0:08 left"
+    assert left_of(run, step_event(1, 7.0), step_event(11, 16.0))[0] == "0:00 left"
+
+
+@pytest.mark.parametrize(("used", "said"), [(0.5, True), (1.9, False)])
+@pytest.mark.parametrize(("threads", "ever"), [(2, True), (1, False)])
+def test_threads_that_wait_for_other_programs_are_a_note(monkeypatch, used, said, threads, ever):
+    now = {"wall": 0.0, "cpu": 0.0}
+    monkeypatch.setattr(screen.time, "perf_counter", lambda: now["wall"])
+    monkeypatch.setattr(screen.time, "process_time", lambda: now["cpu"])
+    waiting, messages = screen._Waiting(threads), []
+    for step in range(1, 100):
+        messages.append(waiting.after_step(step))
+        now["wall"] += 0.2
+        now["cpu"] += 0.2 * used
+
+    found = [message for message in messages if message is not None]
+    assert len(found) == (said and ever)
+    assert all("--threads 1" in message and "25%" in message for message in found)
+
+
 def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):
     polls = iter([False] * 4 + [True])
     for _ in seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **SMALL):
