@@ -61,6 +61,8 @@ class TextRecord(Settings):
     train_tokens: int
     valid_tokens: int
     valid_sha256: Sha256 | None = None
+    line_end: str = Field(default="", max_length=3)
+    """How lines of a single text end: what is read before a sample without a prompt, so that it begins a line."""
 
 
 class RunConfig(Settings):

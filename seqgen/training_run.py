@@ -118,6 +118,7 @@ class TrainingRun:
             tokenizer=corpus.tokenizer,
             validation=corpus.validation,
             characters_per_token=corpus.characters_per_token,
+            line_end=self.config.text.line_end,
             eval_every=self.config.training.eval_every or self.total_steps,
             config=self.config.to_json(),
             identity=self.config.identity,

@@ -74,6 +74,8 @@ class Plan:
     validation: Validation | None
     characters_per_token: float
     """Of the training text: what turns nats per token into bits per character."""
+    line_end: str
+    """What is read before a sample, so that it begins a line."""
     eval_every: int
     config: bytes
     """The content of config.json, of which each checkpoint has a copy."""
@@ -84,12 +86,13 @@ class Plan:
     checkpoints: Path
 
 
-def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
-    """A short text by the weights as they are."""
-    tokens = SAMPLE_TOKENS if model.max_positions is None else min(SAMPLE_TOKENS, model.max_positions)
-    config = SamplingConfig(max_new_tokens=tokens, seed=seed)
+def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
+    """A short text by the weights as they are, read after `line_end`."""
+    limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
+    config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
+    pieces = generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)
     with autocast(model.device, "fp32"):
-        return "".join(piece for (piece,) in generate(model, model.decoder(), tokenizer, "", config))
+        return "".join(piece for (piece,) in pieces)
 
 
 def train(
@@ -221,7 +224,9 @@ class _Keeper:
 
     def sample(self) -> Sampled:
         learner = self.learner
-        event = Sampled(self.progress.step, sample_text(learner.model, self.plan.tokenizer, learner.config.seed))
+        event = Sampled(
+            self.progress.step, sample_text(learner.model, self.plan.tokenizer, learner.config.seed, self.plan.line_end)
+        )
         self.log.write(event)
         return event
 

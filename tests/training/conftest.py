@@ -52,6 +52,7 @@ def make_plan(tmp_path: Path) -> Callable[..., Plan]:
             tokenizer=prepared.tokenizer,
             validation=prepared.validation,
             characters_per_token=prepared.characters_per_token,
+            line_end="",
             eval_every=eval_every,
             config=b"{}\n",
             identity="a run",
