@@ -17,7 +17,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from seqgen.cli.output import printable, stderr
+from seqgen.cli.output import print_line, printable, stderr
 from typer.models import OptionInfo
 
 from seqgen._version import __version__
@@ -133,7 +133,9 @@ def _abandon_stdout() -> None:
 
 def say_error(message: str) -> None:
     """What went wrong, on stderr."""
-    stderr().print(printable(f"error: {message}"), style="red", markup=False, soft_wrap=True)
+    from rich.text import Text
+
+    print_line(stderr(), Text(printable(f"error: {message}"), style="red"))
 
 
 def _write_log() -> str:

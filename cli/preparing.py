@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-from seqgen.cli.output import printable, stderr
+from seqgen.cli.output import print_line, printable, stderr
 
 PATIENCE = 10.0
 """Seconds between two lines where there is no terminal: short work says nothing."""
@@ -56,7 +56,7 @@ class Preparing:
 
     def _say(self, message: str, done: int, total: int) -> None:
         if total < 0:
-            self._console.print(Text(printable(message)), soft_wrap=True)
+            print_line(self._console, Text(printable(message)))
         elif total and time.monotonic() - self._said >= PATIENCE:
             self._said = time.monotonic()
             line = f"{printable(message)}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
