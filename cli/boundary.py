@@ -86,7 +86,7 @@ def _with_flags(message: str) -> str:
 
 def options_of(command: Callable[..., None]) -> set[str]:
     """The options of a command as they are typed, from its signature."""
-    found = set()
+    found: set[str] = set()
     for name, parameter in inspect.signature(command, eval_str=True).parameters.items():
         for mark in getattr(parameter.annotation, "__metadata__", ()):
             if isinstance(mark, OptionInfo):

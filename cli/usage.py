@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from seqgen.cli.boundary import USAGE, say_error
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -47,8 +47,9 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         for parameter in self.params:
-            choices = parameter.type_descriptor.choices
-            if isinstance(parameter, TyperOption) and choices and parameter.metavar is None:
+            if not isinstance(parameter, TyperOption) or parameter.metavar is not None:
+                continue
+            if choices := parameter.type_descriptor.choices:
                 parameter.metavar = "<choice>"
                 named = f"[bold]{', '.join(map(str, choices))}[/bold]"
                 parameter.help = f"{parameter.help or ''} One of {named}.".strip()
@@ -57,12 +58,10 @@ class Command(TyperCommand):
 class Program(TyperGroup):
     """The table of commands; an error on the command line is a line on stderr and the exit code 2."""
 
-    def main(self, *arguments: Any, standalone_mode: bool = True, **settings: Any) -> Any:
-        """Run the command that the arguments name."""
-        if not standalone_mode:
-            return super().main(*arguments, standalone_mode=False, **settings)
+    def main(self, *arguments: Any, **settings: Any) -> NoReturn:
+        """Run the command that the arguments name, and leave the program."""
         try:
-            code = super().main(*arguments, standalone_mode=False, **settings)
+            code = super().main(*arguments, **{**settings, "standalone_mode": False})
         except TyperException as error:
             if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
                 say_error(describe_usage(error))

@@ -66,7 +66,8 @@ def _combine(
     ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
     if last.get("event") == "saved" and last["step"] >= (config.training.max_steps or 0):
         ended = "complete"  # and killed before it could say so
-    state = "empty" if parameters is None else ended
+    if parameters is None:
+        ended = "empty"
     return Summary(
         run=str(directory.path),
         created=config.created,
@@ -84,7 +85,7 @@ def _combine(
         steps=steps,
         total_steps=config.training.max_steps or 0,
         seconds=seconds,
-        state="running" if directory.is_held() else state,
+        state="running" if directory.is_held() else ended,
     )
 
 

@@ -90,8 +90,8 @@ def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end:
     """A short text by the weights as they are, read after `line_end`."""
     limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
     config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
-    pieces = generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)
     with autocast(model.device, "fp32"):
+        pieces = generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)
         return "".join(piece for (piece,) in pieces)
 
 
