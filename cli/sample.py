@@ -200,7 +200,7 @@ def _check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:
     for stop in stops:
         foreign = set() if written is None else set(run.tokenizer.written(stop)) - written
         if _ESCAPE.search(stop):
-            notice(f"--stop {stop!r} has a backslash and a letter; --escapes reads them as one character", quiet=quiet)
+            notice(f"--stop '{stop}' has a backslash and a letter; --escapes reads them as one character", quiet=quiet)
         elif foreign:
             names = ", ".join(map(repr, sorted(foreign)))
             notice(f"--stop {stop!r} ends no text: this model's vocabulary does not have {names}", quiet=quiet)

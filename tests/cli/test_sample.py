@@ -119,7 +119,7 @@ def test_an_escaped_stop_ends_the_text(samples):
 
 @pytest.mark.parametrize(
     ("stop", "words"),
-    [(r"\n", "--escapes"), ("€ or", "'€'"), ("\n", ""), ("The ", "")],
+    [(r"\n", r"'\n' has a backslash and a letter; --escapes"), ("€ or", "'€'"), ("\n", ""), ("The ", "")],
     ids=["escape", "unknown", "", "known"],
 )
 def test_a_stop_that_matches_nothing_is_named(invoke, run, stop, words):
