@@ -11,11 +11,13 @@ import typer
 from seqgen.cli import corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
 from seqgen.cli.signals import handle_signals
+from seqgen.cli.usage import Command, Program
 
 from seqgen._version import __version__
 
 app = typer.Typer(
     name="seqgen",
+    cls=Program,
     help="From a text to a language model to new text, on the machine at hand.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,22 +28,22 @@ app = typer.Typer(
 tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
 corpora = typer.Typer(help="Texts to learn from: the catalogue, what a text is made of, its ids.", no_args_is_help=True)
 
-app.command("demo")(guarded(demo.demo))
-app.command("train")(guarded(train.train))
-app.command("sample")(guarded(sample.sample))
-app.command("eval")(guarded(evaluate.evaluate))
-app.command("runs")(guarded(runs.runs))
-app.command("info")(guarded(info.info))
+app.command("demo", cls=Command)(guarded(demo.demo))
+app.command("train", cls=Command)(guarded(train.train))
+app.command("sample", cls=Command)(guarded(sample.sample))
+app.command("eval", cls=Command)(guarded(evaluate.evaluate))
+app.command("runs", cls=Command)(guarded(runs.runs))
+app.command("info", cls=Command)(guarded(info.info))
 app.add_typer(tokenizers, name="tokenizer")
-tokenizers.command("build")(guarded(tokenizer.build))
-tokenizers.command("encode")(guarded(tokenizer.encode))
-tokenizers.command("decode")(guarded(tokenizer.decode))
-tokenizers.command("show")(guarded(tokenizer.show))
+tokenizers.command("build", cls=Command)(guarded(tokenizer.build))
+tokenizers.command("encode", cls=Command)(guarded(tokenizer.encode))
+tokenizers.command("decode", cls=Command)(guarded(tokenizer.decode))
+tokenizers.command("show", cls=Command)(guarded(tokenizer.show))
 app.add_typer(corpora, name="corpus")
-corpora.command("list")(guarded(corpus.list_corpora))
-corpora.command("fetch")(guarded(corpus.fetch))
-corpora.command("stats")(guarded(corpus_stats.stats))
-corpora.command("encode")(guarded(corpus_encode.encode))
+corpora.command("list", cls=Command)(guarded(corpus.list_corpora))
+corpora.command("fetch", cls=Command)(guarded(corpus.fetch))
+corpora.command("stats", cls=Command)(guarded(corpus_stats.stats))
+corpora.command("encode", cls=Command)(guarded(corpus_encode.encode))
 
 
 def _print_version(wanted: bool) -> None:

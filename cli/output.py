@@ -12,6 +12,7 @@ from seqgen.sources.lines import with_lf
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 WIDE = 10_000
 """Columns where there is no terminal: a row stays a line."""
@@ -54,6 +55,14 @@ class _Stderr:
         return getattr(self._real, name)
 
 
+def print_line(console: Console, line: str | Text) -> None:
+    """A line of prose: broken between words on a terminal, which would break it within one; elsewhere as it is."""
+    if console.is_terminal:
+        console.print(line, overflow="fold")
+    else:
+        console.print(line, soft_wrap=True)
+
+
 def stdout(piped_width: int = WIDE) -> Console:
     """A console on stdout, for tables. In a pipe it is as wide as they are, or `piped_width` columns."""
     from rich.console import Console
@@ -71,7 +80,9 @@ def stdout(piped_width: int = WIDE) -> Console:
 def notice(message: str, *, quiet: bool = False) -> None:
     """Something the user should know, on stderr."""
     if not quiet:
-        stderr().print(f"note: {printable(message)}", style="yellow", soft_wrap=True)
+        from rich.text import Text
+
+        print_line(stderr(), Text(f"note: {printable(message)}", style="yellow"))
 
 
 def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
-from seqgen.cli.output import notice, printable, stderr, tokenizer_name
+from seqgen.cli.output import print_line, printable, stderr, tokenizer_name
 from seqgen.cli.preparing import Preparing
 
 from seqgen.errors import RunError
@@ -66,9 +66,9 @@ class TrainingScreen:
         if self._quiet:
             return
         for line in describe_run(run):
-            self._console.print(Text(printable(line)), soft_wrap=True)
+            print_line(self._console, Text(printable(line)))
         for message in run.notices:
-            notice(message)
+            self._notice(message)
         self._figures.start(run)
         if run.config.training.max_time is None and run.config.environment["device"] == "cpu":
             self._waiting = _Waiting(run.plan.now.threads)
@@ -90,7 +90,7 @@ class TrainingScreen:
             case Evaluated():
                 self._evaluated = event.step
                 self._figures.best = event.bits_per_character if event.is_best else self._figures.best
-                self._console.print(evaluation_line(event, self._figures), soft_wrap=True)
+                print_line(self._console, evaluation_line(event, self._figures))
             case Memorising():
                 self._notice(memorising_line(event))
             case Sampled():
@@ -107,10 +107,10 @@ class TrainingScreen:
             case Finished():
                 if self._live is not None:
                     self._live.stop()
-                self._console.print(Text(finished_line(event), style="bold"), soft_wrap=True)
+                print_line(self._console, Text(finished_line(event), style="bold"))
 
     def _notice(self, message: str) -> None:
-        self._console.print(Text(f"note: {printable(message)}", style="yellow"), soft_wrap=True)
+        print_line(self._console, Text(f"note: {printable(message)}", style="yellow"))
 
 
 class _Waiting:

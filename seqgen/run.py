@@ -65,6 +65,8 @@ class TextRecord(Settings):
     train_tokens: int
     valid_tokens: int
     valid_sha256: Sha256 | None = None
+    line_end: str = Field(default="", max_length=3)
+    """How lines of a single text end: what is read before a sample without a prompt, so that it begins a line."""
 
 
 class RunConfig(Settings):
@@ -249,7 +251,7 @@ class RunDirectory:
             raise RunError(f"{self.lock} is a directory, where the file has to be by which a run is held: remove it")
         lock = FileLock(self.lock, thread_local=False)  # whoever drops the run releases it, on whatever thread
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=0.3, poll_interval=0.05)  # longer than `is_held` holds it
         except Timeout as error:
             raise RunError(
                 f"{self.path} is being trained already, by another process or another object of this one; "
@@ -260,6 +262,20 @@ class RunDirectory:
                 f"{self.path} cannot be written: {error.strerror or error}; give it back its permissions, or make room"
             ) from error
         return lock
+
+    def is_held(self) -> bool:
+        """Whether a process is training this run now."""
+        from filelock import FileLock, Timeout
+
+        if not self.lock.is_file():
+            return False
+        try:
+            with FileLock(self.lock).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # the file cannot be opened: who cannot write there does not see who trains
+            return False
 
 
 def check_free(out: str | Path | None) -> None:

@@ -35,8 +35,8 @@ class Summary(Settings):
     steps: int
     total_steps: int
     seconds: float
-    state: Literal["complete", "patience", "stopped", "unfinished", "empty"]
-    """How it ended; `unfinished` is running or was killed, `empty` has no weights yet."""
+    state: Literal["running", "complete", "patience", "stopped", "unfinished", "empty"]
+    """How it ended; `running` is being trained now, `unfinished` was killed, `empty` has no weights."""
 
 
 def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
@@ -67,6 +67,8 @@ def _combine(
     ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
     if last.get("event") == "saved" and last["step"] >= total > 0:
         ended = "complete"  # and killed before it could say so
+    if parameters is None:
+        ended = "empty"
     return Summary(
         run=str(directory.path),
         created=config.created,
@@ -84,7 +86,7 @@ def _combine(
         steps=steps,
         total_steps=total,
         seconds=seconds,
-        state="empty" if parameters is None else ended,
+        state="running" if directory.is_held() else ended,
     )
 
 

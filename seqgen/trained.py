@@ -62,26 +62,55 @@ class Run:
         self.tokenizer = tokenizer
 
     @overload
-    def generate(self, prompt: str = "", *, stream: Literal[False] = False, **sampling: Any) -> str: ...
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        stream: Literal[False] = False,
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> str: ...
     @overload
-    def generate(self, prompt: str = "", *, stream: Literal[True], **sampling: Any) -> Iterator[str]: ...
-    def generate(self, prompt: str = "", *, stream: bool = False, **sampling: Any) -> str | Iterator[str]:
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        stream: Literal[True],
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> Iterator[str]: ...
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        stream: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> str | Iterator[str]:
         """New text after `prompt`, which is not part of it; with `stream`, in pieces as it is made.
 
         Args:
-            prompt: may be empty: the beginning of a document.
+            prompt: may be empty: the beginning of a document, or of a line where the run's single text has lines.
             stream: an iterator of pieces instead of one string.
+            progress: is given how many tokens of the prompt were read, and of how many.
             sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, `max_new_tokens=200`, ...
 
         Raises:
             ConfigError: a setting is unknown or impossible.
         """
         config = _sampling(sampling)
-        pieces = generate(self.model, self._decoder(config), self.tokenizer, prompt, config)
+        pieces = self._steps(prompt, config, 1, progress)
         streamed = (piece for (piece,) in pieces if piece)
         return streamed if stream else "".join(streamed)
 
-    def samples(self, prompt: str = "", *, num_samples: int, **sampling: Any) -> list[str]:
+    def samples(
+        self,
+        prompt: str = "",
+        *,
+        num_samples: int,
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> list[str]:
         """Several new texts after one prompt, made in one batch.
 
         Sample i is the same however many there are, but for what sums round: by numba in bf16 and int8, batches of four
@@ -90,7 +119,7 @@ class Run:
         config = _sampling(sampling)
         if not 1 <= num_samples <= MOST_SAMPLES:
             raise ConfigError(f"num_samples: should be from 1 to {MOST_SAMPLES:,} in one batch, not {num_samples}")
-        steps = generate(self.model, self._decoder(config), self.tokenizer, prompt, config, num_samples)
+        steps = self._steps(prompt, config, num_samples, progress)
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
     def evaluate(self, path: str | Path, **settings: Any) -> Evaluation:
@@ -168,6 +197,12 @@ class Run:
         """How much of `text`, a sample as a rule, stands verbatim in what this run learnt from; raises as that does."""
         (found,) = measure_novelty([text], self.learnt_from())
         return found
+
+    def _steps(
+        self, prompt: str, config: SamplingConfig, num_samples: int, progress: Callable[[int, int], None] | None
+    ) -> Iterator[list[str]]:
+        decoder, line_end = self._decoder(config), self.config.text.line_end
+        return generate(self.model, decoder, self.tokenizer, prompt, config, num_samples, line_end, progress)
 
     def _decoder(self, config: SamplingConfig) -> Decoder:
         if config.engine == "torch":

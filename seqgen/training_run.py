@@ -109,6 +109,7 @@ class TrainingRun:
             tokenizer=corpus.tokenizer,
             validation=corpus.validation,
             characters_per_token=corpus.characters_per_token,
+            line_end=self.config.text.line_end,
             config=self.config.to_json(),
             identity=self.config.identity,
             weights=directory.weights,

@@ -220,3 +220,39 @@ def test_a_mask_that_cannot_fit_into_memory_is_counted_where_documents_begin_wit
 def test_a_recorded_hash_is_a_hash(sha256):
     with pytest.raises(ConfigError, match="sha256"):
         TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "line_end"),
+    [
+        ("one.\ntwo.\nthree!\nfour.\n", ".\n"),
+        ("one.\r\ntwo.\r\nthree!\r\nfour.\r\n", ".\r\n"),
+        ("one.\rtwo.\rthree!\rfour.\r", ".\r"),
+        ("one line alone, however long\n", ""),
+    ],
+)
+def test_the_record_says_how_lines_end(corpus, data, text, line_end):
+    corpus.write_bytes(text.encode())
+    texts = read_texts(data.model_copy(update={"valid_split": "none"}))
+
+    assert encode_corpus(texts, TokenizerConfig()).record.line_end == line_end
+
+
+def test_what_a_tokenizer_cannot_read_is_left_out_of_how_lines_end(corpus, data):
+    corpus.write_text("a b\nb a\na b\nb a\n", "utf-8")
+    texts = read_texts(data.model_copy(update={"valid_split": "none"}))
+
+    recorded = [
+        encode_corpus(texts, tokenizers.build([known], TokenizerConfig())).record.line_end
+        for known in ("ab\n", "\n", "a")
+    ]
+
+    assert recorded == ["b\n", "\n", ""]
+
+
+def test_of_several_documents_no_line_end_is_read_first(corpus, data):
+    other = corpus.with_name("other.txt")
+    other.write_bytes(corpus.read_bytes())
+    texts = read_texts(data.model_copy(update={"text": (str(corpus), str(other))}))
+
+    assert encode_corpus(texts, TokenizerConfig()).record.line_end == ""

@@ -65,6 +65,30 @@ def test_samples_are_what_generate_gives_and_no_sample_depends_on_the_others(run
     assert len(set(samples)) == 3
 
 
+def test_without_a_prompt_samples_begin_as_the_lines_of_the_text_do(corpus, tmp_path):
+    settings = {"hidden_size": 32, "bptt": 32, "batch_size": 16, "lr": 0.03, "warmup_steps": 5, "max_steps": 150}
+    training = seqgen.train(corpus, out=tmp_path / "run", cell="gru", eval_every=150, precision="fp32", **settings)
+    (shown,) = [event.text for event in training if isinstance(event, seqgen.Sampled)]
+    run = seqgen.load(tmp_path / "run")
+    starts = {line[:3] for line in corpus.read_text("utf-8").splitlines()}
+
+    texts = run.samples(num_samples=200, max_new_tokens=3)
+
+    assert sum(text in starts for text in texts) >= 190
+    assert run.generate(max_new_tokens=3) == texts[0] == shown[:3]  # by the seed that the run has too
+    assert run.samples(".\n", num_samples=200, max_new_tokens=3) == texts
+
+
+def test_a_run_on_documents_begins_after_0_alone(corpus, tmp_path):
+    shutil.copy(corpus, tmp_path / "other.txt")
+    run = seqgen.train([corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", **SMALL).run()
+    logits, _ = run.model(torch.tensor([[0]]))
+
+    text = run.generate(max_new_tokens=1, temperature=0)
+
+    assert text == run.tokenizer.decode([int(logits[0, -1, 2:].argmax()) + 2])
+
+
 def test_either_engine_writes_the_same_text(run):
     pytest.importorskip("numba")
     settings = {"max_new_tokens": 60, "seed": 2}

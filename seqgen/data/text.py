@@ -167,7 +167,7 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
     """The text of the file at `path`, all of it.
 
     Raises:
-        TextError: there is no such file, it is empty, or its bytes are not text in `encoding` (with the byte offset).
+        TextError: there is no such file, or its bytes are not text in `encoding` (with the byte offset).
         ConfigError: there is no such encoding.
     """
     with open_file(path) as file:
@@ -175,10 +175,7 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
             content = file.read()
         except OSError as error:
             raise TextError(f"{path} cannot be read: {error.strerror or error}") from error
-    text = decode_text(content, encoding, str(path))
-    if not text:
-        raise TextError(f"{path} is empty; give a text to work with")
-    return text
+    return decode_text(content, encoding, str(path))
 
 
 def decode_text(content: bytes, encoding: str, where: str) -> str:

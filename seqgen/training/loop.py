@@ -77,6 +77,8 @@ class TrainingSetup:
     validation: Validation | None
     characters_per_token: float
     """Of the training text: what turns nats per token into bits per character."""
+    line_end: str
+    """What is read before a sample, so that it begins a line."""
     config: bytes
     """The content of config.json, of which each checkpoint has a copy."""
     identity: str
@@ -88,12 +90,13 @@ class TrainingSetup:
     """A plan to follow, instead of making one by the clock."""
 
 
-def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
-    """A short text by the weights as they are."""
-    tokens = SAMPLE_TOKENS if model.max_positions is None else min(SAMPLE_TOKENS, model.max_positions)
-    config = SamplingConfig(max_new_tokens=tokens, seed=seed)
+def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
+    """A short text by the weights as they are, read after `line_end`."""
+    limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
+    config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
     with autocast(model.device, "fp32"):
-        return "".join(piece for (piece,) in generate(model, model.decoder(), tokenizer, "", config))
+        pieces = generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)
+        return "".join(piece for (piece,) in pieces)
 
 
 def train(
@@ -240,13 +243,12 @@ class _Keeper:
 
     def sample(self) -> Sampled:
         learner = self.learner
+        setup = self.setup
         with torch_threads(learner.plan.now.threads):
-            text = sample_text(learner.model, self.setup.tokenizer, learner.config.seed)
+            text = sample_text(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
         pace = self.progress.pace
-        so_far = pace.evaluation_seconds if self.setup.validation is not None else 0.0
-        self._advance(
-            pace=pace.model_copy(update={"evaluation_seconds": so_far + self._watch.lap()}),
-        )
+        so_far = pace.evaluation_seconds if setup.validation is not None else 0.0
+        self._advance(pace=pace.model_copy(update={"evaluation_seconds": so_far + self._watch.lap()}))
         event = Sampled(self.progress.step, text)
         self.log.write(event)
         return event

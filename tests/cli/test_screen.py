@@ -33,6 +33,11 @@ def evaluated(**changes):
     return seqgen.Evaluated(**{**fields, **changes})
 
 
+def words_of(terminal):
+    """What a terminal shows, without colors, broken nowhere."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).split())
+
+
 def draw(training, shown):
     with shown:
         shown.prepare("loading [/x] \x1b")
@@ -141,7 +146,7 @@ def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(ter
     shown.show(seqgen.SaveFailed(7, "no room on [/x]"))
     shown.show(seqgen.Skipped(8, 9, float("nan"), float("inf"), 1, 1.0))
 
-    drawn = " ".join(terminal.getvalue().split())
+    drawn = words_of(terminal)
     assert "note: step 7: no room on [/x]; training goes on, and tries again at the next save" in drawn
     assert ("step 8: the loss is nan, the gradient's norm inf; the step is skipped" in drawn) is not quiet
 
@@ -149,9 +154,21 @@ def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(ter
 def test_a_model_that_learns_by_heart_is_said_with_what_to_do(terminal):
     TrainingScreen(quiet=False).show(seqgen.Memorising(70, 2.256, 1.807, 40, 2.224, 2.136))
 
-    drawn = " ".join(terminal.getvalue().split())
+    drawn = words_of(terminal)
     assert "validation was best at step 40 and is 1.4% worse, while the training loss fell by 15.4%" in drawn
     assert "--dropout" in drawn
+
+
+def test_notes_break_between_words(terminal, corpus, tmp_path):
+    training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
+    training.notices = ["the parameters are 1,234,567 and more " * 3, "한국어 문장 " * 20, "a" * 70]
+    draw(training, TrainingScreen(quiet=False))
+
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue()).splitlines()]
+    notes = " ".join(lines)
+    assert all(cell_len(line) <= 60 for line in lines if not line.startswith("step"))
+    assert notes.count("1,234,567") == 3
+    assert notes.count("한국어") == notes.count("문장") == 20
 
 
 def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):

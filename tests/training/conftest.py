@@ -59,6 +59,7 @@ def make_setup(tmp_path: Path) -> Callable[..., TrainingSetup]:
             tokenizer=prepared.tokenizer,
             validation=prepared.validation,
             characters_per_token=prepared.characters_per_token,
+            line_end="",
             config=b"{}\n",
             identity="a run",
             weights=tmp_path / "model.safetensors",
