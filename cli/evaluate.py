@@ -17,6 +17,7 @@ from seqgen.cli.options import (
     JsonOption,
     QuietOption,
     RunOption,
+    ThreadsOption,
     given,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stderr, stdout, tokenizer_name, write_json
@@ -62,6 +63,7 @@ def evaluate(
     glob: GlobOption = "*.txt",
     field: FieldOption = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -75,7 +77,7 @@ def evaluate(
     with leaving_at_once():
         from seqgen.trained import load
 
-    model = load(run, device=device)
+    model = load(run, device=device, threads=threads)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
     reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)

@@ -11,6 +11,7 @@ RunOption = Annotated[
     str | None, typer.Option("--run", metavar="DIR", help="The run's directory.", show_default="the newest under runs/")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads of torch on a CPU.", show_default="all")]
 EncodingOption = Annotated[
     str, typer.Option("--encoding", help="How the file's bytes are text: utf-8, cp949, utf-16 ...")
 ]

@@ -10,7 +10,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given, read_stdin
+from seqgen.cli.options import (
+    DeviceOption,
+    EncodingOption,
+    JsonOption,
+    QuietOption,
+    RunOption,
+    ThreadsOption,
+    given,
+    read_stdin,
+)
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.preparing import Counting
 from seqgen.cli.signals import leaving_at_once
@@ -71,6 +80,7 @@ def sample(
     encoding: EncodingOption = "utf-8",
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -89,7 +99,7 @@ def sample(
         precision=precision, engine=engine, stop=tuple(stop) if stop else None,
     )  # fmt: skip
     start = _read_prompt(prompt, prompt_file, encoding)
-    model = load(run, device=device)
+    model = load(run, device=device, threads=threads)
     _check_prompt(start, model, strict=strict, quiet=quiet)
     _check_stops(stop or [], model, quiet=quiet)
     learnt = model.learnt_from() if novelty else None  # before anything is written: the text may be gone

@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -17,6 +17,7 @@ from seqgen.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
 DecoderPrecision = Literal["fp32", "bf16", "int8"]
+Item = TypeVar("Item")
 
 
 def select_device(name: str) -> torch.device:
@@ -89,6 +90,17 @@ def torch_threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def in_torch_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[Item]:
+    """Yield what `iterator` does, each item made with this many threads; None changes nothing."""
+    while True:
+        with torch_threads(number):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 @contextlib.contextmanager

@@ -27,7 +27,7 @@ from seqgen.models.language_model import Decoder, LanguageModel
 from seqgen.models.weights import check_weights, load_weights
 from seqgen.preparation import check_same_text
 from seqgen.run import RunConfig, RunDirectory, find_run
-from seqgen.runtime import RandomState, select_device
+from seqgen.runtime import RandomState, in_torch_threads, select_device, torch_threads
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 from seqgen.wording import counted
 
@@ -35,13 +35,21 @@ MOST_SAMPLES = 10_000
 """In one batch: each has a state and a random stream of its own."""
 
 
-def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
-    """A trained run, ready to generate and to evaluate; None is the newest under runs/.
+def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
+    """Load a trained run, ready to generate and to evaluate.
+
+    Args:
+        path: its directory; None is the newest under runs/.
+        device: `auto`, `cpu`, `cuda`, ...
+        threads: how many torch uses on a CPU; None is its own number.
 
     Raises:
+        ConfigError: there is no such device, or no such number of threads.
         RunError: there is no such run, it has no weights, or its files do not belong together.
         TokenizerError: its tokenizer is missing or not the one that it was trained with.
     """
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads: should be 1 or more, not {threads}")
     directory = find_run(path)
     config = directory.read_config()
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
@@ -49,17 +57,25 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
     with RandomState(0, torch.device("cpu")):  # the draws for fresh weights, soon replaced, are not the caller's
         model = models.build(config.model, tokenizer.vocab_size).eval()
     load_weights(model, directory.weights, config.identity)
-    return Run(directory, config, model.to(select_device(device)), tokenizer)
+    return Run(directory, config, model.to(select_device(device)), tokenizer, threads)
 
 
 class Run:
     """A trained model with its tokenizer. `model` is a plain torch module, for whoever wants more."""
 
-    def __init__(self, directory: RunDirectory, config: RunConfig, model: LanguageModel, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        config: RunConfig,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        threads: int | None = None,
+    ) -> None:
         self.path = directory.path
         self.config = config
         self.model = model
         self.tokenizer = tokenizer
+        self._threads = threads
 
     @overload
     def generate(
@@ -165,7 +181,8 @@ class Run:
             if progress is not None:
                 progress(done, total)
 
-        nats = score(self.model, ids, lanes, config.precision, count)
+        with torch_threads(self._threads):
+            nats = score(self.model, ids, lanes, config.precision, count)
         return Evaluation(total, TextSize.total(documents, self.tokenizer), nats, context)
 
     def withheld(self) -> tuple[str, ...]:
@@ -201,8 +218,10 @@ class Run:
     def _steps(
         self, prompt: str, config: SamplingConfig, num_samples: int, progress: Callable[[int, int], None] | None
     ) -> Iterator[list[str]]:
-        decoder, line_end = self._decoder(config), self.config.text.line_end
-        return generate(self.model, decoder, self.tokenizer, prompt, config, num_samples, line_end, progress)
+        with torch_threads(self._threads):
+            decoder, line_end = self._decoder(config), self.config.text.line_end
+            steps = generate(self.model, decoder, self.tokenizer, prompt, config, num_samples, line_end, progress)
+        return in_torch_threads(self._threads, steps)
 
     def _decoder(self, config: SamplingConfig) -> Decoder:
         if config.engine == "torch":

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import seqgen
+from seqgen.decoding.generate import draw
 from seqgen.errors import ConfigError, RunError, TextError
 
 SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
@@ -256,3 +257,25 @@ def test_neither_anothers_weights_nor_a_changed_model_are_taken_for_the_runs(run
 
     with pytest.raises(RunError, match=r"another run's, or config\.json was changed"):
         seqgen.load(other)
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_threads_that_are_named_are_used_and_the_callers_come_back(run, monkeypatch, engine):
+    seen = []
+    loaded = seqgen.load(run.path, threads=2)
+    monkeypatch.setattr(
+        "seqgen.decoding.generate.draw", lambda *given: seen.append(torch.get_num_threads()) or draw(*given)
+    )
+
+    for _ in loaded.generate(stream=True, max_new_tokens=5, engine=engine):
+        assert torch.get_num_threads() == 1
+    loaded.evaluate_text("The old king paints the rain.\n" * 20)
+
+    assert set(seen) == {2}
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_less_than_one_thread_is_refused(run, threads):
+    with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
+        seqgen.load(run.path, threads=threads)
