@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given, read_stdin
+from seqgen.cli.options import DeviceOption, JsonOption, OfTheModelOption, QuietOption, RunOption, given, read_stdin
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.signals import leaving_at_once
 
@@ -54,7 +55,7 @@ def sample(
     novelty: Annotated[
         bool, typer.Option("--novelty", help="Say how much of each text stands verbatim in the training text.")
     ] = False,
-    encoding: EncodingOption = "utf-8",
+    encoding: OfTheModelOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
     json: JsonOption = False,
@@ -64,15 +65,24 @@ def sample(
 
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
     """
+    from seqgen.sources.content import as_raw
+
     with leaving_at_once():
         from seqgen.trained import load
 
     settings = given(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
-        precision=precision, engine=engine, stop=tuple(stop) if stop else None,
+        precision=precision, engine=engine,
     )  # fmt: skip
-    start = _read_prompt(prompt, prompt_file, encoding)
     model = load(run, device=device)
+    raw, encoding = model.config.data.is_raw, model.reading(**given(encoding=encoding)).encoding
+    if raw and num_samples > 1 and not json and not sys.stdout.isatty():
+        raise ConfigError(
+            "num_samples: several texts of bytes cannot be told apart in a pipe; add --json, or write one"
+        )
+    start = _read_prompt(prompt, prompt_file, encoding)
+    if stop:
+        settings["stop"] = tuple(map(as_raw, stop) if raw else stop)
     _check_prompt(start, model, strict=strict, quiet=quiet)
     learnt = model.learnt_from() if novelty else None  # before anything is written: the text may be gone
     if json:
@@ -86,7 +96,7 @@ def sample(
         texts = model.samples(start, num_samples=num_samples, **settings)
         for number, text in enumerate(texts):
             whole = model.tokenizer.written(start + text)
-            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n")
+            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=raw)
     for number, found in enumerate(_compare(texts, learnt) if learnt is not None else [], 1):
         which = "" if num_samples == 1 else f"sample {number}: "
         notice(f"{which}{_describe(found)}", quiet=quiet)
@@ -104,13 +114,14 @@ def _stream(start: str, model: Run, settings: dict[str, Any]) -> str:
             made.append(piece)
             yield piece
 
-    pieces = chain([start], new())
+    pieces, raw = chain([start], new()), model.config.data.is_raw
     try:
-        write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces))
+        write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces), raw=raw)
     except KeyboardInterrupt:
         write_text("\n")  # so that what is said of it stands in a line of its own
         raise
-    write_text("\n")
+    if not raw or sys.stdout.isatty():  # it would be one more byte of a file
+        write_text("\n")
     return "".join(made)
 
 
@@ -134,7 +145,9 @@ def _describe(found: Novelty) -> str:
 
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
+    from seqgen.data.config import BYTES
     from seqgen.data.text import read_text
+    from seqgen.sources.content import as_raw
     from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
@@ -143,6 +156,8 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
         return read_text(prompt_file, encoding)
     if prompt == "-":
         return read_stdin(encoding, "the prompt from stdin")
+    if encoding == BYTES:
+        return as_raw(prompt)
     return without_surrogates(prompt)  # Python's mark on an argument that was no UTF-8
 
 

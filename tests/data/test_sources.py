@@ -135,7 +135,8 @@ def test_a_damaged_archive_is_named(write, suffix, damage):
 
 def test_a_bomb_is_read_a_block_at_a_time(write):
     content = gzip.compress(gzip.compress(bytes(1 << 28), 9), 9)  # 256 MB
-    (document,) = read_documents([write("bomb.gz", gzip.decompress(content))])
+    documents = read_documents([write("bomb.gz", gzip.decompress(content))])
+    document = next(documents)
 
     assert max(map(len, document)) <= 1 << 20
 
@@ -148,25 +149,28 @@ def test_a_json_line_is_a_document(write):
     assert read_whole([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
 
 
-def test_a_source_knows_on_which_line_its_latest_document_stands(write):
-    source = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
+def test_a_source_knows_where_its_latest_document_stands(write):
+    lines = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
     plain = Source(write("a.txt", "one\ntwo\n"), Reading())
 
-    assert [source.line for _ in source.documents()] == [1, 3]
-    assert [plain.line for _ in plain.documents()] == [None]
+    assert [lines.place for _ in lines.documents()] == [f"the document on line {n} of {lines.name}" for n in (1, 3)]
+    assert [plain.place for _ in plain.documents()] == [plain.name]
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"body": "b", "title": "t"}', r"line 2 has no field 'text'; say --field, of those that it has: body, title"),
-        ('{"text": "a"', "line 2 is no JSON"),
-        ("[" * 100_000, "line 2 is no JSON"),
-        ('["text"]', "line 2 is no JSON object"),
-        ('{"text": 3}', "line 2: the field 'text' is no text but a number; name one that is by --field"),
-        ('{"text": null}', "line 2: the field 'text' is no text but null"),
-        ('{"text": true}', "line 2: the field 'text' is no text but true or false"),
-        ('{"text": ["a"]}', "line 2: the field 'text' is no text but an array"),
+        (
+            '{"body": "b", "title": "t"}',
+            r"line 2 has no field 'text'; name one by --field, of those that it has: body, title",
+        ),
+        ('{"text": "a"', r"line 2, column 13 is not valid JSON \(Expecting ',' delimiter\); each line"),
+        ("[" * 100_000, "line 2 is not valid JSON"),
+        ('["text"]', "line 2 is an array, not an object"),
+        ('{"text": 3}', "line 2: the field 'text' is a number, not a string; name another by --field"),
+        ('{"text": null}', "line 2: the field 'text' is null, not a string"),
+        ('{"text": true}', "line 2: the field 'text' is true or false, not a string"),
+        ('{"text": ["a"]}', "line 2: the field 'text' is an array, not a string"),
     ],
 )
 def test_a_line_that_is_no_document_is_named(write, line, reason):
@@ -240,7 +244,7 @@ def test_what_is_replaced_or_left_out_is_counted(write):
     for errors, expected in (("replace", "a\ufffd\ufffd b \ufffd c"), ("ignore", "a b  c")):
         source = Source(name, Reading(errors=errors))
         assert ["".join(document) for document in source.documents()] == [expected]
-        assert source.ill_formed == 3
+        assert source.tally.ill_formed == 3
 
 
 @pytest.mark.parametrize(("errors", "expected"), [
@@ -252,14 +256,14 @@ def test_half_characters_that_json_spells_are_counted_too(write, errors, expecte
     )
 
     assert ["".join(document) for document in source.documents()] == [expected, "c"]
-    assert source.ill_formed == 2
+    assert source.tally.ill_formed == 2
 
 
 def test_what_json_spells_and_what_no_text_is_are_counted_together(write):
     source = Source(write("a.jsonl", b'{"text": "\\ud800 \xff \xfe"}\n'), Reading(errors="replace"))
 
     assert ["".join(document) for document in source.documents()] == ["\ufffd \ufffd \ufffd"]
-    assert source.ill_formed == 3
+    assert source.tally.ill_formed == 3
 
 
 @pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
@@ -267,7 +271,7 @@ def test_half_characters_of_utf7_are_counted_too(write, errors):
     source = Source(write("a.txt", b"a+2AA-b"), Reading(encoding="utf-7", errors=errors))
 
     assert ["".join(document) for document in source.documents()] == ["ab" if errors == "ignore" else "a\ufffdb"]
-    assert source.ill_formed == 1
+    assert source.tally.ill_formed == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
