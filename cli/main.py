@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from seqgen.cli import corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
+from seqgen.cli.once import OnceOnly
 from seqgen.cli.signals import handle_signals
 
 from seqgen._version import __version__
@@ -42,6 +43,9 @@ corpora.command("list")(guarded(corpus.list_corpora))
 corpora.command("fetch")(guarded(corpus.fetch))
 corpora.command("stats")(guarded(corpus_stats.stats))
 corpora.command("encode")(guarded(corpus_encode.encode))
+for group in (app, tokenizers, corpora):
+    for command in group.registered_commands:
+        command.cls = OnceOnly
 
 
 def _print_version(wanted: bool) -> None:
