@@ -110,8 +110,12 @@ def write_stream(pieces: Iterable[str], *, raw: bool = False) -> None:
     """Text as it is made, each piece at once, but never half of what a reader takes for one character."""
     from seqgen.decoding.graphemes import whole_graphemes
 
-    for piece in pieces if raw else whole_graphemes(pieces):
-        write_text(piece, raw=raw)
+    if raw:
+        for piece in pieces:
+            write_text(piece, raw=True)
+        return
+    for piece in whole_graphemes(pieces):
+        write_text(piece)
 
 
 def tokenizer_name(kind: str, normalization: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from seqgen.sources.recognize import recognize
 BLOCK = 1 << 20
 """Bytes that are read and decoded at once: what memory a text takes, however long it is."""
 
-URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 _tally = threading.local()
 
 _GIVES_SURROGATES = {"utf-7", "unicode_escape", "raw_unicode_escape"}
@@ -148,8 +149,10 @@ def open_file(path: str | Path) -> BinaryIO:
         TextError: there is no such file, or it is none that can be read to its end.
     """
     try:
-        if URL.match(str(path)):
-            raise TextError(f"{path} is a URL; download it first (curl -LO {path}), then name the file")
+        if _URL.match(str(path)):
+            raise TextError(
+                f"{path} is a URL; download it first (curl -LO {shlex.quote(str(path))}), then name the file"
+            )
         path = Path(path)
         if path.is_char_device() or path.is_block_device():
             raise TextError(f"{path} is a device, which need not end; name a text file")

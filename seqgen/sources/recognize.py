@@ -6,6 +6,7 @@ so that a text that begins with `OggS` or `MZ` stays a text.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 HEAD = 4096
@@ -22,8 +23,8 @@ class Recognized:
     """`{name}` stands for the file."""
 
     def describe(self, name: str) -> str:
-        """One sentence on the file called `name`."""
-        return f"{name} is {self.what}: {self.advice.format(name=name)}"
+        """One sentence on the file called `name`, or on stdin."""
+        return f"{name} is {self.what}: {self.advice.format(name='FILE' if name == 'stdin' else shlex.quote(name))}"
 
 
 _RAW = "it has no text to read; to model its bytes say --encoding bytes"
@@ -39,7 +40,7 @@ _FONT = Recognized("a font", _RAW)
 
 
 def _packed(what: str, suffix: str) -> Recognized:
-    return Recognized(what, f"rename it so that its name ends in {suffix}, and it is read through")
+    return Recognized(what, f"give it a name that ends in {suffix}, and it is read as that")
 
 
 def _unpack(what: str, command: str) -> Recognized:

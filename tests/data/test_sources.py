@@ -8,8 +8,10 @@ import io
 import json
 import lzma
 import os
+import re
 import tempfile
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 
 from seqgen.data import compression, sources
 from seqgen.data.config import Reading
-from seqgen.data.sources import Source, awaited, expand, is_read_once, read_documents, read_whole
+from seqgen.data.sources import Source, awaited, expand, is_read_once, read_documents, read_whole, refuse_idle
 from seqgen.data.text import Decoder, decode_text
 from seqgen.errors import ConfigError, TextError
 
@@ -323,3 +325,93 @@ def test_what_one_call_decodes_is_what_the_file_gives(content):
         path = Path(folder, "a.txt")
         path.write_bytes(content)
         assert "".join(read_whole([str(path)])) == decode_text(content, "utf-8", "it")
+
+
+# --- settings that would change nothing, names that are none
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "named"),
+    [
+        (["a.txt"], {"glob": "*.txt"}, "glob"),
+        (["a.csv", "-"], {"exclude": "x"}, "exclude"),
+        (["a.txt"], {"field": "body"}, "field"),
+        (["folder"], {"field": "body"}, "field"),
+        (["a.txt", "corpus:pydoc"], {"on_bad_line": "skip"}, "on_bad_line"),
+        (["-"], {"on_bad_line": "skip"}, "on_bad_line"),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeypatch, names, settings, named):
+    monkeypatch.chdir(tmp_path)
+    write("folder/a.txt", "a")
+
+    with pytest.raises(ConfigError, match=rf"^{named}: "):
+        refuse_idle(names, Reading(**settings))
+
+
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (["a.txt", "folder"], {"glob": "*.csv", "exclude": "x"}),
+        (["a.zip"], {"glob": "*.csv", "field": "body"}),
+        (["a.txt", "folder"], {"glob": "*.csv", "field": "body", "on_bad_line": "skip"}),
+        (["-"], {"field": "body", "on_bad_line": "skip"}),
+        (["a.json"], {"field": "body"}),
+        (["a.tsv.gz"], {"field": "body"}),
+        (["a.txt"], {}),
+    ],
+)
+def test_one_that_changes_something_for_one_of_them_is_not(write, tmp_path, monkeypatch, names, settings):
+    monkeypatch.chdir(tmp_path)
+    write("folder/a.csv", "a")
+
+    refuse_idle(names, Reading(**settings))
+
+
+@pytest.mark.parametrize("name", ["https://example.com/a.txt?b=c&d", "s3://bucket/a.txt"])
+def test_a_url_is_shown_as_it_was_typed_and_is_to_be_downloaded(name):
+    with pytest.raises(TextError, match=rf"^{re.escape(name)} is a URL; download it first \(curl -LO "):
+        read_whole([name])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_an_archive_cannot_come_through_a_pipe(tmp_path):
+    pipe = tmp_path / "a.zip"
+    os.mkfifo(pipe)
+    writer = Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)))
+    writer.start()
+
+    with pytest.raises(TextError, match=r"a\.zip comes through a pipe"):
+        read_whole([str(pipe)])
+    writer.join()
+
+
+def test_what_is_not_text_is_named_on_stdin_too(monkeypatch):
+    monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"%PDF-1.7")))
+
+    with pytest.raises(TextError, match=r"^stdin is a PDF document"):
+        read_whole(["-"])
+
+
+def test_what_was_skipped_is_noted_a_sentence_a_source(write):
+    notes: list[str] = []
+    names = [write(f"{name}.jsonl", '{"text": "good"}\n{}\n[]\n') for name in "ab"]
+
+    read = read_whole(names, Reading(on_bad_line="skip"), notes.append)
+
+    assert read == ("good", "good")
+    assert [note.split(";")[0] for note in notes] == [
+        f"2 lines, rows or elements of {name} are skipped" for name in names
+    ]
+    assert "a.jsonl, line 2 has no field 'text'" in notes[0]
+
+
+def test_a_file_name_that_is_not_utf8_is_read(tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    try:
+        (tmp_path / name).write_bytes(b"text")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+
+    assert read_whole([str(tmp_path)]) == ("text",)
+    assert list(expand([str(tmp_path)], Reading())) == [f"{tmp_path}/{name}"]

@@ -85,6 +85,13 @@ def test_a_file_that_is_not_text_is_named(content, what):
     assert "{" not in found.describe("letters.bin")
 
 
+def test_a_command_that_is_advised_can_be_typed():
+    found = recognize(b"%PDF-1.7")
+
+    assert "(pdftotext 'my letters.pdf')" in found.describe("my letters.pdf")
+    assert found.describe("stdin").startswith("stdin is a PDF document: extract its text first (pdftotext FILE)")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="a program of another kind")
 def test_the_running_python_is_a_program():
     assert recognize(Path(sys.executable).read_bytes()[:HEAD]).what.startswith("a program")

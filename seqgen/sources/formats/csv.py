@@ -11,6 +11,7 @@ from itertools import chain
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD
+from seqgen.wording import counted
 
 LARGEST_CELL = 1 << 27
 """Characters; a quote that is never closed makes one cell of the rest of a file."""
@@ -35,7 +36,9 @@ def read(content: Content) -> Iterator[Document]:
                 names, column = row, _column(row, content)
                 continue
             if names is not None and row and len(row) != len(names):
-                raise TextError(f"{where}: the row has {len(row)} cells, and the first row names {len(names)} columns")
+                raise TextError(
+                    f"{where}: the row has {counted(len(row), 'cell')}, and the first row names {len(names)}"
+                )
         except StopIteration:
             return
         except csv.Error as error:

@@ -7,6 +7,7 @@ and read as these, whatever its size.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -66,7 +67,7 @@ def _load(content: Content, chunks: Iterator[str]) -> Any:
         if size > LARGEST:
             raise TextError(
                 f"{content.name} has more than {LARGEST >> 20} MB, and a JSON array is read whole; make JSON lines of "
-                f"it first (jq -c '.[]' {content.name} > lines.jsonl)"
+                f"it first (jq -c '.[]' {shlex.quote(content.name)} > lines.jsonl)"
             )
     try:
         return json.loads("".join(held))

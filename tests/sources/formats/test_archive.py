@@ -158,8 +158,8 @@ def test_there_are_limits(read, zipped, tarred, monkeypatch, limit, value, reaso
             read(name, packed)
 
 
-def test_a_tar_that_comes_through_a_pipe_or_under_no_suffix_is_named(read, tarred):
-    with pytest.raises(TextError, match=r"a\.txt is a tar archive: rename it so that its name ends in \.tar"):
+def test_a_tar_under_another_suffix_is_named(read, tarred):
+    with pytest.raises(TextError, match=r"a\.txt is a tar archive: give it a name that ends in \.tar"):
         read("a.txt", tarred(MEMBERS))
 
 
