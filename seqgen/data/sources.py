@@ -90,6 +90,9 @@ def refuse_idle(names: Sequence[str], reading: Reading) -> None:
         TextError: a directory cannot be read.
     """
     given = reading.model_fields_set
+    decoding = [name for name in ("encoding", "errors") if getattr(reading, name) != Reading.model_fields[name].default]
+    if decoding and not reading.is_raw and not any(is_path(name) or name == STDIN for name in names):
+        raise ConfigError(f"{decoding[0]}: a text of the catalogue is UTF-8, so it would change nothing; leave it out")
     patterns = [name for name in ("glob", "exclude") if name in given]
     if patterns and not any(_is_folder(name) for name in names):
         raise ConfigError(

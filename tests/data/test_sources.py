@@ -339,6 +339,8 @@ def test_what_one_call_decodes_is_what_the_file_gives(content):
         (["folder"], {"field": "body"}, "field"),
         (["a.txt", "corpus:pydoc"], {"on_bad_line": "skip"}, "on_bad_line"),
         (["-"], {"on_bad_line": "skip"}, "on_bad_line"),
+        (["corpus:pydoc"], {"encoding": "cp949"}, "encoding"),
+        (["corpus:pydoc"], {"errors": "ignore"}, "errors"),
     ],
 )
 def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeypatch, names, settings, named):
@@ -359,6 +361,8 @@ def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeyp
         (["a.json"], {"field": "body"}),
         (["a.tsv.gz"], {"field": "body"}),
         (["a.txt"], {}),
+        (["corpus:pydoc"], {"encoding": "bytes"}),
+        (["corpus:pydoc", "-"], {"encoding": "cp949"}),
     ],
 )
 def test_one_that_changes_something_for_one_of_them_is_not(write, tmp_path, monkeypatch, names, settings):

@@ -144,8 +144,9 @@ def _name_in_zip(info: zipfile.ZipInfo, reading: Reading) -> str:
         return info.filename
     name = info.filename.encode("cp437", "replace")  # as zipfile has decoded it
     for encoding in ("utf-8", reading.encoding):
-        with contextlib.suppress(UnicodeDecodeError, LookupError):
-            return name.decode(encoding)
+        with contextlib.suppress(UnicodeError, LookupError):
+            if "x".encode(encoding) == b"x":  # no archive has names in UTF-16
+                return name.decode(encoding)
     return info.filename
 
 

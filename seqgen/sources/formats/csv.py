@@ -25,34 +25,28 @@ def read(content: Content) -> Iterator[Document]:
     delimiter = "\t" if content.suffix == ".tsv" else max(DELIMITERS, key=_outside_quotes(header).count)
     csv.field_size_limit(max(csv.field_size_limit(), LARGEST_CELL))  # of the process: 131,072 is less than an article
     rows = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
-    names: list[str] | None = None
-    column = 0
+    try:
+        names = next((row for row in rows if row), None)
+    except csv.Error as error:
+        raise TextError(f"{content.name}, line 1 is not a row of CSV ({error})") from error
+    if names is None:
+        return
+    column = _column(names, content)
     while True:
         number = rows.line_num + 1
-        where = f"{content.name}, line {number:,}"
         try:
             row = next(rows)
-            if names is None and row:
-                names, column = row, _column(row, content)
-                continue
-            if names is not None and row and len(row) != len(names):
-                raise TextError(
-                    f"{where}: the row has {counted(len(row), 'cell')}, and the first row names {len(names)}"
-                )
         except StopIteration:
             return
         except csv.Error as error:
-            bad = TextError(f"{where} is not a row of CSV ({error})")
-            if names is None:
-                raise bad from error
-            content.refuse(bad)
-        except TextError as error:
-            if names is None:
-                raise
-            content.refuse(error)
+            reason = f" is not a row of CSV ({error}): a cell that begins with a quote ends with one"
         else:
-            if row and row[column]:
-                yield Document(iter([row[column]]), f"the document on line {number:,} of {content.name}")
+            if not row or len(row) == len(names):
+                if row:
+                    yield Document(iter([row[column]]), f"the document on line {number:,} of {content.name}")
+                continue
+            reason = f": the row has {counted(len(row), 'cell')}, and the first row names {len(names)}"
+        content.refuse(TextError(f"{content.name}, line {number:,}{reason}"))
 
 
 def _column(names: list[str], content: Content) -> int:
