@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.options import (
+    BadLineOption,
     EncodingOption,
     ErrorsOption,
+    ExcludeOption,
     FieldOption,
     GlobOption,
     JsonOption,
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
 def encode(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train.")],
     tokenizer: Annotated[
-        Literal["char", "byte", "word", "unigram", "bpe"], typer.Option(help="How it is cut into ids.")
-    ] = "char",
+        Literal["char", "byte", "word", "unigram", "bpe"] | None,
+        typer.Option(help="How it is cut into ids.", show_default="char; byte with --encoding bytes"),
+    ] = None,
     vocab_size: Annotated[
         str | None, typer.Option(metavar="N|auto", help="word, unigram, bpe: how many ids; auto goes by the text.")
     ] = None,
@@ -38,8 +41,10 @@ def encode(
     normalization: NormalizationOption = None,
     encoding: EncodingOption = "utf-8",
     errors: ErrorsOption = "strict",
-    glob: GlobOption = "*.txt",
+    glob: GlobOption = None,
+    exclude: ExcludeOption = None,
     field: FieldOption = None,
+    on_bad_line: BadLineOption = None,
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validate on this text.")] = None,
     valid_split: Annotated[
         Literal["spread", "tail", "document", "file", "none"] | None,
@@ -57,11 +62,13 @@ def encode(
     from seqgen.tokenizers.config import TokenizerConfig
 
     data = DataConfig.of(
-        text=tuple(texts), encoding=encoding, errors=errors, glob=glob, field=field,
+        text=tuple(texts), encoding=encoding, errors=errors,
+        **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
         **given(valid=valid, valid_split=valid_split, valid_share=valid_share, store=store),
     )  # fmt: skip
     config = TokenizerConfig.of(
-        kind=tokenizer,
+        kind=tokenizer or ("byte" if data.is_raw else "char"),
+        raw=data.is_raw,
         **given(
             vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
         ),
@@ -106,8 +113,9 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     seconds = time.perf_counter() - began
     read, place = texts.text.manifest, texts.store.path
     figures = {
-        "text": data.name, "bytes": read.bytes, "characters": read.characters,
-        "documents": read.documents, "ill_formed": read.ill_formed, "sha256": read.sha256,
+        "text": data.name, "bytes": read.characters if data.is_raw else read.bytes, "characters": read.characters,
+        "documents": read.documents, "ill_formed": read.tally.ill_formed, "skipped": read.tally.skipped,
+        "sha256": read.sha256,
         "tokenizer": built.kind, "vocab_size": built.vocab_size, "fingerprint": built.fingerprint,
         "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,
         "bytes_per_id": int(ids.dtype[-1]), "seconds": round(seconds, 2),

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from seqgen.cli.options import EncodingOption, ErrorsOption, FieldOption, GlobOption, JsonOption, QuietOption
-from seqgen.cli.output import PAGE, notice_pipes, printable, stderr, stdout, write_json
+from seqgen.cli.options import (
+    BadLineOption,
+    EncodingOption,
+    ErrorsOption,
+    ExcludeOption,
+    FieldOption,
+    GlobOption,
+    JsonOption,
+    QuietOption,
+    given,
+)
+from seqgen.cli.output import PAGE, notice, notice_pipes, printable, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -30,38 +40,54 @@ def stats(
     top: Annotated[int, typer.Option(min=1, help="How many of the most frequent ones.")] = 10,
     encoding: EncodingOption = "utf-8",
     errors: ErrorsOption = "strict",
-    glob: GlobOption = "*.txt",
+    glob: GlobOption = None,
+    exclude: ExcludeOption = None,
     field: FieldOption = None,
+    on_bad_line: BadLineOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Show what texts are made of: scripts, entropies, frequent n-grams, duplicates, and what looks wrong."""
+    from dataclasses import replace
+
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from seqgen.data.config import Reading
     from seqgen.data.statistics import measure
 
-    reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
+    reading = Reading.of(
+        encoding=encoding, errors=errors, **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
+    )
     notice_pipes(texts, quiet=quiet)
     console = stderr()
+    notes: list[str] = []
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} characters read"))
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        found = measure(_documents(texts, reading), top=top, progress=lambda done: bar.advance(task, done))
+        found = measure(
+            _documents(texts, reading, notes.append), top=top, progress=lambda done: bar.advance(task, done)
+        )
+    for message in notes:
+        notice(message, quiet=quiet)
+    if reading.is_raw:  # each character is a byte, and none of them can look wrong
+        found = replace(found, bytes=found.characters, findings=())
     if json:
         write_json(found.as_record())
     else:
         _print(found)
 
 
-def _documents(texts: list[str], reading: Reading) -> Iterator[tuple[str, Iterator[str]]]:
+def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
     """Each with a name by which it is found again."""
-    from seqgen.data.sources import Source, expand
+    from seqgen.data.sources import Source, expand, passed_over, refuse_idle
 
+    refuse_idle(texts, reading)
     for name in expand(texts, reading):
         source = Source(name, reading)
         for document in source.documents():
-            yield name if source.line is None else f"the document on line {source.line:,} of {name}", document
+            yield source.place, document
+        for message in passed_over(name, source.tally, reading):
+            note(message)
 
 
 def _print(found: Statistics) -> None:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.options import (
+    BadLineOption,
     DeviceOption,
-    EncodingOption,
     ErrorsOption,
+    ExcludeOption,
     FieldOption,
     GlobOption,
     JsonOption,
+    OfTheModelOption,
     QuietOption,
     RunOption,
     ThreadsOption,
@@ -58,10 +60,12 @@ def evaluate(
         Literal["fp32", "bf16", "int8"] | None,
         typer.Option(help="Of the products; int8 as sampling has it.", show_default="fp32"),
     ] = None,
-    encoding: EncodingOption = "utf-8",
+    encoding: OfTheModelOption = None,
     errors: ErrorsOption = "strict",
-    glob: GlobOption = "*.txt",
+    glob: GlobOption = None,
+    exclude: ExcludeOption = None,
     field: FieldOption = None,
+    on_bad_line: BadLineOption = None,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,
@@ -71,8 +75,7 @@ def evaluate(
     from dataclasses import replace
 
     from seqgen.data.catalogue import figures_of
-    from seqgen.data.config import Reading
-    from seqgen.data.sources import read_whole
+    from seqgen.data.sources import read_whole, refuse_idle
 
     with leaving_at_once():
         from seqgen.trained import load
@@ -80,9 +83,15 @@ def evaluate(
     model = load(run, device=device, threads=threads)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
-    reading = Reading.of(encoding=encoding, errors=errors, glob=glob, field=field)
+    options = given(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
+    reading = model.reading(errors=errors, **options)
     notice_pipes(texts or [], quiet=quiet)
-    named = [(text, read_whole([text], reading)) for text in texts or []] or [("withheld", model.withheld())]
+    refuse_idle(texts or [], reading)
+
+    def note(message: str) -> None:
+        notice(message, quiet=quiet)
+
+    named = [(text, read_whole([text], reading, note)) for text in texts or []] or [("withheld", model.withheld())]
     data = model.config.data
     withheld = data.valid or (data.text[0] if len(data.text) == 1 else "")
     rows = [
@@ -129,7 +138,8 @@ def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **s
             quiet=quiet,
         )
     whole = "".join(documents)
-    return Row(name, evaluation, xz_bits_per_byte(whole), order0_bits_per_byte(whole))
+    encoding = model.tokenizer.text_encoding
+    return Row(name, evaluation, xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding))
 
 
 def sum_rows(rows: Sequence[Row]) -> Row:

@@ -13,7 +13,13 @@ RunOption = Annotated[
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
 ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads of torch on a CPU.", show_default="all")]
 EncodingOption = Annotated[
-    str, typer.Option("--encoding", help="How the file's bytes are text: utf-8, cp949, utf-16 ...")
+    str, typer.Option("--encoding", help="How the file's bytes are text: utf-8, cp949 ...; bytes: as they are.")
+]
+OfTheModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--encoding", help="How the file's bytes are text: utf-8, cp949 ...", show_default="utf-8; bytes as trained"
+    ),
 ]
 NormalizationOption = Annotated[
     Literal["none", "nfc", "nfd"] | None,
@@ -27,9 +33,32 @@ ErrorsOption = Annotated[
     Literal["strict", "replace", "ignore"],
     typer.Option("--errors", help="Bytes that are no text: refused, U+FFFD, left out."),
 ]
-GlobOption = Annotated[str, typer.Option("--glob", help="Which files of a directory are its texts.")]
+GlobOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--glob",
+        help="Which files of a folder or an archive are its texts; may be given again, {txt,md} is either.",
+        show_default="*.txt",
+    ),
+]
+ExcludeOption = Annotated[
+    list[str] | None, typer.Option("--exclude", help="Which of them are not: a pattern, or the name of a folder.")
+]
 FieldOption = Annotated[
-    str | None, typer.Option("--field", help="Which field of a JSON line is the text.", show_default="text")
+    str | None,
+    typer.Option(
+        "--field",
+        help="Which CSV column or JSON field is the text: body, user.name, messages[].content.",
+        show_default="text",
+    ),
+]
+BadLineOption = Annotated[
+    Literal["refuse", "skip"] | None,
+    typer.Option(
+        "--on-bad-line",
+        help="Lines and rows that are malformed or lack the field: refuse the file, or skip and count them.",
+        show_default="refuse",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
@@ -65,5 +94,6 @@ def as_vocab_size(size: str | None) -> int | str | None:
 
 
 def given(**options: Any) -> dict[str, Any]:
-    """The options that were given: those that are not None."""
-    return {name: value for name, value in options.items() if value is not None}
+    """The options that were given: those that are not None, and what may be given again at least once."""
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return {name: value for name, value in values.items() if value not in {None, ()}}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -21,6 +22,8 @@ PAGE = 100
 
 # What a terminal would act on: C0 less tab and newline, DEL, C1.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
+_CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}  # as Python marks it in a file's name
+_BYTES = {byte: f"\\x{byte:02x}" for byte in (*range(0x20), *range(0x7F, 0x100)) if byte != ord("\n")}
 
 
 def stderr() -> Console:
@@ -95,19 +98,34 @@ def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
 
 def write_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    # A name of a file that is not UTF-8 has half characters, which JSON can spell and UTF-8 cannot hold.
+    sys.stdout.write(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
 
 
-def write_text(text: str) -> None:
-    """Text that a model or a user made, at once: control characters are escaped on a terminal, left alone in a pipe."""
-    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+def write_text(text: str, *, raw: bool = False) -> None:
+    """Text that a model or a user made, at once: control characters are escaped on a terminal, left alone in a pipe.
+
+    Of `raw` text each character is a byte, which a pipe gets as it is.
+    """
+    if sys.stdout.isatty():
+        sys.stdout.write(printable_bytes(text) if raw else printable(text))
+    elif raw:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.encode("latin-1"))
+    else:
+        sys.stdout.write(text)
     sys.stdout.flush()
 
 
-def write_stream(pieces: Iterable[str]) -> None:
+def write_stream(pieces: Iterable[str], *, raw: bool = False) -> None:
     """Text as it is made, each piece at once, but never half of what a reader takes for one character."""
     from seqgen.decoding.graphemes import whole_graphemes
 
+    if raw:
+        for piece in pieces:
+            write_text(piece, raw=True)
+        return
     for piece in whole_graphemes(pieces):
         write_text(piece)
 
@@ -118,8 +136,14 @@ def tokenizer_name(kind: str, normalization: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with control characters written out, so that a terminal shows them and does not obey them.
+    """`text` with control characters written out, so that a terminal shows them and does not obey them; and bytes of a
+    file's name that are not UTF-8.
 
     Every line end becomes a newline: a carriage return would write the next line over this one.
     """
     return with_lf(text).translate(_CONTROLS)
+
+
+def printable_bytes(text: str) -> str:
+    """The bytes that the characters of `text` are, written out unless they are printable ASCII or a newline."""
+    return text.translate(_BYTES)

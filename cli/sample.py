@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from seqgen.cli.options import (
     DeviceOption,
-    EncodingOption,
     JsonOption,
+    OfTheModelOption,
     QuietOption,
     RunOption,
     ThreadsOption,
@@ -77,7 +78,7 @@ def sample(
     novelty: Annotated[
         bool, typer.Option("--novelty", help="Say how much of each text stands verbatim in the training text.")
     ] = False,
-    encoding: EncodingOption = "utf-8",
+    encoding: OfTheModelOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
@@ -89,6 +90,8 @@ def sample(
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
     Without a prompt a text begins as a line of the training text does.
     """
+    from seqgen.sources.content import as_raw
+
     with leaving_at_once():
         from seqgen.trained import load
 
@@ -96,10 +99,17 @@ def sample(
         prompt, stop = interpret_escapes(prompt), [interpret_escapes(text) for text in stop or []]
     settings = given(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
-        precision=precision, engine=engine, stop=tuple(stop) if stop else None,
+        precision=precision, engine=engine,
     )  # fmt: skip
-    start = _read_prompt(prompt, prompt_file, encoding)
     model = load(run, device=device, threads=threads)
+    raw, encoding = model.config.data.is_raw, model.reading(**given(encoding=encoding)).encoding
+    if raw and num_samples > 1 and not json and not sys.stdout.isatty():
+        raise ConfigError(
+            "num_samples: several texts of bytes cannot be told apart in a pipe; add --json, or write one"
+        )
+    start = _read_prompt(prompt, prompt_file, encoding)
+    if stop:
+        settings["stop"] = tuple(map(as_raw, stop) if raw else stop)
     _check_prompt(start, model, strict=strict, quiet=quiet)
     _check_stops(stop or [], model, quiet=quiet)
     learnt = model.learnt_from() if novelty else None  # before anything is written: the text may be gone
@@ -134,7 +144,7 @@ def _write(
         texts = model.samples(start, num_samples=num_samples, **settings)
         for number, text in enumerate(texts):
             whole = model.tokenizer.written(text if no_echo else start + text)
-            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n")
+            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=model.config.data.is_raw)
     for number, found in enumerate(_compare(texts, learnt) if learnt is not None else [], 1):
         which = "" if num_samples == 1 else f"sample {number}: "
         notice(f"{which}{_describe(found)}", quiet=quiet)
@@ -155,13 +165,14 @@ def _stream(start: str, model: Run, settings: dict[str, Any], *, no_echo: bool) 
             made.append(piece)
             yield piece
 
-    pieces = chain([] if no_echo else [start], new())
+    pieces, raw = chain([] if no_echo else [start], new()), model.config.data.is_raw
     try:
-        write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces))
+        write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces), raw=raw)
     except KeyboardInterrupt:
         write_text("\n")  # so that what is said of it stands in a line of its own
         raise
-    write_text("\n")
+    if not raw or sys.stdout.isatty():  # it would be one more byte of a file
+        write_text("\n")
     return "".join(made)
 
 
@@ -185,16 +196,20 @@ def _describe(found: Novelty) -> str:
 
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
+    from seqgen.data.config import BYTES
     from seqgen.data.text import read_text
+    from seqgen.sources.content import as_raw
     from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
         if prompt:
             raise ConfigError("prompt_file: give a prompt or a file with one, not both")
-        return _LINE_END.sub("", read_text(prompt_file, encoding))
-    if prompt == "-":
-        return _LINE_END.sub("", read_stdin(encoding, "the prompt from stdin"))
-    return without_surrogates(prompt)  # Python's mark on an argument that was no UTF-8
+        content = read_text(prompt_file, encoding)
+    elif prompt == "-":
+        content = read_stdin(encoding, "the prompt from stdin")
+    else:
+        return as_raw(prompt) if encoding == BYTES else without_surrogates(prompt)
+    return content if encoding == BYTES else _LINE_END.sub("", content)
 
 
 def interpret_escapes(text: str) -> str:

@@ -15,7 +15,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
-from seqgen.cli.output import print_line, printable, stderr, tokenizer_name
+from seqgen.cli.output import print_line, printable, printable_bytes, stderr, tokenizer_name
 from seqgen.cli.preparing import Preparing
 
 from seqgen.errors import RunError
@@ -44,6 +44,7 @@ class TrainingScreen:
         self._figures = _Figures()
         self._evaluated = 0
         self._waiting: _Waiting | None = None
+        self._raw = False
 
     def __enter__(self) -> Self:
         return self
@@ -63,6 +64,7 @@ class TrainingScreen:
     def begin(self, run: TrainingRun) -> None:
         """Say what is about to be trained on what."""
         self._preparing.stop()
+        self._raw = run.config.data.is_raw
         if self._quiet:
             return
         for line in describe_run(run):
@@ -96,7 +98,7 @@ class TrainingScreen:
             case Sampled():
                 if self._evaluated != event.step:  # nothing is validated: the training loss is all there is to say
                     self._console.print(step_of(event.step, self._figures))
-                self._console.print(sample_text(event, self._console.width))
+                self._console.print(sample_text(event, self._console.width, raw=self._raw))
             case Skipped():
                 self._notice(
                     f"step {event.step:,}: the loss is {event.nats_per_token:g}, the gradient's norm "
@@ -274,9 +276,10 @@ def memorising_line(event: Memorising) -> str:
     )
 
 
-def sample_text(event: Sampled, width: int) -> Text:
-    """The first lines of a sample, each cut to the screen's width."""
-    lines = [line for line in printable(event.text).split("\n") if line.strip()][:SAMPLE_LINES]
+def sample_text(event: Sampled, width: int, *, raw: bool = False) -> Text:
+    """The first lines of a sample, each cut to the screen's width; of raw text each character is a byte."""
+    text = printable_bytes(event.text) if raw else printable(event.text)
+    lines = [line for line in text.split("\n") if line.strip()][:SAMPLE_LINES]
     return Text("\n").join(Text("  │ ", style="dim") + _cut(Text(line, style="dim"), width - 4) for line in lines)
 
 

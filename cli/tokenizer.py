@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from seqgen.cli.options import (
+    BadLineOption,
     EncodingOption,
     ErrorsOption,
+    ExcludeOption,
     FieldOption,
     GlobOption,
     JsonOption,
@@ -36,8 +38,9 @@ def build(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train: files, directories, corpus:NAME.")],
     out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes; `train --tokenizer DIR` uses it.")],
     kind: Annotated[
-        Literal["char", "byte", "word", "unigram", "bpe"], typer.Option("--model-type", help="How it cuts a text.")
-    ] = "bpe",
+        Literal["char", "byte", "word", "unigram", "bpe"] | None,
+        typer.Option("--model-type", help="How it cuts a text.", show_default="bpe; byte with --encoding bytes"),
+    ] = None,
     vocab_size: Annotated[
         str | None, typer.Option(metavar="N|auto", help="How many ids (word, unigram, bpe); auto goes by the texts.")
     ] = None,
@@ -47,8 +50,10 @@ def build(
     normalization: NormalizationOption = None,
     encoding: EncodingOption = "utf-8",
     errors: ErrorsOption = "strict",
-    glob: GlobOption = "*.txt",
+    glob: GlobOption = None,
+    exclude: ExcludeOption = None,
     field: FieldOption = None,
+    on_bad_line: BadLineOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Build a tokenizer from texts."""
@@ -63,10 +68,11 @@ def build(
     settings = given(
         vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
     )
-    config = TokenizerConfig.of(kind=kind, **settings)
     data = DataConfig.of(
-        text=tuple(texts), encoding=encoding, errors=errors, glob=glob, field=field, valid_split="none"
-    )
+        text=tuple(texts), encoding=encoding, errors=errors, valid_split="none",
+        **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
+    )  # fmt: skip
+    config = TokenizerConfig.of(kind=kind or ("byte" if data.is_raw else "bpe"), raw=data.is_raw, **settings)
     notice_pipes(texts, quiet=quiet)
     read = read_texts(data)
     tokenizer = read.tokenizer(config)
@@ -83,8 +89,15 @@ def encode(
     json: JsonOption = False,
 ) -> None:
     """Print a text's ids."""
-    content = sys.stdin.buffer.read().decode("utf-8", "replace") if text == "-" else text
-    ids = _load(tokenizer, run).encode(content).tolist()
+    from seqgen.sources.content import as_raw
+
+    loaded = _load(tokenizer, run)
+    raw = loaded.text_encoding == "latin-1"
+    if text == "-":
+        content = sys.stdin.buffer.read().decode(loaded.text_encoding, "replace")
+    else:
+        content = as_raw(text) if raw else text
+    ids = loaded.encode(content).tolist()
     if json:
         write_json(ids)
     else:
@@ -105,7 +118,7 @@ def decode(
     if json:
         write_json(text)
     else:
-        write_text(text)
+        write_text(text, raw=loaded.text_encoding == "latin-1")
         write_text("\n" if sys.stdout.isatty() else "")
 
 

@@ -22,7 +22,8 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="TEXT",
-            help="Text files, .jsonl, directories, - for stdin, corpus:NAME; also .gz .bz2 .xz .zst.",
+            help="Text files, .jsonl .json .csv .tsv .html .epub, folders, .zip .tar, - for stdin, corpus:NAME; also "
+            ".gz .bz2 .xz .zst.",
             show_default="corpus:pydoc, embedded",
         ),
     ] = None,
@@ -106,7 +107,10 @@ def train(
         ),
     ] = None,
     encoding: Annotated[
-        str | None, typer.Option(help="How the files' bytes are text.", show_default="utf-8", rich_help_panel=_DATA)
+        str | None,
+        typer.Option(
+            help="How the files' bytes are text; bytes: as they are.", show_default="utf-8", rich_help_panel=_DATA
+        ),
     ] = None,
     errors: Annotated[
         Literal["strict", "replace", "ignore"] | None,
@@ -115,12 +119,32 @@ def train(
         ),
     ] = None,
     glob: Annotated[
-        str | None,
-        typer.Option(help="Which files of a directory are its texts.", show_default="*.txt", rich_help_panel=_DATA),
+        list[str] | None,
+        typer.Option(
+            help="Which files of a folder or an archive are its texts; may be given again, {txt,md} is either.",
+            show_default="*.txt",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="Which of them are not: a pattern, or the name of a folder.", rich_help_panel=_DATA),
     ] = None,
     field: Annotated[
         str | None,
-        typer.Option(help="Which field of a JSON line is the text.", show_default="text", rich_help_panel=_DATA),
+        typer.Option(
+            help="Which CSV column or JSON field is the text: body, user.name, messages[].content.",
+            show_default="text",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    on_bad_line: Annotated[
+        Literal["refuse", "skip"] | None,
+        typer.Option(
+            help="Lines and rows that are malformed or lack the field: refuse the file, or skip and count them.",
+            show_default="refuse",
+            rich_help_panel=_DATA,
+        ),
     ] = None,
     store: Annotated[
         str | None,
@@ -263,7 +287,8 @@ def train(
         cell=cell, hidden_size=hidden_size, layers=layers, embedding_size=embedding_size, gru_reset=gru_reset,
         heads=heads, block_size=block_size, positions=positions, dropout=dropout, tie_weights=tie_weights,
         tokenizer=tokenizer, vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage,
-        normalization=normalization, encoding=encoding, errors=errors, glob=glob, field=field, store=store,
+        normalization=normalization, encoding=encoding, errors=errors, glob=glob, exclude=exclude, field=field,
+        on_bad_line=on_bad_line, store=store,
         valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time, max_steps=max_steps,
         max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, optimizer=optimizer, lr=lr,
         schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,

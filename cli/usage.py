@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from seqgen.cli.boundary import USAGE, say_error
-from typer.core import TyperCommand, TyperGroup, TyperOption
+from seqgen.cli.once import OnceOnly
+from typer.core import TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
 ALIASES = {
@@ -38,7 +39,7 @@ ALIASES = {
 """What other programs call an option that a command here has under another name."""
 
 
-class Command(TyperCommand):
+class Command(OnceOnly):
     """A command whose help names the choices of an option in its sentence, where a line breaks only between them.
 
     In the column of types `<rnn|lstm|gru|transformer>` is one word, which an 80-column terminal cuts in two.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,6 @@ from seqgen.models.config import FAMILIES
 from seqgen.preparation import Corpus, Prepared, build_learner, encode_corpus
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
 from seqgen.runtime import describe_environment
-from seqgen.tokenizers.base import without_surrogates
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.trained import load
 from seqgen.training.budget import Clock, Pace, first_plan
@@ -158,9 +158,11 @@ def _with_absolute_paths(data: DataConfig) -> DataConfig:
 
 
 def _recordable(name: str, path: str) -> str:
-    """`path`, if config.json can hold it."""
-    if without_surrogates(path) != path:  # Python's mark on a name that is no UTF-8
-        raise ConfigError(f"{name}: the name {path!r} is not UTF-8, so no config.json can hold it; rename it")
+    """`path`, if it can be the name of a file, which need not be UTF-8."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{name}: {path!r} cannot be the name of a file here; rename it") from error
     return path
 
 

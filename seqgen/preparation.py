@@ -115,7 +115,7 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
     right after 0: of 200 samples of three models after 0 and a newline 79 to 88% began as a line does, with the
     character before it 95 to 98%.
     """
-    if texts.text.manifest.documents > 1:
+    if texts.text.manifest.documents > 1 or texts.data.is_raw:
         return ""
     counts: Counter[str] = Counter()
     characters = 0

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, PrivateAttr
 
-from seqgen.data.config import PREFIX, STDIN, DataConfig
+from seqgen.data.config import BYTES, PREFIX, STDIN, DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
-from seqgen.settings import Settings
+from seqgen.settings import FileName, Settings
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import DEFAULT_TIME, TrainingConfig, recipe_for
 
@@ -39,6 +39,7 @@ CHANGEABLE = (*LENGTHS, "threads", "device", "precision", "save_every", "on_save
 """What may change in a run that continues."""
 OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
 """The parts of a config that make the weights what they are."""
+NOT_UTF8 = "the name of a run must be UTF-8, as safetensors opens no others"
 CONFIG_CAP = 1 << 20
 """Bytes that a config.json may have: a real one has two thousand."""
 
@@ -81,7 +82,7 @@ class RunConfig(Settings):
     text: TextRecord
     training: TrainingConfig
     environment: dict[str, str | int]
-    init_from: str | None = None
+    init_from: FileName | None = None
 
     _unsaid: dict[str, set[str]] = PrivateAttr(default_factory=dict)
     """By part of it, the settings that the file it was read from does not have: those of a later version than its."""
@@ -139,7 +140,10 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     if not isinstance(cell, str) or cell not in FAMILIES:
         raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell][0]
-    tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "char"), settings)
+    raw = settings.get("encoding") == BYTES
+    tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
+    if raw and tokenizer_from is None:
+        tokenizer["raw"] = True
     recipe = recipe_for(cell, settings, sized=sized)
     of_the_model = {name: recipe.pop(name) for name in model_class.model_fields.keys() & recipe.keys()}
     if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
@@ -300,7 +304,8 @@ def check_free(out: str | Path | None) -> None:
 
 def _is_there(path: Path) -> bool:
     try:
-        str(path).encode()  # refuses Python's mark on a name that is no UTF-8, which safetensors cannot open
+        if not _is_utf8(path):
+            raise SaveError(f"the run directory {path} cannot be made: {NOT_UTF8}; choose another --out")
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
@@ -308,6 +313,11 @@ def _is_there(path: Path) -> bool:
         reason = getattr(error, "strerror", None) or error
         raise SaveError(f"the run directory {str(path)!r} cannot be made: {reason}; choose another --out") from error
     return True
+
+
+def _is_utf8(path: Path) -> bool:
+    """Whether a path has no bytes that are not UTF-8, which Python marks by surrogates."""
+    return _utf8(str(path)) == str(path)
 
 
 def _taken(out: str | Path) -> str:
@@ -325,7 +335,7 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
     """
     check_free(out)
     source = "stdin" if text == STDIN else text.removeprefix(PREFIX).replace(":", "-")
-    name = f"{Path(source).stem or 'text'}-{cell}"
+    name = f"{_utf8(Path(source).stem) or 'text'}-{cell}"
     numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     for path in numbered if out is None else [Path(out)]:
         try:
@@ -336,6 +346,11 @@ def create_run(out: str | Path | None, text: str, cell: str) -> RunDirectory:
             raise SaveError(f"the run directory {path} cannot be made: {error.strerror or error}") from error
         return RunDirectory(path)
     raise RunError(_taken(out or RUNS))
+
+
+def _utf8(name: str) -> str:
+    """A name without the bytes in it that are not UTF-8: safetensors opens no path with such."""
+    return name.encode("utf-8", "ignore").decode()
 
 
 def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunError]]:
@@ -364,6 +379,8 @@ def find_run(path: str | Path | None, *, trained: bool = True) -> RunDirectory:
     if path == "":  # which pathlib takes for the folder that one is in
         raise RunError("the name of the run is empty; name its directory, as `seqgen runs` lists them, or leave it out")
     if path is not None:
+        if not _is_utf8(Path(path)):
+            raise RunError(f"the run {path} cannot be read: {NOT_UTF8}; rename it")
         return RunDirectory(Path(path))
     readable = [run for run, config in find_runs() if isinstance(config, RunConfig)]
     fitting = [run for run in readable if run.weights.is_file() or not trained]

@@ -2,15 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+import contextlib
+import os
+from typing import Annotated, Any, Self
+from urllib.parse import quote, unquote_to_bytes
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError, ValidationInfo
 
 from seqgen.errors import ConfigError
 
 QUOTE = "'"
 LONGEST_SHOWN = 60
 """Characters of a value up to which a message repeats it."""
+_URI = "file:"
+
+
+def _name_to_json(name: str) -> str:
+    """A file's name as JSON holds it; one that is not UTF-8, of which JSON has no string, as a URI of its bytes."""
+    with contextlib.suppress(UnicodeEncodeError):
+        name.encode()
+        if not name.startswith(_URI):
+            return name
+    return _URI + quote(os.fsencode(name))
+
+
+def _name_from_json(value: Any, info: ValidationInfo) -> Any:
+    if info.mode != "json" or not isinstance(value, str) or not value.startswith(_URI):
+        return value
+    return os.fsdecode(unquote_to_bytes(value.removeprefix(_URI)))
+
+
+FileName = Annotated[
+    str, BeforeValidator(_name_from_json), PlainSerializer(_name_to_json, when_used="json-unless-none")
+]
+"""A file's name, which need not be UTF-8: in JSON such a one is `file:` and its bytes, percent-encoded."""
 
 
 class Settings(BaseModel):

@@ -12,7 +12,7 @@ from typing import Any, Literal, overload
 import torch
 
 from seqgen import models, tokenizers
-from seqgen.data.config import Reading
+from seqgen.data.config import BYTES, Reading
 from seqgen.data.sources import read_whole
 from seqgen.data.split import Parts
 from seqgen.data.texts import read_texts
@@ -106,7 +106,9 @@ class Run:
         """New text after `prompt`, which is not part of it; with `stream`, in pieces as it is made.
 
         Args:
-            prompt: may be empty: the beginning of a document, or of a line where the run's single text has lines.
+            prompt: may be empty: the beginning of a document, or of a line where the run's single text has lines. For a
+                model of bytes (`--encoding bytes`) prompt and text have a character U+0000 to U+00FF for each:
+                `data.decode("latin-1")`, `text.encode("latin-1")`.
             stream: an iterator of pieces instead of one string.
             progress: is given how many tokens of the prompt were read, and of how many.
             sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, `max_new_tokens=200`, ...
@@ -151,7 +153,22 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
-        return self.evaluate_text(*read_whole([str(path)], Reading.of(**reading)), **settings)
+        return self.evaluate_text(*read_whole([str(path)], self.reading(**reading)), **settings)
+
+    def reading(self, **settings: Any) -> Reading:
+        """How texts are read for this model: as bytes by a model of bytes, else by `settings`, the fields of `Reading`.
+
+        Raises:
+            ConfigError: a setting is unknown or impossible, or the encoding is not of this model.
+        """
+        raw = self.config.data.is_raw
+        reading = Reading.of(**{"encoding": BYTES if raw else "utf-8", **settings})
+        if reading.is_raw != raw:
+            kind = (
+                "bytes as they are: say --encoding bytes, or leave it out" if raw else "text, so it reads no raw bytes"
+            )
+            raise ConfigError(f"encoding: this model is of {kind}")
+        return reading
 
     def evaluate_text(
         self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any

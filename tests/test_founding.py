@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 import torch
@@ -119,15 +121,28 @@ def test_the_device_and_the_precision_that_were_chosen_are_written_down(corpus, 
     assert training["precision"] == run.config.environment["precision"] != "auto"
 
 
-def test_a_name_that_no_json_can_hold_is_refused(corpus, in_tmp):
-    name = b"corpus-\xff.txt".decode("utf-8", "surrogateescape")
+@pytest.mark.parametrize("by_folder", [True, False])
+def test_a_name_that_is_not_utf8_is_trained_on_and_resumed(corpus, in_tmp, by_folder):
+    folder, name = os.fsdecode(b"folder-\xff"), os.fsdecode(b"corpus-\xe9.txt")
     try:
-        corpus.rename(name)
+        Path(folder).mkdir()
+        text = corpus.rename(Path(folder, name))
     except OSError:
         pytest.skip("this file system takes no such name")
 
-    with pytest.raises(ConfigError, match=r"text: the name .* is not UTF-8"):
-        seqgen.train(name, **GRU)
+    run = seqgen.train(folder if by_folder else text, valid=text, **GRU)
+    run.run()
+
+    recorded = json.loads((run.path / "config.json").read_text("utf-8"))["data"]
+    assert run.path == Path("runs", f"{'folder-' if by_folder else 'corpus-'}-gru")
+    assert recorded["valid"] == f"file:{quote(str(in_tmp))}/folder-%FF/corpus-%E9.txt"
+    assert seqgen.load(run.path).config.data.valid == str(in_tmp / text)
+    assert seqgen.train(out=run.path, resume=True, max_steps=9999).first_step == run.total_steps
+
+
+def test_a_name_that_no_file_can_have_is_refused(in_tmp):
+    with pytest.raises(ConfigError, match=r"text: .* cannot be the name of a file"):
+        seqgen.train("a\ud800.txt", **GRU)
 
     assert not Path("runs").exists()
 

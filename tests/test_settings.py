@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
 from typing import Annotated, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
 from seqgen.errors import ConfigError
-from seqgen.settings import Settings
+from seqgen.settings import FileName, Settings
 
 
 class Inner(Settings):
@@ -122,3 +125,33 @@ def test_json_that_does_not_fit_is_refused_with_its_origin(text, message):
         Outer.from_json(text, "config.json")
 
     assert str(refusal.value).startswith(message)
+
+
+class Named(Settings):
+    path: FileName
+
+
+@given(st.binary(min_size=1))
+def test_a_file_name_of_any_bytes_comes_back_from_json(content):
+    named = Named(path=os.fsdecode(content))
+
+    assert Named.from_json(named.model_dump_json().encode(), "here") == named
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("한 글%20\\.txt", "한 글%20\\.txt"),
+        (os.fsdecode(b"/a b/caf\xe9.txt"), "file:/a%20b/caf%E9.txt"),
+        ("file:x y", "file:file%3Ax%20y"),
+    ],
+)
+def test_only_a_name_that_json_cannot_hold_is_written_otherwise(name, written):
+    assert Named(path=name).model_dump(mode="json") == {"path": written}
+    assert Named(path=name).path == name
+
+
+@pytest.mark.parametrize("value", [b"5", b"null", b'["a"]'])
+def test_a_file_name_is_a_string(value):
+    with pytest.raises(ConfigError, match=r"^here: path"):
+        Named.from_json(b'{"path": ' + value + b"}", "here")

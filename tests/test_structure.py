@@ -24,7 +24,7 @@ FLOORS = [
     {"seqgen.settings", "seqgen.files"},
     {"seqgen.runtime"},
     {"seqgen.tokenizers"},
-    {"seqgen.sources", "seqgen.data", "seqgen.models"},
+    {"seqgen.data", "seqgen.models", "seqgen.sources"},
     {"seqgen.evaluation", "seqgen.decoding"},
     {"seqgen.training"},
     {"seqgen.run"},

@@ -31,7 +31,7 @@ DAMAGED: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, lzma.LZMA
 """What reading such a file may raise."""
 
 
-def decompressed(file: BufferedIOBase, suffix: str, name: str) -> BinaryIO:
+def decompressed(file: BufferedIOBase | BinaryIO, suffix: str, name: str) -> BinaryIO:
     """What is in a compressed file, to be read; closing it leaves `file` open.
 
     Raises:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from seqgen.settings import Settings
+from seqgen.settings import FileName, Settings
 
 STDIN = "-"
 PREFIX = "corpus:"
 """How the name of a text of the catalogue begins."""
+BYTES = "bytes"
+"""The encoding of what is no text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
 
 
 class Reading(Settings):
@@ -21,15 +23,40 @@ class Reading(Settings):
     Args:
         encoding: of every file.
         errors: what becomes of bytes that are no text: refused, U+FFFD, or left out; the latter two are counted.
-        glob: which files of a directory are its texts; a pattern with a slash is held against the path within it, where
-            `**/` is any folders, or none.
-        field: which field of a JSON line is the document; None is `text`. With it, stdin is JSON lines.
+        glob: which files of a directory or members of an archive are its texts, by one pattern or several; a pattern
+            with a slash is held against the path within it, where `**/` is any folders, or none, and `{a,b}` is either.
+        exclude: which of them are not: patterns as of `glob`, or names of folders.
+        field: which column of CSV, or field of a JSON record (`user.name`, `messages[].content`), is the document; None
+            is `text`. With it, stdin is JSON lines.
+        on_bad_line: what becomes of lines, rows and elements that are malformed or lack the field: the whole text is
+            refused, or they are left out and counted.
     """
 
     encoding: str = "utf-8"
     errors: Literal["strict", "replace", "ignore"] = "strict"
-    glob: str = "*.txt"
+    glob: tuple[str, ...] = Field(default=("*.txt",), min_length=1)
+    exclude: tuple[str, ...] = ()
     field: str | None = None
+    on_bad_line: Literal["refuse", "skip"] = "refuse"
+
+    @field_validator("glob", "exclude", mode="before")
+    @classmethod
+    def _one_pattern_is_several(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+    @property
+    def is_raw(self) -> bool:
+        """Whether bytes are read as they are, and not as text."""
+        return self.encoding == BYTES
+
+    @model_validator(mode="after")
+    def _bytes_have_no_fields(self) -> Self:
+        idle = {"errors": self.errors != "strict", "field": self.field is not None,
+                "on_bad_line": self.on_bad_line != "refuse"}  # fmt: skip
+        if self.is_raw and any(idle.values()):
+            name = next(name for name, given in idle.items() if given)
+            raise ValueError(f"{name}: with --encoding bytes, bytes are read as they are, so it would change nothing")
+        return self
 
 
 class DataConfig(Reading):
@@ -47,11 +74,11 @@ class DataConfig(Reading):
         store: the directory of the store; None is the user's cache.
     """
 
-    text: tuple[str, ...] = Field(default=("corpus:pydoc",), min_length=1)
-    valid: str | None = None
+    text: tuple[FileName, ...] = Field(default=("corpus:pydoc",), min_length=1)
+    valid: FileName | None = None
     valid_split: Literal["spread", "tail", "document", "file", "none"] = "spread"
     valid_share: float | None = Field(default=None, gt=0.0, lt=0.5)
-    store: str | None = None
+    store: FileName | None = None
 
     @field_validator("text", mode="before")
     @classmethod

@@ -134,7 +134,7 @@ def encode_portion(
             latest = number
         ids = tokenizer.encode(piece)
         held.append(ids.astype(dtype))
-        tokens, characters, size = tokens + len(ids), characters + len(piece), size + len(piece.encode())
+        tokens, characters, size = tokens + len(ids), characters + len(piece), size + tokenizer.byte_length(piece)
         changed += tokenizer.changed_characters(piece)
         if tokenizer.unknown_id is not None and (there := int((ids == tokenizer.unknown_id).sum())):
             unknown += there

@@ -2,69 +2,125 @@
 
     name        a file, a directory, - for stdin, corpus:NAME
     bytes       counted and hashed as they are read, decompressed where the name ends in .gz .bz2 .xz .zst
-    text        decoded a block at a time
-    documents   one a file, or one a line where the name ends in .jsonl or .ndjson
+    documents   by the format that the name's suffix says (`seqgen.sources.formats`): one a file, a row, a line
 
 `read_documents` is all of it in one call. A document is an iterator of chunks of text, none of which is longer than
-`BLOCK` (but for a line of JSON, which is read whole); it is to be gone through before the next one is asked for.
+`text.BLOCK` (but for a row or a line of JSON, which is read whole); it is to be gone through before the next one is
+asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fnmatch
-import functools
 import hashlib
 import io
-import json
 import os
-import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
-from seqgen.data.compression import DAMAGED, SUFFIXES, decompressed
+from seqgen.data.compression import decompressed
 from seqgen.data.config import PREFIX, STDIN, Reading, is_path, name_of
-from seqgen.data.text import BLOCK, Decoder, open_file, without_halves
-from seqgen.errors import TextError
+from seqgen.data.text import open_file
+from seqgen.errors import ConfigError, TextError
+from seqgen.sources import formats
+from seqgen.sources.content import Content, Tally, as_raw, suffixes_of
+from seqgen.sources.patterns import asked_for, is_hidden, selects, summary
+from seqgen.wording import agreeing, counted
 
-DEFAULT_FIELD = "text"
 _PASSED_ON = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
-_LINES = (".jsonl", ".ndjson")
-_KINDS: dict[type, str] = {
-    type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object"
-}  # fmt: skip
-"""What else a value of JSON may be, as JSON calls it; a bool is an int to Python, and so stands before it."""
+Note = Callable[[str], None]
+"""Is given what the user should know, a sentence each."""
 
 
-def read_documents(names: Sequence[str], reading: Reading | None = None) -> Iterator[Iterator[str]]:
+def read_documents(
+    names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None
+) -> Iterator[Iterator[str]]:
     """The documents of all that is named, each an iterator of chunks to be gone through before the next.
+
+    Args:
+        names: files, directories, archives, `-` for stdin, `corpus:NAME`.
+        reading: how their bytes become documents.
+        note: is given what was replaced or skipped, a sentence a source.
 
     Raises:
         TextError: something cannot be read, or is not what it is said to be; the message has the place.
-        ConfigError: there is no such encoding, or no such corpus.
+        ConfigError: there is no such encoding, or no such corpus; or a setting would change nothing for these.
     """
     reading = reading or Reading()
+    refuse_idle(names, reading)
     for name in expand(names, reading):
-        yield from Source(name, reading).documents()
+        source = Source(name, reading)
+        yield from source.documents()
+        for message in passed_over(source.name, source.tally, reading):
+            note(message)
 
 
-def read_whole(names: Sequence[str], reading: Reading | None = None) -> tuple[str, ...]:
+def read_whole(names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None) -> tuple[str, ...]:
     """The documents of all that is named, in memory, those that hold anything.
 
     Raises:
         TextError, ConfigError: as of `read_documents`; and there is no text.
     """
-    documents = tuple(filter(None, map("".join, read_documents(names, reading))))
+    documents = tuple(filter(None, map("".join, read_documents(names, reading, note))))
     if not documents:
         raise TextError(f"{name_of(names)} is empty; give a text to work with")
     return documents
 
 
+def passed_over(name: str, tally: Tally, reading: Reading) -> list[str]:
+    """What to say of what was replaced, left out or skipped on the way, a sentence each."""
+    messages = []
+    if count := tally.ill_formed:
+        done = "left out" if reading.errors == "ignore" else "read as U+FFFD"
+        found, verb = counted(count, "stretch", "stretches"), agreeing(count, "is", "are")
+        messages.append(f"{name} has {found} of bytes that {verb} no {reading.encoding}, which {verb} {done}")
+    if count := tally.skipped:
+        lines = counted(count, "line, row or element", "lines, rows or elements")
+        messages.append(f"{lines} of {name} {agreeing(count, 'is', 'are')} skipped; the first: {tally.first_skipped}")
+    return messages
+
+
+def refuse_idle(names: Sequence[str], reading: Reading) -> None:
+    """Refuse settings that change nothing for any of `names`, whichever of them the reading was made with.
+
+    Raises:
+        ConfigError: one does.
+        TextError: a directory cannot be read.
+    """
+    given = reading.model_fields_set
+    decoding = [name for name in ("encoding", "errors") if getattr(reading, name) != Reading.model_fields[name].default]
+    if decoding and not reading.is_raw and not any(is_path(name) or name == STDIN for name in names):
+        raise ConfigError(f"{decoding[0]}: a text of the catalogue is UTF-8, so it would change nothing; leave it out")
+    patterns = [name for name in ("glob", "exclude") if name in given]
+    if patterns and not any(_is_folder(name) for name in names):
+        raise ConfigError(
+            f"{patterns[0]}: it selects files of a folder or an archive, and {name_of(names)} is neither; leave it out"
+        )
+    per_record = [name for name in ("field", "on_bad_line") if name in given and getattr(reading, name) is not None]
+    if per_record and not any(_has_records(name, reading) for name in expand(names, reading)):
+        suffixes = ", ".join(formats.RECORDS)
+        raise ConfigError(
+            f"{per_record[0]}: it counts for {suffixes}, and {name_of(names)} is read as plain text; leave it out, or "
+            "give the file the suffix of what it is"
+        )
+
+
+def _is_folder(name: str) -> bool:
+    """Whether files are chosen from what is named: a directory, or an archive."""
+    return is_path(name) and (_is_directory(name) or suffixes_of(name)[0] in formats.ARCHIVES)
+
+
+def _has_records(name: str, reading: Reading) -> bool:
+    """Whether what is named has fields, as far as its name tells."""
+    if name == STDIN:
+        return reading.field is not None
+    return is_path(name) and suffixes_of(name)[0] in {*formats.RECORDS, *formats.ARCHIVES}
+
+
 def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
-    """`names` with every directory as the files in it that fit `reading.glob`, sorted, hidden ones left out.
+    """`names` with every directory as the files in it that `reading` selects, sorted, hidden ones left out.
 
     Raises:
         TextError: a directory has no such file, or cannot be read; or a name is empty.
@@ -76,9 +132,9 @@ def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
             yield name
             continue
         found = sorted(_files_in(name))
-        fitting = [file for file in found if _fits(file.relative_to(name), reading.glob)]
+        fitting = [file for file in found if selects(reading, file.relative_to(name))]
         if not fitting:
-            raise TextError(f"{name} has no file that fits --glob {reading.glob!r}; it has {_summary(name, found)}")
+            raise TextError(f"{name} has no file that fits {asked_for(reading)}; it has {_summary(name, found)}")
         yield from map(str, fitting)
 
 
@@ -109,13 +165,13 @@ def _is_directory(name: str) -> bool:
 
 def _files_in(directory: str) -> Iterator[Path]:
     for folder, _, files in _walk(directory):
-        yield from (path for name in files if not _is_hidden(name) and (path := Path(folder, name)).is_file())
+        yield from (path for name in files if not is_hidden(name) and (path := Path(folder, name)).is_file())
 
 
 def _hidden_in(directory: str) -> Iterator[Path]:
     """What is passed over: hidden files, and hidden folders, into which nothing looks."""
     for folder, hidden, files in _walk(directory):
-        yield from (Path(folder, name) for name in (*hidden, *filter(_is_hidden, files)))
+        yield from (Path(folder, name) for name in (*hidden, *filter(is_hidden, files)))
 
 
 def _walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
@@ -125,20 +181,15 @@ def _walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
         raise TextError(f"{error.filename} cannot be read: {error.strerror or error}") from error
 
     for folder, folders, files in os.walk(directory, onerror=refuse):
-        hidden = list(filter(_is_hidden, folders))
-        folders[:] = [name for name in folders if not _is_hidden(name)]
+        hidden = list(filter(is_hidden, folders))
+        folders[:] = [name for name in folders if not is_hidden(name)]
         yield folder, hidden, files
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".")
 
 
 def _summary(directory: str, found: Iterable[Path]) -> str:
     """What a directory has, of which nothing fits."""
-    endings = Counter(file.suffix for file in found).most_common(3)
-    if endings:
-        return ", ".join(f"{count:,} *{suffix}" for suffix, count in endings)
+    if there := summary(found):
+        return there
     hidden = sorted(_hidden_in(directory))
     if not hidden:
         return "no files at all"
@@ -146,24 +197,8 @@ def _summary(directory: str, found: Iterable[Path]) -> str:
     return f"nothing but hidden files, which are passed over unless they are named themselves: {named}"
 
 
-def _fits(path: PurePath, pattern: str) -> bool:
-    """A name alone, or with a slash in the pattern the whole path; a suffix of compression counts for nothing."""
-    shown = path.as_posix() if "/" in pattern else path.name
-    plain = shown.removesuffix(path.suffix) if path.suffix in SUFFIXES else shown
-    fits = _compiled(pattern).fullmatch
-    return bool(fits(shown) or fits(plain))
-
-
-@functools.lru_cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    r"""As fnmatch has it, where a star reaches over slashes; and `**/` is any folders, or none."""
-    pieces = re.split(r"(?:^|(?<=/))(?:\*\*/)+", pattern)
-    # fnmatch ends each piece with the end of the text, by two characters, which only the last may mean.
-    return re.compile("(?s:.*/)?".join(fnmatch.translate(piece)[:-2] for piece in pieces))
-
-
 class Source:
-    """One file, stdin, or text of the catalogue; `size`, `sha256` and `ill_formed` hold once its documents are read.
+    """One file, stdin, or text of the catalogue; `size`, `sha256` and `tally` hold once its documents are read.
 
     Args:
         name: as `expand` gives it.
@@ -177,10 +212,12 @@ class Source:
         self._digest = hashlib.sha256()
         self.size = 0
         """Bytes, as they are stored."""
-        self.ill_formed = 0
-        """How many stretches of bytes were no text, and were replaced or left out."""
-        self.line: int | None = None
-        """Of JSON lines, from 1, the one that the latest document stands on."""
+        self.tally = Tally()
+        """What was replaced, left out or skipped."""
+        self.place = name
+        """Where the latest document stands, for messages."""
+        self.member: str | None = None
+        """Of an archive, the member that the latest document is from."""
 
     @property
     def sha256(self) -> str:
@@ -189,68 +226,51 @@ class Source:
 
     def documents(self) -> Iterator[Iterator[str]]:
         """The documents, in their order; each is to be gone through before the next."""
-        plain = PurePath(self.name)
-        if plain.suffix in SUFFIXES:
-            plain = plain.with_suffix("")
         if self.name.startswith(PREFIX):
             yield self._catalogued()
-        elif plain.suffix in _LINES or (self.name == STDIN and self._reading.field is not None):
-            yield from self._lines()
-        else:
-            yield self._text()
+            return
+        with contextlib.ExitStack() as stack:
+            file, suffix, compression = self._open(stack)
+            raw: BinaryIO | _Tapped = file
+            if suffix in formats.IN_ANY_ORDER and file.seekable():
+                self._hash(file)
+                file.seek(0)
+            else:
+                raw = _Tapped(file, self._take)
+            opened: BinaryIO | _Tapped = raw
+            if compression:
+                opened = stack.enter_context(decompressed(raw, compression, self.name))
+            size = os.fstat(file.fileno()).st_size if suffix in formats.IN_ANY_ORDER else 0
+            content = Content(self._shown, opened, suffix, self._reading, size, bool(compression), self.tally)
+            for document in formats.read(content):
+                self.place, self.member = document.place, document.member
+                yield document.chunks
+            if isinstance(raw, _Tapped):
+                self._hash(raw)  # what a decompressor left: the hash is the whole file's
 
     def _catalogued(self) -> Iterator[str]:
         from seqgen.data.catalogue import read_chunks
 
         for chunk in read_chunks(self.name):
             self._take(chunk.encode())
-            yield chunk
+            yield as_raw(chunk) if self._reading.is_raw else chunk
 
-    def _text(self) -> Iterator[str]:
-        decoder = Decoder(self._reading.encoding, self._reading.errors, self._shown)
-        for block in self._blocks():
-            yield decoder.push(block)
-        yield decoder.push(b"", final=True)
-        self.ill_formed += decoder.ill_formed
-
-    def _lines(self) -> Iterator[Iterator[str]]:
-        field = self._reading.field or DEFAULT_FIELD
-        for number, line in enumerate(_split_lines(self._text()), 1):
-            if line.strip():
-                self.line = number
-                text = _field_of(line, field, f"{self._shown}, line {number:,}")
-                text, halves = without_halves(text, self._reading.errors)
-                self.ill_formed += halves
-                yield iter([text])
-
-    def _blocks(self) -> Iterator[bytes]:
-        """The bytes, decompressed."""
-        suffix = PurePath(self.name).suffix
-        with contextlib.ExitStack() as stack:
-            raw = _Tapped(self._open(stack), self._take)
-            file: BinaryIO | _Tapped = raw
-            if self.name != STDIN and suffix in SUFFIXES:
-                file = stack.enter_context(decompressed(raw, suffix, self.name))
-            while block := self._read(file, suffix):
-                yield block
-            while raw.read(BLOCK):  # what a decompressor left: the hash is the whole file's
-                pass
-
-    def _open(self, stack: contextlib.ExitStack) -> BinaryIO:
+    def _open(self, stack: contextlib.ExitStack) -> tuple[BinaryIO, str, str]:
+        """The file, the suffix of its format and that of its compression."""
         if self.name != STDIN:
-            return stack.enter_context(open_file(self.name))
+            suffix, compression = suffixes_of(self.name)
+            if self._reading.is_raw and suffix not in formats.ARCHIVES:
+                suffix = ""
+            return stack.enter_context(open_file(self.name)), suffix, compression
         if sys.stdin is None:
             raise TextError("stdin is closed; pipe a text into it, or name a file")
-        return sys.stdin.buffer
+        return sys.stdin.buffer, ".jsonl" if self._reading.field is not None else "", ""
 
-    def _read(self, file: BinaryIO | _Tapped, suffix: str) -> bytes:
-        try:
-            return file.read(BLOCK)
-        except DAMAGED as error:
-            reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-            if suffix not in SUFFIXES:
-                raise TextError(f"{self._shown} cannot be read: {reason}") from error
-            raise TextError(f"{self.name} is damaged or cut short ({reason}); fetch or pack it anew") from error
+    def _hash(self, file: BinaryIO | _Tapped) -> None:
+        """Read a file to its end; one that is not tapped is counted and hashed here."""
+        for block in Content(self._shown, file, "", self._reading).blocks():
+            if not isinstance(file, _Tapped):
+                self._take(block)
 
     def _take(self, block: bytes) -> None:
         self.size += len(block)
@@ -271,36 +291,3 @@ class _Tapped(io.BufferedIOBase):
         block = self._file.read(-1 if size is None else size)
         self._take(block)
         return block
-
-
-def _split_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """The lines of a text, at newlines alone: JSON may hold the other line separators of Unicode."""
-    held: list[str] = []
-    for chunk in chunks:
-        *lines, rest = chunk.split("\n")
-        for line in lines:
-            yield "".join([*held, line])
-            held = []
-        held.append(rest)
-    yield "".join(held)
-
-
-def _field_of(line: str, field: str, where: str) -> str:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise TextError(f"{where} is no JSON ({error}); in a .jsonl file each line is one") from error
-    if not isinstance(record, dict):
-        raise TextError(f"{where} is no JSON object, so it has no field {field!r}")
-    if field not in record:
-        names = ", ".join(list(record)[:8]) or "none"
-        raise TextError(
-            f"{where} has no field {field!r}; say --field, of those that it has: {names}; or leave such lines out"
-        )
-    text = record[field]
-    if not isinstance(text, str):
-        kind = next(name for known, name in _KINDS.items() if isinstance(text, known))
-        raise TextError(
-            f"{where}: the field {field!r} is no text but {kind}; name one that is by --field, or leave such lines out"
-        )
-    return text

@@ -123,7 +123,7 @@ def _whole_ones(text: StoredText, config: DataConfig) -> list[tuple[int, int]]:
     """Documents or files spread evenly: of n withheld, the middle ones of n equal stretches."""
     ends = text.documents
     if config.valid_split == "file":
-        counts = np.cumsum([0, *(source.documents for source in text.manifest.sources)])
+        counts = np.cumsum([0, *(files for source in text.manifest.sources for files in source.files)])
         ends = ends[np.unique(counts)]
     there = len(ends) - 1
     if there < 2:

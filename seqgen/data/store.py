@@ -32,7 +32,7 @@ from seqgen.data.cache import cache_directory
 from seqgen.data.config import DataConfig, Reading, absolute, name_of
 from seqgen.data.encoding import training_chunks
 from seqgen.data.progress import WAITING, Progress, Report, silent
-from seqgen.data.sources import awaited, expand, is_read_once
+from seqgen.data.sources import awaited, expand, is_read_once, passed_over
 from seqgen.data.split import Parts
 from seqgen.data.stored_ids import StoredIds, write_ids
 from seqgen.data.stored_text import StoredText, state_of, write_text
@@ -225,7 +225,8 @@ def _read(names: Sequence[str], files: Sequence[str], reading: Reading, folder: 
     progress = Progress(report, message or f"reading {name_of(names)}", total)
     manifest = write_text(files, reading, folder, progress.add)
     if not manifest.documents:
-        raise TextError(f"{name_of(names)} is empty; give a text to work with")
+        skipped = passed_over(name_of(names), manifest.tally, reading)
+        raise TextError("; ".join([f"{name_of(names)} is empty, so give a text to work with", *skipped]))
     return manifest.sha256
 
 

@@ -124,7 +124,7 @@ def write_ids(folder: Path, parts: Parts, tokenizer: Tokenizer, report: Report, 
         np.save(folder / f"{name}.npy", portion.ranges)
     done = _done_in(folder)
     dtype = dtype_for(tokenizer.vocab_size)
-    progress = Progress(report, "encoding", parts.train.bytes + parts.valid.bytes)
+    progress = Progress(report, "encoding", _total_bytes(parts, tokenizer))
     progress.add(done.train.bytes + done.valid.bytes)
     with _Writer(folder, done, dtype) as writer:
         for name, portion in (("train", parts.train), ("valid", parts.valid)):
@@ -147,6 +147,14 @@ def write_ids(folder: Path, parts: Parts, tokenizer: Tokenizer, report: Report, 
                 leakage=found,
             )
         )
+
+
+def _total_bytes(parts: Parts, tokenizer: Tokenizer) -> int:
+    """Bytes of both parts, as `Counts` has them."""
+    if tokenizer.text_encoding == "utf-8":
+        return parts.train.bytes + parts.valid.bytes
+    texts = {portion.text.folder: portion.text for portion in (parts.train, parts.valid)}
+    return sum(text.manifest.characters for text in texts.values())  # which are bytes, two in UTF-8 where over 0x7f
 
 
 def _encode(

@@ -17,6 +17,7 @@ import hashlib
 import os
 import stat
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BufferedRandom
@@ -34,7 +35,8 @@ from seqgen.data.config import Reading, is_path
 from seqgen.data.sources import Source
 from seqgen.data.text import BLOCK
 from seqgen.files import open_plain, read_at_most, write_atomically
-from seqgen.settings import Settings
+from seqgen.settings import FileName, Settings
+from seqgen.sources.content import Tally
 from seqgen.sources.lines import next_line_start
 from seqgen.tokenizers.base import without_surrogates
 
@@ -53,13 +55,21 @@ PROGRESS_EVERY = 1 << 26
 class SourceRecord(Settings):
     """One source as it was read: its bytes, and what came of them."""
 
-    name: str
+    name: FileName
     bytes: int
     sha256: str
-    documents: int
+    files: tuple[int, ...]
+    """How many documents each file gave: several files where this is an archive."""
     ill_formed: int
+    skipped: int
+    first_skipped: str | None
     state: tuple[int, ...] | None
     """What the file system said of it: see `state_of`."""
+
+    @property
+    def documents(self) -> int:
+        """How many documents came of it."""
+        return sum(self.files)
 
 
 class TextManifest(Settings):
@@ -77,9 +87,14 @@ class TextManifest(Settings):
     """Byte and character offsets of the same places, a megabyte or so apart."""
 
     @property
-    def ill_formed(self) -> int:
-        """How many stretches of bytes were no text, and were replaced or left out."""
-        return sum(source.ill_formed for source in self.sources)
+    def tally(self) -> Tally:
+        """What was replaced, left out or skipped in all sources."""
+        reasons = (source.first_skipped for source in self.sources if source.first_skipped is not None)
+        return Tally(
+            ill_formed=sum(source.ill_formed for source in self.sources),
+            skipped=sum(source.skipped for source in self.sources),
+            first_skipped=next(reasons, None),
+        )
 
 
 class StoredText:
@@ -230,13 +245,17 @@ def write_text(
         for record in writer.sources:
             watch(record.bytes)
         for name in names[len(writer.sources) :]:
-            state, source, before = state_of(name), Source(name, reading, watch), writer.documents
+            state, source = state_of(name), Source(name, reading, watch)
+            files: Counter[str | None] = Counter()
             for document in source.documents():
+                before = writer.documents
                 writer.add(document)
+                files[source.member] += writer.documents - before
+            tally = source.tally
             writer.end_source(
                 SourceRecord(
-                    name=name, bytes=source.size, sha256=source.sha256, documents=writer.documents - before,
-                    ill_formed=source.ill_formed, state=state,
+                    name=name, bytes=source.size, sha256=source.sha256, files=tuple(files.values()),
+                    ill_formed=tally.ill_formed, skipped=tally.skipped, first_skipped=tally.first_skipped, state=state,
                 )
             )  # fmt: skip
         return writer.finish()
@@ -317,7 +336,7 @@ class _Writer:
         self._index.seek(0)
         while block := self._index.read(BLOCK):
             whole.update(block)
-        whole.update(str([source.documents for source in self.sources]).encode())
+        whole.update(str([files for source in self.sources for files in source.files]).encode())
         return whole.hexdigest()
 
     def _sync(self) -> None:

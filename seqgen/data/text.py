@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import codecs
 import re
+import shlex
 import threading
 from pathlib import Path
 from typing import BinaryIO
 
+from seqgen.data.config import BYTES
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.encodings import around, guess_encoding
+from seqgen.sources.recognize import recognize
 
 BLOCK = 1 << 20
 """Bytes that are read and decoded at once: what memory a text takes, however long it is."""
 
+_URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 _tally = threading.local()
 
 _GIVES_SURROGATES = {"utf-7", "unicode_escape", "raw_unicode_escape"}
@@ -149,6 +153,10 @@ def open_file(path: str | Path) -> BinaryIO:
         TextError: there is no such file, or it is none that can be read to its end.
     """
     try:
+        if _URL.match(str(path)):
+            raise TextError(
+                f"{path} is a URL; download it first (curl -LO {shlex.quote(str(path))}), then name the file"
+            )
         path = Path(path)
         if path.is_char_device() or path.is_block_device():
             raise TextError(f"{path} is a device, which need not end; name a text file")
@@ -164,7 +172,7 @@ def open_file(path: str | Path) -> BinaryIO:
 
 
 def read_text(path: str | Path, encoding: str = "utf-8") -> str:
-    """The text of the file at `path`, all of it.
+    """The text of the file at `path`, all of it; with `bytes`, its bytes as they are.
 
     Raises:
         TextError: there is no such file, or its bytes are not text in `encoding` (with the byte offset).
@@ -175,6 +183,8 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
             content = file.read()
         except OSError as error:
             raise TextError(f"{path} cannot be read: {error.strerror or error}") from error
+    if encoding != BYTES and (found := recognize(content)) is not None:
+        raise TextError(found.describe(str(path)))
     return decode_text(content, encoding, str(path))
 
 
@@ -185,4 +195,6 @@ def decode_text(content: bytes, encoding: str, where: str) -> str:
         TextError: the bytes are not text in `encoding`.
         ConfigError: there is no such encoding.
     """
-    return Decoder(encoding, "strict", where).push(content, final=True)
+    return (
+        content.decode("latin-1") if encoding == BYTES else Decoder(encoding, "strict", where).push(content, final=True)
+    )

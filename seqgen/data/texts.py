@@ -9,16 +9,15 @@ from typing import Protocol
 
 from seqgen.data.config import DataConfig, is_path, name_of
 from seqgen.data.progress import Report, silent
-from seqgen.data.sources import is_read_once
+from seqgen.data.sources import is_read_once, passed_over, refuse_idle
 from seqgen.data.split import Parts, split_text
 from seqgen.data.store import Store, store_path
 from seqgen.data.stored_ids import StoredIds
 from seqgen.data.stored_text import StoredText
-from seqgen.errors import RunError, TextError
+from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.quality import PIECE, describe
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.wording import agreeing, counted
 
 PIECES = 16
 """Of a text, so many are looked at for what its user may not know: some tens of milliseconds."""
@@ -45,24 +44,38 @@ class Texts:
 
     def tokenizer(self, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
         """The tokenizer that `config` describes, built from the training part alone; errors as of `Store.tokenizer`."""
+        self._check_bytes(config.kind, raw=config.raw)
         return self.store.tokenizer(self.parts, self.data, config, report)
 
     def ids(self, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
-        """The ids of both parts, encoded if they are not there."""
+        """The ids of both parts, encoded if they are not there.
+
+        Raises:
+            ConfigError: the texts were read as bytes, and the tokenizer is of text; or the other way round.
+        """
+        self._check_bytes(tokenizer.kind, raw=tokenizer.text_encoding == "latin-1")
         return self.store.ids(self.parts, self.data, tokenizer, report)
+
+    def _check_bytes(self, kind: str, *, raw: bool) -> None:
+        if raw and not self.data.is_raw:
+            raise ConfigError("encoding: this tokenizer is of bytes as they are; say --encoding bytes")
+        if self.data.is_raw and not raw:
+            raise ConfigError(
+                f"encoding: bytes need a byte tokenizer that was built with --encoding bytes; this {kind} tokenizer "
+                "was built from text"
+            )
 
     @property
     def notices(self) -> list[str]:
         """What the user should know of them, a sentence each."""
         stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
-        done = "left out" if self.data.errors == "ignore" else "read as U+FFFD"
         notices = []
         for name, text in stored:
-            if text is not None and (count := text.manifest.ill_formed):
-                found, verb = counted(count, "stretch", "stretches"), agreeing(count, "is", "are")
-                notices.append(f"{name} has {found} of bytes that {verb} no {self.data.encoding}, which {verb} {done}")
+            if text is None:
+                continue
+            notices += passed_over(name, text.manifest.tally, self.data)
             in_blocks = text is self.text and self.data.valid_split in {"spread", "tail"}
-            if text is not None and (looks := describe(text.pieces(PIECES, PIECE), in_order=in_blocks)):
+            if not self.data.is_raw and (looks := describe(text.pieces(PIECES, PIECE), in_order=in_blocks)):
                 notices.append(f"{name} {looks}")
         return notices
 
@@ -77,11 +90,13 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
 
     Raises:
         TextError: a text cannot be read, or is too short.
+        ConfigError: a setting would change nothing for these texts.
         SaveError: the store cannot be written.
         RunError: what was read for a run that goes on is not its text.
     """
     if record is None:
         store = Store(store_path(data.store))
+        refuse_idle((*data.text, *([] if data.valid is None else [data.valid])), data)
     else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
         store = Store(store_path(), beside=None if data.store is None else Path(data.store))
     text = _stored(store, data.text, data, report, None if record is None else record.sha256)

@@ -50,7 +50,7 @@ class TextSize:
     def _of(cls, text: str, tokenizer: Tokenizer) -> TextSize:
         unknown = tokenizer.unknown(text)
         spelling = math.fsum(count * tokenizer.spelling_nats(piece) for piece, count in unknown.items())
-        size = len(without_surrogates(text).encode())
+        size = tokenizer.byte_length(without_surrogates(text))
         return cls(len(text), size, unknown.total(), spelling, tokenizer.changed_characters(text))
 
 
@@ -93,9 +93,9 @@ def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(tokens, size, nats, context)
 
 
-def xz_bits_per_byte(text: str) -> float | None:
+def xz_bits_per_byte(text: str, encoding: str = "utf-8") -> float | None:
     """What `xz -9` needs for the text alone; None for a text over `XZ_LIMIT` bytes."""
-    content = without_surrogates(text).encode()
+    content = without_surrogates(text).encode(encoding)
     if len(content) > XZ_LIMIT:
         return None
     # -9 is a dictionary of 64 MiB; one of the text's own size gives the same length without the memory.
@@ -104,8 +104,8 @@ def xz_bits_per_byte(text: str) -> float | None:
     return 8 * len(lzma.compress(content, filters=filters)) / len(content)
 
 
-def order0_bits_per_byte(text: str) -> float:
+def order0_bits_per_byte(text: str, encoding: str = "utf-8") -> float:
     """The entropy of the text's own character frequencies, by byte: what a code that knows them and no more needs."""
     counts = Counter(text)
     entropy = sum(count * math.log2(len(text) / count) for count in counts.values())
-    return entropy / len(without_surrogates(text).encode())
+    return entropy / len(without_surrogates(text).encode(encoding))

@@ -30,6 +30,8 @@ from seqgen.tokenizers.normalization import Composer, changed_characters, last_b
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 
+TextEncoding: TypeAlias = Literal["utf-8", "latin-1"]
+
 BOUNDARY = 0
 """The id that starts every document. No text encodes to it."""
 
@@ -49,9 +51,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 class StreamDecoder:
     """Turns ids into text one at a time; what it gives in all is what `decode` gives in one call."""
 
-    def __init__(self, pieces: Sequence[bytes], normalization: Normalization = "none") -> None:
+    def __init__(
+        self, pieces: Sequence[bytes], normalization: Normalization = "none", encoding: TextEncoding = "utf-8"
+    ) -> None:
         self._pieces = pieces
-        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._bytes = codecs.getincrementaldecoder(encoding)("replace")
         self._composer = None if normalization == "none" else Composer()
 
     def push(self, token: int) -> str:
@@ -65,12 +69,12 @@ class StreamDecoder:
         """
         if not 0 <= token < len(self._pieces):
             _refuse_id(token, len(self._pieces))
-        text = self._utf8.decode(self._pieces[token])
+        text = self._bytes.decode(self._pieces[token])
         return text if self._composer is None else self._composer.push(text)
 
     def flush(self) -> str:
         """What was still held back: an incomplete character becomes U+FFFD."""
-        text = self._utf8.decode(b"", final=True)
+        text = self._bytes.decode(b"", final=True)
         return text if self._composer is None else self._composer.push(text) + self._composer.flush()
 
 
@@ -82,6 +86,8 @@ class Tokenizer(ABC):
     """From id to the UTF-8 bytes that it stands for; the boundary stands for none."""
     unknown_id: int | None = None
     """The id of what the vocabulary does not hold, where there is such an id."""
+    text_encoding: TextEncoding = "utf-8"
+    """How the pieces' bytes are text: latin-1 where a character is a byte of a file, as `--encoding bytes` reads it."""
 
     def __init__(self, normalization: Normalization = "none") -> None:
         self.normalization: Normalization = normalization
@@ -131,7 +137,8 @@ class Tokenizer(ABC):
             if not 0 <= extreme < self.vocab_size:
                 _refuse_id(extreme, self.vocab_size)
         pieces = self.pieces
-        return normalize(b"".join([pieces[token] for token in tokens]).decode("utf-8", "replace"), self._written_form)
+        content = b"".join([pieces[token] for token in tokens])
+        return normalize(content.decode(self.text_encoding, "replace"), self._written_form)
 
     def written(self, text: str) -> str:
         """`text` as `decode` would write it: in NFC where the tokenizer normalizes, without lone surrogates."""
@@ -143,7 +150,11 @@ class Tokenizer(ABC):
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder to be fed one id at a time."""
-        return StreamDecoder(self.pieces, self.normalization)
+        return StreamDecoder(self.pieces, self.normalization, self.text_encoding)
+
+    def byte_length(self, text: str) -> int:
+        """How many bytes a text without lone surrogates has in the file that it was read from, as UTF-8 or raw."""
+        return len(text.encode(self.text_encoding))
 
     def unknown(self, text: str) -> Counter[str]:
         """What in `text`, normalized, the vocabulary does not hold, with counts: characters or words."""

@@ -1,4 +1,4 @@
-"""One id a byte of UTF-8: any text, 257 ids, nothing unknown."""
+"""One id a byte of UTF-8, or raw, one a byte of any file: 257 ids, nothing unknown."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, TokenizerError
 from seqgen.tokenizers.base import (
     TOKENIZER_FILE,
     Ids,
@@ -17,7 +17,7 @@ from seqgen.tokenizers.base import (
     read_json,
     without_surrogates,
 )
-from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.config import Normalization, TokenizerConfig
 
 FIRST = 1  # the boundary comes before the bytes
 
@@ -26,13 +26,23 @@ class ByteFile(TokenizerFile):
     """`tokenizer.json` of a byte tokenizer."""
 
     kind: Literal["byte"]
+    raw: bool = False
 
 
 class ByteTokenizer(Tokenizer):
-    """Byte b is id b + 1."""
+    """Byte b is id b + 1.
+
+    Args:
+        normalization: the Unicode form that texts are brought into.
+        raw: the character U+00b is byte b, as `--encoding bytes` reads a file, and not UTF-8.
+    """
 
     kind = "byte"
     pieces = (b"", *(bytes([byte]) for byte in range(256)))
+
+    def __init__(self, normalization: Normalization = "none", *, raw: bool = False) -> None:
+        super().__init__(normalization)
+        self.text_encoding = "latin-1" if raw else "utf-8"
 
     @classmethod
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
@@ -40,18 +50,25 @@ class ByteTokenizer(Tokenizer):
         if config.vocab_size is not None:
             raise ConfigError("vocab_size: a byte tokenizer always has 257 ids; leave it out")
         next(not_empty(documents))
-        return cls(config.normalization)
+        return cls(config.normalization, raw=config.raw)
 
     def _cut(self, text: str) -> Ids:
-        utf8 = np.frombuffer(without_surrogates(text).encode(), dtype=np.uint8)
-        return np.add(utf8, FIRST, dtype=np.int32)
+        try:
+            content = without_surrogates(text).encode(self.text_encoding)
+        except UnicodeEncodeError as error:
+            raise TokenizerError(
+                f"this tokenizer reads bytes, each as a character U+0000 to U+00FF, and {text[error.start]!r} is none; "
+                "give the bytes of the text: text.encode().decode('latin-1')"
+            ) from error
+        return np.add(np.frombuffer(content, dtype=np.uint8), FIRST, dtype=np.int32)
 
     def cut(self, text: str) -> int:
         return self._character_cut(text)
 
     def to_files(self) -> dict[str, bytes]:
-        return {TOKENIZER_FILE: self._to_json()}
+        return {TOKENIZER_FILE: self._to_json(**({"raw": True} if self.text_encoding == "latin-1" else {}))}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        return cls(read_json(files, ByteFile).normalization)
+        file = read_json(files, ByteFile)
+        return cls(file.normalization, raw=file.raw)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqgen.settings import Settings
 
@@ -22,12 +22,22 @@ class TokenizerConfig(Settings):
     `character_coverage` (unigram, bpe) is the share of the text's characters that get pieces of their own; the rest is
     spelled in bytes. `normalization` is the Unicode form that a text is brought into before it is cut; what is decoded
     is then in NFC. In nfd a Hangul syllable is its jamo, which makes a char tokenizer one of jamo.
+    `raw` (byte) is of files that are read as they are, by `--encoding bytes`, and goes with that alone.
     """
 
     kind: TokenizerKind = "char"
     vocab_size: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None = None
     character_coverage: float = Field(default=0.9995, gt=0.0, le=1.0)
     normalization: Normalization = "none"
+    raw: bool = False
+
+    @model_validator(mode="after")
+    def _bytes_as_they_are(self) -> Self:
+        if self.raw and self.kind != "byte":
+            raise ValueError(f"tokenizer: --encoding bytes goes with the byte tokenizer, not {self.kind}")
+        if self.raw and self.normalization != "none":
+            raise ValueError("normalization: with --encoding bytes nothing is text that could be normalized")
+        return self
 
     def size_for(self, characters: int) -> int | None:
         """How many ids are asked for, on a text of so many characters; None if the kind's own default is."""

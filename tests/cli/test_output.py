@@ -11,7 +11,17 @@ from threading import Thread
 
 import pytest
 from seqgen.cli import output
-from seqgen.cli.output import notice, printable, stderr, stdout, tokenizer_name, write_json, write_stream, write_text
+from seqgen.cli.output import (
+    notice,
+    printable,
+    printable_bytes,
+    stderr,
+    stdout,
+    tokenizer_name,
+    write_json,
+    write_stream,
+    write_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -22,10 +32,21 @@ from seqgen.cli.output import notice, printable, stderr, stdout, tokenizer_name,
         ("a\x00b\x7f\x9b", "a\\x00b\\x7f\\x9b"),
         ("of Windows\r\n", "of Windows\n"),
         ("of an old\rMac\r\r\n", "of an old\nMac\n\n"),
+        ("caf\udce9.txt", "caf\\xe9.txt"),
     ],
 )
 def test_printable_writes_control_characters_out(text, shown):
     assert printable(text) == shown
+
+
+def test_bytes_are_written_out_unless_they_are_ascii():
+    assert printable_bytes("a\n\r\t\x00é\x9b~") == "a\n\\x0d\\x09\\x00\\xe9\\x9b~"
+
+
+def test_raw_text_is_its_bytes_in_a_pipe(capfdbinary):
+    write_text("a\xff\r\n", raw=True)
+
+    assert capfdbinary.readouterr().out == b"a\xff\r\n"
 
 
 def test_text_is_raw_in_a_pipe_and_written_out_on_a_terminal(capsys, monkeypatch):

@@ -8,8 +8,10 @@ import io
 import json
 import lzma
 import os
+import re
 import tempfile
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 import pytest
@@ -19,7 +21,7 @@ from hypothesis import strategies as st
 
 from seqgen.data import compression, sources
 from seqgen.data.config import Reading
-from seqgen.data.sources import Source, awaited, expand, is_read_once, read_documents, read_whole
+from seqgen.data.sources import Source, awaited, expand, is_read_once, read_documents, read_whole, refuse_idle
 from seqgen.data.text import Decoder, decode_text
 from seqgen.errors import ConfigError, TextError
 
@@ -135,7 +137,8 @@ def test_a_damaged_archive_is_named(write, suffix, damage):
 
 def test_a_bomb_is_read_a_block_at_a_time(write):
     content = gzip.compress(gzip.compress(bytes(1 << 28), 9), 9)  # 256 MB
-    (document,) = read_documents([write("bomb.gz", gzip.decompress(content))])
+    documents = read_documents([write("bomb.gz", gzip.decompress(content))])
+    document = next(documents)
 
     assert max(map(len, document)) <= 1 << 20
 
@@ -148,25 +151,28 @@ def test_a_json_line_is_a_document(write):
     assert read_whole([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
 
 
-def test_a_source_knows_on_which_line_its_latest_document_stands(write):
-    source = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
+def test_a_source_knows_where_its_latest_document_stands(write):
+    lines = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
     plain = Source(write("a.txt", "one\ntwo\n"), Reading())
 
-    assert [source.line for _ in source.documents()] == [1, 3]
-    assert [plain.line for _ in plain.documents()] == [None]
+    assert [lines.place for _ in lines.documents()] == [f"the document on line {n} of {lines.name}" for n in (1, 3)]
+    assert [plain.place for _ in plain.documents()] == [plain.name]
 
 
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"body": "b", "title": "t"}', r"line 2 has no field 'text'; say --field, of those that it has: body, title"),
-        ('{"text": "a"', "line 2 is no JSON"),
-        ("[" * 100_000, "line 2 is no JSON"),
-        ('["text"]', "line 2 is no JSON object"),
-        ('{"text": 3}', "line 2: the field 'text' is no text but a number; name one that is by --field"),
-        ('{"text": null}', "line 2: the field 'text' is no text but null"),
-        ('{"text": true}', "line 2: the field 'text' is no text but true or false"),
-        ('{"text": ["a"]}', "line 2: the field 'text' is no text but an array"),
+        (
+            '{"body": "b", "title": "t"}',
+            r"line 2 has no field 'text'; name one by --field, of those that it has: body, title",
+        ),
+        ('{"text": "a"', r"line 2, column 13 is not valid JSON \(Expecting ',' delimiter\); each line"),
+        ("[" * 100_000, "line 2 is not valid JSON"),
+        ('["text"]', "line 2 is an array, not an object"),
+        ('{"text": 3}', "line 2: the field 'text' is a number, not a string; name another by --field"),
+        ('{"text": null}', "line 2: the field 'text' is null, not a string"),
+        ('{"text": true}', "line 2: the field 'text' is true or false, not a string"),
+        ('{"text": ["a"]}', "line 2: the field 'text' is an array, not a string"),
     ],
 )
 def test_a_line_that_is_no_document_is_named(write, line, reason):
@@ -240,7 +246,7 @@ def test_what_is_replaced_or_left_out_is_counted(write):
     for errors, expected in (("replace", "a\ufffd\ufffd b \ufffd c"), ("ignore", "a b  c")):
         source = Source(name, Reading(errors=errors))
         assert ["".join(document) for document in source.documents()] == [expected]
-        assert source.ill_formed == 3
+        assert source.tally.ill_formed == 3
 
 
 @pytest.mark.parametrize(("errors", "expected"), [
@@ -252,14 +258,14 @@ def test_half_characters_that_json_spells_are_counted_too(write, errors, expecte
     )
 
     assert ["".join(document) for document in source.documents()] == [expected, "c"]
-    assert source.ill_formed == 2
+    assert source.tally.ill_formed == 2
 
 
 def test_what_json_spells_and_what_no_text_is_are_counted_together(write):
     source = Source(write("a.jsonl", b'{"text": "\\ud800 \xff \xfe"}\n'), Reading(errors="replace"))
 
     assert ["".join(document) for document in source.documents()] == ["\ufffd \ufffd \ufffd"]
-    assert source.ill_formed == 3
+    assert source.tally.ill_formed == 3
 
 
 @pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
@@ -267,7 +273,7 @@ def test_half_characters_of_utf7_are_counted_too(write, errors):
     source = Source(write("a.txt", b"a+2AA-b"), Reading(encoding="utf-7", errors=errors))
 
     assert ["".join(document) for document in source.documents()] == ["ab" if errors == "ignore" else "a\ufffdb"]
-    assert source.ill_formed == 1
+    assert source.tally.ill_formed == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
@@ -319,3 +325,97 @@ def test_what_one_call_decodes_is_what_the_file_gives(content):
         path = Path(folder, "a.txt")
         path.write_bytes(content)
         assert "".join(read_whole([str(path)])) == decode_text(content, "utf-8", "it")
+
+
+# --- settings that would change nothing, names that are none
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "named"),
+    [
+        (["a.txt"], {"glob": "*.txt"}, "glob"),
+        (["a.csv", "-"], {"exclude": "x"}, "exclude"),
+        (["a.txt"], {"field": "body"}, "field"),
+        (["folder"], {"field": "body"}, "field"),
+        (["a.txt", "corpus:pydoc"], {"on_bad_line": "skip"}, "on_bad_line"),
+        (["-"], {"on_bad_line": "skip"}, "on_bad_line"),
+        (["corpus:pydoc"], {"encoding": "cp949"}, "encoding"),
+        (["corpus:pydoc"], {"errors": "ignore"}, "errors"),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeypatch, names, settings, named):
+    monkeypatch.chdir(tmp_path)
+    write("folder/a.txt", "a")
+
+    with pytest.raises(ConfigError, match=rf"^{named}: "):
+        refuse_idle(names, Reading(**settings))
+
+
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (["a.txt", "folder"], {"glob": "*.csv", "exclude": "x"}),
+        (["a.zip"], {"glob": "*.csv", "field": "body"}),
+        (["a.txt", "folder"], {"glob": "*.csv", "field": "body", "on_bad_line": "skip"}),
+        (["-"], {"field": "body", "on_bad_line": "skip"}),
+        (["a.json"], {"field": "body"}),
+        (["a.tsv.gz"], {"field": "body"}),
+        (["a.txt"], {}),
+        (["corpus:pydoc"], {"encoding": "bytes"}),
+        (["corpus:pydoc", "-"], {"encoding": "cp949"}),
+    ],
+)
+def test_one_that_changes_something_for_one_of_them_is_not(write, tmp_path, monkeypatch, names, settings):
+    monkeypatch.chdir(tmp_path)
+    write("folder/a.csv", "a")
+
+    refuse_idle(names, Reading(**settings))
+
+
+@pytest.mark.parametrize("name", ["https://example.com/a.txt?b=c&d", "s3://bucket/a.txt"])
+def test_a_url_is_shown_as_it_was_typed_and_is_to_be_downloaded(name):
+    with pytest.raises(TextError, match=rf"^{re.escape(name)} is a URL; download it first \(curl -LO "):
+        read_whole([name])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_an_archive_cannot_come_through_a_pipe(tmp_path):
+    pipe = tmp_path / "a.zip"
+    os.mkfifo(pipe)
+    writer = Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)))
+    writer.start()
+
+    with pytest.raises(TextError, match=r"a\.zip comes through a pipe"):
+        read_whole([str(pipe)])
+    writer.join()
+
+
+def test_what_is_not_text_is_named_on_stdin_too(monkeypatch):
+    monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"%PDF-1.7")))
+
+    with pytest.raises(TextError, match=r"^stdin is a PDF document"):
+        read_whole(["-"])
+
+
+def test_what_was_skipped_is_noted_a_sentence_a_source(write):
+    notes: list[str] = []
+    names = [write(f"{name}.jsonl", '{"text": "good"}\n{}\n[]\n') for name in "ab"]
+
+    read = read_whole(names, Reading(on_bad_line="skip"), notes.append)
+
+    assert read == ("good", "good")
+    assert [note.split(";")[0] for note in notes] == [
+        f"2 lines, rows or elements of {name} are skipped" for name in names
+    ]
+    assert "a.jsonl, line 2 has no field 'text'" in notes[0]
+
+
+def test_a_file_name_that_is_not_utf8_is_read(tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    try:
+        (tmp_path / name).write_bytes(b"text")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+
+    assert read_whole([str(tmp_path)]) == ("text",)
+    assert list(expand([str(tmp_path)], Reading())) == [f"{tmp_path}/{name}"]

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, TokenizerError
+from seqgen.tokenizers import build, load
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -29,3 +30,24 @@ def test_training_reads_no_more_than_it_must():
     ByteTokenizer.train(documents, TokenizerConfig(kind="byte"))
 
     assert list(documents) == ["b"]
+
+
+def test_a_raw_one_is_saved_as_such_and_takes_no_other_characters(tmp_path):
+    raw = build(["\xff"], TokenizerConfig(kind="byte", raw=True))
+    raw.save(tmp_path / "raw")
+
+    loaded = load(tmp_path / "raw", raw.fingerprint)
+
+    assert loaded.text_encoding == "latin-1"
+    assert raw.fingerprint != ByteTokenizer().fingerprint
+    assert loaded.encode("\xff").tolist() == [256]
+    with pytest.raises(TokenizerError, match="'한' is none"):
+        loaded.encode("a한")
+
+
+@pytest.mark.parametrize(
+    ("change", "name"), [({"kind": "bpe"}, "tokenizer"), ({"normalization": "nfc"}, "normalization")]
+)
+def test_bytes_as_they_are_go_with_a_plain_byte_tokenizer_alone(change, name):
+    with pytest.raises(ConfigError, match=rf"^{name}: "):
+        TokenizerConfig.of(**{"kind": "byte", "raw": True, **change})

@@ -1,0 +1,79 @@
+"""A field of a JSON record: `text`, `user.name`, `messages[].content`, `choices[0].text`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from seqgen.errors import ConfigError, TextError
+
+DEFAULT_FIELD = "text"
+_STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d*)\]")
+_KINDS: dict[type, str] = {
+    type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object",
+    str: "a string",
+}  # fmt: skip
+"""What a value of JSON may be, as JSON calls it; a bool is an int to Python, and so stands before it."""
+ALL = -1
+"""The step `[]`: every element."""
+
+
+def parse_field(field: str) -> tuple[str | int, ...]:
+    """The steps from a record to its text: names, and numbers of elements or `ALL`.
+
+    Raises:
+        ConfigError: it is no such path.
+    """
+    steps: list[str | int] = []
+    at = 0
+    while at < len(field):
+        step = _STEP.match(field, at)
+        if step is None or (at == 0 and field[0] == "."):
+            raise ConfigError(f"field: {field!r} is no path; write it as text, user.name or messages[].content")
+        steps.append(step[1] if step[1] is not None else int(step[2]) if step[2] else ALL)
+        at = step.end()
+    return tuple(steps)
+
+
+def text_at(value: Any, steps: tuple[str | int, ...], field: str, where: str) -> str:
+    """The text that steps lead to; several strings, by `[]`, are joined by newlines.
+
+    Args:
+        value: what JSON gave.
+        steps: as of `parse_field`.
+        field: as the user wrote it; a record may have it as a name that holds dots.
+        where: names the record in an error.
+
+    Raises:
+        TextError: the record lacks the field, or it is no string.
+    """
+    if isinstance(value, dict) and field in value:
+        steps = (field,)
+    return "\n".join(_strings(value, steps, field, where))
+
+
+def kind_of(value: Any) -> str:
+    """What a value of JSON is, as JSON calls it."""
+    return next(name for known, name in _KINDS.items() if isinstance(value, known))
+
+
+def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -> list[str]:
+    if not steps:
+        if not isinstance(value, str):
+            raise TextError(f"{where}: the field {field!r} is {kind_of(value)}, not a string; name another by --field")
+        return [value]
+    step, rest = steps[0], steps[1:]
+    if isinstance(step, str):
+        if not isinstance(value, dict):
+            raise TextError(f"{where}: where {field!r} has {step!r} is {kind_of(value)}, not an object")
+        if step not in value:
+            names = ", ".join(list(value)[:8]) or "none"
+            raise TextError(f"{where} has no field {field!r}; name one by --field, of those that it has: {names}")
+        return _strings(value[step], rest, field, where)
+    if not isinstance(value, list):
+        raise TextError(f"{where}: where {field!r} has [] is {kind_of(value)}, not an array")
+    if step == ALL:
+        return [text for element in value for text in _strings(element, rest, field, where)]
+    if step >= len(value):
+        raise TextError(f"{where}: where {field!r} has [{step}] is an array of {len(value)}")
+    return _strings(value[step], rest, field, where)

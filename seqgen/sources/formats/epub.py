@@ -1,0 +1,103 @@
+"""EPUB: the text of a book's chapters in their reading order, as one document.
+
+The book is a ZIP file of XHTML. What lists its chapters is read by the HTML parser, too, so no XML entity is expanded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import PurePosixPath
+from urllib.parse import unquote
+
+from seqgen.data.text import BLOCK, Decoder
+from seqgen.errors import TextError
+from seqgen.sources.content import Content, Document
+from seqgen.sources.formats.archive import Member, as_path, naming_damage, open_zip
+from seqgen.sources.formats.html import shown_text
+
+CONTAINER, ENCRYPTION = PurePosixPath("META-INF/container.xml"), PurePosixPath("META-INF/encryption.xml")
+LARGEST_LIST = 1 << 24
+"""Bytes of the lists of files that are read whole."""
+_PAGES = {"application/xhtml+xml", "text/html"}
+
+
+def read(content: Content) -> Iterator[Document]:
+    """Read the book as one document, an empty line between chapters.
+
+    Raises:
+        TextError: it is damaged or protected, beyond a limit of archives, or has no chapters.
+    """
+    with contextlib.ExitStack() as stack:
+        with naming_damage(content.name):
+            members = {member.path: member for member in open_zip(content, stack)}
+            chapters = _chapters(members, content.name)
+        yield Document(_text(chapters, content.name), content.name)
+
+
+def _text(chapters: list[Member], name: str) -> Iterator[str]:
+    begun = False
+    for chapter in chapters:
+        before = "\n" if begun else ""
+        for chunk in filter(None, shown_text(_decoded(chapter, f"{name}/{chapter.path}"))):
+            yield before + chunk
+            before, begun = "", True
+
+
+def _decoded(chapter: Member, place: str) -> Iterator[str]:
+    """A page is in UTF-8, or in UTF-16 with its mark: EPUB has no other encodings."""
+    with naming_damage(place), chapter.open() as file:
+        block = file.read(BLOCK)
+        encoding = "utf-16" if block[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"
+        decoder = Decoder(encoding, "strict", place)
+        while block:
+            yield decoder.push(block)
+            block = file.read(BLOCK)
+        yield decoder.push(b"", final=True)
+
+
+def _chapters(members: dict[PurePosixPath, Member], name: str) -> list[Member]:
+    """The pages of the book, in their reading order."""
+    container = _listed(members, CONTAINER, name)
+    package = next((attributes["full-path"] for tag, attributes in container if tag == "rootfile"), "")
+    listed = _listed(members, as_path(package), name)
+    folder = posixpath.dirname(package)
+    items = {attributes.get("id", ""): attributes for tag, attributes in listed if tag == "item"}
+    spine = [items[idref] for tag, attributes in listed if tag == "itemref" and (idref := attributes["idref"]) in items]
+    paths = [
+        as_path(posixpath.normpath(posixpath.join(folder, unquote(item.get("href", "")))))
+        for item in spine
+        if item.get("media-type") in _PAGES and "nav" not in item.get("properties", "").split()
+    ]
+    missing = next((path for path in paths if path not in members), None)
+    if not paths or missing is not None:
+        what = "lists no chapters" if missing is None else f"lists the chapter {missing}, which is missing"
+        raise TextError(f"{name} {what}; it is damaged, or no EPUB book")
+    if ENCRYPTION in members:
+        hidden = {attributes.get("uri", "") for tag, attributes in _listed(members, ENCRYPTION, name)
+                  if tag == "cipherreference"}  # fmt: skip
+        if hidden & set(map(str, paths)):  # fonts may be: that is not what keeps a book from being read
+            raise TextError(f"{name} is protected by DRM: its chapters are encrypted, so they cannot be read")
+    return [members[path] for path in paths]
+
+
+def _listed(members: dict[PurePosixPath, Member], path: PurePosixPath, name: str) -> list[tuple[str, dict[str, str]]]:
+    """The elements of an XML file of the book: their names without prefix, in small letters, and their attributes."""
+    member = members.get(path)
+    if member is None or member.size > LARGEST_LIST:
+        raise TextError(f"{name} has no usable {path if path.parts else 'package'}; it is damaged, or no EPUB book")
+    with member.open() as file:
+        parser = _Elements()
+        parser.feed(Decoder("utf-8", "replace", f"{name}/{path}").push(file.read(), final=True))
+    return parser.found
+
+
+class _Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag.rpartition(":")[2], {name: value or "" for name, value in attrs}))

@@ -1,0 +1,66 @@
+"""JSON lines (.jsonl, .ndjson): each line is an object, and its field a document."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from seqgen.data.text import without_halves
+from seqgen.errors import TextError
+from seqgen.sources.content import Content, Document
+from seqgen.sources.fields import DEFAULT_FIELD, kind_of, parse_field, text_at
+
+
+def read(content: Content) -> Iterator[Document]:
+    """Read a document a line; empty lines are passed over."""
+    yield from read_lines(content, content.text())
+
+
+def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
+    """Read a document a line from text that is decoded already."""
+    field = content.reading.field or DEFAULT_FIELD
+    steps = parse_field(field)
+    for number, line in enumerate(_split_lines(chunks), 1):
+        if not line.strip():
+            continue
+        where = f"{content.name}, line {number:,}"
+        try:
+            text = text_at(_object(line, where), steps, field, where)
+        except TextError as error:
+            content.refuse(error)
+        else:
+            yield document(content, text, f"the document on line {number:,} of {content.name}")
+
+
+def document(content: Content, text: str, place: str) -> Document:
+    """A document of a string that JSON gave, which may hold half characters."""
+    text, halves = without_halves(text, content.reading.errors)
+    content.tally.ill_formed += halves
+    return Document(iter([text]), place)
+
+
+def _object(line: str, where: str) -> Any:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise TextError(
+            f"{where}, column {error.colno:,} is not valid JSON ({error.msg}); each line should be an object"
+        ) from error
+    except (ValueError, RecursionError) as error:  # a number of too many digits; brackets without end
+        raise TextError(f"{where} is not valid JSON ({error}); each line should be an object") from error
+    if not isinstance(record, dict):
+        raise TextError(f"{where} is {kind_of(record)}, not an object with fields")
+    return record
+
+
+def _split_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """The lines of a text, at newlines alone: JSON may hold the other line separators of Unicode."""
+    held: list[str] = []
+    for chunk in chunks:
+        *lines, rest = chunk.split("\n")
+        for line in lines:
+            yield "".join([*held, line])
+            held = []
+        held.append(rest)
+    yield "".join(held)

@@ -1,0 +1,95 @@
+"""`--encoding bytes`: from a binary file to a model of its bytes, and out again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import seqgen
+
+NOISE = bytes((7 * number * number + number) % 256 for number in range(3000))
+MIDI = b"MThd\x00\x00\x00\x06" + NOISE
+SMALL = {"cell": "gru", "hidden_size": 8, "max_steps": 2, "eval_every": 2, "batch_size": 4, "precision": "fp32"}
+
+
+@pytest.fixture
+def raw_run(_workshop, in_tmp):
+    """A run on a binary file, made once; and the file."""
+    made = _workshop / "raw"
+    Path("a.mid").write_bytes(MIDI)
+    if not made.exists():
+        (_workshop / "a.mid").write_bytes(MIDI)
+        seqgen.train(_workshop / "a.mid", encoding="bytes", out=made, **SMALL).run()
+    return Path(shutil.copytree(made, "runs/raw"))
+
+
+def test_a_model_of_bytes_has_the_byte_tokenizer_and_counts_bytes(raw_run):
+    config = json.loads((raw_run / "config.json").read_text("utf-8"))
+
+    assert config["tokenizer"]["kind"] == "byte"
+    assert config["data"]["encoding"] == "bytes"
+    assert config["text"]["train_tokens"] + config["text"]["valid_tokens"] == len(MIDI)
+
+
+def test_samples_are_raw_in_a_pipe_and_escaped_on_a_terminal(invoke, raw_run):
+    piped = invoke("sample", "--max-new-tokens", 60, "--prompt-file", "a.mid").stdout_bytes
+    shown = invoke("sample", "--max-new-tokens", 60, "--prompt-file", "a.mid", terminal=80).stdout
+    expected = seqgen.load(raw_run).generate(MIDI.decode("latin-1"), max_new_tokens=60)
+
+    assert piped == MIDI + expected.encode("latin-1")
+    assert shown.isascii()
+    assert shown.replace("\n", "").isprintable()
+    assert shown.startswith("MThd\\x00\\x00\\x00\\x06")
+
+
+def test_a_prompt_is_its_bytes(answers, raw_run):
+    typed = answers("sample", "--prompt", "é\udcff", "--max-new-tokens", 1, "--json")
+    piped = answers("sample", "--prompt", "-", "--max-new-tokens", 1, "--json", stdin=b"\xc3\xa9\xff")
+
+    assert json.loads(typed)["prompt"] == "\xc3\xa9\xff"
+    assert json.loads(typed)["samples"] == json.loads(piped)["samples"]
+
+
+def test_several_samples_of_bytes_are_for_json_or_a_terminal(refuses, answers, raw_run):
+    refuses(2, "sample", "-n", 2, words=("--num-samples", "--json"))
+    assert len(json.loads(answers("sample", "-n", 2, "--max-new-tokens", 3, "--json"))["samples"]) == 2
+    assert "--- 2 ---\n" in answers("sample", "-n", 2, "--max-new-tokens", 3, terminal=80)
+
+
+def test_bits_per_byte_are_by_the_bytes_of_the_file(answers, raw_run):
+    report = json.loads(answers("eval", "a.mid", "--json"))
+
+    assert (report["bytes"], report["characters"], report["tokens"]) == (len(MIDI),) * 3
+    assert report["bits_per_byte"] == report["bits_per_character"]
+    assert 6 < report["order0_bits_per_byte"] <= 8
+    assert seqgen.load(raw_run).evaluate("a.mid").bits_per_byte == pytest.approx(report["bits_per_byte"])
+
+
+def test_a_model_of_bytes_reads_no_text_and_a_model_of_text_no_bytes(refuses, raw_run, finished):
+    refuses(2, "eval", "a.mid", "--encoding", "utf-8", words=("--encoding", "bytes"))
+    refuses(2, "eval", "a.mid", "--encoding", "bytes", "--run", finished, words=("--encoding", "text"))
+    refuses(2, "train", "a.mid", "--encoding", "bytes", "--tokenizer", "bpe", words=("--tokenizer", "byte", "bpe"))
+    refuses(2, "train", "a.mid", "--encoding", "bytes", "--tokenizer", finished / "tokenizer", "--max-steps", 1,
+            words=("--encoding", "char"))  # fmt: skip
+    Path("t.txt").write_text("text " * 500, "utf-8")
+    refuses(2, "train", "t.txt", "--tokenizer", raw_run / "tokenizer", "--max-steps", 1, words=("--encoding bytes",))
+    refuses(1, "train", "a.mid", words=("a.mid is a MIDI file", "--encoding bytes"))
+
+
+def test_a_tokenizer_of_bytes_is_built_and_gives_them_back(invoke, answers, raw_run):
+    assert invoke("tokenizer", "build", "a.mid", "--encoding", "bytes", "--out", "tok").exit_code == 0
+    ids = answers("tokenizer", "encode", "--tokenizer", "tok", stdin=MIDI)
+
+    assert list(map(int, ids.split())) == [byte + 1 for byte in MIDI]
+    assert invoke("tokenizer", "decode", "--tokenizer", "tok", stdin=ids).stdout_bytes == MIDI
+
+
+def test_bytes_are_encoded_and_measured(answers, raw_run):
+    encoded = json.loads(answers("corpus", "encode", "a.mid", "--encoding", "bytes", "--json"))
+    measured = json.loads(answers("corpus", "stats", "a.mid", "--encoding", "bytes", "--json"))
+
+    assert (encoded["bytes"], encoded["tokenizer"], encoded["vocab_size"]) == (len(MIDI), "byte", 257)
+    assert (measured["bytes"], measured["characters"], measured["findings"]) == (len(MIDI), len(MIDI), [])

@@ -1,0 +1,71 @@
+"""The options that say how texts are read mean the same to every command that reads one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+GOOD = "".join(
+    f'{number},"The sailor number {number} said ""no"",\nand left the quiet river."\n' for number in range(60)
+)
+TRAIN = ("--cell", "gru", "--hidden-size", 8, "--max-steps", 1, "--batch-size", 4, "--valid-split", "none")
+COMMANDS = {
+    "train": ("train", *TRAIN, "--out", "made"),
+    "eval": ("eval", "--run", "runs/corpus-gru"),
+    "stats": ("corpus", "stats"),
+    "encode": ("corpus", "encode", "--store", "kept"),
+    "build": ("tokenizer", "build", "--model-type", "char", "--out", "made"),
+}
+EVERY = pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+
+
+@pytest.fixture
+def folder(run, in_tmp):
+    """Two tables, one with a bad row, and other files around them."""
+    Path("docs/old").mkdir(parents=True)
+    Path("docs/a.csv").write_text(f"id,review\n{GOOD}only one cell\n", "utf-8")
+    Path("docs/old/b.csv").write_text("never read", "utf-8")
+    Path("docs/c.md").write_text("Never read.", "utf-8")
+    Path("docs/d.jsonl").write_text('{"review": "A line."}\n', "utf-8")
+    return in_tmp
+
+
+@EVERY
+def test_every_command_selects_files_fields_and_lines(invoke, folder, command):
+    result = invoke(
+        *command, "docs", "--glob", "*.{csv,xls}", "--glob", "*.jsonl", "--exclude", "old", "--field", "review",
+        "--on-bad-line", "skip",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.output
+    stderr = " ".join(result.stderr.split())
+    assert "note: 1 line, row or element of docs" in stderr
+    assert "docs/a.csv, line 122: the row has 1 cell," in stderr
+
+
+@EVERY
+def test_every_command_refuses_a_bad_line_by_its_number(refuses, folder, command):
+    refuses(1, *command, "docs/a.csv", "--field", "review", words=("docs/a.csv, line 122", "--on-bad-line skip"))
+
+
+@EVERY
+def test_every_command_refuses_options_that_would_change_nothing(refuses, folder, command):
+    refuses(2, *command, "docs/c.md", "--glob", "*.md", words=("--glob: ", "docs/c.md"))
+    refuses(2, *command, "docs/c.md", "--exclude", "*.md", words=("--exclude: ",))
+    refuses(2, *command, "docs/c.md", "--field", "review", words=("--field: ", ".csv"))
+    refuses(2, *command, "docs/a.csv", words=("--field: ", "'id', 'review'"))
+    refuses(1, *command, "https://example.com/a.txt", words=("https://example.com/a.txt is a URL; download it",))
+
+
+def test_a_name_that_is_not_utf8_is_shown_escaped(invoke, answers, folder):
+    try:
+        Path("caf\udce9.txt").write_text("Some text. " * 99, "utf-8")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+
+    assert "error: gone\\xe9.txt" in invoke("corpus", "stats", "gone\udce9.txt").stderr
+    record = answers("eval", "caf\udce9.txt", "--run", "runs/corpus-gru", "--json")
+    assert json.loads(record)["text"] == "caf\udce9.txt"
+    assert "caf\\xe9.txt" in answers("corpus", "encode", "caf\udce9.txt")

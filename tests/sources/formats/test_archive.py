@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import hashlib
+import io
+import lzma
+import tarfile
+import zipfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqgen.data.config import DataConfig
+from seqgen.data.sources import read_whole
+from seqgen.data.split import split_text
+from seqgen.data.stored_text import write_text
+from seqgen.errors import TextError
+from seqgen.sources.formats import archive
+
+MEMBERS = {"b.txt": "second\n", "./a.txt": "first\n", "x/c.md": "mark\n", ".hid.txt": "no", "__MACOSX/._b.txt": "no"}
+UNSAFE = {"/etc/d.txt": "absolute\n", "../../e.txt": "up\n"}
+LINKS = {
+    "l.txt": (tarfile.SYMTYPE, "/etc/passwd"), "h.txt": (tarfile.LNKTYPE, "b.txt"), "dev.txt": (tarfile.CHRTYPE, ""),
+    "fifo.txt": (tarfile.FIFOTYPE, ""), "dir.txt": (tarfile.DIRTYPE, ""),
+}  # fmt: skip
+SUFFIXES = [".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".TAR.GZ"]
+
+
+def mode_of(suffix: str) -> str:
+    packers = {"gz": "gz", "tgz": "gz", "bz2": "bz2", "tbz2": "bz2", "xz": "xz", "txz": "xz"}
+    return "w:" + packers.get(suffix.lower().rpartition(".")[2], "")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("held", [1 << 26, 1])
+def test_a_tar_is_its_regular_members_in_the_order_of_their_names(places, tarred, monkeypatch, suffix, held):
+    monkeypatch.setattr(archive, "HELD", max(held, 1 << 13 if held == 1 else held))
+    packed = tarred({**MEMBERS, **LINKS, **UNSAFE}, mode_of(suffix))
+    found = places(f"n{suffix}", packed)
+
+    name = f"n{suffix}"
+    assert found.found == [
+        (f"{name}/a.txt", "first\n"), (f"{name}/b.txt", "second\n"),
+        (f"{name}/e.txt", "up\n"), (f"{name}/etc/d.txt", "absolute\n"),
+    ]  # fmt: skip
+    assert (found.size, found.sha256) == (len(packed), hashlib.sha256(packed).hexdigest())
+
+
+def test_zstandard_tars_are_read_where_it_is_installed(read, tarred):
+    zstd = pytest.importorskip("backports.zstd")
+
+    assert read("a.tar.zst", zstd.compress(tarred(MEMBERS))) == ("first\n", "second\n")
+
+
+def test_a_zip_is_its_members_in_the_order_of_their_names(places, zipped):
+    packed = zipped({**MEMBERS, **UNSAFE, "folder.txt/": ""})
+    found = places("a.zip", packed)
+
+    assert [text for _, text in found.found] == ["first\n", "second\n", "up\n", "absolute\n"]
+    assert (found.size, found.sha256) == (len(packed), hashlib.sha256(packed).hexdigest())
+
+
+def test_patterns_select_members(read, zipped):
+    assert read("a.zip", zipped(MEMBERS), glob="*.{md,rst}") == ("mark\n",)
+    assert read("a.zip", zipped(MEMBERS), glob=["*.md", "*.txt"], exclude="x") == ("first\n", "second\n")
+    assert read("a.zip", zipped(MEMBERS), glob="x/*") == ("mark\n",)
+    with pytest.raises(TextError, match=r"a\.zip has no member that fits --glob '\*\.rst'; it has 2 \*\.txt, 1 \*\.md"):
+        read("a.zip", zipped(MEMBERS), glob="*.rst")
+
+
+def test_a_member_is_read_by_its_own_suffix(places, zipped):
+    members = {
+        "a.jsonl": '{"text": "one"}\n{"text": "two"}\n', "b.txt.gz": gzip.compress(b"three"), "c.csv": "text\nfour\n",
+        "d.html": "<p>five</p>",
+    }  # fmt: skip
+
+    assert places("a.zip", zipped(members), glob="*").found == [
+        ("the document on line 1 of a.zip/a.jsonl", "one"), ("the document on line 2 of a.zip/a.jsonl", "two"),
+        ("a.zip/b.txt.gz", "three"), ("the document on line 2 of a.zip/c.csv", "four"), ("a.zip/d.html", "five\n"),
+    ]  # fmt: skip
+
+
+def test_bytes_of_members_are_read_as_they_are(read, zipped):
+    assert read("a.zip", zipped({"a.mid": bytes(range(256))}), glob="*.mid", encoding="bytes") == (
+        "".join(map(chr, range(256))),
+    )
+
+
+def test_names_in_the_encoding_of_an_old_windows_are_read(places):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        file.writestr("XXXX\\YY.txt", "한글".encode("cp949"))
+    content = packed.getvalue().replace(b"XXXX", "한글".encode("cp949"))
+
+    assert places("a.zip", content, encoding="cp949", glob="한글/*").found == [("a.zip/한글/YY.txt", "한글")]
+
+
+def test_of_members_of_one_name_the_last_counts(read):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as file:
+        for text in (b"old", b"new"):
+            info = tarfile.TarInfo("a.txt")
+            info.size = len(text)
+            file.addfile(info, io.BytesIO(text))
+
+    assert read("a.tar", packed.getvalue()) == ("new",)
+
+
+def test_links_in_a_zip_are_passed_over(read):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        link = zipfile.ZipInfo("l.txt")
+        link.external_attr = 0o120777 << 16
+        file.writestr(link, "/etc/passwd")
+        file.writestr("a.txt", "text")
+
+    assert read("a.zip", packed.getvalue()) == ("text",)
+
+
+def test_an_encrypted_member_is_refused_by_its_name(read, zipped):
+    content = bytearray(zipped({"a.txt": "text", "secret.md": "text"}))
+    for at in range(len(content)):  # the flag in the local header, and in the central directory
+        for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+            if content.startswith(magic, at) and b"secret" in content[at : at + 60]:
+                content[at + offset] |= 1
+
+    assert read("a.zip", bytes(content)) == ("text",)
+    with pytest.raises(TextError, match=r"a\.zip: the member secret\.md is encrypted"):
+        read("a.zip", bytes(content), glob="*.md")
+
+
+def test_an_archive_within_an_archive_is_refused(read, zipped):
+    with pytest.raises(TextError, match=r"a\.zip/b\.zip is an archive within an archive"):
+        read("a.zip", zipped({"b.zip": zipped({"a.txt": "a"})}), glob="*.zip")
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tar.xz"])
+def test_a_bomb_is_refused_before_it_is_expanded(read, zipped, tarred, monkeypatch, name):
+    monkeypatch.setattr(archive, "FREE", 1 << 16)
+    zeros = "\0" * (1 << 21)
+    packed = zipped({"a.txt": zeros}) if name == "a.zip" else tarred({"a.txt": zeros}, mode_of(name))
+
+    with pytest.raises(TextError, match=rf"{name} expands to more than 250 times its {len(packed):,} bytes"):
+        read(name, packed)
+
+
+@pytest.mark.parametrize(("limit", "value", "reason"), [
+    ("MOST_MEMBERS", 1, "more than 1 members"), ("LARGEST", 8, "more than 0 GiB"),
+])  # fmt: skip
+def test_there_are_limits(read, zipped, tarred, monkeypatch, limit, value, reason):
+    monkeypatch.setattr(archive, limit, value)
+
+    for name, packed in (("a.zip", zipped(MEMBERS)), ("a.tar", tarred(MEMBERS))):
+        with pytest.raises(TextError, match=reason):
+            read(name, packed)
+
+
+def test_a_tar_under_another_suffix_is_named(read, tarred):
+    with pytest.raises(TextError, match=r"a\.txt is a tar archive: give it a name that ends in \.tar"):
+        read("a.txt", tarred(MEMBERS))
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.bz2", "a.tar.xz"])
+def test_a_damaged_archive_is_named(read, zipped, tarred, name):
+    members = {f"{number}.txt": f"{number}" * 999 for number in range(9)}
+    packed = zipped(members) if name == "a.zip" else tarred(members, mode_of(name))
+
+    for content in (packed[: len(packed) // 2], b"", b"not an archive " * 99):
+        with pytest.raises(TextError, match=rf"{name}.* is (damaged|empty)"):
+            read(name, content)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
+def test_any_damage_is_refused_or_harmless(write, zipped, tarred, name):
+    members = {"a.txt": "text " * 50, "b.txt": "more"}
+    whole = zipped(members) if name == "a.zip" else tarred(members, mode_of(name))
+
+    @settings(max_examples=40)
+    @given(changes=st.dictionaries(st.integers(0, len(whole) - 1), st.integers(0, 255), min_size=1, max_size=4))
+    def damage(changes):
+        content = bytearray(whole)
+        for place, byte in changes.items():
+            content[place] = byte
+        with contextlib.suppress(TextError):
+            assert read_whole([write(name, bytes(content))])
+
+    damage()
+
+
+def test_whole_members_are_withheld_as_files(write, zipped, tmp_path):
+    name = write("a.zip", zipped({f"{n}.jsonl": f'{{"text": "{n} one"}}\n{{"text": "{n} two"}}\n' for n in range(5)}))
+    reading = DataConfig(text=name, glob="*.jsonl", valid_split="file", valid_share=0.2)
+
+    write_text([name], reading, tmp_path / "stored")
+    from seqgen.data.stored_text import StoredText
+
+    parts = split_text(StoredText(tmp_path / "stored"), reading, None)
+    assert parts.valid.documents() == ("2 one", "2 two")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_tar_under_another_name_is_not_trained_on(read, tarred, pack):
+    suffix = {gzip.compress: ".gz", bz2.compress: ".bz2", lzma.compress: ".xz"}[pack]
+
+    with pytest.raises(TextError, match="is a tar archive"):
+        read(f"a{suffix}", pack(tarred(MEMBERS)))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import csv
+import io
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqgen.errors import ConfigError, TextError
+from seqgen.sources.formats.csv import _lines
+
+
+def table(rows, **options) -> str:
+    written = io.StringIO(newline="")
+    csv.writer(written, **options).writerows(rows)
+    return written.getvalue()
+
+
+REVIEWS = [["id", "review"], [1, 'She said "hi",\r\nthen left.'], [2, "plain"], [3, ""], [4, "나쁘다, 정말"]]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_cell_of_the_named_column_is_a_document(read, delimiter, end):
+    content = table(REVIEWS, delimiter=delimiter, lineterminator=end)
+
+    assert read("a.csv", content, field="review") == ('She said "hi",\r\nthen left.', "plain", "나쁘다, 정말")
+
+
+def test_a_byte_order_mark_and_capitals_in_the_suffix_change_nothing(read):
+    assert read("A.CSV", "\ufefftext,n\na,1\n\nb,2") == ("a", "b")
+
+
+def test_a_tsv_is_cut_at_tabs_alone(read):
+    assert read("a.tsv", 'label\ttext\n1\ta, "b"; c\n0\t"tab\there"\n') == ('a, "b"; c', "tab\there")
+
+
+def test_without_a_field_a_column_must_be_called_text(read):
+    with pytest.raises(ConfigError, match=r"field: .*a\.csv has no column 'text', .* it has: 'id', 'review'"):
+        read("a.csv", table(REVIEWS))
+    with pytest.raises(ConfigError, match=r"field: .*a\.csv has no column 'reviews'; .* it has: 'id', 'review'"):
+        read("a.csv", table(REVIEWS), field="reviews")
+    with pytest.raises(ConfigError, match="2 columns called 'text'"):
+        read("a.csv", "text,text\na,b\n")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [("a,b,c\n", "line 4: the row has 3 cells"), ("c\n", "line 4: the row has 1 cell"), ('"a"b,c\n', "line 4 is not")],
+)
+def test_a_row_that_does_not_fit_is_refused_by_its_line_or_skipped_and_counted(read, places, row, reason):
+    content = f'text,n\n"one\nmore",1\n{row}two,2\n'
+
+    with pytest.raises(TextError, match=rf"a\.csv, {reason}.*--on-bad-line skip"):
+        read("a.csv", content)
+    read = places("a.csv", content, on_bad_line="skip")
+    assert read.found == [
+        ("the document on line 2 of a.csv", "one\nmore"), ("the document on line 5 of a.csv", "two"),
+    ]  # fmt: skip
+    assert read.tally.skipped == 1
+    assert "line 4" in read.tally.first_skipped
+
+
+def test_a_cell_may_be_longer_than_the_limit_of_pythons_reader(read):
+    assert read("a.csv", f"text\n{'x' * 3_000_000}\n") == ("x" * 3_000_000,)
+
+
+def test_a_table_without_rows_is_empty(read):
+    for content in ("", "text\n", "\n\n"):
+        with pytest.raises(TextError, match="is empty"):
+            read("a.csv", content)
+
+
+@given(text=st.text(alphabet="ab\r\n\v\u2028"), cuts=st.lists(st.integers(0, 20), max_size=5))
+def test_lines_do_not_depend_on_the_blocks_in_which_they_come(text, cuts):
+    edges = [0, *sorted(cuts), len(text)]
+    chunks = [text[start:stop] for start, stop in pairwise(edges)]
+
+    assert list(_lines(chunks)) == list(io.StringIO(text, newline=""))

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from seqgen.errors import TextError
+
+GOOD = '{"text": "a"}\n'
+
+
+@pytest.mark.parametrize("line", ["{bad", '{"text": null}', '{"other": 1}', "[]", "1" * 5000])
+def test_a_bad_line_is_refused_by_its_number_or_skipped_and_counted(read, places, line):
+    with pytest.raises(TextError, match=r"a\.jsonl, line 2.*--on-bad-line skip"):
+        read("a.jsonl", GOOD + line + "\n" + GOOD)
+
+    found = places("a.jsonl", GOOD + line + "\n" + GOOD, on_bad_line="skip")
+    assert [text for _, text in found.found] == ["a", "a"]
+    assert found.tally.skipped == 1
+
+
+def test_a_malformed_line_has_one_line_number_and_a_column(read):
+    with pytest.raises(TextError) as refusal:
+        read("a.jsonl", GOOD + '{"text" 1}\n')
+
+    assert "line 2, column 9 is not valid JSON" in str(refusal.value)
+    assert "line 1" not in str(refusal.value)
+
+
+def test_a_conversation_is_one_document_a_line(read):
+    lines = [{"messages": [{"content": "hi"}, {"content": f"no {number}"}]} for number in range(2)]
+
+    found = read("a.ndjson", "\r\n".join(map(json.dumps, lines)), field="messages[].content")
+
+    assert found == ("hi\nno 0", "hi\nno 1")
+
+
+def test_where_every_line_is_skipped_that_is_said(read):
+    with pytest.raises(TextError, match="is empty"):
+        read("a.jsonl", "{}\n", on_bad_line="skip")
