@@ -3,6 +3,8 @@ r"""Subwords by sentencepiece, unigram or bpe, made lossless on any text.
 sentencepiece learns the pieces and cuts text into them. What it would lose is kept out of its hands:
 - its table from id to bytes is ours (`_pieces_of`), so decoding is the same as for every other kind;
 - U+2581, its own sign for a space, is spelled in byte pieces on our side when it stands in a text;
+- the space is always a piece: where a text has none, or so few that the character coverage leaves it out, sentencepiece
+  would spell it in the bytes of U+2581, and decode it as that;
 - text is cut after each newline, and within a line after every `line_cap` characters, so that long lines cost no
   more than short ones and a text encoded in parts, cut after newlines, gives the ids of the whole.
 """
@@ -50,8 +52,8 @@ TRAINING_THREADS = 4
 """Fixed, because the number of threads changes the order of unigram's sums and thereby the pieces."""
 
 SPACE = "\u2581"
-# sentencepiece skips every training line that holds the second of these, its own sign for an unknown character.
-_TRAINING_LINE = re.compile(rf"[^\n\u2581\u2585]{{1,{LINE_CAP}}}")
+# sentencepiece skips every training line that holds U+2585, its own sign for an unknown character, and counts no NUL.
+_TRAINING_LINE = re.compile(rf"[^\n\x00\u2581\u2585]{{1,{LINE_CAP}}}")
 _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 _PROBE = "  \ufb01\uff21 e\u0301\u212b\t\x00\r\n\u1112\u1161 <unk>  "
 """Every kind of thing that a model with another normalization would change."""
@@ -86,7 +88,7 @@ class SubwordTokenizer(Tokenizer):
 
         Raises:
             ConfigError: `vocab_size` is below the smallest possible, which the message tells.
-            TokenizerError: the texts are empty, or hold nothing to learn from.
+            TokenizerError: the texts are empty.
         """
         lines, characters = _training_lines(not_empty(documents, config.normalization))
         size = config.size_for(characters) or DEFAULT_VOCAB_SIZE
@@ -96,8 +98,8 @@ class SubwordTokenizer(Tokenizer):
             if isinstance(config.vocab_size, int):
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
-                    f"boundary, the newline, 256 bytes and {counted(error.smallest - 258, 'character')} of its own, "
-                    "of which a lower character_coverage takes fewer)"
+                    f"boundary, the newline, 256 bytes and {counted(error.smallest - 258, 'character')}, the space among "
+                    "them, of which a lower character_coverage takes fewer)"
                 ) from error
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
         return cls(model, normalization=config.normalization)
@@ -193,7 +195,8 @@ def _training_lines(documents: Iterable[str]) -> tuple[list[str], int]:
             kept = [line for line, drawn in zip(kept, draws, strict=True) if drawn < limit]
             draws = array("d", (drawn for drawn in draws if drawn < limit))
             size = sum(map(len, kept))
-    return kept, total
+    # sentencepiece drops carriage returns at the end of a line, and refuses to learn from no line at all.
+    return [line for line in kept if line.strip("\r")] or [" "], total
 
 
 def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: float) -> bytes:
@@ -212,6 +215,7 @@ def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: flo
             remove_extra_whitespaces=False,
             add_dummy_prefix=False,
             user_defined_symbols=["\n"],
+            required_chars=SPACE,
             # The unknown piece, unreachable as every byte has its own, is our boundary. Named as usual it would keep a
             # literal <unk>, of which PTB and WikiText are full, from being learnt; no line can hold this name.
             unk_id=BOUNDARY,
@@ -225,9 +229,7 @@ def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: flo
     except _SENTENCEPIECE_ERRORS as error:
         if too_small := _TOO_SMALL.search(str(error)):
             raise _TooSmallError(int(too_small[1])) from error
-        raise TokenizerError(
-            f"the text holds nothing that {kind} could learn pieces from; use a char or byte tokenizer, or more text"
-        ) from error
+        raise TokenizerError(f"sentencepiece cannot learn {kind} pieces: {error}; use char or byte instead") from error
     return model.getvalue()
 
 

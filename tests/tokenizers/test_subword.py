@@ -8,7 +8,7 @@ from itertools import chain
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sentencepiece import SentencePieceTrainer
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from seqgen.errors import ConfigError, TokenizerError
 from seqgen.tokenizers import subword
@@ -91,9 +91,18 @@ def test_tiny_and_gigantic_lines_train(kind, text):
 
 
 @pytest.mark.parametrize("text", ["\n", "\n\n\n", "▁\n", "▅▅", "\x00"])
-def test_a_text_without_anything_to_learn_is_one_clear_error(kind, text):
-    with pytest.raises(TokenizerError, match=f"holds nothing that {kind} could learn"):
-        _trained(kind, text)
+def test_of_a_text_without_anything_to_learn_the_space_is_the_one_piece(kind, text):
+    tokenizer = _trained(kind, text)
+
+    assert tokenizer.pieces[258:] == (b" ",)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_what_sentencepiece_refuses_is_one_clear_error(kind, monkeypatch):
+    monkeypatch.setattr(subword.SentencePieceTrainer, "train", lambda **_: SentencePieceProcessor(model_proto=b"junk"))
+
+    with pytest.raises(TokenizerError, match=f"sentencepiece cannot learn {kind} pieces: .*use char or byte"):
+        _trained(kind, "hello world")
 
 
 def test_a_vocabulary_larger_than_the_text_allows_is_what_the_text_gives(trained, corpus, kind):
@@ -142,7 +151,7 @@ def test_of_a_text_beyond_the_limit_a_sample_of_lines_is_learnt_from(monkeypatch
 
 
 def test_training_lines_hold_nothing_that_sentencepiece_skips_a_line_for():
-    assert subword._training_lines(["a▁b▅c\n\nd", "e" * (LINE_CAP + 1)])[0] == [*"abcd", "e" * LINE_CAP, "e"]
+    assert subword._training_lines(["a▁b▅c\n\nd\x00", "e" * (LINE_CAP + 1)])[0] == [*"abcd", "e" * LINE_CAP, "e"]
 
 
 def test_sentencepiece_writes_nothing(corpus, kind, capfd):
