@@ -8,7 +8,16 @@ from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, EncodingOption, JsonOption, QuietOption, RunOption, given, read_stdin
+from seqgen.cli.options import (
+    DeviceOption,
+    EncodingOption,
+    JsonOption,
+    QuietOption,
+    RunOption,
+    as_text,
+    given,
+    read_stdin,
+)
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.signals import leaving_at_once
 
@@ -135,7 +144,6 @@ def _describe(found: Novelty) -> str:
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     from seqgen.data.text import read_text
-    from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
         if prompt:
@@ -143,7 +151,7 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
         return read_text(prompt_file, encoding)
     if prompt == "-":
         return read_stdin(encoding, "the prompt from stdin")
-    return without_surrogates(prompt)  # Python's mark on an argument that was no UTF-8
+    return as_text(prompt, "the prompt")
 
 
 def _check_prompt(prompt: str, run: Run, *, strict: bool, quiet: bool) -> None:

@@ -17,8 +17,10 @@ from seqgen.cli.options import (
     NormalizationOption,
     QuietOption,
     RunOption,
+    as_text,
     as_vocab_size,
     given,
+    read_stdin,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json, write_text
 
@@ -36,8 +38,8 @@ def build(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train: files, directories, corpus:NAME.")],
     out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes; `train --tokenizer DIR` uses it.")],
     kind: Annotated[
-        Literal["char", "byte", "word", "unigram", "bpe"], typer.Option("--model-type", help="How it cuts a text.")
-    ] = "bpe",
+        Literal["char", "byte", "word", "unigram", "bpe"], typer.Option("--tokenizer", help="Kind of tokenizer.")
+    ] = "char",
     vocab_size: Annotated[
         str | None, typer.Option(metavar="N|auto", help="How many ids (word, unigram, bpe); auto goes by the texts.")
     ] = None,
@@ -80,15 +82,41 @@ def encode(
     text: Annotated[str, typer.Argument(help="The text; - reads stdin.")] = "-",
     tokenizer: TokenizerOption = None,
     run: RunOption = None,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="Print each id with its piece and the characters that it stands for.")
+    ] = False,
+    encoding: EncodingOption = "utf-8",
     json: JsonOption = False,
 ) -> None:
     """Print a text's ids."""
-    content = sys.stdin.buffer.read().decode("utf-8", "replace") if text == "-" else text
-    ids = _load(tokenizer, run).encode(content).tolist()
-    if json:
+    content = read_stdin(encoding, "the text from stdin") if text == "-" else as_text(text, "the text")
+    loaded = _load(tokenizer, run)
+    ids = loaded.encode(content).tolist()
+    if pieces:
+        _print_pieces(ids, loaded.spelled(content), loaded, json=json)
+    elif json:
         write_json(ids)
     else:
         sys.stdout.write(" ".join(map(str, ids)) + "\n")
+
+
+def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, json: bool) -> None:
+    """A row for each id: its piece, and how many characters of the text it stands for."""
+    from rich.table import Table
+
+    names = [tokenizer.pieces[token].decode("utf-8", "backslashreplace") for token in ids]
+    if json:
+        rows = zip(ids, names, texts, strict=True)
+        write_json([{"id": token, "piece": piece, "text": text} for token, piece, text in rows])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    table.add_column("piece", overflow="fold")
+    table.add_column("characters", justify="right")
+    for token, piece, text in zip(ids, names, texts, strict=True):
+        shown = f"(unknown) {_quote(text)}" if token == tokenizer.unknown_id else _quote(piece)
+        table.add_row(str(token), shown, str(len(text)))
+    stdout().print(table)
 
 
 def decode(

@@ -52,8 +52,10 @@ TRAINING_THREADS = 4
 """Fixed, because the number of threads changes the order of unigram's sums and thereby the pieces."""
 
 SPACE = "\u2581"
-# sentencepiece skips every training line that holds U+2585, its own sign for an unknown character, and counts no NUL.
-_TRAINING_LINE = re.compile(rf"[^\n\x00\u2581\u2585]{{1,{LINE_CAP}}}")
+# sentencepiece skips every training line that holds the second of these, its own sign for an unknown character.
+_TRAINING_LINE = re.compile(rf"[^\n\u2581\u2585]{{1,{LINE_CAP}}}")
+_NOTHING_TO_LEARN = re.compile(r"sentences_\.empty|all_chars_count|seed_sentencepieces\.empty")
+"""What sentencepiece says of no lines, and of those that hold newlines, carriage returns, NUL or `<0x41>` alone."""
 _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 _PROBE = "  \ufb01\uff21 e\u0301\u212b\t\x00\r\n\u1112\u1161 <unk>  "
 """Every kind of thing that a model with another normalization would change."""
@@ -195,12 +197,13 @@ def _training_lines(documents: Iterable[str]) -> tuple[list[str], int]:
             kept = [line for line, drawn in zip(kept, draws, strict=True) if drawn < limit]
             draws = array("d", (drawn for drawn in draws if drawn < limit))
             size = sum(map(len, kept))
-    # sentencepiece drops carriage returns at the end of a line, and refuses to learn from no line at all.
-    return [line for line in kept if line.strip("\r")] or [" "], total
+    return kept, total
 
 
 def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: float) -> bytes:
-    """The sentencepiece model of `lines`, with at most `vocab_size` pieces."""
+    """The sentencepiece model of `lines`, with at most `vocab_size` pieces; of lines that hold nothing, with the space
+    as the one piece that is not a byte.
+    """
     model = io.BytesIO()
     try:
         SentencePieceTrainer.train(
@@ -229,6 +232,8 @@ def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: flo
     except _SENTENCEPIECE_ERRORS as error:
         if too_small := _TOO_SMALL.search(str(error)):
             raise _TooSmallError(int(too_small[1])) from error
+        if _NOTHING_TO_LEARN.search(str(error)) and lines != [" "]:
+            return _learn([" "], kind, vocab_size, character_coverage)
         raise TokenizerError(f"sentencepiece cannot learn {kind} pieces: {error}; use char or byte instead") from error
     return model.getvalue()
 

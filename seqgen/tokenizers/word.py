@@ -99,6 +99,9 @@ class WordTokenizer(Tokenizer):
     def _find_unknown(self, text: str) -> Counter[str]:
         return Counter(piece for piece in split(text, self._split_version) if piece not in self._ids)
 
+    def _spell(self, text: str) -> list[str]:
+        return list(split(text, self._split_version))
+
     def cut(self, text: str) -> int:
         """After the last white space before a piece; a word of a million characters is cut as it comes."""
         place = next((place for place in range(len(text) - 1, 0, -1) if _is_cut(text, place)), 0)

@@ -22,7 +22,9 @@ def _drawn(alphabet: str, length: int, seed: int = 0) -> str:
     return "".join(random.Random(seed).choices(alphabet, k=length))
 
 
-CHINESE = _drawn("的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后", 20_000)
+CHINESE = _drawn(
+    "的一是不了人我在有他这中大来上国个到说们为子和你地出道也时年得就那要下以生会自着去之过家学对可她里后", 20_000
+)
 """20,000 characters, as `character_coverage` counts them: what stands in it 10 times or less is left out."""
 
 
@@ -51,6 +53,7 @@ SCRIPTS: dict[str, str] = {
     "only NUL": "\x00" * 99,
     "only U+2581": "\u2581" * 99,
     "only U+2585": "\u2585\n" * 99,
+    "only byte pieces' names": "<0x41><0x00>\n",
     "one character": "x",
     "one line": "abcab" * 500,
     "one space in 20,000": _spaced("".join(f"{_drawn('abcdefgh', 99, line)}\n" for line in range(200)), 1),

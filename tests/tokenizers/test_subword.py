@@ -90,7 +90,7 @@ def test_tiny_and_gigantic_lines_train(kind, text):
     assert 258 < tokenizer.vocab_size < 300
 
 
-@pytest.mark.parametrize("text", ["\n", "\n\n\n", "▁\n", "▅▅", "\x00"])
+@pytest.mark.parametrize("text", ["\n", "\n\n\n", "▁\n", "▅▅", "\x00", "\r", "\r\r\n", "<0x00>"])
 def test_of_a_text_without_anything_to_learn_the_space_is_the_one_piece(kind, text):
     tokenizer = _trained(kind, text)
 
@@ -151,7 +151,7 @@ def test_of_a_text_beyond_the_limit_a_sample_of_lines_is_learnt_from(monkeypatch
 
 
 def test_training_lines_hold_nothing_that_sentencepiece_skips_a_line_for():
-    assert subword._training_lines(["a▁b▅c\n\nd\x00", "e" * (LINE_CAP + 1)])[0] == [*"abcd", "e" * LINE_CAP, "e"]
+    assert subword._training_lines(["a▁b▅c\n\nd", "e" * (LINE_CAP + 1)])[0] == [*"abcd", "e" * LINE_CAP, "e"]
 
 
 def test_sentencepiece_writes_nothing(corpus, kind, capfd):
