@@ -104,8 +104,8 @@ def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, jso
     """A row for each id: its piece, and how many characters of the text it stands for."""
     from rich.table import Table
 
-    names = [tokenizer.pieces[token].decode("utf-8", "backslashreplace") for token in ids]
     if json:
+        names = [tokenizer.pieces[token].decode("utf-8", "backslashreplace") for token in ids]
         rows = zip(ids, names, texts, strict=True)
         write_json([{"id": token, "piece": piece, "text": text} for token, piece, text in rows])
         return
@@ -113,8 +113,8 @@ def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, jso
     table.add_column("id", justify="right")
     table.add_column("piece", overflow="fold")
     table.add_column("characters", justify="right")
-    for token, piece, text in zip(ids, names, texts, strict=True):
-        shown = f"(unknown) {_quote(text)}" if token == tokenizer.unknown_id else _quote(piece)
+    for token, text in zip(ids, texts, strict=True):
+        shown = f"(unknown) {_quote(text)}" if token == tokenizer.unknown_id else _quote(tokenizer.pieces[token])
         table.add_row(str(token), shown, str(len(text)))
     stdout().print(table)
 
@@ -151,8 +151,8 @@ def show(
 ) -> None:
     """Print the vocabulary, one id a line."""
     loaded = _load(tokenizer, run)
-    pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.pieces]
     if json:
+        pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.pieces]
         write_json(
             {
                 "kind": loaded.kind,
@@ -170,7 +170,7 @@ def show(
     if loaded.unknown_id is not None:
         names[loaded.unknown_id] = "(unknown)"
     console = stdout()
-    for number, piece in enumerate(pieces):
+    for number, piece in enumerate(loaded.pieces):
         shown = names.get(number, _quote(piece))
         console.print(f"{number:>7}  {shown}", soft_wrap=True)
 
@@ -180,10 +180,15 @@ def _describe(tokenizer: Tokenizer) -> str:
     return f"{name}, {tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
 
 
-def _quote(piece: str) -> str:
+def _quote(piece: str | bytes) -> str:
     """`piece` in quotes; a mark or jamo at its beginning, which would attach to the quote, as its code and its name."""
     from seqgen.tokenizers.normalization import attaches
 
+    if isinstance(piece, bytes):
+        try:
+            piece = piece.decode()
+        except UnicodeDecodeError:  # one byte of a character
+            return repr(piece)[1:]
     if not piece or not attaches(piece[0]):
         return printable(repr(piece))
     return f"'{ascii(piece[0])[1:-1]}{printable(repr(piece[1:]))[1:-1]}'  {unicodedata.name(piece[0], '')}"

@@ -26,7 +26,7 @@ class TokenizerConfig(Settings):
 
     kind: TokenizerKind = "char"
     vocab_size: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None = None
-    character_coverage: float = Field(default=0.9995, gt=0.0, le=1.0)
+    character_coverage: float = Field(default=0.9995, ge=0.98, le=1.0)  # what sentencepiece takes
     normalization: Normalization = "none"
 
     def size_for(self, characters: int) -> int | None:

@@ -100,8 +100,8 @@ class SubwordTokenizer(Tokenizer):
             if isinstance(config.vocab_size, int):
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
-                    f"boundary, the newline, 256 bytes and {counted(error.smallest - 258, 'character')}, the space among "
-                    "them, of which a lower character_coverage takes fewer)"
+                    f"boundary, the newline, 256 bytes and {counted(error.smallest - 258, 'character')}, the space "
+                    "included, of which a lower character_coverage takes fewer)"
                 ) from error
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
         return cls(model, normalization=config.normalization)

@@ -90,6 +90,14 @@ def test_pieces_on_a_terminal_name_the_unknown_and_obey_nothing(answers, char):
     assert "\x1b[31m[/x]" not in shown
 
 
+def test_a_byte_of_a_character_is_shown_as_its_code(answers, corpus):
+    answers("tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", "built")
+
+    lines = answers("tokenizer", "encode", "\xe9", "--tokenizer", "built", "--pieces").splitlines()
+    assert [line.split() for line in lines[1:]] == [["196", "'\\xc3'", "0"], ["170", "'\\xa9'", "1"]]
+    assert answers("tokenizer", "show", "--tokenizer", "built").splitlines()[196].split() == ["196", "'\\xc3'"]
+
+
 def test_the_kind_is_char_where_none_is_named(answers, invoke, corpus):
     answers("tokenizer", "build", "corpus.txt", "--out", "built")
 

@@ -107,7 +107,8 @@ def test_a_space_is_one_id_whatever_the_text_was(script, kind):
 @given(data=st.data())
 def test_a_tokenizer_of_any_text_gives_back_any_text(texts: Callable[[], str], kind, data):
     text = data.draw(texts.filter(bool))
-    tokenizer = build([text], TokenizerConfig(kind=kind))
+    coverage = data.draw(st.sampled_from([0.98, 0.9995, 1.0]))
+    tokenizer = build([text], TokenizerConfig(kind=kind, character_coverage=coverage))
 
     for other in (text, data.draw(texts)):
         assert tokenizer.decode(tokenizer.encode(other)) == _round_trip(tokenizer, other)

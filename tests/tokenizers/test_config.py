@@ -18,6 +18,7 @@ from seqgen.tokenizers.config import TokenizerConfig, auto_size
         {"vocab_size": 1},
         {"vocab_size": "2000"},
         {"character_coverage": 0.0},
+        {"character_coverage": 0.97},  # which sentencepiece refuses
         {"character_coverage": 1.5},
         {"size": 3},
     ],
