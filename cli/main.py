@@ -8,7 +8,7 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from seqgen.cli import corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
+from seqgen.cli import cache, corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
 from seqgen.cli.signals import handle_signals
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
 corpora = typer.Typer(help="Texts to learn from: the catalogue, what a text is made of, its ids.", no_args_is_help=True)
+caches = typer.Typer(help="What is kept of texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
 app.command("demo")(guarded(demo.demo))
 app.command("train")(guarded(train.train))
@@ -42,6 +43,9 @@ corpora.command("list")(guarded(corpus.list_corpora))
 corpora.command("fetch")(guarded(corpus.fetch))
 corpora.command("stats")(guarded(corpus_stats.stats))
 corpora.command("encode")(guarded(corpus_encode.encode))
+app.add_typer(caches, name="cache")
+caches.command("list")(guarded(cache.list_entries))
+caches.command("prune")(guarded(cache.prune))
 
 
 def _print_version(wanted: bool) -> None:

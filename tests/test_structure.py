@@ -145,6 +145,7 @@ QUESTIONS = [
     ["runs", "--json"],
     ["corpus", "list"],
     ["corpus", "stats", "corpus:pydoc"],
+    ["cache", "list"],
 ]
 
 

@@ -26,7 +26,7 @@ PROGRESS = "progress.json"
 """The note of how far long work came, which goes on from there after it was interrupted."""
 RESUMABLE = 86_400.0
 """Seconds for which interrupted work is kept, to be gone on with."""
-_MAKING, _LOCK = ".making-", ".lock"
+MAKING, _LOCK = ".making-", ".lock"
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ def alone(folder: Path, name: str, timeout: float = -1) -> Iterator[Path]:
     lock = FileLock(folder / f".{name}{_LOCK}", timeout=timeout)
     with lock:
         try:
-            yield folder / f"{_MAKING}{name}"
+            yield folder / f"{MAKING}{name}"
         finally:
             with contextlib.suppress(OSError):  # Windows removes no file that is open
                 # While it is held: who waits for it finds that it has lost its name, and waits for the next by it.
@@ -70,8 +70,8 @@ def making(folder: Path, name: str, timeout: float = -1) -> Iterator[Path]:
 
 def sweep_killed(folder: Path) -> None:
     """Remove what processes that were killed left in `folder`, but for what can be gone on with."""
-    for path in (*folder.glob(f"{_MAKING}*"), *folder.glob(f".*{_LOCK}")):
-        name = path.name.removeprefix(_MAKING if path.name.startswith(_MAKING) else ".").removesuffix(_LOCK)
+    for path in (*folder.glob(f"{MAKING}*"), *folder.glob(f".*{_LOCK}")):
+        name = path.name.removeprefix(MAKING if path.name.startswith(MAKING) else ".").removesuffix(_LOCK)
         with removing(folder, name) as made:
             if made is not None and not _is_fresh(made / PROGRESS):
                 shutil.rmtree(made, ignore_errors=True)
@@ -107,13 +107,22 @@ def keep(folder: Path, user: object) -> None:
             fcntl.flock(held, fcntl.LOCK_SH)
 
 
+def note_use(folder: Path) -> None:
+    """Let the time of `folder` tell when it was used last, if it can be written."""
+    with contextlib.suppress(OSError):
+        os.utime(folder)
+
+
 @contextlib.contextmanager
 def unused(folder: Path) -> Iterator[bool]:
     """Whether no process uses `folder`; inside, none begins to."""
-    if sys.platform == "win32":
+    try:
+        held = os.open(folder, os.O_RDONLY) if sys.platform != "win32" else None
+    except FileNotFoundError:  # removed a moment ago
+        held = None
+    if sys.platform == "win32" or held is None:
         yield True
         return
-    held = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -127,7 +136,7 @@ def unused(folder: Path) -> Iterator[bool]:
 
 def take(path: Path) -> bool:
     """Remove an entry, a folder, that no process makes or uses; whether it is gone."""
-    with removing(path.parent, path.name.removeprefix(_MAKING)) as made:
+    with removing(path.parent, path.name.removeprefix(MAKING)) as made:
         if made is None:
             return False
         if path != made:

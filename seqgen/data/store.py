@@ -31,7 +31,7 @@ from seqgen import tokenizers
 from seqgen.data.cache import cache_directory
 from seqgen.data.config import DataConfig, Reading, absolute, name_of
 from seqgen.data.encoding import training_chunks
-from seqgen.data.locks import alone, making, sweep_killed
+from seqgen.data.locks import alone, making, note_use, sweep_killed
 from seqgen.data.progress import WAITING, Progress, Report, silent
 from seqgen.data.sources import awaited, expand, is_read_once
 from seqgen.data.split import Parts
@@ -61,8 +61,12 @@ def store_path(directory: str | None = None) -> Path:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of all files beneath a directory."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """Bytes of all files beneath a directory, of which some may be removed meanwhile."""
+    size = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 class Store:
@@ -193,10 +197,9 @@ class Store:
         return None
 
     def _note_use(self, place: Path) -> None:
-        """Let the time of an entry's folder tell when it was used last; another store is left as it is."""
+        """Note that an entry was used now; another store is left as it is."""
         if place.is_relative_to(self.path):
-            with contextlib.suppress(OSError):  # it can be read, and no more
-                os.utime(place)
+            note_use(place)
 
     @contextlib.contextmanager
     def _making(self, kind: str, key: str, *, waits: bool = True) -> Iterator[Path]:
