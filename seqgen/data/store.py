@@ -45,7 +45,7 @@ from seqgen.tokenizers.config import TokenizerConfig
 
 BUILT_APART = 1 << 22
 """Bytes of text from which a subword tokenizer is built in a process of its own, for the memory that it takes."""
-FORMAT = 1
+FORMAT = 2
 """Another whenever the same settings, on the same text, give another vocabulary or other ids."""
 KNOWN_CAP = 1 << 20
 OF_TEXT = 12

@@ -15,6 +15,7 @@ import hashlib
 import io
 import re
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from random import Random
@@ -36,7 +37,7 @@ from seqgen.tokenizers.base import (
     read_json,
     without_surrogates,
 )
-from seqgen.tokenizers.config import Normalization, TokenizerConfig
+from seqgen.tokenizers.config import ENOUGH, RARE_SHARE, Normalization, TokenizerConfig, auto_size
 from seqgen.tokenizers.normalization import last_multiple
 from seqgen.wording import counted
 
@@ -50,6 +51,11 @@ TRAINING_CHARACTERS = 1 << 23
 """What the pieces are learnt from at most, for the memory that it takes: the double took unigram 480 MB."""
 TRAINING_THREADS = 4
 """Fixed, because the number of threads changes the order of unigram's sums and thereby the pieces."""
+
+FEWEST_CHARACTERS = 128
+"""Of a short text, whose characters are all rare, so many get pieces of their own with an `auto` vocabulary."""
+_FIXED = 258
+"""Ids that every vocabulary begins with: the boundary, the newline, 256 bytes."""
 
 SPACE = "\u2581"
 # sentencepiece skips every training line that holds the second of these, its own sign for an unknown character.
@@ -93,14 +99,17 @@ class SubwordTokenizer(Tokenizer):
             TokenizerError: the texts are empty.
         """
         lines, characters = _training_lines(not_empty(documents, config.normalization))
-        size = config.size_for(characters) or DEFAULT_VOCAB_SIZE
+        if config.vocab_size == "auto":
+            model = _learn_auto(lines, characters, cls.kind, config.character_coverage)
+            return cls(model, normalization=config.normalization)
+        size = config.vocab_size or DEFAULT_VOCAB_SIZE
         try:
             model = _learn(lines, cls.kind, size, config.character_coverage)
         except _TooSmallError as error:
-            if isinstance(config.vocab_size, int):
+            if config.vocab_size is not None:
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
-                    f"boundary, the newline, 256 bytes and {counted(error.smallest - 258, 'character')}, the space "
+                    f"boundary, the newline, 256 bytes and {counted(error.smallest - _FIXED, 'character')}, the space "
                     "included, of which a lower character_coverage takes fewer)"
                 ) from error
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
@@ -198,6 +207,29 @@ def _training_lines(documents: Iterable[str]) -> tuple[list[str], int]:
             draws = array("d", (drawn for drawn in draws if drawn < limit))
             size = sum(map(len, kept))
     return kept, total
+
+
+def _learn_auto(lines: list[str], characters: int, kind: str, character_coverage: float) -> bytes:
+    """The sentencepiece model of `lines`, from a text of so many `characters`, with the vocabulary of `auto_size`.
+
+    Characters that the text shows less than `ENOUGH` times are spelled in bytes: of Korean or Chinese there are
+    thousands. The size is found by bpe, which learns in seconds what takes unigram a minute, and fits both.
+    """
+    share = sum(map(len, lines)) / max(characters, 1)
+    counts = Counter(chain.from_iterable(lines))
+    kept = {character for character, count in counts.items() if count >= ENOUGH * share}
+    kept |= {character for character, _ in counts.most_common(FEWEST_CHARACTERS)}
+    rare = re.compile(f"[{re.escape(''.join(counts.keys() - kept))}]+") if counts.keys() - kept else None
+    if rare is not None:
+        lines = [part for line in lines for part in rare.split(line) if part]
+
+    def rarest(size: int) -> float:
+        processor, _ = _read_model(_learn(lines, "bpe", size, character_coverage))
+        ids = chain.from_iterable(processor.encode(lines, out_type=int, num_threads=1))
+        learned = np.bincount(np.fromiter(ids, dtype=np.int32), minlength=processor.get_piece_size())[_FIXED:]
+        return float(np.quantile(learned, RARE_SHARE)) / share if share else 0.0
+
+    return _learn(lines, kind, auto_size(characters, _FIXED + 1 + len(kept), rarest), character_coverage)
 
 
 def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: float) -> bytes:
