@@ -24,7 +24,8 @@ from seqgen.cli.options import (
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json, write_text
 
-from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.errors import ConfigError, RunError, SaveError, TextError
+from seqgen.files import blocking
 
 if TYPE_CHECKING:
     from seqgen.tokenizers.base import Tokenizer
@@ -62,6 +63,8 @@ def build(
         raise ConfigError("out: the name is empty; name a directory that is not there yet")
     if Path(out).exists():
         raise RunError(f"{out} is already there; name another --out")
+    if (nearest := blocking(Path(out))) is not None:  # before pieces are learned, which can take minutes
+        raise SaveError(f"{out} cannot be made: {nearest} cannot be written; name another --out")
     settings = given(
         vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
     )

@@ -187,6 +187,10 @@ def test_build_refuses_what_cannot_be_built(refuses, corpus):
     assert not Path("built").exists()
 
 
+def test_a_place_that_cannot_be_written_is_refused_before_the_text_is_read(refuses, corpus):
+    refuses(4, "tokenizer", "build", "gone.txt", "--out", "corpus.txt/built/deep", words=("corpus.txt", "--out"))
+
+
 @pytest.mark.parametrize("word", ["999", "-1", "1.5", "king", "٣٣٣", "9" * 5000])
 def test_what_is_no_id_is_refused(refuses, char, word):
     sentence = refuses(1, "tokenizer", "decode", "--tokenizer", char, stdin=f"3 {word}", words=("is no id", "0 to"))
