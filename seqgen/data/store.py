@@ -43,8 +43,9 @@ from seqgen.files import read_at_most, write_atomically
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 
-BUILT_APART = 1 << 22
-"""Bytes of text from which a subword tokenizer is built in a process of its own, for the memory that it takes."""
+BUILT_APART = 1 << 19
+"""Bytes of text from which a subword tokenizer is built in a process of its own, for the memory that it takes, and so
+that Ctrl-C ends it: sentencepiece hears of no signal."""
 FORMAT = 2
 """Another whenever the same settings, on the same text, give another vocabulary or other ids."""
 KNOWN_CAP = 1 << 20

@@ -108,7 +108,8 @@ def test_a_space_is_one_id_whatever_the_text_was(script, kind):
 def test_a_tokenizer_of_any_text_gives_back_any_text(texts: Callable[[], str], kind, data):
     text = data.draw(texts.filter(bool))
     coverage = data.draw(st.sampled_from([0.98, 0.9995, 1.0]))
-    tokenizer = build([text], TokenizerConfig(kind=kind, character_coverage=coverage))
+    size = data.draw(st.sampled_from([None, "auto"])) if kind in {"word", *SUBWORDS} else None
+    tokenizer = build([text], TokenizerConfig(kind=kind, character_coverage=coverage, vocab_size=size))
 
     for other in (text, data.draw(texts)):
         assert tokenizer.decode(tokenizer.encode(other)) == _round_trip(tokenizer, other)
