@@ -8,7 +8,7 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from seqgen.cli import corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
+from seqgen.cli import cache, corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
 from seqgen.cli.signals import handle_signals
 from seqgen.cli.usage import Command, Program
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
 corpora = typer.Typer(help="Texts to learn from: the catalogue, what a text is made of, its ids.", no_args_is_help=True)
+caches = typer.Typer(help="What is kept of texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
 app.command("demo", cls=Command)(guarded(demo.demo))
 app.command("train", cls=Command)(guarded(train.train))
@@ -44,6 +45,9 @@ corpora.command("list", cls=Command)(guarded(corpus.list_corpora))
 corpora.command("fetch", cls=Command)(guarded(corpus.fetch))
 corpora.command("stats", cls=Command)(guarded(corpus_stats.stats))
 corpora.command("encode", cls=Command)(guarded(corpus_encode.encode))
+app.add_typer(caches, name="cache")
+caches.command("list", cls=Command)(guarded(cache.list_entries))
+caches.command("prune", cls=Command)(guarded(cache.prune))
 
 
 def _print_version(wanted: bool) -> None:

@@ -135,6 +135,11 @@ def tokenizer_name(kind: str, normalization: str) -> str:
     return kind if normalization == "none" else f"{kind}/{normalization}"
 
 
+def size_in_words(number: int) -> str:
+    """Bytes as a table shows them: 12.3 MB."""
+    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
+
+
 def printable(text: str) -> str:
     """`text` with control characters written out, so that a terminal shows them and does not obey them; and bytes of a
     file's name that are not UTF-8.

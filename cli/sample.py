@@ -18,6 +18,7 @@ from seqgen.cli.options import (
     QuietOption,
     RunOption,
     ThreadsOption,
+    as_text,
     given,
     read_stdin,
 )
@@ -199,7 +200,6 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     from seqgen.data.config import BYTES
     from seqgen.data.text import read_text
     from seqgen.sources.content import as_raw
-    from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
         if prompt:
@@ -208,7 +208,7 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     elif prompt == "-":
         content = read_stdin(encoding, "the prompt from stdin")
     else:
-        return as_raw(prompt) if encoding == BYTES else without_surrogates(prompt)
+        return as_raw(prompt) if encoding == BYTES else as_text(prompt, "the prompt")
     return content if encoding == BYTES else _LINE_END.sub("", content)
 
 

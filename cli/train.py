@@ -166,6 +166,14 @@ def train(
     valid_share: Annotated[
         float | None, typer.Option(help="How much is withheld.", show_default="0.05", rich_help_panel=_DATA)
     ] = None,
+    allow_unknown: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-unknown",
+            help="Train where over 20% of the text is <unk> to --init-from or --tokenizer DIR.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="90s, 5m, 1h.", show_default="2m", rich_help_panel=_TRAINING)
     ] = None,
@@ -293,7 +301,7 @@ def train(
         max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, optimizer=optimizer, lr=lr,
         schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,
         eval_every=eval_every, patience=patience, save_every=save_every, on_save_error=on_save_error,
-        precision=precision, device=device, threads=threads, seed=seed,
+        precision=precision, device=device, threads=threads, seed=seed, allow_unknown=allow_unknown,
     )  # fmt: skip
     source = {"text": text or None, "out": out, "resume": resume, "init_from": init_from, "plan_from": plan_from}
     run = run_training(quiet=quiet, stop=Interrupts(), **source, **settings)

@@ -14,7 +14,7 @@ from seqgen.data.config import DataConfig, absolute
 from seqgen.data.progress import Report
 from seqgen.data.split import share_notice
 from seqgen.data.texts import read_texts
-from seqgen.errors import ConfigError, RunError
+from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.models.config import FAMILIES
 from seqgen.preparation import Corpus, Prepared, build_learner, encode_corpus
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
@@ -27,6 +27,9 @@ from seqgen.training.learner import Learner
 from seqgen.training.loop import sample_text
 from seqgen.training.plan import Plan
 from seqgen.wording import agreeing, counted
+
+LARGEST_UNKNOWN = 0.2
+"""The share of a text's pieces that a vocabulary which was not built from it may lack."""
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -57,6 +60,8 @@ def found(
     if request.tokenizer_from is not None:
         tokenizer = tokenizers.load(Path(request.tokenizer_from))
     corpus = encode_corpus(texts, tokenizer or request.tokenizer, report)
+    if tokenizer is not None and not request.data.allow_unknown:
+        _check_known(corpus, request, init_from)
     learner = build_learner(request.model, request.training, corpus)
     if parent is not None:
         learner.model.load_state_dict(parent.model.state_dict())
@@ -146,6 +151,18 @@ def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
         raise ConfigError(f"init_from: {', '.join(given)} {comes} with the weights of the other run; leave that out")
     request = compose({**settings, "cell": parent.model.cell}, sized=True)
     return request.model_copy(update={"model": parent.model})
+
+
+def _check_known(corpus: Corpus, request: Request, init_from: str | Path | None) -> None:
+    """Refuse a text of which the vocabulary of another lacks too much: what is learned of it would be `<unk>`."""
+    share = corpus.unknown / corpus.train.tokens
+    if share > LARGEST_UNKNOWN:
+        flag, name = ("--init-from", init_from) if init_from is not None else ("--tokenizer", request.tokenizer_from)
+        raise TextError(
+            f"{request.data.name}: {share:.0%} of its {counted(corpus.train.tokens, 'piece')} are <unk> in the "
+            f"vocabulary of {flag} {name} (at most {LARGEST_UNKNOWN:.0%}); leave {flag} out to build one from this "
+            "text, or train all the same by --allow-unknown"
+        )
 
 
 def _with_absolute_paths(data: DataConfig) -> DataConfig:

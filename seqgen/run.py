@@ -15,7 +15,6 @@ import difflib
 import hashlib
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -23,7 +22,7 @@ from pydantic import Field, PrivateAttr
 
 from seqgen.data.config import BYTES, PREFIX, STDIN, DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import make_directory, read_at_most, write_atomically
+from seqgen.files import blocking, make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
 from seqgen.settings import FileName, Settings
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
@@ -294,9 +293,7 @@ def check_free(out: str | Path | None) -> None:
         raise ConfigError("out: the name is empty; name a directory that is not there yet, or leave it out")
     if out is not None and _is_there(Path(out)):
         raise RunError(_taken(out))
-    place = Path(out if out is not None else RUNS / "new").absolute()
-    nearest = next((folder for folder in place.parents if folder.exists()), Path(place.anchor))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    if (nearest := blocking(Path(out if out is not None else RUNS / "new"))) is not None:
         raise SaveError(
             f"the run directory {out or RUNS} cannot be made: {nearest} cannot be written; choose another --out"
         )

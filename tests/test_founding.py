@@ -176,6 +176,37 @@ def test_a_child_starts_with_its_parents_weights(corpus, tmp_path):
         seqgen.train(corpus, init_from=parent.path, cell="gru", hidden_size=16)
 
 
+KOREAN = "나는 오늘 학교에 간다. 학교는 멀다.\n" * 40
+
+
+@pytest.mark.parametrize("kind", ["char", "word"])
+def test_a_text_that_is_unknown_to_its_parent_is_refused(corpus, tmp_path, kind):
+    parent = seqgen.train(corpus, out=tmp_path / "parent", tokenizer=kind, **GRU).run()
+    (tmp_path / "korean.txt").write_text(KOREAN, "utf-8")
+    settings = {"init_from": parent.path, "max_steps": 1, "valid_split": "none"}
+
+    with pytest.raises(TextError, match=r"korean\.txt: \d\d% of its .* are <unk> .*--init-from.*--allow-unknown"):
+        seqgen.train(tmp_path / "korean.txt", out=tmp_path / "child", **settings)
+    assert not (tmp_path / "child").exists()
+
+    child = seqgen.train(tmp_path / "korean.txt", out=tmp_path / "child", allow_unknown=True, **settings)
+    assert child.config.data.allow_unknown
+
+
+def test_a_text_that_is_unknown_to_a_tokenizer_of_another_is_refused(corpus, tmp_path):
+    tokenizers.build([KOREAN], TokenizerConfig()).save(tmp_path / "korean")
+
+    with pytest.raises(TextError, match=r"are <unk> in the vocabulary of --tokenizer .*korean .*--allow-unknown"):
+        seqgen.train(corpus, out=tmp_path / "run", tokenizer=str(tmp_path / "korean"), **GRU)
+    seqgen.train(corpus, out=tmp_path / "run", tokenizer=str(tmp_path / "korean"), allow_unknown=True, **GRU)
+
+
+def test_a_small_vocabulary_of_the_text_itself_is_not_refused(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", tokenizer="word", vocab_size=4, **GRU)
+
+    assert any("learnt as <unk>" in notice for notice in run.notices)
+
+
 def test_a_text_that_is_a_link_is_read_by_the_links_name(tmp_path):
     (tmp_path / "blob").write_text('{"text": "a line of a document"}\n' * 60, "utf-8")
     (tmp_path / "texts.jsonl").symlink_to(tmp_path / "blob")

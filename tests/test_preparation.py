@@ -64,7 +64,7 @@ def test_without_a_validation_part_there_is_none(data):
 
 def test_a_text_is_known_again(corpus, tmp_path):
     valid = tmp_path / "valid.txt"
-    valid.write_text("No one paints.\n", "utf-8")
+    valid.write_text("No one paints.\n" * 14, "utf-8")
     data = DataConfig.of(text=str(corpus), valid=str(valid))
     texts = read_texts(data)
     record = encode_corpus(texts, TokenizerConfig()).record

@@ -146,6 +146,7 @@ QUESTIONS = [
     ["runs", "--json"],
     ["corpus", "list"],
     ["corpus", "stats", "corpus:pydoc"],
+    ["cache", "list"],
 ]
 
 

@@ -46,7 +46,9 @@ def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = 
         parts = _parts(text, [])
         return parts if valid is None else Parts(parts.train, Portion.whole(valid))
     if config.valid_split in {"document", "file"}:
-        return _parts(text, _whole_ones(text, config))
+        parts = _parts(text, _whole_ones(text, config))
+        _check_whole_ones(parts.valid, config)
+        return parts
     characters = text.manifest.characters
     withheld = _withheld(characters, config)
     if config.valid_split == "tail":
@@ -135,6 +137,18 @@ def _whole_ones(text: StoredText, config: DataConfig) -> list[tuple[int, int]]:
     withheld = max(1, round(there * share))
     chosen = [there * (2 * number + 1) // (2 * withheld) for number in range(withheld)]
     return [(int(ends[one]), int(ends[one + 1])) for one in chosen]
+
+
+def _check_whole_ones(valid: Portion, config: DataConfig) -> None:
+    """Refuse whole documents or files that have too few characters to validate on."""
+    if valid.bytes >= 4 * MINIMUM:  # of one to four bytes each
+        return
+    characters = sum(map(len, valid.documents()))
+    if characters < MINIMUM:
+        raise TextError(
+            f"the {config.valid_split}s withheld have {counted(characters, 'character')}, too few to validate on (at "
+            f"least {MINIMUM}); use --valid-split spread, or name a validation text with --valid FILE"
+        )
 
 
 def _parts(text: StoredText, blocks: Sequence[tuple[int, int]]) -> Parts:

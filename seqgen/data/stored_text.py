@@ -32,6 +32,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from seqgen.data.config import Reading, is_path
+from seqgen.data.locks import PROGRESS, keep
 from seqgen.data.sources import Source
 from seqgen.data.text import BLOCK
 from seqgen.files import open_plain, read_at_most, write_atomically
@@ -43,7 +44,7 @@ from seqgen.tokenizers.base import without_surrogates
 Offsets: TypeAlias = npt.NDArray[np.int64]
 OFFSET = np.dtype("<i8")
 
-TEXT, DOCUMENTS, MANIFEST, PROGRESS = "text.utf8", "documents.i64", "manifest.json", "progress.json"
+TEXT, DOCUMENTS, MANIFEST = "text.utf8", "documents.i64", "manifest.json"
 MANIFEST_CAP = 1 << 28
 """Bytes that a manifest may have: it names every source, and 300 bytes of each of a million files are 300 MB."""
 VERY_SHORT = 1000
@@ -100,6 +101,8 @@ class TextManifest(Settings):
 class StoredText:
     """A text that `write_text` has written; nothing of it is in memory but where documents begin, mapped.
 
+    As long as there is an object of it, nobody prunes it.
+
     Raises:
         OSError: it is not there, or not whole.
         ConfigError: its manifest is not one.
@@ -107,6 +110,7 @@ class StoredText:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        keep(folder, self)
         self.manifest = TextManifest.from_json(read_at_most(folder / MANIFEST, MANIFEST_CAP), str(folder / MANIFEST))
         open_plain(folder / DOCUMENTS).close()  # a pipe would never end
         self.documents: Offsets = np.memmap(folder / DOCUMENTS, dtype=OFFSET, mode="r").view(np.ndarray)

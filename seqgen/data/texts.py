@@ -10,7 +10,7 @@ from typing import Protocol
 from seqgen.data.config import DataConfig, is_path, name_of
 from seqgen.data.progress import Report, silent
 from seqgen.data.sources import is_read_once, passed_over, refuse_idle
-from seqgen.data.split import Parts, split_text
+from seqgen.data.split import MINIMUM, SHARE, Parts, split_text
 from seqgen.data.store import Store, store_path
 from seqgen.data.stored_ids import StoredIds
 from seqgen.data.stored_text import StoredText
@@ -18,6 +18,7 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.quality import PIECE, describe
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.wording import counted
 
 PIECES = 16
 """Of a text, so many are looked at for what its user may not know: some tens of milliseconds."""
@@ -108,6 +109,11 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
     if data.valid is not None:
         # "" is no text's: a run that was started without a validation text has none to be read now
         valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
+        if valid.manifest.characters < MINIMUM:
+            raise TextError(
+                f"{data.valid} has {counted(valid.manifest.characters, 'character')}, too few to validate on (at least "
+                f"{MINIMUM}); name a longer text, or leave --valid out to withhold {100 * SHARE:g}% of the other"
+            )
     try:
         return Texts(store, data, text, valid, split_text(text, data, valid))
     except TextError as error:

@@ -126,7 +126,7 @@ def test_a_check_at_the_end_can_fail(run_directory):
 
 def test_output_is_utf8_whatever_the_locale_says(answers, in_tmp):
     (in_tmp / "한글.txt").write_text("왕이 그린다\r\n", "utf-8", newline="")
-    answers("tokenizer", "build", "한글.txt", "--model-type", "byte", "--out", "built")
+    answers("tokenizer", "build", "한글.txt", "--tokenizer", "byte", "--out", "built")
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     ids = answers("tokenizer", "encode", "왕이\r\n", "--tokenizer", "built").encode()
 

@@ -281,11 +281,14 @@ def test_escape_sequences_that_a_model_has_learnt_are_written_out_too(answers, c
     assert "\x1b" in json.loads(answers("sample", "--max-new-tokens", 200, "--json"))["samples"][0]
 
 
-def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, samples, run):
-    prompt = b"The \xff".decode("utf-8", "surrogateescape")  # as Python hands on such an argument
+def test_a_prompt_that_is_not_utf_8_is_refused_with_its_place(refuses, run):
+    prompt = b"The \xff\xfe".decode("utf-8", "surrogateescape")  # as Python hands on such an argument
 
-    assert answers("sample", *LENGTH, "--prompt", prompt).startswith("The \ufffd")
-    assert json.loads(answers("sample", *LENGTH, "--json", "--prompt", prompt))["prompt"] == "The \ufffd"
+    refuses(1, "sample", "--prompt", prompt, words=("the prompt is not utf-8 at byte 4 (0xff)",))
+    refuses(1, "sample", "--prompt", "\ud800", words=("the prompt is not utf-8 at byte 0;",))  # as Windows might
+
+
+def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, samples, run):
     Path("prompt.txt").write_bytes(b"The +2AA-")  # utf-7 can hold a lone surrogate
     assert answers("sample", *LENGTH, "--prompt-file", "prompt.txt", "--encoding", "utf-7").startswith("The \ufffd")
     piped = answers("sample", *LENGTH, "--prompt", "-", "--encoding", "utf-7", stdin=b"The +2AA-")

@@ -101,7 +101,7 @@ def test_every_kind_of_tokenizer_can_be_chosen(answers, kind):
 
 
 def test_a_tokenizer_that_was_built_before_can_be_used(answers, refuses):
-    answers("tokenizer", "build", "corpus.txt", "--model-type", "byte", "--out", "bytes")
+    answers("tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", "bytes")
 
     answers("train", "corpus.txt", *SMALL, "--tokenizer", "bytes")
     assert config_of("runs/corpus-gru")["tokenizer"]["vocab_size"] == 257

@@ -189,7 +189,7 @@ def test_a_cut_moves_to_the_start_of_a_document_as_to_that_of_a_line():
 
 @pytest.mark.parametrize("valid_split", ["document", "file"])
 def test_whole_documents_or_files_are_withheld_spread_evenly(valid_split):
-    documents = [f"document {number:03}" for number in range(100)]
+    documents = [f"document {number:03}" * 4 for number in range(100)]
 
     split = cut(*documents, valid_split=valid_split)
 
@@ -198,9 +198,15 @@ def test_whole_documents_or_files_are_withheld_spread_evenly(valid_split):
 
 
 def test_documents_that_stand_side_by_side_can_both_be_withheld():
-    split = cut("a", "b", "c", valid_split="document", valid_share=0.49)
+    split = cut("a", "b" * 200, "c", valid_split="document", valid_share=0.49)
 
-    assert (split.train, split.valid) == (("a", "c"), ("b",))
+    assert (split.train, split.valid) == (("a", "c"), ("b" * 200,))
+
+
+@pytest.mark.parametrize("valid_split", ["document", "file"])
+def test_whole_ones_too_short_to_validate_on_are_refused_with_the_arithmetic(valid_split):
+    with pytest.raises(TextError, match=rf"the {valid_split}s withheld have 199 characters, .*\(at least 200\)"):
+        cut(*["왕" * 99] * 10, "왕" * 100, *["왕" * 99] * 29, valid_split=valid_split)
 
 
 def test_one_document_cannot_be_withheld_whole():

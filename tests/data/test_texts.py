@@ -30,13 +30,26 @@ def test_the_parts_together_are_the_text(corpus, data):
 
 def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
     valid = tmp_path / "valid.txt"
-    valid.write_text("No one paints.\n", "utf-8")
+    valid.write_text("No one paints.\n" * 14, "utf-8")
 
     texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
 
     assert texts.parts.train.documents() == (corpus.read_text("utf-8"),)
-    assert texts.parts.valid.documents() == ("No one paints.\n",)
+    assert texts.parts.valid.documents() == ("No one paints.\n" * 14,)
     assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("characters", [1, 199])
+def test_a_text_too_short_to_validate_on_is_refused_with_the_arithmetic(corpus, tmp_path, characters):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("왕" * characters, "utf-8")
+
+    with pytest.raises(
+        TextError, match=rf"valid\.txt has {characters} characters?, too few .* \(at least 200\).*--valid"
+    ):
+        read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
+    valid.write_text("왕" * 200, "utf-8")
+    assert read_texts(DataConfig.of(text=str(corpus), valid=str(valid))).valid.manifest.characters == 200
 
 
 @pytest.mark.parametrize("content", ["a", "a short text"])
