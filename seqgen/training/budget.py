@@ -122,7 +122,7 @@ def first_plan(
     if config.max_time is None:
         if limit is None:
             raise ValueError("a run needs steps, epochs or a time")
-        plan = Plan.of(limit, eval_every=config.eval_every, warmup=config.warmup_steps, threads=threads)
+        plan = Plan.first(limit, eval_every=config.eval_every, warmup=config.warmup_steps, threads=threads)
         return plan, Pace()
     began = clock()
     threads, step = _fastest(learner, _first_candidates(learner, threads), _probe_seconds(config.max_time), clock)
@@ -131,7 +131,7 @@ def first_plan(
     steps, eval_every = _share_out(left, step, pace, config, limit)
     # The first plan rests on a probe: look at it again after half a stretch.
     eval_every = config.eval_every or -(-eval_every // 2)
-    return Plan.of(steps, eval_every=eval_every, warmup=config.warmup_steps, threads=threads), pace
+    return Plan.first(steps, eval_every=eval_every, warmup=config.warmup_steps, threads=threads), pace
 
 
 def extended(learner: Learner, step: int, seconds: float, pace: Pace, clock: Clock = time.perf_counter) -> Plan:
@@ -250,7 +250,7 @@ def time_steps(
         clock: what measures.
     """
     probe = Learner(copy.deepcopy(learner.model), learner.stream, learner.config, learner.precision)
-    probe.plan = Plan.of(10**9, warmup=learner.config.warmup_steps)  # the rate that a run begins with
+    probe.plan = Plan.first(10**9, warmup=learner.config.warmup_steps)  # the rate that a run begins with
     steps = iter(range(10**9))
 
     def timed(threads: int) -> float:

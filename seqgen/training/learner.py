@@ -35,7 +35,7 @@ class Learner:
         self.model = model
         self.stream = stream
         self.config = config
-        self.plan = Plan.of(config.max_steps or 1, warmup=config.warmup_steps)
+        self.plan = Plan.first(config.max_steps or 1, warmup=config.warmup_steps)
         """Of which the learning rate is a function; the run puts its own here."""
         self.precision = precision
         self.optimizer = build_optimizer(model, config, precision)

@@ -65,7 +65,9 @@ class Plan(Settings):
     stretches: tuple[Stretch, ...] = Field(min_length=1)
 
     @classmethod
-    def of(cls, last_step: int, *, eval_every: int | None = None, warmup: int | None = None, threads: int = 1) -> Plan:
+    def first(
+        cls, last_step: int, *, eval_every: int | None = None, warmup: int | None = None, threads: int = 1
+    ) -> Plan:
         """Make the plan that a run of `last_step` steps begins with.
 
         Args:

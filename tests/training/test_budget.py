@@ -103,7 +103,7 @@ def test_fixed_steps_make_one_plan_on_torchs_threads(make_learner):
 
     plan, pace = first_plan(learner, lambda: pytest.fail("measured"), spent=0.0)
 
-    assert plan == Plan.of(40, threads=torch.get_num_threads())
+    assert plan == Plan.first(40, threads=torch.get_num_threads())
     assert (plan.now.eval_every, plan.now.warmup_end, pace) == (4, 4, Pace())
 
 
@@ -224,7 +224,7 @@ def test_steps_of_seconds_are_the_probe_and_each_number_of_threads_gets_one(make
 def timed(make_learner, clock, speed):
     """A learner with 100 s of which 20 are gone, after 200 steps of 1,000, planned at 0.1 s each."""
     learner, _ = make_learner("gru", max_steps=None, max_time=100.0, eval_every=None, warmup_steps=None)
-    learner.plan = Plan.of(1000, eval_every=100).replanned(100, 1000)
+    learner.plan = Plan.first(1000, eval_every=100).replanned(100, 1000)
     speed({1: 0.1})
     return learner
 
@@ -249,7 +249,7 @@ def test_a_run_that_is_slower_or_faster_gets_the_steps_that_fit(timed, clock, ea
 
 
 def test_the_first_plan_is_looked_at_again_however_right_it_was(timed, clock):
-    timed.plan = Plan.of(1000, eval_every=50)
+    timed.plan = Plan.first(1000, eval_every=50)
 
     assert replanned(timed, clock).now.eval_every == 100
 
@@ -293,7 +293,7 @@ def test_a_replan_races_half_and_twice_the_threads(timed, clock, speed, seconds,
 
 def test_a_run_of_fixed_steps_is_never_replanned(make_learner, clock):
     learner, _ = make_learner("gru", max_steps=1000)
-    learner.plan = Plan.of(1000)
+    learner.plan = Plan.first(1000)
 
     assert replanned(learner, clock, each=5.0) is None
 
@@ -303,7 +303,7 @@ def test_a_run_of_fixed_steps_is_never_replanned(make_learner, clock):
 
 def test_more_steps_take_up_the_schedule_where_such_a_run_would_be(make_learner):
     learner, _ = make_learner("gru", max_steps=40, eval_every=None, warmup_steps=0)
-    learner.plan = Plan.of(20, warmup=0)
+    learner.plan = Plan.first(20, warmup=0)
 
     plan = extended(learner, 20, 5.0, Pace())
 
@@ -312,7 +312,7 @@ def test_more_steps_take_up_the_schedule_where_such_a_run_would_be(make_learner)
 
 def test_more_time_is_measured_anew(make_learner, clock, speed):
     learner, _ = make_learner("gru", max_steps=None, max_time=100.0, eval_every=None)
-    learner.plan = Plan.of(200, warmup=0)
+    learner.plan = Plan.first(200, warmup=0)
     speed({1: 0.5})
 
     plan = extended(learner, 150, 40.0, Pace(), clock)

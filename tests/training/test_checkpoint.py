@@ -179,7 +179,7 @@ def test_where_each_is_damaged_none_is_taken(make_learner, tmp_path, name):
     [
         ("", "Invalid JSON"),
         ('{"step": "one"}', "files"),
-        (State(files={}, plan=Plan.of(9), progress=progress(1)).model_dump_json(), "does not name the files"),
+        (State(files={}, plan=Plan.first(9), progress=progress(1)).model_dump_json(), "does not name the files"),
         ('{"format_version": 2}', "format_version"),
     ],
 )

@@ -15,7 +15,7 @@ def rates(total: int, **settings: object) -> list[float]:
 
 
 def rate_at(step: int, total: int, config: TrainingConfig) -> float:
-    return learning_rate(step, Plan.of(total, warmup=config.warmup_steps).now, config)
+    return learning_rate(step, Plan.first(total, warmup=config.warmup_steps).now, config)
 
 
 def test_linear_warms_up_and_falls_evenly_towards_0():
@@ -67,7 +67,7 @@ def test_a_warm_up_that_is_not_set_is_a_tenth_of_the_run_and_at_most_100_steps()
 )
 def test_a_replan_makes_no_jump_and_the_rate_still_ends_at_0(total, lengths, places, schedule):
     config = TrainingConfig(lr=1.0, schedule=schedule)
-    plan = Plan.of(total)
+    plan = Plan.first(total)
     for length, place in zip(lengths, places, strict=False):
         step = plan.now.first_step + max(1, int(place * (plan.total_steps - plan.now.first_step)))
         before = plan.now
@@ -82,13 +82,13 @@ def test_a_replan_makes_no_jump_and_the_rate_still_ends_at_0(total, lengths, pla
 
 
 def test_after_a_replan_each_step_adds_its_share_of_the_progress_left():
-    plan = Plan.of(100, warmup=0).replanned(50, 60)
+    plan = Plan.first(100, warmup=0).replanned(50, 60)
 
     assert [plan.now.progress_at(step) for step in (50, 55, 60)] == pytest.approx([0.5, 0.75, 1.0])
 
 
 def test_a_replan_within_the_warm_up_moves_its_end_and_climbs_on_from_where_it_is():
-    plan = Plan.of(1000)  # warms up for 100 steps
+    plan = Plan.first(1000)  # warms up for 100 steps
     at_20 = plan.now.warmup_at(19)
 
     shorter, late = plan.replanned(20, 300).now, plan.replanned(20, 100).now
