@@ -69,17 +69,7 @@ def found(
     prepared = clock() - started
     training = request.training.model_copy(update={"device": str(learner.model.device), "precision": learner.precision})
     learner.config = training
-
-    def evaluate() -> None:
-        if corpus.validation is not None:
-            corpus.validation.evaluate(learner.model, learner.precision)
-        sample_text(learner.model, corpus.tokenizer, training.seed)
-
-    pace = Pace()
-    if given_plan is not None:
-        learner.plan = Plan(stretches=given_plan.stretches[:1])
-    else:
-        learner.plan, pace = first_plan(learner, evaluate, prepared, clock)
+    learner.plan, pace = _first_plan(learner, corpus, given_plan, prepared, clock)
     config = RunConfig(
         seqgen=__version__,
         created=dt.datetime.now(dt.UTC).isoformat(),
@@ -113,6 +103,19 @@ def found(
             "or start again, since the encoded text is kept"
         )
     return Prepared(directory, config, corpus, learner, checkpoint, lock, notices, given_plan)
+
+
+def _first_plan(learner: Learner, corpus: Corpus, given: Plan | None, spent: float, clock: Clock) -> tuple[Plan, Pace]:
+    """The plan that the run begins with, `spent` seconds after its time began, and what its evaluations take."""
+    if given is not None:
+        return Plan(stretches=given.stretches[:1]), Pace()
+
+    def evaluate() -> None:
+        if corpus.validation is not None:
+            corpus.validation.evaluate(learner.model, learner.precision)
+        sample_text(learner.model, corpus.tokenizer, learner.config.seed, corpus.record.line_end)
+
+    return first_plan(learner, evaluate, spent, clock)
 
 
 def _plan_of(directory: RunDirectory) -> Plan:
