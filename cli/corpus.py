@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import PAGE, notice, printable, stderr, stdout, write_json
+from seqgen.cli.output import PAGE, notice, printable, size_in_words, stderr, stdout, write_json
 
 if TYPE_CHECKING:
     from seqgen.data.catalogue import Recipe
@@ -31,7 +31,7 @@ def list_corpora(json: JsonOption = False) -> None:
     for name in ("size", "where"):
         table.add_column(name, justify="right", no_wrap=True)
     for recipe in known.values():
-        size, where = _size(recipe.size), _where(recipe)
+        size, where = size_in_words(recipe.size), _where(recipe)
         table.add_row(recipe.name, recipe.title, recipe.language, recipe.licence, size, where)
     stdout(PAGE).print(table)
 
@@ -94,10 +94,6 @@ def _where(recipe: Recipe) -> str:
     if isinstance(recipe.reader, Fetched):
         return "here" if recipe.reader.is_here(recipe.name) else "to fetch"
     return {"synthetic": "made", "own-text": "embedded"}.get(recipe.reader.kind, "in Python")
-
-
-def _size(number: int) -> str:
-    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
 
 
 def _as_record(recipe: Recipe) -> dict[str, Any]:

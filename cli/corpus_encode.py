@@ -123,5 +123,5 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
         "store": str(place), "store_bytes": size_of(place),
     }  # fmt: skip
     unlike = share_notice(data, ids.valid.characters, read.characters)
-    leakage = None if ids.leakage is None or not ids.leakage.found else str(ids.leakage)
+    leakage = None if ids.leakage is None or not ids.leakage.is_notable else str(ids.leakage)
     return figures, [*texts.notices, *(message for message in (unlike, leakage) if message is not None)]

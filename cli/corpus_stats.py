@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _VISIBLE = str.maketrans({" ": "␣", "\n": "↵", "\t": "⇥", "\r": "␍"})
+_ACRONYM = re.compile(r"\b(?:nfc|nul|json|cr|c1)\b")
 _KINDS = {1: "characters", 2: "pairs", 3: "triples"}
 
 
@@ -188,7 +190,7 @@ def _findings(found: Statistics) -> RenderableType:
 
     lines: list[RenderableType] = []
     for finding in found.findings:
-        name = finding.kind.replace("_", " ").replace("nfc", "NFC").replace("nul", "NUL")
+        name = _ACRONYM.sub(lambda found: found.group().upper(), finding.kind.replace("_", " "))
         place = f"first in {finding.place.document}, line {finding.place.line:,}"
         lines.append(Text(printable(f"{name}: {finding.count:,}, {place}"), style="yellow"))
         lines.append(Padding(Text(finding.advice, style="dim"), (0, 0, 0, 2), expand=False))

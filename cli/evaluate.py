@@ -19,6 +19,7 @@ from seqgen.cli.options import (
     OfTheModelOption,
     QuietOption,
     RunOption,
+    ThreadsOption,
     given,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stderr, stdout, tokenizer_name, write_json
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from seqgen.data.catalogue import Figure
     from seqgen.evaluation.report import Evaluation
     from seqgen.trained import Run
+
+MUCH_UNKNOWN = 0.05
+"""The share of a text's tokens that are `<unk>` from which its perplexity misleads."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def evaluate(
     field: FieldOption = None,
     on_bad_line: BadLineOption = None,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -78,7 +83,7 @@ def evaluate(
     with leaving_at_once():
         from seqgen.trained import load
 
-    model = load(run, device=device)
+    model = load(run, device=device, threads=threads)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
     options = given(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
@@ -135,6 +140,13 @@ def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **s
             "gives them back: the bits are what the normalized text costs",
             quiet=quiet,
         )
+    if evaluation.unknown_share >= MUCH_UNKNOWN:
+        notice(
+            f"{name}: {evaluation.unknown_share:.0%} of its {counted(evaluation.tokens, 'token')} are <unk>, which is "
+            "easy to predict: perplexity is low for a small vocabulary; compare by bits per byte, which pay for the "
+            "spelling",
+            quiet=quiet,
+        )
     whole = "".join(documents)
     encoding = model.tokenizer.text_encoding
     return Row(name, evaluation, xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding))
@@ -164,6 +176,7 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
         "characters": evaluation.size.characters,
         "bytes": evaluation.size.bytes,
         "unknown_characters": evaluation.size.unknown,
+        "unknown_share": evaluation.unknown_share,
         "changed_characters": evaluation.size.changed,
         "context": evaluation.context,
         "run": str(model.path),

@@ -8,15 +8,16 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from seqgen.cli import corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
+from seqgen.cli import cache, corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
 from seqgen.cli.boundary import guarded
-from seqgen.cli.once import OnceOnly
 from seqgen.cli.signals import handle_signals
+from seqgen.cli.usage import Command, Program
 
 from seqgen._version import __version__
 
 app = typer.Typer(
     name="seqgen",
+    cls=Program,
     help="From a text to a language model to new text, on the machine at hand.",
     no_args_is_help=True,
     add_completion=False,
@@ -26,26 +27,27 @@ app = typer.Typer(
 )
 tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
 corpora = typer.Typer(help="Texts to learn from: the catalogue, what a text is made of, its ids.", no_args_is_help=True)
+caches = typer.Typer(help="What is kept of texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
-app.command("demo")(guarded(demo.demo))
-app.command("train")(guarded(train.train))
-app.command("sample")(guarded(sample.sample))
-app.command("eval")(guarded(evaluate.evaluate))
-app.command("runs")(guarded(runs.runs))
-app.command("info")(guarded(info.info))
+app.command("demo", cls=Command)(guarded(demo.demo))
+app.command("train", cls=Command)(guarded(train.train))
+app.command("sample", cls=Command)(guarded(sample.sample))
+app.command("eval", cls=Command)(guarded(evaluate.evaluate))
+app.command("runs", cls=Command)(guarded(runs.runs))
+app.command("info", cls=Command)(guarded(info.info))
 app.add_typer(tokenizers, name="tokenizer")
-tokenizers.command("build")(guarded(tokenizer.build))
-tokenizers.command("encode")(guarded(tokenizer.encode))
-tokenizers.command("decode")(guarded(tokenizer.decode))
-tokenizers.command("show")(guarded(tokenizer.show))
+tokenizers.command("build", cls=Command)(guarded(tokenizer.build))
+tokenizers.command("encode", cls=Command)(guarded(tokenizer.encode))
+tokenizers.command("decode", cls=Command)(guarded(tokenizer.decode))
+tokenizers.command("show", cls=Command)(guarded(tokenizer.show))
 app.add_typer(corpora, name="corpus")
-corpora.command("list")(guarded(corpus.list_corpora))
-corpora.command("fetch")(guarded(corpus.fetch))
-corpora.command("stats")(guarded(corpus_stats.stats))
-corpora.command("encode")(guarded(corpus_encode.encode))
-for group in (app, tokenizers, corpora):
-    for command in group.registered_commands:
-        command.cls = OnceOnly
+corpora.command("list", cls=Command)(guarded(corpus.list_corpora))
+corpora.command("fetch", cls=Command)(guarded(corpus.fetch))
+corpora.command("stats", cls=Command)(guarded(corpus_stats.stats))
+corpora.command("encode", cls=Command)(guarded(corpus_encode.encode))
+app.add_typer(caches, name="cache")
+caches.command("list", cls=Command)(guarded(cache.list_entries))
+caches.command("prune", cls=Command)(guarded(cache.prune))
 
 
 def _print_version(wanted: bool) -> None:
@@ -63,6 +65,18 @@ def root(
     """From a text to a language model to new text, on the machine at hand."""
 
 
+SPIN_COUNT = "10000"
+"""How often an idle OpenMP thread looks for work before it sleeps. The default, to spin on, is as fast on a quiet
+machine, and up to 60 times slower where other programs want the cores: a thread that waits keeps one from working.
+"""
+
+
+def _let_idle_threads_sleep() -> None:
+    """Set the spin count of GNU OpenMP, which is read when torch is loaded, unless the user has set how it waits."""
+    if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}.isdisjoint(os.environ):
+        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
+
+
 def main() -> NoReturn:
     """The console script. Signals end it in good order; output is UTF-8 with newlines as they are, in every locale."""
     for name in ("stdout", "stderr"):
@@ -70,6 +84,7 @@ def main() -> NoReturn:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace", newline="\n")
     handle_signals()
+    _let_idle_threads_sleep()
     try:
         guarded(app)()
     except SystemExit as end:  # which is how typer ends a command, always with a number

@@ -11,6 +11,7 @@ RunOption = Annotated[
     str | None, typer.Option("--run", metavar="DIR", help="The run's directory.", show_default="the newest under runs/")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads of torch on a CPU.", show_default="all")]
 EncodingOption = Annotated[
     str, typer.Option("--encoding", help="How the file's bytes are text: utf-8, cp949 ...; bytes: as they are.")
 ]
@@ -75,6 +76,24 @@ def read_stdin(encoding: str, where: str) -> str:
     if sys.stdin is None:
         raise TextError(f"{where} cannot be read: stdin is closed; give it as an argument or a file")
     return decode_text(sys.stdin.buffer.read(), encoding, where)
+
+
+def as_text(argument: str, where: str) -> str:
+    """An argument that is text; Python marks each byte of it that is not UTF-8 by a lone surrogate.
+
+    Raises:
+        TextError: it has such a byte; the message has the offset.
+    """
+    from seqgen.errors import TextError
+
+    try:
+        argument.encode()
+    except UnicodeEncodeError as error:
+        byte = ord(argument[error.start]) - 0xDC00
+        shown = f" (0x{byte:02x})" if 0x80 <= byte <= 0xFF else ""
+        offset = len(argument[: error.start].encode())
+        raise TextError(f"{where} is not utf-8 at byte {offset}{shown}; convert it to UTF-8 first") from error
+    return argument
 
 
 def as_vocab_size(size: str | None) -> int | str | None:

@@ -9,17 +9,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from seqgen.sources.lines import with_lf
+
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 WIDE = 10_000
 """Columns where there is no terminal: a row stays a line."""
 PAGE = 100
 """The same for what is read rather than cut up by a program: prose in tables, lists in a row."""
 
-# What a terminal would act on: C0 less tab and newline, DEL, C1. The carriage return of CRLF texts is left out there.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n\r"}
-_CONTROLS[ord("\r")] = ""
+# What a terminal would act on: C0 less tab and newline, DEL, C1.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
 _CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}  # as Python marks it in a file's name
 _BYTES = {byte: f"\\x{byte:02x}" for byte in (*range(0x20), *range(0x7F, 0x100)) if byte != ord("\n")}
 
@@ -56,6 +58,14 @@ class _Stderr:
         return getattr(self._real, name)
 
 
+def print_line(console: Console, line: str | Text) -> None:
+    """A line of prose: broken between words on a terminal, which would break it within one; elsewhere as it is."""
+    if console.is_terminal:
+        console.print(line, overflow="fold")
+    else:
+        console.print(line, soft_wrap=True)
+
+
 def stdout(piped_width: int = WIDE) -> Console:
     """A console on stdout, for tables. In a pipe it is as wide as they are, or `piped_width` columns."""
     from rich.console import Console
@@ -73,7 +83,9 @@ def stdout(piped_width: int = WIDE) -> Console:
 def notice(message: str, *, quiet: bool = False) -> None:
     """Something the user should know, on stderr."""
     if not quiet:
-        stderr().print(f"note: {printable(message)}", style="yellow", soft_wrap=True)
+        from rich.text import Text
+
+        print_line(stderr(), Text(f"note: {printable(message)}", style="yellow"))
 
 
 def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
@@ -123,11 +135,18 @@ def tokenizer_name(kind: str, normalization: str) -> str:
     return kind if normalization == "none" else f"{kind}/{normalization}"
 
 
+def size_in_words(number: int) -> str:
+    """Bytes as a table shows them: 12.3 MB."""
+    return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
+
+
 def printable(text: str) -> str:
     """`text` with control characters written out, so that a terminal shows them and does not obey them; and bytes of a
     file's name that are not UTF-8.
+
+    Every line end becomes a newline: a carriage return would write the next line over this one.
     """
-    return text.translate(_CONTROLS)
+    return with_lf(text).translate(_CONTROLS)
 
 
 def printable_bytes(text: str) -> str:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
-from seqgen.cli.output import printable
+from seqgen.cli.output import print_line, printable, stderr
 
 PATIENCE = 10.0
 """Seconds between two lines where there is no terminal: short work says nothing."""
@@ -48,8 +56,35 @@ class Preparing:
 
     def _say(self, message: str, done: int, total: int) -> None:
         if total < 0:
-            self._console.print(Text(printable(message)), soft_wrap=True)
+            print_line(self._console, Text(printable(message)))
         elif total and time.monotonic() - self._said >= PATIENCE:
             self._said = time.monotonic()
             line = f"{printable(message)}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
             self._console.print(Text(line), soft_wrap=True)
+
+
+class Counting:
+    """On a terminal a bar over tokens, drawn from the first call until all of them are done; short work has none."""
+
+    SHORT = 2_000
+
+    def __init__(self, name: str, *, quiet: bool) -> None:
+        console = stderr()
+        self._wanted = console.is_terminal and not quiet
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        self._task = self._bar.add_task(printable(name), total=None)
+
+    def show(self, done: int, total: int) -> None:
+        """Say how many tokens are done, and of how many."""
+        if not self._wanted or total < self.SHORT:
+            return
+        self._bar.start()
+        self._bar.update(self._task, completed=done, total=total)
+        if done >= total:
+            self.stop()
+
+    def stop(self) -> None:
+        """Take it from the screen."""
+        if self._bar.live.is_started:
+            self._bar.stop()

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import DeviceOption, JsonOption, OfTheModelOption, QuietOption, RunOption, given, read_stdin
+from seqgen.cli.options import (
+    DeviceOption,
+    JsonOption,
+    OfTheModelOption,
+    QuietOption,
+    RunOption,
+    ThreadsOption,
+    as_text,
+    given,
+    read_stdin,
+)
 from seqgen.cli.output import notice, write_json, write_stream, write_text
+from seqgen.cli.preparing import Counting
 from seqgen.cli.signals import leaving_at_once
 
 from seqgen.errors import ConfigError, TextError
@@ -20,14 +33,25 @@ if TYPE_CHECKING:
     from seqgen.evaluation.novelty import Novelty
     from seqgen.trained import Run
 
+_LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
+_ESCAPE = re.compile(r"\\(?:[\\nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
 QUOTED = 60
 """Characters of a stretch that are shown."""
 
 
 def sample(
     run: RunOption = None,
-    prompt: Annotated[str, typer.Option(help="What to go on from; - reads it from stdin.")] = "",
-    prompt_file: Annotated[str | None, typer.Option(metavar="FILE", help="A file to go on from.")] = None,
+    prompt: Annotated[str, typer.Option(help="Text to continue; - reads it from stdin.")] = "",
+    prompt_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="File with the text to continue. One line end at its end is dropped, as of stdin."
+        ),
+    ] = None,
+    escapes: Annotated[
+        bool, typer.Option("--escapes", help=r"Read \n, \t, \r, \\, \xHH and \uHHHH in --prompt and --stop.")
+    ] = False,
+    no_echo: Annotated[bool, typer.Option("--no-echo", help="Print the new text without the prompt.")] = False,
     max_new_tokens: Annotated[int | None, typer.Option(help="How long.", show_default="500")] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="How many texts.")] = 1,
     temperature: Annotated[
@@ -58,23 +82,27 @@ def sample(
     encoding: OfTheModelOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
     device: DeviceOption = "auto",
+    threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write new text, from the newest run unless --run says which.
 
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
+    Without a prompt a text begins as a line of the training text does.
     """
     from seqgen.sources.content import as_raw
 
     with leaving_at_once():
         from seqgen.trained import load
 
+    if escapes:
+        prompt, stop = interpret_escapes(prompt), [interpret_escapes(text) for text in stop or []]
     settings = given(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
         precision=precision, engine=engine,
     )  # fmt: skip
-    model = load(run, device=device)
+    model = load(run, device=device, threads=threads)
     raw, encoding = model.config.data.is_raw, model.reading(**given(encoding=encoding)).encoding
     if raw and num_samples > 1 and not json and not sys.stdout.isatty():
         raise ConfigError(
@@ -84,37 +112,61 @@ def sample(
     if stop:
         settings["stop"] = tuple(map(as_raw, stop) if raw else stop)
     _check_prompt(start, model, strict=strict, quiet=quiet)
+    _check_stops(stop or [], model, quiet=quiet)
     learnt = model.learnt_from() if novelty else None  # before anything is written: the text may be gone
+    drawn = Counting("reading the prompt", quiet=quiet)
+    settings["progress"] = drawn.show
+    try:
+        _write(start, model, settings, num_samples, learnt, json=json, no_echo=no_echo, quiet=quiet)
+    finally:
+        drawn.stop()
+
+
+def _write(
+    start: str,
+    model: Run,
+    settings: dict[str, Any],
+    num_samples: int,
+    learnt: Iterable[Iterable[str]] | None,
+    *,
+    json: bool,
+    no_echo: bool,
+    quiet: bool,
+) -> None:
+    """Make the texts, and print them and what was asked about them."""
     if json:
         texts = model.samples(start, num_samples=num_samples, **settings)
         copied = {} if learnt is None else {"novelty": [asdict(found) for found in _compare(texts, learnt)]}
         write_json({"run": str(model.path), "prompt": start, "samples": texts, **copied})
         return
     if num_samples == 1:
-        texts = [_stream(start, model, settings)]
+        texts = [_stream(start, model, settings, no_echo=no_echo)]
     else:
         texts = model.samples(start, num_samples=num_samples, **settings)
         for number, text in enumerate(texts):
-            whole = model.tokenizer.written(start + text)
-            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=raw)
+            whole = model.tokenizer.written(text if no_echo else start + text)
+            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=model.config.data.is_raw)
     for number, found in enumerate(_compare(texts, learnt) if learnt is not None else [], 1):
         which = "" if num_samples == 1 else f"sample {number}: "
         notice(f"{which}{_describe(found)}", quiet=quiet)
 
 
-def _stream(start: str, model: Run, settings: dict[str, Any]) -> str:
+def _stream(start: str, model: Run, settings: dict[str, Any], *, no_echo: bool) -> str:
     """Write a text as it is made; give what is new of it."""
     from seqgen.tokenizers.normalization import composed
 
-    made: list[str] = []
-    generated = model.generate(start, stream=True, **settings)  # which refuses before anything is written
+    generated = model.generate(start, stream=True, **settings)
+    made = [
+        next(generated, "")
+    ]  # the prompt is read, its bar drawn, and what is wrong raised before anything is written
 
     def new() -> Iterator[str]:
+        yield made[0]
         for piece in generated:
             made.append(piece)
             yield piece
 
-    pieces, raw = chain([start], new()), model.config.data.is_raw
+    pieces, raw = chain([] if no_echo else [start], new()), model.config.data.is_raw
     try:
         write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces), raw=raw)
     except KeyboardInterrupt:
@@ -148,17 +200,35 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     from seqgen.data.config import BYTES
     from seqgen.data.text import read_text
     from seqgen.sources.content import as_raw
-    from seqgen.tokenizers.base import without_surrogates
 
     if prompt_file is not None:
         if prompt:
             raise ConfigError("prompt_file: give a prompt or a file with one, not both")
-        return read_text(prompt_file, encoding)
-    if prompt == "-":
-        return read_stdin(encoding, "the prompt from stdin")
-    if encoding == BYTES:
-        return as_raw(prompt)
-    return without_surrogates(prompt)  # Python's mark on an argument that was no UTF-8
+        content = read_text(prompt_file, encoding)
+    elif prompt == "-":
+        content = read_stdin(encoding, "the prompt from stdin")
+    else:
+        return as_raw(prompt) if encoding == BYTES else as_text(prompt, "the prompt")
+    return content if encoding == BYTES else _LINE_END.sub("", content)
+
+
+def interpret_escapes(text: str) -> str:
+    """`text` with its backslash escapes as the characters that they stand for; another backslash stays."""
+    return _ESCAPE.sub(lambda match: codecs.decode(match[0], "unicode_escape"), text)
+
+
+def _check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:
+    r"""Name the stop texts that will not end a text: with characters that are not in the vocabulary, or with `\n` as
+    two characters.
+    """
+    written = None if run.tokenizer.unknown_id is None else set(b"".join(run.tokenizer.pieces).decode())
+    for stop in stops:
+        foreign = set() if written is None else set(run.tokenizer.written(stop)) - written
+        if _ESCAPE.search(stop):
+            notice(f"--stop '{stop}' has a backslash and a letter; --escapes reads them as one character", quiet=quiet)
+        elif foreign:
+            names = ", ".join(map(repr, sorted(foreign)))
+            notice(f"--stop {stop!r} ends no text: this model's vocabulary does not have {names}", quiet=quiet)
 
 
 def _check_prompt(prompt: str, run: Run, *, strict: bool, quiet: bool) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -14,7 +15,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
-from seqgen.cli.output import notice, printable, printable_bytes, stderr, tokenizer_name
+from seqgen.cli.output import print_line, printable, printable_bytes, stderr, tokenizer_name
 from seqgen.cli.preparing import Preparing
 
 from seqgen.errors import RunError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 CURVE_WIDTH = 40
 SAMPLE_LINES = 4
+WAITING_STEPS, WAITING_SECONDS, WAITING_SHARE = 30, 3.0, 0.7
+"""After so many steps and seconds, so little of the threads' time on a processor means that they wait for others."""
 SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -40,6 +43,7 @@ class TrainingScreen:
         self._live: Live | None = None
         self._figures = _Figures()
         self._evaluated = 0
+        self._waiting: _Waiting | None = None
         self._raw = False
 
     def __enter__(self) -> Self:
@@ -64,10 +68,12 @@ class TrainingScreen:
         if self._quiet:
             return
         for line in describe_run(run):
-            self._console.print(Text(printable(line)), soft_wrap=True)
+            print_line(self._console, Text(printable(line)))
         for message in run.notices:
-            notice(message)
+            self._notice(message)
         self._figures.start(run)
+        if run.config.training.max_time is None and run.config.environment["device"] == "cpu":
+            self._waiting = _Waiting(run.plan.now.threads)
         if self._console.is_terminal:
             self._live = Live(self._figures, console=self._console, transient=True, refresh_per_second=8)
             self._live.start()
@@ -81,10 +87,12 @@ class TrainingScreen:
         match event:
             case Step():
                 self._figures.step(event)
+                if self._waiting is not None and (message := self._waiting.after_step(event.step)) is not None:
+                    self._notice(message)
             case Evaluated():
                 self._evaluated = event.step
                 self._figures.best = event.bits_per_character if event.is_best else self._figures.best
-                self._console.print(evaluation_line(event, self._figures), soft_wrap=True)
+                print_line(self._console, evaluation_line(event, self._figures))
             case Memorising():
                 self._notice(memorising_line(event))
             case Sampled():
@@ -101,10 +109,38 @@ class TrainingScreen:
             case Finished():
                 if self._live is not None:
                     self._live.stop()
-                self._console.print(Text(finished_line(event), style="bold"), soft_wrap=True)
+                print_line(self._console, Text(finished_line(event), style="bold"))
 
     def _notice(self, message: str) -> None:
-        self._console.print(Text(f"note: {printable(message)}", style="yellow"), soft_wrap=True)
+        print_line(self._console, Text(f"note: {printable(message)}", style="yellow"))
+
+
+class _Waiting:
+    """Finds out whether other programs keep the threads of a run of fixed steps from working. Said once."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads, self._said = threads, threads == 1
+        self._before: tuple[int, float, float] | None = None
+        self._steps, self._seconds, self._used = 0, 0.0, 0.0
+
+    def after_step(self, step: int) -> str | None:
+        """Count the time since the step before; return what to say, if anything."""
+        now = (step, time.perf_counter(), time.process_time())
+        if self._before is not None and not self._said:
+            self._steps += 1
+            self._seconds += now[1] - self._before[1]
+            self._used += now[2] - self._before[2]
+        self._before = now
+        share = self._used / max(self._seconds * self._threads, 1e-9)
+        if self._said or self._steps < WAITING_STEPS or self._seconds < WAITING_SECONDS:
+            return None
+        self._said = True
+        if share >= WAITING_SHARE:
+            return None
+        return (
+            f"other programs keep the processors busy: {self._threads} threads got {share:.0%} of their time; one "
+            "thread may be faster: end this run by Ctrl-C, then seqgen train --resume --threads 1"
+        )
 
 
 class _Figures:
@@ -122,10 +158,12 @@ class _Figures:
         )  # fmt: skip
         self._task = self._bar.add_task("", left="")
         self._first: tuple[int, float] | None = None
+        self._max_time: float | None = None
         self._shown = self._losses = 0
 
     def start(self, run: TrainingRun) -> None:
         self._bar.update(self._task, total=run.total_steps, completed=run.first_step)
+        self._max_time = run.config.training.max_time
         if run.first_step:
             with contextlib.suppress(RunError, KeyError):  # lines that training does not write: as far as they go
                 self._recall(run)
@@ -154,14 +192,24 @@ class _Figures:
 
     def step(self, event: Step) -> None:
         if self._first is None:
-            self._first = (event.step - 1, event.seconds - 1e-3)
+            self._first = (event.step, event.seconds)
         self.latest = event
         self._shown += 1
         self._add_loss(event.bits_per_character, event.step, event.total_steps)
         self.speed = _smooth(self.speed, event.tokens_per_second, self._shown)
-        taken, seconds = event.step - self._first[0], event.seconds - self._first[1]
-        left = seconds / taken * (event.total_steps - event.step)
-        self._bar.update(self._task, completed=event.step, left=f"{clock(left)} left")
+        self._bar.update(
+            self._task, total=event.total_steps, completed=event.step, left=f"{clock(self._left(event))} left"
+        )
+
+    def _left(self, event: Step) -> float:
+        """Seconds to the end: of the time that was asked for, or of so many steps at the speed so far."""
+        step, seconds = self._first or (event.step, event.seconds)
+        if event.step > step:
+            each = (event.seconds - seconds) / (event.step - step)
+        else:  # the first step, by the time that it took itself
+            each = event.tokens / event.step / event.tokens_per_second
+        left = each * (event.total_steps - event.step)
+        return left if self._max_time is None else max(0.0, min(left, self._max_time - event.seconds))
 
     def __rich__(self) -> Group:
         event = self.latest
@@ -194,11 +242,11 @@ def describe_run(run: TrainingRun) -> list[str]:
         f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
         f"{config.tokenizer.vocab_size:,}"
     )
+    steps, max_time = counted(run.total_steps, "step"), config.training.max_time
     on_what = (
         f"{counted(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
-        f"{counted(run.total_steps, 'step')} by {config.training.optimizer} on {environment['device']} in "
-        f"{environment['precision']}, "
-        f"{counted(int(environment['threads']), 'thread')}"
+        f"{steps if max_time is None else f'about {steps} in {clock(max_time)}'} by {config.training.optimizer} on "
+        f"{environment['device']} in {environment['precision']}, {counted(run.plan.now.threads, 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])
 
@@ -231,7 +279,7 @@ def memorising_line(event: Memorising) -> str:
 def sample_text(event: Sampled, width: int, *, raw: bool = False) -> Text:
     """The first lines of a sample, each cut to the screen's width; of raw text each character is a byte."""
     text = printable_bytes(event.text) if raw else printable(event.text)
-    lines = [line for line in text.splitlines() if line.strip()][:SAMPLE_LINES]
+    lines = [line for line in text.split("\n") if line.strip()][:SAMPLE_LINES]
     return Text("\n").join(Text("  │ ", style="dim") + _cut(Text(line, style="dim"), width - 4) for line in lines)
 
 

@@ -19,12 +19,15 @@ from seqgen.cli.options import (
     NormalizationOption,
     QuietOption,
     RunOption,
+    as_text,
     as_vocab_size,
     given,
+    read_stdin,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json, write_text
 
-from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.errors import ConfigError, RunError, SaveError, TextError
+from seqgen.files import blocking
 
 if TYPE_CHECKING:
     from seqgen.tokenizers.base import Tokenizer
@@ -39,7 +42,7 @@ def build(
     out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes; `train --tokenizer DIR` uses it.")],
     kind: Annotated[
         Literal["char", "byte", "word", "unigram", "bpe"] | None,
-        typer.Option("--model-type", help="How it cuts a text.", show_default="bpe; byte with --encoding bytes"),
+        typer.Option("--tokenizer", help="Kind of tokenizer.", show_default="char; byte with --encoding bytes"),
     ] = None,
     vocab_size: Annotated[
         str | None, typer.Option(metavar="N|auto", help="How many ids (word, unigram, bpe); auto goes by the texts.")
@@ -65,6 +68,8 @@ def build(
         raise ConfigError("out: the name is empty; name a directory that is not there yet")
     if Path(out).exists():
         raise RunError(f"{out} is already there; name another --out")
+    if (nearest := blocking(Path(out))) is not None:  # before pieces are learned, which can take minutes
+        raise SaveError(f"{out} cannot be made: {nearest} cannot be written; name another --out")
     settings = given(
         vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
     )
@@ -72,7 +77,7 @@ def build(
         text=tuple(texts), encoding=encoding, errors=errors, valid_split="none",
         **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
     )  # fmt: skip
-    config = TokenizerConfig.of(kind=kind or ("byte" if data.is_raw else "bpe"), raw=data.is_raw, **settings)
+    config = TokenizerConfig.of(kind=kind or ("byte" if data.is_raw else "char"), raw=data.is_raw, **settings)
     notice_pipes(texts, quiet=quiet)
     read = read_texts(data)
     tokenizer = read.tokenizer(config)
@@ -86,22 +91,48 @@ def encode(
     text: Annotated[str, typer.Argument(help="The text; - reads stdin.")] = "-",
     tokenizer: TokenizerOption = None,
     run: RunOption = None,
+    pieces: Annotated[
+        bool, typer.Option("--pieces", help="Print each id with its piece and the characters that it stands for.")
+    ] = False,
+    encoding: EncodingOption = "utf-8",
     json: JsonOption = False,
 ) -> None:
     """Print a text's ids."""
+    from seqgen.data.config import BYTES
     from seqgen.sources.content import as_raw
 
     loaded = _load(tokenizer, run)
     raw = loaded.text_encoding == "latin-1"
     if text == "-":
-        content = sys.stdin.buffer.read().decode(loaded.text_encoding, "replace")
+        content = read_stdin(BYTES if raw else encoding, "the text from stdin")
     else:
-        content = as_raw(text) if raw else text
+        content = as_raw(text) if raw else as_text(text, "the text")
     ids = loaded.encode(content).tolist()
-    if json:
+    if pieces:
+        _print_pieces(ids, loaded.spelled(content), loaded, json=json)
+    elif json:
         write_json(ids)
     else:
         sys.stdout.write(" ".join(map(str, ids)) + "\n")
+
+
+def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, json: bool) -> None:
+    """A row for each id: its piece, and how many characters of the text it stands for."""
+    from rich.table import Table
+
+    if json:
+        names = [tokenizer.pieces[token].decode("utf-8", "backslashreplace") for token in ids]
+        rows = zip(ids, names, texts, strict=True)
+        write_json([{"id": token, "piece": piece, "text": text} for token, piece, text in rows])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    table.add_column("piece", overflow="fold")
+    table.add_column("characters", justify="right")
+    for token, text in zip(ids, texts, strict=True):
+        shown = f"(unknown) {_quote(text)}" if token == tokenizer.unknown_id else _quote(tokenizer.pieces[token])
+        table.add_row(str(token), shown, str(len(text)))
+    stdout().print(table)
 
 
 def decode(
@@ -136,8 +167,8 @@ def show(
 ) -> None:
     """Print the vocabulary, one id a line."""
     loaded = _load(tokenizer, run)
-    pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.pieces]
     if json:
+        pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.pieces]
         write_json(
             {
                 "kind": loaded.kind,
@@ -155,7 +186,7 @@ def show(
     if loaded.unknown_id is not None:
         names[loaded.unknown_id] = "(unknown)"
     console = stdout()
-    for number, piece in enumerate(pieces):
+    for number, piece in enumerate(loaded.pieces):
         shown = names.get(number, _quote(piece))
         console.print(f"{number:>7}  {shown}", soft_wrap=True)
 
@@ -165,10 +196,15 @@ def _describe(tokenizer: Tokenizer) -> str:
     return f"{name}, {tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
 
 
-def _quote(piece: str) -> str:
+def _quote(piece: str | bytes) -> str:
     """`piece` in quotes; a mark or jamo at its beginning, which would attach to the quote, as its code and its name."""
     from seqgen.tokenizers.normalization import attaches
 
+    if isinstance(piece, bytes):
+        try:
+            piece = piece.decode()
+        except UnicodeDecodeError:  # one byte of a character
+            return repr(piece)[1:]
     if not piece or not attaches(piece[0]):
         return printable(repr(piece))
     return f"'{ascii(piece[0])[1:-1]}{printable(repr(piece[1:]))[1:-1]}'  {unicodedata.name(piece[0], '')}"

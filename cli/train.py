@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -165,6 +166,14 @@ def train(
     valid_share: Annotated[
         float | None, typer.Option(help="How much is withheld.", show_default="0.05", rich_help_panel=_DATA)
     ] = None,
+    allow_unknown: Annotated[
+        bool | None,
+        typer.Option(
+            "--allow-unknown",
+            help="Train where over 20% of the text is <unk> to --init-from or --tokenizer DIR.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="90s, 5m, 1h.", show_default="2m", rich_help_panel=_TRAINING)
     ] = None,
@@ -249,6 +258,12 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="auto, cpu, cuda, ...", show_default="auto", rich_help_panel=_TRAINING)
     ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Threads of torch on a CPU.", show_default="all; by --max-time the fastest", rich_help_panel=_TRAINING
+        ),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Of all that is random.", show_default="0", rich_help_panel=_TRAINING)
     ] = None,
@@ -263,6 +278,12 @@ def train(
     ] = False,
     init_from: Annotated[
         str | None, typer.Option(metavar="DIR", help="Start from another run's weights.", rich_help_panel=_RUN)
+    ] = None,
+    plan_from: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Follow another run's steps and threads: its weights, exactly.", rich_help_panel=_RUN
+        ),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
@@ -280,9 +301,9 @@ def train(
         max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, optimizer=optimizer, lr=lr,
         schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,
         eval_every=eval_every, patience=patience, save_every=save_every, on_save_error=on_save_error,
-        precision=precision, device=device, seed=seed,
+        precision=precision, device=device, threads=threads, seed=seed, allow_unknown=allow_unknown,
     )  # fmt: skip
-    source = {"text": text or None, "out": out, "resume": resume, "init_from": init_from}
+    source = {"text": text or None, "out": out, "resume": resume, "init_from": init_from, "plan_from": plan_from}
     run = run_training(quiet=quiet, stop=Interrupts(), **source, **settings)
     notice(f"write with it: seqgen sample --run {run.path}", quiet=quiet)
 
@@ -291,13 +312,14 @@ def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingR
     """Prepare and train, drawn on the screen; an interrupted run leaves the program with its exit code."""
     from seqgen.cli.screen import TrainingScreen
 
+    started = time.perf_counter()
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
         with leaving_at_once():
             from seqgen.training.events import Finished
             from seqgen.training_run import train as prepare
 
-        run = prepare(stop=stop, report=screen.prepare, **settings)
+        run = prepare(stop=stop, report=screen.prepare, started=started, **settings)
         screen.begin(run)
         with stop:
             for event in run:

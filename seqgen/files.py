@@ -69,6 +69,13 @@ def sweep(folder: Path) -> None:
                 leftover.unlink()
 
 
+def blocking(path: Path) -> Path | None:
+    """What keeps a directory from being made at `path`: the nearest above it that is there, if it cannot be written."""
+    place = path.absolute()
+    nearest = next((folder for folder in place.parents if folder.exists()), Path(place.anchor))
+    return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
+
+
 def make_directory(path: Path) -> None:
     """Make a directory that was not there, and those above it, durably; where that fails, it is not there."""
     above = [folder for folder in path.parents if not folder.exists()]

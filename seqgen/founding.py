@@ -14,29 +14,42 @@ from seqgen.data.config import DataConfig, absolute
 from seqgen.data.progress import Report
 from seqgen.data.split import share_notice
 from seqgen.data.texts import read_texts
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.models.config import FAMILIES
-from seqgen.models.language_model import parameter_count
 from seqgen.preparation import Corpus, Prepared, build_learner, encode_corpus
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
 from seqgen.runtime import describe_environment
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.trained import load
-from seqgen.training.advice import advise
-from seqgen.training.budget import EVALUATIONS, steps_for, steps_within
-from seqgen.training.checkpoint import Checkpoint, Progress, save_checkpoint
-from seqgen.training.config import TrainingConfig
+from seqgen.training.budget import Clock, Pace, first_plan
+from seqgen.training.checkpoint import Checkpoint, Progress, newest_checkpoint, save_checkpoint
 from seqgen.training.learner import Learner
 from seqgen.training.loop import sample_text
-from seqgen.training.schedule import warmup_steps
+from seqgen.training.plan import Plan
 from seqgen.wording import agreeing, counted
+
+LARGEST_UNKNOWN = 0.2
+"""The share of a text's pieces that a vocabulary which was not built from it may lack."""
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
-def found(out: str | Path | None, init_from: str | Path | None, settings: dict[str, Any], report: Report) -> Prepared:
-    """A new run, by `settings`, from another's weights where `init_from` names one; errors as of `seqgen.train`."""
+PREPARATION_SHARE = 0.5
+"""Of the time of a run: a preparation that takes more is worth a note."""
+
+
+def found(
+    out: str | Path | None,
+    init_from: str | Path | None,
+    plan_from: str | Path | None,
+    settings: dict[str, Any],
+    report: Report,
+    started: float,
+    clock: Clock,
+) -> Prepared:
+    """Begin a run by `settings`, from another's weights where `init_from` names one; errors as of `seqgen.train`."""
+    given_plan = None if plan_from is None else _plan_of(RunDirectory(Path(plan_from)))
     parent = None if init_from is None else load(init_from, device="cpu")
     request = compose(settings) if parent is None else _compose_from(parent.config, settings)
     check_free(out)
@@ -47,12 +60,26 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
     if request.tokenizer_from is not None:
         tokenizer = tokenizers.load(Path(request.tokenizer_from))
     corpus = encode_corpus(texts, tokenizer or request.tokenizer, report)
+    if tokenizer is not None and not request.data.allow_unknown:
+        _check_known(corpus, request, init_from)
     learner = build_learner(request.model, request.training, corpus)
     if parent is not None:
         learner.model.load_state_dict(parent.model.state_dict())
     report("measuring the speed of this machine")
-    training = _fix_length(request.training, learner, corpus)
-    learner.set_length(training)
+    prepared = clock() - started
+    training = request.training.model_copy(update={"device": str(learner.model.device), "precision": learner.precision})
+    learner.config = training
+
+    def evaluate() -> None:
+        if corpus.validation is not None:
+            corpus.validation.evaluate(learner.model, learner.precision)
+        sample_text(learner.model, corpus.tokenizer, training.seed)
+
+    pace = Pace()
+    if given_plan is not None:
+        learner.plan = Plan(stretches=given_plan.stretches[:1])
+    else:
+        learner.plan, pace = first_plan(learner, evaluate, prepared, clock)
     config = RunConfig(
         seqgen=__version__,
         created=dt.datetime.now(dt.UTC).isoformat(),
@@ -62,6 +89,7 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
             vocab_size=corpus.tokenizer.vocab_size,
             fingerprint=corpus.tokenizer.fingerprint,
             normalization=corpus.tokenizer.normalization,
+            asked=request.tokenizer if tokenizer is None else None,
         ),
         data=data,
         text=corpus.record,
@@ -72,16 +100,32 @@ def found(out: str | Path | None, init_from: str | Path | None, settings: dict[s
     directory: RunDirectory | None = None
     try:
         directory = create_run(out, request.data.text[0], request.model.cell)
-        lock, checkpoint = _write_founding(directory, config, corpus, learner)
+        progress = Progress(step=0, seconds=round(clock() - started, 3), metrics_bytes=0, pace=pace)
+        lock, checkpoint = _write_founding(directory, config, corpus, learner, progress)
     except BaseException:
         if directory is not None:
             shutil.rmtree(directory.path, ignore_errors=True)  # made a moment ago, and good for nothing
         raise
-    return Prepared(directory, config, corpus, learner, checkpoint, lock, _notices(request, learner, corpus))
+    notices = _notices(request, learner, corpus)
+    if training.max_time is not None and prepared > PREPARATION_SHARE * training.max_time:
+        notices.append(
+            f"preparing the text took {prepared:.0f} of the {training.max_time:.0f} seconds: give a longer --max-time, "
+            "or start again, since the encoded text is kept"
+        )
+    return Prepared(directory, config, corpus, learner, checkpoint, lock, notices, given_plan)
+
+
+def _plan_of(directory: RunDirectory) -> Plan:
+    """The plan of a run, as far as it has come."""
+    directory.read_config()
+    checkpoint = newest_checkpoint(directory.checkpoints)
+    if checkpoint is None:
+        raise RunError(f"plan_from: {directory.path} has no checkpoint, so it has no plan")
+    return checkpoint.plan
 
 
 def _write_founding(
-    directory: RunDirectory, config: RunConfig, corpus: Corpus, learner: Learner
+    directory: RunDirectory, config: RunConfig, corpus: Corpus, learner: Learner, progress: Progress
 ) -> tuple[BaseFileLock, Checkpoint]:
     """Write what a run begins with: all that a resume needs, so that a disk that takes nothing is met before the work.
 
@@ -90,7 +134,6 @@ def _write_founding(
     lock = directory.hold()
     try:
         corpus.tokenizer.save(directory.tokenizer)
-        progress = Progress(step=0, seconds=0.0, metrics_bytes=0)
         checkpoint = save_checkpoint(directory.checkpoints, learner, progress, config.to_json(), config.identity)
         directory.write_config(config)
     except BaseException:
@@ -110,31 +153,16 @@ def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
     return request.model_copy(update={"model": parent.model})
 
 
-def _fix_length(config: TrainingConfig, learner: Learner, corpus: Corpus) -> TrainingConfig:
-    """`config` with what was open in it decided: the number of steps, when to evaluate, the device, the precision."""
-    steps = steps_for(config, learner.stream)
-    eval_every = config.eval_every
-
-    def pause() -> None:
-        if corpus.validation is not None:
-            corpus.validation.evaluate(learner.model, learner.precision)
-        sample_text(learner.model, corpus.tokenizer, config.seed)
-
-    if config.max_time is not None:
-        fitting, apart = steps_within(config.max_time, learner, pause, eval_every)
-        steps = min(steps or fitting, fitting)
-        eval_every = min(apart, steps)
-    if steps is None:
-        raise ConfigError("max_time: say how long to train, in time, steps or epochs")
-    return config.model_copy(
-        update={
-            "max_steps": steps,
-            "eval_every": eval_every or -(-steps // EVALUATIONS),
-            "warmup_steps": warmup_steps(steps, config),
-            "device": str(learner.model.device),
-            "precision": learner.precision,
-        }
-    )
+def _check_known(corpus: Corpus, request: Request, init_from: str | Path | None) -> None:
+    """Refuse a text of which the vocabulary of another lacks too much: what is learned of it would be `<unk>`."""
+    share = corpus.unknown / corpus.train.tokens
+    if share > LARGEST_UNKNOWN:
+        flag, name = ("--init-from", init_from) if init_from is not None else ("--tokenizer", request.tokenizer_from)
+        raise TextError(
+            f"{request.data.name}: {share:.0%} of its {counted(corpus.train.tokens, 'piece')} are <unk> in the "
+            f"vocabulary of {flag} {name} (at most {LARGEST_UNKNOWN:.0%}); leave {flag} out to build one from this "
+            "text, or train all the same by --allow-unknown"
+        )
 
 
 def _with_absolute_paths(data: DataConfig) -> DataConfig:
@@ -157,9 +185,7 @@ def _recordable(name: str, path: str) -> str:
 
 def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
     stream = learner.stream
-    parameters, tokens = parameter_count(learner.model), corpus.train.tokens
-    read = learner.total_steps * learner.tokens_per_step
-    notices = [advise(parameters, tokens, read, request.model.dropout), *corpus.notices]
+    notices = list(corpus.notices)
     rows = counted(stream.batch_size, "row")
     if stream.batch_size < request.training.batch_size and stream.batches_per_epoch < 2:
         notices.append(

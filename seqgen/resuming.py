@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import itertools
 import os
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from seqgen import tokenizers
 from seqgen._version import __version__
+from seqgen.data.config import absolute
 from seqgen.data.progress import Report
 from seqgen.data.texts import read_texts
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import read_at_most, sweep
 from seqgen.preparation import Prepared, build_learner, check_same_text, encode_corpus
-from seqgen.run import CHANGEABLE, CONFIG_CAP, RunConfig, RunDirectory
+from seqgen.run import CHANGEABLE, CONFIG_CAP, LENGTHS, RunConfig, RunDirectory, find_run, find_runs, unknown_setting
 from seqgen.runtime import describe_environment
+from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
+from seqgen.training.budget import Clock, extended
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loop import ended
@@ -26,21 +30,100 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
-def resume(directory: RunDirectory, settings: dict[str, Any], report: Report) -> Prepared:
-    """The run in `directory`, with those of the `CHANGEABLE` settings changed; errors as of `seqgen.train`."""
-    others = sorted(set(settings) - set(CHANGEABLE))
-    if others:
-        raise ConfigError(f"resume: {', '.join(others)} cannot change in a run that goes on; start a new one instead")
-    directory.read_config()  # or it is no run, and nothing to be locked
+def resume(
+    out: str | Path | None, init_from: str | Path | None, settings: dict[str, Any], report: Report, clock: Clock
+) -> Prepared:
+    """Continue the run in `out`, or the newest one, with those of the `CHANGEABLE` settings changed.
+
+    Other settings may be repeated, so that the command that began a run continues it; what differs is refused by name.
+    Errors as of `seqgen.train`.
+    """
+    text = settings.get("text")
+    for name in [text] if isinstance(text, str) else text or ():
+        if _is_run(Path(name)):
+            raise ConfigError(
+                f"resume: {name} is a run, not a text: seqgen train --resume --out {shlex.quote(str(name))}"
+            )
+    if init_from is not None:
+        settings = {**settings, "init_from": str(init_from)}
+    directory = _find(out, settings)
+    changes = _changes(directory, settings)  # or it is no run, and nothing to be locked
     lock = directory.hold()
     try:
-        return _go_on(directory, settings, lock, report)
+        return _go_on(directory, changes, lock, report, clock)
     except BaseException:
         lock.release()
         raise
 
 
-def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock, report: Report) -> Prepared:
+def _find(out: str | Path | None, settings: dict[str, Any]) -> RunDirectory:
+    """The run that is meant: the newest, where a text is named the newest on that text."""
+    if out is None and settings.keys() & {"text", "cell"}:
+        for directory, config in reversed(find_runs()):
+            if isinstance(config, RunConfig):
+                named = {name: settings[name] for name in ("text", "cell") if name in settings}
+                if all(then == now for then, now in (_values(config, *item) for item in named.items())):
+                    return directory
+    return find_run(out, trained=False)
+
+
+def _changes(directory: RunDirectory, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run that continues which change it.
+
+    Raises:
+        ConfigError: one is unknown or impossible, or differs from the run's and cannot change; the message names it.
+    """
+    recorded = directory.read_config()
+    differing: dict[str, tuple[Any, Any]] = {}
+    for name, value in settings.items():
+        then, now = _values(recorded, name, value)
+        if then != now and not (name in {"device", "precision"} and now == "auto"):
+            differing[name] = (then, now)
+    fixed = [f"{name} is {_shown(then)}, not {_shown(now)}" for name, (then, now) in differing.items()
+             if name not in CHANGEABLE]  # fmt: skip
+    if fixed:
+        raise ConfigError(
+            f"resume: in {directory.path} {'; '.join(fixed)}; leave that out to continue this run, name another by "
+            "--out, or start a new one without --resume"
+        )
+    lengths = {name: settings.get(name) for name in LENGTHS} if differing.keys() & set(LENGTHS) else {}
+    return {**lengths, **{name: settings[name] for name in differing if name not in LENGTHS}}
+
+
+def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
+    """A setting as the run has it, and as `value` would be; errors as of `_changes`."""
+    if name == "cell":
+        return recorded.model.cell, value
+    if name == "init_from":
+        return recorded.init_from, absolute(value)
+    if name == "tokenizer":
+        if value in get_args(TokenizerKind):
+            return recorded.tokenizer.kind, value
+        return recorded.tokenizer.fingerprint, tokenizers.load(Path(value)).fingerprint
+    built = recorded.tokenizer.asked or TokenizerConfig(kind=recorded.tokenizer.kind)
+    for part in (recorded.model, built, recorded.data, recorded.training):
+        if name in type(part).model_fields:
+            then, now = (getattr(part, name), getattr(type(part).of(**{**part.model_dump(), name: value}), name))
+            if name in {"text", "valid", "store"} and now is not None:
+                now = tuple(map(absolute, now)) if isinstance(now, tuple) else absolute(now)
+            return then, now
+    raise ConfigError(unknown_setting(name, recorded.model.cell))
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return RunDirectory(path).config.is_file()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _shown(value: Any) -> str:
+    return " ".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _go_on(
+    directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, report: Report, clock: Clock
+) -> Prepared:
     recorded = directory.read_config()
     for folder in (directory.path, directory.checkpoints):
         sweep(folder)
@@ -51,28 +134,34 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
             "weights, if it has any, by --init-from"
         )
     notices = [f"{damage}: going on from {checkpoint.path.name}, before it" for damage in checkpoint.damaged]
-    planned = _check_same_config(directory, recorded, checkpoint).training.max_steps or 0
-    if "max_steps" not in settings and (recorded.training.max_steps or 0) < planned:
-        raise RunError(
-            f"{directory.config}: training.max_steps is {recorded.training.max_steps or 'null'}, and was {planned}; "
-            "restore it: a run cannot become shorter, and is made longer by a larger --max-steps on the command line"
-        )
-    config = _change(recorded, settings, planned)
-    steps = config.training.max_steps or 0
-    if steps > planned:
-        notices.append(f"{steps} steps are a new schedule: the learning rate goes on by that one")
-        checkpoint = checkpoint.with_patience()  # which begins anew too
-    if ended(checkpoint.progress, config.training) is not None:
+    before = _check_same_config(directory, recorded, checkpoint).training
+    training = TrainingConfig.of(**{**recorded.training.model_dump(), **changes})
+    config = recorded.model_copy(update={"training": training})
+    longer = _is_longer(directory, training, before, checkpoint, changes)
+    if not longer and ended(checkpoint.progress, checkpoint.plan, training) is not None:
         raise RunError(
             f"{directory.path} is complete after {counted(checkpoint.progress.step, 'step')}; to train it further say "
-            + "; ".join(["--max-steps with a larger number", *_restore_best(directory, checkpoint)])
+            + "; ".join(
+                ["--max-steps with a larger number, or --max-time with more", *_restore_best(directory, checkpoint)]
+            )
         )
     texts = read_texts(config.data, report, config.text)
     check_same_text(texts, config.text, config.data)
     corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint), report)
-    learner = build_learner(config.model, config.training, corpus)
-    learner.set_length(config.training)
+    learner = build_learner(config.model, training, corpus)
     load_checkpoint(checkpoint, learner, config.identity)
+    if longer:
+        progress = checkpoint.progress
+        learner.plan = extended(learner, progress.step, progress.seconds, progress.pace, clock)
+        notices.append(
+            f"{counted(learner.total_steps, 'step')} are a new schedule: the learning rate goes on by that one"
+        )
+        checkpoint = checkpoint.with_new_plan()
+    elif training.threads is not None and training.threads != learner.plan.now.threads:
+        step = checkpoint.progress.step
+        learner.plan = learner.plan.replanned(
+            step, learner.total_steps, threads=training.threads, warmup=training.warmup_steps
+        )
     environment = describe_environment(learner.model.device, learner.precision)
     here = {"seqgen": __version__, **environment}
     notices += [
@@ -89,6 +178,36 @@ def _go_on(directory: RunDirectory, settings: dict[str, Any], lock: BaseFileLock
     if config != recorded:
         directory.write_config(config)
     return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
+
+
+def _is_longer(
+    directory: RunDirectory,
+    training: TrainingConfig,
+    before: TrainingConfig,
+    checkpoint: Checkpoint,
+    changes: dict[str, Any],
+) -> bool:
+    """Whether `training` makes the run longer than the plan of its checkpoint; errors where it makes it shorter."""
+    now, then = ([getattr(one, name) for name in LENGTHS] for one in (training, before))
+    if now == then:
+        return False
+    planned = checkpoint.plan.total_steps
+    if training.max_time is not None and before.max_time is not None and training.max_time < before.max_time:
+        raise _shorter(directory, "max_time", f"{training.max_time:g} s", f"{before.max_time:g} s", changes)
+    if training.max_time is None and training.max_steps is not None and training.max_steps < planned:
+        raise _shorter(directory, "max_steps", str(training.max_steps), counted(planned, "step"), changes)
+    return True
+
+
+def _shorter(
+    directory: RunDirectory, name: str, now: str, planned: str, changes: dict[str, Any]
+) -> ConfigError | RunError:
+    if name in changes:
+        return ConfigError(f"{name}: this run was planned for {planned}; it can only be longer")
+    return RunError(
+        f"{directory.config}: training.{name} is {now}, and was {planned}; restore it: a run cannot become shorter, "
+        f"and is made longer by a larger --{name.replace('_', '-')} on the command line"
+    )
 
 
 def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: Checkpoint) -> RunConfig:
@@ -143,11 +262,3 @@ def _set_aside(metrics: Path, checkpoint: Checkpoint) -> str:
     except OSError as error:
         raise SaveError(f"{metrics} cannot be set aside: {error.strerror or error}; remove it") from error
     return f"{said}, and what was there is {aside.name}"
-
-
-def _change(config: RunConfig, settings: dict[str, Any], planned: int) -> RunConfig:
-    """The config of a run that goes on, which may be longer than `planned` and on another device."""
-    training = TrainingConfig.of(**{**config.training.model_dump(), **settings})
-    if (training.max_steps or 0) < planned:
-        raise ConfigError(f"max_steps: this run was planned for {counted(planned, 'step')}; it can only be longer")
-    return config.model_copy(update={"training": training})

@@ -15,7 +15,6 @@ import difflib
 import hashlib
 import itertools
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
@@ -23,7 +22,7 @@ from pydantic import Field, PrivateAttr
 
 from seqgen.data.config import BYTES, PREFIX, STDIN, DataConfig
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import make_directory, read_at_most, write_atomically
+from seqgen.files import blocking, make_directory, read_at_most, write_atomically
 from seqgen.models.config import FAMILIES, ModelConfig
 from seqgen.settings import FileName, Settings
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
@@ -33,8 +32,10 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 RUNS = Path("runs")
-CHANGEABLE = ("max_steps", "device", "precision", "save_every", "on_save_error")
-"""What may change in a run that goes on."""
+LENGTHS = ("max_steps", "max_epochs", "max_time")
+"""How long a run is; those that are named for a run that continues replace all that it had."""
+CHANGEABLE = (*LENGTHS, "threads", "device", "precision", "save_every", "on_save_error")
+"""What may change in a run that continues."""
 OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
 """The parts of a config that make the weights what they are."""
 NOT_UTF8 = "the name of a run must be UTF-8, as safetensors opens no others"
@@ -52,6 +53,8 @@ class TokenizerRecord(Settings):
     vocab_size: int
     fingerprint: str
     normalization: Normalization = "none"
+    asked: TokenizerConfig | None = None
+    """What it was built by; None for one that was built before the run."""
 
 
 class TextRecord(Settings):
@@ -62,6 +65,8 @@ class TextRecord(Settings):
     train_tokens: int
     valid_tokens: int
     valid_sha256: Sha256 | None = None
+    line_end: str = Field(default="", max_length=3)
+    """How lines of a single text end: what is read before a sample without a prompt, so that it begins a line."""
 
 
 class RunConfig(Settings):
@@ -148,7 +153,7 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     for name, value in settings.items():
         values = next((values for owner, values in sorted_in if name in owner.model_fields), None)
         if values is None:
-            raise ConfigError(_unknown_setting(name, cell))
+            raise ConfigError(unknown_setting(name, cell))
         values[name] = value
     model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in sorted_in)
     request = Request.of(
@@ -187,7 +192,8 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
     return {}, name
 
 
-def _unknown_setting(name: str, cell: str) -> str:
+def unknown_setting(name: str, cell: str) -> str:
+    """Say that there is no such setting, and which may be meant."""
     owners = [other for other, (config, *_) in FAMILIES.items() if name in config.model_fields]
     if owners:
         return f"{name}: {cell} has no such setting; it belongs to {', '.join(owners)}"
@@ -248,7 +254,7 @@ class RunDirectory:
             raise RunError(f"{self.lock} is a directory, where the file has to be by which a run is held: remove it")
         lock = FileLock(self.lock, thread_local=False)  # whoever drops the run releases it, on whatever thread
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=0.3, poll_interval=0.05)  # longer than `is_held` holds it
         except Timeout as error:
             raise RunError(
                 f"{self.path} is being trained already, by another process or another object of this one; "
@@ -259,6 +265,20 @@ class RunDirectory:
                 f"{self.path} cannot be written: {error.strerror or error}; give it back its permissions, or make room"
             ) from error
         return lock
+
+    def is_held(self) -> bool:
+        """Whether a process is training this run now."""
+        from filelock import FileLock, Timeout
+
+        if not self.lock.is_file():
+            return False
+        try:
+            with FileLock(self.lock).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # the file cannot be opened: who cannot write there does not see who trains
+            return False
 
 
 def check_free(out: str | Path | None) -> None:
@@ -273,9 +293,7 @@ def check_free(out: str | Path | None) -> None:
         raise ConfigError("out: the name is empty; name a directory that is not there yet, or leave it out")
     if out is not None and _is_there(Path(out)):
         raise RunError(_taken(out))
-    place = Path(out if out is not None else RUNS / "new").absolute()
-    nearest = next((folder for folder in place.parents if folder.exists()), Path(place.anchor))
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+    if (nearest := blocking(Path(out if out is not None else RUNS / "new"))) is not None:
         raise SaveError(
             f"the run directory {out or RUNS} cannot be made: {nearest} cannot be written; choose another --out"
         )

@@ -35,8 +35,8 @@ class Summary(Settings):
     steps: int
     total_steps: int
     seconds: float
-    state: Literal["complete", "patience", "stopped", "unfinished", "empty"]
-    """How it ended; `unfinished` is running or was killed, `empty` has no weights yet."""
+    state: Literal["running", "complete", "patience", "stopped", "unfinished", "empty"]
+    """How it ended; `running` is being trained now, `unfinished` was killed, `empty` has no weights."""
 
 
 def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
@@ -57,15 +57,18 @@ def _combine(
 ) -> Summary:
     last: dict[str, Any] = {}
     best: dict[str, Any] = {}
-    steps, seconds = 0, 0.0
+    steps, seconds, total = 0, 0.0, config.training.max_steps or 0
     for event in events:
         last = event
+        total = event.get("total_steps", total)
         steps, seconds = max(steps, event["step"]), max(seconds, event.get("seconds", 0.0))
         if event["event"] == "evaluated" and event["nats_per_token"] < best.get("nats_per_token", math.inf):
             best = event
     ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
-    if last.get("event") == "saved" and last["step"] >= (config.training.max_steps or 0):
+    if last.get("event") == "saved" and last["step"] >= total > 0:
         ended = "complete"  # and killed before it could say so
+    if parameters is None:
+        ended = "empty"
     return Summary(
         run=str(directory.path),
         created=config.created,
@@ -81,9 +84,9 @@ def _combine(
         best_bits_per_character=best.get("bits_per_character"),
         best_step=best.get("step"),
         steps=steps,
-        total_steps=config.training.max_steps or 0,
+        total_steps=total,
         seconds=seconds,
-        state="empty" if parameters is None else ended,
+        state="running" if directory.is_held() else ended,
     )
 
 

@@ -9,7 +9,7 @@ import platform
 import sys
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 
@@ -17,6 +17,7 @@ from seqgen.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
 DecoderPrecision = Literal["fp32", "bf16", "int8"]
+Item = TypeVar("Item")
 
 
 def select_device(name: str) -> torch.device:
@@ -75,6 +76,31 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(-4, 0)  # M_MMAP_MAX: nothing outside the heap
         mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+
+
+@contextlib.contextmanager
+def torch_threads(number: int | None) -> Iterator[None]:
+    """Let torch use this many threads on the CPU inside, and as many as before outside; None changes nothing."""
+    before = torch.get_num_threads()
+    if number is None or number == before:
+        yield
+        return
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def in_torch_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[Item]:
+    """Yield what `iterator` does, each item made with this many threads; None changes nothing."""
+    while True:
+        with torch_threads(number):
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+        yield item
 
 
 @contextlib.contextmanager
@@ -158,12 +184,11 @@ class RandomState:
 
 
 def describe_environment(device: torch.device, precision: Precision) -> dict[str, str | int]:
-    """What a figure depends on beside the config: versions, processor, threads."""
+    """Describe what a figure depends on besides config and plan: versions, device, precision."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "platform": f"{sys.platform} {platform.machine()}",
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": precision,
-        "threads": torch.get_num_threads(),
     }

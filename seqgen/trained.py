@@ -27,7 +27,7 @@ from seqgen.models.language_model import Decoder, LanguageModel
 from seqgen.models.weights import check_weights, load_weights
 from seqgen.preparation import check_same_text
 from seqgen.run import RunConfig, RunDirectory, find_run
-from seqgen.runtime import RandomState, select_device
+from seqgen.runtime import RandomState, in_torch_threads, select_device, torch_threads
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 from seqgen.wording import counted
 
@@ -35,13 +35,21 @@ MOST_SAMPLES = 10_000
 """In one batch: each has a state and a random stream of its own."""
 
 
-def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
-    """A trained run, ready to generate and to evaluate; None is the newest under runs/.
+def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
+    """Load a trained run, ready to generate and to evaluate.
+
+    Args:
+        path: its directory; None is the newest under runs/.
+        device: `auto`, `cpu`, `cuda`, ...
+        threads: how many torch uses on a CPU; None is its own number.
 
     Raises:
+        ConfigError: there is no such device, or no such number of threads.
         RunError: there is no such run, it has no weights, or its files do not belong together.
         TokenizerError: its tokenizer is missing or not the one that it was trained with.
     """
+    if threads is not None and threads < 1:
+        raise ConfigError(f"threads: should be 1 or more, not {threads}")
     directory = find_run(path)
     config = directory.read_config()
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
@@ -49,40 +57,78 @@ def load(path: str | Path | None = None, *, device: str = "auto") -> Run:
     with RandomState(0, torch.device("cpu")):  # the draws for fresh weights, soon replaced, are not the caller's
         model = models.build(config.model, tokenizer.vocab_size).eval()
     load_weights(model, directory.weights, config.identity)
-    return Run(directory, config, model.to(select_device(device)), tokenizer)
+    return Run(directory, config, model.to(select_device(device)), tokenizer, threads)
 
 
 class Run:
     """A trained model with its tokenizer. `model` is a plain torch module, for whoever wants more."""
 
-    def __init__(self, directory: RunDirectory, config: RunConfig, model: LanguageModel, tokenizer: Tokenizer) -> None:
+    def __init__(
+        self,
+        directory: RunDirectory,
+        config: RunConfig,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        threads: int | None = None,
+    ) -> None:
         self.path = directory.path
         self.config = config
         self.model = model
         self.tokenizer = tokenizer
+        self._threads = threads
 
     @overload
-    def generate(self, prompt: str = "", *, stream: Literal[False] = False, **sampling: Any) -> str: ...
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        stream: Literal[False] = False,
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> str: ...
     @overload
-    def generate(self, prompt: str = "", *, stream: Literal[True], **sampling: Any) -> Iterator[str]: ...
-    def generate(self, prompt: str = "", *, stream: bool = False, **sampling: Any) -> str | Iterator[str]:
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        stream: Literal[True],
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> Iterator[str]: ...
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        stream: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> str | Iterator[str]:
         """New text after `prompt`, which is not part of it; with `stream`, in pieces as it is made.
 
         Args:
-            prompt: may be empty: the beginning of a document. For a model of bytes (`--encoding bytes`) prompt and text
-                have a character U+0000 to U+00FF for each: `data.decode("latin-1")`, `text.encode("latin-1")`.
+            prompt: may be empty: the beginning of a document, or of a line where the run's single text has lines. For a
+                model of bytes (`--encoding bytes`) prompt and text have a character U+0000 to U+00FF for each:
+                `data.decode("latin-1")`, `text.encode("latin-1")`.
             stream: an iterator of pieces instead of one string.
+            progress: is given how many tokens of the prompt were read, and of how many.
             sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, `max_new_tokens=200`, ...
 
         Raises:
             ConfigError: a setting is unknown or impossible.
         """
         config = _sampling(sampling)
-        pieces = generate(self.model, self._decoder(config), self.tokenizer, prompt, config)
+        pieces = self._steps(prompt, config, 1, progress)
         streamed = (piece for (piece,) in pieces if piece)
         return streamed if stream else "".join(streamed)
 
-    def samples(self, prompt: str = "", *, num_samples: int, **sampling: Any) -> list[str]:
+    def samples(
+        self,
+        prompt: str = "",
+        *,
+        num_samples: int,
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> list[str]:
         """Several new texts after one prompt, made in one batch.
 
         Sample i is the same however many there are, but for what sums round: by numba in bf16 and int8, batches of four
@@ -91,7 +137,7 @@ class Run:
         config = _sampling(sampling)
         if not 1 <= num_samples <= MOST_SAMPLES:
             raise ConfigError(f"num_samples: should be from 1 to {MOST_SAMPLES:,} in one batch, not {num_samples}")
-        steps = generate(self.model, self._decoder(config), self.tokenizer, prompt, config, num_samples)
+        steps = self._steps(prompt, config, num_samples, progress)
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
     def evaluate(self, path: str | Path, **settings: Any) -> Evaluation:
@@ -152,7 +198,8 @@ class Run:
             if progress is not None:
                 progress(done, total)
 
-        nats = score(self.model, ids, lanes, config.precision, count)
+        with torch_threads(self._threads):
+            nats = score(self.model, ids, lanes, config.precision, count)
         return Evaluation(total, TextSize.total(documents, self.tokenizer), nats, context)
 
     def withheld(self) -> tuple[str, ...]:
@@ -184,6 +231,14 @@ class Run:
         """How much of `text`, a sample as a rule, stands verbatim in what this run learnt from; raises as that does."""
         (found,) = measure_novelty([text], self.learnt_from())
         return found
+
+    def _steps(
+        self, prompt: str, config: SamplingConfig, num_samples: int, progress: Callable[[int, int], None] | None
+    ) -> Iterator[list[str]]:
+        with torch_threads(self._threads):
+            decoder, line_end = self._decoder(config), self.config.text.line_end
+            steps = generate(self.model, decoder, self.tokenizer, prompt, config, num_samples, line_end, progress)
+        return in_torch_threads(self._threads, steps)
 
     def _decoder(self, config: SamplingConfig) -> Decoder:
         if config.engine == "torch":

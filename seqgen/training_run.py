@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+import time
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,10 @@ from seqgen.data.progress import Report, silent
 from seqgen.errors import ConfigError, RunError
 from seqgen.founding import found
 from seqgen.preparation import Prepared
-from seqgen.run import RunDirectory, find_run
 from seqgen.trained import Run, load
+from seqgen.training.budget import Clock
 from seqgen.training.events import Event
-from seqgen.training.loop import Plan
+from seqgen.training.loop import TrainingSetup
 from seqgen.training.loop import train as train_events
 from seqgen.training.metrics import MetricsLog
 
@@ -26,6 +26,9 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     init_from: str | Path | None = None,
+    plan_from: str | Path | None = None,
+    started: float | None = None,
+    clock: Clock = time.perf_counter,
     stop: Callable[[], bool] = lambda: False,
     report: Report = silent,
     **settings: Any,
@@ -36,9 +39,12 @@ def train(
         text: a file, a directory, `-` for stdin, `corpus:NAME`, several of these, or None for the embedded corpus; with
             `resume`, None.
         out: the run's directory; None is a new one under runs/, with `resume` the newest run.
-        resume: go on with a run from its last checkpoint. It takes a larger `max_steps`, the other settings in
-            `seqgen.run.CHANGEABLE`, and none beside.
+        resume: continue a run from its last checkpoint. The settings in `seqgen.run.CHANGEABLE` may change, all others
+            have to be those of the run.
         init_from: start from another run's weights, with its model and its tokenizer.
+        plan_from: follow the plan of another run instead of measuring time: its weights, to the bit.
+        started: what `clock` said when the time of `max_time` began; None is now.
+        clock: what measures that time, in seconds.
         stop: polled between steps; once true the run saves and ends, to be resumed.
         report: is told what is being prepared, and how far that is.
         settings: named as the command's flags are: `cell="gru"`, `max_time="60s"`, `hidden_size=512`, ...
@@ -49,34 +55,17 @@ def train(
         RunError: `out` is there already, or what is to be resumed is not a run that can be, or is being trained.
         SaveError: the directory cannot be written.
     """
-    if resume:
-        if text is not None:
-            raise ConfigError(_no_text_beside_resume(text))
-        if init_from is not None:
-            raise ConfigError("resume: a run goes on with its own weights; leave --init-from out")
-        return TrainingRun(resuming.resume(find_run(out, trained=False), settings, report), stop)
+    started = clock() if started is None else started
     for name, value in {"text": text, **settings}.items():
         if isinstance(value, Path):
             settings[name] = str(value)
         elif name == "text" and value is not None:
             settings[name] = value
-    return TrainingRun(found(out, init_from, settings, report), stop)
-
-
-def _no_text_beside_resume(text: str | Path | Sequence[str | Path]) -> str:
-    """That a run goes on with its own text; where `text` is a run, how that one does."""
-    names = [text] if isinstance(text, (str, Path)) else list(text)
-    if len(names) == 1 and _is_run(Path(names[0])):
-        return f"resume: go on with {names[0]} by seqgen train --resume --out {shlex.quote(str(names[0]))}"
-    shown = ", ".join(repr(str(name)) for name in names)
-    return f"resume: a run goes on with its own text; leave {shown} out; --out names the run, else it is the newest"
-
-
-def _is_run(path: Path) -> bool:
-    try:
-        return RunDirectory(path).config.is_file()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
+    if resume:
+        if plan_from is not None:
+            raise ConfigError("plan_from: a run continues by its own plan; leave it out")
+        return TrainingRun(resuming.resume(out, init_from, settings, report, clock), stop, clock)
+    return TrainingRun(found(out, init_from, plan_from, settings, report, started, clock), stop, clock)
 
 
 class TrainingRun:
@@ -85,16 +74,18 @@ class TrainingRun:
     It holds the run's lock until its events have ended, it is closed, or nothing refers to it any more.
     """
 
-    def __init__(self, prepared: Prepared, stop: Callable[[], bool]) -> None:
+    def __init__(self, prepared: Prepared, stop: Callable[[], bool], clock: Clock) -> None:
         self.path = prepared.directory.path
         self.config = prepared.config
         self.model = prepared.learner.model
-        self.total_steps = prepared.learner.total_steps
+        self.plan = prepared.learner.plan
+        """As it is before the first step of this session; `Replanned` events change it."""
+        self.total_steps = self.plan.total_steps
         self.first_step = prepared.checkpoint.progress.step
         """How many steps had been taken before."""
         self.notices = prepared.notices
         """What the user should know before the first step, a sentence each."""
-        self._prepared, self._stop = prepared, stop
+        self._prepared, self._stop, self._clock = prepared, stop, clock
         self._begun = False
         self._running: Generator[Event] | None = None
 
@@ -114,19 +105,20 @@ class TrainingRun:
 
     def _events(self) -> Generator[Event]:
         directory, corpus, checkpoint = self._prepared.directory, self._prepared.corpus, self._prepared.checkpoint
-        plan = Plan(
+        setup = TrainingSetup(
             tokenizer=corpus.tokenizer,
             validation=corpus.validation,
             characters_per_token=corpus.characters_per_token,
-            eval_every=self.config.training.eval_every or self.total_steps,
+            line_end=self.config.text.line_end,
             config=self.config.to_json(),
             identity=self.config.identity,
             weights=directory.weights,
             checkpoints=directory.checkpoints,
+            given_plan=self._prepared.given_plan,
         )
         try:
             with MetricsLog(directory.metrics, checkpoint.progress.metrics_bytes) as log:
-                yield from train_events(self._prepared.learner, plan, checkpoint, log, self._stop)
+                yield from train_events(self._prepared.learner, setup, checkpoint, log, self._stop, self._clock)
         finally:
             self._prepared.lock.release()
 

@@ -14,7 +14,7 @@ CLOCK = {"seconds", "tokens_per_second"}
 
 def figures_of(run: Path) -> list[dict[str, object]]:
     """The lines of steps, evaluations, warnings and samples, less the clock's fields."""
-    kept = {"step", "skipped", "evaluated", "memorising", "sampled"}
+    kept = {"step", "skipped", "evaluated", "memorising", "sampled", "replanned"}
     return [
         {name: value for name, value in line.items() if name not in CLOCK}
         for line in read_metrics(run / "metrics.jsonl")
@@ -27,7 +27,7 @@ def checkpoint_of(run: Path) -> dict[str, object]:
     *_, newest = sorted((run / "checkpoints").iterdir())
     content: dict[str, object] = {file.name: file.read_bytes() for file in newest.iterdir()}
     config, state = (json.loads((newest / name).read_text("utf-8")) for name in ("config.json", "state.json"))
-    for name in ("seconds", "metrics_bytes", "metrics_sha256"):
+    for name in ("seconds", "pace", "metrics_bytes", "metrics_sha256"):
         del state["progress"][name]
     del config["created"], config["data"]["text"], state["files"]["config.json"]
     for name in ("save_every", "on_save_error"):  # they decide when to save, and nothing that is saved

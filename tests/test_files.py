@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seqgen.errors import SaveError
-from seqgen.files import make_directory, sweep, sync_directory, write_atomically, write_durably
+from seqgen.files import blocking, make_directory, sweep, sync_directory, write_atomically, write_durably
 
 OVER_THE_LIMIT = """
 import resource, signal, sys
@@ -180,3 +180,10 @@ def test_the_plain_steps_say_what_the_system_says(tmp_path):
         write_durably(tmp_path / "missing" / "file", b"new")
     with pytest.raises(FileNotFoundError):
         sync_directory(tmp_path / "missing")
+
+
+def test_what_keeps_a_directory_from_being_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert blocking(tmp_path / "new" / "deep") is None
+    assert blocking(tmp_path / "file" / "new" / "deep") == tmp_path / "file"

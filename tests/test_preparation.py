@@ -64,7 +64,7 @@ def test_without_a_validation_part_there_is_none(data):
 
 def test_a_text_is_known_again(corpus, tmp_path):
     valid = tmp_path / "valid.txt"
-    valid.write_text("No one paints.\n", "utf-8")
+    valid.write_text("No one paints.\n" * 14, "utf-8")
     data = DataConfig.of(text=str(corpus), valid=str(valid))
     texts = read_texts(data)
     record = encode_corpus(texts, TokenizerConfig()).record
@@ -99,6 +99,20 @@ def test_half_characters_that_json_spells_are_said(tmp_path, errors, said):
     (notice,) = read_texts(DataConfig(text=str(tmp_path / "a.jsonl"), errors=errors)).notices
 
     assert notice.endswith(f"has 1 stretch of bytes that is no utf-8, which is {said}")
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_a_training_text_that_is_its_own_validation_text_is_a_notice(tmp_path, newline):
+    names = newline.join(f"{a}{b}{c}ra" for c in "dfgk" for a in ("Na", "Be", "Jo") for b in ("la", "ro", "ti"))
+    (tmp_path / "names.txt").write_text(names, "utf-8", newline="")
+    (tmp_path / "others.txt").write_text(names.replace("ra", "mo"), "utf-8", newline="")
+    name = str(tmp_path / "names.txt")
+
+    (notice,) = encode_corpus(read_texts(DataConfig.of(text=name, valid=name)), TokenizerConfig()).notices
+
+    assert notice.startswith("100% of the withheld text is word for word in the training part too")
+    other = DataConfig.of(text=name, valid=str(tmp_path / "others.txt"))
+    assert encode_corpus(read_texts(other), TokenizerConfig()).notices == []
 
 
 @pytest.fixture
@@ -206,3 +220,39 @@ def test_a_mask_that_cannot_fit_into_memory_is_counted_where_documents_begin_wit
 def test_a_recorded_hash_is_a_hash(sha256):
     with pytest.raises(ConfigError, match="sha256"):
         TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
+
+
+@pytest.mark.parametrize(
+    ("text", "line_end"),
+    [
+        ("one.\ntwo.\nthree!\nfour.\n", ".\n"),
+        ("one.\r\ntwo.\r\nthree!\r\nfour.\r\n", ".\r\n"),
+        ("one.\rtwo.\rthree!\rfour.\r", ".\r"),
+        ("one line alone, however long\n", ""),
+    ],
+)
+def test_the_record_says_how_lines_end(corpus, data, text, line_end):
+    corpus.write_bytes(text.encode())
+    texts = read_texts(data.model_copy(update={"valid_split": "none"}))
+
+    assert encode_corpus(texts, TokenizerConfig()).record.line_end == line_end
+
+
+def test_what_a_tokenizer_cannot_read_is_left_out_of_how_lines_end(corpus, data):
+    corpus.write_text("a b\nb a\na b\nb a\n", "utf-8")
+    texts = read_texts(data.model_copy(update={"valid_split": "none"}))
+
+    recorded = [
+        encode_corpus(texts, tokenizers.build([known], TokenizerConfig())).record.line_end
+        for known in ("ab\n", "\n", "a")
+    ]
+
+    assert recorded == ["b\n", "\n", ""]
+
+
+def test_of_several_documents_no_line_end_is_read_first(corpus, data):
+    other = corpus.with_name("other.txt")
+    other.write_bytes(corpus.read_bytes())
+    texts = read_texts(data.model_copy(update={"text": (str(corpus), str(other))}))
+
+    assert encode_corpus(texts, TokenizerConfig()).record.line_end == ""

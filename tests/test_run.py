@@ -94,7 +94,7 @@ def test_each_cell_has_its_recipe_and_a_setting_goes_before_it(cell):
         ({"heads": 3}, "heads: lstm has no such setting; it belongs to transformer"),
         ({"cell": "transformer", "gru_reset": "after"}, "gru_reset: transformer has no such setting; .* to gru"),
         ({"cell": "transformer", "bptt": 3}, "bptt: a transformer learns in windows"),
-        ({"tokenizer": "byte", "character_coverage": 0.9}, "character_coverage: it counts for unigram and bpe alone"),
+        ({"tokenizer": "byte", "character_coverage": 0.99}, "character_coverage: it counts for unigram and bpe alone"),
         ({"valid_split": "none", "valid_share": 0.1}, "valid_share: nothing of the text is withheld, so"),
         ({"valid_split": "none", "patience": 3}, "patience: nothing is withheld to measure gain on, so"),
         ({"hidden_size": "64"}, "hidden_size: .*not '64'"),
@@ -120,7 +120,7 @@ def test_compose_leaves_what_it_was_given_as_it_was():
 def test_a_directory_is_a_tokenizer_whose_settings_are_made(tmp_path):
     assert compose({"tokenizer": str(tmp_path)}).tokenizer_from == str(tmp_path)
     with pytest.raises(ConfigError, match="character_coverage, vocab_size cannot be chosen"):
-        compose({"tokenizer": str(tmp_path), "vocab_size": 300, "character_coverage": 0.9})
+        compose({"tokenizer": str(tmp_path), "vocab_size": 300, "character_coverage": 0.99})
 
 
 # --- config.json

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import seqgen
+from seqgen.decoding.generate import draw
 from seqgen.errors import ConfigError, RunError, TextError
 
 SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
@@ -63,6 +64,30 @@ def test_samples_are_what_generate_gives_and_no_sample_depends_on_the_others(run
     assert samples[0] == run.generate("The ", max_new_tokens=50)
     assert run.samples("The ", num_samples=2, max_new_tokens=50) == samples[:2]
     assert len(set(samples)) == 3
+
+
+def test_without_a_prompt_samples_begin_as_the_lines_of_the_text_do(corpus, tmp_path):
+    settings = {"hidden_size": 32, "bptt": 32, "batch_size": 16, "lr": 0.03, "warmup_steps": 5, "max_steps": 150}
+    training = seqgen.train(corpus, out=tmp_path / "run", cell="gru", eval_every=150, precision="fp32", **settings)
+    (shown,) = [event.text for event in training if isinstance(event, seqgen.Sampled)]
+    run = seqgen.load(tmp_path / "run")
+    starts = {line[:3] for line in corpus.read_text("utf-8").splitlines()}
+
+    texts = run.samples(num_samples=200, max_new_tokens=3)
+
+    assert sum(text in starts for text in texts) >= 190
+    assert run.generate(max_new_tokens=3) == texts[0] == shown[:3]  # by the seed that the run has too
+    assert run.samples(".\n", num_samples=200, max_new_tokens=3) == texts
+
+
+def test_a_run_on_documents_begins_after_0_alone(corpus, tmp_path):
+    shutil.copy(corpus, tmp_path / "other.txt")
+    run = seqgen.train([corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", **SMALL).run()
+    logits, _ = run.model(torch.tensor([[0]]))
+
+    text = run.generate(max_new_tokens=1, temperature=0)
+
+    assert text == run.tokenizer.decode([int(logits[0, -1, 2:].argmax()) + 2])
 
 
 def test_either_engine_writes_the_same_text(run):
@@ -232,3 +257,25 @@ def test_neither_anothers_weights_nor_a_changed_model_are_taken_for_the_runs(run
 
     with pytest.raises(RunError, match=r"another run's, or config\.json was changed"):
         seqgen.load(other)
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_threads_that_are_named_are_used_and_the_callers_come_back(run, monkeypatch, engine):
+    seen = []
+    loaded = seqgen.load(run.path, threads=2)
+    monkeypatch.setattr(
+        "seqgen.decoding.generate.draw", lambda *given: seen.append(torch.get_num_threads()) or draw(*given)
+    )
+
+    for _ in loaded.generate(stream=True, max_new_tokens=5, engine=engine):
+        assert torch.get_num_threads() == 1
+    loaded.evaluate_text("The old king paints the rain.\n" * 20)
+
+    assert set(seen) == {2}
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_less_than_one_thread_is_refused(run, threads):
+    with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
+        seqgen.load(run.path, threads=threads)

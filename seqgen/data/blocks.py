@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from seqgen.sources.lines import last_line_start, split_lines
+
 BLOCK = 1 << 20
 _LF, _CR = 10, 13
 
@@ -45,8 +47,7 @@ class Block:
     @cached_property
     def lines(self) -> list[str]:
         """Its lines, without their ends; the last is empty where the block ends with a line."""
-        text = self.text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in self.text else self.text
-        return text.split("\n")
+        return split_lines(self.text)
 
     def place_of(self, position: int) -> Place:
         """The place of the character at `position`."""
@@ -60,7 +61,7 @@ class Block:
 def blocks_of(document: str, chunks: Iterable[str], size: int = BLOCK) -> Iterator[Block]:
     r"""The document called `document`, which comes in `chunks` of any length, in blocks of at most twice `size`.
 
-    A block ends after a newline; in a line longer than a block after a space, and where there is none anywhere, but
+    A block ends after a line end; in a line longer than a block after a space, and where there is none anywhere, but
     never within a `\r\n`.
     """
     held, lines = "", 0
@@ -68,7 +69,7 @@ def blocks_of(document: str, chunks: Iterable[str], size: int = BLOCK) -> Iterat
         for start in range(0, len(chunk), size):
             held += chunk[start : start + size]
             while len(held) >= size:
-                cut = held.rfind("\n") + 1 or held.rfind(" ") + 1 or len(held.removesuffix("\r"))
+                cut = last_line_start(held) or held.rfind(" ") + 1 or len(held.removesuffix("\r"))
                 block = Block(held[:cut], document, lines)
                 yield block
                 lines += len(block.line_ends)

@@ -72,6 +72,7 @@ class DataConfig(Reading):
             text not more than a million characters in blocks (every evaluation takes its time), of a short one not
             less than 200.
         store: the directory of the store; None is the user's cache.
+        allow_unknown: learn also from a text of which a vocabulary that was not built from it lacks a fifth or more.
     """
 
     text: tuple[FileName, ...] = Field(default=("corpus:pydoc",), min_length=1)
@@ -79,6 +80,7 @@ class DataConfig(Reading):
     valid_split: Literal["spread", "tail", "document", "file", "none"] = "spread"
     valid_share: float | None = Field(default=None, gt=0.0, lt=0.5)
     store: FileName | None = None
+    allow_unknown: bool = False
 
     @field_validator("text", mode="before")
     @classmethod

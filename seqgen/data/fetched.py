@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import Field, field_validator, model_validator
 
 from seqgen.data.cache import corpus_directory, hash_file, held_hash, hold_hash
 from seqgen.data.fetch import LARGEST, Progress, Wanted, fetch, is_allowed
+from seqgen.data.locks import alone, keep, note_use
 from seqgen.data.text import BLOCK, Decoder
 from seqgen.errors import SaveError, TextError
 from seqgen.settings import Settings
 
 PartName = Literal["train", "valid", "test"]
+FETCHING = "fetching"
+"""The lock by which a corpus is fetched."""
 LONGEST = 3
 """Bytes by which a bound within a character is past its start, at most."""
 
@@ -105,6 +108,8 @@ class Fetched(Settings):
 
     def _decoded(self, path: Path, part: Part) -> Iterator[str]:
         decoder = Decoder("utf-8", "strict", str(path))
+        keep(path.parent, decoder)
+        note_use(path.parent)
         with _opened(path, part.member) as file:
             for block in _cut_out(_Bounded(file, path, part, self.largest), part):
                 yield decoder.push(block)
@@ -124,7 +129,7 @@ class Fetched(Settings):
         folder = corpus_directory(corpus)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder / ".lock", timeout=0):
+            with alone(folder, FETCHING, 0):
                 return [_fetch_file(corpus, folder, file, progress) for file in self.files]
         except Timeout as error:
             raise TextError(f"corpus:{corpus} is being fetched by another process; wait until it is done") from error

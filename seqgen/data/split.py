@@ -16,6 +16,7 @@ import numpy as np
 from seqgen.data.config import DataConfig
 from seqgen.data.stored_text import Portion, StoredText
 from seqgen.errors import TextError
+from seqgen.sources.lines import next_line_start
 from seqgen.wording import counted
 
 BLOCKS = 20
@@ -45,7 +46,9 @@ def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = 
         parts = _parts(text, [])
         return parts if valid is None else Parts(parts.train, Portion.whole(valid))
     if config.valid_split in {"document", "file"}:
-        return _parts(text, _whole_ones(text, config))
+        parts = _parts(text, _whole_ones(text, config))
+        _check_whole_ones(parts.valid, config)
+        return parts
     characters = text.manifest.characters
     withheld = _withheld(characters, config)
     if config.valid_split == "tail":
@@ -104,13 +107,17 @@ def _line_start(text: StoredText, position: int, reach: int) -> int:
     at = text.byte_of(position)
     documents = text.documents
     following = int(documents[np.searchsorted(documents, at)])
-    # As far as the next document: what is looked at before `position` is one character, a newline where a line starts.
-    within = text.read(at, text.byte_of(min(position + reach, text.manifest.characters)))
-    if following == at or text.bytes_at(at - 1, 1) == b"\n":
+    # Of what is before `position` only a line end matters; behind `reach`, only the LF of a CRLF.
+    seen = text.read(at, text.byte_of(min(position + reach + 1, text.manifest.characters)))
+    before, within = text.bytes_at(at - 1, 1), seen[:reach]
+    if following == at or before == b"\n" or (before == b"\r" and not seen.startswith("\n")):
         return at
-    newline = within.find("\n", 0, reach)
-    line = at + len(within[: newline + 1].encode()) if newline >= 0 else None
-    starts = [start for start in (line, following) if start is not None and start <= at + len(within.encode())]
+    line = next_line_start(within)
+    if line == reach and seen.endswith("\r\n"):
+        line += 1
+    starts = [] if line is None else [at + len(seen[:line].encode())]
+    if following <= at + len(within.encode()):
+        starts.append(following)
     return min(starts, default=at)
 
 
@@ -130,6 +137,18 @@ def _whole_ones(text: StoredText, config: DataConfig) -> list[tuple[int, int]]:
     withheld = max(1, round(there * share))
     chosen = [there * (2 * number + 1) // (2 * withheld) for number in range(withheld)]
     return [(int(ends[one]), int(ends[one + 1])) for one in chosen]
+
+
+def _check_whole_ones(valid: Portion, config: DataConfig) -> None:
+    """Refuse whole documents or files that have too few characters to validate on."""
+    if valid.bytes >= 4 * MINIMUM:  # of one to four bytes each
+        return
+    characters = sum(map(len, valid.documents()))
+    if characters < MINIMUM:
+        raise TextError(
+            f"the {config.valid_split}s withheld have {counted(characters, 'character')}, too few to validate on (at "
+            f"least {MINIMUM}); use --valid-split spread, or name a validation text with --valid FILE"
+        )
 
 
 def _parts(text: StoredText, blocks: Sequence[tuple[int, int]]) -> Parts:

@@ -148,6 +148,8 @@ class _Collector:
         for table in (*self._characters, *self._word_ngrams):
             table.end_document()
         self._oddities.end_document(last)
+        if not self._document_characters:
+            self._oddities.note("empty_documents", Place(last.document, 1))
         if self._repeated_documents.add(self._document.digest(), self._document_characters):
             self._oddities.note("duplicate_documents", Place(last.document, 1))
         self._documents += 1

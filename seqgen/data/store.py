@@ -1,7 +1,7 @@
 """The store: texts, tokenizers and ids that were made once, under names that are hashes of what made them. No torch.
 
     texts/        a stored text each, by the hash of its documents    (stored_text.py)
-    tokenizers/   what was built, by text, split and settings
+    tokenizers/   what was built, by text, split and settings; the name begins with the text's
     ids/          stored ids, by text, split and tokenizer            (stored_ids.py)
     known/        which text the files of a name, size and time hold, so that they need not be read to be known again
 
@@ -31,22 +31,26 @@ from seqgen import tokenizers
 from seqgen.data.cache import cache_directory
 from seqgen.data.config import DataConfig, Reading, absolute, name_of
 from seqgen.data.encoding import training_chunks
+from seqgen.data.locks import alone, making, note_use, sweep_killed
 from seqgen.data.progress import WAITING, Progress, Report, silent
 from seqgen.data.sources import awaited, expand, is_read_once, passed_over
 from seqgen.data.split import Parts
 from seqgen.data.stored_ids import StoredIds, write_ids
 from seqgen.data.stored_text import StoredText, state_of, write_text
 from seqgen.data.workers import build_apart
-from seqgen.errors import ConfigError, RunError, SaveError, SeqgenError, TextError, TokenizerError
+from seqgen.errors import ConfigError, RunError, SaveError, TextError, TokenizerError
 from seqgen.files import read_at_most, write_atomically
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 
-BUILT_APART = 1 << 22
-"""Bytes of text from which a subword tokenizer is built in a process of its own, for the memory that it takes."""
-FORMAT = 1
+BUILT_APART = 1 << 19
+"""Bytes of text from which a subword tokenizer is built in a process of its own, for the memory that it takes, and so
+that Ctrl-C ends it: sentencepiece hears of no signal."""
+FORMAT = 2
 """Another whenever the same settings, on the same text, give another vocabulary or other ids."""
 KNOWN_CAP = 1 << 20
+OF_TEXT = 12
+"""Characters of its text's hash with which a tokenizer's name begins."""
 RANGES, FINGERPRINT = "ranges.npy", "fingerprint"
 SETTLED = 2.0
 """Seconds after which a file's time tells that it was not changed since: the clocks of file systems tick."""
@@ -58,8 +62,12 @@ def store_path(directory: str | None = None) -> Path:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of all files beneath a directory."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    """Bytes of all files beneath a directory, of which some may be removed meanwhile."""
+    size = 0
+    for file in path.rglob("*"):
+        with contextlib.suppress(OSError):
+            size += file.stat().st_size if file.is_file() else 0
+    return size
 
 
 class Store:
@@ -112,13 +120,9 @@ class Store:
         with self._making("texts", _key(*made_of), waits=not any(map(is_read_once, files))) as folder:
             if (there := self._known(state_key)) is not None:  # made by another, while this one waited
                 return there
-            try:
-                read = _read(names, files, reading, folder, report)
-                if sha256 is not None:
-                    check_hash(name_of(names), read, sha256)
-            except SeqgenError:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise
+            read = _read(names, files, reading, folder, report)
+            if sha256 is not None:
+                check_hash(name_of(names), read, sha256)
             text = self._keep(folder, read)
             settled = all(state is not None and max(state[3:]) < (began - SETTLED) * 1e9 for state in states)
             if settled and states == [state_of(file) for file in files]:
@@ -129,12 +133,9 @@ class Store:
 
     def _keep(self, folder: Path, sha256: str) -> StoredText:
         """What was read, in its place; whoever read the same from elsewhere may be about to put it there."""
-        from filelock import FileLock
-
         place = self.path / "texts" / sha256[:32]
-        with FileLock(place.with_name(f".{place.name}.lock")):
+        with alone(place.parent, place.name):
             if (there := self.known_text(sha256)) is not None:
-                shutil.rmtree(folder)
                 return there
             _move(folder, place)
             return StoredText(place)
@@ -143,7 +144,9 @@ class Store:
         """The text of this hash, if it is there: what was read from stdin is nowhere else."""
         for place in self._places("texts", sha256[:32]):
             with contextlib.suppress(OSError, ValueError, ConfigError):
-                return StoredText(place).check()
+                text = StoredText(place).check()
+                self._note_use(place)
+                return text
         return None
 
     def tokenizer(self, parts: Parts, data: DataConfig, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
@@ -154,9 +157,11 @@ class Store:
             TokenizerError: the text cannot give such a vocabulary.
         """
         made_of = [_split_of(parts, data), config.model_dump(), FORMAT]
-        folder = self.path / "tokenizers" / _key(*made_of)
+        folder = self.path / "tokenizers" / f"{parts.train.text.manifest.sha256[:OF_TEXT]}-{_key(*made_of)}"
         with contextlib.suppress(OSError, ValueError, TokenizerError):
-            return _load(folder)
+            there = _load(folder)
+            self._note_use(folder)
+            return there
         report(f"building the {config.kind} vocabulary")
         with self._making("tokenizers", folder.name) as made:
             with contextlib.suppress(OSError, ValueError, TokenizerError):  # made by another, while this one waited
@@ -187,8 +192,15 @@ class Store:
     def _known_ids(self, key: str) -> StoredIds | None:
         for place in self._places("ids", key):
             with contextlib.suppress(OSError, ValueError, ConfigError):
-                return StoredIds(place).check()
+                ids = StoredIds(place).check()
+                self._note_use(place)
+                return ids
         return None
+
+    def _note_use(self, place: Path) -> None:
+        """Note that an entry was used now; another store is left as it is."""
+        if place.is_relative_to(self.path):
+            note_use(place)
 
     @contextlib.contextmanager
     def _making(self, kind: str, key: str, *, waits: bool = True) -> Iterator[Path]:
@@ -196,18 +208,19 @@ class Store:
 
         Another that makes the same waits for it; without `waits` it is not the same, and is made in a place beside.
         """
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
         folder, keys = self.path / kind, [key] if waits else (f"{key}-{number}" for number in itertools.count())
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # texts are their owner's
+            sweep_killed(folder)
             for name in keys:
-                try:
-                    held = FileLock(folder / f".{name}.lock").acquire(timeout=-1 if waits else 0)
-                except Timeout:
-                    continue
-                with held:
-                    yield folder / f".making-{name}"
+                with contextlib.ExitStack() as stack:
+                    try:
+                        made = stack.enter_context(making(folder, name, -1 if waits else 0))
+                    except Timeout:
+                        continue
+                    yield made
                 return
         except OSError as error:
             full = "make room there, or " if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""

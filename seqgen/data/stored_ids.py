@@ -15,7 +15,7 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from pydantic import Field
@@ -23,9 +23,10 @@ from pydantic import Field
 from seqgen.data.documents import Documents
 from seqgen.data.encoding import SHARD, Counts, Encoded, Shard, encode_portion, plan_shards
 from seqgen.data.leakage import Leakage, find_leakage
+from seqgen.data.locks import PROGRESS, keep
 from seqgen.data.progress import Progress, Report
 from seqgen.data.split import Parts
-from seqgen.data.stored_text import MANIFEST, OFFSET, PROGRESS, Portion, check_files, hashes_of, open_at
+from seqgen.data.stored_text import MANIFEST, OFFSET, Portion, check_files, hashes_of, open_at
 from seqgen.data.workers import encode_apart, processors
 from seqgen.errors import ConfigError
 from seqgen.files import open_plain, read_at_most, write_atomically
@@ -67,7 +68,7 @@ class _Done(Settings):
 
 
 class StoredIds:
-    """Ids that `write_ids` has written, mapped.
+    """Ids that `write_ids` has written, mapped; as long as they are, nobody prunes them.
 
     Raises:
         OSError, ValueError: they are not there, or not whole.
@@ -79,7 +80,10 @@ class StoredIds:
         train, valid = self.manifest.train, self.manifest.valid
         for name in (IDS, STARTS):
             open_plain(folder / name).close()  # a pipe would never end
-        ids = np.memmap(folder / IDS, dtype=self.manifest.dtype, mode="r", shape=(train.tokens + valid.tokens,))
+        ids: np.memmap[Any, Any] = np.memmap(
+            folder / IDS, dtype=self.manifest.dtype, mode="r", shape=(train.tokens + valid.tokens,)
+        )
+        keep(folder, ids)  # on which the ids of both parts are views
         starts = np.fromfile(folder / STARTS, dtype=OFFSET, count=train.documents + valid.documents)
         if len(starts) != train.documents + valid.documents:
             raise OSError(errno.EIO, "it is cut short", str(folder / STARTS))

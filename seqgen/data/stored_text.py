@@ -32,19 +32,23 @@ import numpy.typing as npt
 from pydantic import Field
 
 from seqgen.data.config import Reading, is_path
+from seqgen.data.locks import PROGRESS, keep
 from seqgen.data.sources import Source
 from seqgen.data.text import BLOCK
 from seqgen.files import open_plain, read_at_most, write_atomically
 from seqgen.settings import FileName, Settings
 from seqgen.sources.content import Tally
+from seqgen.sources.lines import next_line_start
 from seqgen.tokenizers.base import without_surrogates
 
 Offsets: TypeAlias = npt.NDArray[np.int64]
 OFFSET = np.dtype("<i8")
 
-TEXT, DOCUMENTS, MANIFEST, PROGRESS = "text.utf8", "documents.i64", "manifest.json", "progress.json"
+TEXT, DOCUMENTS, MANIFEST = "text.utf8", "documents.i64", "manifest.json"
 MANIFEST_CAP = 1 << 28
 """Bytes that a manifest may have: it names every source, and 300 bytes of each of a million files are 300 MB."""
+VERY_SHORT = 1000
+"""Bytes of a document that alone say little of how it was read."""
 PROGRESS_EVERY = 1 << 26
 """Bytes of text from one note of progress to the next."""
 
@@ -97,6 +101,8 @@ class TextManifest(Settings):
 class StoredText:
     """A text that `write_text` has written; nothing of it is in memory but where documents begin, mapped.
 
+    As long as there is an object of it, nobody prunes it.
+
     Raises:
         OSError: it is not there, or not whole.
         ConfigError: its manifest is not one.
@@ -104,6 +110,7 @@ class StoredText:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        keep(folder, self)
         self.manifest = TextManifest.from_json(read_at_most(folder / MANIFEST, MANIFEST_CAP), str(folder / MANIFEST))
         open_plain(folder / DOCUMENTS).close()  # a pipe would never end
         self.documents: Offsets = np.memmap(folder / DOCUMENTS, dtype=OFFSET, mode="r").view(np.ndarray)
@@ -145,6 +152,24 @@ class StoredText:
         with (self.folder / TEXT).open("rb") as file:
             file.seek(start)
             return file.read(length)
+
+    def pieces(self, number: int, size: int) -> Iterator[tuple[int, str]]:
+        """Up to `number` pieces spread evenly, each up to `size` bytes: the number of its document, and the piece.
+
+        The first piece of a document begins it, the others begin after a line end, if there is one. A piece of a very
+        short document reaches into those that follow.
+        """
+        seen: set[int] = set()
+        for at in dict.fromkeys(self.manifest.bytes * place // number for place in range(number)):
+            document = int(np.searchsorted(self.documents, at, side="right")) - 1
+            begin, end = self.documents[document : document + 2].tolist()
+            if document not in seen:
+                seen.add(document)
+                length = size if end - begin < VERY_SHORT else min(size, end - begin)
+                yield document, self.bytes_at(begin, length).decode("utf-8", "ignore")
+            if begin + size < at:
+                piece = self.bytes_at(at, min(size, end - at)).decode("utf-8", "ignore")
+                yield document, piece[next_line_start(piece) or 0 :]
 
     def byte_of(self, character: int) -> int:
         """The byte offset of the character of this number."""

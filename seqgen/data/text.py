@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from seqgen.data.config import BYTES
 from seqgen.errors import ConfigError, TextError
+from seqgen.sources.encodings import around, guess_encoding
 from seqgen.sources.recognize import recognize
 
 BLOCK = 1 << 20
@@ -86,7 +87,7 @@ class Decoder:
             offset = self._taken - len(error.object) + error.start
             raise TextError(
                 f"{self._where} is not {self._encoding} at byte {offset} (0x{error.object[error.start]:02x}); "
-                f"{self._advice()}"
+                f"{self._advice(error)}"
             ) from error
         except UnicodeError as error:  # of codecs that name no place: punycode, undefined
             raise TextError(f"{self._where} is not {self._encoding}: {error}") from error
@@ -99,11 +100,14 @@ class Decoder:
             text = text.removeprefix("\ufeff")
         return text
 
-    def _advice(self) -> str:
+    def _advice(self, error: UnicodeDecodeError) -> str:
         marked = next((name for mark, name in _MARKS if self._head.startswith(mark)), None)
-        if marked is None or self._name.startswith(marked):
-            return "say --encoding, or --errors replace, or convert it to UTF-8 first"
-        return f"it begins with the byte order mark of {marked}: say --encoding {marked}"
+        if marked is not None and not self._name.startswith(marked):
+            return f"it begins with the byte order mark of {marked}: say --encoding {marked}"
+        guess = guess_encoding(around(error.object, error.start))
+        if guess is not None and codecs.lookup(guess).name != self._name:
+            return f"it looks like {guess}: say --encoding {guess}"
+        return "say --encoding, or --errors replace, or convert it to UTF-8 first"
 
     def _width_and_order(self) -> str:
         """The codec that leaves the byte order mark to us, one and no more; without a mark, little-endian."""
@@ -171,7 +175,7 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
     """The text of the file at `path`, all of it; with `bytes`, its bytes as they are.
 
     Raises:
-        TextError: there is no such file, it is empty, or its bytes are not text in `encoding` (with the byte offset).
+        TextError: there is no such file, or its bytes are not text in `encoding` (with the byte offset).
         ConfigError: there is no such encoding.
     """
     with open_file(path) as file:
@@ -181,10 +185,7 @@ def read_text(path: str | Path, encoding: str = "utf-8") -> str:
             raise TextError(f"{path} cannot be read: {error.strerror or error}") from error
     if encoding != BYTES and (found := recognize(content)) is not None:
         raise TextError(found.describe(str(path)))
-    text = decode_text(content, encoding, str(path))
-    if not text:
-        raise TextError(f"{path} is empty; give a text to work with")
-    return text
+    return decode_text(content, encoding, str(path))
 
 
 def decode_text(content: bytes, encoding: str, where: str) -> str:

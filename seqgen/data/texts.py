@@ -10,13 +10,18 @@ from typing import Protocol
 from seqgen.data.config import DataConfig, is_path, name_of
 from seqgen.data.progress import Report, silent
 from seqgen.data.sources import is_read_once, passed_over, refuse_idle
-from seqgen.data.split import Parts, split_text
+from seqgen.data.split import MINIMUM, SHARE, Parts, split_text
 from seqgen.data.store import Store, store_path
 from seqgen.data.stored_ids import StoredIds
 from seqgen.data.stored_text import StoredText
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.sources.quality import PIECE, describe
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.wording import counted
+
+PIECES = 16
+"""Of a text, so many are looked at for what its user may not know: some tens of milliseconds."""
 
 
 class Recorded(Protocol):
@@ -65,8 +70,15 @@ class Texts:
     def notices(self) -> list[str]:
         """What the user should know of them, a sentence each."""
         stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
-        tallies = [(name, text.manifest.tally) for name, text in stored if text is not None]
-        return [message for name, tally in tallies for message in passed_over(name, tally, self.data)]
+        notices = []
+        for name, text in stored:
+            if text is None:
+                continue
+            notices += passed_over(name, text.manifest.tally, self.data)
+            in_blocks = text is self.text and self.data.valid_split in {"spread", "tail"}
+            if not self.data.is_raw and (looks := describe(text.pieces(PIECES, PIECE), in_order=in_blocks)):
+                notices.append(f"{name} {looks}")
+        return notices
 
 
 def read_texts(data: DataConfig, report: Report = silent, record: Recorded | None = None) -> Texts:
@@ -97,6 +109,11 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
     if data.valid is not None:
         # "" is no text's: a run that was started without a validation text has none to be read now
         valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
+        if valid.manifest.characters < MINIMUM:
+            raise TextError(
+                f"{data.valid} has {counted(valid.manifest.characters, 'character')}, too few to validate on (at least "
+                f"{MINIMUM}); name a longer text, or leave --valid out to withhold {100 * SHARE:g}% of the other"
+            )
     try:
         return Texts(store, data, text, valid, split_text(text, data, valid))
     except TextError as error:

@@ -8,7 +8,8 @@ for, as far as the decoder gives a row the same logits however many there are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,32 +18,42 @@ from torch import Tensor
 
 from seqgen.decoding.config import SamplingConfig
 from seqgen.decoding.filters import compose
+from seqgen.decoding.prompt import Healing, Progress, read_prompt
 from seqgen.errors import ConfigError, RunError
 from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.runtime import evaluation_mode
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.wording import counted
 
-PREFILL = 512  # tokens of a prompt that are read in one call
-
 
 class TextStream:
-    """One sample's text as it grows: holds back half characters, and what may be the beginning of a stop string."""
+    """One sample's text as it grows: holds back half characters, and what may be the beginning of a stop string.
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+    Of what it is given first, `left_out` characters belong to the prompt.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], left_out: int = 0) -> None:
         self._decoder = tokenizer.stream_decoder()
         self._stop = tuple(tokenizer.written(text) for text in stop)
         self._held = ""
+        self._left_out = left_out
         self.stopped = False
 
     def push(self, token: int) -> str:
         """What `token` adds for certain."""
-        text = self._decoder.push(token)
+        text = self._new(self._decoder.push(token))
         return self._release(text, final=False) if self._stop else text
 
     def flush(self) -> str:
         """What was still held back, once no token follows."""
-        return "" if self.stopped else self._release(self._decoder.flush(), final=True)
+        return "" if self.stopped else self._release(self._new(self._decoder.flush()), final=True)
+
+    def _new(self, text: str) -> str:
+        """What of `text` does not belong to the prompt."""
+        if not self._left_out:
+            return text
+        new = text[self._left_out :]
+        self._left_out = max(0, self._left_out - len(text))
+        return new
 
     def _release(self, text: str, *, final: bool) -> str:
         self._held += text
@@ -70,6 +81,8 @@ def generate(
     prompt: str,
     config: SamplingConfig,
     num_samples: int = 1,
+    line_end: str = "",
+    progress: Progress | None = None,
 ) -> Iterator[list[str]]:
     """New text after `prompt`, a piece for each sample at each step ("" for those that have ended).
 
@@ -77,45 +90,52 @@ def generate(
         model: reads the prompt.
         decoder: a snapshot of the same weights; makes the text.
         tokenizer: the model's own.
-        prompt: may be empty: a document's beginning.
+        prompt: may be empty: a document's beginning, or with `line_end` a line's.
         config: how tokens are drawn, and when a text ends.
         num_samples: all from the same prompt, in one batch.
+        line_end: is read where there is no prompt. A text cut into windows or lanes begins anywhere, so 0 alone says
+            little of how it begins; what follows the end of a line is a line's beginning.
+        progress: is given how many tokens of the prompt were read, and of how many.
 
     Raises:
         ConfigError: prompt and new tokens together are longer than the model's positions go.
         RunError: the model's weights are not all numbers.
     """
-    read = [BOUNDARY, *tokenizer.encode(prompt).tolist()]
+    healing = Healing(tokenizer, tokenizer.encode(prompt or line_end).tolist(), num_samples)
+    read = [BOUNDARY, *healing.ids]
     if "max_new_tokens" not in config.model_fields_set and model.max_positions is not None:
         fits = min(config.max_new_tokens, max(1, model.max_positions - len(read) + 1))
         config = config.model_copy(update={"max_new_tokens": fits})
     _check_positions(model, len(read) - 1, config.max_new_tokens)
-    return _generate(model, decoder, tokenizer, read, config, num_samples)
+    prefill = partial(read_prompt, model, read, len(read) + config.max_new_tokens, progress)
+    return _generate(prefill, decoder, tokenizer, healing, config, num_samples)
 
 
 def _generate(
-    model: LanguageModel,
+    prefill: Callable[[], tuple[Tensor, State]],
     decoder: Decoder,
     tokenizer: Tokenizer,
-    read: Sequence[int],
+    healing: Healing,
     config: SamplingConfig,
     num_samples: int,
 ) -> Iterator[list[str]]:
     forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
     filters = compose(config, forbidden)
     uniforms = _Uniforms(config.seed, num_samples)
-    streams = [TextStream(tokenizer, config.stop) for _ in range(num_samples)]
+    streams = [TextStream(tokenizer, config.stop, healing.taken_back) for _ in range(num_samples)]
     running = list(range(num_samples))
 
-    logits, state = _read_prompt(model, read, len(read) + config.max_new_tokens)
-    rows = torch.zeros(num_samples, dtype=torch.int64, device=model.device)
+    logits, state = prefill()
+    rows = torch.zeros(num_samples, dtype=torch.int64, device=logits.device)
     logits, state = logits[rows], decoder.fork(state, rows)
     for count in range(1, config.max_new_tokens + 1):
+        logits = healing.constrain(logits, running)
         for apply in filters:
             logits = apply(logits)
         drawn = draw(logits, uniforms.next(running))
         pieces = [""] * num_samples
         for sample, value in zip(running, drawn.tolist(), strict=True):
+            healing.push(sample, value)
             pieces[sample] = streams[sample].push(value)
         still = [row for row, sample in enumerate(running) if not streams[sample].stopped]
         if count == config.max_new_tokens or not still:
@@ -145,18 +165,6 @@ def _check_positions(model: LanguageModel, prompt: int, new: int) -> None:
         f"max_new_tokens: {counted(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
         f"sinusoidal positions; ask for at most {limit - prompt}"
     )
-
-
-def _read_prompt(model: LanguageModel, tokens: Sequence[int], capacity: int) -> tuple[Tensor, State]:
-    """The logits [1, V] after `tokens`, and the state for all that follows."""
-    state = model.initial_state(1, capacity)
-    read = torch.tensor([list(tokens)], device=model.device)
-    with evaluation_mode(model):
-        for part in torch.split(read, PREFILL, dim=1):
-            logits, state = model(part, state)
-    if not bool(logits[:, -1].isfinite().all()):
-        raise RunError("the model's weights are not all numbers, so there is nothing to draw from; train it anew")
-    return logits[:, -1].float(), state
 
 
 def draw(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:

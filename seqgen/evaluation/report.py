@@ -75,6 +75,11 @@ class Evaluation:
         return math.exp(self.nats_per_token) if self.nats_per_token < 700 else math.inf
 
     @property
+    def unknown_share(self) -> float:
+        """The share of the tokens that are `<unk>`, of which `perplexity` does not count the spelling."""
+        return self.size.unknown / self.tokens
+
+    @property
     def bits_per_byte(self) -> float:
         """All nats, spelling included, in bits, by the UTF-8 bytes of the text."""
         return (self.nats + self.size.spelling_nats) / math.log(2) / self.size.bytes

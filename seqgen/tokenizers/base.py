@@ -112,6 +112,15 @@ class Tokenizer(ABC):
     def _cut(self, text: str) -> Ids:
         """`encode` of a text that is normalized already."""
 
+    def spelled(self, text: str) -> list[str]:
+        """What of `text`, normalized, each of its ids stands for; a character of several ids stands with the last."""
+        return self._spell(normalize(without_surrogates(text), self.normalization))
+
+    def _spell(self, text: str) -> list[str]:
+        """`spelled` of a text that is normalized already and has no lone surrogates."""
+        utf8 = codecs.getincrementaldecoder("utf-8")()
+        return [utf8.decode(self.pieces[token]) for token in self._cut(text).tolist()]
+
     def cut(self, text: str) -> int:
         """Where a text of which `text` is the beginning can be cut: the ids of both sides are those of the whole.
 

@@ -71,6 +71,9 @@ class CharTokenizer(Tokenizer):
             np.take(self._table, code_points, out=ids[number * BLOCK : (number + 1) * BLOCK], mode="clip")
         return ids
 
+    def _spell(self, text: str) -> list[str]:
+        return list(text)
+
     def cut(self, text: str) -> int:
         return self._character_cut(text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -27,7 +28,7 @@ class TokenizerConfig(Settings):
 
     kind: TokenizerKind = "char"
     vocab_size: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None = None
-    character_coverage: float = Field(default=0.9995, gt=0.0, le=1.0)
+    character_coverage: float = Field(default=0.9995, ge=0.98, le=1.0)  # what sentencepiece takes
     normalization: Normalization = "none"
     raw: bool = False
 
@@ -39,23 +40,38 @@ class TokenizerConfig(Settings):
             raise ValueError("normalization: with --encoding bytes nothing is text that could be normalized")
         return self
 
-    def size_for(self, characters: int) -> int | None:
-        """How many ids are asked for, on a text of so many characters; None if the kind's own default is."""
-        return auto_size(characters) if self.vocab_size == "auto" else self.vocab_size
-
 
 SMALLEST, LARGEST = 512, 32_000
+"""Between which the size of an `auto` vocabulary is."""
 ENOUGH = 100
-CHARACTERS_PER_TOKEN = 4
+"""Times that a text should show each piece of an `auto` vocabulary."""
+RARE_SHARE = 0.1
+"""Of its pieces, those that may be rarer: parts of others, and what the learning gets wrong."""
+ABOUT = (0.75, 1.5)
+"""What is near enough to `ENOUGH`, as a multiple of it."""
+BUILDS = 4
 
 
-def auto_size(characters: int) -> int:
-    """The largest vocabulary whose rarest id is seen about 100 times, in hundreds, from 512 to 32,000.
+def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
+    """The size of vocabulary whose rarest pieces a text shows about `ENOUGH` times, from `SMALLEST` to `LARGEST`.
 
-    The rule is of Gowda and May (2020): as large as can be while ids have 100 examples each. By Zipf's law the rarest
-    of V ids stands for one in V ln V of the tokens, and a token is taken as 4 characters: 1 MB of text gives 512 ids,
-    10 MB 3,012, 100 MB 24,712.
+    The rule is of Gowda and May (2020): as large as can be while ids have 100 examples each. How often a text shows
+    the rarest of so many pieces is measured, as it depends on the script: by Zipf's law, from which we begin, with four
+    characters a token, 1 MB of English would feed 512 pieces, and feeds 1,100.
+
+    Args:
+        characters: of the text.
+        at_least: ids that there are at any size.
+        rarest: of a size, how often the text shows the rarest pieces but `RARE_SHARE` of them; called `BUILDS` times at
+            most.
     """
-    tokens = characters / CHARACTERS_PER_TOKEN
-    fitting = [size for size in range(SMALLEST, LARGEST, 100) if size * math.log(size) * ENOUGH <= tokens]
-    return max(fitting, default=SMALLEST)
+    low, high = max(SMALLEST, at_least), max(LARGEST, at_least)
+    sizes = range(low, high, 100)
+    size = max((size for size in sizes if size * math.log(size) * ENOUGH * 4 <= characters), default=low)
+    for _ in range(BUILDS):
+        times = max(rarest(size), 1.0) / ENOUGH
+        following = min(max(round(size * times**0.4), low), high)  # twice the size: a quarter of the times, or less
+        if ABOUT[0] <= times <= ABOUT[1] or following == size:
+            break
+        size = following
+    return size

@@ -27,7 +27,7 @@ from seqgen.tokenizers.base import (
     read_json,
     without_surrogates,
 )
-from seqgen.tokenizers.config import Normalization, TokenizerConfig
+from seqgen.tokenizers.config import ENOUGH, LARGEST, SMALLEST, Normalization, TokenizerConfig
 
 UNKNOWN = 1
 FIRST = 2  # the boundary and <unk> come before the pieces
@@ -81,11 +81,13 @@ class WordTokenizer(Tokenizer):
         if isinstance(config.vocab_size, int) and config.vocab_size <= FIRST:
             raise ConfigError(f"vocab_size: a word tokenizer needs at least {FIRST + 1}, not {config.vocab_size}")
         counts: Counter[str] = Counter()
-        characters = 0
         for document in not_empty(documents, config.normalization):
             counts.update(split(document))
-            characters += len(document)
-        vocab_size = config.size_for(characters) or DEFAULT_VOCAB_SIZE
+        if config.vocab_size == "auto":
+            enough = FIRST + sum(count >= ENOUGH for count in counts.values())
+            vocab_size = min(max(enough, SMALLEST), LARGEST)
+        else:
+            vocab_size = config.vocab_size or DEFAULT_VOCAB_SIZE
         # Words seen once become <unk>: they are the only place where a model can learn what surrounds an unseen word.
         # A text too small to repeat anything keeps what it has.
         words = [word for word, count in counts.items() if count > 1] or list(counts)
@@ -98,6 +100,9 @@ class WordTokenizer(Tokenizer):
 
     def _find_unknown(self, text: str) -> Counter[str]:
         return Counter(piece for piece in split(text, self._split_version) if piece not in self._ids)
+
+    def _spell(self, text: str) -> list[str]:
+        return list(split(text, self._split_version))
 
     def cut(self, text: str) -> int:
         """After the last white space before a piece; a word of a million characters is cut as it comes."""

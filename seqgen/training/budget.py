@@ -1,4 +1,9 @@
-"""From a time to a number of steps: probe what a step, an evaluation and a save take here, on copies."""
+"""From a time to a plan: a probe before the first step, what steps really take from then on.
+
+A probe of some seconds mispredicts a run on a machine that does other work too, so the plan is made anew at
+evaluations, by what was measured since it was made. Each probe is also a race between numbers of threads: with other
+work on the cores two threads wait for each other, and a small model gains nothing from many. Probes work on copies.
+"""
 
 from __future__ import annotations
 
@@ -7,84 +12,288 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import torch
 
 from seqgen.data.batches import BatchStream
 from seqgen.files import write_atomically
 from seqgen.models.weights import to_bytes, weights_of
+from seqgen.runtime import torch_threads
+from seqgen.settings import Settings
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
+from seqgen.training.plan import EVALUATIONS, Plan
 
-IN_HAND = 0.1  # of the time: a probe mispredicts a run by up to that
-EVALUATIONS = 10
-EVALUATION_SHARE = 0.15  # of the time, at most
-FILES_OF_WEIGHTS = (
-    5  # that a save writes: the weights, the optimizer's moments, the best weights, and those once more outside
-)
+Clock = Callable[[], float]
+"""Seconds that only grow, from any beginning."""
+
+EVALUATION_SHARE = 0.15
+"""Of the time, at most, for evaluations, samples and saves."""
+GRACE = 0.05
+"""Of the time: what a run that is late still gets, so that the learning rate can decay."""
+LEAST_CHANGE = 0.03
+"""Of the steps left: a smaller change is noise, and makes no new plan."""
+FILES_OF_WEIGHTS = 5
+"""That a save writes: weights, two moments, the best weights, and those once more outside."""
 WARM_UP_STEPS = 5
 SLOW_SECONDS = 1.0
 """Of warming up, at least, after which that is the probe: where steps take so long, the time counts more."""
-PROBE_STEPS = 8
-PROBE_SHARE = 0.05  # of the time, and at most PROBE_SECONDS: the longer, the less a hiccup of the machine counts
-PROBE_SECONDS = 5.0
+PROBE_ROUNDS, MOST_ROUNDS = 6, 200
+PROBE_SHARE, PROBE_SECONDS = 0.04, 5.0
+"""Of the time, and at most: the longer the first probe, the less a hiccup of the machine counts."""
+RACE_SHARE, RACE_SECONDS = 0.02, 2.0
+"""The same for the race at a replan, of the time left."""
+CLEARLY_FASTER = 0.95
+"""Of the time of a step: other threads than those in use have to be below it."""
+PAUSE_SECONDS, PAUSE_FACTOR = 10.0, 20.0
+"""A gap between steps that is longer than both (the latter in usual steps) is not training: Ctrl-Z, a closed lid."""
+
+
+class Pace(Settings):
+    """What steps have taken since the plan was made, and what lay between them the last time. Kept in checkpoints."""
+
+    steps: int = 0
+    step_seconds: float = 0.0
+    evaluation_seconds: float = 0.0
+    """Of the last evaluation, with its sample."""
+    save_seconds: float = 0.0
+    """Of the last save."""
+
+    def after_step(self, seconds: float) -> Pace:
+        """Add a step."""
+        return self.model_copy(update={"steps": self.steps + 1, "step_seconds": self.step_seconds + seconds})
+
+    def anew(self) -> Pace:
+        """Forget the steps: another plan holds from here on."""
+        return self.model_copy(update={"steps": 0, "step_seconds": 0.0})
+
+
+class Stopwatch:
+    """The time that a run has taken, over all its sessions, without pauses.
+
+    Args:
+        seconds: of the sessions before.
+        clock: what it reads.
+    """
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        self.seconds = seconds
+        self._clock, self._last = clock, clock()
+        self._recent: deque[float] = deque(maxlen=21)
+
+    def lap(self, *, of_a_step: bool = False) -> float:
+        """Return the seconds since the lap before, and add them; of a step that was paused, those of a usual one."""
+        now = self._clock()
+        seconds, self._last = now - self._last, now
+        if of_a_step:
+            usual = statistics.median(self._recent) if self._recent else math.inf
+            if seconds > max(PAUSE_SECONDS, PAUSE_FACTOR * usual):
+                seconds = usual
+            self._recent.append(seconds)
+        self.seconds += seconds
+        return seconds
 
 
 def steps_for(config: TrainingConfig, stream: BatchStream) -> int | None:
-    """The steps that `max_steps` and `max_epochs` allow; None where neither is set."""
+    """Return the steps that `max_steps` and `max_epochs` allow; None where neither is set."""
     limits = [] if config.max_steps is None else [config.max_steps]
     if config.max_epochs is not None:
         limits.append(max(1, math.ceil(config.max_epochs * stream.batches_per_epoch / config.accumulate)))
     return min(limits, default=None)
 
 
-def steps_within(
-    seconds: float, learner: Learner, pause: Callable[[], object], eval_every: int | None
-) -> tuple[int, int]:
-    """How many steps fit into `seconds`, and after how many of them to evaluate.
+def first_plan(
+    learner: Learner, evaluate: Callable[[], object], spent: float, clock: Clock = time.perf_counter
+) -> tuple[Plan, Pace]:
+    """Make the plan that a new run begins with, and its first pace.
 
     Args:
-        seconds: for steps, evaluations and saves together; a tenth of it is kept in hand.
-        learner: is left as it was: the probe works on a copy.
-        pause: what comes between two stretches of steps: evaluating and sampling.
-        eval_every: how long such a stretch is, where that is fixed.
+        learner: is left as it was.
+        evaluate: what lies between two stretches of steps: evaluate and sample.
+        spent: seconds of the run's time that have gone by.
+        clock: what measures.
     """
-    began = time.perf_counter()
-    step = _time_steps(learner, min(PROBE_SECONDS, PROBE_SHARE * seconds))
-    between = _time_pause(learner, pause)
-    left = seconds * (1 - IN_HAND) - (time.perf_counter() - began)
-    if eval_every is not None:
-        return max(1, int(left / (step + between / eval_every))), eval_every
-    evaluations = max(1, min(EVALUATIONS, int(seconds * EVALUATION_SHARE / between)))
-    steps = max(1, int((left - evaluations * between) / step))
+    config = learner.config
+    limit = steps_for(config, learner.stream)
+    threads = config.threads or torch.get_num_threads()
+    if config.max_time is None:
+        if limit is None:
+            raise ValueError("a run needs steps, epochs or a time")
+        plan = Plan.first(limit, eval_every=config.eval_every, warmup=config.warmup_steps, threads=threads)
+        return plan, Pace()
+    began = clock()
+    threads, step = _fastest(learner, _first_candidates(learner, threads), _probe_seconds(config.max_time), clock)
+    pace = _time_evaluation(learner, evaluate, threads, clock)
+    left = config.max_time - spent - (clock() - began)
+    steps, eval_every = _share_out(left, step, pace, config, limit)
+    # The first plan rests on a probe: look at it again after half a stretch.
+    eval_every = config.eval_every or -(-eval_every // 2)
+    return Plan.first(steps, eval_every=eval_every, warmup=config.warmup_steps, threads=threads), pace
+
+
+def extended(learner: Learner, step: int, seconds: float, pace: Pace, clock: Clock = time.perf_counter) -> Plan:
+    """Return the plan of a run that gets more steps or time than it was planned for, from `step` on.
+
+    The progress of the schedule becomes that of a run planned so from the start, where that is less: a run that has
+    ended has a rate of 0, and would not learn.
+    """
+    config, plan = learner.config, learner.plan
+    limit, threads = steps_for(config, learner.stream), config.threads or plan.now.threads
+    if config.max_time is None:
+        total, eval_every = limit or plan.total_steps, -(-(limit or plan.total_steps) // EVALUATIONS)
+    else:
+        threads, seconds_each = _fastest(
+            learner, _first_candidates(learner, threads), _probe_seconds(config.max_time), clock
+        )
+        most = None if limit is None else max(1, limit - step)
+        steps, eval_every = _share_out(config.max_time - seconds, seconds_each, pace, config, most)
+        total = step + steps
+    now = plan.now
+    progress = min(now.progress_at(step), max(0.0, (step - now.warmup_end) / max(1, total - now.warmup_end)))
+    return plan.replanned(
+        step, total, eval_every=eval_every, threads=threads, warmup=config.warmup_steps, progress=progress
+    )
+
+
+def replan(learner: Learner, step: int, seconds: float, pace: Pace, clock: Clock = time.perf_counter) -> Plan | None:
+    """Return another plan from `step` on, where the run turned out faster or slower than it was planned; else None.
+
+    Args:
+        learner: has taken `step` steps by `learner.plan`.
+        step: after an evaluation.
+        seconds: of the run's time that have gone by.
+        pace: since the plan was made.
+        clock: what measures the race.
+    """
+    config, now = learner.config, learner.plan.now
+    if config.max_time is None or step >= now.last_step or not pace.steps:
+        return None
+    each = pace.step_seconds / pace.steps
+    left = config.max_time - seconds - pace.save_seconds
+    limit = steps_for(config, learner.stream)
+    most, planned = None if limit is None else limit - step, now.last_step - step
+    first = len(learner.plan.stretches) == 1  # which rests on a probe, and evaluates early
+    steps, _ = _share_out(left, each, pace, config, most)
+    if not first and abs(steps - planned) < LEAST_CHANGE * planned:
+        return None
+    threads = now.threads
+    if config.threads is None and learner.model.device.type == "cpu":
+        began = clock()
+        threads, each = _race(learner, each, left, clock)
+        left -= clock() - began
+    steps, eval_every = _share_out(left, each, pace, config, most)
+    return learner.plan.replanned(
+        step, step + steps, eval_every=eval_every, threads=threads, warmup=config.warmup_steps
+    )
+
+
+def _share_out(left: float, step: float, pace: Pace, config: TrainingConfig, most: int | None) -> tuple[int, int]:
+    """Return how many steps, `most` at most, fit into the seconds that are `left`, and how many between evaluations."""
+    time_asked = config.max_time or 0.0
+    grace = GRACE * time_asked
+    step, between = max(step, 1e-9), max(pace.evaluation_seconds + pace.save_seconds, 1e-9)
+    if config.eval_every is not None:
+        steps = max(1, int(max(left - between, grace) / (step + between / config.eval_every)))
+        return min(steps, most or steps), config.eval_every
+    left = max(left, grace)
+    # Ten in the whole time: what is left of them is in proportion to it, so that a run which speeds up late notices.
+    evaluations = min(math.ceil(EVALUATIONS * left / time_asked), int(left * EVALUATION_SHARE / between))
+    evaluations = max(1, evaluations)
+    steps = max(1, int(max(left - evaluations * between, grace) / step))
+    steps = min(steps, most or steps)
     return steps, -(-steps // evaluations)
 
 
-def _time_steps(learner: Learner, seconds: float) -> float:
-    """The median time of a step of a copy, in about `seconds` of them after a warm-up."""
+def _probe_seconds(max_time: float) -> float:
+    return min(PROBE_SECONDS, PROBE_SHARE * max_time)
+
+
+def _first_candidates(learner: Learner, threads: int) -> list[int]:
+    """Return the numbers of threads that a first race is between: `threads`, half of it ... 1."""
+    if learner.config.threads is not None or learner.model.device.type != "cpu":
+        return [threads]
+    return [threads >> shift for shift in range(threads.bit_length())]
+
+
+def _race(learner: Learner, each: float, left: float, clock: Clock) -> tuple[int, float]:
+    """Return the number of threads to continue with, and the seconds of a step: now `each`."""
+    now, most = learner.plan.now.threads, torch.get_num_threads()
+    candidates = [now, *([now // 2] if now > 1 else []), *([2 * now] if 2 * now <= most else [])]
+    seconds = min(RACE_SECONDS, RACE_SHARE * left)
+    if len(candidates) == 1 or seconds < 2 * len(candidates) * each:
+        return now, each
+    times = time_steps(learner, candidates, seconds, clock)
+    best = min(times, key=times.__getitem__)
+    if times[best] >= CLEARLY_FASTER * times[now]:
+        return now, each
+    return best, each * times[best] / times[now]
+
+
+def _fastest(learner: Learner, candidates: Sequence[int], seconds: float, clock: Clock) -> tuple[int, float]:
+    times = time_steps(learner, candidates, seconds, clock)
+    best = min(times, key=times.__getitem__)
+    return best, times[best]
+
+
+def time_steps(
+    learner: Learner, candidates: Sequence[int], seconds: float, clock: Clock = time.perf_counter
+) -> dict[int, float]:
+    """Return the median seconds of a step by number of threads, the candidates taking turns.
+
+    Args:
+        learner: is left as it was: a copy takes the steps.
+        candidates: numbers of threads; the first one warms up.
+        seconds: about how long to measure, after a warm-up.
+        clock: what measures.
+    """
     probe = Learner(copy.deepcopy(learner.model), learner.stream, learner.config, learner.precision)
-    probe.total_steps = 10**9  # so that the rate stays what a run begins with, and the weights what weights are
-    began = time.perf_counter()
-    for step in range(WARM_UP_STEPS):
-        probe.step(step)
-        if (took := time.perf_counter() - began) > max(SLOW_SECONDS, 2 * seconds):
-            return took / (step + 1)
-    times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < PROBE_STEPS or time.perf_counter() - began < seconds:
-        start = time.perf_counter()
-        probe.step(WARM_UP_STEPS + len(times))
-        times.append(time.perf_counter() - start)
-        if len(times) >= 2 and time.perf_counter() - began > 2 * seconds:  # steps of seconds: two will do
+    probe.plan = Plan.first(10**9, warmup=learner.config.warmup_steps)  # the rate that a run begins with
+    steps = iter(range(10**9))
+
+    def timed(threads: int) -> float:
+        start = clock()
+        with torch_threads(threads):
+            probe.step(next(steps))
+        return clock() - start
+
+    warm, *others = candidates
+    began = clock()
+    for number in range(1, WARM_UP_STEPS + 1):
+        timed(warm)
+        if (took := clock() - began) > max(SLOW_SECONDS, seconds):
+            slow = {warm: took / number}
+            for threads in others:
+                slow[threads] = timed(threads)
+                if slow[threads] > min(slow.values()):
+                    break
+            return slow
+        if number > 1 and took > seconds / 2:
             break
-    return statistics.median(times)
+    times = {warm: [timed(warm)]}
+    for threads in others:
+        first = timed(threads)  # which starts the threads; what is far behind even so is not tried again
+        times[threads] = [first if first > 3 * times[warm][0] else timed(threads)]
+    began = clock()
+    for number in range(1, MOST_ROUNDS + 1):
+        fastest = min(map(statistics.median, times.values()))
+        for threads, taken in times.items():
+            if statistics.median(taken) <= 2 * fastest:  # else it is out of the race
+                taken.append(timed(threads))
+        took = clock() - began
+        if took > 2 * seconds or (number >= PROBE_ROUNDS and took >= seconds):
+            break
+    return {threads: statistics.median(taken) for threads, taken in times.items()}
 
 
-def _time_pause(learner: Learner, pause: Callable[[], object]) -> float:
-    """The time between two stretches of steps, with the weights, moments and copies that are saved."""
-    began = time.perf_counter()
-    pause()
-    paused = time.perf_counter()
+def _time_evaluation(learner: Learner, evaluate: Callable[[], object], threads: int, clock: Clock) -> Pace:
+    """Measure what lies between two stretches of steps: an evaluation, and a save by writing the weights once."""
+    began = clock()
+    with torch_threads(threads):
+        evaluate()
+    evaluated = clock()
     with tempfile.TemporaryDirectory() as folder:
         write_atomically(Path(folder) / "weights.safetensors", to_bytes(weights_of(learner.model), ""))
-    return (paused - began) + FILES_OF_WEIGHTS * (time.perf_counter() - paused)
+    return Pace(evaluation_seconds=evaluated - began, save_seconds=FILES_OF_WEIGHTS * (clock() - evaluated))

@@ -6,7 +6,7 @@
       optimizer.safetensors   what the optimizer remembers, by parameter
       state.safetensors       random states and the state carried through the text
       config.json             the run's config as it was then
-      state.json              the step, the best evaluation so far, the length of metrics.jsonl, the clock
+      state.json              the plan, the step, the best evaluation so far, the length of metrics.jsonl, the clock
 
 It is written beside its place and renamed into it, so the name appears with the content. state.json has the SHA-256 of
 the others: what does not match is not a checkpoint, whatever its name, and the one before it is taken.
@@ -40,9 +40,11 @@ from seqgen.files import (
 )
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.settings import Settings
+from seqgen.training.budget import Pace
 from seqgen.training.learner import Learner
 from seqgen.training.memorising import Watch
 from seqgen.training.metrics import EMPTY
+from seqgen.training.plan import Plan
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensors", "state.safetensors", "config.json"
 FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
@@ -68,14 +70,16 @@ class Progress(Settings):
     evaluations_since_best: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
+    pace: Pace = Pace()
     watch: Watch = Watch()
 
 
 class State(Settings):
-    """What state.json holds: the progress, and the hashes of the other files."""
+    """What state.json holds: the plan, the progress, and the hashes of the other files."""
 
     format_version: Literal[1] = 1
     files: dict[str, str]
+    plan: Plan
     progress: Progress
 
 
@@ -84,6 +88,7 @@ class Checkpoint:
     """A whole checkpoint on disk. `damaged` says what is wrong with those further on, which were passed over."""
 
     path: Path
+    plan: Plan
     progress: Progress
     damaged: tuple[str, ...]
 
@@ -97,9 +102,10 @@ class Checkpoint:
         """The best weights at that time: the last ones, where nothing was evaluated yet."""
         return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
 
-    def with_patience(self) -> Checkpoint:
-        """The same, with no evaluation counted against it."""
-        return replace(self, progress=self.progress.model_copy(update={"evaluations_since_best": 0}))
+    def with_new_plan(self) -> Checkpoint:
+        """Return the same for a run that is made longer: no evaluation or pace of the plan before counts."""
+        changes = {"evaluations_since_best": 0, "pace": self.progress.pace.anew()}
+        return replace(self, progress=self.progress.model_copy(update=changes))
 
     def with_metrics_begun_anew(self) -> Checkpoint:
         """The same, knowing no line of metrics.jsonl."""
@@ -150,7 +156,8 @@ def save_checkpoint(
     if best is not None:
         contents[BEST] = best
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    contents[STATE_FILE] = (State(files=hashes, progress=progress).model_dump_json(indent=1) + "\n").encode()
+    described = State(files=hashes, plan=learner.plan, progress=progress)
+    contents[STATE_FILE] = (described.model_dump_json(indent=1) + "\n").encode()
     try:
         if not folder.exists():
             make_directory(folder)
@@ -167,7 +174,7 @@ def save_checkpoint(
         raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}; make room") from error
     with contextlib.suppress(OSError):  # the save is done; what could not be removed is removed after the next one
         _remove([old for old in _by_step(folder) if old not in {path, before}])
-    return Checkpoint(path, progress, ())
+    return Checkpoint(path, learner.plan, progress, ())
 
 
 def _remove(paths: Iterable[Path]) -> None:
@@ -188,7 +195,8 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     try:
         for path in reversed(_by_step(folder)):
             try:
-                return Checkpoint(path, _verify(path), tuple(damage))
+                state = _verify(path)
+                return Checkpoint(path, state.plan, state.progress, tuple(damage))
             except _DamageError as error:
                 damage.append(str(error))
     except OSError as error:  # no reason to pass a checkpoint over: it may be whole
@@ -208,8 +216,8 @@ _OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.E
 """Errors that say what a file is, not that the machine could not read it just now."""
 
 
-def _verify(path: Path) -> Progress:
-    """The progress of a checkpoint whose every file is as it was written."""
+def _verify(path: Path) -> State:
+    """The state.json of a checkpoint whose every file is as it was written."""
     where = path / STATE_FILE
     try:
         state = State.from_json(read_at_most(where, STATE_CAP), str(where))
@@ -228,7 +236,7 @@ def _verify(path: Path) -> Progress:
         if error.errno not in _OF_THE_FILE:
             raise
         raise _DamageError(f"{error.filename} cannot be read: {error.strerror}") from error
-    return state.progress
+    return state
 
 
 def _name_of(step: int) -> str:
@@ -247,6 +255,7 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner, identity: str) -> 
     Raises:
         RunError: a file is missing, broken, or another run's.
     """
+    learner.plan = checkpoint.plan
     load_tensors(checkpoint.path / WEIGHTS, weights_of(learner.model), run=identity)
     load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner), run=identity)
     state = _state_tensors(learner)

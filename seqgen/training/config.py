@@ -33,8 +33,7 @@ class TrainingConfig(Settings):
     """How a model is trained.
 
     The length of a run is `max_steps`, `max_epochs` or `max_time`, whichever is reached first; without any it is
-    `DEFAULT_TIME`. Before the first step all three become one number of steps, so that the schedule is a function of
-    the step and a resumed run is the same run.
+    `DEFAULT_TIME`. What they come to, in steps, is the run's plan (`seqgen/training/plan.py`).
     """
 
     batch_size: Count = 32
@@ -60,6 +59,8 @@ class TrainingConfig(Settings):
     """When a checkpoint cannot be written: go on and try at the next one, or stop."""
     patience: int = Field(default=0, ge=0)
     """Evaluations without improvement after which training ends; 0 never."""
+    threads: Count | None = None
+    """Of torch on a CPU; None is torch's own number, or with `max_time` the fastest of it, its half ... 1."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"
     seed: int = Field(default=0, ge=0, lt=2**63)

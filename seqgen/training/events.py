@@ -76,6 +76,17 @@ class Sampled:
 
 
 @dataclass(frozen=True)
+class Replanned:
+    """The run turned out faster or slower than it was planned: it takes `total_steps` in all to end on time."""
+
+    step: int
+    total_steps: int
+    eval_every: int
+    threads: int
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Saved:
     """A checkpoint is complete; `path` is relative to the run."""
 
@@ -109,7 +120,7 @@ class Finished:
     seconds: float
 
 
-Event: TypeAlias = Step | Skipped | Evaluated | Memorising | Sampled | Saved | SaveFailed | Finished
+Event: TypeAlias = Step | Skipped | Evaluated | Memorising | Sampled | Replanned | Saved | SaveFailed | Finished
 
 
 def as_record(event: Event) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from seqgen.runtime import Precision, RandomState, autocast, keep_freed_memory
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loss import cross_entropy
 from seqgen.training.optimizer import build_optimizer
+from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
 
 
@@ -34,7 +35,8 @@ class Learner:
         self.model = model
         self.stream = stream
         self.config = config
-        self.total_steps = config.max_steps or 1
+        self.plan = Plan.first(config.max_steps or 1, warmup=config.warmup_steps)
+        """Of which the learning rate is a function; the run puts its own here."""
         self.precision = precision
         self.optimizer = build_optimizer(model, config, precision)
         self.random = RandomState(config.seed, model.device)
@@ -43,9 +45,10 @@ class Learner:
         if stream.carries_state:
             self.carried = model.initial_state(stream.batch_size, stream.length)
 
-    def set_length(self, config: TrainingConfig) -> None:
-        """Fix the number of steps, which the schedule needs, once it is known."""
-        self.config, self.total_steps = config, config.max_steps or 1
+    @property
+    def total_steps(self) -> int:
+        """Steps of the whole run, by the plan."""
+        return self.plan.total_steps
 
     @property
     def tokens_per_step(self) -> int:
@@ -54,7 +57,7 @@ class Learner:
 
     def step(self, step: int) -> StepResult:
         """Take optimizer step number `step` (from 0), or skip it where its numbers go wrong."""
-        lr = learning_rate(step, self.total_steps, self.config)
+        lr = learning_rate(step, self.plan.now, self.config)
         self.optimizer.set_lr(lr)
         accumulate = self.config.accumulate
         batches = [self.stream.batch_at(step * accumulate + part) for part in range(accumulate)]

@@ -1,6 +1,6 @@
 """The training loop: a generator of events.
 
-    step, step, ..., evaluate, sample, save, step, ..., finished
+    step, step, ..., evaluate, sample, (replan,) save, step, ..., finished
 
 It draws nothing and decides nothing about the screen: whoever iterates does. Between two events nothing of the loop's
 is open, and its random state is its own.
@@ -22,8 +22,9 @@ from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import score, stream_lanes, window_lanes
 from seqgen.models.language_model import LanguageModel
 from seqgen.models.weights import to_bytes, weights_of
-from seqgen.runtime import Precision, autocast
+from seqgen.runtime import Precision, autocast, torch_threads
 from seqgen.tokenizers.base import Tokenizer
+from seqgen.training.budget import Clock, Pace, Stopwatch, replan
 from seqgen.training.checkpoint import Checkpoint, Progress, publish_best, save_checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.events import (
@@ -32,6 +33,7 @@ from seqgen.training.events import (
     Finished,
     Memorising,
     Reason,
+    Replanned,
     Sampled,
     Saved,
     SaveFailed,
@@ -41,6 +43,7 @@ from seqgen.training.events import (
 from seqgen.training.learner import Learner
 from seqgen.training.memorising import Watch
 from seqgen.training.metrics import MetricsLog
+from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
 
 SAMPLE_TOKENS = 160
@@ -67,14 +70,15 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What the loop works on beside the learner."""
+class TrainingSetup:
+    """What the loop works on besides the learner."""
 
     tokenizer: Tokenizer
     validation: Validation | None
     characters_per_token: float
     """Of the training text: what turns nats per token into bits per character."""
-    eval_every: int
+    line_end: str
+    """What is read before a sample, so that it begins a line."""
     config: bytes
     """The content of config.json, of which each checkpoint has a copy."""
     identity: str
@@ -82,45 +86,56 @@ class Plan:
     weights: Path
     """Where the best weights go."""
     checkpoints: Path
+    given_plan: Plan | None = None
+    """A plan to follow, instead of making one by the clock."""
 
 
-def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int) -> str:
-    """A short text by the weights as they are."""
-    tokens = SAMPLE_TOKENS if model.max_positions is None else min(SAMPLE_TOKENS, model.max_positions)
-    config = SamplingConfig(max_new_tokens=tokens, seed=seed)
+def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
+    """A short text by the weights as they are, read after `line_end`."""
+    limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
+    config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
     with autocast(model.device, "fp32"):
-        return "".join(piece for (piece,) in generate(model, model.decoder(), tokenizer, "", config))
+        pieces = generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)
+        return "".join(piece for (piece,) in pieces)
 
 
 def train(
-    learner: Learner, plan: Plan, checkpoint: Checkpoint, log: MetricsLog, stop: Callable[[], bool]
+    learner: Learner,
+    setup: TrainingSetup,
+    checkpoint: Checkpoint,
+    log: MetricsLog,
+    stop: Callable[[], bool],
+    clock: Clock = time.perf_counter,
 ) -> Iterator[Event]:
     """Take the steps that are left, from where `checkpoint` stands.
 
     Args:
         learner: in the state of `checkpoint`.
-        plan: what to evaluate, when, and where to save.
+        setup: what to evaluate, and where to save.
         checkpoint: the last one, of step 0 for a new run.
         log: gets every event before the caller does.
         stop: polled between steps; once true, the run saves and ends, to be resumed.
+        clock: what measures the time of the run.
 
     Raises:
         TrainingError: loss, gradient or weights are no longer numbers.
         SaveError: the last checkpoint could not be written, or another one where `on_save_error` says to stop then.
     """
-    keeper = _Keeper(learner, plan, checkpoint, log)
-    while (reason := ended(keeper.progress, learner.config)) is None:
+    keeper = _Keeper(learner, setup, checkpoint, log, clock)
+    while (reason := ended(keeper.progress, learner.plan, learner.config)) is None:
         if stop():
             reason = "stopped"
             break
         yield keeper.step()
         keeper.refuse_to_go_astray()
-        pause = keeper.progress.step % plan.eval_every == 0 or keeper.progress.step == learner.total_steps
-        if pause and plan.validation is not None:
-            yield keeper.evaluate(plan.validation)
+        pause = learner.plan.evaluates_after(keeper.progress.step, learner.config.eval_every)
+        if pause and setup.validation is not None:
+            yield keeper.evaluate(setup.validation)
             yield from keeper.warn()
         if pause:
             yield keeper.sample()
+        if pause or setup.given_plan is not None:
+            yield from keeper.replan()
         if pause or keeper.save_is_due:
             yield keeper.save()
     if keeper.is_behind:
@@ -128,9 +143,9 @@ def train(
     yield keeper.finish(reason)
 
 
-def ended(progress: Progress, config: TrainingConfig) -> Reason | None:
+def ended(progress: Progress, plan: Plan, config: TrainingConfig) -> Reason | None:
     """Why a run that is so far has ended; None if it has not."""
-    if progress.step >= (config.max_steps or 1):
+    if progress.step >= plan.total_steps:
         return "complete"
     return "patience" if 0 < config.patience <= progress.evaluations_since_best else None
 
@@ -138,40 +153,45 @@ def ended(progress: Progress, config: TrainingConfig) -> Reason | None:
 class _Keeper:
     """Does what the loop says, and keeps the books: progress, clock, metrics."""
 
-    def __init__(self, learner: Learner, plan: Plan, checkpoint: Checkpoint, log: MetricsLog) -> None:
-        self.learner, self.plan, self.log = learner, plan, log
+    def __init__(
+        self, learner: Learner, setup: TrainingSetup, checkpoint: Checkpoint, log: MetricsLog, clock: Clock
+    ) -> None:
+        self.learner, self.setup, self.log, self._clock = learner, setup, log, clock
         self.saved, self.progress = checkpoint, checkpoint.progress
         self._best = None if self.progress.best_step is None else checkpoint.read_best()
         self._published = True
-        now = time.perf_counter()
-        self._began, self._saved_at = now - self.progress.seconds, now
+        self._watch = Stopwatch(self.progress.seconds, clock)
+        self._saved_at = self._watch.seconds
 
     def step(self) -> Step | Skipped:
         learner, index = self.learner, self.progress.step
-        began = time.perf_counter()
-        loss, norm, taken = learner.step(index)
+        began = self._clock()
+        with torch_threads(learner.plan.now.threads):
+            loss, norm, taken = learner.step(index)
+        took = self._clock() - began
+        pace = self.progress.pace.after_step(self._watch.lap(of_a_step=True))
         if not taken:
-            return self._skip(index + 1, loss, norm)
-        self._advance(step=index + 1, skipped_in_a_row=0, watch=self.progress.watch.after_step(loss))
+            return self._skip(index + 1, loss, norm, pace)
+        self._advance(step=index + 1, skipped_in_a_row=0, pace=pace, watch=self.progress.watch.after_step(loss))
         tokens = (index + 1) * learner.tokens_per_step
         event = Step(
             step=index + 1,
             total_steps=learner.total_steps,
             epoch=round(self._epoch, 4),
             nats_per_token=loss,
-            bits_per_character=loss / math.log(2) / self.plan.characters_per_token,
-            lr=learning_rate(index, learner.total_steps, learner.config),
+            bits_per_character=loss / math.log(2) / self.setup.characters_per_token,
+            lr=learning_rate(index, learner.plan.now, learner.config),
             grad_norm=norm,
             tokens=tokens,
-            tokens_per_second=round(learner.tokens_per_step / (time.perf_counter() - began), 1),
+            tokens_per_second=round(learner.tokens_per_step / max(took, 1e-9), 1),
             seconds=self._seconds,
         )
         self.log.write(event)
         return event
 
-    def _skip(self, step: int, loss: float, norm: float) -> Skipped:
+    def _skip(self, step: int, loss: float, norm: float, pace: Pace) -> Skipped:
         in_a_row = self.progress.skipped_in_a_row + 1
-        self._advance(step=step, skipped=self.progress.skipped + 1, skipped_in_a_row=in_a_row)
+        self._advance(step=step, skipped=self.progress.skipped + 1, skipped_in_a_row=in_a_row, pace=pace)
         event = Skipped(step, self.learner.total_steps, loss, norm, in_a_row, self._seconds)
         self.log.write(event)
         return event
@@ -182,13 +202,14 @@ class _Keeper:
             raise self._diverged(f"loss or gradient were no finite numbers {in_a_row} times in a row")
 
     def evaluate(self, validation: Validation) -> Evaluated:
-        report = validation.evaluate(self.learner.model, self.learner.precision)
+        with torch_threads(self.learner.plan.now.threads):
+            report = validation.evaluate(self.learner.model, self.learner.precision)
         if not math.isfinite(report.nats_per_token):
             raise self._diverged(f"the validation loss is {report.nats_per_token}")
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
-            self._best = to_bytes(weights_of(self.learner.model), self.plan.identity)
+            self._best = to_bytes(weights_of(self.learner.model), self.setup.identity)
             self._advance(
                 best_step=self.progress.step,
                 best_nats_per_token=report.nats_per_token,
@@ -199,6 +220,7 @@ class _Keeper:
         else:
             self._advance(evaluations_since_best=self.progress.evaluations_since_best + 1)
         self._advance(watch=self.progress.watch.after_evaluation(self.progress.step, report.nats_per_token))
+        self._advance(pace=self.progress.pace.model_copy(update={"evaluation_seconds": self._watch.lap()}))
         event = Evaluated(
             step=self.progress.step,
             nats_per_token=report.nats_per_token,
@@ -221,13 +243,36 @@ class _Keeper:
 
     def sample(self) -> Sampled:
         learner = self.learner
-        event = Sampled(self.progress.step, sample_text(learner.model, self.plan.tokenizer, learner.config.seed))
+        setup = self.setup
+        with torch_threads(learner.plan.now.threads):
+            text = sample_text(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
+        pace = self.progress.pace
+        so_far = pace.evaluation_seconds if setup.validation is not None else 0.0
+        self._advance(pace=pace.model_copy(update={"evaluation_seconds": so_far + self._watch.lap()}))
+        event = Sampled(self.progress.step, text)
         self.log.write(event)
         return event
 
+    def replan(self) -> Iterator[Replanned]:
+        """Make another plan, where the run turned out faster or slower than it was planned, or follow the given one."""
+        progress, learner, given = self.progress, self.learner, self.setup.given_plan
+        if given is not None:
+            following = [one for one in given.stretches if one.first_step == progress.step and one.first_step > 0]
+            plan = Plan(stretches=(*learner.plan.stretches, *following)) if following else None
+        else:
+            plan = replan(learner, progress.step, self._watch.seconds, progress.pace, self._clock)
+        self._watch.lap()  # a race takes its time, and is no step
+        if plan is None:
+            return
+        learner.plan = plan
+        self._advance(pace=progress.pace.anew())
+        event = Replanned(progress.step, plan.total_steps, plan.now.eval_every, plan.now.threads, self._seconds)
+        self.log.write(event)
+        yield event
+
     @property
     def save_is_due(self) -> bool:
-        return time.perf_counter() - self._saved_at >= self.learner.config.save_every
+        return self._watch.seconds - self._saved_at >= self.learner.config.save_every
 
     @property
     def is_behind(self) -> bool:
@@ -237,18 +282,25 @@ class _Keeper:
     def save(self, *, last: bool = False) -> Saved | SaveFailed:
         """A checkpoint, and from it, once it is there, the best weights for sample and eval."""
         self._check_weights()
-        self._saved_at = time.perf_counter()
+        self._watch.lap()
+        self._saved_at = self._watch.seconds
         event: Saved | SaveFailed
         try:
             self.log.sync()
             self._advance(seconds=self._seconds, metrics_bytes=self.log.length, metrics_sha256=self.log.sha256)
-            plan, path = self.plan, self.saved.path
+            setup, path = self.setup, self.saved.path
             if self.progress.step != self.saved.progress.step:
                 self._published = False
                 self.saved = save_checkpoint(
-                    plan.checkpoints, self.learner, self.progress, plan.config, plan.identity, self._best, before=path
+                    setup.checkpoints,
+                    self.learner,
+                    self.progress,
+                    setup.config,
+                    setup.identity,
+                    self._best,
+                    before=path,
                 )
-            publish_best(self.saved, plan.weights)
+            publish_best(self.saved, setup.weights)
             self._published = True
             event = Saved(self.progress.step, f"{self.saved.path.parent.name}/{self.saved.path.name}")
         except SaveError as error:
@@ -257,6 +309,7 @@ class _Keeper:
                     f"{error}; the last checkpoint is {self.saved.path}, from which the run goes on by --resume"
                 ) from error
             event = SaveFailed(self.progress.step, str(error))
+        self._advance(pace=self.progress.pace.model_copy(update={"save_seconds": self._watch.lap()}))
         self.log.write(event)
         return event
 
@@ -286,7 +339,7 @@ class _Keeper:
             f"{self.learner.config.lr:g} in a new run. The last good checkpoint is {self.saved.path}"
         )
 
-    def _advance(self, **changes: float | str | Watch | None) -> None:
+    def _advance(self, **changes: float | str | Watch | Pace | None) -> None:
         self.progress = self.progress.model_copy(update=changes)
 
     @property
@@ -297,4 +350,4 @@ class _Keeper:
 
     @property
     def _seconds(self) -> float:
-        return round(time.perf_counter() - self._began, 3)
+        return round(self._watch.seconds, 3)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer.testing
 from seqgen.cli.main import app
+from typer.core import TyperCommand
 from typer.testing import CliRunner, Result
 
 import seqgen
@@ -42,6 +43,15 @@ def invoke(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
         return result
 
     return run
+
+
+def commands() -> dict[str, tuple[Callable[..., None], TyperCommand]]:
+    """Every command by its words: what it calls, and what typer made of it."""
+    found = {}
+    for group, prefix in ((app, ""), *((info.typer_instance, f"{info.name} ") for info in app.registered_groups)):
+        made = typer.main.get_group(group).commands
+        found |= {f"{prefix}{info.name}": (info.callback, made[info.name]) for info in group.registered_commands}
+    return found
 
 
 @pytest.fixture

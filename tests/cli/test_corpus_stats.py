@@ -53,6 +53,19 @@ def test_what_looks_wrong_in_json_lines_is_placed_by_the_line_of_the_file(answer
     assert "NUL: 1, first in the document on line 3 of a.jsonl, line 2\n" in answers("corpus", "stats", "a.jsonl")
 
 
+def test_what_a_text_seems_to_be_is_a_finding(answers, in_tmp):
+    Path("old.txt").write_bytes("Köln, Größe, für Müller, Übermut und Äpfel.\r".encode("cp437") * 40)
+    Path("empty.txt").write_bytes(b"")
+
+    page = answers("corpus", "stats", "old.txt", "empty.txt", "--encoding", "latin-1")
+
+    assert "wrong encoding: 1, first in old.txt, line 1\n" in page
+    assert "--encoding cp437" in page
+    assert "CR line ends: 40, first in old.txt, line 1\n" in page
+    assert "empty documents: 1, first in empty.txt, line 1\n" in page
+    assert "terminal" not in page
+
+
 def test_bars_stand_under_each_other_whatever_the_width_of_the_character(answers, texts):
     page = answers("corpus", "stats", "korean.txt", "--top", 20)
     block = page.split("most frequent characters\n")[1].split("\n\n")[0].splitlines()

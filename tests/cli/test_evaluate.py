@@ -15,8 +15,8 @@ from seqgen.run import RunDirectory
 
 KEYS = {
     "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "characters", "bytes",
-    "unknown_characters", "changed_characters", "context", "run", "text", "xz_bits_per_byte", "order0_bits_per_byte",
-    "published",
+    "unknown_characters", "unknown_share", "changed_characters", "context", "run", "text",
+    "xz_bits_per_byte", "order0_bits_per_byte", "published",
 }  # fmt: skip
 
 
@@ -64,6 +64,17 @@ def test_unknown_characters_are_counted_and_paid_for(report):
     spelling = figures["bits_per_byte"] * figures["bytes"] * math.log(2) - model
     assert spelling == pytest.approx(math.log(0x110000 - 0x800), rel=1e-3)
     assert figures["bits_per_character"] * 14 == pytest.approx(figures["bits_per_byte"] * 16)
+
+
+def test_where_much_is_unknown_a_note_says_which_figure_to_compare(invoke, run):
+    Path("much.txt").write_text("왕국 a king " * 9, "utf-8")
+    Path("little.txt").write_text("a king " * 9 + "왕", "utf-8")
+
+    much, little = (invoke("eval", name, "--run", run) for name in ("much.txt", "little.txt"))
+    assert "much.txt: 20% of its 90 tokens are <unk>" in much.stderr
+    assert "bits per byte" in much.stderr
+    assert (much.stderr.count("note: "), little.stderr) == (1, "")
+    assert json.loads(invoke("eval", "much.txt", "--run", run, "--json", "--quiet").output)["unknown_share"] == 0.2
 
 
 def test_several_texts_are_files_and_a_total(report):

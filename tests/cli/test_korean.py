@@ -130,9 +130,7 @@ def test_runs_and_info_name_the_form(answers, jamo):
 
 
 def test_a_tokenizer_of_jamo_is_built_and_shown(invoke, answers, jamo):
-    built = invoke(
-        "tokenizer", "build", "한국어.txt", "--model-type", "char", "--normalization", "nfd", "--out", "jamo"
-    )
+    built = invoke("tokenizer", "build", "한국어.txt", "--tokenizer", "char", "--normalization", "nfd", "--out", "jamo")
     shown = invoke("tokenizer", "show", "--tokenizer", "jamo")
 
     assert built.stderr.startswith("note: jamo: char/nfd, ")

@@ -46,6 +46,33 @@ def test_the_version(answers):
     assert answers("--version") == f"seqgen {__version__}\n"
 
 
+SPIN = "print(os.environ.get('GOMP_SPINCOUNT'), flush=True)"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "spins"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "active"}, "None"),
+        ({"OMP_NUM_THREADS": "1"}, "None"),
+    ],
+)
+def test_idle_threads_sleep_unless_the_user_says_how_they_wait(monkeypatch, chosen, spins):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+
+    result = run("runs", check=SPIN, env=chosen)
+
+    assert result.stdout.decode().splitlines()[-1] == spins
+
+
+def test_the_library_sets_no_environment():
+    code = "import os; before = dict(os.environ); import seqgen; seqgen.train; assert dict(os.environ) == before"
+
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("arguments", [["trian"], ["train", "--hiden-size", "3"], ["train", "--layers", "two"],
                                        ["train", "--cell", "[/x]"], ["[/x]"], ["train", "--cell"], []])  # fmt: skip
 def test_usage_is_2(invoke, arguments):
@@ -99,7 +126,7 @@ def test_a_check_at_the_end_can_fail(run_directory):
 
 def test_output_is_utf8_whatever_the_locale_says(answers, in_tmp):
     (in_tmp / "한글.txt").write_text("왕이 그린다\r\n", "utf-8", newline="")
-    answers("tokenizer", "build", "한글.txt", "--model-type", "byte", "--out", "built")
+    answers("tokenizer", "build", "한글.txt", "--tokenizer", "byte", "--out", "built")
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     ids = answers("tokenizer", "encode", "왕이\r\n", "--tokenizer", "built").encode()
 

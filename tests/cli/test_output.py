@@ -31,6 +31,7 @@ from seqgen.cli.output import (
         ("\x1b]52;c;aGk=\x07", "\\x1b]52;c;aGk=\\x07"),
         ("a\x00b\x7f\x9b", "a\\x00b\\x7f\\x9b"),
         ("of Windows\r\n", "of Windows\n"),
+        ("of an old\rMac\r\r\n", "of an old\nMac\n\n"),
         ("caf\udce9.txt", "caf\\xe9.txt"),
     ],
 )
@@ -64,6 +65,23 @@ def test_a_stream_is_written_by_the_grapheme(monkeypatch):
     write_stream(["The 👩", "\u200d", "👧 e", "\u0301", "nd", ""])
 
     assert written == ["The ", "👩\u200d👧 ", "e\u0301n", "d"]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "shown"),
+    [
+        (["one\r", "\ntwo\r\n"], "one\ntwo\n"),  # a CRLF that is cut in two
+        (["one\r", "two\r"], "one\ntwo\n"),
+        (["one\r", "\r", "\n", "two\r", ""], "one\n\ntwo\n"),
+    ],
+)
+def test_a_streamed_carriage_return_is_one_line_break_on_a_terminal(capsys, monkeypatch, pieces, shown):
+    write_stream(pieces)
+    assert capsys.readouterr().out == "".join(pieces)
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    write_stream(pieces)
+    assert capsys.readouterr().out == shown
 
 
 def test_json_is_one_line_of_readable_text(capsys):

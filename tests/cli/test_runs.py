@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+
+from seqgen.run import RunDirectory
 
 
 @pytest.fixture
@@ -46,8 +49,49 @@ def test_every_run_is_one_line(answers, run):
         assert line.split()[-1] == "complete"
 
 
-def test_a_narrow_terminal_is_no_obstacle(answers, run):
-    assert "complete" in answers("runs", terminal=70)
+NAMES = ["runs/corpus-gru", "runs/english-prose-transformer-12", "runs/a-name-of-some-length-gru-2"]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "columns"),
+    [
+        (60, ["run", "bits/byte", "state"]),
+        (80, ["run", "model", "bits/byte", "steps", "time", "state"]),
+        (100, ["run", "model", "text", "bits/byte", "steps", "time", "state"]),
+        (200, ["run", "model", "vocabulary", "text", "parameters", "bits/byte", "steps", "time", "state"]),
+    ],
+)
+def test_a_narrow_terminal_has_fewer_columns_and_whole_names(invoke, run, terminal, columns):
+    for name in NAMES[1:]:
+        shutil.copytree(run, name)
+
+    result = invoke("runs", terminal=terminal)
+
+    head, *rows = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout).splitlines()
+    assert head.split() == columns
+    assert sorted(row.split()[0] for row in rows) == sorted(NAMES)
+    assert max(map(len, rows)) <= terminal
+    assert [name for name in ("vocabulary", "model", "text") if name in result.stderr] == [
+        name for name in ("vocabulary", "model", "text") if name not in columns
+    ]
+
+
+def test_a_name_longer_than_the_line_has_a_line(invoke, run):
+    long = Path(shutil.copytree(run, "runs/" + "a" * 60))
+
+    lines = invoke("runs", terminal=60).stdout.splitlines()
+
+    assert str(long) in lines
+    assert [line.split()[-1] for line in lines if "bits/byte, " in line] == ["complete"] * 2
+
+
+def test_a_run_that_is_being_trained_is_running(answers, run):
+    with RunDirectory(run).hold():
+        (row,) = json.loads(answers("runs", "--json"))
+        shown = json.loads(answers("info", "--json"))["summary"]["state"]
+
+    assert row["state"] == shown == "running"
+    assert json.loads(answers("runs", "--json"))[0]["state"] == "complete"
 
 
 def test_json_lists_every_field(answers, run, second):

@@ -73,10 +73,69 @@ def test_several_samples_come_in_order_and_none_depends_on_how_many(answers, sam
 def test_a_prompt_comes_from_the_argument_a_file_or_a_pipe(samples):
     Path("prompt.txt").write_text("The old king\n", "utf-8")
 
-    text = samples("--prompt", "The old king\n")
+    text = samples("--prompt", "The old king")
 
     assert samples("--prompt-file", "prompt.txt") == text
     assert samples("--prompt", "-", stdin="The old king\n") == text
+
+
+@pytest.mark.parametrize(
+    ("content", "prompt"),
+    [
+        (b"", ""), (b"\n", ""), (b"The\n", "The"), (b"The\r\n", "The"), (b"The\r", "The"), (b"The\n\n", "The\n"),
+        (b"The\n\r\n", "The\n"), (b"The \n", "The "), (b"\nThe", "\nThe"), (b"The\x0b", "The\x0b"),
+    ],
+)  # fmt: skip
+def test_of_a_prompt_file_one_line_end_is_dropped(answers, run, content, prompt):
+    Path("prompt.txt").write_bytes(content)
+
+    for given in (("--prompt-file", "prompt.txt"), ("--prompt", "-")):
+        assert json.loads(answers("sample", "--json", *LENGTH, *given, stdin=content))["prompt"] == prompt
+
+
+def test_without_echo_only_what_is_new_is_printed(answers, samples):
+    texts = samples("-n", 2, "--prompt", "The old ")
+
+    assert answers("sample", *LENGTH, "--prompt", "The old ", "--no-echo") == f"{texts[0]}\n"
+    printed = answers("sample", *LENGTH, "--prompt", "The old ", "--no-echo", "-n", 2)
+    assert printed == f"--- 1 ---\n{texts[0]}\n\n--- 2 ---\n{texts[1]}\n"
+
+
+def test_escapes_are_interpreted_on_request(answers, run):
+    shown = json.loads(answers("sample", "--json", *LENGTH, "--escapes", "--prompt", r"a\n\tb\\n\x41\ud55c\q é"))
+
+    assert shown["prompt"] == "a\n\tb\\nA한\\q é"
+    assert json.loads(answers("sample", "--json", *LENGTH, "--prompt", r"a\n"))["prompt"] == r"a\n"
+
+
+def test_an_escaped_stop_ends_the_text(samples):
+    (text,) = samples("--prompt", "The old king", "--temperature", 1)
+    (stopped,) = samples(
+        "--prompt", "The old king", "--temperature", 1, "--escapes", "--stop", f"\\x{ord(text[9]):02x}"
+    )
+
+    assert stopped == text[: text.index(text[9])]
+
+
+@pytest.mark.parametrize(
+    ("stop", "words"),
+    [(r"\n", r"'\n' has a backslash and a letter; --escapes"), ("€ or", "'€'"), ("\n", ""), ("The ", "")],
+    ids=["escape", "unknown", "", "known"],
+)
+def test_a_stop_that_matches_nothing_is_named(invoke, run, stop, words):
+    stderr = invoke("sample", *LENGTH, "--stop", stop).stderr
+
+    assert stderr.count("--stop") == (1 if words else 0)
+    assert words in stderr
+    assert invoke("sample", *LENGTH, "--stop", stop, "--quiet").stderr == ""
+
+
+def test_a_long_prompt_shows_how_much_of_it_was_read(invoke, run):
+    Path("prompt.txt").write_text("The old king paints.\n" * 600, "utf-8")
+
+    assert "reading the prompt" in invoke("sample", *LENGTH, "--prompt-file", "prompt.txt", terminal=80).stderr
+    assert invoke("sample", *LENGTH, "--prompt-file", "prompt.txt").stderr == ""
+    assert "reading" not in invoke("sample", *LENGTH, "--prompt", "The", terminal=80).stderr
 
 
 def test_a_prompt_that_cannot_be_read(refuses, run):
@@ -223,11 +282,14 @@ def test_escape_sequences_that_a_model_has_learnt_are_written_out_too(answers, c
     assert "\x1b" in json.loads(answers("sample", "--max-new-tokens", 200, "--json"))["samples"][0]
 
 
-def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, samples, run):
-    prompt = b"The \xff".decode("utf-8", "surrogateescape")  # as Python hands on such an argument
+def test_a_prompt_that_is_not_utf_8_is_refused_with_its_place(refuses, run):
+    prompt = b"The \xff\xfe".decode("utf-8", "surrogateescape")  # as Python hands on such an argument
 
-    assert answers("sample", *LENGTH, "--prompt", prompt).startswith("The \ufffd")
-    assert json.loads(answers("sample", *LENGTH, "--json", "--prompt", prompt))["prompt"] == "The \ufffd"
+    refuses(1, "sample", "--prompt", prompt, words=("the prompt is not utf-8 at byte 4 (0xff)",))
+    refuses(1, "sample", "--prompt", "\ud800", words=("the prompt is not utf-8 at byte 0;",))  # as Windows might
+
+
+def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, samples, run):
     Path("prompt.txt").write_bytes(b"The +2AA-")  # utf-7 can hold a lone surrogate
     assert answers("sample", *LENGTH, "--prompt-file", "prompt.txt", "--encoding", "utf-7").startswith("The \ufffd")
     piped = answers("sample", *LENGTH, "--prompt", "-", "--encoding", "utf-7", stdin=b"The +2AA-")

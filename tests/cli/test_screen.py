@@ -33,6 +33,11 @@ def evaluated(**changes):
     return seqgen.Evaluated(**{**fields, **changes})
 
 
+def words_of(terminal):
+    """What a terminal shows, without colors, broken nowhere."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue()).split())
+
+
 def draw(training, shown):
     with shown:
         shown.prepare("loading [/x] \x1b")
@@ -80,6 +85,12 @@ def test_a_sample_is_its_first_lines_cut_to_the_width():
     assert lines[0].endswith("…")
     assert "[bold]\\x1b[31m" in lines[1]
     assert max(map(cell_len, lines)) <= 40
+
+
+def test_line_ends_of_a_sample_are_those_of_its_text():
+    lines = sample_text(seqgen.Sampled(1, "one\r\ntwo\rthree\u2028still three\n"), 40).plain.split("\n")
+
+    assert [line.strip("│ ") for line in lines] == ["one", "two", "three\u2028still three"]
 
 
 def test_a_sample_with_tabs_keeps_to_the_width():
@@ -135,7 +146,7 @@ def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(ter
     shown.show(seqgen.SaveFailed(7, "no room on [/x]"))
     shown.show(seqgen.Skipped(8, 9, float("nan"), float("inf"), 1, 1.0))
 
-    drawn = " ".join(terminal.getvalue().split())
+    drawn = words_of(terminal)
     assert "note: step 7: no room on [/x]; training goes on, and tries again at the next save" in drawn
     assert ("step 8: the loss is nan, the gradient's norm inf; the step is skipped" in drawn) is not quiet
 
@@ -143,9 +154,21 @@ def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(ter
 def test_a_model_that_learns_by_heart_is_said_with_what_to_do(terminal):
     TrainingScreen(quiet=False).show(seqgen.Memorising(70, 2.256, 1.807, 40, 2.224, 2.136))
 
-    drawn = " ".join(terminal.getvalue().split())
+    drawn = words_of(terminal)
     assert "validation was best at step 40 and is 1.4% worse, while the training loss fell by 15.4%" in drawn
     assert "--dropout" in drawn
+
+
+def test_notes_break_between_words(terminal, corpus, tmp_path):
+    training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
+    training.notices = ["the parameters are 1,234,567 and more " * 3, "한국어 문장 " * 20, "a" * 70]
+    draw(training, TrainingScreen(quiet=False))
+
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", terminal.getvalue()).splitlines()]
+    notes = " ".join(lines)
+    assert all(cell_len(line) <= 60 for line in lines if not line.startswith("step"))
+    assert notes.count("1,234,567") == 3
+    assert notes.count("한국어") == notes.count("문장") == 20
 
 
 def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):
@@ -174,6 +197,52 @@ def test_what_moves_is_three_lines_of_80_columns(corpus, tmp_path):
     assert "60/60" in bar
     assert re.fullmatch(r"loss .* bits/char  .* tokens/s  lr .*  gradient .*  epoch \d+\.\d\d *", numbers)
     assert re.fullmatch(r"[▁▂▃▄▅▆▇█]{40}  [\d.]+ → [\d.]+  best validation \d\.\d{3} *", curve)
+
+
+def left_of(run, *events):
+    """The time left that the bar shows after these events."""
+    figures = screen._Figures()
+    figures.start(run)
+    for event in events:
+        figures.step(event)
+    (task,) = figures._bar.tasks
+    return task.fields["left"], task.total
+
+
+def step_event(step, seconds, total=100, tokens_per_second=50.0):
+    return seqgen.Step(step, total, 0.1, 2.0, 2.9, 0.1, 1.0, step * 10, tokens_per_second, seconds)
+
+
+def test_the_time_left_is_right_from_the_first_step_on(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
+
+    assert left_of(run, step_event(1, 7.0)) == ("0:20 left", 100)  # 0.2 s a step, whatever came before
+    assert left_of(run, step_event(1, 7.0), step_event(11, 9.5))[0] == "0:22 left"
+    assert left_of(run, step_event(1, 7.0), step_event(11, 9.5, total=51)) == ("0:10 left", 51)  # planned anew
+
+
+def test_the_time_left_of_a_run_with_a_time_ends_with_it(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", max_time=15.0, threads=1, **{**SMALL, "max_steps": 100})
+
+    assert left_of(run, step_event(1, 7.0))[0] == "0:08 left"
+    assert left_of(run, step_event(1, 7.0), step_event(11, 16.0))[0] == "0:00 left"
+
+
+@pytest.mark.parametrize(("used", "said"), [(0.5, True), (1.9, False)])
+@pytest.mark.parametrize(("threads", "ever"), [(2, True), (1, False)])
+def test_threads_that_wait_for_other_programs_are_a_note(monkeypatch, used, said, threads, ever):
+    now = {"wall": 0.0, "cpu": 0.0}
+    monkeypatch.setattr(screen.time, "perf_counter", lambda: now["wall"])
+    monkeypatch.setattr(screen.time, "process_time", lambda: now["cpu"])
+    waiting, messages = screen._Waiting(threads), []
+    for step in range(1, 100):
+        messages.append(waiting.after_step(step))
+        now["wall"] += 0.2
+        now["cpu"] += 0.2 * used
+
+    found = [message for message in messages if message is not None]
+    assert len(found) == (said and ever)
+    assert all("--threads 1" in message and "25%" in message for message in found)
 
 
 def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):

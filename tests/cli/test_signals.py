@@ -142,7 +142,7 @@ OWN = ("--out", "built", "--vocab-size", "333")  # of a size that no other test 
 PHASES = {
     "reading": ("seqgen.data.store", "write_text", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "building the tokenizer": ("seqgen.tokenizers", "build", ("tokenizer", "build", "corpus.txt", *OWN)),
-    "probing": ("seqgen.training.budget", "_time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
+    "probing": ("seqgen.training.budget", "time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
     "making the directory": ("seqgen.files", "sync_directory", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "founding the run": ("seqgen.founding", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "evaluating": ("seqgen.evaluation.scoring", "_score_group", ("eval", "corpus.txt")),

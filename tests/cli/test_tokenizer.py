@@ -16,14 +16,14 @@ TEXT = "The old king paints\nthe river.\n"
 def built(request, answers, corpus):
     """A tokenizer of each kind, built from the corpus."""
     size = ["--vocab-size", 320] if request.param in {"unigram", "bpe"} else []
-    answers("tokenizer", "build", "corpus.txt", "--model-type", request.param, *size, "--out", "built")
+    answers("tokenizer", "build", "corpus.txt", "--tokenizer", request.param, *size, "--out", "built")
     return "built"
 
 
 @pytest.fixture
 def char(answers, corpus):
     """A char tokenizer, built from the corpus."""
-    answers("tokenizer", "build", "corpus.txt", "--model-type", "char", "--out", "built")
+    answers("tokenizer", "build", "corpus.txt", "--tokenizer", "char", "--out", "built")
     return "built"
 
 
@@ -44,10 +44,65 @@ def test_what_is_encoded_is_decoded_through_pipes(answers, built):
     assert json.loads(answers("tokenizer", "decode", "--tokenizer", built, "--json", stdin=as_json)) == TEXT
 
 
-def test_an_argument_that_is_no_text_has_replacement_characters(answers, built):
-    ids = answers("tokenizer", "encode", "a\udcff", "--tokenizer", built)
+def test_what_is_not_utf_8_is_refused_with_its_place(refuses, built):
+    refuses(1, "tokenizer", "encode", "ab\udcff", "--tokenizer", built, words=("not utf-8 at byte 2 (0xff)",))
+    for argument in ([], ["-"]):
+        refuses(
+            1,
+            "tokenizer",
+            "encode",
+            *argument,
+            "--tokenizer",
+            built,
+            stdin=b"abc\xff",
+            words=("stdin", "at byte 3 (0xff)"),
+        )
 
-    assert ids == answers("tokenizer", "encode", "a\ufffd", "--tokenizer", built)
+
+def test_what_is_encoded_may_begin_with_a_byte_order_mark(answers, built):
+    ids = answers("tokenizer", "encode", "--tokenizer", built, stdin=b"\xef\xbb\xbfking")
+
+    assert ids == answers("tokenizer", "encode", "king", "--tokenizer", built)
+
+
+def test_pieces_say_what_each_id_stands_for(answers, built):
+    text = "The king \xe9\n"
+    rows = json.loads(answers("tokenizer", "encode", text, "--tokenizer", built, "--pieces", "--json"))
+
+    assert [row["id"] for row in rows] == json.loads(
+        answers("tokenizer", "encode", text, "--tokenizer", built, "--json")
+    )
+    assert "".join(row["text"] for row in rows) == text
+    assert all(row["piece"] == row["text"] for row in rows if row["text"].isascii() and row["text"])
+    printed = answers("tokenizer", "encode", text, "--tokenizer", built, "--pieces").splitlines()
+    assert printed[0].split() == ["id", "piece", "characters"]
+    assert [(int(line.split()[0]), int(line.split()[-1])) for line in printed[1:]] == [
+        (row["id"], len(row["text"])) for row in rows
+    ]
+
+
+def test_pieces_on_a_terminal_name_the_unknown_and_obey_nothing(answers, char):
+    shown = answers("tokenizer", "encode", "k\x1b[31m[/x]", "--tokenizer", char, "--pieces", terminal=80)
+
+    assert "(unknown) '\\x1b'" in shown
+    assert "(unknown) '['" in shown
+    assert "'k'" in shown
+    assert "\x1b[31m[/x]" not in shown
+
+
+def test_a_byte_of_a_character_is_shown_as_its_code(answers, corpus):
+    answers("tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", "built")
+
+    lines = answers("tokenizer", "encode", "\xe9", "--tokenizer", "built", "--pieces").splitlines()
+    assert [line.split() for line in lines[1:]] == [["196", "'\\xc3'", "0"], ["170", "'\\xa9'", "1"]]
+    assert answers("tokenizer", "show", "--tokenizer", "built").splitlines()[196].split() == ["196", "'\\xc3'"]
+
+
+def test_the_kind_is_char_where_none_is_named(answers, invoke, corpus):
+    answers("tokenizer", "build", "corpus.txt", "--out", "built")
+
+    assert tokenizers.load(Path("built")).kind == "char"
+    assert invoke("tokenizer", "build", "corpus.txt", "--model-type", "bpe", "--out", "other").exit_code == 2
 
 
 def test_nothing_is_nothing(answers, built):
@@ -71,7 +126,7 @@ def test_show_prints_one_id_a_line(answers, built):
 
 def test_show_obeys_nothing_that_it_shows(answers, in_tmp):
     Path("text.txt").write_text("[/x][bold]\x1b[31m:smile:\n", "utf-8")
-    answers("tokenizer", "build", "text.txt", "--model-type", "char", "--out", "built")
+    answers("tokenizer", "build", "text.txt", "--tokenizer", "char", "--out", "built")
 
     shown = answers("tokenizer", "show", "--tokenizer", "built", terminal=80)
 
@@ -90,19 +145,19 @@ def test_a_runs_own_tokenizer_is_the_default(answers, refuses, run):
 
 
 def test_build_says_what_it_built(invoke, corpus):
-    result = invoke("tokenizer", "build", "corpus.txt", "--model-type", "char", "--out", "built")
+    result = invoke("tokenizer", "build", "corpus.txt", "--tokenizer", "char", "--out", "built")
 
     assert result.stdout == ""
     assert result.stderr.startswith("note: built: char, ")
     assert tokenizers.load(Path("built")).fingerprint[:12] in result.stderr
-    quiet = invoke("tokenizer", "build", "corpus.txt", "--model-type", "char", "--out", "quiet", "--quiet")
+    quiet = invoke("tokenizer", "build", "corpus.txt", "--tokenizer", "char", "--out", "quiet", "--quiet")
     assert quiet.output == ""
 
 
 def test_build_reads_several_texts(answers, corpus):
     Path("korean.txt").write_text("왕", "utf-8")
 
-    answers("tokenizer", "build", "corpus.txt", "korean.txt", "--model-type", "char", "--out", "built")
+    answers("tokenizer", "build", "corpus.txt", "korean.txt", "--tokenizer", "char", "--out", "built")
 
     assert "왕" in json.loads(answers("tokenizer", "show", "--tokenizer", "built", "--json"))["pieces"]
 
@@ -111,7 +166,7 @@ def test_build_reads_several_texts(answers, corpus):
 def test_build_replaces_nothing(refuses, char, corpus, name):
     before = sorted(Path.cwd().rglob("*"))
 
-    refuses(1, "tokenizer", "build", "corpus.txt", "--model-type", "byte", "--out", name, words=(name, "--out"))
+    refuses(1, "tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", name, words=(name, "--out"))
 
     assert sorted(Path.cwd().rglob("*")) == before
     assert tokenizers.load(Path(char)).kind == "char"
@@ -121,15 +176,19 @@ def test_build_refuses_what_cannot_be_built(refuses, corpus):
     build = ("tokenizer", "build", "corpus.txt", "--out", "built")
     Path("empty.txt").touch()
 
-    refuses(2, *build, "--model-type", "char", "--vocab-size", 50, words=("--vocab-size: ",))
-    refuses(2, *build, "--model-type", "bpe", "--vocab-size", 1, words=("--vocab-size: ",))
-    refuses(2, *build, "--model-type", "bpe", "--character-coverage", 2, words=("--character-coverage: ",))
+    refuses(2, *build, "--tokenizer", "char", "--vocab-size", 50, words=("--vocab-size: ",))
+    refuses(2, *build, "--tokenizer", "bpe", "--vocab-size", 1, words=("--vocab-size: ",))
+    refuses(2, *build, "--tokenizer", "bpe", "--character-coverage", 2, words=("--character-coverage: ",))
     refuses(1, "tokenizer", "build", "gone.txt", "--out", "built", words=("gone.txt",))
     refuses(1, "tokenizer", "build", "empty.txt", "--out", "built", words=("empty.txt",))
     refuses(1, "tokenizer", "build", "corpus.txt", "gone.txt", "--out", "built", words=("gone.txt",))
-    refuses(4, *build[:-1], "corpus.txt/built", "--model-type", "char", words=("corpus.txt/built",))
+    refuses(4, *build[:-1], "corpus.txt/built", "--tokenizer", "char", words=("corpus.txt/built",))
 
     assert not Path("built").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_text_is_read(refuses, corpus):
+    refuses(4, "tokenizer", "build", "gone.txt", "--out", "corpus.txt/built/deep", words=("corpus.txt", "--out"))
 
 
 @pytest.mark.parametrize("word", ["999", "-1", "1.5", "king", "٣٣٣", "9" * 5000])
@@ -145,7 +204,7 @@ def test_bytes_that_are_no_text_are_no_ids(refuses, char):
 
 def test_decoded_control_characters_are_written_out_on_a_terminal(answers, in_tmp):
     Path("text.txt").write_text("\x1b[31m", "utf-8")
-    answers("tokenizer", "build", "text.txt", "--model-type", "byte", "--out", "built")
+    answers("tokenizer", "build", "text.txt", "--tokenizer", "byte", "--out", "built")
     ids = answers("tokenizer", "encode", "\x1b[31m", "--tokenizer", "built").split()
 
     assert answers("tokenizer", "decode", *ids, "--tokenizer", "built") == "\x1b[31m"
@@ -163,6 +222,6 @@ def test_what_is_no_tokenizer_is_one_sentence(refuses, char, corpus):
 def test_bytes_that_are_no_text_are_told_of(invoke, in_tmp):
     Path("some.txt").write_bytes(b"some \xff text\n" * 40)
 
-    result = invoke("tokenizer", "build", "some.txt", "--model-type", "char", "--errors", "replace", "--out", "built")
+    result = invoke("tokenizer", "build", "some.txt", "--tokenizer", "char", "--errors", "replace", "--out", "built")
 
     assert "some.txt has 40 stretches of bytes that are no utf-8, which are read as U+FFFD" in result.stderr

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 
 from seqgen.training import budget
+from seqgen.training.metrics import read_metrics
 
 from ..comparing import config_of, contents_of, figures_of, files_of
 
@@ -100,7 +101,7 @@ def test_every_kind_of_tokenizer_can_be_chosen(answers, kind):
 
 
 def test_a_tokenizer_that_was_built_before_can_be_used(answers, refuses):
-    answers("tokenizer", "build", "corpus.txt", "--model-type", "byte", "--out", "bytes")
+    answers("tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", "bytes")
 
     answers("train", "corpus.txt", *SMALL, "--tokenizer", "bytes")
     assert config_of("runs/corpus-gru")["tokenizer"]["vocab_size"] == 257
@@ -164,7 +165,8 @@ def test_epochs_become_steps(answers):
     answers("train", "corpus.txt", *SMALL[:-2], "--bptt", 32, "--max-epochs", 0.2)
 
     config = config_of("runs/corpus-gru")
-    assert config["training"]["max_steps"] == round(0.2 * config["text"]["train_tokens"] / (8 * 32))
+    steps = [line for line in read_metrics(Path("runs/corpus-gru/metrics.jsonl")) if line["event"] == "step"]
+    assert len(steps) == steps[-1]["total_steps"] == round(0.2 * config["text"]["train_tokens"] / (8 * 32))
 
 
 # --- what it says

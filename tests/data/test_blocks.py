@@ -40,6 +40,7 @@ def test_every_character_has_the_line_that_it_stands_in(chunks, size):
 def test_a_block_ends_with_a_line_or_else_with_a_word():
     assert [block.text for block in blocks_of("a", ["one\ntwo three"], 6)] == ["one\n", "two ", "three"]
     assert [block.text for block in blocks_of("a", ["onetwothree"], 6)] == ["onetwo", "three"]
+    assert [block.text for block in blocks_of("a", ["one\rtwo three"], 6)] == ["one\r", "two ", "three"]
 
 
 def test_the_lines_of_a_block():

@@ -205,7 +205,10 @@ def test_two_do_not_fetch_at_once(publisher):
     fetched = reader(publisher)
     corpus_directory("cheese").mkdir(parents=True)
 
-    with FileLock(corpus_directory("cheese") / ".lock"), pytest.raises(TextError, match="by another process; wait"):
+    with (
+        FileLock(corpus_directory("cheese") / ".fetching.lock"),
+        pytest.raises(TextError, match="by another process; wait"),
+    ):
         fetch(fetched)
 
 

@@ -1,15 +1,43 @@
+"""What is on both sides of a split is found by its share, and what ordinary text repeats is not."""
+
 from __future__ import annotations
+
+import random
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from seqgen.data import leakage
-from seqgen.data.leakage import find_leakage
+from seqgen.data.config import DataConfig
+from seqgen.data.leakage import NOTABLE, WINDOW, find_leakage
+from seqgen.data.split import split_text
 from seqgen.data.stored_text import Portion
 
 from .storing import store_text
 
-LINES = [f"line {number:03} of a text that is long enough to count\n" for number in range(9)]
+NEWLINES = ["\n", "\r\n", "\r"]
+LINES = [f"line {number:03} of a text that is long enough to be seen in windows" for number in range(9)]
+
+
+def names(number, seed=0):
+    """Different names of four to ten letters."""
+    drawn = random.Random(seed)
+    made = {
+        "".join(drawn.choice("bcdfgklmnprstvz") + drawn.choice("aeiou") for _ in range(drawn.randint(2, 5))).title()
+        for _ in range(2 * number)
+    }
+    return drawn.sample(sorted(made), number)
+
+
+def paragraphs(number, length, seed=0):
+    """Different paragraphs of some `length` characters, made of the same few words."""
+    drawn, words = random.Random(seed), [name.lower() for name in names(300, seed)]
+    return [" ".join(drawn.choice(words) for _ in range(length // 4))[:length] for _ in range(number)]
+
+
+def shuffled(pieces):
+    return random.Random(1).sample(pieces, len(pieces))
 
 
 @pytest.fixture
@@ -17,39 +45,117 @@ def portion(tmp_path):
     return lambda *documents: Portion.whole(store_text(tmp_path, *documents))
 
 
-def test_lines_that_stand_on_both_sides_are_counted_once_each(portion):
-    train = portion("".join([*LINES[:5], *LINES[:5], "short\n"]))
-    valid = portion("".join([*LINES[3:9], LINES[3], "short\n"]))
+@pytest.fixture
+def after_split(tmp_path):
+    """What is found after a text was split as by default."""
 
-    found = find_leakage(train, valid)
+    def found(text, **settings):
+        parts = split_text(store_text(tmp_path, text), DataConfig(**settings))
+        return find_leakage(parts.train, parts.valid)
 
-    assert (found.unit, found.found, found.looked_for) == ("line", 2, 6)
-    assert "2 of 6 withheld lines of 32 characters or more stand word for word in the training part" in str(found)
-    one = found.model_copy(update={"found": 1, "looked_for": 1})
-    assert str(one).startswith("1 of 1 withheld line of 32 characters or more stands word for word")
-
-
-def test_documents_are_compared_whole_where_there_are_several(portion):
-    found = find_leakage(portion("ab", "c", "long" * 500_000), portion("a", "c", "long" * 500_000))
-
-    assert (found.unit, found.found, found.looked_for) == ("document", 2, 3)
+    return found
 
 
-def test_parts_of_documents_are_compared_by_line(tmp_path):
-    text = store_text(tmp_path, "".join(LINES), "".join(LINES))
-    first, second = text.documents[:-1]
-    cut = len(LINES[0])
-    train, valid = (
-        np.array(ranges)
-        for ranges in ([[cut, second], [second + cut, text.documents[-1]]], [[first, cut], [second, second + cut]])
-    )
+@pytest.mark.parametrize("newline", NEWLINES)
+@pytest.mark.parametrize("pieces", [names(2_000), paragraphs(60, 700)], ids=["names", "paragraphs"])
+def test_what_is_there_twice_is_found_and_what_is_there_once_is_not(after_split, pieces, newline):
+    twice = after_split(newline.join(shuffled(pieces * 2)))
+    once = after_split(newline.join(pieces))
 
-    found = find_leakage(Portion(text, train), Portion(text, valid))
-
-    assert (found.unit, found.looked_for) == ("line", 1)
+    assert twice.share > 0.8
+    assert twice.is_notable
+    assert once.share < 0.02
+    assert not once.is_notable
 
 
-def test_no_more_are_looked_for_than_memory_allows(portion, monkeypatch):
-    monkeypatch.setattr(leakage, "MOST", 4)
+@pytest.mark.parametrize("newline", NEWLINES)
+def test_the_training_text_itself_is_found_whole(portion, newline):
+    text = newline.join([*names(300), "한국어 문장이 하나 더 있다.", LINES[0]])
 
-    assert find_leakage(portion("".join(LINES)), portion("".join(LINES))).looked_for == 4
+    found = find_leakage(portion(text), portion(text))
+
+    assert found.found == found.looked_for > 1_000
+    assert "100% of the withheld text is word for word in the training part" in str(found)
+
+
+@pytest.mark.parametrize("valid_newline", NEWLINES)
+@pytest.mark.parametrize("newline", NEWLINES)
+def test_the_kind_of_line_end_makes_no_difference(portion, newline, valid_newline):
+    lines = [*paragraphs(6, 90), *names(60)]
+
+    found = find_leakage(portion(newline.join(lines[3:36])), portion(valid_newline.join(lines)))
+
+    assert found.share == pytest.approx(0.5, abs=0.02)
+    assert found.looked_for == pytest.approx(sum(map(len, lines)), rel=0.02)
+
+
+@pytest.mark.parametrize("newline", NEWLINES)
+@pytest.mark.parametrize("common", [["Yes.", "No."], ["}", "else {", "return 0;"], ["ROMEO:", "JULIET:", "", "All:"]])
+def test_short_lines_that_recur_in_ordinary_text_are_no_leak(after_split, common, newline):
+    drawn = random.Random(2)
+    text = newline.join(line for one in paragraphs(900, 60) for line in (drawn.choice(common), one))
+
+    found = after_split(text)
+
+    assert 0 < found.share < NOTABLE / 2
+    assert not found.is_notable
+
+
+def test_different_lines_count_once_by_their_length(portion):
+    found = find_leakage(portion("ab\nab\ncde\n"), portion("ab\nab\nab\nfghi\n\n \n"))
+
+    assert (found.found, found.looked_for) == (2, 2 + 4 + 1)
+
+
+def test_a_passage_is_found_wherever_its_lines_begin(portion):
+    passage = paragraphs(1, 600)[0]
+
+    found = find_leakage(portion("Before it: " + passage), portion(passage[100:500] + " and after"))
+
+    assert found.share > 0.9
+    assert find_leakage(portion(passage), portion(passage[: WINDOW - 1])).found == 0
+
+
+def test_documents_and_parts_of_them_are_compared_alike(tmp_path, portion):
+    assert find_leakage(portion(*LINES[:4]), portion(*LINES[:4])).share == 1
+    text = store_text(tmp_path, *LINES)
+    train, valid = Portion(text, np.array([[0, 30]])), Portion(text, np.array([[35, 60]]))
+
+    assert find_leakage(train, valid).found == 0
+
+
+def test_a_sample_gives_the_same_share(portion, monkeypatch):
+    both, only = paragraphs(40, 500, seed=3), paragraphs(60, 500, seed=4)
+    train, valid = portion("\n".join(both)), portion("\n".join(both + only))
+    exact = find_leakage(train, valid)
+    monkeypatch.setattr(leakage, "MOST", 1_000)
+
+    sampled = find_leakage(train, valid)
+
+    assert exact.share == pytest.approx(0.4, abs=0.02)
+    assert sampled.share == pytest.approx(exact.share, abs=0.1)
+    assert sampled.looked_for == pytest.approx(exact.looked_for, rel=0.2)
+
+
+def test_memory_does_not_grow_with_the_text(portion, monkeypatch):
+    monkeypatch.setattr("seqgen.data.stored_text.BLOCK", 1 << 14)
+    monkeypatch.setattr(leakage, "MOST", 1 << 10)
+    part = "\n".join(paragraphs(100, 500)) + "\n"
+
+    def peak(times):
+        train, valid = portion(part * times), portion("\n".join(paragraphs(100 * times, 500, seed=5)))
+        tracemalloc.start()
+        try:
+            find_leakage(train, valid)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(2)
+    assert peak(12) < 1.3 * peak(4)
+
+
+def test_nothing_withheld_leaks_nothing(tmp_path, portion):
+    text = store_text(tmp_path, "ab")
+
+    assert find_leakage(portion("ab"), Portion(text, np.empty((0, 2), np.int64))).share == 0

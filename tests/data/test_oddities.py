@@ -41,7 +41,10 @@ def test_a_good_text_has_nothing():
     ("odd", "kind", "count"),
     [
         ("a\0b\0\n", "nul", 2),
-        ("\x1b[31m\x07\x7f\x85\n", "control_characters", 4),
+        ("\x07\x7f\x02\x1a\n", "control_characters", 4),
+        ("\x1b[31m\b\n", "terminal_codes", 2),
+        ("one\f\ftwo\n", "form_feeds", 2),
+        ("f\x84\x85lt\n", "c1_controls", 2),
         ("caf\ufffd\n", "replacement_characters", 1),
         ("and\ufeffthen\n", "byte_order_marks", 1),
         ("e\u0301te\u0301\n", "not_nfc", 1),
@@ -89,4 +92,57 @@ def test_blocks_change_nothing():
 
 
 def test_advice_says_what_to_do_in_one_sentence():
-    assert all(advice[0].islower() and not advice.endswith(".") for advice in ADVICE.values() if advice[:5] != "UTF-8")
+    own = {kind: advice for kind, advice in ADVICE.items() if kind not in {"mojibake", "nul"}}
+
+    assert all(advice[:1].islower() or not advice for advice in own.values())
+    assert not any(advice.endswith(".") for advice in ADVICE.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "read_as", "advice"),
+    [
+        ("Köln, Größe, für Müller, Übermut und Äpfel, schön.\n", "cp437", "latin-1", "--encoding cp437"),
+        ("나는 오늘 학교에 간다. 날씨가 맑아서 걸어갔다.\n", "euc-kr", "latin-1", "--encoding cp949"),
+        ("똠방각하와 펲시콜라를 마셨다. 햏자는 걸어갔다.\n", "cp949", "latin-1", "--encoding"),
+        ("Every other one is NUL.\n", "utf-16-le", "utf-8", "--encoding utf-16-le"),
+    ],
+)
+def test_a_text_in_another_encoding_is_that_and_neither_terminal_codes_nor_utf_8(text, encoding, read_as, advice):
+    oddities = Oddities()
+    garbled = (text * 40).encode(encoding).decode(read_as)
+    for block in blocks_of("a", [garbled]):
+        oddities.add(block)
+    oddities.end_document(block)
+
+    found = {finding.kind: finding for finding in oddities.findings(dict(Counter(map(ord, garbled))))}
+
+    assert found.keys() <= {"wrong_encoding", "control_characters", "trailing_spaces"}
+    assert found["wrong_encoding"].place == Place("a", 1)
+    assert advice in found["wrong_encoding"].advice
+
+
+def test_documents_that_are_no_plain_text_are_counted():
+    page = "<html><body>\n" + "<p>A sentence of <b>some</b> words.</p>\n" * 9
+    rows = '{"text": "one sentence of many"}\n' * 9
+
+    found, _ = look(GOOD * 9, page, rows, page)
+
+    assert found["markup"] == (2, Place("b", 1))
+    assert found["json"] == (1, Place("c", 1))
+
+
+def test_carriage_returns_alone_are_a_finding_where_they_are_the_rule():
+    assert look("one\rtwo\rthree\r")[0]["cr_line_ends"] == (3, Place("a", 1))
+    both = look("one\rtwo\rthree\n")[0]
+    assert (both["cr_line_ends"][0], both["mixed_newlines"]) == (2, (1, Place("a", 3)))
+    assert not look("one\rtwo\nthree\nfour\r\n")[0].keys() & {"cr_line_ends"}
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_sorted_lines_are_a_finding(newline):
+    names = [first + second for first in "ABCDEFGHIJ" for second in ("ada", "eko", "ila", "oru", "una", "yvi")]
+
+    whole, in_blocks = look(newline.join(names)), look(newline.join(names), size=64)
+
+    assert whole[0]["sorted_lines"] == in_blocks[0]["sorted_lines"] == (59, Place("a", 1))
+    assert "sorted_lines" not in look(newline.join(names[::-1]))[0]

@@ -82,6 +82,27 @@ def test_a_cut_moves_to_a_line_start_within_half_a_block(line_start, place):
     assert len(cut(text).train[0]) == place
 
 
+@pytest.mark.parametrize("newline", ["\r\n", "\r"])
+def test_parts_begin_and_end_at_lines_of_every_kind(newline):
+    text = distinct_text(100_000, (7, 13, 2)).replace("\n", newline)
+
+    split = cut(text)
+
+    parts = (*split.valid, *split.train[:-1])
+    assert len(parts) == 40
+    assert all(part.endswith(newline) and not part.startswith("\n") for part in parts)
+    assert in_order(split) == text
+
+
+@pytest.mark.parametrize(
+    ("carriage_return", "place"), [(2_373, 2_375), (2_374, 2_376), (2_400, 2_402), (2_499, 2_501), (2_500, 2_375)]
+)
+def test_no_cut_is_made_within_a_crlf(carriage_return, place):
+    text = "a" * carriage_return + "\r\n" + "a" * (100_000 - 2 - carriage_return)
+
+    assert len(cut(text).train[0]) == place
+
+
 def test_a_short_text_has_fewer_blocks_each_long_enough():
     split = cut(distinct_text(9_000))  # 450 to withhold
 
@@ -168,7 +189,7 @@ def test_a_cut_moves_to_the_start_of_a_document_as_to_that_of_a_line():
 
 @pytest.mark.parametrize("valid_split", ["document", "file"])
 def test_whole_documents_or_files_are_withheld_spread_evenly(valid_split):
-    documents = [f"document {number:03}" for number in range(100)]
+    documents = [f"document {number:03}" * 4 for number in range(100)]
 
     split = cut(*documents, valid_split=valid_split)
 
@@ -177,9 +198,15 @@ def test_whole_documents_or_files_are_withheld_spread_evenly(valid_split):
 
 
 def test_documents_that_stand_side_by_side_can_both_be_withheld():
-    split = cut("a", "b", "c", valid_split="document", valid_share=0.49)
+    split = cut("a", "b" * 200, "c", valid_split="document", valid_share=0.49)
 
-    assert (split.train, split.valid) == (("a", "c"), ("b",))
+    assert (split.train, split.valid) == (("a", "c"), ("b" * 200,))
+
+
+@pytest.mark.parametrize("valid_split", ["document", "file"])
+def test_whole_ones_too_short_to_validate_on_are_refused_with_the_arithmetic(valid_split):
+    with pytest.raises(TextError, match=rf"the {valid_split}s withheld have 199 characters, .*\(at least 200\)"):
+        cut(*["왕" * 99] * 10, "왕" * 100, *["왕" * 99] * 29, valid_split=valid_split)
 
 
 def test_one_document_cannot_be_withheld_whole():

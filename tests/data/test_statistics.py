@@ -90,6 +90,23 @@ def test_what_is_said_twice():
     assert places["duplicate_lines"] == Place("2.txt", 2)
 
 
+def test_an_empty_document_is_a_finding():
+    found = of("", "text", "")
+
+    first = found.findings[0]
+    assert (first.kind, first.count, first.place) == ("empty_documents", 2, Place("1.txt", 1))
+    assert "empty_documents" not in {finding.kind for finding in of("text").findings}
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
+def test_lines_that_are_there_twice_are_found_whatever_ends_them(newline):
+    lines = [f"line number {number}" for number in range(9)]
+
+    found = of(newline.join(lines * 2) + newline)
+
+    assert (found.lines, found.repeated_lines.copies, found.repeated_lines.share) == (18, 9, 0.5)
+
+
 def test_a_table_that_is_full_says_how_much_it_has_seen(monkeypatch):
     monkeypatch.setattr(statistics, "WORD_LIMIT", 3)
 

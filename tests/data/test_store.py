@@ -19,6 +19,7 @@ from seqgen import tokenizers
 from seqgen.data import sources, stored_ids, workers
 from seqgen.data import store as module
 from seqgen.data.config import DataConfig
+from seqgen.data.locks import making
 from seqgen.data.split import split_text
 from seqgen.data.store import Store, size_of, store_path
 from seqgen.data.stored_ids import StoredIds, write_ids
@@ -393,6 +394,7 @@ def test_killed_half_way_it_goes_on_after_the_last_whole_shard(tmp_path, long, m
 FLAT = """
 import resource, sys
 from seqgen.data.config import DataConfig
+from seqgen.data.locks import making
 from seqgen.data.split import split_text
 from seqgen.data.store import Store, store_path
 from seqgen.tokenizers.config import TokenizerConfig
@@ -421,3 +423,78 @@ def test_memory_stays_flat_over_a_long_text_and_a_long_line(tmp_path, end):
     told = subprocess.run([sys.executable, "-c", FLAT, *files], check=True, capture_output=True, env=environment)
 
     assert int(told.stdout) < 30, "megabytes more for 110 MB than for 5"
+
+
+# --- nothing is left behind
+
+
+def left_in(store):
+    """What stands in the store and is no whole entry."""
+    return sorted(path.name for kind in store.path.iterdir() for path in kind.iterdir() if path.name.startswith("."))
+
+
+def test_what_is_made_leaves_no_lock(store, corpus):
+    for kind in ("char", "bpe"):
+        encoded(store, TokenizerConfig(kind=kind), text=str(corpus))
+
+    assert left_in(store) == []
+
+
+@pytest.mark.parametrize("apart", [0, 1 << 30], ids=["apart", "here"])
+def test_a_tokenizer_that_cannot_be_built_leaves_nothing(store, corpus, monkeypatch, apart):
+    monkeypatch.setattr(module, "BUILT_APART", apart)
+
+    with pytest.raises(ConfigError, match="too small"):
+        encoded(store, TokenizerConfig(kind="bpe", vocab_size=10), text=str(corpus))
+
+    assert left_in(store) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
+@pytest.mark.parametrize("name", ["write_text", "write_ids", "tokenizers.build"])
+def test_what_is_interrupted_or_broken_leaves_nothing(store, corpus, monkeypatch, name, error):
+    def fail(first, *given):
+        for folder in (first, *given):
+            if isinstance(folder, Path):
+                folder.mkdir()
+                (folder / "half").touch()
+        raise error
+
+    monkeypatch.setattr(f"seqgen.data.store.{name}", fail)
+
+    with pytest.raises((error, SaveError)):
+        encoded(store, text=str(corpus))
+
+    assert left_in(store) == []
+
+
+def test_what_was_interrupted_far_on_is_kept_to_be_gone_on_with(store, corpus, monkeypatch):
+    def fail(folder, *given):
+        folder.mkdir(exist_ok=True)
+        (folder / "progress.json").touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "write_ids", fail)
+    with pytest.raises(KeyboardInterrupt):
+        encoded(store, text=str(corpus))
+    assert [name[:8] for name in left_in(store)] == [".making-"]
+
+    monkeypatch.undo()
+    encoded(store, text=str(corpus))
+    assert left_in(store) == []
+
+
+def test_what_a_killed_process_left_is_swept_by_the_next_build(store, corpus):
+    for kind in ("texts", "tokenizers", "ids"):
+        for name in (".making-killed", ".making-far-on", ".making-long-ago"):
+            (store.path / kind / name).mkdir(parents=True)
+            (store.path / kind / name / "half").touch()
+        for name in ("far-on", "long-ago"):
+            (store.path / kind / f".making-{name}" / "progress.json").touch()
+        os.utime(store.path / kind / ".making-long-ago" / "progress.json", (0, 0))
+        (store.path / kind / ".killed.lock").touch()
+        (store.path / kind / ".gone.lock").touch()
+
+    with making(store.path / "ids", "killed"):  # by a process that lives
+        encoded(store, text=str(corpus))
+        assert left_in(store) == [".killed.lock", *[".making-far-on"] * 3, ".making-killed"]

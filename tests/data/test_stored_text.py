@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -147,3 +149,26 @@ def test_ranges_are_read_in_the_order_given(tmp_path):
     text = store_text(tmp_path, "abcdef")
 
     assert list(text.chunks(np.array([[3, 5], [0, 2]]))) == [(0, "de"), (1, "ab")]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.text(st.sampled_from("ab한\n"), min_size=1, max_size=60), min_size=1, max_size=5), st.integers(1, 9))
+def test_pieces_are_of_the_text_and_begin_documents_or_lines(documents, number):
+    with tempfile.TemporaryDirectory() as folder:
+        text = store_text(Path(folder), *documents)
+        begun = set()
+
+        for document, piece in text.pieces(number, 16):
+            assert len(piece.encode()) <= 16
+            assert piece in "".join(documents)
+            if document not in begun:
+                assert "".join(documents[document:]).startswith(piece)
+            begun.add(document)
+
+    assert 0 in begun
+
+
+def test_pieces_are_spread_evenly_over_a_long_document(tmp_path):
+    text = store_text(tmp_path, "".join(f"{number:05}\n" for number in range(1_000)))
+
+    assert [piece[:5] for _, piece in text.pieces(4, 60)] == ["00000", "00251", "00501", "00751"]

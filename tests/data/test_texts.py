@@ -30,13 +30,26 @@ def test_the_parts_together_are_the_text(corpus, data):
 
 def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
     valid = tmp_path / "valid.txt"
-    valid.write_text("No one paints.\n", "utf-8")
+    valid.write_text("No one paints.\n" * 14, "utf-8")
 
     texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
 
     assert texts.parts.train.documents() == (corpus.read_text("utf-8"),)
-    assert texts.parts.valid.documents() == ("No one paints.\n",)
+    assert texts.parts.valid.documents() == ("No one paints.\n" * 14,)
     assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("characters", [1, 199])
+def test_a_text_too_short_to_validate_on_is_refused_with_the_arithmetic(corpus, tmp_path, characters):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("왕" * characters, "utf-8")
+
+    with pytest.raises(
+        TextError, match=rf"valid\.txt has {characters} characters?, too few .* \(at least 200\).*--valid"
+    ):
+        read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
+    valid.write_text("왕" * 200, "utf-8")
+    assert read_texts(DataConfig.of(text=str(corpus), valid=str(valid))).valid.manifest.characters == 200
 
 
 @pytest.mark.parametrize("content", ["a", "a short text"])
@@ -71,6 +84,44 @@ def test_from_texts_to_ids(data):
 
     for documents, portion in ((ids.train, texts.parts.train), (ids.valid, texts.parts.valid)):
         assert tuple(map(tokenizer.decode, documents)) == portion.documents()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (("A sentence of some words.\n" * 200).encode("utf-16-le"), "--encoding utf-16-le"),
+        (("Größe und Übermut.\n" * 200).encode().decode("latin-1").encode(), "UTF-8 read as Latin-1"),
+        (b'{"text": "a sentence of some words"}\n' * 200, "JSON"),
+        (b"<p>A sentence of <b>some</b> words.</p>\n" * 200, "HTML"),
+        ("".join(f"{row},a sentence,of some words\n" for row in range(200)).encode(), "3 columns"),
+        (
+            "".join(f"{a}{b}{c}{d}a\n" for a in "BDF" for b in "aeiou" for c in "bdfgk" for d in "aeiou").encode(),
+            "sorted",
+        ),
+    ],
+)
+def test_a_text_that_is_not_what_it_is_taken_for_is_one_notice(corpus, data, content, words):
+    corpus.write_bytes(content)
+
+    (notice,) = read_texts(data).notices
+
+    assert notice.startswith(f"{corpus} looks like ")
+    assert words in notice
+    assert "\n" not in notice
+
+
+def test_an_ordinary_text_has_no_notices(data):
+    assert read_texts(data).notices == []
+
+
+def test_a_validation_text_is_looked_at_too_and_its_order_does_not_matter(corpus, data, tmp_path):
+    valid = tmp_path / "valid.txt"
+    names = "".join(f"{a}{b}{c}a\n" for a in "BDF" for b in "aeiou" for c in "bdfgk")
+    for content, number in ((names, 0), ("<p>a <b>tag</b></p>\n" * 20, 1)):
+        valid.write_text(content, "utf-8")
+        assert len(read_texts(DataConfig.of(text=str(corpus), valid=str(valid))).notices) == number
+    corpus.write_text(names, "utf-8")
+    assert read_texts(data.model_copy(update={"valid_split": "none"})).notices == []
 
 
 def test_stdin_of_a_run_that_goes_on_is_looked_for_by_its_hash(data):

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from seqgen import models
 from seqgen.decoding.config import SamplingConfig
-from seqgen.decoding.generate import PREFILL, TextStream, draw, generate
+from seqgen.decoding.generate import TextStream, draw, generate
+from seqgen.decoding.prompt import PREFILL
 from seqgen.errors import ConfigError, RunError
 from seqgen.models.config import TransformerConfig
 from seqgen.models.language_model import LanguageModel

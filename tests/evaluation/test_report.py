@@ -37,6 +37,7 @@ def test_spelling_counts_in_bits_per_byte_and_not_in_perplexity():
     assert evaluation.perplexity == pytest.approx(4.0)
     assert evaluation.bits_per_byte == pytest.approx(3.0)
     assert evaluation.bits_per_character == pytest.approx(6.0)
+    assert evaluation.unknown_share == 0.25
 
 
 def test_a_uniform_model_of_bytes_needs_a_little_over_eight_bits():

@@ -17,6 +17,7 @@ import torch
 import seqgen
 from seqgen.errors import ConfigError, RunError, TokenizerError
 from seqgen.run import RunDirectory
+from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.learner import Learner
 
 from ..comparing import assert_same_run
@@ -186,6 +187,103 @@ def test_whatever_the_combination(assert_resumes_exactly, poison, model, tokeniz
     assert_resumes_exactly({**MODELS[model], **TOKENIZERS[tokenizer], **settings}, *INTERRUPTIONS.values())
 
 
+# --- runs that are given a time
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A clock by which step n (from 1) takes `machine.seconds(n)`, and all else nothing."""
+
+    class Machine:
+        def __init__(self):
+            self.now, self.seconds = 0.0, lambda number: 2.0
+
+        def __call__(self):
+            return self.now
+
+    made, healthy = Machine(), Learner.step
+
+    def step(learner, number):
+        made.now += made.seconds(number + 1)
+        return healthy(learner, number)
+
+    monkeypatch.setattr(Learner, "step", step)
+    return made
+
+
+TIMED = {
+    name: value for name, value in MODELS["gru"].items() if name not in {"max_steps", "eval_every", "warmup_steps"}
+}
+TIMED |= {"max_time": 60.0, "threads": 1}
+
+
+def slows_down_and_speeds_up(number):
+    return 2.0 if number <= 7 else 4.0 if number <= 12 else 1.0
+
+
+def plan_of(run):
+    return newest_checkpoint(run / "checkpoints").plan
+
+
+def test_a_run_with_a_time_is_planned_anew_and_ends_by_it(corpus, tmp_path, machine):
+    run = seqgen.train(corpus, out=tmp_path / "run", clock=machine, **TIMED)
+    assert run.total_steps == 27  # after the two of the probe
+    machine.seconds = slows_down_and_speeds_up
+
+    events = list(run)
+
+    replans = [event for event in events if isinstance(event, seqgen.Replanned)]
+    assert len(replans) >= 3
+    assert events[-1].reason == "complete"
+    assert events[-1].step == events[-1].total_steps == replans[-1].total_steps > 27
+    assert 57.0 <= machine.now <= 61.0
+    rates = [event.lr for event in events if isinstance(event, seqgen.Step)]
+    assert rates[-1] < 0.2 * max(rates)
+    written = json.loads((run.path / "config.json").read_text("utf-8"))["training"]
+    assert (written["max_time"], written["max_steps"], written["eval_every"]) == (60.0, None, None)
+
+
+def test_killed_before_and_after_each_replan_it_is_the_same_run(corpus, tmp_path, machine):
+    machine.seconds = slows_down_and_speeds_up
+    straight = seqgen.train(corpus, out=tmp_path / "straight", clock=machine, **TIMED)
+    replans = [event.step for event in straight if isinstance(event, seqgen.Replanned)]
+    assert len(replans) >= 3
+
+    for kind, at in itertools.product(("Sampled", "Replanned", "Saved"), replans[:1] + replans[2:3]):
+        run = seqgen.train(corpus, out=tmp_path / f"{kind}-{at}", clock=machine, **TIMED)
+        events = iter(run)
+        while (event := next(events)).step != at or type(event).__name__ != kind:
+            pass
+        run.close()
+        resumed = seqgen.train(out=run.path, resume=True, clock=machine)
+        assert resumed.first_step == at if kind == "Saved" else resumed.first_step < at
+        list(resumed)
+
+        assert_same_run(run.path, straight.path)
+        assert plan_of(run.path) == plan_of(straight.path)
+
+
+def test_interrupted_and_made_longer_it_is_the_run_that_is_given_its_plan(corpus, tmp_path):
+    """By the real clock: how many steps that comes to, only the plan knows."""
+    settings = {**TIMED, "max_time": 1.0}
+    polls = iter([False] * 5 + [True])
+    run = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings)
+    list(run)
+    polls = iter([False] * 9 + [True])
+    list(seqgen.train(out=run.path, resume=True, stop=lambda: next(polls)))
+    *_, finished = seqgen.train(out=run.path, resume=True, max_time=2.0)
+    assert len(plan_of(run.path).stretches) >= 2
+
+    planned = seqgen.train(corpus, out=tmp_path / "planned", plan_from=run.path, **{**settings, "max_time": 2.0})
+    *_, followed = planned
+
+    assert plan_of(planned.path) == plan_of(run.path)
+    assert (followed.step, followed.best_bits_per_byte) == (finished.step, finished.best_bits_per_byte)
+    one, two = (max((path / "checkpoints").iterdir()) for path in (run.path, planned.path))
+    for name in ("weights.safetensors", "optimizer.safetensors", "state.safetensors", "best.safetensors"):
+        assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
 # --- what is promised only beside the same surroundings
 
 
@@ -202,8 +300,10 @@ def test_a_run_made_twice_is_one_run(corpus, tmp_path, model):
 def test_what_the_promise_depends_on_is_written_down(stopped):
     environment = json.loads((stopped / "config.json").read_text("utf-8"))["environment"]
 
-    assert environment.keys() == {"python", "torch", "platform", "device", "precision", "threads"}
-    assert (environment["torch"], environment["threads"]) == (torch.__version__, torch.get_num_threads())
+    assert environment.keys() == {"python", "torch", "platform", "device", "precision"}
+    assert environment["torch"] == torch.__version__
+    state = json.loads(max((stopped / "checkpoints").glob("*/state.json")).read_text("utf-8"))
+    assert [one["threads"] for one in state["plan"]["stretches"]] == [torch.get_num_threads()]
 
 
 # --- what a resume refuses
@@ -303,7 +403,6 @@ def test_a_tokenizer_that_was_changed_is_refused(stopped, refused):
         ("training.weight_decay", 0.5),
         ("training.clip_grad_norm", 2.0),
         ("training.patience", 1),
-        ("training.max_epochs", 3.0),
         ("init_from", "elsewhere"),
     ],
 )

@@ -61,6 +61,22 @@ def test_a_stream_gives_what_one_call_gives_on_any_ids(tokenizer, data):
     assert streamed == tokenizer.decode(ids)
 
 
+@law
+@given(data=st.data())
+def test_what_each_id_stands_for_is_the_text(tokenizer, texts, data):
+    text = data.draw(texts)
+
+    spelled = tokenizer.spelled(text)
+
+    assert "".join(spelled) == text
+    for token, part in zip(tokenizer.encode(text).tolist(), spelled, strict=True):
+        assert token == tokenizer.unknown_id or part.encode() == tokenizer.pieces[token] or len(part) <= 1
+
+
+def test_a_character_of_several_ids_stands_with_the_last(trained):
+    assert trained["byte"].spelled("한!") == ["", "", "한", "!"]
+
+
 def test_a_stream_holds_a_character_back_until_it_is_whole(trained):
     decoder = trained["byte"].stream_decoder()
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 
@@ -8,7 +7,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.tokenizers import KINDS
-from seqgen.tokenizers.config import TokenizerConfig, auto_size
+from seqgen.tokenizers.config import BUILDS, TokenizerConfig, auto_size
 
 
 @pytest.mark.parametrize(
@@ -18,6 +17,7 @@ from seqgen.tokenizers.config import TokenizerConfig, auto_size
         {"vocab_size": 1},
         {"vocab_size": "2000"},
         {"character_coverage": 0.0},
+        {"character_coverage": 0.97},  # which sentencepiece refuses
         {"character_coverage": 1.5},
         {"size": 3},
     ],
@@ -47,17 +47,36 @@ def test_importing_stays_light(statement, absent):
     assert done.stdout.split() == []
 
 
+@pytest.mark.parametrize("slope", [1.5, 2.0, 2.5, 3.0, 3.5])
+@pytest.mark.parametrize("right", [600, 1_000, 5_000, 30_000])
+def test_auto_finds_the_size_whose_rarest_pieces_are_seen_a_hundred_times(slope, right):
+    asked = []
+
+    def rarest(size):
+        asked.append(size)
+        return 100 * (right / size) ** slope
+
+    size = auto_size(10**7, 300, rarest)
+
+    assert 0.6 < rarest(size) / 100 < 1.7
+    assert len(asked) <= BUILDS + 1
+
+
 @pytest.mark.parametrize(
-    ("characters", "size"), [(0, 512), (10**6, 512), (10**7, 3_012), (10**8, 24_712), (10**10, 31_912)]
+    ("characters", "at_least", "times", "size"),
+    [
+        (0, 260, 0.0, 512),
+        (10**3, 260, 3.0, 512),
+        (10**3, 900, 3.0, 900),
+        (10**12, 260, 1e9, 32_000),
+        (0, 260, 1e9, 32_000),
+    ],
 )
-def test_auto_is_as_large_as_leaves_the_rarest_id_a_hundred_examples(characters, size):
-    assert auto_size(characters) == size
-    assert size == 512 or size * math.log(size) * 100 <= characters / 4
+def test_auto_stays_within_its_bounds_and_holds_what_is_there_at_any_size(characters, at_least, times, size):
+    assert auto_size(characters, at_least, lambda _: times) == size
 
 
-def test_auto_is_a_size_and_what_is_neither_is_refused_as_a_number():
-    assert TokenizerConfig(vocab_size="auto").size_for(10**7) == 3_012
-    assert TokenizerConfig(vocab_size=300).size_for(10**7) == 300
-    assert TokenizerConfig().size_for(10**7) is None
+def test_what_is_neither_a_size_nor_auto_is_refused_as_a_number():
+    assert TokenizerConfig(vocab_size="auto").vocab_size == "auto"
     with pytest.raises(ConfigError, match=r"^vocab_size: should be a valid integer, not 'huge'$"):
         TokenizerConfig.of(vocab_size="huge")

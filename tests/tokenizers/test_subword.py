@@ -4,11 +4,14 @@ import hashlib
 import io
 import json
 from itertools import chain
+from pydoc_data.topics import topics
+from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sentencepiece import SentencePieceTrainer
+from sentencepiece import SentencePieceProcessor, SentencePieceTrainer
 
 from seqgen.errors import ConfigError, TokenizerError
 from seqgen.tokenizers import subword
@@ -90,10 +93,19 @@ def test_tiny_and_gigantic_lines_train(kind, text):
     assert 258 < tokenizer.vocab_size < 300
 
 
-@pytest.mark.parametrize("text", ["\n", "\n\n\n", "▁\n", "▅▅", "\x00"])
-def test_a_text_without_anything_to_learn_is_one_clear_error(kind, text):
-    with pytest.raises(TokenizerError, match=f"holds nothing that {kind} could learn"):
-        _trained(kind, text)
+@pytest.mark.parametrize("text", ["\n", "\n\n\n", "▁\n", "▅▅", "\x00", "\r", "\r\r\n", "<0x00>"])
+def test_of_a_text_without_anything_to_learn_the_space_is_the_one_piece(kind, text):
+    tokenizer = _trained(kind, text)
+
+    assert tokenizer.pieces[258:] == (b" ",)
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+def test_what_sentencepiece_refuses_is_one_clear_error(kind, monkeypatch):
+    monkeypatch.setattr(subword.SentencePieceTrainer, "train", lambda **_: SentencePieceProcessor(model_proto=b"junk"))
+
+    with pytest.raises(TokenizerError, match=f"sentencepiece cannot learn {kind} pieces: .*use char or byte"):
+        _trained(kind, "hello world")
 
 
 def test_a_vocabulary_larger_than_the_text_allows_is_what_the_text_gives(trained, corpus, kind):
@@ -118,6 +130,41 @@ def test_the_default_size_grows_with_the_characters_of_the_text(kind):
     tokenizer = _trained(kind, *("".join(syllables[start::50]) for start in range(50)), character_coverage=1.0)
 
     assert {syllable.encode() for syllable in syllables} <= set(tokenizer.pieces)
+
+
+def _zipf(pieces: list[str], length: int, between: str) -> str:
+    """A text in which the n-th piece is as frequent as 1/n."""
+    return between.join(Random(0).choices(pieces, [1 / rank for rank in range(1, len(pieces) + 1)], k=length))
+
+
+def test_an_auto_vocabulary_is_shown_a_hundred_times_each():
+    text = "".join(topics.values()) * 3
+
+    tokenizer = _trained("bpe", text, vocab_size="auto")
+
+    times = np.bincount(tokenizer.encode(text), minlength=tokenizer.vocab_size)[258:]
+    assert 550 < tokenizer.vocab_size < 1_500
+    assert 50 < np.quantile(times, 0.1) < 200
+
+
+def test_of_a_short_text_with_many_characters_auto_learns_the_frequent_ones(kind):
+    syllables = [chr(0xAC00 + number) for number in range(1_500)]
+    text = _zipf(syllables, 40_000, "")
+
+    tokenizer = _trained(kind, text, vocab_size="auto")
+
+    assert tokenizer.vocab_size == 512  # where all of them would take 2,090 pieces, each seen 20 times
+    assert {syllable.encode() for syllable in syllables[:40]} <= set(tokenizer.pieces)
+    assert syllables[-1].encode() not in tokenizer.pieces
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize("text", ["\n", "x", "한국어", "hello world\n" * 20])
+def test_an_auto_vocabulary_of_next_to_nothing_is_built(kind, text):
+    tokenizer = _trained(kind, text, vocab_size="auto")
+
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+    assert tokenizer.vocab_size < 512
 
 
 def test_what_the_coverage_leaves_out_is_spelled_in_bytes(kind):

@@ -98,6 +98,14 @@ def test_the_vocabulary_size_counts_boundary_and_unknown():
     assert tokenizer.vocab_size == 4
 
 
+def test_an_auto_vocabulary_holds_the_words_seen_a_hundred_times_and_no_less_than_512():
+    often = " ".join(f"a{number}" for number in range(600))
+    seldom = " ".join(f"b{number}" for number in range(600))
+
+    assert _trained(*[often] * 100, *[seldom] * 99, vocab_size="auto").vocab_size == 2 + 1 + 600
+    assert _trained(*[often] * 99, vocab_size="auto").vocab_size == 512
+
+
 def test_a_vocabulary_without_room_for_a_word_is_refused():
     with pytest.raises(ConfigError, match="vocab_size: a word tokenizer needs at least 3"):
         _trained("a a", vocab_size=2)

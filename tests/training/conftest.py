@@ -12,7 +12,7 @@ from seqgen.data.texts import read_texts
 from seqgen.preparation import Corpus, build_learner, encode_corpus
 from seqgen.run import compose
 from seqgen.training.learner import Learner
-from seqgen.training.loop import Plan
+from seqgen.training.loop import TrainingSetup
 
 MakeLearner = Callable[..., tuple[Learner, Corpus]]
 
@@ -33,7 +33,14 @@ def make_learner(corpus: Path) -> MakeLearner:
     def make(name: str, text: str | None = None, **settings: Any) -> tuple[Learner, Corpus]:
         if text is not None:
             corpus.write_text(text, encoding="utf-8", newline="")
-        fixed = {"max_steps": 10, "precision": "fp32", "batch_size": 4, "warmup_steps": 2, "weight_decay": 0.01}
+        fixed = {
+            "max_steps": 10,
+            "eval_every": 5,
+            "precision": "fp32",
+            "batch_size": 4,
+            "warmup_steps": 2,
+            "weight_decay": 0.01,
+        }
         if name != "transformer":
             fixed["bptt"] = 16
         request = compose({"text": str(corpus), **fixed, **SMALL[name], **settings})
@@ -44,15 +51,15 @@ def make_learner(corpus: Path) -> MakeLearner:
 
 
 @pytest.fixture
-def make_plan(tmp_path: Path) -> Callable[..., Plan]:
-    """The plan of a run in `tmp_path`."""
+def make_setup(tmp_path: Path) -> Callable[..., TrainingSetup]:
+    """What the loop works on, for a run in `tmp_path`."""
 
-    def make(prepared: Corpus, eval_every: int = 5) -> Plan:
-        return Plan(
+    def make(prepared: Corpus) -> TrainingSetup:
+        return TrainingSetup(
             tokenizer=prepared.tokenizer,
             validation=prepared.validation,
             characters_per_token=prepared.characters_per_token,
-            eval_every=eval_every,
+            line_end="",
             config=b"{}\n",
             identity="a run",
             weights=tmp_path / "model.safetensors",

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from seqgen.errors import RunError, SaveError
-from seqgen.training.checkpoint import FILES, Progress, load_checkpoint, newest_checkpoint, save_checkpoint
+from seqgen.training.checkpoint import FILES, Progress, State, load_checkpoint, newest_checkpoint, save_checkpoint
 from seqgen.training.learner import Learner
+from seqgen.training.plan import Plan
 
 FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
 
@@ -178,7 +179,7 @@ def test_where_each_is_damaged_none_is_taken(make_learner, tmp_path, name):
     [
         ("", "Invalid JSON"),
         ('{"step": "one"}', "files"),
-        ('{"files": {}, "progress": {"step": 1, "seconds": 1.0, "metrics_bytes": 0}}', "does not name the files"),
+        (State(files={}, plan=Plan.first(9), progress=progress(1)).model_dump_json(), "does not name the files"),
         ('{"format_version": 2}', "format_version"),
     ],
 )
@@ -197,8 +198,9 @@ def test_the_state_says_how_far_the_run_is_and_what_the_files_are(make_learner, 
 
     state = json.loads((path / "state.json").read_text("utf-8"))
 
-    assert list(state) == ["format_version", "files", "progress"]
+    assert list(state) == ["format_version", "files", "plan", "progress"]
     assert state["format_version"] == 1
+    assert state["plan"]["stretches"] == [learner.plan.now.model_dump()]
     assert state["progress"] == progress(1).model_dump()
     assert state["files"] == {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in FILES}
 

@@ -27,22 +27,22 @@ GOLDEN = {
 """Training loss at steps 1, 10, 20 and 40, then the validation loss at the end: nats a token, in fp32."""
 
 
-def begin(learner, plan):
+def begin(learner, setup):
     """The checkpoint that a run begins with."""
     return save_checkpoint(
-        plan.checkpoints, learner, Progress(step=0, seconds=0.0, metrics_bytes=0), plan.config, plan.identity
+        setup.checkpoints, learner, Progress(step=0, seconds=0.0, metrics_bytes=0), setup.config, setup.identity
     )
 
 
-def events_of(learner, plan, tmp_path, *, stop=lambda: False):
+def events_of(learner, setup, tmp_path, *, stop=lambda: False):
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        return list(train(learner, plan, begin(learner, plan), log, stop))
+        return list(train(learner, setup, begin(learner, setup), log, stop))
 
 
-def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=7)
+def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=5, max_steps=7)
 
-    events = events_of(learner, make_plan(corpus, eval_every=5), tmp_path)
+    events = events_of(learner, make_setup(corpus), tmp_path)
 
     kinds = [type(event) for event in events]
     pause = [Evaluated, Sampled, Saved]
@@ -52,10 +52,10 @@ def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_l
     assert [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [k.__name__.lower() for k in kinds]
 
 
-def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_plan, tmp_path):
+def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", max_steps=3, valid_split="none")
 
-    events = events_of(learner, make_plan(corpus), tmp_path)
+    events = events_of(learner, make_setup(corpus), tmp_path)
 
     assert not any(isinstance(event, Evaluated) for event in events)
     assert events[-1].best_step is None
@@ -64,12 +64,12 @@ def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_
     assert torch.equal(fresh.model.head.weight, learner.model.head.weight)
 
 
-def test_the_best_weights_are_kept_not_the_last(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=12, lr=0.01)
+def test_the_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=4, max_steps=12, lr=0.01)
     best: dict[str, torch.Tensor] = {}
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        plan = make_plan(corpus, eval_every=4)
-        for event in train(learner, plan, begin(learner, plan), log, lambda: False):
+        setup = make_setup(corpus)
+        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
             if isinstance(event, Evaluated) and event.step == 4:
                 best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
                 assert event.is_best
@@ -83,20 +83,22 @@ def test_the_best_weights_are_kept_not_the_last(make_learner, make_plan, tmp_pat
     assert all(torch.equal(tensor, best[name]) for name, tensor in fresh.model.state_dict().items())
 
 
-def test_patience_ends_a_run_that_gets_no_better(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=50, patience=2, lr=1e-14)  # too small to change anything
+def test_patience_ends_a_run_that_gets_no_better(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner(
+        "gru", eval_every=5, max_steps=50, patience=2, lr=1e-14
+    )  # too small to change anything
 
-    events = events_of(learner, make_plan(corpus, eval_every=5), tmp_path)
+    events = events_of(learner, make_setup(corpus), tmp_path)
 
     assert [event.is_best for event in events if isinstance(event, Evaluated)] == [True, False, False]
     assert (events[-1].reason, events[-1].step, events[-1].best_step) == ("patience", 15, 5)
 
 
-def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=10)
+def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=5, max_steps=10)
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        plan = make_plan(corpus, eval_every=5)
-        events = train(learner, plan, begin(learner, plan), log, lambda: False)
+        setup = make_setup(corpus)
+        events = train(learner, setup, begin(learner, setup), log, lambda: False)
         for event in events:
             if event.step == 5:
                 break
@@ -109,11 +111,11 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_pl
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_stop_saves_where_it_is(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=50)
+def test_stop_saves_where_it_is(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=20, max_steps=50)
     polls = iter([False, False, False, True])
 
-    events = events_of(learner, make_plan(corpus, eval_every=20), tmp_path, stop=lambda: next(polls))
+    events = events_of(learner, make_setup(corpus), tmp_path, stop=lambda: next(polls))
 
     assert [type(event) for event in events] == [Step] * 3 + [Saved, Finished]
     assert events[-1].reason == "stopped"
@@ -122,11 +124,11 @@ def test_stop_saves_where_it_is(make_learner, make_plan, tmp_path):
 
 
 @pytest.mark.parametrize(("name", "optimizer"), GOLDEN)
-def test_the_golden_curve(make_learner, make_plan, tmp_path, name, optimizer):
+def test_the_golden_curve(make_learner, make_setup, tmp_path, name, optimizer):
     """A change that claims not to touch numbers leaves these as they are; tolerance is for other processors."""
-    learner, corpus = make_learner(name, max_steps=40, optimizer=optimizer, lr=0.01, dropout=0.1)
+    learner, corpus = make_learner(name, eval_every=40, max_steps=40, optimizer=optimizer, lr=0.01, dropout=0.1)
 
-    events = events_of(learner, make_plan(corpus, eval_every=40), tmp_path)
+    events = events_of(learner, make_setup(corpus), tmp_path)
 
     losses = {event.step: event.nats_per_token for event in events if isinstance(event, Step)}
     (evaluated,) = (event for event in events if isinstance(event, Evaluated))
@@ -134,11 +136,11 @@ def test_the_golden_curve(make_learner, make_plan, tmp_path, name, optimizer):
     assert found == pytest.approx(GOLDEN[name, optimizer], rel=0.01)
 
 
-def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_plan, tmp_path):
+def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", max_steps=1, valid_split="none")
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        plan = make_plan(corpus)
-        events = train(learner, plan, begin(learner, plan), log, lambda: False)
+        setup = make_setup(corpus)
+        events = train(learner, setup, begin(learner, setup), log, lambda: False)
         assert isinstance(next(events), Step)
         assert isinstance(next(events), Sampled)
         with torch.no_grad():
@@ -170,11 +172,11 @@ def go_wrong(monkeypatch):
     return patch
 
 
-def test_a_step_whose_numbers_go_wrong_is_skipped_and_counted(make_learner, make_plan, tmp_path, go_wrong):
-    learner, corpus = make_learner("gru", max_steps=8)
+def test_a_step_whose_numbers_go_wrong_is_skipped_and_counted(make_learner, make_setup, tmp_path, go_wrong):
+    learner, corpus = make_learner("gru", eval_every=8, max_steps=8)
     go_wrong(learner, {2, 5, 6})
 
-    events = events_of(learner, make_plan(corpus, eval_every=8), tmp_path)
+    events = events_of(learner, make_setup(corpus), tmp_path)
 
     skipped = [event for event in events if isinstance(event, Skipped)]
     assert [(event.step, event.in_a_row) for event in skipped] == [(2, 1), (5, 1), (6, 2)]
@@ -185,14 +187,14 @@ def test_a_step_whose_numbers_go_wrong_is_skipped_and_counted(make_learner, make
     assert [(line["step"], line["nats_per_token"]) for line in lines] == [(2, None), (5, None), (6, None)]
 
 
-def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_learner, make_plan, tmp_path, go_wrong):
-    learner, corpus = make_learner("gru", max_steps=50)
+def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_learner, make_setup, tmp_path, go_wrong):
+    learner, corpus = make_learner("gru", eval_every=5, max_steps=50)
     go_wrong(learner, {3, *range(7, 50)})
-    plan = make_plan(corpus, eval_every=5)
+    setup = make_setup(corpus)
     events = []
 
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        running = train(learner, plan, begin(learner, plan), log, lambda: False)
+        running = train(learner, setup, begin(learner, setup), log, lambda: False)
         with pytest.raises(TrainingError, match=r"5 times in a row at step 11: .*smaller --lr.*step-000010$"):
             events += running
 
@@ -201,23 +203,23 @@ def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_le
     load_weights(learner.model, checkpoint.best, "a run")
 
 
-def test_between_evaluations_a_checkpoint_is_saved_when_it_is_time(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=3, save_every=1e-9)
-    events = events_of(learner, make_plan(corpus, eval_every=2), tmp_path)
+def test_between_evaluations_a_checkpoint_is_saved_when_it_is_time(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=3, save_every=1e-9)
+    events = events_of(learner, make_setup(corpus), tmp_path)
     kinds = [type(event) for event in events]
     assert kinds == [Step, Saved, Step, Evaluated, Sampled, Saved, Step, Evaluated, Sampled, Saved, Finished]
 
-    learner, corpus = make_learner("gru", max_steps=3)
-    events = events_of(learner, make_plan(corpus, eval_every=2), tmp_path)
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=3)
+    events = events_of(learner, make_setup(corpus), tmp_path)
     assert [event.step for event in events if isinstance(event, Saved)] == [2, 3]
 
 
-def test_a_save_between_evaluations_keeps_the_best_weights(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=4, save_every=1e-9)
+def test_a_save_between_evaluations_keeps_the_best_weights(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=4, save_every=1e-9)
     best = None
-    plan = make_plan(corpus, eval_every=2)
+    setup = make_setup(corpus)
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        for event in train(learner, plan, begin(learner, plan), log, lambda: False):
+        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
             if isinstance(event, Saved) and event.step == 2:
                 best = (tmp_path / "model.safetensors").read_bytes()
             elif isinstance(event, Saved) and event.step == 3:
@@ -229,23 +231,23 @@ def test_a_save_between_evaluations_keeps_the_best_weights(make_learner, make_pl
     assert (checkpoint.path / "weights.safetensors").read_bytes() != best
 
 
-def test_the_best_weights_are_published_where_they_differ(make_learner, make_plan, tmp_path):
-    learner, corpus = make_learner("gru", max_steps=2)
-    plan = make_plan(corpus, eval_every=2)
-    events_of(learner, plan, tmp_path)
-    checkpoint = newest_checkpoint(plan.checkpoints)
-    whole = plan.weights.read_bytes()
+def test_the_best_weights_are_published_where_they_differ(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=2)
+    setup = make_setup(corpus)
+    events_of(learner, setup, tmp_path)
+    checkpoint = newest_checkpoint(setup.checkpoints)
+    whole = setup.weights.read_bytes()
 
-    assert not publish_best(checkpoint, plan.weights)
+    assert not publish_best(checkpoint, setup.weights)
     for content in (None, whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
-        plan.weights.unlink() if content is None else plan.weights.write_bytes(content)
-        assert publish_best(checkpoint, plan.weights)
-        assert plan.weights.read_bytes() == whole
+        setup.weights.unlink() if content is None else setup.weights.write_bytes(content)
+        assert publish_best(checkpoint, setup.weights)
+        assert setup.weights.read_bytes() == whole
 
 
-def test_weights_that_could_not_be_published_are_published_later(make_learner, make_plan, tmp_path, monkeypatch):
-    learner, corpus = make_learner("gru", max_steps=4)
-    plan = make_plan(corpus, eval_every=4)
+def test_weights_that_could_not_be_published_are_published_later(make_learner, make_setup, tmp_path, monkeypatch):
+    learner, corpus = make_learner("gru", eval_every=4, max_steps=4)
+    setup = make_setup(corpus)
     fails = iter([True, False])
 
     def publish(checkpoint, weights):
@@ -257,20 +259,20 @@ def test_weights_that_could_not_be_published_are_published_later(make_learner, m
     before = None
     events = []
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        for event in train(learner, plan, begin(learner, plan), log, lambda: False):
+        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
             events.append(type(event))
             if isinstance(event, SaveFailed):
-                before = (plan.checkpoints / "step-000004").stat().st_ino
+                before = (setup.checkpoints / "step-000004").stat().st_ino
 
     assert events == [Step] * 4 + [Evaluated, Sampled, SaveFailed, Saved, Finished]
-    assert (plan.checkpoints / "step-000004").stat().st_ino == before  # whole, and not written again
-    assert plan.weights.is_file()
+    assert (setup.checkpoints / "step-000004").stat().st_ino == before  # whole, and not written again
+    assert setup.weights.is_file()
 
 
-def test_a_stop_before_the_first_step_has_nothing_to_save(make_learner, make_plan, tmp_path):
+def test_a_stop_before_the_first_step_has_nothing_to_save(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru")
 
-    events = events_of(learner, make_plan(corpus), tmp_path, stop=lambda: True)
+    events = events_of(learner, make_setup(corpus), tmp_path, stop=lambda: True)
 
     assert [type(event) for event in events] == [Finished]
     assert (tmp_path / "checkpoints" / "step-000000" / "state.json").is_file()

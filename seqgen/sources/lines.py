@@ -1,0 +1,35 @@
+"""Where a line ends: at LF, CRLF or CR, and nowhere else.
+
+Not as `str.splitlines` has it, which also cuts at VT, FF, FS, GS, RS, NEL, U+2028 and U+2029.
+"""
+
+from __future__ import annotations
+
+import re
+
+LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+def with_lf(text: str) -> str:
+    """Return `text` with every line end as LF."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def split_lines(text: str) -> list[str]:
+    """Return the lines of `text` without their ends; the last is empty where the text ends with a line end."""
+    return with_lf(text).split("\n")
+
+
+def last_line_start(text: str) -> int:
+    """Return the last place in `text` after a line end that more text cannot change; 0 where there is none.
+
+    A CR that ends `text` may be the first half of a CRLF.
+    """
+    end = len(text) - text.endswith("\r")
+    return max(text.rfind("\n", 0, end), text.rfind("\r", 0, end)) + 1
+
+
+def next_line_start(text: str, position: int = 0) -> int | None:
+    """Return the place after the first line end that begins at `position` or later; None where there is none."""
+    found = LINE_END.search(text, position)
+    return None if found is None else found.end()

@@ -1,0 +1,42 @@
+"""One definition of a line: LF, CRLF and CR end one, and nothing else does."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqgen.sources.lines import last_line_start, next_line_start, split_lines, with_lf
+
+TEXTS = st.text(st.sampled_from("ab\r\n\x0b\x0c\x1c\x85\u2028"), max_size=12)
+
+
+@given(TEXTS)
+def test_lines_end_at_lf_crlf_and_cr_alone(text):
+    assert split_lines(text) == re.split(r"\r\n|\r|\n", text)
+    assert with_lf(text) == "\n".join(split_lines(text))
+
+
+@given(TEXTS, TEXTS)
+def test_the_last_line_start_stays_one_whatever_follows(text, more):
+    place = last_line_start(text)
+
+    assert split_lines(text + more) == split_lines(text[:place])[:-1] + split_lines(text[place:] + more)
+    assert not re.search(r"\r|\n", text[place:].removesuffix("\r"))
+
+
+@pytest.mark.parametrize(
+    ("text", "position", "start"),
+    [
+        ("a\nb", 0, 2),
+        ("a\r\nb", 0, 3),
+        ("a\rb", 0, 2),
+        ("a\rb\rc", 2, 4),
+        ("a\x0cb\u2028c\x85", 0, None),
+        ("", 0, None),
+    ],
+)
+def test_the_next_line_starts_after_a_line_end(text, position, start):
+    assert next_line_start(text, position) == start
