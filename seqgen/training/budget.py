@@ -32,6 +32,8 @@ Clock = Callable[[], float]
 
 EVALUATION_SHARE = 0.15
 """Of the time, at most, for evaluations, samples and saves."""
+MOST_STEPS = 2.0**53
+"""That a length comes to, however long the time or how many the epochs asked for."""
 GRACE = 0.05
 """Of the time: what a run that is late still gets, so that the learning rate can decay."""
 LEAST_CHANGE = 0.03
@@ -101,7 +103,8 @@ def steps_for(config: TrainingConfig, stream: BatchStream) -> int | None:
     """Return the steps that `max_steps` and `max_epochs` allow; None where neither is set."""
     limits = [] if config.max_steps is None else [config.max_steps]
     if config.max_epochs is not None:
-        limits.append(max(1, math.ceil(config.max_epochs * stream.batches_per_epoch / config.accumulate)))
+        epoch = stream.batches_per_epoch / config.accumulate
+        limits.append(max(1, math.ceil(min(config.max_epochs * epoch, MOST_STEPS))))
     return min(limits, default=None)
 
 
@@ -196,13 +199,14 @@ def _share_out(left: float, step: float, pace: Pace, config: TrainingConfig, mos
     grace = GRACE * time_asked
     step, between = max(step, 1e-9), max(pace.evaluation_seconds + pace.save_seconds, 1e-9)
     if config.eval_every is not None:
-        steps = max(1, int(max(left - between, grace) / (step + between / config.eval_every)))
+        each = step + between / config.eval_every
+        steps = max(1, int(min(max(left - between, grace) / each, MOST_STEPS)))
         return min(steps, most or steps), config.eval_every
     left = max(left, grace)
     # Ten in the whole time: what is left of them is in proportion to it, so that a run which speeds up late notices.
     evaluations = min(math.ceil(EVALUATIONS * left / time_asked), int(left * EVALUATION_SHARE / between))
     evaluations = max(1, evaluations)
-    steps = max(1, int(max(left - evaluations * between, grace) / step))
+    steps = max(1, int(min(max(left - evaluations * between, grace) / step, MOST_STEPS)))
     steps = min(steps, most or steps)
     return steps, -(-steps // evaluations)
 

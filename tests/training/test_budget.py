@@ -52,6 +52,7 @@ def test_the_smaller_of_steps_and_epochs_counts():
     assert steps_for(TrainingConfig(max_epochs=1.5, accumulate=4), stream) == 38
     assert steps_for(TrainingConfig(max_steps=7, max_epochs=1.5), stream) == 7
     assert steps_for(TrainingConfig(max_epochs=0.001), stream) == 1
+    assert steps_for(TrainingConfig(max_epochs=1e308), stream) == 2**53
     assert steps_for(TrainingConfig(max_time=5.0), stream) is None
 
 
@@ -150,6 +151,16 @@ def test_too_little_time_is_one_step(make_learner, spent):
     plan, _ = first_plan(learner, lambda: None, spent=spent)
 
     assert (plan.total_steps, plan.now.eval_every) == (1, 1)
+
+
+@pytest.mark.parametrize("eval_every", [None, 3])
+def test_a_time_without_end_is_a_number_of_steps(make_learner, clock, speed, eval_every):
+    learner, _ = make_learner("gru", max_steps=None, max_time=1e308, eval_every=eval_every)
+    speed({1: 3.0})
+
+    plan, _ = first_plan(learner, lambda: None, spent=0.0, clock=clock)
+
+    assert plan.total_steps == 2**53
 
 
 def test_a_time_never_gives_more_than_the_steps_and_epochs_asked_for(make_learner):
