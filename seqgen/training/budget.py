@@ -204,8 +204,8 @@ def _share_out(left: float, step: float, pace: Pace, config: TrainingConfig, mos
         return min(steps, most or steps), config.eval_every
     left = max(left, grace)
     # Ten in the whole time: what is left of them is in proportion to it, so that a run which speeds up late notices.
-    evaluations = min(math.ceil(EVALUATIONS * left / time_asked), int(left * EVALUATION_SHARE / between))
-    evaluations = max(1, evaluations)
+    in_time = math.ceil(EVALUATIONS * min(1.0, left / time_asked))
+    evaluations = max(1, int(min(in_time, left * EVALUATION_SHARE / between)))
     steps = max(1, int(min(max(left - evaluations * between, grace) / step, MOST_STEPS)))
     steps = min(steps, most or steps)
     return steps, -(-steps // evaluations)
