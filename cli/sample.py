@@ -170,11 +170,15 @@ def _stream(start: str, model: Run, settings: dict[str, Any], *, no_echo: bool) 
     try:
         write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces), raw=raw)
     except KeyboardInterrupt:
-        write_text("\n")  # so that what is said of it stands in a line of its own
+        _end_line(raw=raw)  # so that what is said of it stands in a line of its own
         raise
-    if not raw or sys.stdout.isatty():  # it would be one more byte of a file
-        write_text("\n")
+    _end_line(raw=raw)
     return "".join(made)
+
+
+def _end_line(*, raw: bool) -> None:
+    if not raw or sys.stdout.isatty():  # or it would be one more byte of a file
+        write_text("\n")
 
 
 def _compare(texts: list[str], learnt: Iterable[Iterable[str]]) -> list[Novelty]:

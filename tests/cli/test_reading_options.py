@@ -16,7 +16,7 @@ COMMANDS = {
     "eval": ("eval", "--run", "runs/corpus-gru"),
     "stats": ("corpus", "stats"),
     "encode": ("corpus", "encode", "--store", "kept"),
-    "build": ("tokenizer", "build", "--model-type", "char", "--out", "made"),
+    "build": ("tokenizer", "build", "--tokenizer", "char", "--out", "made"),
 }
 EVERY = pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 

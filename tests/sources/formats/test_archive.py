@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from seqgen.data.config import DataConfig
 from seqgen.data.sources import read_whole
 from seqgen.data.split import split_text
-from seqgen.data.stored_text import write_text
+from seqgen.data.stored_text import StoredText, write_text
 from seqgen.errors import TextError
 from seqgen.sources.formats import archive
 
@@ -191,14 +191,13 @@ def test_any_damage_is_refused_or_harmless(write, zipped, tarred, name):
 
 
 def test_whole_members_are_withheld_as_files(write, zipped, tmp_path):
-    name = write("a.zip", zipped({f"{n}.jsonl": f'{{"text": "{n} one"}}\n{{"text": "{n} two"}}\n' for n in range(5)}))
-    reading = DataConfig(text=name, glob="*.jsonl", valid_split="file", valid_share=0.2)
+    texts = [(f"{number} one" * 60, f"{number} two" * 60) for number in range(5)]
+    members = {f"{n}.jsonl": "".join(f'{{"text": "{text}"}}\n' for text in pair) for n, pair in enumerate(texts)}
+    reading = DataConfig(text=write("a.zip", zipped(members)), glob="*.jsonl", valid_split="file", valid_share=0.2)
 
-    write_text([name], reading, tmp_path / "stored")
-    from seqgen.data.stored_text import StoredText
+    write_text(reading.text, reading, tmp_path / "stored")
 
-    parts = split_text(StoredText(tmp_path / "stored"), reading, None)
-    assert parts.valid.documents() == ("2 one", "2 two")
+    assert split_text(StoredText(tmp_path / "stored"), reading, None).valid.documents() == texts[2]
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
