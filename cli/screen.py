@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import shlex
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +31,8 @@ CURVE_WIDTH = 40
 SAMPLE_LINES = 4
 WAITING_STEPS, WAITING_SECONDS, WAITING_SHARE = 30, 3.0, 0.7
 """After so many steps and seconds, so little of the threads' time on a processor means that they wait for others."""
+PAUSED_SECONDS = 10.0
+"""Between two steps, from which on it is no waiting for a processor: Ctrl-Z."""
 SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -73,7 +77,7 @@ class TrainingScreen:
             self._notice(message)
         self._figures.start(run)
         if run.config.training.max_time is None and run.config.environment["device"] == "cpu":
-            self._waiting = _Waiting(run.plan.now.threads)
+            self._waiting = _Waiting(run.plan.now.threads, run.path)
         if self._console.is_terminal:
             self._live = Live(self._figures, console=self._console, transient=True, refresh_per_second=8)
             self._live.start()
@@ -84,6 +88,8 @@ class TrainingScreen:
 
         if self._quiet and not isinstance(event, SaveFailed):  # which is an error, if not yet the end
             return
+        if self._waiting is not None and not isinstance(event, Step):
+            self._waiting.interrupt()
         match event:
             case Step():
                 self._figures.step(event)
@@ -118,15 +124,19 @@ class TrainingScreen:
 class _Waiting:
     """Finds out whether other programs keep the threads of a run of fixed steps from working. Said once."""
 
-    def __init__(self, threads: int) -> None:
-        self._threads, self._said = threads, threads == 1
+    def __init__(self, threads: int, run: Path) -> None:
+        self._threads, self._run, self._said = threads, run, threads == 1
         self._before: tuple[int, float, float] | None = None
         self._steps, self._seconds, self._used = 0, 0.0, 0.0
+
+    def interrupt(self) -> None:
+        """Leave out the time up to the next step, which is not a step's alone."""
+        self._before = None
 
     def after_step(self, step: int) -> str | None:
         """Count the time since the step before; return what to say, if anything."""
         now = (step, time.perf_counter(), time.process_time())
-        if self._before is not None and not self._said:
+        if self._before is not None and now[1] - self._before[1] < PAUSED_SECONDS and not self._said:
             self._steps += 1
             self._seconds += now[1] - self._before[1]
             self._used += now[2] - self._before[2]
@@ -137,9 +147,10 @@ class _Waiting:
         self._said = True
         if share >= WAITING_SHARE:
             return None
+        run = shlex.quote(str(self._run))
         return (
             f"other programs keep the processors busy: {self._threads} threads got {share:.0%} of their time; one "
-            "thread may be faster: end this run by Ctrl-C, then seqgen train --resume --threads 1"
+            f"thread may be faster: end this run by Ctrl-C, then seqgen train --resume --out {run} --threads 1"
         )
 
 

@@ -14,15 +14,16 @@ from seqgen.data.config import DataConfig, absolute
 from seqgen.data.progress import Report
 from seqgen.data.split import share_notice
 from seqgen.data.texts import read_texts
-from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.errors import ConfigError, TextError
 from seqgen.models.config import FAMILIES
+from seqgen.planned_run import PlannedRun
 from seqgen.preparation import Corpus, Prepared, build_learner, encode_corpus
 from seqgen.run import Request, RunConfig, RunDirectory, TokenizerRecord, check_free, compose, create_run
 from seqgen.runtime import describe_environment
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.trained import load
 from seqgen.training.budget import Clock, Pace, first_plan
-from seqgen.training.checkpoint import Checkpoint, Progress, newest_checkpoint, save_checkpoint
+from seqgen.training.checkpoint import Checkpoint, Progress, save_checkpoint
 from seqgen.training.learner import Learner
 from seqgen.training.loop import sample_text
 from seqgen.training.plan import Plan
@@ -49,7 +50,9 @@ def found(
     clock: Clock,
 ) -> Prepared:
     """Begin a run by `settings`, from another's weights where `init_from` names one; errors as of `seqgen.train`."""
-    given_plan = None if plan_from is None else _plan_of(RunDirectory(Path(plan_from)))
+    planned = None if plan_from is None else PlannedRun.read(plan_from)
+    if planned is not None:
+        settings = planned.settings(settings)
     parent = None if init_from is None else load(init_from, device="cpu")
     request = compose(settings) if parent is None else _compose_from(parent.config, settings)
     check_free(out)
@@ -69,7 +72,7 @@ def found(
     prepared = clock() - started
     training = request.training.model_copy(update={"device": str(learner.model.device), "precision": learner.precision})
     learner.config = training
-    learner.plan, pace = _first_plan(learner, corpus, given_plan, prepared, clock)
+    learner.plan, pace = _first_plan(learner, corpus, planned, prepared, clock)
     config = RunConfig(
         seqgen=__version__,
         created=dt.datetime.now(dt.UTC).isoformat(),
@@ -87,10 +90,14 @@ def found(
         environment=describe_environment(learner.model.device, learner.precision),
         init_from=origin,
     )
+    if planned is not None:
+        planned.check_same(config)
     directory: RunDirectory | None = None
     try:
         directory = create_run(out, request.data.text[0], request.model.cell)
         progress = Progress(step=0, seconds=round(clock() - started, 3), metrics_bytes=0, pace=pace)
+        if planned is not None:
+            progress = progress.model_copy(update={"given_plan": planned.plan})
         lock, checkpoint = _write_founding(directory, config, corpus, learner, progress)
     except BaseException:
         if directory is not None:
@@ -102,13 +109,15 @@ def found(
             f"preparing the text took {prepared:.0f} of the {training.max_time:.0f} seconds: give a longer --max-time, "
             "or start again, since the encoded text is kept"
         )
-    return Prepared(directory, config, corpus, learner, checkpoint, lock, notices, given_plan)
+    return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
-def _first_plan(learner: Learner, corpus: Corpus, given: Plan | None, spent: float, clock: Clock) -> tuple[Plan, Pace]:
+def _first_plan(
+    learner: Learner, corpus: Corpus, planned: PlannedRun | None, spent: float, clock: Clock
+) -> tuple[Plan, Pace]:
     """The plan that the run begins with, `spent` seconds after its time began, and what its evaluations take."""
-    if given is not None:
-        return Plan(stretches=given.stretches[:1]), Pace()
+    if planned is not None:
+        return Plan(stretches=planned.plan.stretches[:1]), Pace()
 
     def evaluate() -> None:
         if corpus.validation is not None:
@@ -116,15 +125,6 @@ def _first_plan(learner: Learner, corpus: Corpus, given: Plan | None, spent: flo
         sample_text(learner.model, corpus.tokenizer, learner.config.seed, corpus.record.line_end)
 
     return first_plan(learner, evaluate, spent, clock)
-
-
-def _plan_of(directory: RunDirectory) -> Plan:
-    """The plan of a run, as far as it has come."""
-    directory.read_config()
-    checkpoint = newest_checkpoint(directory.checkpoints)
-    if checkpoint is None:
-        raise RunError(f"plan_from: {directory.path} has no checkpoint, so it has no plan")
-    return checkpoint.plan
 
 
 def _write_founding(

@@ -33,7 +33,6 @@ from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.loop import Validation
-from seqgen.training.plan import Plan
 from seqgen.wording import counted
 
 if TYPE_CHECKING:
@@ -73,8 +72,6 @@ class Prepared:
     lock: BaseFileLock
     notices: list[str]
     """What the user should know before the first step, a sentence each."""
-    given_plan: Plan | None = None
-    """A plan to follow, instead of making one by the clock."""
 
 
 def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> Corpus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,11 +16,22 @@ from seqgen.data.progress import Report
 from seqgen.data.texts import read_texts
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.files import read_at_most, sweep
+from seqgen.planned_run import PlannedRun
 from seqgen.preparation import Prepared, build_learner, check_same_text, encode_corpus
-from seqgen.run import CHANGEABLE, CONFIG_CAP, LENGTHS, RunConfig, RunDirectory, find_run, find_runs, unknown_setting
+from seqgen.run import (
+    CHANGEABLE,
+    CONFIG_CAP,
+    LENGTHS,
+    RunConfig,
+    RunDirectory,
+    find_run,
+    find_runs,
+    flatten,
+    unknown_setting,
+)
 from seqgen.runtime import describe_environment
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
-from seqgen.training.budget import Clock, extended
+from seqgen.training.budget import Clock, extended, steps_for
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loop import ended
@@ -31,7 +43,12 @@ if TYPE_CHECKING:
 
 
 def resume(
-    out: str | Path | None, init_from: str | Path | None, settings: dict[str, Any], report: Report, clock: Clock
+    out: str | Path | None,
+    init_from: str | Path | None,
+    plan_from: str | Path | None,
+    settings: dict[str, Any],
+    report: Report,
+    clock: Clock,
 ) -> Prepared:
     """Continue the run in `out`, or the newest one, with those of the `CHANGEABLE` settings changed.
 
@@ -50,10 +67,19 @@ def resume(
     changes = _changes(directory, settings)  # or it is no run, and nothing to be locked
     lock = directory.hold()
     try:
+        if plan_from is not None:
+            _check_plan(directory, plan_from)
         return _go_on(directory, changes, lock, report, clock)
     except BaseException:
         lock.release()
         raise
+
+
+def _check_plan(directory: RunDirectory, plan_from: str | Path) -> None:
+    """Refuse a plan that is not the one which the run follows."""
+    checkpoint = newest_checkpoint(directory.checkpoints)
+    if checkpoint is not None and checkpoint.progress.given_plan != PlannedRun.read(plan_from).plan:
+        raise ConfigError(f"plan_from: {directory.path} does not follow the plan of {plan_from}; leave it out")
 
 
 def _find(out: str | Path | None, settings: dict[str, Any]) -> RunDirectory:
@@ -137,31 +163,34 @@ def _go_on(
     before = _check_same_config(directory, recorded, checkpoint).training
     training = TrainingConfig.of(**{**recorded.training.model_dump(), **changes})
     config = recorded.model_copy(update={"training": training})
-    longer = _is_longer(directory, training, before, checkpoint, changes)
-    if not longer and ended(checkpoint.progress, checkpoint.plan, training) is not None:
-        raise RunError(
-            f"{directory.path} is complete after {counted(checkpoint.progress.step, 'step')}; to train it further say "
-            + "; ".join(
-                ["--max-steps with a larger number, or --max-time with more", *_restore_best(directory, checkpoint)]
-            )
-        )
+    changed = [getattr(training, name) for name in LENGTHS] != [getattr(before, name) for name in LENGTHS]
+    if changed:
+        _refuse_shorter(directory, training, before, checkpoint, changes, training.max_steps)
+    else:
+        _refuse_complete(directory, training, checkpoint)
     texts = read_texts(config.data, report, config.text)
     check_same_text(texts, config.text, config.data)
     corpus = encode_corpus(texts, tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint), report)
     learner = build_learner(config.model, training, corpus)
     load_checkpoint(checkpoint, learner, config.identity)
-    if longer:
+    if changed:
+        limit = steps_for(training, learner.stream)
+        _refuse_shorter(directory, training, before, checkpoint, changes, limit)
+        changed = training.max_time is not None or limit != checkpoint.plan.total_steps
+    if changed:
         progress = checkpoint.progress
         learner.plan = extended(learner, progress.step, progress.seconds, progress.pace, clock)
         notices.append(
             f"{counted(learner.total_steps, 'step')} are a new schedule: the learning rate goes on by that one"
         )
-        checkpoint = checkpoint.with_new_plan()
+        checkpoint = checkpoint.with_new_plan(longer=True)
     elif training.threads is not None and training.threads != learner.plan.now.threads:
         step = checkpoint.progress.step
         learner.plan = learner.plan.replanned(
             step, learner.total_steps, threads=training.threads, warmup=training.warmup_steps
         )
+        checkpoint = checkpoint.with_new_plan(longer=False)
+    _refuse_complete(directory, training, replace(checkpoint, plan=learner.plan))
     environment = describe_environment(learner.model.device, learner.precision)
     here = {"seqgen": __version__, **environment}
     notices += [
@@ -180,23 +209,33 @@ def _go_on(
     return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
-def _is_longer(
+def _refuse_complete(directory: RunDirectory, training: TrainingConfig, checkpoint: Checkpoint) -> None:
+    """Refuse a run that has ended."""
+    if ended(checkpoint.progress, checkpoint.plan, training) is None:
+        return
+    ways = ["--max-steps with a larger number, or --max-time with more", *_restore_best(directory, checkpoint)]
+    steps = counted(checkpoint.progress.step, "step")
+    raise RunError(f"{directory.path} is complete after {steps}; to train it further say {'; '.join(ways)}")
+
+
+def _refuse_shorter(
     directory: RunDirectory,
     training: TrainingConfig,
     before: TrainingConfig,
     checkpoint: Checkpoint,
     changes: dict[str, Any],
-) -> bool:
-    """Whether `training` makes the run longer than the plan of its checkpoint; errors where it makes it shorter."""
-    now, then = ([getattr(one, name) for name in LENGTHS] for one in (training, before))
-    if now == then:
-        return False
-    planned = checkpoint.plan.total_steps
-    if training.max_time is not None and before.max_time is not None and training.max_time < before.max_time:
-        raise _shorter(directory, "max_time", f"{training.max_time:g} s", f"{before.max_time:g} s", changes)
-    if training.max_time is None and training.max_steps is not None and training.max_steps < planned:
-        raise _shorter(directory, "max_steps", str(training.max_steps), counted(planned, "step"), changes)
-    return True
+    limit: int | None,
+) -> None:
+    """Refuse a length that makes the run shorter: by its time, or by `limit`, the steps that it allows."""
+    planned, progress = checkpoint.plan.total_steps, checkpoint.progress
+    if training.max_time is not None:
+        had = max(before.max_time or 0.0, progress.seconds)
+        if training.max_time < had:
+            raise _shorter(directory, "max_time", f"{training.max_time:g} s", f"{had:g} s", changes)
+        planned = progress.step + 1  # what is asked for is a time now
+    if limit is not None and limit < planned:
+        name = "max_steps" if limit == training.max_steps else "max_epochs"
+        raise _shorter(directory, name, str(getattr(training, name)), counted(planned, "step"), changes)
 
 
 def _shorter(
@@ -218,7 +257,7 @@ def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: C
         raise RunError(f"{checkpoint.config} cannot be read: {error.strerror or error}") from error
     except ConfigError as error:
         raise RunError(f"{error}; another version of seqgen wrote it") from error
-    before, now = (_flatten(one.model_dump(mode="json")) for one in (then, config))
+    before, now = (flatten(one.model_dump(mode="json")) for one in (then, config))
     changed = sorted(
         f"{name} is {now.get(name)}, and was {before.get(name)}"
         for name in before.keys() | now.keys()
@@ -233,14 +272,6 @@ def _check_same_config(directory: RunDirectory, config: RunConfig, checkpoint: C
             f"(as in {checkpoint.config}), or start a new run"
         )
     return then
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level: `training.lr`."""
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
 
 
 def _restore_best(directory: RunDirectory, checkpoint: Checkpoint) -> list[str]:

@@ -113,6 +113,14 @@ class RunConfig(Settings):
         return (self.model_dump_json(indent=2, exclude=self._unsaid) + "\n").encode()
 
 
+def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one level: `training.lr`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
 class Request(Settings):
     """What a user asked for, sorted into the configs that it belongs to."""
 

@@ -29,6 +29,7 @@ from seqgen.preparation import check_same_text
 from seqgen.run import RunConfig, RunDirectory, find_run
 from seqgen.runtime import RandomState, in_torch_threads, select_device, torch_threads
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
+from seqgen.training.config import MOST_THREADS
 from seqgen.wording import counted
 
 MOST_SAMPLES = 10_000
@@ -48,8 +49,8 @@ def load(path: str | Path | None = None, *, device: str = "auto", threads: int |
         RunError: there is no such run, it has no weights, or its files do not belong together.
         TokenizerError: its tokenizer is missing or not the one that it was trained with.
     """
-    if threads is not None and threads < 1:
-        raise ConfigError(f"threads: should be 1 or more, not {threads}")
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise ConfigError(f"threads: should be from 1 to {MOST_THREADS:,}, not {threads}")
     directory = find_run(path)
     config = directory.read_config()
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)

@@ -9,7 +9,7 @@ from typing import Any
 
 from seqgen import resuming
 from seqgen.data.progress import Report, silent
-from seqgen.errors import ConfigError, RunError
+from seqgen.errors import RunError
 from seqgen.founding import found
 from seqgen.preparation import Prepared
 from seqgen.trained import Run, load
@@ -42,7 +42,8 @@ def train(
         resume: continue a run from its last checkpoint. The settings in `seqgen.run.CHANGEABLE` may change, all others
             have to be those of the run.
         init_from: start from another run's weights, with its model and its tokenizer.
-        plan_from: follow the plan of another run instead of measuring time: its weights, to the bit.
+        plan_from: follow the plan of another run instead of measuring time. Its settings and its text have to be those
+            of this run, whose weights become the same, to the bit.
         started: what `clock` said when the time of `max_time` began; None is now.
         clock: what measures that time, in seconds.
         stop: polled between steps; once true the run saves and ends, to be resumed.
@@ -62,9 +63,7 @@ def train(
         elif name == "text" and value is not None:
             settings[name] = value
     if resume:
-        if plan_from is not None:
-            raise ConfigError("plan_from: a run continues by its own plan; leave it out")
-        return TrainingRun(resuming.resume(out, init_from, settings, report, clock), stop, clock)
+        return TrainingRun(resuming.resume(out, init_from, plan_from, settings, report, clock), stop, clock)
     return TrainingRun(found(out, init_from, plan_from, settings, report, started, clock), stop, clock)
 
 
@@ -114,7 +113,6 @@ class TrainingRun:
             identity=self.config.identity,
             weights=directory.weights,
             checkpoints=directory.checkpoints,
-            given_plan=self._prepared.given_plan,
         )
         try:
             with MetricsLog(directory.metrics, checkpoint.progress.metrics_bytes) as log:

@@ -28,7 +28,7 @@ FLOORS = [
     {"seqgen.evaluation", "seqgen.decoding"},
     {"seqgen.training"},
     {"seqgen.run"},
-    {"seqgen.run_summary", "seqgen.preparation"},
+    {"seqgen.run_summary", "seqgen.preparation", "seqgen.planned_run"},
     {"seqgen.trained"},
     {"seqgen.founding", "seqgen.resuming"},
     {"seqgen.training_run"},

@@ -275,7 +275,7 @@ def test_threads_that_are_named_are_used_and_the_callers_come_back(run, monkeypa
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("threads", [0, -1])
-def test_less_than_one_thread_is_refused(run, threads):
+@pytest.mark.parametrize("threads", [0, -1, 10**13])
+def test_a_number_of_threads_that_cannot_be_is_refused(run, threads):
     with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
         seqgen.load(run.path, threads=threads)

@@ -51,7 +51,7 @@ RACE_SHARE, RACE_SECONDS = 0.02, 2.0
 CLEARLY_FASTER = 0.95
 """Of the time of a step: other threads than those in use have to be below it."""
 PAUSE_SECONDS, PAUSE_FACTOR = 10.0, 20.0
-"""A gap between steps that is longer than both (the latter in usual steps) is not training: Ctrl-Z, a closed lid."""
+"""What takes longer than both (the latter times as long as usual) is not training: Ctrl-Z, a closed lid."""
 
 
 class Pace(Settings):
@@ -84,17 +84,21 @@ class Stopwatch:
     def __init__(self, seconds: float, clock: Clock) -> None:
         self.seconds = seconds
         self._clock, self._last = clock, clock()
-        self._recent: deque[float] = deque(maxlen=21)
+        self._recent: dict[str, deque[float]] = {}
 
-    def lap(self, *, of_a_step: bool = False) -> float:
-        """Return the seconds since the lap before, and add them; of a step that was paused, those of a usual one."""
+    def lap(self, what: str = "rest") -> float:
+        """Return the seconds since the lap before, and add them.
+
+        Args:
+            what: they were spent on; where that took much less before, a pause is left out.
+        """
         now = self._clock()
         seconds, self._last = now - self._last, now
-        if of_a_step:
-            usual = statistics.median(self._recent) if self._recent else math.inf
-            if seconds > max(PAUSE_SECONDS, PAUSE_FACTOR * usual):
-                seconds = usual
-            self._recent.append(seconds)
+        recent = self._recent.setdefault(what, deque(maxlen=21))
+        usual = statistics.median(recent) if recent else math.inf
+        recent.append(seconds)  # a pause too: where it lasts, it is the usual thing
+        if seconds > max(PAUSE_SECONDS, PAUSE_FACTOR * usual):
+            seconds = usual
         self.seconds += seconds
         return seconds
 
@@ -151,7 +155,7 @@ def extended(learner: Learner, step: int, seconds: float, pace: Pace, clock: Clo
         threads, seconds_each = _fastest(
             learner, _first_candidates(learner, threads), _probe_seconds(config.max_time), clock
         )
-        most = None if limit is None else max(1, limit - step)
+        most = None if limit is None else limit - step
         steps, eval_every = _share_out(config.max_time - seconds, seconds_each, pace, config, most)
         total = step + steps
     now = plan.now

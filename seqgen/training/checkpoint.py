@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -71,6 +71,8 @@ class Progress(Settings):
     skipped: int = 0
     skipped_in_a_row: int = 0
     pace: Pace = Pace()
+    given_plan: Plan | None = None
+    """A plan to follow, instead of making one by the clock."""
     watch: Watch = Watch()
 
 
@@ -102,9 +104,14 @@ class Checkpoint:
         """The best weights at that time: the last ones, where nothing was evaluated yet."""
         return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
 
-    def with_new_plan(self) -> Checkpoint:
-        """Return the same for a run that is made longer: no evaluation or pace of the plan before counts."""
-        changes = {"evaluations_since_best": 0, "pace": self.progress.pace.anew()}
+    def with_new_plan(self, *, longer: bool) -> Checkpoint:
+        """Return the same for a run whose user changes its plan: no pace of the one before counts.
+
+        Where that makes it `longer`, no evaluation is counted against it either, and a plan that was given has ended.
+        """
+        changes: dict[str, Any] = {"pace": self.progress.pace.anew()}
+        if longer:
+            changes |= {"evaluations_since_best": 0, "given_plan": None}
         return replace(self, progress=self.progress.model_copy(update=changes))
 
     def with_metrics_begun_anew(self) -> Checkpoint:

@@ -27,6 +27,7 @@ def parse_duration(value: Any) -> Any:
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
+MOST_THREADS = 1024
 
 
 class TrainingConfig(Settings):
@@ -59,7 +60,7 @@ class TrainingConfig(Settings):
     """When a checkpoint cannot be written: go on and try at the next one, or stop."""
     patience: int = Field(default=0, ge=0)
     """Evaluations without improvement after which training ends; 0 never."""
-    threads: Count | None = None
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
     """Of torch on a CPU; None is torch's own number, or with `max_time` the fastest of it, its half ... 1."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: str = "auto"

@@ -86,8 +86,6 @@ class TrainingSetup:
     weights: Path
     """Where the best weights go."""
     checkpoints: Path
-    given_plan: Plan | None = None
-    """A plan to follow, instead of making one by the clock."""
 
 
 def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
@@ -134,7 +132,7 @@ def train(
             yield from keeper.warn()
         if pause:
             yield keeper.sample()
-        if pause or setup.given_plan is not None:
+        if pause or keeper.progress.given_plan is not None:
             yield from keeper.replan()
         if pause or keeper.save_is_due:
             yield keeper.save()
@@ -169,7 +167,7 @@ class _Keeper:
         with torch_threads(learner.plan.now.threads):
             loss, norm, taken = learner.step(index)
         took = self._clock() - began
-        pace = self.progress.pace.after_step(self._watch.lap(of_a_step=True))
+        pace = self.progress.pace.after_step(self._watch.lap("step"))
         if not taken:
             return self._skip(index + 1, loss, norm, pace)
         self._advance(step=index + 1, skipped_in_a_row=0, pace=pace, watch=self.progress.watch.after_step(loss))
@@ -220,7 +218,7 @@ class _Keeper:
         else:
             self._advance(evaluations_since_best=self.progress.evaluations_since_best + 1)
         self._advance(watch=self.progress.watch.after_evaluation(self.progress.step, report.nats_per_token))
-        self._advance(pace=self.progress.pace.model_copy(update={"evaluation_seconds": self._watch.lap()}))
+        self._advance(pace=self.progress.pace.model_copy(update={"evaluation_seconds": self._watch.lap("evaluation")}))
         event = Evaluated(
             step=self.progress.step,
             nats_per_token=report.nats_per_token,
@@ -248,14 +246,14 @@ class _Keeper:
             text = sample_text(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
         pace = self.progress.pace
         so_far = pace.evaluation_seconds if setup.validation is not None else 0.0
-        self._advance(pace=pace.model_copy(update={"evaluation_seconds": so_far + self._watch.lap()}))
+        self._advance(pace=pace.model_copy(update={"evaluation_seconds": so_far + self._watch.lap("sample")}))
         event = Sampled(self.progress.step, text)
         self.log.write(event)
         return event
 
     def replan(self) -> Iterator[Replanned]:
         """Make another plan, where the run turned out faster or slower than it was planned, or follow the given one."""
-        progress, learner, given = self.progress, self.learner, self.setup.given_plan
+        progress, learner, given = self.progress, self.learner, self.progress.given_plan
         if given is not None:
             following = [one for one in given.stretches if one.first_step == progress.step and one.first_step > 0]
             plan = Plan(stretches=(*learner.plan.stretches, *following)) if following else None
@@ -309,7 +307,7 @@ class _Keeper:
                     f"{error}; the last checkpoint is {self.saved.path}, from which the run goes on by --resume"
                 ) from error
             event = SaveFailed(self.progress.step, str(error))
-        self._advance(pace=self.progress.pace.model_copy(update={"save_seconds": self._watch.lap()}))
+        self._advance(pace=self.progress.pace.model_copy(update={"save_seconds": self._watch.lap("save")}))
         self.log.write(event)
         return event
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -234,7 +235,7 @@ def test_threads_that_wait_for_other_programs_are_a_note(monkeypatch, used, said
     now = {"wall": 0.0, "cpu": 0.0}
     monkeypatch.setattr(screen.time, "perf_counter", lambda: now["wall"])
     monkeypatch.setattr(screen.time, "process_time", lambda: now["cpu"])
-    waiting, messages = screen._Waiting(threads), []
+    waiting, messages = screen._Waiting(threads, Path("runs/a")), []
     for step in range(1, 100):
         messages.append(waiting.after_step(step))
         now["wall"] += 0.2
@@ -242,7 +243,23 @@ def test_threads_that_wait_for_other_programs_are_a_note(monkeypatch, used, said
 
     found = [message for message in messages if message is not None]
     assert len(found) == (said and ever)
-    assert all("--threads 1" in message and "25%" in message for message in found)
+    assert all("--out runs/a --threads 1" in message and "25%" in message for message in found)
+
+
+def test_a_pause_and_an_evaluation_are_no_waiting(monkeypatch):
+    now = {"wall": 0.0, "cpu": 0.0}
+    monkeypatch.setattr(screen.time, "perf_counter", lambda: now["wall"])
+    monkeypatch.setattr(screen.time, "process_time", lambda: now["cpu"])
+    waiting = screen._Waiting(2, Path("runs/a"))
+    for step in range(1, 100):
+        assert waiting.after_step(step) is None
+        if step % 10 == 0:
+            waiting.interrupt()  # an evaluation that waits for the disk
+            now["wall"] += 5.0
+        if step == 25:
+            now["wall"] += 60.0  # Ctrl-Z
+        now["wall"] += 0.2
+        now["cpu"] += 0.38
 
 
 def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):

@@ -274,7 +274,14 @@ def test_interrupted_and_made_longer_it_is_the_run_that_is_given_its_plan(corpus
     *_, finished = seqgen.train(out=run.path, resume=True, max_time=2.0)
     assert len(plan_of(run.path).stretches) >= 2
 
-    planned = seqgen.train(corpus, out=tmp_path / "planned", plan_from=run.path, **{**settings, "max_time": 2.0})
+    given = {name: value for name, value in settings.items() if name not in {"max_time", "threads"}}
+    planned = seqgen.train(corpus, out=tmp_path / "planned", plan_from=run.path, **given)
+    polls = iter([False] * 7 + [True])
+    planned._stop = lambda: next(polls)
+    list(planned)
+    with pytest.raises(ConfigError, match="does not follow the plan"):
+        seqgen.train(out=planned.path, resume=True, plan_from=planned.path)
+    planned = seqgen.train(corpus, out=planned.path, resume=True, plan_from=run.path, **given)
     *_, followed = planned
 
     assert plan_of(planned.path) == plan_of(run.path)
@@ -282,6 +289,29 @@ def test_interrupted_and_made_longer_it_is_the_run_that_is_given_its_plan(corpus
     one, two = (max((path / "checkpoints").iterdir()) for path in (run.path, planned.path))
     for name in ("weights.safetensors", "optimizer.safetensors", "state.safetensors", "best.safetensors"):
         assert (one / name).read_bytes() == (two / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"max_steps": 5}, "max_steps comes with the plan"),
+        ({"threads": 2, "max_time": 1.0}, "max_time, threads comes with the plan"),
+        ({"cell": "rnn"}, "model.cell is rnn, there gru"),
+        ({"seed": 3}, "training.seed is 3, there 0"),
+        ({"valid_split": "tail"}, "text.train_tokens is"),
+        ({"precision": "bf16"}, "training.precision is bf16, there fp32"),
+    ],
+)
+def test_a_plan_is_followed_by_the_same_run_alone(corpus, tmp_path, settings, named):
+    given = {**MODELS["gru"], **settings}
+    given = {name: value for name, value in given.items() if name != "max_steps" or name in settings}
+    run = seqgen.train(corpus, out=tmp_path / "run", **MODELS["gru"])
+    run.close()
+
+    with pytest.raises(ConfigError, match=named):
+        seqgen.train(corpus, out=tmp_path / "other", plan_from=run.path, **given)
+
+    assert not (tmp_path / "other").exists()
 
 
 # --- what is promised only beside the same surroundings
@@ -425,6 +455,21 @@ def test_a_longer_run_that_was_killed_before_it_saved_says_so_again(stopped):
     assert seqgen.train(out=stopped, resume=True).notices == [
         "9 steps are a new schedule: the learning rate goes on by that one"
     ]
+
+
+@pytest.mark.parametrize(
+    "length", [{"max_epochs": 0.1}, {"max_time": 1e-6}, {"max_time": "1h", "max_steps": 2}, {"max_steps": 7}], ids=str
+)
+def test_a_length_that_makes_it_shorter_is_refused(refused, length):
+    name = next(iter(length.keys() - {"max_time"}), "max_time")
+
+    assert f"{name}: this run was planned for" in refused(ConfigError, **length)
+
+
+def test_the_same_length_by_another_name_changes_nothing(stopped):
+    run = seqgen.train(out=stopped, resume=True, max_steps=8, max_epochs=100.0)
+
+    assert (run.total_steps, run.notices) == (8, [])
 
 
 def test_a_shorter_run_is_refused(stopped, refused):

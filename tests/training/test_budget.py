@@ -68,9 +68,9 @@ def test_an_epoch_of_windows_is_the_batches_that_it_has():
 def test_a_stopwatch_adds_up_laps_over_all_sessions(clock):
     watch = Stopwatch(7.0, clock)
     clock.now += 2.0
-    assert watch.lap(of_a_step=True) == 2.0
+    assert watch.lap("step") == 2.0
     clock.now += 30.0
-    assert watch.lap() == 30.0  # an evaluation may take long
+    assert watch.lap("evaluation") == 30.0  # which may take long
 
     assert watch.seconds == 39.0
 
@@ -80,20 +80,30 @@ def test_a_stopwatch_adds_up_laps_over_all_sessions(clock):
     [
         (0.5, 60.0, 0.5),  # Ctrl-Z
         (0.5, 9.9, 9.9),  # longer than usual, and no pause
-        (4.0, 60.0, 60.0),  # steps of seconds: not 20 times as long
+        (4.0, 60.0, 60.0),  # seconds: not 20 times as long
         (4.0, 81.0, 4.0),
     ],
 )
-def test_a_gap_of_over_ten_seconds_and_twenty_steps_is_a_pause(clock, usual, gap, counted):
+@pytest.mark.parametrize("what", ["step", "evaluation", "save"])
+def test_what_takes_over_ten_seconds_and_twenty_times_as_long_as_usual_is_a_pause(clock, what, usual, gap, counted):
     watch = Stopwatch(0.0, clock)
     for _ in range(5):
         clock.now += usual
-        watch.lap(of_a_step=True)
+        watch.lap(what)
 
     clock.now += gap
 
-    assert watch.lap(of_a_step=True) == pytest.approx(counted)
+    assert watch.lap(what) == pytest.approx(counted)
     assert watch.seconds == pytest.approx(5 * usual + counted)
+
+
+def test_steps_that_stay_slow_are_no_pauses(clock):
+    watch = Stopwatch(0.0, clock)
+    for seconds in [0.1] * 21 + [12.0] * 21:
+        clock.now += seconds
+        watch.lap("step")
+
+    assert watch.seconds > 10 * 12.0
 
 
 # --- the first plan
