@@ -110,7 +110,7 @@ class SubwordTokenizer(Tokenizer):
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
                     f"boundary, the newline, 256 bytes and {counted(error.smallest - _FIXED, 'character')}, the space "
-                    "included, of which a lower character_coverage takes fewer)"
+                    "included, of which a lower --character-coverage takes fewer)"
                 ) from error
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
         return cls(model, normalization=config.normalization)
