@@ -30,7 +30,7 @@ MOST = 1 << 16
 """Hashes that are looked for: their share is known to 0.4%, in some megabytes."""
 NOTABLE = 0.25
 """Share of the withheld text that is worth a note. Ordinary text repeats itself: none of a book, 10% of Python code,
-19% of some Python packages; of a text that is there twice it is 99%. The inherited docstrings of `corpus:pydoc` are 37%.
+19% of some Python packages, 37% of docstrings with those inherited; of a text that is there twice it is 99%.
 """
 FILTER_BITS = 20
 """Of a hash: so many say whether it may be looked for, before it is looked up."""
