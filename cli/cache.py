@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from seqgen.data.cached import Entry
 
 StoreOption = Annotated[
-    str | None, typer.Option("--store", metavar="DIR", help="The store.", show_default="in the user's cache")
+    str | None,
+    typer.Option(
+        "--store", metavar="DIR", help="Directory of the cached texts and ids.", show_default="in the user's cache"
+    ),
 ]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -39,13 +42,13 @@ def list_entries(store: StoreOption = None, json: JsonOption = False, quiet: Qui
 
 def prune(
     older_than: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Remove what was not used for this long: 12h, 30d.")
+        str | None, typer.Option(metavar="TIME", help="Remove entries not used for this long: 12h, 30d.")
     ] = None,
     max_size: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Keep at most this much, the last used: 500MB, 2GB.")
+        str | None, typer.Option(metavar="SIZE", help="Keep at most this much, the most recently used: 500MB, 2GB.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Remove everything, also texts from stdin, which are nowhere else.")
+        bool, typer.Option("--all", help="Remove everything, including texts from stdin, which exist nowhere else.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     store: StoreOption = None,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_corpora(json: JsonOption = False) -> None:
-    """List the catalogue: what there is to train on by `seqgen train corpus:NAME`."""
+    """List the catalog: what there is to train on by `seqgen train corpus:NAME`."""
     from rich.table import Table
 
     from seqgen.data.catalogue import recipes
@@ -37,7 +37,7 @@ def list_corpora(json: JsonOption = False) -> None:
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Corpora of the catalogue.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Corpora of the catalog.")],
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

@@ -27,16 +27,20 @@ if TYPE_CHECKING:
 
 
 def encode(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train.")],
+    texts: Annotated[
+        list[str], typer.Argument(metavar="TEXT", help="Files, folders, archives or corpora, as for train.")
+    ],
     tokenizer: Annotated[
         Literal["char", "byte", "word", "unigram", "bpe"] | None,
-        typer.Option(help="How it is cut into ids.", show_default="char; byte with --encoding bytes"),
+        typer.Option(help="Kind of tokenizer.", show_default="char; byte with --encoding bytes"),
     ] = None,
     vocab_size: Annotated[
-        str | None, typer.Option(metavar="N|auto", help="word, unigram, bpe: how many ids; auto goes by the text.")
+        str | None,
+        typer.Option(metavar="N|auto", help="word, unigram, bpe: vocabulary size; auto chooses by the text."),
     ] = None,
     character_coverage: Annotated[
-        float | None, typer.Option(help="unigram, bpe: share of characters with pieces.", show_default="0.9995")
+        float | None,
+        typer.Option(help="unigram, bpe: share of characters that the vocabulary covers.", show_default="0.9995"),
     ] = None,
     normalization: NormalizationOption = None,
     encoding: EncodingOption = "utf-8",
@@ -45,14 +49,17 @@ def encode(
     exclude: ExcludeOption = None,
     field: FieldOption = None,
     on_bad_line: BadLineOption = None,
-    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validate on this text.")] = None,
+    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation text.")] = None,
     valid_split: Annotated[
         Literal["spread", "tail", "document", "file", "none"] | None,
-        typer.Option(help="Or withhold some of the text.", show_default="spread"),
+        typer.Option(help="How to withhold a part of the text for validation.", show_default="spread"),
     ] = None,
-    valid_share: Annotated[float | None, typer.Option(help="How much is withheld.", show_default="0.05")] = None,
+    valid_share: Annotated[
+        float | None, typer.Option(help="Share of the text to withhold.", show_default="0.05")
+    ] = None,
     store: Annotated[
-        str | None, typer.Option(metavar="DIR", help="Where it goes.", show_default="in the user's cache")
+        str | None,
+        typer.Option(metavar="DIR", help="Directory of the encoded ids.", show_default="in the user's cache"),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -36,8 +36,10 @@ _KINDS = {1: "characters", 2: "pairs", 3: "triples"}
 
 
 def stats(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train.")],
-    top: Annotated[int, typer.Option(min=1, help="How many of the most frequent ones.")] = 10,
+    texts: Annotated[
+        list[str], typer.Argument(metavar="TEXT", help="Files, folders, archives or corpora, as for train.")
+    ],
+    top: Annotated[int, typer.Option(min=1, help="How many of the most frequent characters and n-grams to list.")] = 10,
     encoding: EncodingOption = "utf-8",
     errors: ErrorsOption = "strict",
     glob: GlobOption = None,

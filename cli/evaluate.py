@@ -45,7 +45,7 @@ class Row:
     xz: float | None
     order0: float
     published: tuple[Figure, ...] = ()
-    """What others reached on this part of the catalogue, or the true entropy of a synthetic text."""
+    """What others reached on this part of the catalog, or the true entropy of a synthetic text."""
 
 
 def evaluate(
@@ -55,13 +55,15 @@ def evaluate(
     ] = None,
     run: RunOption = None,
     context_window: Annotated[
-        int | None, typer.Option(help="Score windows of so many tokens instead of carrying the state on.")
+        int | None, typer.Option(help="Score windows of this many tokens instead of one continuous stream.")
     ] = None,
-    stride: Annotated[int | None, typer.Option(help="From window to window.", show_default="the window")] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="One stream, no parallel lanes: slower.")] = False,
+    stride: Annotated[
+        int | None, typer.Option(help="Tokens between the starts of windows.", show_default="the window")
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Score as one stream, not in parallel lanes; slower.")] = False,
     precision: Annotated[
         Literal["fp32", "bf16", "int8"] | None,
-        typer.Option(help="Of the products; int8 as sampling has it.", show_default="fp32"),
+        typer.Option(help="Precision of matrix products; int8 as for sample.", show_default="fp32"),
     ] = None,
     encoding: OfTheModelOption = None,
     errors: ErrorsOption = "strict",

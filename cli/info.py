@@ -10,7 +10,9 @@ from seqgen.cli.output import printable, stdout, write_json
 
 
 def info(
-    run: Annotated[str | None, typer.Argument(metavar="RUN", help="Its directory.", show_default="the newest")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="The run's directory.", show_default="the newest")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Show one run: its figures, and every setting it was made with."""

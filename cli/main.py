@@ -26,7 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
-corpora = typer.Typer(help="Texts to learn from: the catalogue, what a text is made of, its ids.", no_args_is_help=True)
+corpora = typer.Typer(help="Texts to learn from: the catalog, what a text is made of, its ids.", no_args_is_help=True)
 caches = typer.Typer(help="What is kept of texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
 app.command("demo", cls=Command)(guarded(demo.demo))

@@ -10,39 +10,37 @@ import typer
 RunOption = Annotated[
     str | None, typer.Option("--run", metavar="DIR", help="The run's directory.", show_default="the newest under runs/")
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, ...")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", help="Threads of torch on a CPU.", show_default="all")]
+DeviceOption = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1, ...")]
+ThreadsOption = Annotated[int | None, typer.Option("--threads", help="CPU threads.", show_default="all")]
 EncodingOption = Annotated[
-    str, typer.Option("--encoding", help="How the file's bytes are text: utf-8, cp949 ...; bytes: as they are.")
+    str, typer.Option("--encoding", help="Text encoding: utf-8, cp949, ...; bytes reads raw bytes.")
 ]
 OfTheModelOption = Annotated[
     str | None,
-    typer.Option(
-        "--encoding", help="How the file's bytes are text: utf-8, cp949 ...", show_default="utf-8; bytes as trained"
-    ),
+    typer.Option("--encoding", help="Text encoding: utf-8, cp949, ...", show_default="utf-8; bytes as trained"),
 ]
 NormalizationOption = Annotated[
     Literal["none", "nfc", "nfd"] | None,
     typer.Option(
         "--normalization",
-        help="Unicode form that text is brought into before it is cut; nfd takes Hangul apart into jamo.",
+        help="Unicode normalization form of the text; nfd splits Hangul into jamo.",
         show_default="none",
     ),
 ]
 ErrorsOption = Annotated[
     Literal["strict", "replace", "ignore"],
-    typer.Option("--errors", help="Bytes that are no text: refused, U+FFFD, left out."),
+    typer.Option("--errors", help="Invalid bytes: refuse the text, replace them by U+FFFD, or leave them out."),
 ]
 GlobOption = Annotated[
     list[str] | None,
     typer.Option(
         "--glob",
-        help="Which files of a folder or an archive are its texts; may be given again, {txt,md} is either.",
+        help="Which files of a folder or archive to read: {txt,md} is either; may be repeated.",
         show_default="*.txt",
     ),
 ]
 ExcludeOption = Annotated[
-    list[str] | None, typer.Option("--exclude", help="Which of them are not: a pattern, or the name of a folder.")
+    list[str] | None, typer.Option("--exclude", help="Files or folders to leave out: a pattern or a folder's name.")
 ]
 FieldOption = Annotated[
     str | None,
@@ -61,7 +59,7 @@ BadLineOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Nothing on stderr but errors.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors to stderr.")]
 
 
 def read_stdin(encoding: str, where: str) -> str:

@@ -45,42 +45,54 @@ def sample(
     prompt_file: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="File with the text to continue. One line end at its end is dropped, as of stdin."
+            metavar="FILE",
+            help="File with the text to continue; one final line end is dropped, as of stdin. Of more than some 12,000 "
+            "tokens only the end is read where two starting points agree, so what was set long before may be missed.",
         ),
     ] = None,
     escapes: Annotated[
         bool, typer.Option("--escapes", help=r"Read \n, \t, \r, \\, \xHH and \uHHHH in --prompt and --stop.")
     ] = False,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Print the new text without the prompt.")] = False,
-    max_new_tokens: Annotated[int | None, typer.Option(help="How long.", show_default="500")] = None,
-    num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="How many texts.")] = 1,
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Maximum number of new tokens.", show_default="500")
+    ] = None,
+    num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Number of texts.")] = 1,
     temperature: Annotated[
-        float | None, typer.Option(help="0 the likeliest, 1 as learnt, more is wilder.", show_default="0.8")
+        float | None,
+        typer.Option(help="0 is greedy, 1 the model's own distribution, more is more random.", show_default="0.8"),
     ] = None,
-    top_k: Annotated[int | None, typer.Option(help="Draw from the k likeliest; 0 is off.", show_default="0")] = None,
-    top_p: Annotated[float | None, typer.Option(help="Draw from the likeliest that hold p.", show_default="1")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Sample from the k most likely tokens; 0 is off.", show_default="0")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Sample from the fewest tokens whose probabilities sum to p.", show_default="1")
+    ] = None,
     min_p: Annotated[
-        float | None, typer.Option(help="Draw from those at least p times as likely as the best.", show_default="0")
+        float | None,
+        typer.Option(help="Sample from tokens at least p times as likely as the most likely one.", show_default="0"),
     ] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be given again.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Same seed, same text.", show_default="0")] = None,
+    stop: Annotated[list[str] | None, typer.Option(help="Stop before this text; may be repeated.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0")] = None,
     precision: Annotated[
         Literal["fp32", "bf16", "int8"] | None,
-        typer.Option(help="How the weights are kept: less is faster, and a little off.", show_default="fp32"),
+        typer.Option(help="Precision of the weights; lower is faster and less exact.", show_default="fp32"),
     ] = None,
     engine: Annotated[
         Literal["torch", "numba"] | None,
         typer.Option(
-            help="What steps through the model: numba, for a long text on a CPU; it takes a second to load, and at its "
+            help="Engine; numba is faster for long texts on a CPU, but takes a second to load, and at its "
             "first use some more to compile.",
             show_default="torch",
         ),
     ] = None,
     novelty: Annotated[
-        bool, typer.Option("--novelty", help="Say how much of each text stands verbatim in the training text.")
+        bool, typer.Option("--novelty", help="Report how much of each text occurs verbatim in the training text.")
     ] = False,
     encoding: OfTheModelOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse a prompt with characters never seen.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse a prompt with characters that are not in the vocabulary.")
+    ] = False,
     device: DeviceOption = "auto",
     threads: ThreadsOption = None,
     json: JsonOption = False,

@@ -33,22 +33,24 @@ if TYPE_CHECKING:
     from seqgen.tokenizers.base import Tokenizer
 
 TokenizerOption = Annotated[
-    str | None, typer.Option("--tokenizer", metavar="DIR", help="A directory that `tokenizer build` made.")
+    str | None, typer.Option("--tokenizer", metavar="DIR", help="Directory made by `tokenizer build`.")
 ]
 
 
 def build(
     texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train: files, directories, corpus:NAME.")],
-    out: Annotated[str, typer.Option(metavar="DIR", help="Where it goes; `train --tokenizer DIR` uses it.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Output directory, for `train --tokenizer DIR`.")],
     kind: Annotated[
         Literal["char", "byte", "word", "unigram", "bpe"] | None,
         typer.Option("--tokenizer", help="Kind of tokenizer.", show_default="char; byte with --encoding bytes"),
     ] = None,
     vocab_size: Annotated[
-        str | None, typer.Option(metavar="N|auto", help="How many ids (word, unigram, bpe); auto goes by the texts.")
+        str | None,
+        typer.Option(metavar="N|auto", help="word, unigram, bpe: vocabulary size; auto chooses by the text."),
     ] = None,
     character_coverage: Annotated[
-        float | None, typer.Option(help="Share of characters with pieces of their own.", show_default="0.9995")
+        float | None,
+        typer.Option(help="unigram, bpe: share of characters that the vocabulary covers.", show_default="0.9995"),
     ] = None,
     normalization: NormalizationOption = None,
     encoding: EncodingOption = "utf-8",
@@ -91,9 +93,7 @@ def encode(
     text: Annotated[str, typer.Argument(help="The text; - reads stdin.")] = "-",
     tokenizer: TokenizerOption = None,
     run: RunOption = None,
-    pieces: Annotated[
-        bool, typer.Option("--pieces", help="Print each id with its piece and the characters that it stands for.")
-    ] = False,
+    pieces: Annotated[bool, typer.Option("--pieces", help="Print each id with its piece and its characters.")] = False,
     encoding: EncodingOption = "utf-8",
     json: JsonOption = False,
 ) -> None:
@@ -136,7 +136,7 @@ def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, jso
 
 
 def decode(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids; none reads stdin.")] = None,
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids; without any, reads stdin.")] = None,
     tokenizer: TokenizerOption = None,
     run: RunOption = None,
     json: JsonOption = False,

@@ -29,18 +29,18 @@ def train(
     ] = None,
     cell: Annotated[
         Literal["rnn", "lstm", "gru", "transformer"] | None,
-        typer.Option(help="What reads the text.", show_default="lstm", rich_help_panel=_MODEL),
+        typer.Option(help="Model architecture.", show_default="lstm", rich_help_panel=_MODEL),
     ] = None,
     hidden_size: Annotated[
-        int | None, typer.Option(help="Width of the model.", show_default="by cell and time", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="Hidden size.", show_default="by cell and time", rich_help_panel=_MODEL)
     ] = None,
     layers: Annotated[
-        int | None, typer.Option(help="Depth of the model.", show_default="by cell and time", rich_help_panel=_MODEL)
+        int | None, typer.Option(help="Number of layers.", show_default="by cell and time", rich_help_panel=_MODEL)
     ] = None,
     embedding_size: Annotated[
         int | None,
         typer.Option(
-            help="rnn, lstm, gru: width of the embedding.",
+            help="rnn, lstm, gru: embedding size.",
             show_default="hidden size, up to 128",
             rich_help_panel=_MODEL,
         ),
@@ -48,7 +48,9 @@ def train(
     gru_reset: Annotated[
         Literal["after", "before"] | None,
         typer.Option(
-            help="gru: the reset gate after or before the product.", show_default="after", rich_help_panel=_MODEL
+            help="gru: apply the reset gate after or before the matrix product.",
+            show_default="after",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     heads: Annotated[
@@ -56,20 +58,25 @@ def train(
     ] = None,
     block_size: Annotated[
         int | None,
-        typer.Option(help="transformer: how many tokens attention reaches.", show_default="64", rich_help_panel=_MODEL),
+        typer.Option(
+            help="transformer: tokens that attention reaches back.", show_default="64", rich_help_panel=_MODEL
+        ),
     ] = None,
     positions: Annotated[
         Literal["rope", "sinusoidal"] | None,
-        typer.Option(help="transformer: how it knows the order.", show_default="rope", rich_help_panel=_MODEL),
+        typer.Option(help="transformer: position encoding.", show_default="rope", rich_help_panel=_MODEL),
     ] = None,
     dropout: Annotated[
         float | None,
-        typer.Option(help="Share of activations dropped.", show_default="by cell and time", rich_help_panel=_MODEL),
+        typer.Option(help="Dropout rate.", show_default="by cell and time", rich_help_panel=_MODEL),
     ] = None,
     tie_weights: Annotated[
         bool | None,
         typer.Option(
-            "--tie-weights/--no-tie-weights", help="Head = embedding.", show_default="no", rich_help_panel=_MODEL
+            "--tie-weights/--no-tie-weights",
+            help="Share input and output embeddings.",
+            show_default="no",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     tokenizer: Annotated[
@@ -85,7 +92,7 @@ def train(
         str | None,
         typer.Option(
             metavar="N|auto",
-            help="word, unigram, bpe: how many ids; auto goes by the text.",
+            help="word, unigram, bpe: vocabulary size; auto chooses by the text.",
             show_default="2000; word 10000",
             rich_help_panel=_DATA,
         ),
@@ -93,7 +100,7 @@ def train(
     character_coverage: Annotated[
         float | None,
         typer.Option(
-            help="unigram, bpe: share of characters with pieces of their own.",
+            help="unigram, bpe: share of characters that the vocabulary covers.",
             show_default="0.9995",
             rich_help_panel=_DATA,
         ),
@@ -101,34 +108,34 @@ def train(
     normalization: Annotated[
         Literal["none", "nfc", "nfd"] | None,
         typer.Option(
-            help="Unicode form that text is brought into; nfd takes Hangul apart into jamo.",
+            help="Unicode normalization form of the text; nfd splits Hangul into jamo.",
             show_default="none",
             rich_help_panel=_DATA,
         ),
     ] = None,
     encoding: Annotated[
         str | None,
-        typer.Option(
-            help="How the files' bytes are text; bytes: as they are.", show_default="utf-8", rich_help_panel=_DATA
-        ),
+        typer.Option(help="Text encoding; bytes reads raw bytes.", show_default="utf-8", rich_help_panel=_DATA),
     ] = None,
     errors: Annotated[
         Literal["strict", "replace", "ignore"] | None,
         typer.Option(
-            help="Bytes that are no text: refused, U+FFFD, left out.", show_default="strict", rich_help_panel=_DATA
+            help="Invalid bytes: refuse the text, replace them by U+FFFD, or leave them out.",
+            show_default="strict",
+            rich_help_panel=_DATA,
         ),
     ] = None,
     glob: Annotated[
         list[str] | None,
         typer.Option(
-            help="Which files of a folder or an archive are its texts; may be given again, {txt,md} is either.",
+            help="Which files of a folder or archive to read: {txt,md} is either; may be repeated.",
             show_default="*.txt",
             rich_help_panel=_DATA,
         ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(help="Which of them are not: a pattern, or the name of a folder.", rich_help_panel=_DATA),
+        typer.Option(help="Files or folders to leave out: a pattern or a folder's name.", rich_help_panel=_DATA),
     ] = None,
     field: Annotated[
         str | None,
@@ -149,84 +156,90 @@ def train(
     store: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Where ids are kept.", show_default="in the user's cache", rich_help_panel=_DATA
+            metavar="DIR",
+            help="Directory of the cached texts and ids.",
+            show_default="in the user's cache",
+            rich_help_panel=_DATA,
         ),
     ] = None,
-    valid: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Validate on this text.", rich_help_panel=_DATA)
-    ] = None,
+    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation text.", rich_help_panel=_DATA)] = None,
     valid_split: Annotated[
         Literal["spread", "tail", "document", "file", "none"] | None,
         typer.Option(
-            help="Or withhold 20 spread blocks, the tail, whole documents or files, nothing.",
+            help="Or withhold 20 spread blocks, the tail, whole documents or files, or nothing.",
             show_default="spread",
             rich_help_panel=_DATA,
         ),
     ] = None,
     valid_share: Annotated[
-        float | None, typer.Option(help="How much is withheld.", show_default="0.05", rich_help_panel=_DATA)
+        float | None, typer.Option(help="Share of the text to withhold.", show_default="0.05", rich_help_panel=_DATA)
     ] = None,
     allow_unknown: Annotated[
         bool | None,
         typer.Option(
             "--allow-unknown",
-            help="Train where over 20% of the text is <unk> to --init-from or --tokenizer DIR.",
+            help="With --init-from or --tokenizer DIR: train even if over 20% of the text is <unk>.",
             rich_help_panel=_DATA,
         ),
     ] = None,
     max_time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="90s, 5m, 1h.", show_default="2m", rich_help_panel=_TRAINING)
+        str | None,
+        typer.Option(metavar="TIME", help="Training time: 90s, 5m, 1h.", show_default="2m", rich_help_panel=_TRAINING),
     ] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Optimizer steps at most.", rich_help_panel=_TRAINING)] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(help="Maximum number of optimizer steps.", rich_help_panel=_TRAINING)
+    ] = None,
     max_epochs: Annotated[
-        float | None, typer.Option(help="Times through the text at most.", rich_help_panel=_TRAINING)
+        float | None, typer.Option(help="Maximum number of epochs.", rich_help_panel=_TRAINING)
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(help="Rows of a batch.", show_default="by cell and time", rich_help_panel=_TRAINING)
+        int | None,
+        typer.Option(help="Sequences per batch.", show_default="by cell and time", rich_help_panel=_TRAINING),
     ] = None,
     bptt: Annotated[
         int | None,
         typer.Option(
-            help="rnn, lstm, gru: tokens a gradient goes back.",
+            help="rnn, lstm, gru: tokens that gradients are propagated back.",
             show_default="by cell and time",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     accumulate: Annotated[
-        int | None, typer.Option(help="Batches to an optimizer step.", show_default="1", rich_help_panel=_TRAINING)
+        int | None,
+        typer.Option(
+            help="Gradient accumulation: batches per optimizer step.", show_default="1", rich_help_panel=_TRAINING
+        ),
     ] = None,
     optimizer: Annotated[
         Literal["adamw", "muon"] | None,
         typer.Option(
-            help="Muon takes the matrices between embedding and head.",
+            help="Optimizer; muon applies to the matrices between embedding and head.",
             show_default="by cell and time",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     lr: Annotated[
         float | None,
-        typer.Option(help="Highest learning rate.", show_default="by cell and time", rich_help_panel=_TRAINING),
+        typer.Option(help="Peak learning rate.", show_default="by cell and time", rich_help_panel=_TRAINING),
     ] = None,
     schedule: Annotated[
         Literal["linear", "cosine", "constant"] | None,
-        typer.Option(help="Decay of the learning rate.", show_default="linear", rich_help_panel=_TRAINING),
+        typer.Option(help="Learning rate schedule.", show_default="linear", rich_help_panel=_TRAINING),
     ] = None,
     warmup_steps: Annotated[
         int | None,
-        typer.Option(
-            help="Steps to reach the learning rate.", show_default="a tenth, at most 100", rich_help_panel=_TRAINING
-        ),
+        typer.Option(help="Warmup steps.", show_default="a tenth, at most 100", rich_help_panel=_TRAINING),
     ] = None,
     weight_decay: Annotated[
         float | None,
         typer.Option(
-            help="Of the matrices between embedding and head.",
+            help="Weight decay of the matrices between embedding and head.",
             show_default="by cell and time",
             rich_help_panel=_TRAINING,
         ),
     ] = None,
     clip_grad_norm: Annotated[
-        float | None, typer.Option(help="Longest gradient.", show_default="1.0", rich_help_panel=_TRAINING)
+        float | None, typer.Option(help="Clip gradients to this norm.", show_default="1.0", rich_help_panel=_TRAINING)
     ] = None,
     eval_every: Annotated[
         int | None, typer.Option(help="Steps between evaluations.", show_default="a tenth", rich_help_panel=_TRAINING)
@@ -234,13 +247,13 @@ def train(
     save_every: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Time between checkpoints at most.", show_default="10m", rich_help_panel=_RUN
+            metavar="TIME", help="Maximum time between checkpoints.", show_default="10m", rich_help_panel=_RUN
         ),
     ] = None,
     on_save_error: Annotated[
         Literal["retry", "stop"] | None,
         typer.Option(
-            help="A checkpoint cannot be written: try at the next one, or stop.",
+            help="If a checkpoint cannot be written: try again at the next one, or stop.",
             show_default="retry",
             rich_help_panel=_RUN,
         ),
@@ -248,25 +261,27 @@ def train(
     patience: Annotated[
         int | None,
         typer.Option(
-            help="Stop after so many evaluations without gain.", show_default="never", rich_help_panel=_TRAINING
+            help="Stop after this many evaluations without improvement.",
+            show_default="never",
+            rich_help_panel=_TRAINING,
         ),
     ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16"] | None,
-        typer.Option(help="bf16 where the machine multiplies it.", show_default="auto", rich_help_panel=_TRAINING),
+        typer.Option(
+            help="Precision; auto uses bf16 where the hardware supports it.",
+            show_default="auto",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, ...", show_default="auto", rich_help_panel=_TRAINING)
+        str | None, typer.Option(help="Device: auto, cpu, cuda, ...", show_default="auto", rich_help_panel=_TRAINING)
     ] = None,
     threads: Annotated[
         int | None,
-        typer.Option(
-            help="Threads of torch on a CPU.", show_default="all; by --max-time the fastest", rich_help_panel=_TRAINING
-        ),
+        typer.Option(help="CPU threads.", show_default="all; by --max-time the fastest", rich_help_panel=_TRAINING),
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of all that is random.", show_default="0", rich_help_panel=_TRAINING)
-    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.", show_default="0", rich_help_panel=_TRAINING)] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -274,7 +289,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with --out, or the newest run.", rich_help_panel=_RUN)
+        bool, typer.Option("--resume", help="Resume the run in --out, or the newest one.", rich_help_panel=_RUN)
     ] = False,
     init_from: Annotated[
         str | None, typer.Option(metavar="DIR", help="Start from another run's weights.", rich_help_panel=_RUN)
@@ -282,7 +297,9 @@ def train(
     plan_from: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR", help="Follow another run's steps and threads: its weights, exactly.", rich_help_panel=_RUN
+            metavar="DIR",
+            help="Repeat another run's steps and threads, to get exactly its weights.",
+            rich_help_panel=_RUN,
         ),
     ] = None,
     quiet: QuietOption = False,

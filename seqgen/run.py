@@ -137,7 +137,7 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
 
     Args:
         settings: what the user said.
-        sized: whether the size of the model is decided elsewhere.
+        sized: whether the model, and so its size and vocabulary, comes from another run.
 
     Raises:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
@@ -167,16 +167,20 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     request = Request.of(
         model=model, tokenizer=tokenizer_config, data=data, training=training_config, tokenizer_from=tokenizer_from
     )
-    _refuse_idle(settings, request)
+    _refuse_idle(settings, request, with_weights=sized)
     return request
 
 
-def _refuse_idle(settings: dict[str, Any], request: Request) -> None:
+def _refuse_idle(settings: dict[str, Any], request: Request, *, with_weights: bool) -> None:
     """Refuse a setting that would change nothing beside the others."""
     cell, tokenizer, data = request.model.cell, request.tokenizer, request.data
     idle = {
         "bptt": cell == "transformer" and "a transformer learns in windows of --block-size tokens",
         "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it counts for unigram and bpe alone",
+        "allow_unknown": data.allow_unknown
+        and not with_weights
+        and request.tokenizer_from is None
+        and "the vocabulary is built from the text itself, without --init-from or --tokenizer DIR",
         "valid_share": data.valid_split == "none" and "nothing of the text is withheld",
         "patience": data.valid_split == "none" and data.valid is None and "nothing is withheld to measure gain on",
     }

@@ -201,6 +201,12 @@ def test_a_text_that_is_unknown_to_a_tokenizer_of_another_is_refused(corpus, tmp
     seqgen.train(corpus, out=tmp_path / "run", tokenizer=str(tmp_path / "korean"), allow_unknown=True, **GRU)
 
 
+def test_unknown_pieces_cannot_be_allowed_to_a_vocabulary_of_the_text_itself(corpus, tmp_path):
+    with pytest.raises(ConfigError, match=r"^allow_unknown: .*--init-from.*--tokenizer DIR"):
+        seqgen.train(corpus, out=tmp_path / "run", tokenizer="char", allow_unknown=True, **GRU)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_small_vocabulary_of_the_text_itself_is_not_refused(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", tokenizer="word", vocab_size=4, **GRU)
 

@@ -110,7 +110,7 @@ def test_a_training_text_that_is_its_own_validation_text_is_a_notice(tmp_path, n
 
     (notice,) = encode_corpus(read_texts(DataConfig.of(text=name, valid=name)), TokenizerConfig()).notices
 
-    assert notice.startswith("100% of the withheld text is word for word in the training part too")
+    assert notice.startswith("100% of the validation text also occurs in the training text")
     other = DataConfig.of(text=name, valid=str(tmp_path / "others.txt"))
     assert encode_corpus(read_texts(other), TokenizerConfig()).notices == []
 

@@ -93,17 +93,23 @@ def generate(
         prompt: may be empty: a document's beginning, or with `line_end` a line's.
         config: how tokens are drawn, and when a text ends.
         num_samples: all from the same prompt, in one batch.
-        line_end: is read where there is no prompt. A text cut into windows or lanes begins anywhere, so 0 alone says
-            little of how it begins; what follows the end of a line is a line's beginning.
+        line_end: is read where there is no prompt, if it fits in the model's positions with the new tokens. A text cut
+            into windows or lanes begins anywhere, so 0 alone says little of how it begins; what follows the end of a
+            line is a line's beginning.
         progress: is given how many tokens of the prompt were read, and of how many.
 
     Raises:
         ConfigError: prompt and new tokens together are longer than the model's positions go.
         RunError: the model's weights are not all numbers.
     """
-    healing = Healing(tokenizer, tokenizer.encode(prompt or line_end).tolist(), num_samples)
+    ids = tokenizer.encode(prompt or line_end).tolist()
+    bounded = "max_new_tokens" in config.model_fields_set
+    fewest = config.max_new_tokens if bounded else 1
+    if not prompt and model.max_positions is not None and len(ids) + fewest > model.max_positions:
+        ids = []
+    healing = Healing(tokenizer, ids, num_samples)
     read = [BOUNDARY, *healing.ids]
-    if "max_new_tokens" not in config.model_fields_set and model.max_positions is not None:
+    if not bounded and model.max_positions is not None:
         fits = min(config.max_new_tokens, max(1, model.max_positions - len(read) + 1))
         config = config.model_copy(update={"max_new_tokens": fits})
     _check_positions(model, len(read) - 1, config.max_new_tokens)

@@ -27,8 +27,9 @@ def read_prompt(
 ) -> tuple[Tensor, State]:
     """Return logits fp32 [1, V] after `tokens`, and the state for all that follows, at most `capacity` tokens in all.
 
-    Of a long prompt the end may be enough: it is read from two places, and where the logits do not show from which, no
-    place further back would show either. A recurrent model reads one token after another, so 2 MB took 90 s.
+    Of a prompt of more than 3 * `REACH` tokens, some 12,000, the end may be enough: it is read from two starting
+    points, and where their logits agree, only the end is read. What was set long before, and kept since, may be missed.
+    A recurrent model reads one token after another, so 2 MB took 90 s.
     """
     read = torch.tensor([list(tokens)], device=model.device)
     with evaluation_mode(model):
@@ -44,7 +45,7 @@ def read_prompt(
 def _read_end(
     model: LanguageModel, read: Tensor, capacity: int, progress: Progress | None
 ) -> tuple[Tensor, State] | None:
-    """What `read_prompt` returns, from the end of the prompt alone; None where that depends on all of it."""
+    """What `read_prompt` returns, from the end of the prompt alone; None where two starting points differ."""
     reach = max(REACH, 4 * model.burn_in)
     while 3 * reach < read.shape[1]:
         fresh = model.initial_state(1, capacity)

@@ -33,13 +33,18 @@ _CONTROL = re.compile("[\x01-\x07\x0e-\x1a\x1c-\x1f\x7f]")
 _AS_CP1252 = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
 _UPPER = re.compile(f"[\x80-\xff{_AS_CP1252}]")
 _TAIL = f"[\x80-\xbf{_AS_CP1252}]"
+_AFTER_WORD = "[\xa0«»‹›“”„‘’‚…–—®™·•¡¿¹²³]"
+"""Of the tails, what follows a letter in good text: a space, quotation marks, a dash, the number of a note."""
 GARBLED = re.compile(
-    f"[ÂÃ]{_TAIL}|(?:[\xc4-\xdf]{_TAIL}){{2,}}|[\xe0-\xef]{_TAIL}{{2}}|[\xf0-\xf4]{_TAIL}{{3}}",
+    f"[ÂÃ](?!{_AFTER_WORD}){_TAIL}|(?<![A-Z])[ÂÃ]{_TAIL}|[ÂÃ]{_TAIL}(?=[A-Za-z])"
+    f"|(?:[\xc4-\xdf]{_TAIL}){{2,}}"
+    f"|[\xe0-\xef](?!{_AFTER_WORD}{{2}}){_TAIL}{{2}}|[\xf0-\xf4](?!{_AFTER_WORD}{{3}}){_TAIL}{{3}}"
 )
 """The bytes of UTF-8, read one by one as Latin-1 or CP1252: a first byte, and as many further ones as it announces.
 
 Of the two-byte sequences that are no Latin-1 letters (Greek, Cyrillic, ...) two in a row are asked for: one could be
-the end of a word in capitals before a quotation mark.
+the end of a word in capitals before a quotation mark. Nor is such an end of other words taken for one: `bonté` before a
+no-break space and a guillemet, `MANHÃ` before a guillemet.
 """
 _TAG = re.compile(
     r"</[A-Za-z][\w:.-]*\s*>|<(?:br|hr|img|input|link|meta|p|li)\b[^<>]{0,999}>|<[a-z][^<>]{0,999}/>", re.IGNORECASE
@@ -47,6 +52,7 @@ _TAG = re.compile(
 """Tags that close, and those that nothing closes: types and headers of program code have neither."""
 _MARKUP_HEAD = re.compile(r"\s*<(?:!doctype\s+html|html|\?xml|svg)\b", re.IGNORECASE)
 _JSON_HEAD = re.compile(r'\[?\s*\{\s*"[^"\n]{1,99}"\s*:')
+_SPACE_OR_DIGIT = re.compile(r"[\s\d]")
 _DELIMITERS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "bars"}
 
 
@@ -200,6 +206,7 @@ def _table(piece: str) -> Misreading | None:
     """Different rows of as many fields: two where tabs separate them or fields are quoted, else three or more.
 
     Where a space follows each comma they are those of sentences.
+    Two columns are none where the first is a speaker's name with a colon, or a `#define`.
     """
     lines = [line for line in dict.fromkeys(split_lines(piece)[:-1][:200]) if line.strip()]
     if len(lines) < 10:
@@ -213,6 +220,9 @@ def _table(piece: str) -> Misreading | None:
             continue
         (columns, number), *_ = Counter(map(len, rows)).most_common(1)
         if sum(field.startswith(" ") for row in rows for field in row[1:]) > sum(len(row) - 1 for row in rows) / 2:
+            continue
+        no_cells = sum(row[0].rstrip().endswith(":") or row[0].startswith("#") for row in rows)
+        if columns == 2 and no_cells > len(rows) / 2:
             continue
         quoted = sum(f'{delimiter}"' in line or line.startswith('"') for line in lines) > 0.1 * len(lines)
         if number >= 0.95 * len(rows) and columns >= (2 if delimiter == "\t" or quoted else 3):
@@ -230,13 +240,16 @@ def _markup(piece: str) -> Misreading | None:
 
 
 class Order:
-    """Whether lines come in sorted order, by code points or without regard to case; numbers and dates are left out."""
+    """Whether lines come in sorted order, by code points or without regard to case.
+
+    Lines that begin with a digit are left out. Those that begin alike rise by what follows, as a log does by its time.
+    """
 
     FEWEST = 50
     SHARE = 0.97
 
     def __init__(self) -> None:
-        self.pairs = self._lines = self._rising = self._rising_folded = self._different = 0
+        self.pairs = self._lines = self._rising = self._rising_folded = self._begin_apart = 0
         self._last = ""
 
     def add(self, lines: Iterable[str]) -> None:
@@ -248,7 +261,7 @@ class Order:
                 self.pairs += 1
                 self._rising += before <= after
                 self._rising_folded += before.casefold() <= after.casefold()
-                self._different += before != after
+                self._begin_apart += _beginning(before) != _beginning(after)
             self._last = after
 
     def end_document(self) -> None:
@@ -257,9 +270,14 @@ class Order:
 
     @property
     def is_sorted(self) -> bool:
-        """Whether so many lines rise, and differ, that it is no accident."""
-        enough = self.pairs >= max(self.FEWEST, self._lines / 2) and self._different >= self.pairs / 5
+        """Whether so many lines rise, and begin with different words, that it is no accident."""
+        enough = self.pairs >= max(self.FEWEST, self._lines / 2) and self._begin_apart >= self.pairs / 5
         return enough and max(self._rising, self._rising_folded) >= self.SHARE * self.pairs
+
+
+def _beginning(line: str) -> str:
+    """The first word of a line, up to a digit: of `Nov29` and `item 7` what all such lines have."""
+    return _SPACE_OR_DIGIT.split(line, maxsplit=1)[0]
 
 
 def describe(pieces: Iterable[tuple[int, str]], *, in_order: bool) -> str | None:

@@ -9,6 +9,7 @@ import pytest
 
 from seqgen.data.blocks import Block, Place, blocks_of
 from seqgen.data.oddities import ADVICE, LONG_LINE, Oddities
+from seqgen.sources.quality import judge
 
 GOOD = (
     "CAFÉ… «À la carte», “naïve”, São João, NÃO, ÇA, Ångström, señor, ESPAÑA, Größe, Žižek.\n"
@@ -63,7 +64,27 @@ def test_an_odd_line_is_counted_and_placed(odd, kind, count):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
-@pytest.mark.parametrize("text", ["é", "Größe", "“quoted”", "…", "€", "한국어", "漢字", "привет", "λόγος", "😀"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "é",
+        "Größe",
+        "“quoted”",
+        "…",
+        "€",
+        "한국어",
+        "漢字",
+        "привет",
+        "λόγος",
+        "😀",
+        "Señor",
+        "déjà vu",
+        "à",
+        "Óscar",
+        "CÓDIGO",
+        "Tiếng Việt",
+    ],
+)
 def test_utf8_read_as_another_encoding_is_mojibake(encoding, text):
     content = text.encode()
     garbled = "".join(bytes([byte]).decode(encoding, "ignore") or chr(byte) for byte in content)
@@ -73,6 +94,23 @@ def test_utf8_read_as_another_encoding_is_mojibake(encoding, text):
     count, place = found["mojibake"]
     assert 1 <= count <= len(text)
     assert place == Place("a", 3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Il a dit « la bonté\xa0» et la vérité\xa0». « Été\xa0»… à…» ‹é\xa0›, Nestlé®\xa0: voilà”\xa0—\n",
+        "Er sagte: „Das ist schön“ und »nie«, „ja“–„nein“, heiß“–\n",
+        "Dijo «pasó»… —«así»— y «qué…», ¿qué?¿«é»?\n",
+        "Anh nói “và…” rồi “có…” và “TRẦN ÂU”. “là”…\n",
+        "A «MANHû e a «MANHÔ, «IRMû.\n",
+    ],
+)
+def test_quotation_marks_after_letters_are_no_mojibake(text):
+    text += "A plain line, twice or more.\n"
+
+    assert look(text * 30)[0] == {}
+    assert judge(text * 30) is None
 
 
 def test_characters_that_occur_once_are_a_finding_where_they_are_many():

@@ -353,6 +353,23 @@ def test_unless_a_length_is_asked_for_a_text_ends_with_the_positions(tokenizer, 
     assert sum(1 for _ in generate(model, model.decoder(), tokenizer, prompt, SamplingConfig())) == made
 
 
+@pytest.mark.parametrize(("new", "begins_a_line"), [(15, True), (16, False)])
+def test_without_a_prompt_the_line_end_gives_way_to_new_tokens(tokenizer, new, begins_a_line):
+    model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(4)  # so that what is read makes a difference
+
+    def text(line_end):
+        config = SamplingConfig(max_new_tokens=new, seed=3)
+        return [piece for (piece,) in generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)]
+
+    assert len(text("a")) == new
+    assert (text("a") == text("")) is not begins_a_line
+    with pytest.raises(ConfigError, match="at most 16"):
+        generate(model, model.decoder(), tokenizer, "", SamplingConfig(max_new_tokens=17), line_end="a")
+
+
 def test_positions_are_checked_when_text_is_asked_for_and_not_when_it_is_read(tokenizer):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 

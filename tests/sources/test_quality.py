@@ -86,6 +86,12 @@ def test_what_is_no_plain_text_is_named_with_what_to_do(piece, kind, words):
         "Came, saw, won\nsat, stood, sat\n" * 20,
         "".join(f"{number} Main Street, Springfield, Illinois\n" for number in range(100)),
         "".join(f"A line that, after all, is {word}.\n" for word in NAMES[::-1]),
+        "".join(f"JOHN:\tI say {word} and then go away\n" for word in NAMES),
+        "".join(f"#define {word}\t{number}\n" for number, word in enumerate(NAMES)),
+        "".join(
+            f"Nov {1 + at // 20:02} 12:{at % 20:02}:01 host sshd[{at * 7919 % 9999}]: accepted\n" for at in range(400)
+        ),
+        "".join(f"Item {number:03}: {word} is a line of a list\n" for number, word in enumerate(NAMES)),
         "I came, I saw, I won.\nHe sat, and stood\nand sat, again, and again\n" * 20,
         inspect.getsource(quality),
         inspect.getsource(random),
@@ -129,7 +135,12 @@ def test_korean_files_of_python_are_named_when_read_as_latin_1():
         (sorted(NAMES * 2), True),
         ([name.lower() if place % 2 else name for place, name in enumerate(sorted(NAMES))], True),
         (["", *sorted(NAMES), ""], True),
+        ([f"{name}, of the {trade}s" for name in sorted(NAMES) for trade in ("baker", "miller")], True),
         (random.Random(1).sample(NAMES, len(NAMES)), False),
+        ([f"Nov 29 12:{at // 60:02}:{at % 60:02} it went on" for at in range(300)], False),
+        ([f"{day} Nov {at:02} it went on" for day in ("Fri", "Sat", "Sun") for at in range(10, 99)], False),
+        ([f"Nov29-12:{at // 60:02}:{at % 60:02} it went on" for at in range(300)], False),
+        ([f"item {at:03}" for at in range(300)], False),
         (sorted(NAMES)[:40], False),  # too few to tell
         (["Same"] * 100, False),
         ([f"2026-11-{day:02} 10:00 it went on" for day in range(1, 31)] * 3, False),
