@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 StoreOption = Annotated[
     str | None,
     typer.Option(
-        "--store", metavar="DIR", help="Directory of the cached texts and ids.", show_default="in the user's cache"
+        "--store",
+        metavar="DIR",
+        help="This store alone, without the downloads.",
+        show_default="the user's store and downloads",
     ),
 ]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -31,7 +34,7 @@ def list_entries(store: StoreOption = None, json: JsonOption = False, quiet: Qui
     from seqgen.data import cached
     from seqgen.data.store import store_path
 
-    entries = cached.list_entries(store_path(store))
+    entries = cached.list_entries(store_path(store), downloads=store is None)
     if json:
         write_json([_as_record(entry) for entry in entries])
         return
@@ -67,7 +70,7 @@ def prune(
         raise ConfigError("all: say what to remove: --older-than 30d, --max-size 1GB or --all")
     if everything and (age is not None or size is not None):
         raise ConfigError("all: it removes everything, so --older-than and --max-size would change nothing")
-    entries = cached.list_entries(store_path(store))
+    entries = cached.list_entries(store_path(store), downloads=store is None)
     chosen = cached.choose(entries, time.time(), older_than=age, max_bytes=size, everything=everything)
     gone = chosen if dry_run else cached.remove(chosen)
     if json:

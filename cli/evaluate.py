@@ -25,6 +25,7 @@ from seqgen.cli.options import (
 from seqgen.cli.output import notice, notice_pipes, printable, stderr, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import leaving_at_once
 
+from seqgen.errors import ConfigError
 from seqgen.wording import agreeing, counted
 
 if TYPE_CHECKING:
@@ -82,16 +83,23 @@ def evaluate(
     from seqgen.data.catalogue import figures_of
     from seqgen.data.sources import read_whole, refuse_idle
 
+    options = given(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
+    idle = [*options, *(["errors"] if errors != "strict" else [])]
+    if idle and not texts:
+        raise ConfigError(
+            f"{idle[0]}: it is about reading a text, and without a text what the run withheld is scored; "
+            "name a text, or leave it out"
+        )
     with leaving_at_once():
         from seqgen.trained import load
 
     model = load(run, device=device, threads=threads)
     settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
     named: list[tuple[str, Sequence[str]]]
-    options = given(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
     reading = model.reading(errors=errors, **options)
     notice_pipes(texts or [], quiet=quiet)
-    refuse_idle(texts or [], reading)
+    if texts:
+        refuse_idle(texts, reading)
 
     def note(message: str) -> None:
         notice(message, quiet=quiet)

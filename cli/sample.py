@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from seqgen.trained import Run
 
 _LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
-_ESCAPE = re.compile(r"\\(?:[\\nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})")
+_ESCAPE = re.compile(
+    r"""\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}  # the two halves of a character beyond U+FFFF
+    | \\(?:[\\nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})""",
+    re.VERBOSE,
+)
 QUOTED = 60
 """Characters of a stretch that are shown."""
 
@@ -109,7 +113,10 @@ def sample(
         from seqgen.trained import load
 
     if escapes:
-        prompt, stop = interpret_escapes(prompt), [interpret_escapes(text) for text in stop or []]
+        if prompt in {"", "-"} and not stop:
+            raise ConfigError("escapes: it is about --prompt and --stop, and neither is given; leave it out")
+        prompt = interpret_escapes(prompt, "prompt")
+        stop = [interpret_escapes(text, "stop") for text in stop or []]
     settings = given(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
         precision=precision, engine=engine,
@@ -228,9 +235,23 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     return content if encoding == BYTES else _LINE_END.sub("", content)
 
 
-def interpret_escapes(text: str) -> str:
-    """`text` with its backslash escapes as the characters that they stand for; another backslash stays."""
-    return _ESCAPE.sub(lambda match: codecs.decode(match[0], "unicode_escape"), text)
+def interpret_escapes(text: str, option: str) -> str:
+    """`text` with its backslash escapes as the characters that they stand for; another backslash stays.
+
+    Raises:
+        ConfigError: an escape stands for half of a character; the message names `option`.
+    """
+
+    def character(match: re.Match[str]) -> str:
+        units = codecs.decode(match[0], "unicode_escape").encode("utf-16-le", "surrogatepass")
+        try:
+            return units.decode("utf-16-le")
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{option}: {match[0]} is half of a character; write both, as in \\ud83d\\ude00"
+            ) from error
+
+    return _ESCAPE.sub(character, text)
 
 
 def _check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:

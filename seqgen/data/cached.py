@@ -43,8 +43,8 @@ class Entry:
     """Whether it is a text that came from stdin or a pipe, and is nowhere else."""
 
 
-def list_entries(store: Path) -> list[Entry]:
-    """What is in a store and among the downloads, the last used first."""
+def list_entries(store: Path, *, downloads: bool = True) -> list[Entry]:
+    """List what is in a store, and the user's downloads unless they are left out; the last used first."""
     texts = {place.name: _text(place) for place in _folders(store / "texts") if not place.name.startswith(".")}
     names = {name: entry.made_from for name, entry in texts.items()}
     entries = list(texts.values())
@@ -55,7 +55,8 @@ def list_entries(store: Path) -> list[Entry]:
             elif kind != "text" and not place.name.startswith("."):
                 made_from = _made_from(place, kind, names)
                 entries.append(Entry(kind, place, made_from, size_of(place), _time(place), _in_use(place)))
-    entries += [entry for entry in map(_download, _folders(cache_directory() / "corpora")) if entry.bytes]
+    if downloads:
+        entries += [entry for entry in map(_download, _folders(cache_directory() / "corpora")) if entry.bytes]
     return sorted(entries, key=lambda entry: -entry.last_used)
 
 

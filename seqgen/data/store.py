@@ -47,7 +47,8 @@ BUILT_APART = 1 << 19
 """Bytes of text from which a subword tokenizer is built in a process of its own, for the memory that it takes, and so
 that Ctrl-C ends it: sentencepiece hears of no signal."""
 FORMAT = 2
-"""Another whenever the same settings, on the same text, give another vocabulary or other ids."""
+"""Another whenever the same settings give other documents of the same files, or another vocabulary or other ids of the
+same text."""
 KNOWN_CAP = 1 << 20
 OF_TEXT = 12
 """Characters of its text's hash with which a tokenizer's name begins."""
@@ -112,7 +113,7 @@ class Store:
         files = list(expand(names, reading))
         states = [state_of(file) for file in files]
         paths = list(map(absolute, files))
-        made_of = (paths, reading.model_dump(include=set(Reading.model_fields)))
+        made_of = (paths, reading.model_dump(include=set(Reading.model_fields)), FORMAT)
         state_key = _key(*made_of, states)
         if (there := self._known(state_key)) is not None:
             return there
@@ -175,7 +176,7 @@ class Store:
                 tokenizers.build(training_chunks(parts.train), config).save(made)
             (made / FINGERPRINT).write_text(tokenizers.load(made).fingerprint, "ascii")
             _move(made, folder)
-        return _load(folder)
+            return _load(folder)
 
     def ids(self, parts: Parts, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
         """The ids of both parts, encoded if they are not there."""
@@ -187,7 +188,7 @@ class Store:
                 return there
             write_ids(made, parts, tokenizer, report)
             _move(made, self.path / "ids" / key)
-        return StoredIds(self.path / "ids" / key)
+            return StoredIds(self.path / "ids" / key)
 
     def _known_ids(self, key: str) -> StoredIds | None:
         for place in self._places("ids", key):

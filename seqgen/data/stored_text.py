@@ -35,6 +35,7 @@ from seqgen.data.config import Reading, is_path
 from seqgen.data.locks import PROGRESS, keep
 from seqgen.data.sources import Source
 from seqgen.data.text import BLOCK
+from seqgen.errors import ConfigError
 from seqgen.files import open_plain, read_at_most, write_atomically
 from seqgen.settings import FileName, Settings
 from seqgen.sources.content import Tally
@@ -198,11 +199,6 @@ class Portion:
     def bytes(self) -> int:
         """Of UTF-8."""
         return int((self.ranges[:, 1] - self.ranges[:, 0]).sum())
-
-    @property
-    def is_of_whole_documents(self) -> bool:
-        """Whether no range begins or ends within a document."""
-        return bool(np.isin(self.ranges, self.text.documents).all())
 
     def chunks(self) -> Iterator[tuple[int, str]]:
         """Its text, in chunks of at most `BLOCK` bytes: which range, and a chunk of it."""
@@ -383,7 +379,7 @@ def _progress_in(folder: Path, names: Sequence[str]) -> TextManifest:
     try:
         done = TextManifest.from_json(read_at_most(folder / PROGRESS, MANIFEST_CAP), PROGRESS)
         there = (folder / TEXT).stat().st_size >= done.bytes
-    except OSError:
+    except (OSError, ConfigError):
         return TextManifest()
     names_then = [source.name for source in done.sources]
     # stdin has no state: what comes from it now is not what came then

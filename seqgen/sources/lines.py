@@ -5,7 +5,9 @@ Not as `str.splitlines` has it, which also cuts at VT, FF, FS, GS, RS, NEL, U+20
 
 from __future__ import annotations
 
+import io
 import re
+from collections.abc import Iterable, Iterator
 
 LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -18,6 +20,21 @@ def with_lf(text: str) -> str:
 def split_lines(text: str) -> list[str]:
     """Return the lines of `text` without their ends; the last is empty where the text ends with a line end."""
     return with_lf(text).split("\n")
+
+
+def lines_with_ends(chunks: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a text that comes in chunks, each with its end as it is."""
+    held: list[str] = []
+    for chunk in chunks:
+        if held and held[-1].endswith("\r"):  # the LF of a CRLF may be still to come
+            held[-1] += chunk
+        else:
+            held.append(chunk)
+        if cut := last_line_start(held[-1]):
+            rest, held[-1] = held[-1][cut:], held[-1][:cut]
+            yield from io.StringIO("".join(held), newline="")
+            held = [rest]
+    yield from io.StringIO("".join(held), newline="")
 
 
 def last_line_start(text: str) -> int:

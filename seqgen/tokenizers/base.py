@@ -118,8 +118,8 @@ class Tokenizer(ABC):
 
     def _spell(self, text: str) -> list[str]:
         """`spelled` of a text that is normalized already and has no lone surrogates."""
-        utf8 = codecs.getincrementaldecoder("utf-8")()
-        return [utf8.decode(self.pieces[token]) for token in self._cut(text).tolist()]
+        decoder = codecs.getincrementaldecoder(self.text_encoding)()
+        return [decoder.decode(self.pieces[token]) for token in self._cut(text).tolist()]
 
     def cut(self, text: str) -> int:
         """Where a text of which `text` is the beginning can be cut: the ids of both sides are those of the whole.

@@ -87,6 +87,14 @@ def test_a_tokenizer_of_bytes_is_built_and_gives_them_back(invoke, answers, raw_
     assert invoke("tokenizer", "decode", "--tokenizer", "tok", stdin=ids).stdout_bytes == MIDI
 
 
+def test_the_pieces_of_bytes_are_bytes(answers, raw_run):
+    content = b"\xff\xc3\xa9\x00A"
+
+    pieces = answers("tokenizer", "encode", "--tokenizer", raw_run / "tokenizer", "--pieces", "--json", stdin=content)
+
+    assert "".join(entry["text"] for entry in json.loads(pieces)) == content.decode("latin-1")
+
+
 def test_bytes_are_encoded_and_measured(answers, raw_run):
     encoded = json.loads(answers("corpus", "encode", "a.mid", "--encoding", "bytes", "--json"))
     measured = json.loads(answers("corpus", "stats", "a.mid", "--encoding", "bytes", "--json"))

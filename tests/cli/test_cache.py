@@ -100,6 +100,23 @@ def test_another_store_can_be_named(answers, filled, monkeypatch):
     assert json.loads(answers("cache", "list", "--json", "--store", filled)) == []
 
 
+def test_a_named_store_goes_without_the_downloads_of_the_user(answers, filled, tmp_path):
+    part = tmp_path / "cache" / "corpora" / "cheese" / "all"
+    part.parent.mkdir(parents=True)
+    part.write_text("content", "utf-8")
+
+    def kinds(*arguments):
+        return sorted(record["kind"] for record in json.loads(answers("cache", "list", "--json", *arguments)))
+
+    assert kinds() == ["download", "ids", "text", "tokenizer"]
+    assert kinds("--store", filled) == ["ids", "text", "tokenizer"]
+    answers("cache", "prune", "--all", "--store", filled)
+    assert kinds() == ["download"]
+    assert part.exists()
+    answers("cache", "prune", "--all")
+    assert not part.exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "flag"),
     [

@@ -59,6 +59,15 @@ def test_every_command_refuses_options_that_would_change_nothing(refuses, folder
     refuses(1, *command, "https://example.com/a.txt", words=("https://example.com/a.txt is a URL; download it",))
 
 
+@pytest.mark.parametrize(
+    "option",
+    [("--glob", "*.md"), ("--exclude", "x"), ("--field", "x"), ("--encoding", "cp949"), ("--errors", "replace"),
+     ("--on-bad-line", "skip")],
+)  # fmt: skip
+def test_eval_of_what_was_withheld_reads_no_text(refuses, folder, option):
+    refuses(2, "eval", "--run", "runs/corpus-gru", *option, words=(f"{option[0]}: ",))
+
+
 def test_a_name_that_is_not_utf8_is_shown_escaped(invoke, answers, folder):
     try:
         Path("caf\udce9.txt").write_text("Some text. " * 99, "utf-8")

@@ -108,6 +108,23 @@ def test_escapes_are_interpreted_on_request(answers, run):
     assert json.loads(answers("sample", "--json", *LENGTH, "--prompt", r"a\n"))["prompt"] == r"a\n"
 
 
+def test_two_escaped_halves_are_one_character(answers, run):
+    shown = answers("sample", "--json", *LENGTH, "--escapes", "--prompt", r"\ud83d\ude00 \uD83D\uDE00\n")
+
+    assert json.loads(shown)["prompt"] == "\U0001f600 \U0001f600\n"
+
+
+@pytest.mark.parametrize("option", ["--prompt", "--stop"])
+@pytest.mark.parametrize("half", [r"\ud83d", r"\ude00"])
+def test_an_escaped_half_is_refused_by_its_name(refuses, run, option, half):
+    refuses(2, "sample", "--escapes", option, f"a{half} b", words=(f"{option}: ", f"{half} is half"))
+
+
+@pytest.mark.parametrize("prompt", [(), ("--prompt", "-"), ("--prompt-file", "corpus.txt")])
+def test_escapes_of_nothing_are_refused(refuses, run, prompt):
+    refuses(2, "sample", "--escapes", *prompt, words=("--escapes: ", "--prompt", "--stop"))
+
+
 def test_an_escaped_stop_ends_the_text(samples):
     (text,) = samples("--prompt", "The old king", "--temperature", 1)
     (stopped,) = samples(

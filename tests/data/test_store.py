@@ -19,7 +19,7 @@ from seqgen import tokenizers
 from seqgen.data import sources, stored_ids, workers
 from seqgen.data import store as module
 from seqgen.data.config import DataConfig
-from seqgen.data.locks import making
+from seqgen.data.locks import making, take
 from seqgen.data.split import split_text
 from seqgen.data.store import Store, size_of, store_path
 from seqgen.data.stored_ids import StoredIds, write_ids
@@ -498,3 +498,25 @@ def test_what_a_killed_process_left_is_swept_by_the_next_build(store, corpus):
     with making(store.path / "ids", "killed"):  # by a process that lives
         encoded(store, text=str(corpus))
         assert left_in(store) == [".killed.lock", *[".making-far-on"] * 3, ".making-killed"]
+
+
+def test_what_another_format_gave_is_made_anew(store, corpus, made, monkeypatch):
+    monkeypatch.setattr(module, "SETTLED", -60.0)
+    encoded(store, text=str(corpus))
+    everything = list(made)
+    made.clear()
+    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
+
+    encoded(store, text=str(corpus))
+
+    assert made == everything
+
+
+@pytest.mark.parametrize("opens", ["_load", "StoredIds"])
+def test_what_was_made_is_opened_before_another_process_may_remove_it(store, corpus, monkeypatch, opens):
+    original, removed = getattr(module, opens), []
+    monkeypatch.setattr(module, opens, lambda folder: removed.append(take(folder)) or original(folder))
+
+    encoded(store, text=str(corpus))
+
+    assert removed[-1] is False

@@ -107,6 +107,15 @@ def test_what_was_killed_goes_on_after_the_last_whole_source(interrupted, tmp_pa
     assert not (tmp_path / "stored" / PROGRESS).exists()
 
 
+def test_a_note_of_progress_that_cannot_be_read_is_none(interrupted, tmp_path, monkeypatch):
+    (tmp_path / "stored" / PROGRESS).write_text("{", "utf-8")
+    read = reads(monkeypatch)
+
+    write_text(interrupted, Reading(), tmp_path / "stored")
+
+    assert read == ["0", "1", "2", "3"]
+
+
 def test_a_source_that_was_changed_since_is_read_again(interrupted, tmp_path, monkeypatch):
     (tmp_path / "0.txt").write_text("ONE", "utf-8")
     read = reads(monkeypatch)

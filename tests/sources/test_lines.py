@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqgen.sources.lines import last_line_start, next_line_start, split_lines, with_lf
+from seqgen.sources.lines import last_line_start, lines_with_ends, next_line_start, split_lines, with_lf
 
 TEXTS = st.text(st.sampled_from("ab\r\n\x0b\x0c\x1c\x85\u2028"), max_size=12)
 
@@ -17,6 +19,14 @@ TEXTS = st.text(st.sampled_from("ab\r\n\x0b\x0c\x1c\x85\u2028"), max_size=12)
 def test_lines_end_at_lf_crlf_and_cr_alone(text):
     assert split_lines(text) == re.split(r"\r\n|\r|\n", text)
     assert with_lf(text) == "\n".join(split_lines(text))
+
+
+@given(TEXTS, st.lists(st.integers(0, 12), max_size=5))
+def test_lines_do_not_depend_on_the_chunks_in_which_they_come(text, cuts):
+    edges = [0, *sorted(cuts), len(text)]
+    chunks = [text[start:stop] for start, stop in pairwise(edges)]
+
+    assert list(lines_with_ends(chunks)) == list(io.StringIO(text, newline=""))
 
 
 @given(TEXTS, TEXTS)

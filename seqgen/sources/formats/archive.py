@@ -99,8 +99,10 @@ def open_zip(content: Content, stack: contextlib.ExitStack) -> list[Member]:
 
 
 def _open_tar(content: Content, stack: contextlib.ExitStack) -> list[Member]:
-    file = cast("BinaryIO", _Bounded(_seekable(content)))
-    archive = stack.enter_context(tarfile.TarFile(fileobj=file, encoding="utf-8", errors="surrogateescape"))
+    file = _Bounded(_seekable(content))
+    archive = stack.enter_context(
+        tarfile.TarFile(fileobj=cast("BinaryIO", file), encoding="utf-8", errors="surrogateescape")
+    )
     members: dict[PurePosixPath, Member] = {}
     for number, info in enumerate(archive, 1):
         _check_limits(content, number, info.offset_data + info.size)
@@ -108,6 +110,11 @@ def _open_tar(content: Content, stack: contextlib.ExitStack) -> list[Member]:
             path = as_path(info.name)
             opening = cast("Callable[[], IO[bytes]]", functools.partial(archive.extractfile, info))
             members[path] = Member(path, info.size, info.offset_data, opening)
+    if not file.at_end:  # at a header that it cannot read, tarfile stops without a word
+        raise TextError(
+            f"{content.name} is damaged or cut short: at byte {archive.offset:,} of the tar archive there is neither a "
+            "member nor the empty block that ends it; fetch or pack it anew"
+        )
     return list(members.values())
 
 
@@ -195,8 +202,12 @@ class _Bounded:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.seek, self.tell = file, file.seek, file.tell
+        self.at_end = False
+        """Whether what was read last is the block of zeros that ends a tar archive."""
 
     def read(self, size: int = -1) -> bytes:
         if not 0 <= size <= HELD:
             raise TextError(f"a header or member of the tar archive asks for {size:,} bytes at once; unpack it first")
-        return self._file.read(size)
+        block = self._file.read(size)
+        self.at_end = block == bytes(tarfile.BLOCKSIZE)
+        return block

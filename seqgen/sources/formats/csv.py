@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD
+from seqgen.sources.lines import lines_with_ends
 from seqgen.wording import counted
 
 LARGEST_CELL = 1 << 27
@@ -20,7 +20,7 @@ DELIMITERS = ",;\t|"
 
 def read(content: Content) -> Iterator[Document]:
     """Read a document a row, from the column that `--field` names; a .tsv is cut at tabs, a .csv at the first row's."""
-    lines = _lines(content.text())
+    lines = lines_with_ends(content.text())  # which a cell in quotes keeps
     header = next(lines, "")
     delimiter = "\t" if content.suffix == ".tsv" else max(DELIMITERS, key=_outside_quotes(header).count)
     csv.field_size_limit(max(csv.field_size_limit(), LARGEST_CELL))  # of the process: 131,072 is less than an article
@@ -39,14 +39,19 @@ def read(content: Content) -> Iterator[Document]:
         except StopIteration:
             return
         except csv.Error as error:
-            reason = f" is not a row of CSV ({error}): a cell that begins with a quote ends with one"
-        else:
-            if not row or len(row) == len(names):
-                if row:
-                    yield Document(iter([row[column]]), f"the document on line {number:,} of {content.name}")
-                continue
-            reason = f": the row has {counted(len(row), 'cell')}, and the first row names {len(names)}"
-        content.refuse(TextError(f"{content.name}, line {number:,}{reason}"))
+            raise TextError(  # whatever on_bad_line says: where the next row begins cannot be known
+                f"{content.name}: the quotes of the row that begins on line {number:,} are not balanced ({error}), so "
+                "what follows cannot be cut into rows; close the cell with a quote, and double each quote within it"
+            ) from error
+        if row and len(row) != len(names):
+            content.refuse(
+                TextError(
+                    f"{content.name}, line {number:,}: the row has {counted(len(row), 'cell')}, and the first row "
+                    f"names {len(names)}"
+                )
+            )
+        elif row:
+            yield Document(iter([row[column]]), f"the document on line {number:,} of {content.name}")
 
 
 def _column(names: list[str], content: Content) -> int:
@@ -62,14 +67,3 @@ def _column(names: list[str], content: Content) -> int:
 
 def _outside_quotes(line: str) -> str:
     return re.sub(r'"[^"]*"', "", line)
-
-
-def _lines(chunks: Iterable[str]) -> Iterator[str]:
-    """The lines of a text with their ends, LF, CRLF or CR, which a cell in quotes keeps."""
-    held = ""
-    for chunk in chunks:
-        lines = list(io.StringIO(held + chunk, newline=""))
-        held = lines.pop() if lines and not lines[-1].endswith("\n") else ""  # the LF of a CRLF may be still to come
-        yield from lines
-    if held:
-        yield held

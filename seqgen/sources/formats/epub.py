@@ -33,6 +33,8 @@ def read(content: Content) -> Iterator[Document]:
     with contextlib.ExitStack() as stack:
         with naming_damage(content.name):
             members = {member.path: member for member in open_zip(content, stack)}
+            if any(member.encrypted for member in members.values()):
+                raise TextError(f"{content.name} is encrypted; unpack it with its password, and pack it without one")
             chapters = _chapters(members, content.name)
         yield Document(_text(chapters, content.name), content.name)
 
@@ -61,11 +63,15 @@ def _decoded(chapter: Member, place: str) -> Iterator[str]:
 def _chapters(members: dict[PurePosixPath, Member], name: str) -> list[Member]:
     """The pages of the book, in their reading order."""
     container = _listed(members, CONTAINER, name)
-    package = next((attributes["full-path"] for tag, attributes in container if tag == "rootfile"), "")
+    package = next((attributes.get("full-path", "") for tag, attributes in container if tag == "rootfile"), "")
     listed = _listed(members, as_path(package), name)
     folder = posixpath.dirname(package)
-    items = {attributes.get("id", ""): attributes for tag, attributes in listed if tag == "item"}
-    spine = [items[idref] for tag, attributes in listed if tag == "itemref" and (idref := attributes["idref"]) in items]
+    items = {attributes["id"]: attributes for tag, attributes in listed if tag == "item" and "id" in attributes}
+    order = [attributes.get("idref", "") for tag, attributes in listed if tag == "itemref"]
+    lost = next((idref for idref in order if idref not in items), None)
+    if lost is not None:
+        raise TextError(f"{name} lists a chapter by the name {lost!r}, which no file of it has; it is damaged")
+    spine = [items[idref] for idref in order]
     paths = [
         as_path(posixpath.normpath(posixpath.join(folder, unquote(item.get("href", "")))))
         for item in spine

@@ -16,6 +16,7 @@ from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import ALL, DEFAULT_FIELD, kind_of, parse_field, text_at
 from seqgen.sources.formats.json_lines import document, read_lines
+from seqgen.sources.lines import LINE_END
 
 LARGEST = 1 << 28
 """Characters of a file that is read whole; it takes some five times as many bytes of memory."""
@@ -28,10 +29,10 @@ def read(content: Content) -> Iterator[Document]:
     is one document.
     """
     chunks = content.text()
-    head = next((chunk for chunk in chunks if chunk and not chunk.isspace()), "")
+    head = _beginning(chunks)
     chunks = chain([head], chunks)
-    first, _, others = head.lstrip().partition("\n")
-    if first.startswith("{") and others.strip() and _is_object(first):
+    first, *others = LINE_END.split(head.lstrip(), maxsplit=1)
+    if first.startswith("{") and "".join(others).strip() and _is_object(first):
         yield from read_lines(content, chunks)
         return
     value = _load(content, chunks)
@@ -50,6 +51,23 @@ def read(content: Content) -> Iterator[Document]:
             content.refuse(error)
         else:
             yield document(content, text, f"element {number:,} of {content.name}")
+
+
+def _beginning(chunks: Iterator[str]) -> str:
+    """Take as much of a text as tells whether its first line is an object that another line follows."""
+    held = [next((chunk for chunk in chunks if chunk and not chunk.isspace()), "")]
+    size, ended, rest = len(held[0]), False, held[0].lstrip()
+    if not rest.startswith("{"):
+        return held[0]
+    while size <= LARGEST:
+        if not ended:
+            _, *others = LINE_END.split(rest, maxsplit=1)
+            ended, rest = bool(others), "".join(others)
+        if rest.strip() or (chunk := next(chunks, None)) is None:
+            break
+        held.append(chunk)
+        size, rest = size + len(chunk), chunk
+    return "".join(held)
 
 
 def _is_object(line: str) -> bool:

@@ -10,6 +10,7 @@ from seqgen.data.text import without_halves
 from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD, kind_of, parse_field, text_at
+from seqgen.sources.lines import lines_with_ends
 
 
 def read(content: Content) -> Iterator[Document]:
@@ -21,12 +22,12 @@ def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
     """Read a document a line from text that is decoded already."""
     field = content.reading.field or DEFAULT_FIELD
     steps = parse_field(field)
-    for number, line in enumerate(_split_lines(chunks), 1):
+    for number, line in enumerate(lines_with_ends(chunks), 1):
         if not line.strip():
             continue
         where = f"{content.name}, line {number:,}"
         try:
-            text = text_at(_object(line, where), steps, field, where)
+            text = text_at(_object(line.rstrip("\r\n"), where), steps, field, where)
         except TextError as error:
             content.refuse(error)
         else:
@@ -52,15 +53,3 @@ def _object(line: str, where: str) -> Any:
     if not isinstance(record, dict):
         raise TextError(f"{where} is {kind_of(record)}, not an object with fields")
     return record
-
-
-def _split_lines(chunks: Iterable[str]) -> Iterator[str]:
-    """The lines of a text, at newlines alone: JSON may hold the other line separators of Unicode."""
-    held: list[str] = []
-    for chunk in chunks:
-        *lines, rest = chunk.split("\n")
-        for line in lines:
-            yield "".join([*held, line])
-            held = []
-        held.append(rest)
-    yield "".join(held)

@@ -173,6 +173,23 @@ def test_a_damaged_archive_is_named(read, zipped, tarred, name):
             read(name, content)
 
 
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tar_with_a_damaged_header_or_a_cut_is_never_read_in_part(read, tarred, mode):
+    whole = tarred({f"{number}.txt": f"{number}" * 999 for number in range(9)})
+    member = 3 * 512  # a header, and two blocks of text
+    name, pack = ("a.tar.gz", gzip.compress) if mode == "w:gz" else ("a.tar", bytes)
+
+    assert len(read(name, pack(whole[: 9 * member + 512]))) == 9
+    for end in (4 * member, 4 * member + 100, 4 * member + 512, 9 * member):
+        with pytest.raises(TextError, match=rf"{name} is damaged"):
+            read(name, pack(whole[:end]))
+    for place in (0, 148, 300):  # its name, its checksum, what is empty
+        damaged = bytearray(whole)
+        damaged[4 * member + place] ^= 0x55
+        with pytest.raises(TextError, match=rf"{name} is damaged or cut short: at byte {4 * member:,} "):
+            read(name, pack(bytes(damaged)))
+
+
 @pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz"])
 def test_any_damage_is_refused_or_harmless(write, zipped, tarred, name):
     members = {"a.txt": "text " * 50, "b.txt": "more"}

@@ -2,14 +2,10 @@ from __future__ import annotations
 
 import csv
 import io
-from itertools import pairwise
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from seqgen.errors import ConfigError, TextError
-from seqgen.sources.formats.csv import _lines
 
 
 def table(rows, **options) -> str:
@@ -48,7 +44,7 @@ def test_without_a_field_a_column_must_be_called_text(read):
 
 @pytest.mark.parametrize(
     ("row", "reason"),
-    [("a,b,c\n", "line 4: the row has 3 cells"), ("c\n", "line 4: the row has 1 cell"), ('"a"b,c\n', "line 4 is not")],
+    [("a,b,c\n", "line 4: the row has 3 cells"), ("c\n", "line 4: the row has 1 cell")],
 )
 def test_a_row_that_does_not_fit_is_refused_by_its_line_or_skipped_and_counted(read, places, row, reason):
     content = f'text,n\n"one\nmore",1\n{row}two,2\n'
@@ -63,6 +59,23 @@ def test_a_row_that_does_not_fit_is_refused_by_its_line_or_skipped_and_counted(r
     assert "line 4" in read.tally.first_skipped
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        '"bad\n' + "".join(f"row{number}\n" for number in range(1000)),
+        '"line one\nsaid "x" then\nrest of the cell\nlast line"\n',
+        '"a"b\nmore\n',
+        '"unclosed\n"closed"\n',
+    ],
+)
+@pytest.mark.parametrize("on_bad_line", ["refuse", "skip"])
+def test_a_cell_whose_quotes_do_not_balance_is_never_skipped(read, rows, on_bad_line):
+    with pytest.raises(TextError, match=r"a\.csv: .* row that begins on line 4 ") as refusal:
+        read("a.csv", f'text\n"one\nmore"\n{rows}', on_bad_line=on_bad_line)
+
+    assert "--on-bad-line" not in str(refusal.value)
+
+
 def test_a_cell_may_be_longer_than_the_limit_of_pythons_reader(read):
     assert read("a.csv", f"text\n{'x' * 3_000_000}\n") == ("x" * 3_000_000,)
 
@@ -71,11 +84,3 @@ def test_a_table_without_rows_is_empty(read):
     for content in ("", "text\n", "\n\n"):
         with pytest.raises(TextError, match="is empty"):
             read("a.csv", content)
-
-
-@given(text=st.text(alphabet="ab\r\n\v\u2028"), cuts=st.lists(st.integers(0, 20), max_size=5))
-def test_lines_do_not_depend_on_the_blocks_in_which_they_come(text, cuts):
-    edges = [0, *sorted(cuts), len(text)]
-    chunks = [text[start:stop] for start, stop in pairwise(edges)]
-
-    assert list(_lines(chunks)) == list(io.StringIO(text, newline=""))

@@ -38,6 +38,9 @@ def test_a_book_is_the_text_of_its_chapters_in_their_order(places, zipped):
         ({"META-INF/container.xml": "<container/>"}, "no usable package"),
         ({"META-INF/container.xml": None}, "no usable META-INF/container.xml"),
         ({"OEBPS/book.opf": "<package/>"}, "lists no chapters"),
+        ({"META-INF/container.xml": "<container><rootfile/></container>"}, "no usable package"),
+        ({"OEBPS/book.opf": PACKAGE.replace('idref="one"', "")}, "lists a chapter by the name ''"),
+        ({"OEBPS/book.opf": PACKAGE.replace('id="one"', "")}, "lists a chapter by the name 'one'"),
         ({"text/ch1.xhtml": None}, r"the chapter text/ch1\.xhtml, which is missing"),
         ({"META-INF/encryption.xml": '<enc:CipherReference URI="text/ch1.xhtml"/>'}, "protected by DRM"),
     ],
@@ -47,6 +50,15 @@ def test_a_book_that_cannot_be_read_is_refused(read, zipped, change, reason):
 
     with pytest.raises(TextError, match=rf"a\.epub.* {reason}"):
         read("a.epub", zipped(members))
+
+
+def test_a_book_in_an_encrypted_zip_is_refused(read, zipped):
+    content = bytearray(zipped(BOOK))
+    for magic, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.rindex(magic) + offset] |= 1
+
+    with pytest.raises(TextError, match=r"a\.epub is encrypted"):
+        read("a.epub", bytes(content))
 
 
 def test_encrypted_fonts_keep_no_book_from_being_read(read, zipped):

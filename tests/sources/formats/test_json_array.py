@@ -33,6 +33,14 @@ def test_json_lines_under_this_name_are_read_as_lines(places):
     assert found == [("the document on line 1 of a.json", "a"), ("the document on line 2 of a.json", "b")]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n" * (1 << 20)])
+def test_json_lines_under_this_name_may_be_longer_than_a_block(read, end):
+    long = "x" * 3_000_000
+
+    assert read("a.json", f'\n{{"text": "{long}"}}{end}{{"text": "b"}}{end}') == (long, "b")
+    assert read("a.json", f'{{"text": "{long}"}}{end}') == (long,)
+
+
 def test_an_element_that_lacks_the_field_is_refused_by_its_number_or_skipped(read, places):
     content = json.dumps([{"text": "a"}, {"text": None}, {"text": "c"}])
 

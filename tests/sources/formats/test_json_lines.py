@@ -35,6 +35,15 @@ def test_a_conversation_is_one_document_a_line(read):
     assert found == ("hi\nno 0", "hi\nno 1")
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_those_of_any_text(places, end):
+    found = places("a.jsonl", end.join(['{"text": "a\u2028b"}', "", '{"text": "c"}', ""]))
+
+    assert found.found == [
+        ("the document on line 1 of a.jsonl", "a\u2028b"), ("the document on line 3 of a.jsonl", "c"),
+    ]  # fmt: skip
+
+
 def test_where_every_line_is_skipped_that_is_said(read):
     with pytest.raises(TextError, match="is empty"):
         read("a.jsonl", "{}\n", on_bad_line="skip")
