@@ -152,9 +152,9 @@ def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **s
         )
     if evaluation.unknown_share >= MUCH_UNKNOWN:
         notice(
-            f"{name}: {evaluation.unknown_share:.0%} of its {counted(evaluation.tokens, 'token')} are <unk>, which is "
-            "easy to predict: perplexity is low for a small vocabulary; compare by bits per byte, which pay for the "
-            "spelling",
+            f"{name}: {evaluation.unknown_share:.0%} of its {counted(evaluation.tokens, 'token')} are <unk>, not in "
+            "this model's vocabulary; perplexity counts each as one token, whatever its spelling: compare bits per "
+            "byte, which pay for it",
             quiet=quiet,
         )
     whole = "".join(documents)

@@ -32,7 +32,7 @@ def info(
         ("result", summary.model_dump(include={"state", "steps", "seconds", "best_step", "best_bits_per_byte",
                                                "best_bits_per_character", "parameters"})),
         ("model", {"cell": config.model.cell, **config.model.model_dump()}),
-        ("tokenizer", config.tokenizer.model_dump()),
+        ("tokenizer", config.tokenizer.model_dump(exclude={"asked"})),
         ("text", config.data.model_dump() | {"text": config.data.name} | config.text.model_dump()),
         ("training", config.training.model_dump()),
         ("environment", {"created": config.created, "seqgen": config.seqgen, **config.environment}),
@@ -47,4 +47,11 @@ def info(
 def _show(value: object) -> str:
     if value is None:
         return "-"
-    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+    if isinstance(value, tuple):
+        return ", ".join(map(_show, value)) or "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = str(value)
+    return printable(text) if text and not set(text) & set("\n\r") else repr(text)

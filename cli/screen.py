@@ -212,6 +212,11 @@ class _Figures:
             self._task, total=event.total_steps, completed=event.step, left=f"{clock(self._left(event))} left"
         )
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether the run has a time, so that its number of steps is an estimate."""
+        return self._max_time is not None
+
     def _left(self, event: Step) -> float:
         """Seconds to the end: of the time that was asked for, or of so many steps at the speed so far."""
         step, seconds = self._first or (event.step, event.seconds)
@@ -265,7 +270,8 @@ def describe_run(run: TrainingRun) -> list[str]:
 def step_of(step: int, figures: _Figures) -> Text:
     """How far the run is, and its training loss in bits a character."""
     total = figures.latest.total_steps if figures.latest is not None else step
-    return Text(f"step {step:,}/{total:,}".ljust(18) + f"loss {figures.loss:.3f}  ")
+    about = "~" if figures.is_timed and step < total else ""
+    return Text(f"step {step:,}/{about}{total:,}".ljust(18) + f"loss {figures.loss:.3f}  ")
 
 
 def evaluation_line(event: Evaluated, figures: _Figures) -> Text:

@@ -107,6 +107,8 @@ def encode(
         content = read_stdin(BYTES if raw else encoding, "the text from stdin")
     else:
         content = as_raw(text) if raw else as_text(text, "the text")
+        if _is_file(text):
+            notice(f"these are the ids of the name {text!r}; for those of the file: seqgen tokenizer encode < FILE")
     ids = loaded.encode(content).tolist()
     if pieces:
         _print_pieces(ids, loaded.spelled(content), loaded, json=json)
@@ -114,6 +116,13 @@ def encode(
         write_json(ids)
     else:
         sys.stdout.write(" ".join(map(str, ids)) + "\n")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a text that no file can be named by
+        return False
 
 
 def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, json: bool) -> None:

@@ -106,8 +106,8 @@ def found(
     notices = _notices(request, learner, corpus)
     if training.max_time is not None and prepared > PREPARATION_SHARE * training.max_time:
         notices.append(
-            f"preparing the text took {prepared:.0f} of the {training.max_time:.0f} seconds: give a longer --max-time, "
-            "or start again, since the encoded text is kept"
+            f"loading and preparing took {prepared:.0f} of the {training.max_time:.0f} seconds: give a longer "
+            "--max-time (the text is prepared now, and need not be for the next run)"
         )
     return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
 

@@ -180,8 +180,10 @@ def _go_on(
     if changed:
         progress = checkpoint.progress
         learner.plan = extended(learner, progress.step, progress.seconds, progress.pace, clock)
+        steps = counted(learner.total_steps, "step")
         notices.append(
-            f"{counted(learner.total_steps, 'step')} are a new schedule: the learning rate goes on by that one"
+            f"{steps if training.max_time is None else f'about {steps}'} are a new schedule: the learning rate follows "
+            "that one from here on"
         )
         checkpoint = checkpoint.with_new_plan(longer=True)
     elif training.threads is not None and training.threads != learner.plan.now.threads:
@@ -213,7 +215,10 @@ def _refuse_complete(directory: RunDirectory, training: TrainingConfig, checkpoi
     """Refuse a run that has ended."""
     if ended(checkpoint.progress, checkpoint.plan, training) is None:
         return
-    ways = ["--max-steps with a larger number, or --max-time with more", *_restore_best(directory, checkpoint)]
+    ways = [
+        "--max-steps with a larger number, or --max-time with more seconds than it has had",
+        *_restore_best(directory, checkpoint),
+    ]
     steps = counted(checkpoint.progress.step, "step")
     raise RunError(f"{directory.path} is complete after {steps}; to train it further say {'; '.join(ways)}")
 
@@ -229,9 +234,12 @@ def _refuse_shorter(
     """Refuse a length that makes the run shorter: by its time, or by `limit`, the steps that it allows."""
     planned, progress = checkpoint.plan.total_steps, checkpoint.progress
     if training.max_time is not None:
-        had = max(before.max_time or 0.0, progress.seconds)
-        if training.max_time < had:
-            raise _shorter(directory, "max_time", f"{training.max_time:g} s", f"{had:g} s", changes)
+        if training.max_time <= progress.seconds:
+            raise ConfigError(
+                f"max_time: {directory.path} has trained for {progress.seconds:.0f} s already; give more than that"
+            )
+        if before.max_time is not None and training.max_time < before.max_time:
+            raise _shorter(directory, "max_time", f"{training.max_time:g} s", f"{before.max_time:g} s", changes)
         planned = progress.step + 1  # what is asked for is a time now
     if limit is not None and limit < planned:
         name = "max_steps" if limit == training.max_steps else "max_epochs"

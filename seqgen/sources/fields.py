@@ -60,12 +60,19 @@ def kind_of(value: Any) -> str:
 def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -> list[str]:
     if not steps:
         if not isinstance(value, str):
-            raise TextError(f"{where}: the field {field!r} is {kind_of(value)}, not a string; name another by --field")
+            inside = (
+                f"; for its elements write --field '{field}[]', or '{field}[].NAME'" if isinstance(value, list) else ""
+            )
+            raise TextError(
+                f"{where}: the field {field!r} is {kind_of(value)}, not a string{inside or '; name another by --field'}"
+            )
         return [value]
     step, rest = steps[0], steps[1:]
     if isinstance(step, str):
         if not isinstance(value, dict):
-            raise TextError(f"{where}: where {field!r} has {step!r} is {kind_of(value)}, not an object")
+            before = field[: field.rindex(step)].rstrip(".")
+            inside = f"; write --field '{before}[].{step}'" if isinstance(value, list) and before else ""
+            raise TextError(f"{where}: {before or 'the record'} is {kind_of(value)}, not an object{inside}")
         if step not in value:
             names = ", ".join(list(value)[:8]) or "none"
             raise TextError(f"{where} has no field {field!r}; name one by --field, of those that it has: {names}")
