@@ -34,6 +34,7 @@ def list_entries(store: StoreOption = None, json: JsonOption = False, quiet: Qui
     from seqgen.data import cached
     from seqgen.data.store import store_path
 
+    _check_store(store)
     entries = cached.list_entries(store_path(store), downloads=store is None)
     if json:
         write_json([_as_record(entry) for entry in entries])
@@ -41,6 +42,15 @@ def list_entries(store: StoreOption = None, json: JsonOption = False, quiet: Qui
     if entries:
         _print_table(entries)
     notice(f"{store_path(store)}: {_total(entries)}", quiet=quiet)
+
+
+def _check_store(store: str | None) -> None:
+    """Refuse a name that is mistyped: no directory."""
+    from seqgen.data.store import store_path
+
+    path = store_path(store)
+    if path.is_file() or (store is not None and not path.is_dir()):
+        raise ConfigError(f"store: {path} is not a directory; name the one that --store or SEQGEN_STORE named before")
 
 
 def prune(
@@ -70,6 +80,7 @@ def prune(
         raise ConfigError("all: say what to remove: --older-than 30d, --max-size 1GB or --all")
     if everything and (age is not None or size is not None):
         raise ConfigError("all: it removes everything, so --older-than and --max-size would change nothing")
+    _check_store(store)
     entries = cached.list_entries(store_path(store), downloads=store is None)
     chosen = cached.choose(entries, time.time(), older_than=age, max_bytes=size, everything=everything)
     gone = chosen if dry_run else cached.remove(chosen)

@@ -330,7 +330,10 @@ def _is_utf8(path: Path) -> bool:
 
 
 def _taken(out: str | Path) -> str:
-    if not RunDirectory(Path(out)).config.exists():
+    run = RunDirectory(Path(out))
+    if run.is_held():
+        return f"{out} is a run that another process is beginning or training; name another --out"
+    if not run.config.exists():
         return f"{out} is already there, and is no run; remove it, or name another --out"
     return f"{out} is already there; name another --out, or go on with it by --resume --out {out}"
 

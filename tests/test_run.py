@@ -346,3 +346,13 @@ def test_a_setting_that_may_change_is_written_although_the_file_did_not_have_it(
 
     assert json.loads(changed.to_json())["training"]["save_every"] == 7.0
     assert read.identity == changed.identity == CONFIG.identity
+
+
+def test_a_directory_in_which_another_process_begins_a_run_is_not_to_be_removed(tmp_path):
+    (tmp_path / "run").mkdir()
+    lock = RunDirectory(tmp_path / "run").hold()
+    try:
+        with pytest.raises(RunError, match="another process is beginning or training"):
+            check_free(tmp_path / "run")
+    finally:
+        lock.release()

@@ -134,3 +134,11 @@ def test_what_is_not_said_or_said_wrongly_is_refused(refuses, filled, arguments,
     refuses(2, "cache", "prune", *arguments, words=(flag,))
 
     assert size_of(filled) == before
+
+
+@pytest.mark.parametrize("command", [("list",), ("prune", "--all")])
+def test_a_store_that_is_no_directory_is_refused(refuses, tmp_path, command):
+    (tmp_path / "file").touch()
+
+    for name in ("file", "mistyped"):
+        refuses(2, "cache", *command, "--store", tmp_path / name, words=("--store", name, "not a directory"))

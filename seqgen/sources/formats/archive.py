@@ -115,6 +115,11 @@ def _open_tar(content: Content, stack: contextlib.ExitStack) -> list[Member]:
             f"{content.name} is damaged or cut short: at byte {archive.offset:,} of the tar archive there is neither a "
             "member nor the empty block that ends it; fetch or pack it anew"
         )
+    if _seekable(content).read(RECORD).strip(b"\0"):  # two empty blocks end an archive, and zeros fill its last record
+        raise TextError(
+            f"{content.name} continues after the end of its tar archive: it is damaged, or several archives joined "
+            "into one; unpack it by tar --ignore-zeros, and name the folder"
+        )
     return list(members.values())
 
 
@@ -195,6 +200,10 @@ def _in_order(members: list[Member], content: Content) -> Iterator[tuple[str, in
                 held[member.path] = file.read()
         for member in batch:
             yield str(member.path), member.size, io.BytesIO(held.pop(member.path))
+
+
+RECORD = 20 * tarfile.BLOCKSIZE
+"""Bytes to which tar fills an archive up."""
 
 
 class _Bounded:

@@ -39,6 +39,11 @@ def read(content: Content) -> Iterator[Document]:
         except StopIteration:
             return
         except csv.Error as error:
+            if "field limit" in str(error):
+                raise TextError(
+                    f"{content.name}: a cell of the row that begins on line {number:,} is longer than "
+                    f"{csv.field_size_limit():,} characters; cut it up, or save that text as a file of its own"
+                ) from error
             raise TextError(  # whatever on_bad_line says: where the next row begins cannot be known
                 f"{content.name}: the quotes of the row that begins on line {number:,} are not balanced ({error}), so "
                 "what follows cannot be cut into rows; close the cell with a quote, and double each quote within it"

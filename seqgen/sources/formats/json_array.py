@@ -72,7 +72,7 @@ def _beginning(chunks: Iterator[str]) -> str:
 
 def _is_object(line: str) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        return isinstance(json.loads(line, parse_int=float), dict)
     except (ValueError, RecursionError):
         return False
 
@@ -88,7 +88,7 @@ def _load(content: Content, chunks: Iterator[str]) -> Any:
                 f"it first (jq -c '.[]' {shlex.quote(content.name)} > lines.jsonl)"
             )
     try:
-        return json.loads("".join(held))
+        return json.loads("".join(held), parse_int=float)
     except json.JSONDecodeError as error:
         raise TextError(
             f"{content.name}, line {error.lineno:,}, column {error.colno:,} is not valid JSON ({error.msg})"

@@ -43,7 +43,7 @@ def document(content: Content, text: str, place: str) -> Document:
 
 def _object(line: str, where: str) -> Any:
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_int=float)
     except json.JSONDecodeError as error:
         raise TextError(
             f"{where}, column {error.colno:,} is not valid JSON ({error.msg}); each line should be an object"

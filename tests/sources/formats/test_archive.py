@@ -223,3 +223,23 @@ def test_a_compressed_tar_under_another_name_is_not_trained_on(read, tarred, pac
 
     with pytest.raises(TextError, match="is a tar archive"):
         read(f"a{suffix}", pack(tarred(MEMBERS)))
+
+
+@pytest.mark.parametrize("damage", ["a lone empty block", "two archives in one"])
+def test_a_tar_that_continues_after_its_end_is_never_read_in_part(tmp_path, damage):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name in ("a.txt", "b.txt", "c.txt"):
+            content = f"the text of {name}\n".encode() * 3
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    content = packed.getvalue()
+    if damage == "a lone empty block":
+        content = content[:1024] + bytes(512) + content[1536:]
+    else:
+        content += content
+    (tmp_path / "d.tar").write_bytes(content)
+
+    with pytest.raises(TextError, match=r"d\.tar (continues after the end|is damaged)"):
+        read_whole([str(tmp_path / "d.tar")])

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from seqgen.data.sources import read_whole
 from seqgen.errors import TextError
 
 GOOD = '{"text": "a"}\n'
@@ -47,3 +48,10 @@ def test_lines_end_as_those_of_any_text(places, end):
 def test_where_every_line_is_skipped_that_is_said(read):
     with pytest.raises(TextError, match="is empty"):
         read("a.jsonl", "{}\n", on_bad_line="skip")
+
+
+def test_a_number_of_any_length_in_another_field_changes_nothing(tmp_path):
+    path = tmp_path / "numbers.jsonl"
+    path.write_text(f'{{"a": {"9" * 10_000}, "text": "kept"}}\n', "utf-8")
+
+    assert read_whole([str(path)]) == ("kept",)
