@@ -211,6 +211,33 @@ def test_a_time_is_spent_on_the_fastest_number_of_threads(make_learner, clock, s
 
 
 @pytest.mark.usefixtures("four_threads")
+def test_threads_that_are_fast_but_for_some_steps_lose(make_learner, clock, monkeypatch):
+    learner, _ = make_learner("gru", max_steps=None, max_time=300.0, eval_every=None)
+    steps = []
+
+    def step(self, index):
+        steps.append(torch.get_num_threads())
+        waits = steps[-1] > 1 and steps.count(steps[-1]) % 4 == 0  # for a core that another program has
+        clock.now += 1.5 if waits else {1: 0.2, 2: 0.12, 4: 0.12}[steps[-1]]
+
+    monkeypatch.setattr(Learner, "step", step)
+
+    plan, _ = first_plan(learner, lambda: None, spent=0.0, clock=clock)
+
+    assert plan.now.threads == 1
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_of_numbers_that_are_equally_fast_the_smallest_is_taken(make_learner, clock, speed):
+    learner, _ = make_learner("gru", max_steps=None, max_time=300.0, eval_every=None)
+    speed({1: 0.2, 2: 0.102, 4: 0.1})
+
+    plan, _ = first_plan(learner, lambda: None, spent=0.0, clock=clock)
+
+    assert plan.now.threads == 2
+
+
+@pytest.mark.usefixtures("four_threads")
 @pytest.mark.parametrize("length", [{"max_steps": 9}, {"max_steps": None, "max_time": 300.0}])
 def test_threads_that_the_user_names_stay(make_learner, clock, speed, length):
     learner, _ = make_learner("gru", threads=3, **length)
