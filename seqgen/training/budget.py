@@ -46,7 +46,7 @@ SLOW_SECONDS = 1.0
 PROBE_ROUNDS, MOST_ROUNDS = 6, 200
 PROBE_SHARE, PROBE_SECONDS = 0.04, 5.0
 """Of the time, and at most: the longer the first probe, the less a hiccup of the machine counts."""
-RACE_SHARE, RACE_SECONDS = 0.02, 2.0
+RACE_SHARE, RACE_SECONDS = 0.05, 2.0
 """The same for the race at a replan, of the time left."""
 CLEARLY_FASTER = 0.95
 """Of the time of a step: other threads than those in use have to be below it."""
@@ -231,7 +231,7 @@ def _race(learner: Learner, each: float, left: float, clock: Clock) -> tuple[int
     now, most = learner.plan.now.threads, torch.get_num_threads()
     candidates = [now, *([now // 2] if now > 1 else []), *([2 * now] if 2 * now <= most else [])]
     seconds = min(RACE_SECONDS, RACE_SHARE * left)
-    if len(candidates) == 1 or seconds < 2 * len(candidates) * each:
+    if len(candidates) == 1 or seconds < len(candidates) * each:  # so little time is left that it would not pay
         return now, each
     times = time_steps(learner, candidates, seconds, clock)
     best = min(times, key=times.__getitem__)
