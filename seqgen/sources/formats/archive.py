@@ -90,6 +90,8 @@ def open_zip(content: Content, stack: contextlib.ExitStack) -> list[Member]:
     for number, info in enumerate(archive.infolist(), 1):
         expanded += info.file_size
         _check_limits(content, number, expanded)
+        if not info.filename:
+            raise zipfile.BadZipFile("a member has no name")
         kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the system that packed it has none
         if not info.is_dir() and kind in {0, stat.S_IFREG}:
             path = as_path(_name_in_zip(info, content.reading))

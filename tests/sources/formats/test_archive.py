@@ -207,6 +207,13 @@ def test_any_damage_is_refused_or_harmless(write, zipped, tarred, name):
     damage()
 
 
+def test_a_zip_whose_member_has_no_name_is_damaged(write, zipped):
+    content = zipped({"a.txt": "text"}).replace(b"a.txt", b"\0.txt")  # which ends the name where it begins
+
+    with pytest.raises(TextError, match="a member has no name"):
+        read_whole([write("a.zip", content)])
+
+
 def test_whole_members_are_withheld_as_files(write, zipped, tmp_path):
     texts = [(f"{number} one" * 60, f"{number} two" * 60) for number in range(5)]
     members = {f"{n}.jsonl": "".join(f'{{"text": "{text}"}}\n' for text in pair) for n, pair in enumerate(texts)}
