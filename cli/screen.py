@@ -32,7 +32,7 @@ SAMPLE_LINES = 4
 WAITING_STEPS, WAITING_SECONDS, WAITING_SHARE = 30, 3.0, 0.7
 """After so many steps and seconds, so little of the threads' time on a processor means that they wait for others."""
 PAUSED_SECONDS = 10.0
-"""Between two steps, from which on it is no waiting for a processor: Ctrl-Z."""
+"""A longer gap between two steps is a pause (Ctrl-Z), not a wait for a processor."""
 SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
