@@ -25,7 +25,7 @@ import torch
 import training
 from measuring import HEADER, products, rate_of, repeat
 
-from seqgen.runtime import keep_freed_memory
+from seqgen.device import keep_freed_memory
 
 PARTS = {
     "layers": layers.rows,

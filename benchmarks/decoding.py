@@ -14,12 +14,12 @@ import torch
 from measuring import Row, Work, race
 
 from seqgen import models
-from seqgen.decoding.config import SamplingConfig
-from seqgen.decoding.generate import generate
-from seqgen.models.compiled import compiled_decoder
-from seqgen.models.config import LstmConfig, TransformerConfig
-from seqgen.models.language_model import Decoder, LanguageModel
-from seqgen.runtime import DecoderPrecision
+from seqgen.device import DecoderPrecision
+from seqgen.generation.config import SamplingConfig
+from seqgen.generation.generate import generate
+from seqgen.models.base import Decoder, LanguageModel
+from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.registry import LstmConfig, TransformerConfig
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 

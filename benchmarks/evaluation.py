@@ -10,10 +10,10 @@ from measuring import Row, Work, race
 from torch.nn import functional as F
 
 from seqgen import models
+from seqgen.device import Precision, autocast, select_precision
 from seqgen.evaluation.scoring import score, stream_lanes
-from seqgen.models.config import LstmConfig
-from seqgen.models.language_model import LanguageModel, detach
-from seqgen.runtime import Precision, autocast, select_precision
+from seqgen.models.base import LanguageModel, detach
+from seqgen.models.registry import LstmConfig
 
 CPU = torch.device("cpu")
 VOCAB_SIZE = 67

@@ -12,9 +12,9 @@ import torch
 from measuring import Row, products, race, repeat
 from torch import Tensor, nn
 
-from seqgen.models import recurrence
+from seqgen.device import Precision, autocast, select_precision
+from seqgen.models.cpu import recurrence
 from seqgen.models.recurrent import ResetBeforeGru, layer_weights
-from seqgen.runtime import Precision, autocast, select_precision
 
 CPU = torch.device("cpu")
 SHAPES = [(64, 128, 512), (32, 64, 256)]  # B, T, H

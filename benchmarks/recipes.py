@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import seqgen
-from seqgen.models.language_model import parameter_count
+from seqgen.models.base import parameter_count
 
 
 def parse(words: str) -> dict[str, Any]:

@@ -18,11 +18,12 @@ from torch import nn
 from seqgen import models
 from seqgen.data.batches import BatchStream, Contiguous, Windows
 from seqgen.data.documents import Documents
-from seqgen.models.config import ModelConfig, TransformerConfig
-from seqgen.run import compose
-from seqgen.runtime import select_precision
-from seqgen.training.config import RECIPES, TrainingConfig
+from seqgen.device import select_precision
+from seqgen.models.registry import ModelConfig, TransformerConfig
+from seqgen.runs.config import compose
+from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
+from seqgen.training.presets import RECIPES
 
 VOCAB_SIZE = 67
 SHAPES = {

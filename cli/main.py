@@ -8,10 +8,22 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
-from seqgen.cli import cache, corpus, corpus_encode, corpus_stats, demo, evaluate, info, runs, sample, tokenizer, train
-from seqgen.cli.boundary import guarded
+from seqgen.cli.commands import (
+    cache,
+    corpus,
+    corpus_encode,
+    corpus_stats,
+    demo,
+    evaluate,
+    info,
+    runs,
+    sample,
+    tokenizer,
+    train,
+)
+from seqgen.cli.errors import guarded
+from seqgen.cli.parser import Command, Program
 from seqgen.cli.signals import handle_signals
-from seqgen.cli.usage import Command, Program
 
 from seqgen._version import __version__
 

@@ -68,8 +68,8 @@ def read_stdin(encoding: str, where: str) -> str:
     Raises:
         TextError: it is closed, or is not text in `encoding`.
     """
-    from seqgen.data.text import decode_text
     from seqgen.errors import TextError
+    from seqgen.sources.text import decode_text
 
     if sys.stdin is None:
         raise TextError(f"{where} cannot be read: stdin is closed; give it as an argument or a file")

@@ -90,7 +90,7 @@ def notice(message: str, *, quiet: bool = False) -> None:
 
 def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
     """That a text is a pipe, which is waited for without end where nobody writes."""
-    from seqgen.data.sources import awaited
+    from seqgen.sources.source import awaited
 
     if (message := awaited(names)) is not None:
         notice(message, quiet=quiet)
@@ -120,7 +120,7 @@ def write_text(text: str, *, raw: bool = False) -> None:
 
 def write_stream(pieces: Iterable[str], *, raw: bool = False) -> None:
     """Text as it is made, each piece at once, but never half of what a reader takes for one character."""
-    from seqgen.decoding.graphemes import whole_graphemes
+    from seqgen.generation.graphemes import whole_graphemes
 
     if raw:
         for piece in pieces:

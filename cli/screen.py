@@ -18,14 +18,14 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 from seqgen.cli.output import print_line, printable, printable_bytes, stderr, tokenizer_name
-from seqgen.cli.preparing import Preparing
+from seqgen.cli.progress import Preparing
 
 from seqgen.errors import RunError
-from seqgen.wording import counted
+from seqgen.utils.text import counted
 
 if TYPE_CHECKING:
+    from seqgen.runs.train import TrainingRun
     from seqgen.training.events import Evaluated, Event, Finished, Memorising, Sampled, Step
-    from seqgen.training_run import TrainingRun
 
 CURVE_WIDTH = 40
 SAMPLE_LINES = 4
@@ -181,7 +181,7 @@ class _Figures:
 
     def _recall(self, run: TrainingRun) -> None:
         """Begin with what metrics.jsonl has of the steps before, as if they had been drawn here."""
-        from seqgen.run import RunDirectory
+        from seqgen.runs.directory import RunDirectory
         from seqgen.training.metrics import read_metrics
 
         for event in read_metrics(RunDirectory(run.path).metrics):
@@ -248,7 +248,7 @@ def _smooth(average: float, value: float, count: int) -> float:
 
 def describe_run(run: TrainingRun) -> list[str]:
     """The run in two lines: what is trained, and on what."""
-    from seqgen.models.language_model import parameter_count
+    from seqgen.models.base import parameter_count
 
     config = run.config
     model, text, environment = config.model, config.text, config.environment

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import NoReturn, Self
 
-from seqgen.cli.boundary import INTERRUPTED, TERMINATED, Terminated
+from seqgen.cli.errors import INTERRUPTED, TERMINATED, Terminated
 
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 _SHOW_CURSOR = "\x1b[?25h"

@@ -1,1 +1,1 @@
-"""The catalogue: one recipe a corpus, read by `seqgen.data.catalogue`. Data only."""
+"""The catalogue: one recipe a corpus, read by `seqgen.sources.catalog.corpus`. Data only."""

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from seqgen.evaluation.report import Evaluation
-    from seqgen.trained import Run, load
+    from seqgen.runs.load import Run, load
+    from seqgen.runs.train import TrainingRun, train
     from seqgen.training.events import (
         Evaluated,
         Event,
@@ -40,13 +41,12 @@ if TYPE_CHECKING:
         Skipped,
         Step,
     )
-    from seqgen.training_run import TrainingRun, train
 
 _HOMES = {
-    "train": "seqgen.training_run",
-    "TrainingRun": "seqgen.training_run",
-    "load": "seqgen.trained",
-    "Run": "seqgen.trained",
+    "train": "seqgen.runs.train",
+    "TrainingRun": "seqgen.runs.train",
+    "load": "seqgen.runs.load",
+    "Run": "seqgen.runs.load",
     "Evaluation": "seqgen.evaluation.report",
     **dict.fromkeys(
         [

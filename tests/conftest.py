@@ -14,14 +14,14 @@ from hypothesis import settings as hypothesis_settings
 
 import seqgen
 from seqgen import models
-from seqgen.models.config import (
+from seqgen.models.base import LanguageModel
+from seqgen.models.registry import (
     GruConfig,
     LstmConfig,
     RecurrentConfig,
     RnnConfig,
     TransformerConfig,
 )
-from seqgen.models.language_model import LanguageModel
 
 from .small_runs import FAMILIES, SMALL
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import seqgen
-from seqgen.models.language_model import fork
+from seqgen.models.base import fork
 
 from .small_runs import FAMILIES, SMALL
 

@@ -12,7 +12,7 @@ import pytest
 from seqgen.cli.main import app
 from typer.testing import CliRunner
 
-from seqgen.data.compression import SUFFIXES
+from seqgen.sources.compression import SUFFIXES
 from seqgen.sources.formats import FORMATS
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "data.md").read_text("utf-8")

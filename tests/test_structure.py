@@ -20,18 +20,15 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 FLOORS = [
-    {"seqgen.errors", "seqgen._version", "seqgen.wording"},
-    {"seqgen.settings", "seqgen.files"},
-    {"seqgen.runtime"},
-    {"seqgen.tokenizers"},
-    {"seqgen.data", "seqgen.models", "seqgen.sources"},
-    {"seqgen.evaluation", "seqgen.decoding"},
+    {"seqgen.errors", "seqgen._version"},
+    {"seqgen.config"},
+    {"seqgen.device", "seqgen.utils"},
+    {"seqgen.sources", "seqgen.tokenizers"},
+    {"seqgen.models"},
+    {"seqgen.data"},
+    {"seqgen.generation", "seqgen.evaluation"},
     {"seqgen.training"},
-    {"seqgen.run"},
-    {"seqgen.run_summary", "seqgen.preparation", "seqgen.planned_run"},
-    {"seqgen.trained"},
-    {"seqgen.founding", "seqgen.resuming"},
-    {"seqgen.training_run"},
+    {"seqgen.runs"},
     {"seqgen"},
     {"seqgen.cli"},
 ]

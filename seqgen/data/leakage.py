@@ -14,9 +14,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from seqgen.data.encoding import regroup
-from seqgen.data.stored_text import Offsets, Portion
-from seqgen.settings import Settings
+from seqgen.config import Settings
+from seqgen.data.cache.encode import regroup
+from seqgen.data.cache.stored_text import Offsets, Portion
 from seqgen.sources.lines import last_line_start
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]

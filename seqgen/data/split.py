@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from seqgen.data.cache.stored_text import Portion, StoredText
 from seqgen.data.config import DataConfig
-from seqgen.data.stored_text import Portion, StoredText
 from seqgen.errors import TextError
 from seqgen.sources.lines import next_line_start
-from seqgen.wording import counted
+from seqgen.utils.text import counted
 
 BLOCKS = 20
 MINIMUM = 200  # characters under which a withheld part would say nothing

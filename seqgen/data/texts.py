@@ -7,18 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from seqgen.data.config import DataConfig, is_path, name_of
-from seqgen.data.progress import Report, silent
-from seqgen.data.sources import is_read_once, passed_over, refuse_idle
+from seqgen.data.cache.cache import Store, store_path
+from seqgen.data.cache.stored_ids import StoredIds
+from seqgen.data.cache.stored_text import StoredText
+from seqgen.data.config import DataConfig
 from seqgen.data.split import MINIMUM, SHARE, Parts, split_text
-from seqgen.data.store import Store, store_path
-from seqgen.data.stored_ids import StoredIds
-from seqgen.data.stored_text import StoredText
 from seqgen.errors import ConfigError, RunError, TextError
-from seqgen.sources.quality import PIECE, describe
+from seqgen.sources.config import is_path, name_of
+from seqgen.sources.misreading import PIECE, describe
+from seqgen.sources.source import is_read_once, passed_over, refuse_idle
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.wording import counted
+from seqgen.utils.progress import Report, silent
+from seqgen.utils.text import counted
 
 PIECES = 16
 """Of a text, so many are looked at for what its user may not know: some tens of milliseconds."""

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from seqgen.settings import Settings
+from seqgen.config import Settings
 
 
 class EvaluationConfig(Settings):

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen.data.batches import IGNORED
-from seqgen.models.language_model import LanguageModel, State, fork
-from seqgen.runtime import DecoderPrecision, autocast, evaluation_mode
+from seqgen.device import DecoderPrecision, autocast, evaluation_mode
+from seqgen.models.base import LanguageModel, State, fork
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
 Reader = Callable[[Tensor, State], tuple[Tensor, State]]

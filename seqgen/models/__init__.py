@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from seqgen.models.config import FAMILIES, RecurrentConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, RecurrentConfig, TransformerConfig
 
 if TYPE_CHECKING:
-    from seqgen.models.language_model import LanguageModel
+    from seqgen.models.base import LanguageModel
 
 
 def build(config: RecurrentConfig | TransformerConfig, vocab_size: int) -> LanguageModel:

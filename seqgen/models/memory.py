@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import torch
 
-from seqgen.models.config import RecurrentConfig, TransformerConfig
+from seqgen.device import Precision
 from seqgen.models.recurrent import GATES
+from seqgen.models.registry import RecurrentConfig, TransformerConfig
 from seqgen.models.transformer import FULL_SCORES
-from seqgen.runtime import Precision
 
 
 def activation_bytes(

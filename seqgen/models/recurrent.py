@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen.models import cells, recurrence
-from seqgen.models.config import GruConfig, RecurrentConfig
-from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.models.packed import DecoderLinear
-from seqgen.runtime import DecoderPrecision
+from seqgen.device import DecoderPrecision
+from seqgen.models import cells
+from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.models.cpu import recurrence
+from seqgen.models.cpu.packed import DecoderLinear
+from seqgen.models.registry import GruConfig, RecurrentConfig
 from seqgen.tokenizers.base import BOUNDARY
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}

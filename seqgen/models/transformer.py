@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seqgen.device import DecoderPrecision
 from seqgen.errors import TextError
-from seqgen.models.config import TransformerConfig
-from seqgen.models.language_model import Decoder, LanguageModel, State
-from seqgen.models.packed import DecoderLinear
-from seqgen.models.rms_norm import RMSNorm
-from seqgen.runtime import DecoderPrecision
+from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.models.cpu.packed import DecoderLinear
+from seqgen.models.cpu.rms_norm import RMSNorm
+from seqgen.models.registry import TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY
 
 T = TypeVar("T")

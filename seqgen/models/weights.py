@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from seqgen.errors import RunError
-from seqgen.files import open_plain
-from seqgen.models.language_model import LanguageModel
+from seqgen.models.base import LanguageModel
+from seqgen.utils.files import open_plain
 
 _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 _CHECKSUM = "sha256"

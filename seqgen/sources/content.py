@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import BinaryIO, NamedTuple, Protocol
 
-from seqgen.data.compression import DAMAGED, SUFFIXES, decompressed
-from seqgen.data.config import Reading
-from seqgen.data.text import BLOCK, Decoder
 from seqgen.errors import TextError
+from seqgen.sources.compression import DAMAGED, SUFFIXES, decompressed
+from seqgen.sources.config import Reading
 from seqgen.sources.recognize import recognize
+from seqgen.sources.text import BLOCK, Decoder
 
 DAMAGE: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile, tarfile.TarError)
 """What reading a file, or a member of an archive, may raise."""

@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
-from seqgen.data.compression import SUFFIXES
-from seqgen.data.config import Reading
+from seqgen.sources.compression import SUFFIXES
+from seqgen.sources.config import Reading
 
 
 def selects(reading: Reading, path: PurePath) -> bool:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seqgen.errors import TokenizerError
-from seqgen.files import read_at_most
 from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.utils.files import read_at_most
 
 if TYPE_CHECKING:
     from seqgen.tokenizers.base import Tokenizer

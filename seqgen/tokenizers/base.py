@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
+from seqgen.config import Settings
 from seqgen.errors import ConfigError, SaveError, TokenizerError
-from seqgen.files import make_directory, write_atomically
-from seqgen.settings import Settings
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.tokenizers.normalization import Composer, changed_characters, last_boundary, normalize
+from seqgen.utils.files import make_directory, write_atomically
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from seqgen.settings import Settings
+from seqgen.config import Settings
 
 TokenizerKind = Literal["char", "byte", "word", "unigram", "bpe"]
 Normalization = Literal["none", "nfc", "nfd"]

@@ -39,7 +39,7 @@ from seqgen.tokenizers.base import (
 )
 from seqgen.tokenizers.config import ENOUGH, RARE_SHARE, Normalization, TokenizerConfig, auto_size
 from seqgen.tokenizers.normalization import last_multiple
-from seqgen.wording import counted
+from seqgen.utils.text import counted
 
 DEFAULT_VOCAB_SIZE = 2_000
 LINE_CAP = 1_024

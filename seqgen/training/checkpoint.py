@@ -27,8 +27,15 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from seqgen.config import Settings
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.files import (
+from seqgen.models.weights import load_tensors, to_bytes, weights_of
+from seqgen.training.learner import Learner
+from seqgen.training.metrics import EMPTY
+from seqgen.training.overfitting import Watch
+from seqgen.training.plan import Plan
+from seqgen.training.time_budget import Pace
+from seqgen.utils.files import (
     TEMPORARY,
     make_directory,
     open_plain,
@@ -38,13 +45,6 @@ from seqgen.files import (
     write_atomically,
     write_durably,
 )
-from seqgen.models.weights import load_tensors, to_bytes, weights_of
-from seqgen.settings import Settings
-from seqgen.training.budget import Pace
-from seqgen.training.learner import Learner
-from seqgen.training.memorising import Watch
-from seqgen.training.metrics import EMPTY
-from seqgen.training.plan import Plan
 
 WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensors", "state.safetensors", "config.json"
 FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)

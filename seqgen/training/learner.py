@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from seqgen.data.batches import IGNORED, Batch, BatchStream
-from seqgen.models.language_model import LanguageModel, State, detach
-from seqgen.runtime import Precision, RandomState, autocast, keep_freed_memory
+from seqgen.device import Precision, RandomState, autocast, keep_freed_memory
+from seqgen.models.base import LanguageModel, State, detach
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loss import cross_entropy
-from seqgen.training.optimizer import build_optimizer
+from seqgen.training.optimizers import build_optimizer
 from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
 

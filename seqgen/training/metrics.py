@@ -13,8 +13,8 @@ from typing import Any, Self
 import pydantic_core
 
 from seqgen.errors import RunError, SaveError
-from seqgen.files import sync_directory
 from seqgen.training.events import Event, as_record
+from seqgen.utils.files import sync_directory
 
 EMPTY = hashlib.sha256().hexdigest()
 """The hash of no lines at all."""

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from seqgen.settings import Settings
+from seqgen.config import Settings
 
 LONGEST_WARMUP = 100
 """With 20, a GRU over bytes saturated in its first steps and ended 0.1 nats behind the same with 100."""

@@ -140,14 +140,18 @@ module.{name} = slow
 """
 OWN = ("--out", "built", "--vocab-size", "333")  # of a size that no other test asks for: the store would have it
 PHASES = {
-    "reading": ("seqgen.data.store", "write_text", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "reading": ("seqgen.data.cache.cache", "write_text", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "building the tokenizer": ("seqgen.tokenizers", "build", ("tokenizer", "build", "corpus.txt", *OWN)),
-    "probing": ("seqgen.training.budget", "time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
-    "making the directory": ("seqgen.files", "sync_directory", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
-    "founding the run": ("seqgen.founding", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "probing": ("seqgen.training.time_budget", "time_steps", ("train", "corpus.txt", *SMALL, "--max-time", "3s")),
+    "making the directory": (
+        "seqgen.utils.files",
+        "sync_directory",
+        ("train", "corpus.txt", *SMALL, "--max-steps", "3"),
+    ),
+    "founding the run": ("seqgen.runs.create", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "evaluating": ("seqgen.evaluation.scoring", "_score_group", ("eval", "corpus.txt")),
-    "sampling": ("seqgen.trained", "generate", ("sample",)),
-    "sampling several": ("seqgen.trained", "generate", ("sample", "-n", "3")),
+    "sampling": ("seqgen.runs.load", "generate", ("sample",)),
+    "sampling several": ("seqgen.runs.load", "generate", ("sample", "-n", "3")),
     "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),
 }
 """What a command is in the midst of: where that is done, and the command."""
@@ -163,7 +167,7 @@ def test_a_signal_ends_every_phase_in_good_order(run, phase, number, code):
     module, name, arguments = PHASES[phase]
     before = sorted(Path("runs").iterdir())
     slowly = SLOWLY.format(module=module, name=name, wait=IN_PYTHON)
-    process = Process(*arguments, before=slowly.replace("import seqgen.trained", "import torch, seqgen.trained"))
+    process = Process(*arguments, before=slowly.replace("import seqgen.runs.load", "import torch, seqgen.runs.load"))
     process.wait_for("here")
     process.send(number)
 
@@ -174,7 +178,7 @@ def test_a_signal_ends_every_phase_in_good_order(run, phase, number, code):
 
 @pytest.mark.parametrize(("number", "code"), CODES[1:])
 def test_the_second_signal_leaves_from_the_midst_of_a_call_into_c(run, number, code):
-    process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.trained", name="score", wait=IN_C))
+    process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.runs.load", name="score", wait=IN_C))
     process.wait_for("here")
     process.send(number)
     while process.is_running():  # those that come within a moment of the first count as one with it

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from seqgen.data.config import Reading
-from seqgen.data.stored_text import StoredText, write_text
+from seqgen.data.cache.stored_text import StoredText, write_text
+from seqgen.sources.config import Reading
 
 _number = itertools.count()
 

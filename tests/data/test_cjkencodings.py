@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.data.text import read_text
+from seqgen.sources.text import read_text
 from seqgen.tokenizers import KINDS, build
 from seqgen.tokenizers.config import TokenizerConfig
 

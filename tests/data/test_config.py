@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.data.config import DataConfig, absolute
+from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
+from seqgen.sources.config import absolute
 
 
 def test_the_default_withholds_five_percent_spread():

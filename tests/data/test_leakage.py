@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from seqgen.data import leakage
+from seqgen.data.cache.stored_text import Portion
 from seqgen.data.config import DataConfig
 from seqgen.data.leakage import NOTABLE, WINDOW, find_leakage
 from seqgen.data.split import split_text
-from seqgen.data.stored_text import Portion
 
 from .storing import store_text
 
@@ -156,7 +156,7 @@ def test_a_sample_gives_the_same_share(portion, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_text(portion, monkeypatch):
-    monkeypatch.setattr("seqgen.data.stored_text.BLOCK", 1 << 14)
+    monkeypatch.setattr("seqgen.data.cache.stored_text.BLOCK", 1 << 14)
     monkeypatch.setattr(leakage, "MOST", 1 << 10)
     part = "\n".join(paragraphs(100, 500)) + "\n"
 

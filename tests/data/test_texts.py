@@ -9,7 +9,7 @@ import pytest
 from seqgen.data.config import DataConfig
 from seqgen.data.texts import read_texts
 from seqgen.errors import RunError, TextError
-from seqgen.run import TextRecord
+from seqgen.runs.config import TextRecord
 from seqgen.tokenizers.config import TokenizerConfig
 
 

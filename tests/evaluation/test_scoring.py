@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from seqgen import models
 from seqgen.evaluation import scoring
 from seqgen.evaluation.scoring import COLUMNS, LANES, SHORTEST_LANE, Lane, score, stream_lanes, window_lanes
-from seqgen.models.config import GruConfig, LstmConfig
-from seqgen.models.language_model import LanguageModel
+from seqgen.models.base import LanguageModel
+from seqgen.models.registry import GruConfig, LstmConfig
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
 LENGTHS = st.lists(st.integers(0, 3000) | st.integers(0, 20), max_size=6)

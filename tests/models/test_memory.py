@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from seqgen import models
-from seqgen.models.config import GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.device import autocast
 from seqgen.models.memory import activation_bytes, attention_bytes
-from seqgen.runtime import autocast
+from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig, TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY
 from seqgen.training.loss import cross_entropy
 

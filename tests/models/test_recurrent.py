@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from seqgen import models
-from seqgen.models.config import GruConfig, LstmConfig, RnnConfig
+from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig
 
 CELLS = {"rnn": RnnConfig, "lstm": LstmConfig, "gru": GruConfig}
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from seqgen import models
 from seqgen.errors import TextError
 from seqgen.models import transformer
-from seqgen.models.config import TransformerConfig
-from seqgen.models.language_model import fork
+from seqgen.models.base import fork
+from seqgen.models.registry import TransformerConfig
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import seqgen
 from seqgen.errors import RunError
-from seqgen.run import RunDirectory, find_runs
-from seqgen.run_summary import summarize
+from seqgen.runs.directory import RunDirectory, find_runs
+from seqgen.runs.summary import summarize
 
 
 def examples(ordinary, campaign):

@@ -384,7 +384,7 @@ def serve() -> None:
     import torch
 
     import seqgen
-    from seqgen.training import loop
+    from seqgen.training import trainer as loop
 
     torch.set_num_threads(1)
     warnings.simplefilter("error")

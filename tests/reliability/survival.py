@@ -17,8 +17,9 @@ import pytest
 
 import seqgen
 from seqgen.errors import RunError
-from seqgen.run import RunConfig, find_runs
-from seqgen.run_summary import summarize
+from seqgen.runs.config import RunConfig
+from seqgen.runs.directory import find_runs
+from seqgen.runs.summary import summarize
 
 from ..comparing import assert_same_run
 from .faults import Fault, Outcome, Warm, moment_of

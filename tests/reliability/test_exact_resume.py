@@ -16,7 +16,7 @@ import torch
 
 import seqgen
 from seqgen.errors import ConfigError, RunError, TokenizerError
-from seqgen.run import RunDirectory
+from seqgen.runs.directory import RunDirectory
 from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.learner import Learner
 
@@ -64,7 +64,7 @@ SAMPLING = {"num_samples": 2, "max_new_tokens": 20, "seed": 1}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """What a run writes at its evaluations, and the wait for the disk, take longer than its few steps."""
-    monkeypatch.setattr("seqgen.training.loop.SAMPLE_TOKENS", 20)
+    monkeypatch.setattr("seqgen.training.trainer.SAMPLE_TOKENS", 20)
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
@@ -265,7 +265,7 @@ def test_killed_before_and_after_each_replan_it_is_the_same_run(corpus, tmp_path
 
 def test_interrupted_and_made_longer_it_is_the_run_that_is_given_its_plan(corpus, tmp_path, monkeypatch):
     """By the real clock."""
-    monkeypatch.setattr("seqgen.training.budget.PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("seqgen.training.time_budget.PROBE_SECONDS", 0.1)
     settings = {**TIMED, "max_time": 600.0, "max_steps": 40}  # which is where it ends, on any machine
     polls = iter([False] * 5 + [True])
     run = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings)
@@ -492,7 +492,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from seqgen.errors import RunError
-from seqgen.run import RunDirectory
+from seqgen.runs.directory import RunDirectory
 try:
     lock = RunDirectory(Path(sys.argv[1])).hold()
 except RunError as error:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from seqgen import models
 from seqgen.models.weights import load_weights, to_bytes
-from seqgen.run import RunDirectory
-from seqgen.run_summary import count_parameters
+from seqgen.runs.directory import RunDirectory
+from seqgen.runs.summary import count_parameters
 
 from .damage import (
     CHANGES,

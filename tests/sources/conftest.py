@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from seqgen.data.config import Reading
-from seqgen.data.sources import Source, read_whole
+from seqgen.sources.config import Reading
+from seqgen.sources.source import Source, read_whole
 
 
 @pytest.fixture

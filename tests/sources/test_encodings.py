@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.data.text import decode_text
 from seqgen.errors import TextError
 from seqgen.sources.encodings import MOST, around, guess_encoding
+from seqgen.sources.text import decode_text
 
 KOREAN = "나는 오늘 학교에 간다. 날씨가 맑아서 걸어가기로 했다.\n저녁에는 친구와 함께 밥을 먹었다.\n"
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n"

@@ -4,7 +4,7 @@ from pathlib import PurePath
 
 import pytest
 
-from seqgen.data.config import Reading
+from seqgen.sources.config import Reading
 from seqgen.sources.patterns import asked_for, selects
 
 FILES = ["a.txt", "b.md", "c.py", "d.txt.gz", "src/a.txt", "src/test/e.txt", "node_modules/x/f.txt"]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from seqgen.data.texts import read_texts
-from seqgen.preparation import Corpus, build_learner, encode_corpus
-from seqgen.run import compose
+from seqgen.runs.config import compose
+from seqgen.runs.setup import Corpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner
-from seqgen.training.loop import TrainingSetup
+from seqgen.training.trainer import TrainingSetup
 
 MakeLearner = Callable[..., tuple[Learner, Corpus]]
 

@@ -3,9 +3,10 @@ from __future__ import annotations
 import pytest
 
 from seqgen.errors import ConfigError
-from seqgen.models.config import FAMILIES
-from seqgen.run import compose
-from seqgen.training.config import LONG_RECIPES, RECIPES, SHORT_RECIPES, TrainingConfig, recipe_for
+from seqgen.models.registry import FAMILIES
+from seqgen.runs.config import compose
+from seqgen.training.config import TrainingConfig
+from seqgen.training.presets import LONG_RECIPES, RECIPES, SHORT_RECIPES, recipe_for
 
 
 @pytest.mark.parametrize(

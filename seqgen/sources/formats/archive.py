@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
-from seqgen.data.config import Reading
 from seqgen.errors import TextError
+from seqgen.sources.config import Reading
 from seqgen.sources.content import DAMAGE, Content, Document
 from seqgen.sources.patterns import asked_for, is_hidden, selects, summary
 

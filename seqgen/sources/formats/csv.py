@@ -11,7 +11,7 @@ from seqgen.errors import ConfigError, TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD
 from seqgen.sources.lines import lines_with_ends
-from seqgen.wording import counted
+from seqgen.utils.text import counted
 
 LARGEST_CELL = 1 << 27
 """Characters; a quote that is never closed makes one cell of the rest of a file."""

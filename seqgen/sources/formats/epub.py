@@ -12,11 +12,11 @@ from html.parser import HTMLParser
 from pathlib import PurePosixPath
 from urllib.parse import unquote
 
-from seqgen.data.text import BLOCK, Decoder
 from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.formats.archive import Member, as_path, naming_damage, open_zip
 from seqgen.sources.formats.html import shown_text
+from seqgen.sources.text import BLOCK, Decoder
 
 CONTAINER, ENCRYPTION = PurePosixPath("META-INF/container.xml"), PurePosixPath("META-INF/encryption.xml")
 LARGEST_LIST = 1 << 24

@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from seqgen.data.text import without_halves
 from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD, kind_of, parse_field, text_at
 from seqgen.sources.lines import lines_with_ends
+from seqgen.sources.text import without_halves
 
 
 def read(content: Content) -> Iterator[Document]:

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqgen.data.cache.stored_text import StoredText, write_text
 from seqgen.data.config import DataConfig
-from seqgen.data.sources import read_whole
 from seqgen.data.split import split_text
-from seqgen.data.stored_text import StoredText, write_text
 from seqgen.errors import TextError
 from seqgen.sources.formats import archive
+from seqgen.sources.source import read_whole
 
 MEMBERS = {"b.txt": "second\n", "./a.txt": "first\n", "x/c.md": "mark\n", ".hid.txt": "no", "__MACOSX/._b.txt": "no"}
 UNSAFE = {"/etc/d.txt": "absolute\n", "../../e.txt": "up\n"}

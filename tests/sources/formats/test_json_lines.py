@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from seqgen.data.sources import read_whole
 from seqgen.errors import TextError
+from seqgen.sources.source import read_whole
 
 GOOD = '{"text": "a"}\n'
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqgen.data.config import Reading
 from seqgen.errors import ConfigError
+from seqgen.sources.config import Reading
 from seqgen.tokenizers.byte import ByteTokenizer
 
 ALL = bytes(range(256)) + b"\xef\xbb\xbf\r\n"

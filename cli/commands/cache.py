@@ -1,0 +1,149 @@
+"""`seqgen cache list|prune`: what is kept of texts, vocabularies, ids and downloads, and how to make room."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from seqgen.cli.options import JsonOption, QuietOption
+from seqgen.cli.output import notice, printable, size_in_words, stdout, write_json
+
+from seqgen.errors import ConfigError
+from seqgen.utils.text import counted
+
+if TYPE_CHECKING:
+    from seqgen.data.cache.entries import Entry
+
+StoreOption = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="DIR",
+        help="This store alone, without the downloads.",
+        show_default="the user's store and downloads",
+    ),
+]
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def list_entries(store: StoreOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List what the store and the downloads hold: kind, size, last use, what it was made from."""
+    from seqgen.data.cache import entries as cached
+    from seqgen.data.cache.cache import store_path
+
+    _check_store(store)
+    entries = cached.list_entries(store_path(store), downloads=store is None)
+    if json:
+        write_json([_as_record(entry) for entry in entries])
+        return
+    if entries:
+        _print_table(entries)
+    notice(f"{store_path(store)}: {_total(entries)}", quiet=quiet)
+
+
+def _check_store(store: str | None) -> None:
+    """Refuse a name that is mistyped: no directory."""
+    from seqgen.data.cache.cache import store_path
+
+    path = store_path(store)
+    if path.is_file() or (store is not None and not path.is_dir()):
+        raise ConfigError(f"store: {path} is not a directory; name the one that --store or SEQGEN_STORE named before")
+
+
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Remove entries not used for this long: 12h, 30d.")
+    ] = None,
+    max_size: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Keep at most this much, the most recently used: 500MB, 2GB.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Remove everything, including texts from stdin, which exist nowhere else.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    store: StoreOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Remove entries of the store and downloads; what a running process uses is kept.
+
+    What is removed is made again when it is needed, and a corpus is fetched again by `seqgen corpus fetch`.
+    """
+    from seqgen.data.cache import entries as cached
+    from seqgen.data.cache.cache import store_path
+
+    age, size = _as_seconds(older_than), _as_bytes(max_size)
+    if age is None and size is None and not everything:
+        raise ConfigError("all: say what to remove: --older-than 30d, --max-size 1GB or --all")
+    if everything and (age is not None or size is not None):
+        raise ConfigError("all: it removes everything, so --older-than and --max-size would change nothing")
+    _check_store(store)
+    entries = cached.list_entries(store_path(store), downloads=store is None)
+    chosen = cached.choose(entries, time.time(), older_than=age, max_bytes=size, everything=everything)
+    gone = chosen if dry_run else cached.remove(chosen)
+    if json:
+        kept = [_as_record(entry) for entry in entries if entry not in gone]
+        write_json({"dry_run": dry_run, "removed": [_as_record(entry) for entry in gone], "kept": kept})
+        return
+    if gone:
+        _print_table(gone)
+    kept_entries = [entry for entry in entries if entry not in gone]
+    said = "would be removed" if dry_run else "removed"
+    notice(f"{_total(gone)} {said}; {_total(kept_entries)} kept", quiet=quiet)
+    if used := [entry for entry in kept_entries if entry.in_use]:
+        notice(f"{_total(used)} of them in use by a running process", quiet=quiet)
+
+
+def _print_table(entries: Sequence[Entry]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("kind", no_wrap=True)
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("last used", no_wrap=True)
+    table.add_column("made from", overflow="fold")
+    for entry in entries:
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
+        notes = [name for name, there in (("in use", entry.in_use), ("the only copy", entry.only_copy)) if there]
+        made_from = f"{entry.made_from} ({', '.join(notes)})" if notes else entry.made_from
+        table.add_row(entry.kind, size_in_words(entry.bytes), used, printable(made_from))
+    stdout().print(table)
+
+
+def _total(entries: Sequence[Entry]) -> str:
+    size = size_in_words(sum(entry.bytes for entry in entries))
+    return f"{counted(len(entries), 'entry', 'entries')}, {size}"
+
+
+def _as_record(entry: Entry) -> dict[str, Any]:
+    """What --json prints of an entry."""
+    return {
+        "kind": entry.kind,
+        "path": str(entry.path),
+        "made_from": entry.made_from,
+        "bytes": entry.bytes,
+        "last_used": entry.last_used,
+        "in_use": entry.in_use,
+        "only_copy": entry.only_copy,
+    }
+
+
+def _as_seconds(duration: str | None) -> float | None:
+    from seqgen.training.config import parse_duration
+
+    try:
+        return None if duration is None else float(parse_duration(duration))
+    except ValueError as error:
+        raise ConfigError(f"older_than: {duration!r} is not a duration; write 12h or 30d") from error
+
+
+def _as_bytes(size: str | None) -> int | None:
+    if size is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?", size.lower())
+    if found is None:
+        raise ConfigError(f"max_size: {size!r} is not a size; write 500MB or 2GB")
+    return round(float(found[1]) * _UNITS[found[2]])

@@ -1,0 +1,101 @@
+"""`seqgen corpus list|fetch`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from seqgen.cli.options import JsonOption, QuietOption
+from seqgen.cli.output import PAGE, notice, printable, size_in_words, stderr, stdout, write_json
+
+if TYPE_CHECKING:
+    from seqgen.sources.catalog.corpus import Recipe
+    from seqgen.sources.catalog.download import Progress as Told
+    from seqgen.sources.catalog.published import Fetched, File
+
+
+def list_corpora(json: JsonOption = False) -> None:
+    """List the catalog: what there is to train on by `seqgen train corpus:NAME`."""
+    from rich.table import Table
+
+    from seqgen.sources.catalog.corpus import recipes
+
+    known = recipes()
+    if json:
+        write_json([_as_record(recipe) for recipe in known.values()])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for name in ("what it is", "language", "licence"):
+        table.add_column(name)
+    for name in ("size", "where"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for recipe in known.values():
+        size, where = size_in_words(recipe.size), _where(recipe)
+        table.add_row(recipe.name, recipe.title, recipe.language, recipe.licence, size, where)
+    stdout(PAGE).print(table)
+
+
+def fetch(
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Corpora of the catalog.")],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Download a corpus into the cache, checked against its hash; a broken download goes on where it ended."""
+    from seqgen.sources.catalog.corpus import find
+    from seqgen.sources.catalog.download_cache import corpus_directory
+    from seqgen.sources.catalog.published import Fetched
+
+    records: list[dict[str, Any]] = []
+    for recipe in [find(name) for name in names]:
+        record: dict[str, Any] = {"name": recipe.name, "directory": None, "files": []}
+        if isinstance(recipe.reader, Fetched):
+            files = _fetch(recipe, recipe.reader, quiet=quiet)
+            record["directory"] = str(corpus_directory(recipe.name))
+            record["files"] = [file.model_dump() for file in files]
+        else:
+            notice(f"corpus:{recipe.name} is {_where(recipe)}: there is nothing to download", quiet=quiet)
+        records.append(record)
+    if json:
+        write_json(records)
+
+
+def _fetch(recipe: Recipe, reader: Fetched, *, quiet: bool) -> list[File]:
+    """Fetch with a bar on a terminal, and say what can be done with it."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    console = stderr()
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+
+        def follow(file: File) -> Told:
+            task = bar.add_task(printable(file.name), total=file.size)
+            return lambda done, total: bar.update(task, completed=done, total=total or file.size)
+
+        files = reader.fetch(recipe.name, follow)
+    for stated, found in zip(reader.files, files, strict=True):
+        if stated.sha256 is None:
+            notice(f"{found.name}: {stated.sha256_source}; held from now on: SHA-256 {found.sha256}", quiet=quiet)
+    notice(f"corpus:{recipe.name} is here; {_advice(recipe)}; its licence: {recipe.licence}", quiet=quiet)
+    return files
+
+
+def _advice(recipe: Recipe) -> str:
+    valid = f" --valid corpus:{recipe.name}:valid" if "valid" in recipe.reader.parts else ""
+    measured = next((part for part in ("test", "valid") if part in recipe.reader.parts), None)
+    after = "" if measured is None else f", then seqgen eval corpus:{recipe.name}:{measured}"
+    return f"seqgen train corpus:{recipe.name}{valid}{after}"
+
+
+def _where(recipe: Recipe) -> str:
+    from seqgen.sources.catalog.published import Fetched
+
+    if isinstance(recipe.reader, Fetched):
+        return "here" if recipe.reader.is_here(recipe.name) else "to fetch"
+    return {"synthetic": "made", "own-text": "embedded"}.get(recipe.reader.kind, "in Python")
+
+
+def _as_record(recipe: Recipe) -> dict[str, Any]:
+    """What --json prints of a corpus."""
+    return recipe.model_dump() | {"parts": recipe.reader.parts, "where": _where(recipe)}

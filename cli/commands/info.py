@@ -1,0 +1,57 @@
+"""`seqgen info`: one run, in full."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from seqgen.cli.options import JsonOption
+from seqgen.cli.output import printable, stdout, write_json
+
+
+def info(
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="The run's directory.", show_default="the newest")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one run: its figures, and every setting it was made with."""
+    from rich.table import Column, Table
+
+    from seqgen.runs.directory import find_run
+    from seqgen.runs.summary import summarize
+
+    directory = find_run(run)
+    config = directory.read_config()
+    summary = summarize(directory, config)
+    if json:
+        write_json({"summary": summary.model_dump(), "config": config.model_dump()})
+        return
+    table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
+    for title, values in (
+        ("result", summary.model_dump(include={"state", "steps", "seconds", "best_step", "best_bits_per_byte",
+                                               "best_bits_per_character", "parameters"})),
+        ("model", {"cell": config.model.cell, **config.model.model_dump()}),
+        ("tokenizer", config.tokenizer.model_dump(exclude={"asked"})),
+        ("text", config.data.model_dump() | {"text": config.data.name} | config.text.model_dump()),
+        ("training", config.training.model_dump()),
+        ("environment", {"created": config.created, "seqgen": config.seqgen, **config.environment}),
+    ):  # fmt: skip
+        for number, (name, value) in enumerate(values.items()):
+            table.add_row(title if number == 0 else "", name, _show(value))
+    console = stdout()
+    console.print(printable(str(directory.path)), style="bold")
+    console.print(table)
+
+
+def _show(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, tuple):
+        return ", ".join(map(_show, value)) or "-"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = str(value)
+    return printable(text) if text and not set(text) & set("\n\r") else repr(text)

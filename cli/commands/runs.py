@@ -1,0 +1,97 @@
+"""`seqgen runs`: every run, side by side, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from seqgen.cli.options import JsonOption
+from seqgen.cli.output import WIDE, notice, printable, stdout, tokenizer_name, write_json
+
+from seqgen.errors import RunError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+COLUMNS = ("run", "model", "vocabulary", "text", "parameters", "bits/byte", "steps", "time", "state")
+FIGURES = ("parameters", "bits/byte", "steps", "time", "state")
+LEFT_OUT_FIRST = ("vocabulary", "parameters", "text", "time", "steps", "model")
+"""Of the columns, on a terminal without room for all."""
+
+
+def runs(json: JsonOption = False) -> None:
+    """List the runs under runs/: what was trained on what, how big, how good, how long."""
+    from seqgen.runs.directory import find_runs
+    from seqgen.runs.summary import summarize
+
+    rows, broken = [], []
+    for directory, config in find_runs():
+        try:
+            if isinstance(config, RunError):
+                raise config
+            rows.append(summarize(directory, config))
+        except RunError as error:
+            broken.append(str(error))
+    if json:
+        write_json([row.model_dump() for row in rows])
+    elif rows:
+        _print_table([_cells(row.model_dump()) for row in rows])
+    elif not broken:
+        notice("there are no runs here yet; train one with `seqgen train FILE`, or try `seqgen demo`")
+    for message in broken:
+        notice(message)
+
+
+def _print_table(rows: Sequence[dict[str, str]]) -> None:
+    """A line a run; on a narrow terminal with fewer columns, so that what is shown is whole."""
+    console, left_out = stdout(), list[str]()
+    table = _table(rows, COLUMNS)
+    for name in LEFT_OUT_FIRST:
+        if _width(console, table) <= console.width:
+            break
+        left_out.append(name)
+        table = _table(rows, [column for column in COLUMNS if column not in left_out])
+    if _width(console, table) > console.width:  # a name as long as the line has it for itself
+        for row in rows:
+            console.print(row["run"], soft_wrap=True)
+            console.print(f"  {row['bits/byte']} bits/byte, {row['state']}", soft_wrap=True)
+    else:
+        console.print(table)
+    if left_out:
+        notice(f"a wider terminal shows {', '.join(left_out)} too, and `seqgen runs --json` all there is")
+
+
+def _width(console: Console, table: Table) -> int:
+    """The columns that a table takes where there are enough."""
+    return console.measure(table, options=console.options.update(width=WIDE)).maximum
+
+
+def _table(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in FIGURES else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
+    return table
+
+
+def _cells(row: dict[str, Any]) -> dict[str, str]:
+    """What the columns show of a run."""
+    from seqgen.cli.screen import clock
+
+    best = row["best_bits_per_byte"]
+    return {
+        "run": printable(row["run"]),
+        "model": f"{row['cell']} {row['layers']}x{row['hidden_size']}",
+        "vocabulary": f"{tokenizer_name(row['tokenizer'], row['normalization'])} {row['vocab_size']:,}",
+        "text": printable(row["text"]),
+        "parameters": "-" if row["parameters"] is None else f"{row['parameters']:,}",
+        "bits/byte": "-" if best is None else f"{best:.3f}",
+        "steps": f"{row['steps']:,}/{row['total_steps']:,}",
+        "time": clock(row["seconds"]),
+        "state": row["state"],
+    }

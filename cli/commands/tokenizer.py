@@ -1,0 +1,231 @@
+"""`seqgen tokenizer build|encode|decode|show`."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from seqgen.cli.options import (
+    BadLineOption,
+    EncodingOption,
+    ErrorsOption,
+    ExcludeOption,
+    FieldOption,
+    GlobOption,
+    JsonOption,
+    NormalizationOption,
+    QuietOption,
+    RunOption,
+    as_text,
+    as_vocab_size,
+    given,
+    read_stdin,
+)
+from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json, write_text
+
+from seqgen.errors import ConfigError, RunError, SaveError, TextError
+from seqgen.utils.files import blocking
+
+if TYPE_CHECKING:
+    from seqgen.tokenizers.base import Tokenizer
+
+TokenizerOption = Annotated[
+    str | None, typer.Option("--tokenizer", metavar="DIR", help="Directory made by `tokenizer build`.")
+]
+
+
+def build(
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train: files, directories, corpus:NAME.")],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Output directory, for `train --tokenizer DIR`.")],
+    kind: Annotated[
+        Literal["char", "byte", "word", "unigram", "bpe"] | None,
+        typer.Option("--tokenizer", help="Kind of tokenizer.", show_default="char; byte with --encoding bytes"),
+    ] = None,
+    vocab_size: Annotated[
+        str | None,
+        typer.Option(metavar="N|auto", help="word, unigram, bpe: vocabulary size; auto chooses by the text."),
+    ] = None,
+    character_coverage: Annotated[
+        float | None,
+        typer.Option(help="unigram, bpe: share of characters that the vocabulary covers.", show_default="0.9995"),
+    ] = None,
+    normalization: NormalizationOption = None,
+    encoding: EncodingOption = "utf-8",
+    errors: ErrorsOption = "strict",
+    glob: GlobOption = None,
+    exclude: ExcludeOption = None,
+    field: FieldOption = None,
+    on_bad_line: BadLineOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Build a tokenizer from texts."""
+    from seqgen.data.config import DataConfig
+    from seqgen.data.texts import read_texts
+    from seqgen.tokenizers.config import TokenizerConfig
+
+    if not out:
+        raise ConfigError("out: the name is empty; name a directory that is not there yet")
+    if Path(out).exists():
+        raise RunError(f"{out} is already there; name another --out")
+    if (nearest := blocking(Path(out))) is not None:  # before pieces are learned, which can take minutes
+        raise SaveError(f"{out} cannot be made: {nearest} cannot be written; name another --out")
+    settings = given(
+        vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
+    )
+    data = DataConfig.of(
+        text=tuple(texts), encoding=encoding, errors=errors, valid_split="none",
+        **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
+    )  # fmt: skip
+    config = TokenizerConfig.of(kind=kind or ("byte" if data.is_raw else "char"), raw=data.is_raw, **settings)
+    notice_pipes(texts, quiet=quiet)
+    read = read_texts(data)
+    tokenizer = read.tokenizer(config)
+    tokenizer.save(Path(out))
+    for message in read.notices:
+        notice(message, quiet=quiet)
+    notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)
+
+
+def encode(
+    text: Annotated[str, typer.Argument(help="The text; - reads stdin.")] = "-",
+    tokenizer: TokenizerOption = None,
+    run: RunOption = None,
+    pieces: Annotated[bool, typer.Option("--pieces", help="Print each id with its piece and its characters.")] = False,
+    encoding: EncodingOption = "utf-8",
+    json: JsonOption = False,
+) -> None:
+    """Print a text's ids."""
+    from seqgen.sources.config import BYTES
+    from seqgen.sources.content import as_raw
+
+    loaded = _load(tokenizer, run)
+    raw = loaded.text_encoding == "latin-1"
+    if text == "-":
+        content = read_stdin(BYTES if raw else encoding, "the text from stdin")
+    else:
+        content = as_raw(text) if raw else as_text(text, "the text")
+        if _is_file(text):
+            notice(f"these are the ids of the name {text!r}; for those of the file: seqgen tokenizer encode < FILE")
+    ids = loaded.encode(content).tolist()
+    if pieces:
+        _print_pieces(ids, loaded.spelled(content), loaded, json=json)
+    elif json:
+        write_json(ids)
+    else:
+        sys.stdout.write(" ".join(map(str, ids)) + "\n")
+
+
+def _is_file(name: str) -> bool:
+    try:
+        return Path(name).is_file()
+    except (OSError, ValueError):  # a text that no file can be named by
+        return False
+
+
+def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, json: bool) -> None:
+    """A row for each id: its piece, and how many characters of the text it stands for."""
+    from rich.table import Table
+
+    if json:
+        names = [tokenizer.pieces[token].decode("utf-8", "backslashreplace") for token in ids]
+        rows = zip(ids, names, texts, strict=True)
+        write_json([{"id": token, "piece": piece, "text": text} for token, piece, text in rows])
+        return
+    table = Table(box=None, pad_edge=False)
+    table.add_column("id", justify="right")
+    table.add_column("piece", overflow="fold")
+    table.add_column("characters", justify="right")
+    for token, text in zip(ids, texts, strict=True):
+        shown = f"(unknown) {_quote(text)}" if token == tokenizer.unknown_id else _quote(tokenizer.pieces[token])
+        table.add_row(str(token), shown, str(len(text)))
+    stdout().print(table)
+
+
+def decode(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids; without any, reads stdin.")] = None,
+    tokenizer: TokenizerOption = None,
+    run: RunOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the text that ids stand for."""
+    loaded = _load(tokenizer, run)
+    words = ids or sys.stdin.buffer.read().decode("utf-8", "replace").replace(",", " ").strip("[] \n").split()
+    numbers = [_as_id(word, loaded.vocab_size) for word in words]
+    text = loaded.decode(numbers)
+    if json:
+        write_json(text)
+    else:
+        write_text(text, raw=loaded.text_encoding == "latin-1")
+        write_text("\n" if sys.stdout.isatty() else "")
+
+
+def _as_id(word: str, vocab_size: int) -> int:
+    if not (word.isdecimal() and len(word) <= 9 and int(word) < vocab_size):
+        shown = word if len(word) <= 20 else f"{word[:20]}..."
+        raise TextError(f"{shown!r} is no id of this vocabulary: ids go from 0 to {vocab_size - 1}")
+    return int(word)
+
+
+def show(
+    tokenizer: TokenizerOption = None,
+    run: RunOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the vocabulary, one id a line."""
+    loaded = _load(tokenizer, run)
+    if json:
+        pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.pieces]
+        write_json(
+            {
+                "kind": loaded.kind,
+                "normalization": loaded.normalization,
+                "vocab_size": loaded.vocab_size,
+                "fingerprint": loaded.fingerprint,
+                "unknown_id": loaded.unknown_id,
+                "pieces": pieces,
+            }
+        )
+        return
+    if loaded.normalization != "none":
+        notice(_describe(loaded))
+    names = {0: "(document boundary)"}
+    if loaded.unknown_id is not None:
+        names[loaded.unknown_id] = "(unknown)"
+    console = stdout()
+    for number, piece in enumerate(loaded.pieces):
+        shown = names.get(number, _quote(piece))
+        console.print(f"{number:>7}  {shown}", soft_wrap=True)
+
+
+def _describe(tokenizer: Tokenizer) -> str:
+    name = tokenizer_name(tokenizer.kind, tokenizer.normalization)
+    return f"{name}, {tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
+
+
+def _quote(piece: str | bytes) -> str:
+    """`piece` in quotes; a mark or jamo at its beginning, which would attach to the quote, as its code and its name."""
+    from seqgen.tokenizers.normalization import attaches
+
+    if isinstance(piece, bytes):
+        try:
+            piece = piece.decode()
+        except UnicodeDecodeError:  # one byte of a character
+            return repr(piece)[1:]
+    if not piece or not attaches(piece[0]):
+        return printable(repr(piece))
+    return f"'{ascii(piece[0])[1:-1]}{printable(repr(piece[1:]))[1:-1]}'  {unicodedata.name(piece[0], '')}"
+
+
+def _load(tokenizer: str | None, run: str | None) -> Tokenizer:
+    from seqgen import tokenizers
+    from seqgen.runs.directory import find_run
+
+    if tokenizer is not None:
+        if run is not None:
+            raise ConfigError("tokenizer: name a tokenizer or a run, not both")
+        return tokenizers.load(Path(tokenizer))
+    directory = find_run(run)
+    return tokenizers.load(directory.tokenizer, directory.read_config().tokenizer.fingerprint)

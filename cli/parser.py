@@ -1,0 +1,126 @@
+"""How the program reads its command line: help whose choices are never split, and a usage error in one line."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import typer
+from seqgen.cli.errors import USAGE, say_error
+from typer.core import TyperCommand, TyperGroup, TyperOption
+from typer.exceptions import TyperException
+
+ALIASES = {
+    "batch": ("--batch-size",),
+    "context-length": ("--block-size", "--context-window"),
+    "count": ("--num-samples",),
+    "dim": ("--hidden-size",),
+    "epochs": ("--max-epochs",),
+    "iterations": ("--max-steps",),
+    "iters": ("--max-steps",),
+    "learning-rate": ("--lr",),
+    "length": ("--max-new-tokens",),
+    "max-iters": ("--max-steps",),
+    "max-tokens": ("--max-new-tokens",),
+    "model": ("--cell", "--run"),
+    "model-type": ("--tokenizer", "--cell"),
+    "n-embd": ("--hidden-size",),
+    "n-head": ("--heads",),
+    "n-layer": ("--layers",),
+    "output": ("--out",),
+    "samples": ("--num-samples",),
+    "seq-len": ("--bptt",),
+    "steps": ("--max-steps",),
+    "val": ("--valid",),
+    "wd": ("--weight-decay",),
+}
+"""What other programs call an option that a command here has under another name."""
+
+
+class OnceOnly(TyperCommand):
+    """Refuse `--run A --run B`, of which the parser would drop A without a word; `-q -q` says the same twice."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for option, times in Counter(order).items():
+            if times > 1 and isinstance(option, TyperOption) and not option.multiple and not _is_switch(option):
+                raise typer.BadParameter("it is given more than once; say which one counts", ctx=ctx, param=option)
+        return super().parse_args(ctx, args)
+
+
+def _is_switch(option: TyperOption) -> bool:
+    return option.is_flag and not option.secondary_opts
+
+
+class Command(OnceOnly):
+    """A command whose help names the choices of an option in its sentence, where a line breaks only between them.
+
+    In the column of types `<rnn|lstm|gru|transformer>` is one word, which an 80-column terminal cuts in two.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for parameter in self.params:
+            if not isinstance(parameter, TyperOption) or parameter.metavar is not None:
+                continue
+            if choices := parameter.type_descriptor.choices:
+                parameter.metavar = "<choice>"
+                named = f"[bold]{', '.join(map(str, choices))}[/bold]"
+                parameter.help = f"{parameter.help or ''} One of {named}.".strip()
+
+
+class Program(TyperGroup):
+    """The table of commands; an error on the command line is a line on stderr and the exit code 2."""
+
+    def main(self, *arguments: Any, **settings: Any) -> NoReturn:
+        """Run the command that the arguments name, and leave the program."""
+        try:
+            code = super().main(*arguments, **{**settings, "standalone_mode": False})
+        except TyperException as error:
+            if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
+                say_error(describe_usage(error))
+            sys.exit(USAGE)
+        sys.exit(code or 0)
+
+
+def describe_usage(error: TyperException) -> str:
+    """What was wrong with a command line, what may have been meant, and where the help is."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    if type(error).__name__ == "NoSuchOption":
+        message = _unknown_option(error)
+    elif type(error).__name__ == "BadParameter" and parameter is not None:
+        name = max(parameter.opts, key=len) if isinstance(parameter, TyperOption) else parameter.display_name_raw
+        reason = (
+            error.message.removeprefix("Value error, ").removeprefix("Input ").partition(", unable to")[0].rstrip(".")
+        )
+        message = f"{name}: {reason}"
+    else:
+        text = error.format_message().rstrip(".")
+        message = text[:1].lower() + text[1:]
+    if context is None:
+        return message
+    return f"{message}{' See' if message.endswith('?') else '; see'} `{context.command_path} --help`"
+
+
+def _unknown_option(error: Any) -> str:
+    parameters = error.ctx.command.params if error.ctx is not None else []
+    names = [name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)]
+    near = nearest(error.option_name, [name for name in names if name.startswith("--")])
+    return f"there is no option {error.option_name}" + (f"; did you mean {near}?" if near else "")
+
+
+def nearest(name: str, options: Sequence[str]) -> str | None:
+    """The option that was meant by `name`: an alias of it, one with that word in it, or one spelled like it."""
+    word = name.lstrip("-").partition("=")[0]
+    words = {option.removeprefix("--"): option for option in options}
+    aliases = [option for option in ALIASES.get(word, ()) if option in options]
+    inside = [
+        option
+        for other, option in words.items()
+        if len(word) > 1 and (other.startswith(word) or word in other.split("-"))
+    ]
+    spelled = [words[close] for close in difflib.get_close_matches(word, words, n=1)]
+    return next(iter(aliases + inside + spelled), None)

@@ -1,1 +1,0 @@
-"""Decoding: filters over logits, and the generation loop."""

@@ -1,0 +1,207 @@
+"""A prompt and a seed -> new text, token by token.
+
+    prompt -> state -> [ logits -> filters -> token -> text so far -> stop? -> state ] ...
+
+Each sample has a random stream of its own, drawn from (seed, its number): sample i is the same however many are asked
+for, as far as the decoder gives a row the same logits however many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seqgen.errors import ConfigError, RunError
+from seqgen.generation.config import SamplingConfig
+from seqgen.generation.processors import compose
+from seqgen.generation.prompt import Healing, Progress, read_prompt
+from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.utils.text import counted
+
+
+class TextStream:
+    """One sample's text as it grows: holds back half characters, and what may be the beginning of a stop string.
+
+    Of what it is given first, `left_out` characters belong to the prompt.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], left_out: int = 0) -> None:
+        self._decoder = tokenizer.stream_decoder()
+        self._stop = tuple(tokenizer.written(text) for text in stop)
+        self._held = ""
+        self._left_out = left_out
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """What `token` adds for certain."""
+        text = self._new(self._decoder.push(token))
+        return self._release(text, final=False) if self._stop else text
+
+    def flush(self) -> str:
+        """What was still held back, once no token follows."""
+        return "" if self.stopped else self._release(self._new(self._decoder.flush()), final=True)
+
+    def _new(self, text: str) -> str:
+        """What of `text` does not belong to the prompt."""
+        if not self._left_out:
+            return text
+        new = text[self._left_out :]
+        self._left_out = max(0, self._left_out - len(text))
+        return new
+
+    def _release(self, text: str, *, final: bool) -> str:
+        self._held += text
+        # The stop that is complete first, as if the text came by the character: its cut into tokens changes nothing.
+        found = [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            _, begin = min(found)
+            released, self._held = self._held[:begin], ""
+            return released
+        keep = 0 if final else max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        released, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return released
+
+
+def _overlap(text: str, stop: str) -> int:
+    """The length of the longest end of `text` that `stop` begins with."""
+    return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
+
+
+def generate(
+    model: LanguageModel,
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    prompt: str,
+    config: SamplingConfig,
+    num_samples: int = 1,
+    line_end: str = "",
+    progress: Progress | None = None,
+) -> Iterator[list[str]]:
+    """New text after `prompt`, a piece for each sample at each step ("" for those that have ended).
+
+    Args:
+        model: reads the prompt.
+        decoder: a snapshot of the same weights; makes the text.
+        tokenizer: the model's own.
+        prompt: may be empty: a document's beginning, or with `line_end` a line's.
+        config: how tokens are drawn, and when a text ends.
+        num_samples: all from the same prompt, in one batch.
+        line_end: is read where there is no prompt, if it fits in the model's positions with the new tokens. A text cut
+            into windows or lanes begins anywhere, so 0 alone says little of how it begins; what follows the end of a
+            line is a line's beginning.
+        progress: is given how many tokens of the prompt were read, and of how many.
+
+    Raises:
+        ConfigError: prompt and new tokens together are longer than the model's positions go.
+        RunError: the model's weights are not all numbers.
+    """
+    ids = tokenizer.encode(prompt or line_end).tolist()
+    bounded = "max_new_tokens" in config.model_fields_set
+    fewest = config.max_new_tokens if bounded else 1
+    if not prompt and model.max_positions is not None and len(ids) + fewest > model.max_positions:
+        ids = []
+    healing = Healing(tokenizer, ids, num_samples)
+    read = [BOUNDARY, *healing.ids]
+    if not bounded and model.max_positions is not None:
+        fits = min(config.max_new_tokens, max(1, model.max_positions - len(read) + 1))
+        config = config.model_copy(update={"max_new_tokens": fits})
+    _check_positions(model, len(read) - 1, config.max_new_tokens)
+    prefill = partial(read_prompt, model, read, len(read) + config.max_new_tokens, progress)
+    return _generate(prefill, decoder, tokenizer, healing, config, num_samples)
+
+
+def _generate(
+    prefill: Callable[[], tuple[Tensor, State]],
+    decoder: Decoder,
+    tokenizer: Tokenizer,
+    healing: Healing,
+    config: SamplingConfig,
+    num_samples: int,
+) -> Iterator[list[str]]:
+    forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
+    filters = compose(config, forbidden)
+    uniforms = _Uniforms(config.seed, num_samples)
+    streams = [TextStream(tokenizer, config.stop, healing.taken_back) for _ in range(num_samples)]
+    running = list(range(num_samples))
+
+    logits, state = prefill()
+    rows = torch.zeros(num_samples, dtype=torch.int64, device=logits.device)
+    logits, state = logits[rows], decoder.fork(state, rows)
+    for count in range(1, config.max_new_tokens + 1):
+        logits = healing.constrain(logits, running)
+        for apply in filters:
+            logits = apply(logits)
+        drawn = draw(logits, uniforms.next(running))
+        pieces = [""] * num_samples
+        for sample, value in zip(running, drawn.tolist(), strict=True):
+            healing.push(sample, value)
+            pieces[sample] = streams[sample].push(value)
+        still = [row for row, sample in enumerate(running) if not streams[sample].stopped]
+        if count == config.max_new_tokens or not still:
+            for sample in running:
+                pieces[sample] += streams[sample].flush()
+            yield pieces
+            return
+        yield pieces
+        token = torch.from_numpy(drawn).to(logits.device)
+        if len(still) < len(running):
+            index = torch.tensor(still, device=logits.device)
+            token, state, running = token[index], decoder.fork(state, index), [running[row] for row in still]
+        logits, state = decoder.step(token, state)
+
+
+def _check_positions(model: LanguageModel, prompt: int, new: int) -> None:
+    """Refuse what has no positions: the boundary takes one, and the last new token, which is never read, none."""
+    limit = model.max_positions
+    if limit is None or prompt + new <= limit:
+        return
+    if prompt >= limit:
+        raise ConfigError(
+            f"prompt: its {prompt} tokens leave no room in this model's {limit} sinusoidal positions; give one of at "
+            f"most {limit - 1}"
+        )
+    raise ConfigError(
+        f"max_new_tokens: {counted(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
+        f"sinusoidal positions; ask for at most {limit - prompt}"
+    )
+
+
+def draw(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B].
+
+    In numpy, which takes half the time of torch for the few numbers of a character model.
+    """
+    scores = logits.cpu().numpy()
+    heights = np.exp(scores - scores.max(axis=-1, keepdims=True)).cumsum(axis=-1, dtype=np.float64)
+    if not np.isfinite(heights[:, -1]).all():
+        raise RunError("the model's weights are not all numbers, so there is nothing to draw from; train it anew")
+    # The product stays below the total: a double under 1 is at most 1 - 2^-53.
+    tokens: npt.NDArray[np.int64] = (heights <= uniform[:, None] * heights[:, -1:]).sum(axis=-1)
+    return tokens
+
+
+class _Uniforms:
+    """Uniform numbers, one independent stream a sample, drawn in blocks."""
+
+    BLOCK = 256
+
+    def __init__(self, seed: int, num_samples: int) -> None:
+        self._generators = [np.random.default_rng([seed, sample]) for sample in range(num_samples)]
+        self._block = np.empty((num_samples, 0))
+        self._used = 0
+
+    def next(self, samples: Sequence[int]) -> npt.NDArray[np.float64]:
+        """The next number of each of `samples`, fp64 [len(samples)]."""
+        if self._used == self._block.shape[1]:
+            self._block = np.stack([generator.random(self.BLOCK) for generator in self._generators])
+            self._used = 0
+        column = self._block[:, self._used]
+        self._used += 1
+        return column if len(samples) == len(column) else column[list(samples)]

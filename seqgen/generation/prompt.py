@@ -1,0 +1,131 @@
+"""A prompt -> the ids that are read, the logits and the state after them, and what the first tokens must spell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from seqgen.device import evaluation_mode
+from seqgen.errors import RunError
+from seqgen.models.base import LanguageModel, State, fork
+from seqgen.tokenizers.base import Tokenizer
+
+PREFILL = 512  # tokens of a prompt that are read in one call
+REACH = 4096
+"""Tokens at the end of a prompt that may be enough, or 4 times the model's burn-in where that is more."""
+CLOSE = 1e-5
+"""Of the logits' scale: what is no further apart is taken for the same."""
+
+Progress = Callable[[int, int], None]
+"""Is given how many tokens of the prompt were read, and of how many."""
+
+
+def read_prompt(
+    model: LanguageModel, tokens: Sequence[int], capacity: int, progress: Progress | None = None
+) -> tuple[Tensor, State]:
+    """Return logits fp32 [1, V] after `tokens`, and the state for all that follows, at most `capacity` tokens in all.
+
+    Of a prompt of more than 3 * `REACH` tokens, some 12,000, the end may be enough: it is read from two starting
+    points, and where their logits agree, only the end is read. What was set long before, and kept since, may be missed.
+    A recurrent model reads one token after another, so 2 MB took 90 s.
+    """
+    read = torch.tensor([list(tokens)], device=model.device)
+    with evaluation_mode(model):
+        found = _read_end(model, read, capacity, progress) if model.max_positions is None else None
+        if found is None:
+            logits, state = _last(_read(model, read, model.initial_state(1, capacity), progress))
+            found = logits[:, -1], state
+    if not bool(found[0].isfinite().all()):
+        raise RunError("the model's weights are not all numbers, so there is nothing to draw from; train it anew")
+    return found[0].float(), found[1]
+
+
+def _read_end(
+    model: LanguageModel, read: Tensor, capacity: int, progress: Progress | None
+) -> tuple[Tensor, State] | None:
+    """What `read_prompt` returns, from the end of the prompt alone; None where two starting points differ."""
+    reach = max(REACH, 4 * model.burn_in)
+    while 3 * reach < read.shape[1]:
+        fresh = model.initial_state(1, capacity)
+        _, far = _last(_read(model, read[:, -2 * reach : -reach], model.initial_state(1, capacity), progress))
+        both = tuple(torch.cat(pair) for pair in zip(far, fresh, strict=True))
+        apart, done = 0.0, 0
+        for logits, state in _read(model, read[:, -reach:].expand(2, -1), both, progress):  # noqa: B007
+            done += logits.shape[1]
+            if 2 * done > reach:
+                scale = float(logits.abs().max())
+                apart = max(apart, float((logits[0] - logits[1]).abs().max()) / max(scale, 1.0))
+        if apart <= CLOSE:
+            return logits[:1, -1], fork(state, torch.zeros(1, dtype=torch.int64, device=model.device))
+        reach *= 4
+    return None
+
+
+def _read(
+    model: LanguageModel, tokens: Tensor, state: State, progress: Progress | None
+) -> Iterator[tuple[Tensor, State]]:
+    """Logits and state after each part of `tokens`, int64 [B, T]."""
+    done = 0
+    for part in torch.split(tokens, PREFILL, dim=1):
+        logits, state = model(part, state)
+        done += part.shape[1]
+        if progress is not None:
+            progress(done, tokens.shape[1])
+        yield logits, state
+
+
+def _last(parts: Iterator[tuple[Tensor, State]]) -> tuple[Tensor, State]:
+    *_, last = parts
+    return last
+
+
+class Healing:
+    """A prompt that ends in a space, for a tokenizer whose pieces begin with one: the space is taken back, and the
+    first tokens drawn have to begin with it.
+
+    In the training text ` the` was one piece, so a model has hardly seen a space followed by `the`.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, ids: list[int], num_samples: int) -> None:
+        self._pieces = tokenizer.pieces
+        last = self._pieces[ids[-1]] if ids else b""
+        heals = last != b"" and not last.strip(b" ") and any(_begins_with_space(piece) for piece in self._pieces)
+        self.ids = ids[:-1] if heals else ids
+        """What is read of the prompt."""
+        self.taken_back = len(last) if heals else 0
+        """Characters at the beginning of a text that belong to the prompt."""
+        self._owed = dict.fromkeys(range(num_samples), last) if heals else {}
+        self._fitting: dict[bytes, Tensor] = {}
+
+    def constrain(self, logits: Tensor, samples: Sequence[int]) -> Tensor:
+        """Leave to each sample's row what spells the text taken back, or its beginning; logits [B, V]."""
+        if not self._owed:
+            return logits
+        rows = [
+            torch.where(self._fits(self._owed[sample]).to(logits.device), row, -torch.inf)
+            if sample in self._owed
+            else row
+            for sample, row in zip(samples, logits, strict=True)
+        ]
+        return torch.stack(rows)
+
+    def push(self, sample: int, token: int) -> None:
+        """Take note of what a sample drew."""
+        if sample in self._owed:
+            rest = self._owed[sample][len(self._pieces[token]) :]
+            if rest:
+                self._owed[sample] = rest
+            else:
+                del self._owed[sample]
+
+    def _fits(self, owed: bytes) -> Tensor:
+        if owed not in self._fitting:
+            fits = [piece != b"" and (piece.startswith(owed) or owed.startswith(piece)) for piece in self._pieces]
+            self._fitting[owed] = torch.tensor(fits)
+        return self._fitting[owed]
+
+
+def _begins_with_space(piece: bytes) -> bool:
+    return piece.startswith(b" ") and piece.strip(b" ") != b""

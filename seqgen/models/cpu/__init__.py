@@ -1,0 +1,1 @@
+"""Fast paths for the CPU, each with a plain twin."""

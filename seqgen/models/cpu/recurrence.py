@@ -1,0 +1,326 @@
+"""The recurrences of rnn and gru over time, forward and backward, for a CPU: torch has no fused kernel for them there.
+
+`nn.GRU` and `nn.RNN` run as some ten small operations a step on a CPU, each with a node of its own for the backward
+pass. Here a layer is one node. What does not depend on the step before is done for many steps at once (the product
+with the input, the factors of the backward pass, the gradients of the weights); what remains are a few operations a
+step, in memory that is used again and stays in the cache.
+
+Inside, time comes first. Products are in the dtype of the autocast where one is on; the elementwise work and the
+state that a gru carries are in `wide`, fp32 at least. The equations are in `cells.py`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seqgen.device import product_dtype
+from seqgen.models.cpu.packed import PackedWeight, can_pack
+
+Weights = tuple[Tensor, Tensor, Tensor, Tensor]
+"""W [gates x H, E], U [gates x H, H], and a bias [gates x H] for each, as in torch's recurrent modules."""
+Gradients = tuple[Tensor | None, ...]
+
+BLOCK_NUMBERS = 2**17
+"""How many numbers of a [steps, B, H] array are worked on at once: several such arrays fit in a CPU's cache."""
+
+PACK_FROM = 16
+"""From how many steps on packing a weight (some 0.3 ms) is earned back (some 10 to 30 us a step)."""
+
+_sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, s, grad_input=): d * s * (1 - s)
+_tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, t, grad_input=): d * (1 - t^2)
+
+
+def rnn(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """A layer of `nn.RNN`: x [B, T, E], hidden [B, H] -> outputs [B, T, H] and the last hidden state [B, H]."""
+    return _apply(_Rnn, x, hidden, weights)
+
+
+def gru(x: Tensor, hidden: Tensor, weights: Weights, *, reset_before: bool = False) -> tuple[Tensor, Tensor]:
+    """A layer of `nn.GRU`, or with the reset gate before the product; arguments and results as those of `rnn`."""
+    return _apply(_GruBefore if reset_before else _GruAfter, x, hidden, weights)
+
+
+def _apply(cell: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    dtype = product_dtype(x)
+    wide = torch.promote_types(dtype, torch.float32)
+    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, hidden, *weights))
+    steps = x.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()
+    apply: Callable[..., tuple[Tensor, Tensor]] = cell.apply
+    outputs, end = apply(keep, steps, hidden.to(wide), *(weight.to(dtype) for weight in weights))
+    return outputs.transpose(0, 1), end  # in memory time comes first, as in those of torch's modules
+
+
+class _Product:
+    """y -> y @ weight.T (+ bias) (+ plus), for y [rows, in] of `steps` steps and one weight [out, in].
+
+    The weight is packed once for all steps; `torch.mm` does it in every call.
+    """
+
+    def __init__(self, weight: Tensor, rows: int, steps: int, bias: Tensor | None = None) -> None:
+        self._packed = PackedWeight(weight, rows) if steps >= PACK_FROM and can_pack(weight) else None
+        self._transposed = weight.t()
+        self._bias = bias
+
+    def __call__(self, y: Tensor, plus: Tensor | None = None) -> Tensor:
+        if self._packed is not None:
+            return self._packed(y, self._bias, plus)
+        product = torch.mm(y, self._transposed)
+        for summand in (self._bias, plus):
+            product = product if summand is None else product.add_(summand)
+        return product
+
+
+def _blocks(steps: int, numbers: int) -> list[tuple[int, int]]:
+    """Begin and end of every block of steps, a step of `numbers` numbers; the first is of the full length."""
+    length = max(1, BLOCK_NUMBERS // numbers)
+    return [(start, min(start + length, steps)) for start in range(0, steps, length)]
+
+
+def _tanh_(x: Tensor, minus_one: Tensor) -> Tensor:
+    """tanh in place as 2 sigmoid(2 x) - 1, for a wide x: less than half the time of torch's own."""
+    return torch.add(minus_one, x.mul_(2).sigmoid_(), alpha=2, out=x)
+
+
+def _wide(x: Tensor, like: Tensor) -> Tensor:
+    """A copy of `x` in the dtype of `like`."""
+    return x.to(like.dtype, copy=True, memory_format=torch.contiguous_format)
+
+
+def _of_weights(d_sums: Tensor, inputs: Tensor) -> Tensor:
+    """d_sums [N, gates x H] and what the weights multiplied [T, B, in] -> their gradient, one product over all."""
+    return torch.mm(d_sums.t(), inputs.flatten(0, 1))
+
+
+class _Rnn(torch.autograd.Function):
+    """`cells.rnn_step` over time, x [T, B, E]: the product and a tanh a step, either way."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, keep: bool, x: Tensor, hidden: Tensor, w: Tensor, u: Tensor, b: Tensor, b_h: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        steps, rows, _ = x.shape
+        states = x.new_empty(steps + 1, rows, u.shape[1])
+        states[0] = hidden
+        times_w, times_u = _Product(w, rows, steps, b + b_h), _Product(u, rows, steps)
+        x_sums = times_w(x.flatten(0, 1)).view(steps, rows, -1)
+        for x_sum, (now, then) in zip(x_sums.unbind(), itertools.pairwise(states.unbind()), strict=True):
+            torch.tanh(times_u(now, x_sum), out=then)
+        if keep:
+            ctx.save_for_backward(x, states, w, u)
+        return states[1:], states[-1].to(hidden.dtype, copy=True)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor, d_end: Tensor) -> Gradients:
+        x, states, w, u = ctx.saved_tensors
+        (steps, rows, _), size = x.shape, u.shape[1]
+        d_hiddens = d_outputs.clone(memory_format=torch.contiguous_format)
+        d_hiddens[-1] += d_end
+        d_sums = torch.empty_like(d_hiddens)
+        times_u = _Product(u.t(), rows, steps)
+        d_hidden = d_hiddens[-1]
+        turns = zip(d_sums.unbind(), states[1:].unbind(), [None, *d_hiddens[:-1].unbind()], strict=True)
+        for d_sum, h, d_hidden_before in reversed(list(turns)):
+            _tanh_backward(d_hidden, h, grad_input=d_sum)
+            d_hidden = times_u(d_sum, d_hidden_before)
+        flat = d_sums.view(steps * rows, size)
+        _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
+        d_b = flat.sum(0)
+        return (
+            None,
+            torch.mm(flat, w).view_as(x) if needs_x else None,
+            d_hidden.to(d_end.dtype),
+            _of_weights(flat, x) if needs_w else None,
+            _of_weights(flat, states[:-1]) if needs_u else None,
+            d_b,
+            d_b,
+        )
+
+
+class _GruAfter(torch.autograd.Function):
+    """`cells.gru_step_after` over time, x [T, B, E].
+
+    A row of `gates` [T, B, 4 x H] has the candidate (before the tanh: its input part), reset, update, and the state's
+    part of the candidate: W gives the first three, U the last three. Weights in torch's order are rolled by one gate.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, keep: bool, x: Tensor, hidden: Tensor, w: Tensor, u: Tensor, b: Tensor, b_h: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        (steps, rows, _), size = x.shape, u.shape[1]
+        blocks = _blocks(steps, rows * size)
+        gates = x.new_empty(steps if keep else 0, rows, 4 * size)
+        states = x.new_empty(steps + 1, rows, size)
+        states[0] = hidden
+        turns = list(itertools.pairwise(states.unbind()))
+        h = hidden.clone()
+        b_r_z, b_n = b_h.tensor_split([2 * size])
+        bias = torch.cat([b[2 * size :], b[: 2 * size] + b_r_z])
+        times_w, times_u = _Product(w.roll(size, 0), rows, steps, bias), _Product(u, rows, steps)
+        minus_one = h.new_tensor(-1.0)
+        work = h.new_empty(min(steps, blocks[0][1]), rows, 4 * size)
+        views = (work[..., size:], work[..., size : 3 * size], *work.chunk(4, -1))
+        slots = list(zip(*(view.unbind() for view in views), strict=True))
+        for start, stop in blocks:
+            block = work[: stop - start]
+            block[..., : 3 * size] = times_w(x[start:stop].flatten(0, 1)).view(stop - start, rows, -1)
+            block[..., 3 * size :] = b_n
+            for (now, then), (h_sums, r_z, n, r, z, h_n) in zip(turns[start:stop], slots, strict=False):
+                h_sums.add_(times_u(now))
+                r_z.sigmoid_()
+                _tanh_(n.addcmul_(r, h_n), minus_one)
+                then.copy_(torch.lerp(n, h, z, out=h))
+            if keep:
+                gates[start:stop] = block
+        if keep:
+            ctx.save_for_backward(x, states, gates, w, u)
+        return states[1:], h
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor, d_end: Tensor) -> Gradients:
+        x, states, gates, w, u = ctx.saved_tensors
+        (steps, rows, _), size = x.shape, u.shape[1]
+        d_gates = torch.empty_like(gates)
+        d_rows = list(zip(d_gates.view(steps, rows, 4, size).unbind(), d_gates[..., size:].unbind(), strict=True))
+        d_carried, wide = d_end, d_end.dtype
+        times_u = _Product(u.t(), rows, steps)
+        for start, stop in reversed(_blocks(steps, rows * size)):
+            block = slice(start, stop)
+            factors, keep = _GruAfter._factors(_wide(gates[block], d_end), _wide(states[block], d_end))
+            d_hiddens = _wide(d_outputs[block], d_end)
+            turns = zip(d_rows[block], d_hiddens.unbind(), factors.unbind(), keep.unbind(), strict=True)
+            for (d_row, d_h_sums), d_hidden, factor, z in reversed(list(turns)):
+                d_hidden.add_(d_carried)
+                torch.mul(d_hidden.unsqueeze(1), factor, out=d_row)
+                d_carried = times_u(d_h_sums).to(wide).addcmul_(d_hidden, z)
+        flat = d_gates.view(steps * rows, -1)
+        d_x_sums, d_h_sums = flat[:, : 3 * size], flat[:, size:]
+        d_b = flat.sum(0)
+        _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
+        return (
+            None,
+            torch.mm(d_x_sums, w.roll(size, 0)).view_as(x) if needs_x else None,
+            d_carried,
+            _of_weights(d_x_sums, x).roll(-size, 0) if needs_w else None,
+            _of_weights(d_h_sums, states[:-1]) if needs_u else None,
+            d_b[: 3 * size].roll(-size),
+            d_b[size:],
+        )
+
+    @staticmethod
+    def _factors(gates: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        """The derivatives of h' by the four sums in a row of `gates`, [steps, B, 4, H], and by the h before, z.
+
+        Both arguments are used up.
+        """
+        gates = gates.view(*h.shape[:2], 4, -1)
+        n, r, z, h_n = gates.unbind(2)
+        keep = z.clone(memory_format=torch.contiguous_format)
+        _sigmoid_backward(h.sub_(n), z, grad_input=z)
+        spare = torch.sub(1, keep, out=h)
+        _tanh_backward(spare, n, grad_input=n)
+        torch.mul(n, h_n, out=spare)
+        torch.mul(n, r, out=h_n)
+        _sigmoid_backward(spare, r, grad_input=r)
+        return gates, keep
+
+
+class _GruBefore(torch.autograd.Function):
+    """`cells.gru_step_before` over time, x [T, B, E]. `gates` [T, B, 3 x H]: reset, update, candidate."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, keep: bool, x: Tensor, hidden: Tensor, w: Tensor, u: Tensor, b: Tensor, b_h: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        (steps, rows, _), size = x.shape, u.shape[1]
+        gates = x.new_empty(steps if keep else 0, rows, 3 * size)
+        resets = x.new_empty(steps, rows, size)  # r * h, the state that the candidate sees
+        states = x.new_empty(steps + 1, rows, size)
+        states[0] = hidden
+        turns = list(zip(*(views.unbind() for views in (states[:-1], resets, states[1:])), strict=True))
+        h = hidden.clone()
+        u_r_z, u_n = u.tensor_split([2 * size])
+        times_w, times_u, times_u_n = (
+            _Product(w, rows, steps, b + b_h),
+            _Product(u_r_z, rows, steps),
+            _Product(u_n, rows, steps),
+        )
+        minus_one = h.new_tensor(-1.0)
+        for start, stop in _blocks(steps, rows * size):
+            block = _wide(times_w(x[start:stop].flatten(0, 1)).view(stop - start, rows, -1), h)
+            views = (block[..., : 2 * size], *block.chunk(3, -1))
+            slots = zip(*(view.unbind() for view in views), strict=True)
+            for (now, reset, then), (r_z, r, z, n) in zip(turns[start:stop], slots, strict=True):
+                r_z.add_(times_u(now)).sigmoid_()
+                reset.copy_(r * h)
+                _tanh_(n.add_(times_u_n(reset)), minus_one)
+                then.copy_(torch.lerp(n, h, z, out=h))
+            if keep:
+                gates[start:stop] = block
+        if keep:
+            ctx.save_for_backward(x, states, resets, gates, w, u)
+        return states[1:], h
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_outputs: Tensor, d_end: Tensor) -> Gradients:
+        x, states, resets, gates, w, u = ctx.saved_tensors
+        (steps, rows, _), size = x.shape, u.shape[1]
+        d_gates = torch.empty_like(gates)
+        views = (d_gates[..., : 2 * size], d_gates[..., :size], d_gates[..., 2 * size :])
+        d_rows = list(
+            zip(d_gates.view(steps, rows, 3, size)[:, :, 1:].unbind(), *(v.unbind() for v in views), strict=True)
+        )
+        d_carried, wide = d_end, d_end.dtype
+        u_r_z, u_n = u.tensor_split([2 * size])
+        times_u, times_u_n = _Product(u_r_z.t(), rows, steps), _Product(u_n.t(), rows, steps)
+        for start, stop in reversed(_blocks(steps, rows * size)):
+            block = slice(start, stop)
+            factors, reset, keep = _GruBefore._factors(_wide(gates[block], d_end), _wide(states[block], d_end))
+            d_hiddens = _wide(d_outputs[block], d_end)
+            turns = zip(d_rows[block], *(v.unbind() for v in (d_hiddens, factors, reset, keep)), strict=True)
+            for (d_z_n, d_r_z, d_r, d_n), d_hidden, factor, r, z in reversed(list(turns)):
+                d_hidden.add_(d_carried)
+                torch.mul(d_hidden.unsqueeze(1), factor[:, 1:], out=d_z_n)
+                d_reset = times_u_n(d_n).to(wide)
+                torch.mul(d_reset, factor[:, 0], out=d_r)
+                d_carried = times_u(d_r_z).to(wide).addcmul_(d_hidden, z).addcmul_(d_reset, r)
+        flat = d_gates.view(steps * rows, -1)
+        d_b = flat.sum(0)
+        _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
+        d_u = (
+            torch.cat([_of_weights(flat[:, : 2 * size], states[:-1]), _of_weights(flat[:, 2 * size :], resets)])
+            if needs_u
+            else None
+        )
+        return (
+            None,
+            torch.mm(flat, w).view_as(x) if needs_x else None,
+            d_carried,
+            _of_weights(flat, x) if needs_w else None,
+            d_u,
+            d_b,
+            d_b,
+        )
+
+    @staticmethod
+    def _factors(gates: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The derivatives, [steps, B, 3, H], of r * h by r's sum and of h' by z's and the candidate's; r; z.
+
+        Both arguments are used up.
+        """
+        gates = gates.view(*h.shape[:2], 3, -1)
+        r, z, n = gates.unbind(2)
+        reset, keep = (gate.clone(memory_format=torch.contiguous_format) for gate in (r, z))
+        _sigmoid_backward(h, r, grad_input=r)
+        _sigmoid_backward(h.sub_(n), z, grad_input=z)
+        _tanh_backward(torch.sub(1, keep, out=h), n, grad_input=n)
+        return gates, reset, keep

@@ -1,0 +1,1 @@
+"""The optional stepper that numba compiles."""

@@ -1,0 +1,1 @@
+"""Run directories: create, load, resume, summarize."""

@@ -1,0 +1,104 @@
+"""What a run's files say of it in a few figures. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+
+from seqgen.config import Settings
+from seqgen.errors import RunError
+from seqgen.runs.config import RunConfig
+from seqgen.runs.directory import RunDirectory
+from seqgen.sources.config import PREFIX
+from seqgen.training.metrics import read_metrics
+
+
+class Summary(Settings):
+    """One run in one line: what was trained on what, how big, how good, how long."""
+
+    run: str
+    created: str
+    cell: str
+    layers: int
+    hidden_size: int
+    parameters: int | None
+    tokenizer: str
+    normalization: str
+    vocab_size: int
+    text: str
+    best_bits_per_byte: float | None
+    best_bits_per_character: float | None
+    best_step: int | None
+    steps: int
+    total_steps: int
+    seconds: float
+    state: Literal["running", "complete", "patience", "stopped", "unfinished", "empty"]
+    """How it ended; `running` is being trained now, `unfinished` was killed, `empty` has no weights."""
+
+
+def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
+    """Read a run's figures from config.json, metrics.jsonl and the header of model.safetensors.
+
+    Raises:
+        RunError: metrics.jsonl or model.safetensors is broken.
+    """
+    parameters = count_parameters(directory.weights) if directory.weights.is_file() else None
+    try:
+        return _combine(directory, config, parameters, read_metrics(directory.metrics, every_step=False))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{directory.metrics} has lines that training does not write; restore it from a copy") from error
+
+
+def _combine(
+    directory: RunDirectory, config: RunConfig, parameters: int | None, events: Iterable[dict[str, Any]]
+) -> Summary:
+    last: dict[str, Any] = {}
+    best: dict[str, Any] = {}
+    steps, seconds, total = 0, 0.0, config.training.max_steps or 0
+    for event in events:
+        last = event
+        total = event.get("total_steps", total)
+        steps, seconds = max(steps, event["step"]), max(seconds, event.get("seconds", 0.0))
+        if event["event"] == "evaluated" and event["nats_per_token"] < best.get("nats_per_token", math.inf):
+            best = event
+    ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
+    if last.get("event") == "saved" and last["step"] >= total > 0:
+        ended = "complete"  # and killed before it could say so
+    if parameters is None:
+        ended = "empty"
+    return Summary(
+        run=str(directory.path),
+        created=config.created,
+        cell=config.model.cell,
+        layers=config.model.layers,
+        hidden_size=config.model.hidden_size,
+        parameters=parameters,
+        tokenizer=config.tokenizer.kind,
+        normalization=config.tokenizer.normalization,
+        vocab_size=config.tokenizer.vocab_size,
+        text=config.data.name if config.data.text[0].startswith(PREFIX) else Path(config.data.name).name,
+        best_bits_per_byte=best.get("bits_per_byte"),
+        best_bits_per_character=best.get("bits_per_character"),
+        best_step=best.get("step"),
+        steps=steps,
+        total_steps=total,
+        seconds=seconds,
+        state="running" if directory.is_held() else ended,
+    )
+
+
+def count_parameters(path: Path) -> int:
+    """How many numbers a safetensors file holds, from its header alone.
+
+    Raises:
+        RunError: the file is broken.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (no dict)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error

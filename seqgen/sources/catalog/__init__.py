@@ -1,0 +1,1 @@
+"""The catalog: the corpora that `corpus:NAME` names, and their downloads. No torch."""

@@ -1,0 +1,1 @@
+"""Files, text and progress: what every package uses and none owns."""

@@ -1,0 +1,55 @@
+"""`seqgen demo`: train, write, measure."""
+
+from __future__ import annotations
+
+import signal
+from functools import partial
+
+import pytest
+from seqgen.cli.commands import demo, train
+from seqgen.cli.screen import TrainingScreen
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch, corpus):
+    """The demo on a small text, with a small model: all else is as it is."""
+    small = partial(train.run_training, hidden_size=16, max_steps=3, precision="fp32")
+    monkeypatch.setattr(demo, "CORPUS", str(corpus))
+    monkeypatch.setattr(train, "run_training", small)
+    monkeypatch.setattr("seqgen.training.time_budget.PROBE_SECONDS", 0.0)
+
+
+def test_the_demo_trains_writes_and_measures(invoke, in_tmp):
+    result = invoke("demo")
+
+    assert result.exit_code == 0, result.output
+    assert (in_tmp / "runs" / "corpus-lstm" / "model.safetensors").is_file()
+    assert result.stdout.startswith("The ")
+    assert "bits per byte" in result.stdout
+    for words in ("1. Train: seqgen train", "2. Write: seqgen sample", "3. Measure", "done: 3 steps", "seqgen runs"):
+        assert words in result.stderr
+
+
+def test_the_demo_can_be_quiet(invoke):
+    result = invoke("demo", "--quiet")
+
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert "bits per byte" in result.stdout
+
+
+def test_a_signal_after_the_last_step_ends_the_demo(invoke, in_tmp, monkeypatch):
+    show = TrainingScreen.show
+
+    def interrupted(screen, event):
+        show(screen, event)
+        if type(event).__name__ == "Finished":
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(TrainingScreen, "show", interrupted)
+
+    result = invoke("demo")
+
+    assert result.exit_code == 143
+    assert "done: 3 steps" in result.stderr
+    assert result.stdout == ""

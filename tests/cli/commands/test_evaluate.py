@@ -1,0 +1,257 @@
+"""`seqgen eval`: the documented figures, consistent with each other and with training's own."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+import seqgen
+from seqgen.models.weights import to_bytes
+from seqgen.runs.directory import RunDirectory
+
+KEYS = {
+    "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "characters", "bytes",
+    "unknown_characters", "unknown_share", "changed_characters", "context", "run", "text",
+    "xz_bits_per_byte", "order0_bits_per_byte", "published",
+}  # fmt: skip
+
+
+@pytest.fixture
+def report(answers, run, corpus):
+    """What `seqgen eval --json ARGUMENTS...` prints."""
+
+    def read(*arguments):
+        result = answers("eval", "--json", *arguments)
+        assert result.count("\n") == 1
+        return json.loads(result)
+
+    return read
+
+
+def test_one_text_is_one_object_of_consistent_figures(report, run, corpus):
+    figures = report("corpus.txt")
+
+    assert figures.keys() == KEYS
+    size = corpus.stat().st_size
+    assert figures["tokens"] == figures["characters"] == figures["bytes"] == size
+    assert figures["unknown_characters"] == 0
+    assert (figures["run"], figures["text"]) == (str(run), "corpus.txt")
+    assert figures["perplexity"] == pytest.approx(math.exp(figures["nats_per_token"]))
+    assert figures["bits_per_byte"] == pytest.approx(
+        figures["nats_per_token"] * figures["tokens"] / math.log(2) / figures["bytes"]
+    )
+    assert figures["bits_per_character"] == pytest.approx(figures["bits_per_byte"])
+    assert 0 < figures["xz_bits_per_byte"] < figures["order0_bits_per_byte"] < 8
+
+
+def test_the_true_entropy_stands_beside_what_a_run_on_a_synthetic_text_withheld(answers):
+    answers("train", "corpus:hello:valid", "--hidden-size", "8", "--max-steps", "2", "--quiet")
+
+    assert "withheld: 0 bits per byte, the true entropy" in answers("eval", "--quiet")
+
+
+def test_unknown_characters_are_counted_and_paid_for(report):
+    Path("korean.txt").write_text("The 왕 paints.\n", "utf-8")
+
+    figures = report("korean.txt")
+
+    assert (figures["characters"], figures["bytes"], figures["unknown_characters"]) == (14, 16, 1)
+    model = figures["nats_per_token"] * figures["tokens"]
+    spelling = figures["bits_per_byte"] * figures["bytes"] * math.log(2) - model
+    assert spelling == pytest.approx(math.log(0x110000 - 0x800), rel=1e-3)
+    assert figures["bits_per_character"] * 14 == pytest.approx(figures["bits_per_byte"] * 16)
+
+
+def test_where_much_is_unknown_a_note_says_which_figure_to_compare(invoke, run):
+    Path("much.txt").write_text("왕국 a king " * 9, "utf-8")
+    Path("little.txt").write_text("a king " * 9 + "왕", "utf-8")
+
+    much, little = (invoke("eval", name, "--run", run) for name in ("much.txt", "little.txt"))
+    assert "much.txt: 20% of its 90 tokens are <unk>" in much.stderr
+    assert "bits per byte" in much.stderr
+    assert (much.stderr.count("note: "), little.stderr) == (1, "")
+    assert json.loads(invoke("eval", "much.txt", "--run", run, "--json", "--quiet").output)["unknown_share"] == 0.2
+
+
+def test_several_texts_are_files_and_a_total(report):
+    Path("second.txt").write_text("The old king paints the river.\n" * 20, "utf-8")
+
+    content = report("corpus.txt", "second.txt")
+
+    assert content.keys() == {"files", "total"}
+    first, second = content["files"]
+    total = content["total"]
+    assert first.keys() == second.keys() == total.keys() == KEYS
+    assert [first["text"], second["text"], total["text"]] == ["corpus.txt", "second.txt", "total"]
+    assert first == report("corpus.txt")
+    for name in ("tokens", "characters", "bytes", "unknown_characters"):
+        assert total[name] == first[name] + second[name]
+    for name in ("bits_per_byte", "xz_bits_per_byte", "order0_bits_per_byte"):
+        expected = (first[name] * first["bytes"] + second[name] * second["bytes"]) / total["bytes"]
+        assert total[name] == pytest.approx(expected)
+    assert total["perplexity"] == pytest.approx(math.exp(total["nats_per_token"]))
+
+
+def test_the_text_that_a_run_learnt_from_is_called_so(invoke, run, corpus):
+    Path("copy.txt").write_bytes(corpus.read_bytes())
+    Path("other.txt").write_text("The old king.\n", "utf-8")
+
+    shown = invoke("eval", "copy.txt", "other.txt")
+
+    assert shown.stderr.startswith("note: copy.txt is the text that this run learnt from")
+    assert shown.stderr.count("\n") == 1
+    assert invoke("eval", "copy.txt", "--quiet").stderr == ""
+    assert invoke("eval").stderr == ""
+
+
+def test_without_a_text_it_is_what_the_run_withheld(report, run):
+    lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
+    best = min(line["nats_per_token"] for line in lines if line["event"] == "evaluated")
+
+    figures = report()
+
+    assert figures["text"] == "withheld"
+    assert figures["nats_per_token"] == pytest.approx(best, abs=1e-3)
+    valid_tokens = json.loads((run / "config.json").read_text("utf-8"))["text"]["valid_tokens"]
+    assert figures["tokens"] == valid_tokens
+    assert report("--precision", "bf16")["nats_per_token"] == pytest.approx(best, abs=1e-2)
+
+
+def test_a_withheld_part_that_has_changed_is_refused(refuses, stopped, corpus, monkeypatch):
+    corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
+    refuses(1, "eval", words=("corpus.txt", "not the text"))
+
+    corpus.unlink()
+    monkeypatch.setenv("SEQGEN_STORE", "empty")
+    refuses(1, "eval", words=("corpus.txt", "no such file"))
+
+
+def test_the_context_is_chosen_and_said(report):
+    carried, exact = report("corpus.txt"), report("corpus.txt", "--exact")
+    windows = report("corpus.txt", "--context-window", 4)
+    strided = report("corpus.txt", "--context-window", 4, "--stride", 1)
+
+    assert "lanes" in carried["context"]
+    assert "one stream" in exact["context"]
+    assert windows["context"] == "windows of 4 tokens, stride 4"
+    assert strided["context"] == "windows of 4 tokens, stride 1"
+    assert carried["nats_per_token"] == pytest.approx(exact["nats_per_token"], abs=1e-3)
+    assert len({one["nats_per_token"] for one in (exact, windows, strided)}) == 3
+    assert {one["tokens"] for one in (carried, exact, windows, strided)} == {carried["tokens"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--stride", 4], "stride"),
+        (["--context-window", 4, "--stride", 5], "stride"),
+        (["--context-window", 4, "--exact"], "exact"),
+        (["--context-window", 0], "--context-window: "),
+        (["--context-window", 4, "--stride", 0], "stride"),
+    ],
+)
+def test_an_impossible_context_is_named(refuses, run, corpus, arguments, word):
+    refuses(2, "eval", "corpus.txt", *arguments, words=(word,))
+
+
+def test_the_contexts_of_several_texts_are_said_together(answers, report, run):
+    Path("short.txt").write_text("The old king.\n", "utf-8")
+
+    content = report("corpus.txt", "short.txt")
+
+    contexts = [row["context"] for row in content["files"]]
+    assert len(set(contexts)) == 2
+    assert content["total"]["context"] == "; ".join(contexts)
+    assert answers("eval", "corpus.txt", "short.txt").splitlines()[0].endswith(f"state {'; '.join(contexts)}")
+    assert report("short.txt", "short.txt")["total"]["context"] == contexts[1]
+
+
+def test_a_perplexity_past_what_a_float_holds_is_null(answers, report, run):
+    weights = load_file(run / "model.safetensors")
+    weights["head.bias"][seqgen.load(run).tokenizer.encode("T")[0]] = -1e4
+    (run / "model.safetensors").write_bytes(to_bytes(weights, RunDirectory(run).read_config().identity))
+    Path("one.txt").write_text("T", "utf-8")
+
+    figures = report("one.txt")
+
+    assert figures["nats_per_token"] > 1000
+    assert figures["perplexity"] is None
+    assert "inf" in answers("eval", "one.txt").split()
+
+
+def test_the_table_is_on_stdout_and_nothing_else_anywhere(invoke, run, corpus):
+    Path("held-out.txt").write_text("The old king watches the river.\n" * 50, "utf-8")
+
+    result = invoke("eval", "held-out.txt")
+
+    assert result.stderr == ""
+    assert "\x1b" not in result.stdout
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert lines[0].startswith(f"{run}: gru, char; state carried through the whole text")
+    names = ["nats per token", "perplexity", "bits per character", "bits per byte", "xz -9 needs", "order-0 entropy"]
+    assert [line.rpartition("  ")[0].strip() for line in lines[1:]] == [*names, "tokens", "characters", "bytes"]
+
+
+def test_a_table_of_many_texts_stays_a_table_in_a_pipe(invoke, run, corpus):
+    names = [f"{'a-long-name-' * 3}{number}.txt" for number in range(4)]
+    for name in names:
+        Path(name).write_text("The old king!\n", "utf-8")
+
+    lines = invoke("eval", *names).stdout.splitlines()
+
+    assert all(name in lines[1] for name in [*names, "total"])
+    assert any(line.startswith("unknown pieces") and line.split()[-5:] == ["1"] * 4 + ["4"] for line in lines)
+
+
+def test_json_on_a_terminal_is_json(invoke, run, corpus):
+    result = invoke("eval", "corpus.txt", "--json", terminal=60)
+
+    assert json.loads(result.stdout).keys() == KEYS
+
+
+@pytest.mark.parametrize("terminal", [0, 90])
+def test_markup_in_a_file_name_is_shown_as_it_is(invoke, run, corpus, terminal):
+    Path("[").mkdir()
+    Path("[/x].txt").write_text(corpus.read_text("utf-8"), "utf-8")
+
+    result = invoke("eval", "[/x].txt", "corpus.txt", terminal=terminal)
+
+    assert result.exit_code == 0
+    assert "[/x].txt" in result.stdout
+
+
+def test_texts_that_cannot_be_read(refuses, run):
+    Path("empty.txt").touch()
+    Path("broken.txt").write_bytes(b"ab\xff")
+
+    refuses(1, "eval", "gone.txt", words=("gone.txt", "no such file"))
+    refuses(1, "eval", "empty.txt", words=("empty.txt", "is empty"))
+    refuses(1, "eval", "broken.txt", words=("broken.txt", "byte 2"))
+    refuses(1, "eval", "runs", words=("has no file that fits",))
+    refuses(2, "eval", "corpus:atlantis", words=("atlantis",))
+
+
+def test_one_character_can_be_measured(report):
+    Path("one.txt").write_text("T", "utf-8")
+
+    assert report("one.txt")["tokens"] == 1
+
+
+def test_without_a_run_it_says_so(refuses, corpus):
+    refuses(1, "eval", "corpus.txt", words=("no trained run",))
+    refuses(1, "eval", "corpus.txt", "--run", "nowhere", words=("nowhere",))
+
+
+OUT = ("--out", "run")
+
+
+def test_what_a_run_of_several_texts_withheld_has_no_published_figures(answers, in_tmp, corpus):
+    answers(
+        "train", "corpus.txt", "corpus:hello", "--cell", "gru", "--hidden-size", 8, "--max-steps", 2, "--out", "run"
+    )
+
+    assert json.loads(answers("eval", "--run", "run", "--json"))["published"] == []

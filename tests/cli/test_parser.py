@@ -1,0 +1,98 @@
+"""The command line: help whose choices stay whole, and usage errors that are one line and name what was meant."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from seqgen.cli.parser import ALIASES, nearest
+
+from .conftest import commands
+
+COMMANDS = commands()
+
+
+def _choices(function):
+    """The choices of a command's options."""
+    for annotation in function.__annotations__.values():
+        for inside in re.findall(r"Literal\[(.*?)\]", str(annotation)):
+            yield from re.findall(r"\w+", inside)
+
+
+@pytest.mark.parametrize("terminal", [60, 80, 120])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_never_splits_a_choice(answers, name, terminal):
+    text = re.sub(r"\x1b\[[0-9;]*m", "", answers(*name.split(), "--help", terminal=terminal))
+
+    for choice in _choices(COMMANDS[name][0]):
+        assert re.search(rf"\b{choice}\b", text), choice
+    assert max(map(len, text.splitlines())) <= terminal
+
+
+def test_there_are_choices_to_be_split():
+    assert "transformer" in set(_choices(COMMANDS["train"][0]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("train --learning-rate 3", ("--learning-rate", "did you mean --lr?", "`seqgen train --help`")),
+        ("train --epochs 3", ("did you mean --max-epochs?",)),
+        ("train --hiden-size 3", ("did you mean --hidden-size?",)),
+        ("train --learning-rate=3", ("did you mean --lr?",)),
+        ("train --n-layer 3", ("did you mean --layers?",)),
+        ("sample --temp 1", ("did you mean --temperature?", "`seqgen sample --help`")),
+        ("sample --length 1", ("did you mean --max-new-tokens?",)),
+        ("eval --model x", ("did you mean --run?",)),
+        ("train --model gru", ("did you mean --cell?",)),
+        ("train --zzz", ("there is no option --zzz; see",)),
+        ("train --layers two", ("--layers: ", "valid integer", "`seqgen train --help`")),
+        ("train --cell foo", ("--cell: ", "'foo'", "'transformer'")),
+        ("train --cell", ("--cell", "requires an argument")),
+        ("corpus fetch", ("NAME", "`seqgen corpus fetch --help`")),
+        ("sample extra", ("extra", "`seqgen sample --help`")),
+        ("trian", ("'trian'", "'train'")),
+        ("tokenizer bild", ("'bild'", "'build'", "`seqgen tokenizer --help`")),
+    ],
+)
+def test_a_usage_error_is_a_line(refuses, arguments, words):
+    message = refuses(2, *arguments.split(), words=words)
+
+    assert "Value error" not in message
+    assert "Input" not in message
+    assert ".;" not in message
+
+
+def test_every_alias_is_an_option_of_some_command():
+    known = {one for _, command in COMMANDS.values() for parameter in command.params for one in parameter.opts}
+
+    assert {option for options in ALIASES.values() for option in options} <= known
+
+
+def test_the_word_itself_goes_before_what_is_spelled_like_it():
+    assert nearest("--time", ["--tie", "--max-time"]) == "--max-time"
+    assert nearest("--weight", ["--height", "--weight-decay"]) == "--weight-decay"
+    assert nearest("--zzz", ["--out", "--run"]) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "flag"),
+    [
+        (["sample", "--run", "a", "--run", "b"], "--run"),
+        (["train", "a.txt", "--lr", "1", "--lr=2"], "--lr"),
+        (["train", "a.txt", "--tie-weights", "--no-tie-weights"], "--tie-weights"),
+        (["corpus", "stats", "a.txt", "--top", "1", "--top", "2"], "--top"),
+        (["tokenizer", "show", "--run", "a", "--run", "a"], "--run"),
+        (["sample", "-n", "1", "--num-samples", "2"], "--num-samples"),
+    ],
+)
+def test_a_single_option_that_is_given_again_is_refused(invoke, arguments, flag):
+    result = invoke(*arguments)
+
+    assert result.exit_code == 2
+    assert flag in result.stderr
+    assert "more than once" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_what_may_be_given_again_may_be(answers, run):
+    assert answers("sample", "--stop", "a", "--stop", "e", "-q", "-q", "--max-new-tokens", 5)

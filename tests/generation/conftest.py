@@ -1,0 +1,58 @@
+"""A model that says what it is told to say, and tokenizers for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.tokenizers.char import CharTokenizer
+
+LIKELY = 30.0  # against 0 for all others: drawn but for once in e^30
+
+
+class ScriptedModel(LanguageModel):
+    """After a document's beginning it says `script`, whatever is drawn, then its last token for ever."""
+
+    def __init__(self, script: Sequence[int], vocab_size: int, always: Sequence[int] = ()) -> None:
+        super().__init__()
+        self.vocab_size = vocab_size
+        self.weight = nn.Parameter(torch.zeros(1))
+        self.logits = torch.zeros(len(script), vocab_size)
+        self.logits[torch.arange(len(script)), list(script)] = LIKELY
+        self.logits[:, list(always)] = 2 * LIKELY
+
+    def initial_state(self, batch_size: int, capacity: int) -> State:
+        return (torch.zeros(batch_size, dtype=torch.int64),)
+
+    def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+        (position,) = state if state is not None else self.initial_state(len(tokens), 0)
+        positions = position[:, None] + torch.arange(tokens.shape[1])
+        return self.logits[positions.clamp(max=len(self.logits) - 1)], (position + tokens.shape[1],)
+
+    def decoder(self, precision="fp32") -> Decoder:
+        return ScriptedDecoder(self)
+
+
+class ScriptedDecoder(Decoder):
+    def __init__(self, model: ScriptedModel) -> None:
+        self.model = model
+
+    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+        logits, state = self.model.advance(token[:, None], state)
+        return logits[:, 0], state
+
+
+@pytest.fixture
+def scripted() -> Callable[..., LanguageModel]:
+    """The class of a model that says a script."""
+    return ScriptedModel
+
+
+@pytest.fixture
+def tokenizer() -> CharTokenizer:
+    """Eleven ids, as many as the small models have."""
+    return CharTokenizer("\n abcdefg")

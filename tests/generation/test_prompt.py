@@ -1,0 +1,116 @@
+"""A prompt: its end is enough where it is, its last space is taken back, and progress is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from seqgen.generation import prompt as prompt_module
+from seqgen.generation.config import SamplingConfig
+from seqgen.generation.generate import generate
+from seqgen.generation.prompt import PREFILL, read_prompt
+from seqgen.tokenizers.word import WordTokenizer
+
+PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # as a subword tokenizer has them
+A, B, SPACED_A, SPACED_AB = (PIECES.pieces.index(piece) for piece in (b"a", b"b", b" a", b" ab"))
+
+
+def whole(model, tokens):
+    """The logits after all of `tokens`, read in one call."""
+    with torch.no_grad():
+        logits, _ = model(torch.tensor([tokens]), model.initial_state(1, len(tokens)))
+    return logits[0, -1]
+
+
+@pytest.fixture
+def short_reach(monkeypatch):
+    """A long prompt is one of 200 tokens."""
+    monkeypatch.setattr(prompt_module, "REACH", 64)
+    monkeypatch.setattr(prompt_module, "PREFILL", 32)
+
+
+@pytest.fixture
+def tokens():
+    """A prompt's ids, 4,000 of them."""
+    return [0, *np.random.default_rng(0).integers(2, 11, 4000).tolist()]
+
+
+def test_the_end_of_a_long_prompt_gives_what_all_of_it_gives(model, tokens, short_reach):
+    if model.max_positions is not None:
+        pytest.skip("its prompts are short")
+    model.burn_in = 16
+    expected, read = whole(model, tokens), []
+
+    logits, state = read_prompt(model, tokens, len(tokens) + 5, lambda done, total: read.append((done, total)))
+
+    assert torch.allclose(logits[0], expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
+    assert max(total for _, total in read) < len(tokens)
+    assert read[-1][0] == read[-1][1] >= 64
+    follow, _ = model(torch.tensor([[3]]), state)
+    assert torch.allclose(follow[0, -1], whole(model, [*tokens, 3]), atol=1e-4, rtol=0)
+
+
+def test_a_prompt_whose_beginning_shows_to_its_end_is_read_whole(scripted, tokens, short_reach):
+    model = scripted([*tokens, 5], 11)  # it counts
+    model.burn_in = 16
+    expected, read = whole(model, tokens), []
+
+    logits, _ = read_prompt(model, tokens, len(tokens) + 5, lambda done, total: read.append((done, total)))
+
+    assert torch.equal(logits[0], expected)
+    assert read[-1] == (len(tokens), len(tokens))
+
+
+def test_progress_is_told_by_the_call(model, tokenizer):
+    told: list[tuple[int, int]] = []
+    if model.max_positions is not None:
+        pytest.skip("its prompts are short")
+    length = 2 * PREFILL + 1
+
+    list(generate(model, model.decoder(), tokenizer, "a" * (length - 1), SamplingConfig(max_new_tokens=1),
+                  progress=lambda done, total: told.append((done, total))))  # fmt: skip
+
+    assert told == [(PREFILL, length), (2 * PREFILL, length), (length, length)]
+
+
+def texts(model, prompt, num_samples=1, **sampling):
+    steps = generate(model, model.decoder(), PIECES, prompt, SamplingConfig(**sampling), num_samples)
+    return ["".join(pieces) for pieces in zip(*steps, strict=True)]
+
+
+def test_a_space_at_the_end_of_a_prompt_is_part_of_the_next_piece(scripted):
+    model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
+
+    assert texts(model, "a ", max_new_tokens=2) == ["aba"]  # and not ` ` + what follows a lone space
+    assert texts(model, "a", max_new_tokens=2) == [" aba"]
+
+
+def test_what_does_not_begin_with_the_space_cannot_come_first(scripted):
+    model = scripted([A, B, A], PIECES.vocab_size)
+
+    made = texts(model, "a ", num_samples=50, max_new_tokens=1)
+
+    assert set(made) <= {"", " ", "a", "ab"}
+    assert len(set(made)) > 2
+
+
+def test_several_spaces_may_come_back_piece_by_piece(scripted):
+    space = PIECES.pieces.index(b" ")
+    model = scripted([A, space, SPACED_A, B], PIECES.vocab_size)
+
+    assert texts(model, "a  ", max_new_tokens=3) == ["ab"]
+
+
+def test_a_stop_looks_at_what_is_new(scripted):
+    model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
+
+    assert texts(model, "a ", max_new_tokens=2, stop=(" a",)) == ["aba"]
+    assert texts(model, "a ", max_new_tokens=2, stop=("b",)) == ["a"]
+
+
+def test_where_no_piece_begins_with_a_space_it_stays(scripted, tokenizer):
+    model = scripted([*tokenizer.encode("a b").tolist(), 4, 4], tokenizer.vocab_size)
+    steps = generate(model, model.decoder(), tokenizer, "a ", SamplingConfig(max_new_tokens=1))
+
+    assert list(steps) == [["b"]]

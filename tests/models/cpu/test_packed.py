@@ -1,0 +1,74 @@
+"""The packed product against the plain one, in every precision and for every number of rows."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from seqgen.models.cpu import packed
+from seqgen.models.cpu.packed import DecoderLinear
+
+LARGE, SMALL = (384, 512), (40, 24)
+RELATIVE_ERROR = {"fp32": 1e-6, "bf16": 6e-3, "int8": 1.5e-2}
+"""Of the products, root mean square; int8's weights are off by up to half of 1/127 of their row's largest."""
+
+
+def operands(shape, rows):
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(shape, generator=generator)
+    return torch.randn(rows, shape[1], generator=generator).tanh(), weight, torch.randn(shape[0], generator=generator)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 16])
+@pytest.mark.parametrize("shape", [LARGE, SMALL], ids=["large", "small"])
+@pytest.mark.parametrize("precision", RELATIVE_ERROR)
+def test_it_is_the_plain_product(precision, shape, rows):
+    x, weight, bias = operands(shape, rows)
+
+    found, expected = DecoderLinear(weight, bias, precision)(x), F.linear(x, weight, bias)
+
+    assert found.dtype == torch.float32
+    error = (found - expected).square().mean().sqrt() / (expected - bias).square().mean().sqrt()
+    assert error < RELATIVE_ERROR[precision]
+    torch.testing.assert_close(DecoderLinear(weight, None, precision)(x), found - bias, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", RELATIVE_ERROR)
+def test_later_changes_of_the_weights_are_not_seen(precision):
+    x, weight, bias = operands(LARGE, 2)
+    product = DecoderLinear(weight, bias, precision)
+    before = product(x)
+
+    weight.zero_()
+    bias.zero_()
+
+    assert torch.equal(product(x), before)
+
+
+@pytest.mark.parametrize("precision", RELATIVE_ERROR)
+def test_a_row_does_not_depend_on_the_others(precision):
+    x, weight, bias = operands(LARGE, 16)
+    product = DecoderLinear(weight, bias, precision)
+
+    for rows in (1, 2, 5):
+        torch.testing.assert_close(product(x[:rows]), product(x)[:rows], rtol=2e-2, atol=2e-1)
+    loud = x.clone()
+    loud[1:] *= 100
+    assert torch.equal(product(loud)[0], product(x)[0])
+
+
+def test_a_row_of_zeros_stays_one_in_int8():
+    x, weight, _ = operands(LARGE, 1)
+    weight[3] = 0.0
+
+    assert DecoderLinear(weight, None, "int8")(x)[0, 3] == 0.0
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_without_onednn_the_numbers_are_kept_alike(precision, monkeypatch):
+    x, weight, bias = operands(LARGE, 4)
+    with_it = DecoderLinear(weight, bias, precision)(x)
+    monkeypatch.setattr(packed, "can_pack", lambda weight: False)
+
+    torch.testing.assert_close(DecoderLinear(weight, bias, precision)(x), with_it, rtol=2e-2, atol=2e-1)

@@ -1,0 +1,175 @@
+"""The recurrences over time against torch's modules and against the equations of `cells.py`, both by autograd."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from seqgen.device import Precision, autocast
+from seqgen.models.cpu import recurrence
+from seqgen.models.recurrent import ResetBeforeGru, layer_weights
+
+CPU = torch.device("cpu")
+FORMS = ["rnn", "gru", "gru-before"]
+ORACLES = {"rnn": nn.RNN, "gru": nn.GRU}
+
+
+def make_layer(form: str, input_size: int, hidden_size: int) -> nn.Module:
+    layer = ResetBeforeGru(input_size, hidden_size) if form == "gru-before" else None
+    layer = layer or ORACLES[form](input_size, hidden_size, batch_first=True)
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=hidden_size**-0.5)
+    return layer
+
+
+def ours(form: str, layer: nn.Module, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    if form == "rnn":
+        return recurrence.rnn(x, hidden, layer_weights(layer))
+    return recurrence.gru(x, hidden, layer_weights(layer), reset_before=form == "gru-before")
+
+
+def oracle(form: str, layer: nn.Module, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    y, end = layer(x, hidden[None])
+    return y, end[0]
+
+
+def differentiate(run, form, layer, x, hidden, precision: Precision = "fp32") -> list[Tensor]:
+    """Outputs, end and the gradients of x, the initial state and the four weights, by fixed gradients of the first."""
+    x, hidden = x.clone().requires_grad_(), hidden.clone().requires_grad_()
+    with autocast(CPU, precision):
+        results = run(form, layer, x, hidden)
+    generator = torch.Generator().manual_seed(1)
+    seeds = [torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype) for y in results]
+    return [*results, *torch.autograd.grad(results, (x, hidden, *layer_weights(layer)), seeds)]
+
+
+@pytest.fixture(params=[2**30, 40], ids=["one-block", "blocks"])
+def _blocks(request, monkeypatch):
+    monkeypatch.setattr(recurrence, "BLOCK_NUMBERS", request.param)
+
+
+@pytest.fixture(params=[9, 40], ids=["plain", "packed"])
+def steps(request):
+    """Fewer and more than `recurrence.PACK_FROM`."""
+    return request.param
+
+
+@pytest.mark.usefixtures("_blocks")
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("rows", "steps"), [(3, 11), (1, 5), (4, 1), (1, 1)])
+def test_outputs_and_gradients_are_the_oracles(form, rows, steps):
+    layer = make_layer(form, 5, 4).double()
+    x, hidden = torch.randn(rows, steps, 5).double(), torch.randn(rows, 4).double()
+
+    found = differentiate(ours, form, layer, x, hidden)
+    expected = differentiate(oracle, form, layer, x, hidden)
+
+    for tensor, true in zip(found, expected, strict=True):
+        torch.testing.assert_close(tensor, true, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(("precision", "ratio"), [("fp32", 2.5), ("bf16", 1.25)])
+def test_rounding_errors_are_about_those_of_torchs_own_operations(form, precision, ratio):
+    """The distance from the fp64 truth, of every result and gradient, beside that of the oracle in that precision."""
+    layer = make_layer(form, 48, 64)
+    x, hidden = torch.randn(16, 40, 48), torch.randn(16, 64)
+    found = differentiate(ours, form, layer, x, hidden, precision)
+    plain = differentiate(oracle, form, layer, x, hidden, precision)
+    truth = differentiate(oracle, form, layer.double(), x.double(), hidden.double())
+
+    for tensor, other, true in zip(found, plain, truth, strict=True):
+        error, other_error = (float((result.double() - true).detach().norm()) for result in (tensor, other))
+        assert 0 < error < ratio * other_error
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_without_gradients_the_numbers_are_the_same_and_nothing_is_kept(form, precision, steps):
+    layer = make_layer(form, 24, 32)
+    x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
+    with autocast(CPU, precision):
+        expected = ours(form, layer, x, hidden)
+        with torch.no_grad():
+            found = ours(form, layer, x, hidden)
+
+    assert all(torch.equal(tensor, other) for tensor, other in zip(found, expected, strict=True))
+    assert expected[0].grad_fn is not None
+    assert found[0].grad_fn is None
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_input_gives_the_same_bits_whatever_ran_before(form, precision, steps):
+    layer = make_layer(form, 24, 32)
+    x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
+
+    first = differentiate(ours, form, layer, x, hidden, precision)
+    differentiate(ours, form, layer, torch.full((7, 13, 24), 1e4), torch.full((7, 32), -1e4), precision)
+    second = differentiate(ours, form, layer, x, hidden, precision)
+
+    assert all(torch.equal(tensor, other) for tensor, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_neither_the_arguments_nor_the_gradients_that_come_in_are_changed(form):
+    layer = make_layer(form, 6, 5)
+    x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy look alike
+    x_before, hidden_before = x.clone(), hidden.clone()
+    y, end = ours(form, layer, x, hidden)
+    seeds = torch.randn_like(y), torch.randn_like(end)
+    seeds_before = [seed.clone() for seed in seeds]
+    outputs_before = y.clone(), end.clone()
+
+    torch.autograd.backward((y, end), seeds)
+
+    assert torch.equal(x, x_before)
+    assert torch.equal(hidden, hidden_before)
+    assert all(torch.equal(seed, before) for seed, before in zip(seeds, seeds_before, strict=True))
+    assert all(torch.equal(tensor, before) for tensor, before in zip((y, end), outputs_before, strict=True))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("frozen", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
+def test_a_frozen_weight_gets_no_gradient_and_the_others_theirs(form, frozen):
+    layer = make_layer(form, 6, 5)
+    x, hidden = torch.randn(3, 4, 6), torch.randn(3, 5)
+    ours(form, layer, x, hidden)[0].sum().backward()
+    expected = {name: parameter.grad for name, parameter in layer.named_parameters()}
+    layer.zero_grad()
+    layer.get_parameter(frozen).requires_grad_(False)
+
+    ours(form, layer, x, hidden)[0].sum().backward()
+
+    for name, parameter in layer.named_parameters():
+        assert (parameter.grad is None) if name == frozen else torch.equal(parameter.grad, expected[name])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_products_are_in_the_precision_of_the_autocast_and_the_carried_state_in_full(form, steps):
+    layer = make_layer(form, 24, 32)
+    x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
+
+    with autocast(CPU, "bf16"):
+        y, end = ours(form, layer, x, hidden)
+    with autocast(CPU, "fp32"):
+        full, _ = ours(form, layer, x, hidden)
+
+    assert (y.dtype, end.dtype, full.dtype) == (torch.bfloat16, torch.float32, torch.float32)
+    torch.testing.assert_close(y[:, -1].float(), end, rtol=2**-8, atol=0)
+    assert 0 < float((y - full).detach().abs().max()) < 0.05
+
+
+@pytest.mark.parametrize("form", ["gru", "gru-before"])
+def test_a_state_that_is_kept_is_not_rounded_from_step_to_step(form):
+    """An update gate of 0.999 in 300 steps of bf16: what is carried in bf16 would not move at all."""
+    layer = make_layer(form, 1, 8)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.zero_()
+        layer.bias_ih_l0[8:16] = 6.9067548  # the sigmoid of it is 0.999
+    with autocast(CPU, "bf16"):
+        _, end = ours(form, layer, torch.zeros(2, 300, 1), torch.ones(2, 8))
+
+    torch.testing.assert_close(end, torch.full((2, 8), 0.999**300), rtol=0.02, atol=0)

@@ -1,0 +1,245 @@
+"""The compiled decoders against the plain ones, for every family."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from seqgen import models
+from seqgen.errors import ConfigError, TextError
+from seqgen.models.base import fork
+from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig, TransformerConfig
+
+pytest.importorskip("numba")
+
+from seqgen.models.numba import kernels
+from seqgen.models.numba import products as compiled_products
+from seqgen.models.numba.stepper import compiled_decoder
+
+VOCAB_SIZE = 11
+CONFIGS = {
+    "rnn": RnnConfig(hidden_size=13, layers=2, embedding_size=7),
+    "lstm": LstmConfig(hidden_size=16, layers=3),
+    "gru": GruConfig(hidden_size=15, layers=2),
+    "gru, reset before": GruConfig(hidden_size=14, layers=2, gru_reset="before"),
+    "tied": LstmConfig(hidden_size=12, embedding_size=12, layers=1, tie_weights=True),
+    "transformer": TransformerConfig(hidden_size=18, layers=2, heads=3, block_size=8),
+    "sinusoidal": TransformerConfig(hidden_size=10, layers=2, heads=1, block_size=40, positions="sinusoidal"),
+}
+PROMPT, STEPS = 6, 14
+
+
+@pytest.fixture(params=CONFIGS.values(), ids=CONFIGS.keys())
+def model(request):
+    """A model whose weights are large enough for differences to show."""
+    torch.manual_seed(0)
+    model = models.build(request.param, VOCAB_SIZE).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2)
+    return model
+
+
+@torch.no_grad()
+def after_prompt(model, rows):
+    """The state after a prompt in which a document ends, in the first row; room for a ring that goes round."""
+    torch.manual_seed(1)
+    tokens = torch.randint(1, VOCAB_SIZE, (rows, PROMPT))
+    tokens[:, 0] = 0
+    tokens[0, 3] = 0
+    return model(tokens, model.initial_state(rows, PROMPT + STEPS))[1]
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.03), ("int8", 0.2)])
+@pytest.mark.parametrize(("rows", "large"), [(1, False), (5, False), (5, True)], ids=str)
+def test_it_agrees_with_the_plain_decoder(model, rows, precision, tolerance, large, monkeypatch):
+    if large:  # which is what oneDNN multiplies in a batch, from inputs that are rounded
+        monkeypatch.setattr(compiled_products, "SMALL", 0)
+        tolerance = max(tolerance, {"fp32": 0, "bf16": 0.2, "int8": 0.3}[precision])
+    plain, compiled = model.decoder(precision), compiled_decoder(model, precision)
+    index = torch.arange(rows)
+    state, same = plain.fork(after_prompt(model, rows), index), compiled.fork(after_prompt(model, rows), index)
+
+    for step in range(STEPS):
+        if step == STEPS // 2:  # the ring has gone round; some go on, one of them twice
+            index = torch.tensor([rows - 1, *range(rows - 1)])
+            state, same = plain.fork(state, index), compiled.fork(same, index)
+        token = torch.randint(1, VOCAB_SIZE, (rows,))
+        expected, state = plain.step(token, state)
+        logits, same = compiled.step(token, same)
+        assert (logits.dtype, logits.shape) == (torch.float32, (rows, VOCAB_SIZE))
+        torch.testing.assert_close(logits, expected, rtol=0, atol=tolerance * float(expected.std()))
+
+    for member, expected in zip(same, state, strict=True):
+        torch.testing.assert_close(member, expected, rtol=tolerance, atol=max(tolerance, 1e-5), check_dtype=False)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_keys_and_values_are_kept_in_bf16_unless_the_precision_is_fp32(precision):
+    model = models.build(CONFIGS["transformer"], VOCAB_SIZE).eval()
+    state = after_prompt(model, 2)
+
+    *caches, _, _ = compiled_decoder(model, precision).fork(state, torch.tensor([1, 0, 1]))
+
+    for cache, whole in zip(caches, state, strict=False):
+        torch.testing.assert_close(cache, whole[[1, 0, 1]].bfloat16(), rtol=0, atol=0)
+    *caches, _, _ = compiled_decoder(model, "fp32").fork(state, torch.tensor([1]))
+    assert {cache.dtype for cache in caches} == {torch.float32}
+
+
+def test_it_is_a_snapshot(model):
+    compiled = compiled_decoder(model)
+    token = torch.tensor([3])
+    before, _ = compiled.step(token, after_prompt(model, 1))
+
+    state = after_prompt(model, 1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    after, _ = compiled.step(token, state)
+
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def test_rows_go_their_own_way(model):
+    compiled = compiled_decoder(model)
+    forked = fork(after_prompt(model, 3), torch.tensor([2, 0]))
+
+    logits, _ = compiled.step(torch.tensor([4, 5]), forked)
+
+    for row, (source, token) in enumerate([(2, 4), (0, 5)]):
+        alone, _ = compiled.step(torch.tensor([token]), fork(after_prompt(model, 3), torch.tensor([source])))
+        torch.testing.assert_close(logits[row : row + 1], alone, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_that_are_no_numbers_show(model):
+    with torch.no_grad():
+        model.embedding.weight[3] = torch.nan
+
+    logits, _ = compiled_decoder(model).step(torch.tensor([3]), model.initial_state(1, 4))
+
+    assert logits.isnan().any()
+
+
+def test_positions_end_where_the_plain_decoder_ends_them():
+    model = models.build(CONFIGS["sinusoidal"], VOCAB_SIZE).eval()
+    *caches, position, begin = model.initial_state(1, 50)
+
+    with pytest.raises(TextError, match="sinusoidal positions end"):
+        compiled_decoder(model).step(torch.tensor([1]), (*caches, position + 40, begin))
+
+
+@pytest.mark.parametrize(("raised", "said"), [
+    (ModuleNotFoundError("No module named 'numba'"), "numba is not installed; pip install numba"),
+    (ImportError("Numba needs NumPy 1.0 or less"), "numba cannot be used here: Numba needs NumPy 1.0 or less"),
+    (RuntimeError("cannot cache function"), "numba cannot keep what it compiles: cannot cache function; make room"),
+])  # fmt: skip
+def test_where_numba_does_not_serve_it_says_why(monkeypatch, raised, said):
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "seqgen.models.numba.kernels":
+                raise raised
+
+    monkeypatch.delitem(sys.modules, "seqgen.models.numba.kernels")
+    monkeypatch.delattr(models, "kernels")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+
+    with pytest.raises(ConfigError, match=said):
+        compiled_decoder(models.build(CONFIGS["rnn"], VOCAB_SIZE))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no limits there")
+def test_a_full_disk_is_told_of(tmp_path):
+    code = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from seqgen import models
+from seqgen.models.numba import kernels
+from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.registry import RnnConfig
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    ended = subprocess.run([sys.executable, "-c", code], check=False, env=environment, capture_output=True, text=True)
+
+    assert "ConfigError: engine: numba cannot keep what it compiles: [Errno 27]" in ended.stderr
+
+
+def test_threads_are_torchs_and_the_callers_setting_stays(model):
+    before, threads = kernels.get_num_threads(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        compiled = compiled_decoder(model)
+    finally:
+        torch.set_num_threads(threads)
+    seen = []
+    inner = compiled._step
+    compiled._step = lambda token, state: seen.append(kernels.get_num_threads()) or inner(token, state)
+
+    compiled.step(torch.tensor([3]), model.initial_state(1, 4))
+
+    assert seen == [1]
+    assert kernels.get_num_threads() == before
+
+
+@pytest.mark.parametrize(("name", "value"), [("NUMBA_NUM_THREADS", "0"), ("NUMBA_THREADING_LAYER", "none such")])
+def test_settings_that_numba_cannot_use_are_told_of(name, value):
+    code = """
+from seqgen import models
+from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.registry import RnnConfig
+compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+"""
+    environment = {**os.environ, name: value}
+
+    ended = subprocess.run([sys.executable, "-c", code], check=False, env=environment, capture_output=True, text=True)
+
+    assert "ConfigError: engine: numba cannot be used here: " in ended.stderr
+
+
+def test_torch_keeps_its_number_of_threads():
+    code = """
+import torch
+from seqgen import models
+from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.registry import RnnConfig
+torch.set_num_threads(1)
+compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+assert torch.get_num_threads() == 1
+"""
+
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_NUM_THREADS": "2"})
+
+
+def test_several_threads_may_step(model):
+    compiled = compiled_decoder(model)
+    expected, _ = compiled.step(torch.tensor([3]), after_prompt(model, 1))
+    states = [after_prompt(model, 1) for _ in range(4)]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda state: compiled.step(torch.tensor([3]), state)[0], states))
+
+    for result in results:
+        torch.testing.assert_close(result, expected)
+
+
+def test_a_state_with_gradients_is_read_as_it_is(model):
+    _, state = model(torch.tensor([[0, 3, 4]]), model.initial_state(1, 5))
+
+    logits, _ = compiled_decoder(model).step(torch.tensor([5]), state)
+
+    with torch.no_grad():
+        expected, _ = model(torch.tensor([[0, 3, 4, 5]]), model.initial_state(1, 5))
+    torch.testing.assert_close(logits, expected[:, -1], rtol=1e-3, atol=1e-3)
+
+
+def test_it_is_for_a_cpu():
+    with pytest.raises(ConfigError, match="engine: numba compiles for a CPU"):
+        compiled_decoder(models.skeleton(CONFIGS["rnn"], VOCAB_SIZE))

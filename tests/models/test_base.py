@@ -1,0 +1,139 @@
+"""The laws of the contract, for every family."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqgen.models.base import LanguageModel, State, detach, fork, parameter_count
+
+TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
+LENGTH = 30
+
+
+@pytest.fixture
+def tokens() -> Tensor:
+    """Three rows of 30 tokens, each begun by the boundary; a second document begins in the middle row at 12."""
+    tokens = torch.randint(1, 11, (3, LENGTH))
+    tokens[:, 0] = 0
+    tokens[1, 12] = 0
+    return tokens
+
+
+@pytest.fixture(autouse=True)
+def _no_grad():
+    with torch.no_grad():
+        yield
+
+
+def run(model: LanguageModel, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    return model(tokens, model.initial_state(len(tokens), 64) if state is None else state)
+
+
+@pytest.mark.parametrize("cut", [1, 7, 8, 12, 13, 29])
+def test_a_text_in_two_parts_is_the_text(model, tokens, cut):
+    whole, end = run(model, tokens)
+
+    first, state = run(model, tokens[:, :cut])
+    second, state = run(model, tokens[:, cut:], state)
+
+    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, **TOLERANCE)
+    for member, expected in zip(state, end, strict=True):
+        torch.testing.assert_close(member, expected, **TOLERANCE)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.25), ("int8", 0.5)])
+def test_the_decoder_agrees_with_the_forward(model, tokens, precision, tolerance):
+    whole, _ = run(model, tokens)
+    _, state = run(model, tokens[:, :13])
+    decoder = model.decoder(precision)
+
+    for column in range(13, LENGTH):
+        logits, state = decoder.step(tokens[:, column], state)
+        assert logits.dtype == torch.float32
+        torch.testing.assert_close(logits, whole[:, column], rtol=0, atol=tolerance * float(whole.std()))
+
+
+def test_the_decoder_is_a_snapshot(model, tokens):
+    decoder = model.decoder()
+    _, state = run(model, tokens[:, :5])
+    before, _ = decoder.step(tokens[:, 5], fork(state, torch.arange(3)))
+
+    for parameter in model.parameters():
+        parameter.add_(1.0)
+
+    after, _ = decoder.step(tokens[:, 5], state)
+    assert torch.equal(before, after)
+
+
+def test_nothing_before_a_document_changes_it(model, tokens):
+    whole, _ = run(model, tokens)
+
+    alone, _ = run(model, tokens[1:2, 12:])
+
+    torch.testing.assert_close(whole[1:2, 12:], alone, **TOLERANCE)
+
+
+def test_everything_before_a_token_in_reach_changes_it(model, tokens):
+    """The other side of the law above: the model does read its past."""
+    changed = tokens.clone()
+    changed[0, 5] = changed[0, 5] % 10 + 1
+
+    logits, _ = run(model, tokens)
+    others, _ = run(model, changed)
+
+    assert torch.equal(logits[:, :5], others[:, :5])
+    assert (logits[0, 5:9] != others[0, 5:9]).any(dim=-1).all()
+
+
+def test_ragged_rows_are_as_if_alone(model, tokens):
+    lengths = torch.tensor([5, 30, 17])
+
+    logits, state = model(tokens, model.initial_state(3, 64), lengths)
+
+    for row, length in enumerate(lengths.tolist()):
+        alone, end = run(model, tokens[row : row + 1, :length])
+        torch.testing.assert_close(logits[row : row + 1, :length], alone, **TOLERANCE)
+        assert torch.equal(logits[row, length:], torch.zeros(LENGTH - length, 11))
+        going_on, _ = model.decoder().step(torch.tensor([3]), end)
+        ragged, _ = model.decoder().step(torch.tensor([3]), fork(state, torch.tensor([row])))
+        torch.testing.assert_close(ragged, going_on, **TOLERANCE)
+
+
+def test_without_a_state_a_window_starts_fresh(model, tokens):
+    logits, _ = model(tokens[:, :8])
+
+    torch.testing.assert_close(logits, run(model, tokens[:, :8])[0], **TOLERANCE)
+
+
+def test_a_state_is_flat_with_the_batch_first_and_full_precision(model, tokens):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, state = run(model, tokens)
+
+    assert {len(member) for member in state} == {3}
+    assert {member.dtype for member in state} <= {torch.float32, torch.int64}
+
+
+def test_fork_copies_rows(model, tokens):
+    _, state = run(model, tokens)
+
+    twins = fork(state, torch.tensor([2, 2, 0]))
+    logits, _ = model.decoder().step(torch.tensor([4, 4, 4]), twins)
+
+    torch.testing.assert_close(logits[0], logits[1], **TOLERANCE)
+    assert not torch.allclose(logits[0], logits[2], **TOLERANCE)
+
+
+def test_detach_cuts_the_history(model, tokens):
+    with torch.enable_grad():
+        _, state = model(tokens[:, :8])
+        assert all(member.grad_fn is None for member in detach(state))
+
+
+def test_a_tied_head_counts_once(model):
+    head, embedding = model.get_submodule("head"), model.get_submodule("embedding")
+    numbers = sum(tensor.numel() for tensor in model.state_dict().values())
+    twice = embedding.weight.numel() if head.weight is embedding.weight else 0
+
+    assert parameter_count(model) == numbers - twice

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+
+from seqgen import models
+from seqgen.errors import ConfigError
+from seqgen.models.registry import FAMILIES, LstmConfig, TransformerConfig
+
+
+@pytest.mark.parametrize("cell", FAMILIES)
+def test_every_family_builds_from_its_defaults_made_small(cell):
+    config = FAMILIES[cell][0].of(hidden_size=16)
+
+    assert models.build(config, 5).config.cell == cell
+
+
+def test_heads_must_divide_the_hidden_size_and_the_message_has_one_that_does():
+    with pytest.raises(ConfigError, match=r"5 heads .* hidden_size 128 .* --hidden-size 130"):
+        TransformerConfig.of(hidden_size=128, heads=5)
+
+
+def test_tied_weights_need_one_size():
+    with pytest.raises(ConfigError, match=r"embedding \(4\) and the hidden state \(8\)"):
+        LstmConfig.of(hidden_size=8, embedding_size=4, tie_weights=True)
+
+
+@pytest.mark.parametrize("value", [0, -3, 10**9, 1.5, "8", True])
+def test_impossible_sizes_are_refused_by_name(value):
+    with pytest.raises(ConfigError, match="hidden_size"):
+        LstmConfig.of(hidden_size=value)

@@ -1,0 +1,223 @@
+"""A run that is begun: what it is made of, what is refused before anything is made."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import torch
+
+import seqgen
+from seqgen import tokenizers
+from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.tokenizers.config import TokenizerConfig
+
+from ..comparing import assert_same_run
+from ..small_runs import FAMILIES, GRU, SMALL
+
+
+def test_nothing_is_made_where_something_is_wrong(corpus, in_tmp):
+    before = sorted(in_tmp.rglob("*"))
+    for error, text, settings in (
+        (ConfigError, corpus, {"hidden_size": 0}),
+        (ConfigError, corpus, {"device": "warp"}),
+        (ConfigError, corpus, {"wings": 2}),
+        (TextError, in_tmp / "gone.txt", {}),
+        (TextError, corpus, {"valid": "gone.txt"}),
+        (TextError, corpus, {"valid_share": 0.001}),
+        (ConfigError, corpus, {"tokenizer": "char", "vocab_size": 300}),
+        (RunError, corpus, {"out": in_tmp}),
+        (RunError, corpus, {"init_from": "nowhere"}),
+    ):
+        with pytest.raises(error):
+            seqgen.train(text, **{**GRU, **settings})
+
+    assert sorted(in_tmp.rglob("*")) == before
+
+
+@pytest.mark.parametrize("valid_split", ["spread", "tail", "none"])
+@pytest.mark.parametrize("family", ["gru", "transformer with dropout"])
+def test_every_short_length_trains_or_says_what_is_missing(corpus, tmp_path, family, valid_split):
+    """From nothing to twice what a row of a batch holds."""
+    settings = {**SMALL, **FAMILIES[family], "max_steps": 1, "valid_split": valid_split}
+    whole = corpus.read_text("utf-8")
+    refused = {}
+    for length in range(34):
+        corpus.write_text(whole[:length], "utf-8")
+        try:
+            run = seqgen.train(corpus, out=tmp_path / f"{length}", **settings).run()
+        except TextError as error:
+            refused[length] = str(error)
+        else:
+            assert len(run.generate(max_new_tokens=2)) == 2
+
+    assert list(refused) == (list(range(2)) if valid_split == "none" else list(range(34)))
+    for length, message in refused.items():
+        assert (f"{length} character" if length else "is empty") in message
+        assert not (tmp_path / f"{length}").exists()
+
+
+def test_a_time_becomes_a_number_of_steps_before_the_first_counts(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.time_budget.PROBE_SECONDS", 0.0)
+    settings = {name: value for name, value in GRU.items() if name not in {"max_steps", "eval_every"}}
+
+    timed = seqgen.train(corpus, out=tmp_path / "timed", max_time="1s", **settings)
+    steps = seqgen.train(corpus, out=tmp_path / "steps", max_steps=timed.total_steps, **settings)
+
+    assert timed.total_steps == steps.total_steps >= 1
+    written = json.loads((timed.path / "config.json").read_text("utf-8"))["training"]
+    assert (written["max_time"], written["max_steps"], written["eval_every"]) == (1.0, None, None)  # as asked
+    first, other = (next(event for event in run if isinstance(event, seqgen.Step)) for run in (timed, steps))
+    assert (first.nats_per_token, first.grad_norm) == (other.nats_per_token, other.grad_norm)  # the probe left no trace
+
+
+def test_several_lengths_are_the_shortest_of_them(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **{**GRU, "max_epochs": 0.1, "max_steps": 100})
+
+    assert run.total_steps == round(0.1 * run.config.text.train_tokens / (8 * 16))
+
+
+def test_the_run_knows_its_text_by_an_absolute_path(corpus, in_tmp):
+    run = seqgen.train("corpus.txt", valid="corpus.txt", **GRU)
+
+    assert run.config.data.text == (run.config.data.valid,) == (str(corpus),)
+    assert run.path.name == "corpus-gru"
+    list(run)
+    assert seqgen.load(run.path).withheld() == (corpus.read_text("utf-8"),)
+
+
+def test_the_user_is_told_what_is_unusual(corpus, tmp_path):
+    notices = seqgen.train(corpus, out=tmp_path / "1", **{**GRU, "batch_size": 4096}).notices
+    assert any("the text is short" in notice and "4096" in notice for notice in notices)
+    notices = seqgen.train(corpus, out=tmp_path / "2", valid_split="none", **GRU).notices
+    assert any("nothing is withheld" in notice for notice in notices)
+    small = tmp_path / "small.txt"
+    small.write_text(corpus.read_text("utf-8")[:600], "utf-8")
+    notices = seqgen.train([small, corpus], out=tmp_path / "4", valid_split="file", **GRU).notices
+    assert any("of the text is withheld, not 5%: files are withheld whole" in notice for notice in notices)
+    assert seqgen.train(corpus, out=tmp_path / "3", **GRU).notices == []
+
+
+def test_an_interrupt_while_the_directory_is_made_leaves_none(corpus, tmp_path, monkeypatch):
+    def interrupt(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seqgen.utils.files.sync_directory", interrupt)
+
+    with pytest.raises(KeyboardInterrupt):
+        seqgen.train(corpus, out=tmp_path / "run", **GRU)
+
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_device_and_the_precision_that_were_chosen_are_written_down(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **{**GRU, "precision": "auto", "device": "auto"})
+
+    training = json.loads((run.path / "config.json").read_text("utf-8"))["training"]
+    assert training["device"] == str(run.model.device)
+    assert training["precision"] == run.config.environment["precision"] != "auto"
+
+
+@pytest.mark.parametrize("by_folder", [True, False])
+def test_a_name_that_is_not_utf8_is_trained_on_and_resumed(corpus, in_tmp, by_folder):
+    folder, name = os.fsdecode(b"folder-\xff"), os.fsdecode(b"corpus-\xe9.txt")
+    try:
+        Path(folder).mkdir()
+        text = corpus.rename(Path(folder, name))
+    except OSError:
+        pytest.skip("this file system takes no such name")
+
+    run = seqgen.train(folder if by_folder else text, valid=text, **GRU)
+    run.run()
+
+    recorded = json.loads((run.path / "config.json").read_text("utf-8"))["data"]
+    assert run.path == Path("runs", f"{'folder-' if by_folder else 'corpus-'}-gru")
+    assert recorded["valid"] == f"file:{quote(str(in_tmp))}/folder-%FF/corpus-%E9.txt"
+    assert seqgen.load(run.path).config.data.valid == str(in_tmp / text)
+    assert seqgen.train(out=run.path, resume=True, max_steps=9999).first_step == run.total_steps
+
+
+def test_a_name_that_no_file_can_have_is_refused(in_tmp):
+    with pytest.raises(ConfigError, match=r"text: .* cannot be the name of a file"):
+        seqgen.train("a\ud800.txt", **GRU)
+
+    assert not Path("runs").exists()
+
+
+def test_a_path_is_as_good_as_its_name(corpus, tmp_path):
+    tokenizers.build([corpus.read_text("utf-8")], TokenizerConfig()).save(tmp_path / "tokenizer")
+    paths = {"valid": corpus, "tokenizer": tmp_path / "tokenizer"}
+    runs = [
+        seqgen.train(as_type(corpus), out=as_type(tmp_path / as_type.__name__), **given, **GRU)
+        for as_type, given in ((Path, paths), (str, {name: str(path) for name, path in paths.items()}))
+    ]
+
+    for run in runs:
+        list(run)
+    assert_same_run(runs[0].path, runs[1].path)
+    child = seqgen.train(corpus, out=tmp_path / "child", init_from=runs[0].path, max_steps=1)
+    assert child.config.init_from == str(runs[0].path)
+
+
+def test_a_child_starts_with_its_parents_weights(corpus, tmp_path):
+    parent = seqgen.train(corpus, out=tmp_path / "parent", tie_weights=True, **GRU).run()
+
+    child = seqgen.train(corpus, out=tmp_path / "child", init_from=parent.path, max_steps=1)
+
+    assert child.config.init_from == str(parent.path.resolve())
+    assert child.config.model == parent.config.model
+    assert child.config.tokenizer.fingerprint == parent.config.tokenizer.fingerprint
+    for name, tensor in child.model.state_dict().items():
+        assert torch.equal(tensor, parent.model.state_dict()[name])
+    with pytest.raises(ConfigError, match="cell, hidden_size come with the weights"):
+        seqgen.train(corpus, init_from=parent.path, cell="gru", hidden_size=16)
+
+
+KOREAN = "나는 오늘 학교에 간다. 학교는 멀다.\n" * 40
+
+
+@pytest.mark.parametrize("kind", ["char", "word"])
+def test_a_text_that_is_unknown_to_its_parent_is_refused(corpus, tmp_path, kind):
+    parent = seqgen.train(corpus, out=tmp_path / "parent", tokenizer=kind, **GRU).run()
+    (tmp_path / "korean.txt").write_text(KOREAN, "utf-8")
+    settings = {"init_from": parent.path, "max_steps": 1, "valid_split": "none"}
+
+    with pytest.raises(TextError, match=r"korean\.txt: \d\d% of its .* are <unk> .*--init-from.*--allow-unknown"):
+        seqgen.train(tmp_path / "korean.txt", out=tmp_path / "child", **settings)
+    assert not (tmp_path / "child").exists()
+
+    child = seqgen.train(tmp_path / "korean.txt", out=tmp_path / "child", allow_unknown=True, **settings)
+    assert child.config.data.allow_unknown
+
+
+def test_a_text_that_is_unknown_to_a_tokenizer_of_another_is_refused(corpus, tmp_path):
+    tokenizers.build([KOREAN], TokenizerConfig()).save(tmp_path / "korean")
+
+    with pytest.raises(TextError, match=r"are <unk> in the vocabulary of --tokenizer .*korean .*--allow-unknown"):
+        seqgen.train(corpus, out=tmp_path / "run", tokenizer=str(tmp_path / "korean"), **GRU)
+    seqgen.train(corpus, out=tmp_path / "run", tokenizer=str(tmp_path / "korean"), allow_unknown=True, **GRU)
+
+
+def test_unknown_pieces_cannot_be_allowed_to_a_vocabulary_of_the_text_itself(corpus, tmp_path):
+    with pytest.raises(ConfigError, match=r"^allow_unknown: .*--init-from.*--tokenizer DIR"):
+        seqgen.train(corpus, out=tmp_path / "run", tokenizer="char", allow_unknown=True, **GRU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_small_vocabulary_of_the_text_itself_is_not_refused(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", tokenizer="word", vocab_size=4, **GRU)
+
+    assert any("learnt as <unk>" in notice for notice in run.notices)
+
+
+def test_a_text_that_is_a_link_is_read_by_the_links_name(tmp_path):
+    (tmp_path / "blob").write_text('{"text": "a line of a document"}\n' * 60, "utf-8")
+    (tmp_path / "texts.jsonl").symlink_to(tmp_path / "blob")
+
+    run = seqgen.train(tmp_path / "texts.jsonl", out=tmp_path / "run", valid_split="none", **GRU)
+    list(run)
+
+    assert seqgen.train(out=run.path, resume=True, max_steps=9).first_step == 8

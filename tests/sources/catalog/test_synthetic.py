@@ -1,0 +1,110 @@
+"""Synthetic texts cost what their entropy says, and no model does better than the truth."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import pytest
+
+import seqgen
+from seqgen.sources.catalog.corpus import find
+from seqgen.sources.catalog.synthetic import CLOSING, INSIDE, OUTSIDE, SOURCES, generate
+
+ENTROPIES = {"arithmetic": 1.43040, "brackets": 1.68811, "copy": 4 / 3, "dates": 0.70257, "hello": 0.0}
+
+
+def bits(name: str, text: str) -> float:
+    return sum(map(SOURCES[name].bits, text.splitlines(keepends=True)))
+
+
+def test_the_entropies_are_those_that_were_derived():
+    assert {name: source.entropy() for name, source in SOURCES.items()} == pytest.approx(ENTROPIES, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_text_costs_ever_more_nearly_its_entropy(name):
+    text = generate(name, 400_000, "a test")
+    entropy = SOURCES[name].entropy()
+
+    assert bits(name, text) / len(text) == pytest.approx(entropy, rel=0.005)
+    assert len(text) >= 400_000
+    assert text.isascii()
+    assert text.endswith("\n")
+
+
+@pytest.mark.parametrize("name", ["brackets", "copy", "hello"])
+def test_the_probabilities_of_all_short_records_add_up(name):
+    """`bits` is a code: what it gives to the records that there are leaves no room for others."""
+    records = set(generate(name, 200_000, "more").splitlines(keepends=True))
+
+    assert 0.0 < sum(2.0 ** -SOURCES[name].bits(record) for record in records) <= 1.0 + 1e-9
+
+
+def test_brackets_open_as_often_as_is_stated():
+    text = generate("brackets", 400_000, "count")
+    depth, opened, chances = 0, {True: 0, False: 0}, {True: 0, False: 0}
+    for character in text:
+        inside = depth > 0
+        chances[inside] += 1
+        opened[inside] += character in CLOSING
+        depth += 1 if character in CLOSING else -1 if character != "\n" else 0
+
+    assert opened[True] / chances[True] == pytest.approx(INSIDE, abs=0.005)
+    assert opened[False] / chances[False] == pytest.approx(OUTSIDE, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "record", "cost"),
+    [
+        ("brackets", "\n", -math.log2(0.25)),
+        ("brackets", "()\n", -math.log2(0.25 * 0.6 * 0.25)),
+        ("brackets", "[{}]\n", -math.log2(0.25 * (0.4 / 3) * 0.6 * 0.6 * 0.25)),
+        ("brackets", "(]\n", math.inf),
+        ("brackets", "(\n", math.inf),
+        ("brackets", ")\n", math.inf),
+        ("brackets", "()", math.inf),
+        ("brackets", "\n\n", math.inf),
+        ("arithmetic", "99+1=100\n", 2 * math.log2(100)),
+        ("arithmetic", "99+1=101\n", math.inf),
+        ("arithmetic", "099+1=100\n", math.inf),
+        ("arithmetic", "100+1=101\n", math.inf),
+        ("arithmetic", "\n", math.inf),
+        ("copy", "aaaabbbb|aaaabbbb\n", 24.0),
+        ("copy", "aaaabbbb|aaaabbbc\n", math.inf),
+        ("copy", "aaaa|aaaa\n", math.inf),
+        ("copy", "zzzzzzzz|zzzzzzzz\n", math.inf),
+        ("dates", "Saturday 21 November 2026\n", math.log2(73_049)),
+        ("dates", "Sunday 21 November 2026\n", math.inf),
+        ("dates", "Monday 30 February 2026\n", math.inf),
+        ("dates", "Monday 1 January 1890\n", math.inf),
+        ("dates", "\n", math.inf),
+        ("hello", "hello\n", 0.0),
+        ("hello", "hallo\n", math.inf),
+    ],
+)
+def test_a_record_costs_its_probability(name, record, cost):
+    assert SOURCES[name].bits(record) == pytest.approx(cost)
+
+
+def test_a_seed_is_a_text_and_another_is_another():
+    assert generate("dates", 5_000, "a") == generate("dates", 5_000, "a") != generate("dates", 5_000, "b")
+
+
+def test_texts_are_the_same_on_every_machine_and_version():
+    texts = "".join(generate(name, 2_000, "0") for name in SOURCES)
+
+    assert hashlib.sha256(texts.encode()).hexdigest()[:16] == "a1ede4e238b73f91"
+
+
+def test_a_tiny_model_comes_near_the_truth_and_never_below_it(in_tmp):
+    """Brackets: below the truth would be a leak or a wrong count, far above it a model that does not learn."""
+    size = {"cell": "lstm", "hidden_size": 48, "batch_size": 16, "bptt": 32}
+    pace = {"lr": 0.02, "max_steps": 300, "eval_every": 300, "precision": "fp32"}
+    run = seqgen.train("corpus:brackets:valid", out="run", **size, **pace).run()
+
+    measured = run.evaluate("corpus:brackets:test").bits_per_byte
+
+    truth = find("brackets").figures_of("test")[0].value
+    order0 = 2.7  # what the frequencies of the seven characters alone would need
+    assert 0.995 * truth < measured < 1.1 * truth < order0

@@ -1,0 +1,422 @@
+from __future__ import annotations
+
+import bz2
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import lzma
+import os
+import re
+import tempfile
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+
+import pytest
+import test
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqgen.errors import ConfigError, TextError
+from seqgen.sources import compression
+from seqgen.sources import source as sources
+from seqgen.sources.config import Reading
+from seqgen.sources.source import Source, awaited, expand, is_read_once, read_documents, read_whole, refuse_idle
+from seqgen.sources.text import Decoder, decode_text
+
+KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
+PACKED = pytest.mark.parametrize("suffix", PACKERS)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, content: bytes | str) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return str(path)
+
+    return write
+
+
+def names_in(folder, **options):
+    return [Path(name).relative_to(folder).as_posix() for name in expand([str(folder)], Reading(**options))]
+
+
+def test_a_directory_is_its_texts_sorted_and_none_that_are_hidden(write, tmp_path):
+    for name in ("b.txt", "a/z.txt", "a.txt", "c.md", ".hidden.txt", ".git/x.txt", "a/d.txt.gz"):
+        write(name, "x")
+
+    assert names_in(tmp_path) == ["a/d.txt.gz", "a/z.txt", "a.txt", "b.txt"]
+    assert names_in(tmp_path, glob="*.md") == ["c.md"]
+    assert names_in(tmp_path, glob="a/*") == ["a/d.txt.gz", "a/z.txt"]
+
+
+@pytest.mark.parametrize(
+    ("glob", "fitting"),
+    [
+        ("**/*.md", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md"]),
+        ("a/**/*.md", ["a/b/c.md", "a/b.md"]),
+        ("a/**/b/**/*.md", ["a/b/c.md"]),
+        ("**/**/d.md", ["d.md"]),
+        ("**", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md", "e.txt"]),
+        ("a**/*.md", ["a/b/c.md", "a/b.md"]),
+    ],
+)
+def test_two_stars_and_a_slash_are_any_folders_or_none(write, tmp_path, glob, fitting):
+    for name in ("d.md", "a/b.md", "a/b/c.md", "a.md.gz", "e.txt"):
+        write(name, "x")
+
+    assert names_in(tmp_path, glob=glob) == fitting
+
+
+def test_what_is_named_keeps_its_order(write):
+    names = [write("b.txt", "b"), "corpus:pydoc", write("a.txt", "a"), "-"]
+
+    assert list(expand(names, Reading())) == names
+
+
+def test_a_directory_without_a_fitting_file_says_what_it_has(write, tmp_path):
+    write("a.md", "x")
+
+    with pytest.raises(TextError, match=r"no file that fits --glob '\*\.txt'; it has 1 \*\.md"):
+        names_in(tmp_path)
+
+
+def test_a_directory_of_hidden_files_alone_says_that_they_are_passed_over(write, tmp_path):
+    write("a/.b.txt", "x")
+    with pytest.raises(TextError) as refusal:
+        names_in(tmp_path)
+    named = f"{tmp_path}/a/.b.txt"
+    assert str(refusal.value) == (
+        f"{tmp_path} has no file that fits --glob '*.txt'; it has nothing but hidden files, which are passed over "
+        f"unless they are named themselves: {named}"
+    )
+    assert list(expand([named], Reading())) == [named]
+
+    write(".git/x.txt", "x")
+    with pytest.raises(TextError, match=r"named themselves: \S*/\.git and 1 more$"):
+        names_in(tmp_path)
+    assert list(expand([f"{tmp_path}/.git"], Reading())) == [f"{tmp_path}/.git/x.txt"]
+
+
+@PACKED
+def test_a_packed_file_is_read_through_and_hashed_as_it_lies(write, suffix):
+    content = PACKERS[suffix](KOREAN.encode() * 9)
+    source = Source(write(f"a.txt{suffix}", content), Reading())
+
+    assert ["".join(document) for document in source.documents()] == [KOREAN * 9]
+    assert (source.size, source.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_zstandard_is_read_where_it_is_installed(write):
+    zstd = pytest.importorskip("backports.zstd" if compression._zstd is None else compression._zstd.__name__)
+
+    assert read_whole([write("a.txt.zst", zstd.compress(KOREAN.encode()))]) == (KOREAN,)
+    with pytest.raises(TextError, match="damaged or cut short"):
+        read_whole([write("b.txt.zst", zstd.compress(KOREAN.encode())[:-1])])
+
+
+def test_zstandard_that_is_not_installed_is_asked_for(write, monkeypatch):
+    monkeypatch.setattr(compression, "_zstd", None)
+
+    with pytest.raises(TextError, match=r"a\.txt\.zst: .* pip install backports.zstd"):
+        read_whole([write("a.txt.zst", b"")])
+
+
+@PACKED
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"no archive, " * 9])
+def test_a_damaged_archive_is_named(write, suffix, damage):
+    name = write(f"a.txt{suffix}", damage(PACKERS[suffix](KOREAN.encode() * 999)))
+
+    with pytest.raises(TextError, match=rf"a\.txt{suffix} is damaged or cut short"):
+        read_whole([name])
+
+
+def test_a_bomb_is_read_a_block_at_a_time(write):
+    content = gzip.compress(gzip.compress(bytes(1 << 28), 9), 9)  # 256 MB
+    documents = read_documents([write("bomb.gz", gzip.decompress(content))])
+    document = next(documents)
+
+    assert max(map(len, document)) <= 1 << 20
+
+
+def test_a_json_line_is_a_document(write):
+    lines = [{"text": "one\ntwo", "n": 1}, {"text": ""}, {"text": "\u2028 three"}]
+    content = "\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+
+    assert read_whole([write("a.jsonl", content)]) == ("one\ntwo", "\u2028 three")
+    assert read_whole([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
+
+
+def test_a_source_knows_where_its_latest_document_stands(write):
+    lines = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
+    plain = Source(write("a.txt", "one\ntwo\n"), Reading())
+
+    assert [lines.place for _ in lines.documents()] == [f"the document on line {n} of {lines.name}" for n in (1, 3)]
+    assert [plain.place for _ in plain.documents()] == [plain.name]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (
+            '{"body": "b", "title": "t"}',
+            r"line 2 has no field 'text'; name one by --field, of those that it has: body, title",
+        ),
+        ('{"text": "a"', r"line 2, column 13 is not valid JSON \(Expecting ',' delimiter\); each line"),
+        ("[" * 100_000, "line 2 is not valid JSON"),
+        ('["text"]', "line 2 is an array, not an object"),
+        ('{"text": 3}', "line 2: the field 'text' is a number, not a string; name another by --field"),
+        ('{"text": null}', "line 2: the field 'text' is null, not a string"),
+        ('{"text": true}', "line 2: the field 'text' is true or false, not a string"),
+        ('{"text": ["a"]}', "line 2: the field 'text' is an array, not a string"),
+    ],
+)
+def test_a_line_that_is_no_document_is_named(write, line, reason):
+    with pytest.raises(TextError, match=rf"a\.jsonl, {reason}"):
+        read_whole([write("a.jsonl", f'{{"text": "a"}}\n{line}\n')])
+
+
+def test_stdin_is_a_text_or_with_a_field_json_lines(monkeypatch):
+    def stdin(content: bytes) -> None:
+        monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
+
+    stdin(KOREAN.encode())
+    assert read_whole(["-"]) == (KOREAN,)
+    stdin(b'{"t": "a"}\n{"t": "b"}\n')
+    assert read_whole(["-"], Reading(field="t")) == ("a", "b")
+    monkeypatch.setattr(sources.sys, "stdin", None)
+    with pytest.raises(TextError, match="stdin is closed"):
+        read_whole(["-"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_what_can_be_read_once_is_told_from_what_can_be_read_again(write, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "pipe")
+    pipes, files = [str(tmp_path / "pipe"), str(tmp_path / "link")], [write("a.txt", "a"), str(tmp_path)]
+    others = ["corpus:pydoc", str(tmp_path / "nowhere"), "a\0b", "x" * 999]
+
+    assert [name for name in [*pipes, *files, *others, "-", "/dev/fd/63"] if is_read_once(name)] == [
+        *pipes, "-", "/dev/fd/63",
+    ]  # fmt: skip
+    assert awaited([*files, *others, "-", *pipes]) == (
+        f"reading from {pipes[0]}, which is no regular file: waiting for its writer"
+    )
+    assert awaited([*files, *others, "-"]) is None
+
+
+def test_documents_without_text_are_none_and_none_at_all_is_refused(write):
+    with pytest.raises(TextError, match=r"a\.txt and 1 more is empty"):
+        read_whole([write("a.txt", ""), write("b.txt", b"\xef\xbb\xbf")])
+
+
+# --- FACTS: bytes that are no text, byte order marks, encodings (rows 14 to 16)
+
+
+@settings(max_examples=200)
+@given(
+    content=st.binary(max_size=60) | st.text().map(lambda text: text.encode("utf-8", "replace")),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp949", "euc_kr", "shift_jis", "johab"]),
+    errors=st.sampled_from(["strict", "replace", "ignore"]),
+    block=st.integers(1, 9),
+)
+def test_a_text_read_in_blocks_is_the_text_read_at_once_and_fails_at_the_same_byte(content, encoding, errors, block):
+    def in_blocks() -> str:
+        decoder = Decoder(encoding, errors, "it")
+        blocks = [content[start : start + block] for start in range(0, len(content), block)]
+        return "".join(map(decoder.push, blocks)) + decoder.push(b"", final=True)
+
+    try:
+        whole = content.decode(encoding, errors)
+        whole = whole if encoding in {"utf-8-sig", "utf-16"} else whole.removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        with pytest.raises(TextError, match=rf"at byte {error.start} \(0x"):
+            in_blocks()
+    else:
+        assert in_blocks() == whole
+
+
+def test_what_is_replaced_or_left_out_is_counted(write):
+    name = write("a.txt", b"a\xff\xfe b \xe3\x81 c")
+
+    for errors, expected in (("replace", "a\ufffd\ufffd b \ufffd c"), ("ignore", "a b  c")):
+        source = Source(name, Reading(errors=errors))
+        assert ["".join(document) for document in source.documents()] == [expected]
+        assert source.tally.ill_formed == 3
+
+
+@pytest.mark.parametrize(("errors", "expected"), [
+    ("strict", "a\ufffd\ufffdb🜂"), ("replace", "a\ufffd\ufffdb🜂"), ("ignore", "ab🜂"),
+])  # fmt: skip
+def test_half_characters_that_json_spells_are_counted_too(write, errors, expected):
+    source = Source(
+        write("a.jsonl", '{"text": "a\\ud800\\ud801b\\ud83d\\udf02"}\n{"text": "c"}\n'), Reading(errors=errors)
+    )
+
+    assert ["".join(document) for document in source.documents()] == [expected, "c"]
+    assert source.tally.ill_formed == 2
+
+
+def test_what_json_spells_and_what_no_text_is_are_counted_together(write):
+    source = Source(write("a.jsonl", b'{"text": "\\ud800 \xff \xfe"}\n'), Reading(errors="replace"))
+
+    assert ["".join(document) for document in source.documents()] == ["\ufffd \ufffd \ufffd"]
+    assert source.tally.ill_formed == 3
+
+
+@pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
+def test_half_characters_of_utf7_are_counted_too(write, errors):
+    source = Source(write("a.txt", b"a+2AA-b"), Reading(encoding="utf-7", errors=errors))
+
+    assert ["".join(document) for document in source.documents()] == ["ab" if errors == "ignore" else "a\ufffdb"]
+    assert source.tally.ill_formed == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_bytes_that_begin_with_the_mark_of_another_encoding_are_told_which(write, encoding, order):
+    name = write("a.txt", ("\ufeff" + KOREAN).encode(f"{encoding}-{order}"))
+
+    with pytest.raises(TextError, match=rf"a\.txt is not utf-8 at byte \d \(0xf.\); .*: say --encoding {encoding}$"):
+        read_whole([name])
+    assert read_whole([name], Reading(encoding=encoding)) == (KOREAN,)
+
+
+def test_the_place_of_a_wrong_byte_is_that_in_the_file_however_far_it_is(write):
+    with pytest.raises(TextError, match=r"a\.txt is not utf-8 at byte 3000000 \(0xff\)"):
+        read_whole([write("a.txt", b"x" * 3_000_000 + b"\xff")])
+
+
+def test_an_unknown_encoding_is_a_wrong_setting(write):
+    with pytest.raises(ConfigError, match="no encoding called 'klingon'"):
+        read_whole([write("a.txt", "a")], Reading(encoding="klingon"))
+
+
+LEGACY = sorted(
+    path for path in Path(test.__file__).with_name("cjkencodings").glob("*.txt") if "-utf8" not in path.name
+)
+
+
+@pytest.mark.skipif(not LEGACY, reason="this Python was installed without its own tests")
+def test_every_legacy_file_of_cpython_reads_as_its_utf8_twin():
+    for path in LEGACY:
+        twin = path.with_name(f"{path.stem}-utf8.txt")
+        assert read_whole([str(path)], Reading(encoding=path.stem)) == read_whole([str(twin)]), path.name
+
+
+@settings(max_examples=60)
+@given(content=st.binary(max_size=200), name=st.sampled_from(["a.txt", "a.jsonl", "a.txt.gz", "a.xz", "a.jsonl.bz2"]))
+def test_any_bytes_under_any_name_are_documents_or_a_text_error(content, name):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content)
+        with contextlib.suppress(TextError):
+            assert all(read_whole([str(path)]))
+
+
+@settings(max_examples=100)
+@given(content=st.binary(max_size=60))
+def test_what_one_call_decodes_is_what_the_file_gives(content):
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(TextError):
+        path = Path(folder, "a.txt")
+        path.write_bytes(content)
+        assert "".join(read_whole([str(path)])) == decode_text(content, "utf-8", "it")
+
+
+# --- settings that would change nothing, names that are none
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "named"),
+    [
+        (["a.txt"], {"glob": "*.txt"}, "glob"),
+        (["a.csv", "-"], {"exclude": "x"}, "exclude"),
+        (["a.txt"], {"field": "body"}, "field"),
+        (["folder"], {"field": "body"}, "field"),
+        (["a.txt", "corpus:pydoc"], {"on_bad_line": "skip"}, "on_bad_line"),
+        (["-"], {"on_bad_line": "skip"}, "on_bad_line"),
+        (["corpus:pydoc"], {"encoding": "cp949"}, "encoding"),
+        (["corpus:pydoc"], {"errors": "ignore"}, "errors"),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeypatch, names, settings, named):
+    monkeypatch.chdir(tmp_path)
+    write("folder/a.txt", "a")
+
+    with pytest.raises(ConfigError, match=rf"^{named}: "):
+        refuse_idle(names, Reading(**settings))
+
+
+@pytest.mark.parametrize(
+    ("names", "settings"),
+    [
+        (["a.txt", "folder"], {"glob": "*.csv", "exclude": "x"}),
+        (["a.zip"], {"glob": "*.csv", "field": "body"}),
+        (["a.txt", "folder"], {"glob": "*.csv", "field": "body", "on_bad_line": "skip"}),
+        (["-"], {"field": "body", "on_bad_line": "skip"}),
+        (["a.json"], {"field": "body"}),
+        (["a.tsv.gz"], {"field": "body"}),
+        (["a.txt"], {}),
+        (["corpus:pydoc"], {"encoding": "bytes"}),
+        (["corpus:pydoc", "-"], {"encoding": "cp949"}),
+    ],
+)
+def test_one_that_changes_something_for_one_of_them_is_not(write, tmp_path, monkeypatch, names, settings):
+    monkeypatch.chdir(tmp_path)
+    write("folder/a.csv", "a")
+
+    refuse_idle(names, Reading(**settings))
+
+
+@pytest.mark.parametrize("name", ["https://example.com/a.txt?b=c&d", "s3://bucket/a.txt"])
+def test_a_url_is_shown_as_it_was_typed_and_is_to_be_downloaded(name):
+    with pytest.raises(TextError, match=rf"^{re.escape(name)} is a URL; download it first \(curl -LO "):
+        read_whole([name])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
+def test_an_archive_cannot_come_through_a_pipe(tmp_path):
+    pipe = tmp_path / "a.zip"
+    os.mkfifo(pipe)
+    writer = Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)))
+    writer.start()
+
+    with pytest.raises(TextError, match=r"a\.zip comes through a pipe"):
+        read_whole([str(pipe)])
+    writer.join()
+
+
+def test_what_is_not_text_is_named_on_stdin_too(monkeypatch):
+    monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"%PDF-1.7")))
+
+    with pytest.raises(TextError, match=r"^stdin is a PDF document"):
+        read_whole(["-"])
+
+
+def test_what_was_skipped_is_noted_a_sentence_a_source(write):
+    notes: list[str] = []
+    names = [write(f"{name}.jsonl", '{"text": "good"}\n{}\n[]\n') for name in "ab"]
+
+    read = read_whole(names, Reading(on_bad_line="skip"), notes.append)
+
+    assert read == ("good", "good")
+    assert [note.split(";")[0] for note in notes] == [
+        f"2 lines, rows or elements of {name} are skipped" for name in names
+    ]
+    assert "a.jsonl, line 2 has no field 'text'" in notes[0]
+
+
+def test_a_file_name_that_is_not_utf8_is_read(tmp_path):
+    name = os.fsdecode(b"caf\xe9.txt")
+    try:
+        (tmp_path / name).write_bytes(b"text")
+    except OSError:
+        pytest.skip("this file system takes no such name")
+
+    assert read_whole([str(tmp_path)]) == ("text",)
+    assert list(expand([str(tmp_path)], Reading())) == [f"{tmp_path}/{name}"]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqgen.errors import ConfigError, TextError
+from seqgen.sources.text import decode_text, read_text
+
+KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content: bytes):
+        path = tmp_path / "text.txt"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+def test_a_file_is_read_whole_with_its_newlines_as_they_are(write):
+    text = "a\r\nb\nc\rd\x00\u2028e"
+
+    assert read_text(write(text.encode())) == text
+    assert read_text(str(write(text.encode()))) == text
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp949", "euc-kr", "utf-16", "utf-16-le", "utf-32"])
+def test_a_text_is_read_in_the_encoding_that_it_is_said_to_have(write, encoding):
+    assert read_text(write(KOREAN.encode(encoding)), encoding) == KOREAN
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16-be"])
+def test_a_leading_byte_order_mark_is_dropped(write, encoding):
+    content = ("\ufeff" if encoding != "utf-8-sig" else "") + "a\ufeffb"
+
+    assert read_text(write(content.encode(encoding)), encoding) == "a\ufeffb"
+
+
+def test_only_one_byte_order_mark_is_dropped(write):
+    assert read_text(write("\ufeff\ufeffa".encode())) == "\ufeffa"
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(TextError, match=r"nowhere\.txt: there is no such file"):
+        read_text(tmp_path / "nowhere.txt")
+
+
+def test_a_directory_is_no_text(tmp_path):
+    with pytest.raises(TextError, match="is a directory; name a text file"):
+        read_text(tmp_path)
+
+
+def test_a_path_through_a_file_is_refused_with_the_reason(write):
+    with pytest.raises(TextError, match=r"below cannot be read: Not a directory"):
+        read_text(write(b"a") / "below")
+
+
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf"])
+def test_an_empty_file_is_an_empty_text(write, content):
+    assert read_text(write(content)) == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "encoding", "place"),
+    [
+        (b"caf\xe9 au lait", "utf-8", r"is not utf-8 at byte 3 \(0xe9\)"),
+        ("가나".encode()[:-1], "utf-8", r"is not utf-8 at byte 3 \(0xeb\)"),
+        (b"abc\xff\xffdef", "cp949", r"is not cp949 at byte 3 \(0xff\)"),
+        (b"\xff\xfea\x00b", "utf-16", r"is not utf-16 at byte 4 \(0x62\)"),
+        ("é".encode(), "ascii", r"is not ascii at byte 0 \(0xc3\)"),
+    ],
+)
+def test_bytes_that_are_no_text_are_named_with_their_place(write, content, encoding, place):
+    with pytest.raises(TextError, match=rf"text\.txt {place}; say --encoding"):
+        read_text(write(content), encoding)
+
+
+@pytest.mark.parametrize("encoding", ["klingon", "", "hex", "a\x00b"])
+def test_an_unknown_encoding_is_a_wrong_setting(write, encoding):
+    with pytest.raises(ConfigError, match="encoding: there is no encoding called"):
+        read_text(write(b"a"), encoding)
+
+
+@settings(max_examples=100)
+@given(
+    content=st.binary(max_size=40),
+    encoding=st.sampled_from(["utf-8", "utf-16", "utf-32", "utf-7", "cp949", "johab", "iso2022_kr", "punycode"]),
+)
+def test_any_bytes_are_a_text_or_a_text_error(content, encoding):
+    with contextlib.suppress(TextError):
+        decode_text(content, encoding, "somewhere").encode()  # no lone surrogates, whatever the codec gives
+
+
+def test_lone_surrogates_become_replacement_characters():
+    assert decode_text(b"a+2AA-b", "utf-7", "somewhere") == "a\ufffdb"
+
+
+@settings(max_examples=50)
+@given(text=st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: not text.startswith("\ufeff")))
+def test_utf_8_comes_back_as_it_was(text):
+    assert decode_text(text.encode(), "utf-8", "somewhere") == text
+
+
+def test_a_device_is_refused_since_it_need_not_end():
+    with pytest.raises(TextError, match="/dev/zero is a device"):
+        read_text("/dev/zero")
+
+
+def test_a_name_that_no_file_can_have_is_refused():
+    with pytest.raises(TextError, match="is no name of a file"):
+        read_text("no\0name")

@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from seqgen.device import (
+    RandomState,
+    autocast,
+    describe_environment,
+    evaluation_mode,
+    select_device,
+    select_precision,
+)
+from seqgen.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(("available", "kind"), [(True, "cuda"), (False, "cpu")])
+def test_auto_is_the_card_where_there_is_one(monkeypatch, available, kind):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+
+    assert select_device("auto").type == kind
+
+
+def test_a_device_is_taken_by_its_name():
+    assert select_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cpu:-1", "cuda:99", "cuda:99999999999999", "cpu cuda"])
+def test_a_device_that_cannot_be_used_is_refused(name):
+    with pytest.raises(
+        ConfigError, match=f"^device: '{name}' cannot be used on this machine; try --device auto or cpu"
+    ):
+        select_device(name)
+
+
+@pytest.mark.parametrize("name", ["hpu", "meta", "mps", "xpu"])
+def test_a_device_that_seqgen_is_not_written_for_is_refused(name):
+    with pytest.raises(ConfigError, match=f"^device: seqgen runs on cpu and cuda, not on '{name}'; try --device auto"):
+        select_device(name)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "precision"),
+    [
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16"),
+        ({"avx512_bf16": False, "amx_bf16": True}, "bf16"),
+        ({"architecture": "aarch64", "bf16": True}, "bf16"),
+        ({"avx2": True, "avx512_bf16": False}, "fp32"),
+        ({}, "fp32"),
+    ],
+)
+def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch, capabilities, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+
+    assert select_precision("auto", CPU) == precision
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_is_bf16_on_a_card_that_multiplies_it_itself(monkeypatch, native):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or native)
+
+    assert select_precision("auto", torch.device("cuda")) == ("bf16" if native else "fp32")
+
+
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_a_precision_asked_for_is_taken(name):
+    assert select_precision(name, CPU) == name
+
+
+def test_other_devices_start_from_fp32():
+    assert select_precision("auto", torch.device("mps")) == "fp32"
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_autocast_sets_the_precision_of_products(precision, dtype):
+    with autocast(CPU, precision):
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+    with torch.autocast("cpu", dtype=torch.bfloat16), autocast(CPU, precision):  # whatever the caller's says
+        assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
+    assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_evaluation_has_no_gradients_and_no_dropout_and_gives_the_mode_back(training):
+    model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train(training)
+
+    with evaluation_mode(model):
+        assert not any(module.training for module in model.modules())
+        assert not torch.is_grad_enabled()
+
+    assert all(module.training is training for module in model.modules())
+    assert torch.is_grad_enabled()
+
+
+def test_evaluation_gives_the_mode_back_where_it_fails():
+    model = nn.Dropout(0.5).train()
+
+    with pytest.raises(ZeroDivisionError), evaluation_mode(model):
+        1 / 0  # noqa: B018
+
+    assert model.training
+    assert torch.is_grad_enabled()
+
+
+def draws(random: RandomState, count: int) -> list[float]:
+    with random:
+        return torch.rand(count).tolist()
+
+
+def test_a_random_state_goes_on_where_it_was():
+    parts, whole = RandomState(3, CPU), RandomState(3, CPU)
+
+    assert draws(parts, 2) + draws(parts, 3) == draws(whole, 5)
+    assert draws(RandomState(4, CPU), 5) != draws(RandomState(3, CPU), 5)
+
+
+def test_what_is_drawn_outside_changes_nothing_inside():
+    disturbed, alone = RandomState(3, CPU), RandomState(3, CPU)
+
+    first = draws(disturbed, 2)
+    torch.manual_seed(99)
+    torch.rand(7)
+
+    assert first + draws(disturbed, 2) == draws(alone, 2) + draws(alone, 2)
+
+
+def test_what_is_drawn_inside_changes_nothing_outside():
+    torch.manual_seed(5)
+    expected = torch.rand(4).tolist()
+
+    torch.manual_seed(5)
+    random = RandomState(3, CPU)
+    outside = torch.rand(2).tolist()
+    draws(random, 9)
+    with contextlib.suppress(ZeroDivisionError), random:
+        torch.rand(3)
+        1 / 0  # noqa: B018
+
+    assert outside + torch.rand(2).tolist() == expected
+
+
+def test_draws_before_a_failure_count():
+    failing, whole = RandomState(3, CPU), RandomState(3, CPU)
+
+    with contextlib.suppress(ZeroDivisionError), failing:
+        torch.rand(2)
+        1 / 0  # noqa: B018
+
+    assert draws(failing, 2) == draws(whole, 4)[2:]
+
+
+def test_a_random_state_goes_on_from_what_was_saved():
+    random = RandomState(3, CPU)
+    draws(random, 5)
+    saved = random.state_dict()
+    expected = draws(random, 5)
+
+    other = RandomState(0, CPU)
+    other.load_state_dict(saved)
+
+    assert {tensor.dtype for tensor in saved.values()} == {torch.uint8}
+    assert draws(other, 5) == expected
+    other.load_state_dict(saved)  # neither going on nor being loaded changed it
+    assert draws(other, 5) == expected
+
+
+def test_the_environment_is_plain_data():
+    environment = describe_environment(CPU, "bf16")
+
+    assert environment["device"] == "cpu"
+    assert environment["precision"] == "bf16"
+    assert environment["torch"] == torch.__version__
+    assert all(isinstance(value, str | int) for value in environment.values())
+
+
+def test_a_random_state_reseeds_no_other_device(monkeypatch):
+    seeded = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    monkeypatch.setattr(torch.cuda, "manual_seed", seeded.append)
+
+    draws(RandomState(3, CPU), 2)
+
+    assert seeded == []
+
+
+FAULTS = """
+import resource, sys, torch
+from seqgen.device import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+def work():
+    return [torch.zeros(2**24).sum() for _ in range(2)]
+for _ in range(8):
+    work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what it changes is in glibc")
+def test_kept_memory_is_not_fetched_from_the_system_again():
+    """Page faults of two tensors of 64 MiB after others alike: one a page, or next to none."""
+    faults = {
+        mode: int(subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, check=True).stdout)
+        for mode in ("given-back", "kept")
+    }
+
+    assert faults["kept"] < 0.1 * faults["given-back"]

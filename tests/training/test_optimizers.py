@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seqgen import models
+from seqgen.models.registry import FAMILIES
+from seqgen.training.config import TrainingConfig
+from seqgen.training.muon import Muon
+from seqgen.training.optimizers import build_optimizer
+
+
+def groups_of(optimizer):
+    return [group for member in optimizer.members for group in member.param_groups]
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_every_weight_is_optimized_once_and_only_inner_matrices_decay(model, name):
+    optimizer = build_optimizer(model, TrainingConfig(optimizer=name, weight_decay=0.3), "fp32")
+
+    decaying, others = groups_of(optimizer)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    assert (decaying["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
+    assert sorted(names) == sorted(id(parameter) for group in (decaying, others) for parameter in group["params"])
+    assert all(parameter.dim() == 2 for parameter in decaying["params"])
+    spared = {names[id(parameter)] for parameter in others["params"]}
+    assert {"embedding.weight"} <= spared
+    assert {names[id(parameter)] for parameter in decaying["params"]}.isdisjoint({"embedding.weight", "head.weight"})
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_the_moments_are_there_before_the_first_step_and_no_others_come(model, name):
+    optimizer = build_optimizer(model, TrainingConfig(optimizer=name), "fp32")
+    before = {parameter: set(state) for parameter, state in optimizer.state.items()}
+    assert not any(moment.any() for state in optimizer.state.values() for moment in state.values())
+    assert before.keys() == set(model.parameters())
+
+    for parameter in model.parameters():
+        parameter.grad = torch.randn_like(parameter)
+    optimizer.step()
+
+    assert {parameter: set(state) for parameter, state in optimizer.state.items()} == before
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+@pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4), ("transformer", 1)])
+def test_muon_takes_a_recurrent_layer_gate_by_gate_in_the_runs_precision(cell, gates, precision, dtype):
+    model = models.build(FAMILIES[cell][0](), 11)
+
+    muon = build_optimizer(model, TrainingConfig(optimizer="muon"), precision).members[0]
+
+    assert isinstance(muon, Muon)
+    assert (muon.defaults["stacked"], muon.defaults["dtype"]) == (gates, dtype)
+
+
+def test_all_have_one_learning_rate(model):
+    optimizer = build_optimizer(model, TrainingConfig(optimizer="muon"), "fp32")
+
+    optimizer.set_lr(0.25)
+
+    assert [group["lr"] for group in groups_of(optimizer)] == [0.25, 0.25]

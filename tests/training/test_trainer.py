@@ -1,0 +1,279 @@
+"""The loop: which events come when, what they leave on disk, and the curves that guard the numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seqgen.errors import SaveError, TrainingError
+from seqgen.models.weights import load_weights
+from seqgen.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
+from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
+from seqgen.training.metrics import MetricsLog, read_metrics
+from seqgen.training.trainer import publish_best, train
+
+GOLDEN = {
+    ("transformer", "adamw"): [3.4754, 2.3272, 1.7149, 1.8201, 1.6648],
+    ("gru-before", "adamw"): [3.4896, 2.9547, 2.6403, 2.0882, 2.3767],
+    ("gru", "adamw"): [3.4969, 2.9509, 2.6101, 2.0805, 2.3091],
+    ("lstm", "adamw"): [3.5114, 3.0426, 2.7654, 2.4255, 2.6667],
+    ("rnn", "adamw"): [3.5823, 2.7414, 2.2745, 1.9369, 2.1538],
+    ("lstm", "muon"): [3.5114, 3.1405, 2.8928, 2.7858, 2.9635],
+    ("rnn", "muon"): [3.5823, 2.8777, 2.5194, 2.2141, 2.4453],
+    ("transformer", "muon"): [3.4754, 2.3026, 1.6656, 1.8542, 1.6836],
+    ("gru", "muon"): [3.4969, 3.1569, 2.8537, 2.5418, 2.733],
+    ("gru-before", "muon"): [3.4914, 3.1297, 2.8005, 2.4997, 2.7428],
+}
+"""Training loss at steps 1, 10, 20 and 40, then the validation loss at the end: nats a token, in fp32."""
+
+
+def begin(learner, setup):
+    """The checkpoint that a run begins with."""
+    return save_checkpoint(
+        setup.checkpoints, learner, Progress(step=0, seconds=0.0, metrics_bytes=0), setup.config, setup.identity
+    )
+
+
+def events_of(learner, setup, tmp_path, *, stop=lambda: False):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        return list(train(learner, setup, begin(learner, setup), log, stop))
+
+
+def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=5, max_steps=7)
+
+    events = events_of(learner, make_setup(corpus), tmp_path)
+
+    kinds = [type(event) for event in events]
+    pause = [Evaluated, Sampled, Saved]
+    assert kinds == [Step] * 5 + pause + [Step] * 2 + pause + [Finished]
+    assert [event.step for event in events if isinstance(event, Step)] == [1, 2, 3, 4, 5, 6, 7]
+    assert events[-1].reason == "complete"
+    assert [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [k.__name__.lower() for k in kinds]
+
+
+def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=3, valid_split="none")
+
+    events = events_of(learner, make_setup(corpus), tmp_path)
+
+    assert not any(isinstance(event, Evaluated) for event in events)
+    assert events[-1].best_step is None
+    fresh, _ = make_learner("gru", valid_split="none")
+    load_weights(fresh.model, tmp_path / "model.safetensors", "a run")
+    assert torch.equal(fresh.model.head.weight, learner.model.head.weight)
+
+
+def test_the_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=4, max_steps=12, lr=0.01)
+    best: dict[str, torch.Tensor] = {}
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        setup = make_setup(corpus)
+        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
+            if isinstance(event, Evaluated) and event.step == 4:
+                best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+                assert event.is_best
+                with torch.no_grad():  # from here on it can only be worse
+                    learner.model.head.bias.add_(torch.linspace(0, 30, len(learner.model.head.bias)))
+            elif isinstance(event, Evaluated):
+                assert not event.is_best
+
+    fresh, _ = make_learner("gru")
+    load_weights(fresh.model, tmp_path / "model.safetensors", "a run")
+    assert all(torch.equal(tensor, best[name]) for name, tensor in fresh.model.state_dict().items())
+
+
+def test_patience_ends_a_run_that_gets_no_better(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner(
+        "gru", eval_every=5, max_steps=50, patience=2, lr=1e-14
+    )  # too small to change anything
+
+    events = events_of(learner, make_setup(corpus), tmp_path)
+
+    assert [event.is_best for event in events if isinstance(event, Evaluated)] == [True, False, False]
+    assert (events[-1].reason, events[-1].step, events[-1].best_step) == ("patience", 15, 5)
+
+
+def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=5, max_steps=10)
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        setup = make_setup(corpus)
+        events = train(learner, setup, begin(learner, setup), log, lambda: False)
+        for event in events:
+            if event.step == 5:
+                break
+        with torch.no_grad():
+            learner.model.head.bias[0] = float("nan")
+
+        with pytest.raises(TrainingError, match=r"validation loss is nan at step 5.*smaller --lr"):
+            next(events)
+
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_stop_saves_where_it_is(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=20, max_steps=50)
+    polls = iter([False, False, False, True])
+
+    events = events_of(learner, make_setup(corpus), tmp_path, stop=lambda: next(polls))
+
+    assert [type(event) for event in events] == [Step] * 3 + [Saved, Finished]
+    assert events[-1].reason == "stopped"
+    assert (tmp_path / "checkpoints" / "step-000003" / "state.json").is_file()
+    assert (tmp_path / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize(("name", "optimizer"), GOLDEN)
+def test_the_golden_curve(make_learner, make_setup, tmp_path, name, optimizer):
+    """A change that claims not to touch numbers leaves these as they are; tolerance is for other processors."""
+    learner, corpus = make_learner(name, eval_every=40, max_steps=40, optimizer=optimizer, lr=0.01, dropout=0.1)
+
+    events = events_of(learner, make_setup(corpus), tmp_path)
+
+    losses = {event.step: event.nats_per_token for event in events if isinstance(event, Step)}
+    (evaluated,) = (event for event in events if isinstance(event, Evaluated))
+    found = [losses[step] for step in (1, 10, 20, 40)] + [evaluated.nats_per_token]
+    assert found == pytest.approx(GOLDEN[name, optimizer], rel=0.01)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", max_steps=1, valid_split="none")
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        setup = make_setup(corpus)
+        events = train(learner, setup, begin(learner, setup), log, lambda: False)
+        assert isinstance(next(events), Step)
+        assert isinstance(next(events), Sampled)
+        with torch.no_grad():
+            learner.model.embedding.weight[3, 0] = float("inf")
+
+        with pytest.raises(TrainingError, match=r"embedding\.weight are no .* at step 1.*smaller --lr.*step-000000"):
+            next(events)
+
+    assert not (tmp_path / "model.safetensors").exists()
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000000"]
+
+
+@pytest.fixture
+def go_wrong(monkeypatch):
+    """Make the loss of the steps called (from 1) no finite number."""
+
+    def patch(learner, steps):
+        step = learner.step
+
+        def broken(index):
+            if index + 1 not in steps:
+                return step(index)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(learner, "_backward", lambda batch, tokens: torch.tensor(float("nan")))
+                return step(index)
+
+        monkeypatch.setattr(learner, "step", broken)
+
+    return patch
+
+
+def test_a_step_whose_numbers_go_wrong_is_skipped_and_counted(make_learner, make_setup, tmp_path, go_wrong):
+    learner, corpus = make_learner("gru", eval_every=8, max_steps=8)
+    go_wrong(learner, {2, 5, 6})
+
+    events = events_of(learner, make_setup(corpus), tmp_path)
+
+    skipped = [event for event in events if isinstance(event, Skipped)]
+    assert [(event.step, event.in_a_row) for event in skipped] == [(2, 1), (5, 1), (6, 2)]
+    assert [event.step for event in events if isinstance(event, Step)] == [1, 3, 4, 7, 8]
+    assert (events[-1].reason, events[-1].skipped) == ("complete", 3)
+    assert newest_checkpoint(tmp_path / "checkpoints").progress.skipped == 3
+    lines = [line for line in read_metrics(tmp_path / "metrics.jsonl") if line["event"] == "skipped"]
+    assert [(line["step"], line["nats_per_token"]) for line in lines] == [(2, None), (5, None), (6, None)]
+
+
+def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_learner, make_setup, tmp_path, go_wrong):
+    learner, corpus = make_learner("gru", eval_every=5, max_steps=50)
+    go_wrong(learner, {3, *range(7, 50)})
+    setup = make_setup(corpus)
+    events = []
+
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        running = train(learner, setup, begin(learner, setup), log, lambda: False)
+        with pytest.raises(TrainingError, match=r"5 times in a row at step 11: .*smaller --lr.*step-000010$"):
+            events += running
+
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    assert (checkpoint.progress.step, checkpoint.progress.skipped, checkpoint.progress.skipped_in_a_row) == (10, 5, 4)
+    load_weights(learner.model, checkpoint.best, "a run")
+
+
+def test_between_evaluations_a_checkpoint_is_saved_when_it_is_time(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=3, save_every=1e-9)
+    events = events_of(learner, make_setup(corpus), tmp_path)
+    kinds = [type(event) for event in events]
+    assert kinds == [Step, Saved, Step, Evaluated, Sampled, Saved, Step, Evaluated, Sampled, Saved, Finished]
+
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=3)
+    events = events_of(learner, make_setup(corpus), tmp_path)
+    assert [event.step for event in events if isinstance(event, Saved)] == [2, 3]
+
+
+def test_a_save_between_evaluations_keeps_the_best_weights(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=4, save_every=1e-9)
+    best = None
+    setup = make_setup(corpus)
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
+            if isinstance(event, Saved) and event.step == 2:
+                best = (tmp_path / "model.safetensors").read_bytes()
+            elif isinstance(event, Saved) and event.step == 3:
+                break
+
+    checkpoint = newest_checkpoint(tmp_path / "checkpoints")
+    assert (checkpoint.progress.step, checkpoint.progress.best_step) == (3, 2)
+    assert checkpoint.best.read_bytes() == (tmp_path / "model.safetensors").read_bytes() == best
+    assert (checkpoint.path / "weights.safetensors").read_bytes() != best
+
+
+def test_the_best_weights_are_published_where_they_differ(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=2, max_steps=2)
+    setup = make_setup(corpus)
+    events_of(learner, setup, tmp_path)
+    checkpoint = newest_checkpoint(setup.checkpoints)
+    whole = setup.weights.read_bytes()
+
+    assert not publish_best(checkpoint, setup.weights)
+    for content in (None, whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+        setup.weights.unlink() if content is None else setup.weights.write_bytes(content)
+        assert publish_best(checkpoint, setup.weights)
+        assert setup.weights.read_bytes() == whole
+
+
+def test_weights_that_could_not_be_published_are_published_later(make_learner, make_setup, tmp_path, monkeypatch):
+    learner, corpus = make_learner("gru", eval_every=4, max_steps=4)
+    setup = make_setup(corpus)
+    fails = iter([True, False])
+
+    def publish(checkpoint, weights):
+        if next(fails):
+            raise SaveError("no room")
+        return publish_best(checkpoint, weights)
+
+    monkeypatch.setattr("seqgen.training.trainer.publish_best", publish)
+    before = None
+    events = []
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
+            events.append(type(event))
+            if isinstance(event, SaveFailed):
+                before = (setup.checkpoints / "step-000004").stat().st_ino
+
+    assert events == [Step] * 4 + [Evaluated, Sampled, SaveFailed, Saved, Finished]
+    assert (setup.checkpoints / "step-000004").stat().st_ino == before  # whole, and not written again
+    assert setup.weights.is_file()
+
+
+def test_a_stop_before_the_first_step_has_nothing_to_save(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru")
+
+    events = events_of(learner, make_setup(corpus), tmp_path, stop=lambda: True)
+
+    assert [type(event) for event in events] == [Finished]
+    assert (tmp_path / "checkpoints" / "step-000000" / "state.json").is_file()
+    assert not (tmp_path / "model.safetensors").exists()

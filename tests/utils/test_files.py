@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqgen.errors import SaveError
+from seqgen.utils.files import blocking, make_directory, sweep, sync_directory, write_atomically, write_durably
+
+OVER_THE_LIMIT = """
+import resource, signal, sys
+from pathlib import Path
+from seqgen.errors import SaveError
+from seqgen.utils.files import write_atomically
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_atomically(Path(sys.argv[1]), b"new" * 1000)
+except SaveError as error:
+    print(error)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("content", [b"", b"new", bytes(range(256)) * 1000])
+def test_a_file_is_replaced_whole(tmp_path, content):
+    path = tmp_path / "file.json"
+    path.write_bytes(b"what stood here before, and was longer")
+
+    write_atomically(path, content)
+
+    assert path.read_bytes() == content
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_a_file_is_made_where_there_was_none(tmp_path):
+    write_atomically(tmp_path / "file.json", b"new")
+
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_who_reads_meanwhile_keeps_the_old_file(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_bytes(b"old")
+
+    with path.open("rb") as reader:
+        write_atomically(path, b"new")
+
+        assert reader.read() == b"old"
+
+
+def test_content_then_name_then_directory_go_to_the_disk(tmp_path, monkeypatch):
+    steps = []
+    fsync, replace = os.fsync, Path.replace
+
+    def fsync_and_tell(descriptor):
+        is_directory = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        steps.append("sync directory" if is_directory else f"sync {os.fstat(descriptor).st_size} bytes")
+        fsync(descriptor)
+
+    def replace_and_tell(self, target):
+        steps.append(f"rename to {Path(target).name}")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", fsync_and_tell)
+    monkeypatch.setattr(Path, "replace", replace_and_tell)
+
+    write_atomically(tmp_path / "file.json", b"new")
+
+    assert steps == ["sync 3 bytes", "rename to file.json", "sync directory"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_bytes(b"old")
+
+    told = subprocess.run(
+        [sys.executable, "-c", OVER_THE_LIMIT, str(path)], capture_output=True, text=True, check=True, timeout=60
+    )
+
+    assert told.stdout == f"{path} could not be written: File too large; make room, or choose another place\n"
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+    (tmp_path / ".tmp-file.json-123").write_bytes(b"half")
+    (tmp_path / ".tmp-step-000001-abc" / "inside").mkdir(parents=True)
+    (tmp_path / "file.json").write_bytes(b"whole")
+
+    sweep(tmp_path)
+    sweep(tmp_path / "missing")
+
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_a_directory_and_those_above_it_are_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("seqgen.utils.files.sync_directory", synced.append)
+
+    make_directory(tmp_path / "a" / "b" / "c")
+
+    assert synced == [tmp_path / "a" / "b", tmp_path / "a", tmp_path]
+    with pytest.raises(FileExistsError):
+        make_directory(tmp_path / "a" / "b" / "c")
+    assert (tmp_path / "a" / "b" / "c").is_dir()
+
+
+def test_a_directory_that_is_not_on_the_disk_is_not_there(tmp_path, monkeypatch):
+    def refuse(path):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("seqgen.utils.files.sync_directory", refuse)
+
+    with pytest.raises(OSError, match="No space"):
+        make_directory(tmp_path / "new")
+
+    assert names(tmp_path) == []
+
+
+def test_a_directory_in_the_way_stays(tmp_path):
+    path = tmp_path / "file.json"
+    (path / "inside").mkdir(parents=True)
+
+    with pytest.raises(SaveError, match=r"file\.json could not be written: Is a directory"):
+        write_atomically(path, b"new")
+
+    assert names(tmp_path) == ["file.json"]
+    assert names(path) == ["inside"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("missing/file.json", "No such file or directory"),
+        ("file/below.json", "Not a directory"),
+        ("n" * 255, "File name too long"),
+    ],
+)
+def test_a_place_where_no_file_can_be_is_refused(tmp_path, name, reason):
+    (tmp_path / "file").write_bytes(b"old")
+
+    with pytest.raises(SaveError, match=f"could not be written: {reason}"):
+        write_atomically(tmp_path / name, b"new")
+
+    assert names(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"old"
+
+
+def test_a_rename_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "file.json"
+    path.write_bytes(b"old")
+
+    def refuse(self, target):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+
+    with pytest.raises(SaveError, match="Permission denied"):
+        write_atomically(path, b"new")
+
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file.json"]
+
+
+def test_the_plain_steps_say_what_the_system_says(tmp_path):
+    write_durably(tmp_path / "file", b"new")
+    sync_directory(tmp_path)
+
+    assert (tmp_path / "file").read_bytes() == b"new"
+    with pytest.raises(FileNotFoundError):
+        write_durably(tmp_path / "missing" / "file", b"new")
+    with pytest.raises(FileNotFoundError):
+        sync_directory(tmp_path / "missing")
+
+
+def test_what_keeps_a_directory_from_being_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+
+    assert blocking(tmp_path / "new" / "deep") is None
+    assert blocking(tmp_path / "file" / "new" / "deep") == tmp_path / "file"

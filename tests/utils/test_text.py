@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import pytest
+
+from seqgen.utils.text import agreeing, counted
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        (0, ("step",), "0 steps"),
+        (1, ("step",), "1 step"),
+        (1404, ("step",), "1,404 steps"),
+        (1, ("copy", "copies"), "1 copy"),
+        (2, ("copy", "copies"), "2 copies"),
+    ],
+)
+def test_what_is_counted_is_said_in_its_number(number, words, said):
+    assert counted(number, *words) == said
+
+
+def test_a_verb_agrees():
+    assert [agreeing(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]
