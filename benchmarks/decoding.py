@@ -14,11 +14,11 @@ import torch
 from measuring import Row, Work, race
 
 from seqgen import models
-from seqgen.device import DecoderPrecision
+from seqgen.device import StepperPrecision
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
-from seqgen.models.base import Decoder, LanguageModel
-from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.base import LanguageModel, Stepper
+from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import LstmConfig, TransformerConfig
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -32,7 +32,7 @@ TRANSFORMERS = {
     "128x4": TransformerConfig(hidden_size=128, layers=4, heads=4, block_size=64),
     "384x6": TransformerConfig(hidden_size=384, layers=6, heads=6, block_size=256),
 }
-PRECISIONS: tuple[DecoderPrecision, ...] = ("fp32", "bf16", "int8")
+PRECISIONS: tuple[StepperPrecision, ...] = ("fp32", "bf16", "int8")
 
 
 def rows(rounds: int, threads: int) -> Iterator[Row]:
@@ -61,17 +61,17 @@ def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
     tokenizer = CharTokenizer.train([CHARACTERS], TokenizerConfig())
     config = SamplingConfig(max_new_tokens=TOKENS, temperature=TEMPERATURE)
 
-    def sample(decoder: Decoder) -> Work:
+    def sample(stepper: Stepper) -> Work:
         def work() -> float:
-            for _ in generate(model, decoder, tokenizer, "", config, batch_size):
+            for _ in generate(model, stepper, tokenizer, "", config, batch_size):
                 pass
             return batch_size * TOKENS
 
         return work
 
     return {
-        **{f"seqgen {precision}": sample(model.decoder(precision)) for precision in PRECISIONS},
-        **{f"seqgen {precision}, numba": sample(compiled_decoder(model, precision)) for precision in PRECISIONS},
+        **{f"seqgen {precision}": sample(model.stepper(precision)) for precision in PRECISIONS},
+        **{f"seqgen {precision}, numba": sample(compiled_stepper(model, precision)) for precision in PRECISIONS},
     }
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from seqgen import models
 from seqgen.device import Precision, autocast, select_precision
-from seqgen.evaluation.scoring import score, stream_lanes
+from seqgen.evaluation.scoring import score, stream_segments
 from seqgen.models.base import LanguageModel, detach
 from seqgen.models.registry import LstmConfig
 
@@ -39,7 +39,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
 
 def _evaluation(model: LanguageModel, ids: np.ndarray, precision: Precision) -> Work:
     def work() -> float:
-        score(model, [ids], stream_lanes([len(ids)], model.burn_in), precision)
+        score(model, [ids], stream_segments([len(ids)], model.burn_in), precision)
         return len(ids)
 
     return work

@@ -1,6 +1,6 @@
-"""What a recipe is worth: train with given settings, score a held-out text, print a row for docs/recipes.md.
+"""What a preset is worth: train with given settings, score a held-out text, print a row for docs/presets.md.
 
-    python benchmarks/recipes.py corpus.txt held-out.txt "cell=gru lr=0.008 max_time=60s" "cell=lstm max_steps=2000"
+    python benchmarks/presets.py corpus.txt held-out.txt "cell=gru lr=0.008 max_time=60s" "cell=lstm max_steps=2000"
 
 Each quoted argument is one run. Figures of `max_time` depend on the machine, those of `max_steps` do not.
 """
@@ -17,7 +17,7 @@ from seqgen.models.base import parameter_count
 
 
 def parse(words: str) -> dict[str, Any]:
-    """Settings as `name=value` words; numbers are numbers, everything else is text."""
+    """Config as `name=value` words; numbers are numbers, everything else is text."""
     settings: dict[str, Any] = {}
     for word in words.split():
         name, _, value = word.partition("=")

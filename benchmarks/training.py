@@ -16,14 +16,14 @@ from measuring import Row, Work, race
 from torch import nn
 
 from seqgen import models
-from seqgen.data.batches import BatchStream, Contiguous, Windows
+from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.documents import Documents
 from seqgen.device import select_precision
 from seqgen.models.registry import ModelConfig, TransformerConfig
 from seqgen.runs.config import compose
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
-from seqgen.training.presets import RECIPES
+from seqgen.training.presets import PRESETS
 
 VOCAB_SIZE = 67
 SHAPES = {
@@ -54,7 +54,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
             {"transformers, fp32": _steps(_llama(config, batch_size), tokens)},
             rounds,
         )
-    for cell in RECIPES:
+    for cell in PRESETS:
         muon, adamw = (_recipe(cell, optimizer) for optimizer in ("muon", "adamw"))
         yield from race(
             f"train the {cell} of a minute",
@@ -91,9 +91,9 @@ def _learner(config: ModelConfig, training: TrainingConfig) -> Learner:
     documents = Documents.of([np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)])
     stream: BatchStream
     if isinstance(config, TransformerConfig):
-        stream = Windows(documents, training.batch_size, config.block_size, 0)
+        stream = WindowBatches(documents, training.batch_size, config.block_size, 0)
     else:
-        stream = Contiguous(documents, training.batch_size, training.bptt or 64, 0)
+        stream = ContiguousBatches(documents, training.batch_size, training.bptt or 64, 0)
     precision = select_precision("auto", torch.device("cpu"))
     return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision)
 

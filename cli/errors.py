@@ -35,7 +35,7 @@ class Terminated(KeyboardInterrupt):
     """SIGTERM, which ends a command as Ctrl-C does, with an exit code of its own."""
 
 
-def guarded(command: Callable[..., None]) -> Callable[..., None]:
+def handle_errors(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with its errors turned into a sentence on stderr and an exit code.
 
     What a message advises is said as far as the command has the options for it.

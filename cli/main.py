@@ -21,7 +21,7 @@ from seqgen.cli.commands import (
     tokenizer,
     train,
 )
-from seqgen.cli.errors import guarded
+from seqgen.cli.errors import handle_errors
 from seqgen.cli.parser import Command, Program
 from seqgen.cli.signals import handle_signals
 
@@ -41,25 +41,25 @@ tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no
 corpora = typer.Typer(help="Texts to learn from: the catalog, what a text is made of, its ids.", no_args_is_help=True)
 caches = typer.Typer(help="What is kept of texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
-app.command("demo", cls=Command)(guarded(demo.demo))
-app.command("train", cls=Command)(guarded(train.train))
-app.command("sample", cls=Command)(guarded(sample.sample))
-app.command("eval", cls=Command)(guarded(evaluate.evaluate))
-app.command("runs", cls=Command)(guarded(runs.runs))
-app.command("info", cls=Command)(guarded(info.info))
+app.command("demo", cls=Command)(handle_errors(demo.demo))
+app.command("train", cls=Command)(handle_errors(train.train))
+app.command("sample", cls=Command)(handle_errors(sample.sample))
+app.command("eval", cls=Command)(handle_errors(evaluate.evaluate))
+app.command("runs", cls=Command)(handle_errors(runs.runs))
+app.command("info", cls=Command)(handle_errors(info.info))
 app.add_typer(tokenizers, name="tokenizer")
-tokenizers.command("build", cls=Command)(guarded(tokenizer.build))
-tokenizers.command("encode", cls=Command)(guarded(tokenizer.encode))
-tokenizers.command("decode", cls=Command)(guarded(tokenizer.decode))
-tokenizers.command("show", cls=Command)(guarded(tokenizer.show))
+tokenizers.command("build", cls=Command)(handle_errors(tokenizer.build))
+tokenizers.command("encode", cls=Command)(handle_errors(tokenizer.encode))
+tokenizers.command("decode", cls=Command)(handle_errors(tokenizer.decode))
+tokenizers.command("show", cls=Command)(handle_errors(tokenizer.show))
 app.add_typer(corpora, name="corpus")
-corpora.command("list", cls=Command)(guarded(corpus.list_corpora))
-corpora.command("fetch", cls=Command)(guarded(corpus.fetch))
-corpora.command("stats", cls=Command)(guarded(corpus_stats.stats))
-corpora.command("encode", cls=Command)(guarded(corpus_encode.encode))
+corpora.command("list", cls=Command)(handle_errors(corpus.list_corpora))
+corpora.command("fetch", cls=Command)(handle_errors(corpus.fetch))
+corpora.command("stats", cls=Command)(handle_errors(corpus_stats.stats))
+corpora.command("encode", cls=Command)(handle_errors(corpus_encode.encode))
 app.add_typer(caches, name="cache")
-caches.command("list", cls=Command)(guarded(cache.list_entries))
-caches.command("prune", cls=Command)(guarded(cache.prune))
+caches.command("list", cls=Command)(handle_errors(cache.list_entries))
+caches.command("prune", cls=Command)(handle_errors(cache.prune))
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,7 +98,7 @@ def main() -> NoReturn:
     handle_signals()
     _let_idle_threads_sleep()
     try:
-        guarded(app)()
+        handle_errors(app)()
     except SystemExit as end:  # which is how typer ends a command, always with a number
         _end(int(end.code or 0))
     _end(0)

@@ -109,7 +109,7 @@ def as_vocab_size(size: str | None) -> int | str | None:
     return int(size)
 
 
-def given(**options: Any) -> dict[str, Any]:
+def drop_none(**options: Any) -> dict[str, Any]:
     """The options that were given: those that are not None, and what may be given again at least once."""
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
     return {name: value for name, value in values.items() if value not in {None, ()}}

@@ -21,11 +21,11 @@ from seqgen.cli.output import print_line, printable, printable_bytes, stderr, to
 from seqgen.cli.progress import Preparing
 
 from seqgen.errors import RunError
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.runs.train import TrainingRun
-    from seqgen.training.events import Evaluated, Event, Finished, Memorising, Sampled, Step
+    from seqgen.training.events import Evaluated, Event, Finished, Overfitting, Sampled, Step
 
 CURVE_WIDTH = 40
 SAMPLE_LINES = 4
@@ -84,7 +84,7 @@ class TrainingScreen:
 
     def show(self, event: Event) -> None:
         """Draw one event."""
-        from seqgen.training.events import Evaluated, Finished, Memorising, Sampled, SaveFailed, Skipped, Step
+        from seqgen.training.events import Evaluated, Finished, Overfitting, Sampled, SaveFailed, Skipped, Step
 
         if self._quiet and not isinstance(event, SaveFailed):  # which is an error, if not yet the end
             return
@@ -99,8 +99,8 @@ class TrainingScreen:
                 self._evaluated = event.step
                 self._figures.best = event.bits_per_character if event.is_best else self._figures.best
                 print_line(self._console, evaluation_line(event, self._figures))
-            case Memorising():
-                self._notice(memorising_line(event))
+            case Overfitting():
+                self._notice(overfitting_line(event))
             case Sampled():
                 if self._evaluated != event.step:  # nothing is validated: the training loss is all there is to say
                     self._console.print(step_of(event.step, self._figures))
@@ -254,15 +254,15 @@ def describe_run(run: TrainingRun) -> list[str]:
     model, text, environment = config.model, config.text, config.environment
     what = (
         f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, "
-        f"{counted(parameter_count(run.model), 'parameter')}, "
+        f"{plural(parameter_count(run.model), 'parameter')}, "
         f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
         f"{config.tokenizer.vocab_size:,}"
     )
-    steps, max_time = counted(run.total_steps, "step"), config.training.max_time
+    steps, max_time = plural(run.total_steps, "step"), config.training.max_time
     on_what = (
-        f"{counted(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
+        f"{plural(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
         f"{steps if max_time is None else f'about {steps} in {clock(max_time)}'} by {config.training.optimizer} on "
-        f"{environment['device']} in {environment['precision']}, {counted(run.plan.now.threads, 'thread')}"
+        f"{environment['device']} in {environment['precision']}, {plural(run.plan.now.threads, 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])
 
@@ -282,7 +282,7 @@ def evaluation_line(event: Evaluated, figures: _Figures) -> Text:
     return line
 
 
-def memorising_line(event: Memorising) -> str:
+def overfitting_line(event: Overfitting) -> str:
     """That training and validation have parted, by how much, and what to do."""
     rise = event.nats_per_token / event.best_nats_per_token - 1
     fall = 1 - event.training_nats_per_token / event.best_training_nats_per_token
@@ -308,9 +308,9 @@ def _cut(line: Text, width: int) -> Text:
 
 def finished_line(event: Finished) -> str:
     """How the run ended."""
-    total = counted(event.total_steps, "step")
+    total = plural(event.total_steps, "step")
     ended = {
-        "complete": f"done: {counted(event.step, 'step')} in {clock(event.seconds)}",
+        "complete": f"done: {plural(event.step, 'step')} in {clock(event.seconds)}",
         "patience": f"no better for a while: ended after {event.step:,} of {total}",
         "stopped": f"stopped after {event.step:,} of {total}, and saved",
     }[event.reason]

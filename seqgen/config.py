@@ -38,7 +38,7 @@ FileName = Annotated[
 """A file's name, which need not be UTF-8: in JSON such a one is `file:` and its bytes, percent-encoded."""
 
 
-class Settings(BaseModel):
+class Config(BaseModel):
     """The base of every config: immutable, no unknown keys, no silent conversions."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)

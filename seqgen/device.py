@@ -16,7 +16,7 @@ import torch
 from seqgen.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
-DecoderPrecision = Literal["fp32", "bf16", "int8"]
+StepperPrecision = Literal["fp32", "bf16", "int8"]
 Item = TypeVar("Item")
 
 

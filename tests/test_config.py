@@ -8,23 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
-from seqgen.config import FileName, Settings
+from seqgen.config import Config, FileName
 from seqgen.errors import ConfigError
 
 
-class Inner(Settings):
+class Inner(Config):
     depth: int = Field(default=1, ge=1)
 
 
-class FormA(Settings):
+class FormA(Config):
     form: Literal["a"] = "a"
 
 
-class FormB(Settings):
+class FormB(Config):
     form: Literal["b"] = "b"
 
 
-class Outer(Settings):
+class Outer(Config):
     size: int = Field(default=8, gt=0)
     rate: float = 0.5
     name: str = "a"
@@ -41,7 +41,7 @@ class Outer(Settings):
         return self
 
 
-class Needy(Settings):
+class Needy(Config):
     wanted: int
 
 
@@ -127,7 +127,7 @@ def test_json_that_does_not_fit_is_refused_with_its_origin(text, message):
     assert str(refusal.value).startswith(message)
 
 
-class Named(Settings):
+class Named(Config):
     path: FileName
 
 

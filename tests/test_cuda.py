@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import seqgen
-from seqgen.models.base import fork
+from seqgen.models.base import select
 
 from .small_runs import FAMILIES, SMALL
 
@@ -30,9 +30,9 @@ def test_the_decoder_agrees_with_the_forward(model, precision, tolerance):
     with torch.no_grad():
         expected, _ = model(tokens, model.initial_state(3, 64))
         _, state = model(tokens[:, :1], model.initial_state(3, 64))
-        decoder = model.decoder(precision)
+        stepper = model.stepper(precision)
         for column in range(1, 20):
-            logits, state = decoder.step(tokens[:, column], fork(state, torch.arange(3, device="cuda")))
+            logits, state = stepper.step(tokens[:, column], select(state, torch.arange(3, device="cuda")))
             torch.testing.assert_close(logits, expected[:, column], rtol=tolerance, atol=tolerance)
 
 

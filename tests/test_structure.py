@@ -118,7 +118,7 @@ def test_a_wheel_holds_one_package_with_its_recipes(tmp_path):
 
 def test_what_is_public_is_this_and_no_more():
     assert sorted(seqgen.__all__) == [
-        "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Memorising", "Replanned", "Run", "RunError",
+        "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Overfitting", "Replanned", "Run", "RunError",
         "Sampled",
         "SaveError", "SaveFailed", "Saved",
         "SeqgenError", "Skipped", "Step", "TextError", "TokenizerError", "TrainingError", "TrainingRun", "__version__",

@@ -12,7 +12,7 @@ from seqgen.cli.options import JsonOption, QuietOption
 from seqgen.cli.output import notice, printable, size_in_words, stdout, write_json
 
 from seqgen.errors import ConfigError
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.data.cache.entries import Entry
@@ -32,23 +32,23 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 def list_entries(store: StoreOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
     """List what the store and the downloads hold: kind, size, last use, what it was made from."""
     from seqgen.data.cache import entries as cached
-    from seqgen.data.cache.cache import store_path
+    from seqgen.data.cache.cache import cache_path
 
     _check_store(store)
-    entries = cached.list_entries(store_path(store), downloads=store is None)
+    entries = cached.list_entries(cache_path(store), downloads=store is None)
     if json:
         write_json([_as_record(entry) for entry in entries])
         return
     if entries:
         _print_table(entries)
-    notice(f"{store_path(store)}: {_total(entries)}", quiet=quiet)
+    notice(f"{cache_path(store)}: {_total(entries)}", quiet=quiet)
 
 
 def _check_store(store: str | None) -> None:
     """Refuse a name that is mistyped: no directory."""
-    from seqgen.data.cache.cache import store_path
+    from seqgen.data.cache.cache import cache_path
 
-    path = store_path(store)
+    path = cache_path(store)
     if path.is_file() or (store is not None and not path.is_dir()):
         raise ConfigError(f"store: {path} is not a directory; name the one that --store or SEQGEN_STORE named before")
 
@@ -73,7 +73,7 @@ def prune(
     What is removed is made again when it is needed, and a corpus is fetched again by `seqgen corpus fetch`.
     """
     from seqgen.data.cache import entries as cached
-    from seqgen.data.cache.cache import store_path
+    from seqgen.data.cache.cache import cache_path
 
     age, size = _as_seconds(older_than), _as_bytes(max_size)
     if age is None and size is None and not everything:
@@ -81,7 +81,7 @@ def prune(
     if everything and (age is not None or size is not None):
         raise ConfigError("all: it removes everything, so --older-than and --max-size would change nothing")
     _check_store(store)
-    entries = cached.list_entries(store_path(store), downloads=store is None)
+    entries = cached.list_entries(cache_path(store), downloads=store is None)
     chosen = cached.choose(entries, time.time(), older_than=age, max_bytes=size, everything=everything)
     gone = chosen if dry_run else cached.remove(chosen)
     if json:
@@ -115,7 +115,7 @@ def _print_table(entries: Sequence[Entry]) -> None:
 
 def _total(entries: Sequence[Entry]) -> str:
     size = size_in_words(sum(entry.bytes for entry in entries))
-    return f"{counted(len(entries), 'entry', 'entries')}, {size}"
+    return f"{plural(len(entries), 'entry', 'entries')}, {size}"
 
 
 def _as_record(entry: Entry) -> dict[str, Any]:

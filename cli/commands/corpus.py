@@ -9,7 +9,7 @@ from seqgen.cli.options import JsonOption, QuietOption
 from seqgen.cli.output import PAGE, notice, printable, size_in_words, stderr, stdout, write_json
 
 if TYPE_CHECKING:
-    from seqgen.sources.catalog.corpus import Recipe
+    from seqgen.sources.catalog.corpus import CorpusSpec
     from seqgen.sources.catalog.download import Progress as Told
     from seqgen.sources.catalog.published import Fetched, File
 
@@ -18,11 +18,11 @@ def list_corpora(json: JsonOption = False) -> None:
     """List the catalog: what there is to train on by `seqgen train corpus:NAME`."""
     from rich.table import Table
 
-    from seqgen.sources.catalog.corpus import recipes
+    from seqgen.sources.catalog.corpus import corpus_specs
 
-    known = recipes()
+    known = corpus_specs()
     if json:
-        write_json([_as_record(recipe) for recipe in known.values()])
+        write_json([_as_record(spec) for spec in known.values()])
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
@@ -30,9 +30,9 @@ def list_corpora(json: JsonOption = False) -> None:
         table.add_column(name)
     for name in ("size", "where"):
         table.add_column(name, justify="right", no_wrap=True)
-    for recipe in known.values():
-        size, where = size_in_words(recipe.size), _where(recipe)
-        table.add_row(recipe.name, recipe.title, recipe.language, recipe.licence, size, where)
+    for spec in known.values():
+        size, where = size_in_words(spec.size), _where(spec)
+        table.add_row(spec.name, spec.title, spec.language, spec.licence, size, where)
     stdout(PAGE).print(table)
 
 
@@ -47,20 +47,20 @@ def fetch(
     from seqgen.sources.catalog.published import Fetched
 
     records: list[dict[str, Any]] = []
-    for recipe in [find(name) for name in names]:
-        record: dict[str, Any] = {"name": recipe.name, "directory": None, "files": []}
-        if isinstance(recipe.reader, Fetched):
-            files = _fetch(recipe, recipe.reader, quiet=quiet)
-            record["directory"] = str(corpus_directory(recipe.name))
+    for spec in [find(name) for name in names]:
+        record: dict[str, Any] = {"name": spec.name, "directory": None, "files": []}
+        if isinstance(spec.reader, Fetched):
+            files = _fetch(spec, spec.reader, quiet=quiet)
+            record["directory"] = str(corpus_directory(spec.name))
             record["files"] = [file.model_dump() for file in files]
         else:
-            notice(f"corpus:{recipe.name} is {_where(recipe)}: there is nothing to download", quiet=quiet)
+            notice(f"corpus:{spec.name} is {_where(spec)}: there is nothing to download", quiet=quiet)
         records.append(record)
     if json:
         write_json(records)
 
 
-def _fetch(recipe: Recipe, reader: Fetched, *, quiet: bool) -> list[File]:
+def _fetch(spec: CorpusSpec, reader: Fetched, *, quiet: bool) -> list[File]:
     """Fetch with a bar on a terminal, and say what can be done with it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
@@ -73,29 +73,29 @@ def _fetch(recipe: Recipe, reader: Fetched, *, quiet: bool) -> list[File]:
             task = bar.add_task(printable(file.name), total=file.size)
             return lambda done, total: bar.update(task, completed=done, total=total or file.size)
 
-        files = reader.fetch(recipe.name, follow)
+        files = reader.fetch(spec.name, follow)
     for stated, found in zip(reader.files, files, strict=True):
         if stated.sha256 is None:
             notice(f"{found.name}: {stated.sha256_source}; held from now on: SHA-256 {found.sha256}", quiet=quiet)
-    notice(f"corpus:{recipe.name} is here; {_advice(recipe)}; its licence: {recipe.licence}", quiet=quiet)
+    notice(f"corpus:{spec.name} is here; {_advice(spec)}; its licence: {spec.licence}", quiet=quiet)
     return files
 
 
-def _advice(recipe: Recipe) -> str:
-    valid = f" --valid corpus:{recipe.name}:valid" if "valid" in recipe.reader.parts else ""
-    measured = next((part for part in ("test", "valid") if part in recipe.reader.parts), None)
-    after = "" if measured is None else f", then seqgen eval corpus:{recipe.name}:{measured}"
-    return f"seqgen train corpus:{recipe.name}{valid}{after}"
+def _advice(spec: CorpusSpec) -> str:
+    valid = f" --valid corpus:{spec.name}:valid" if "valid" in spec.reader.parts else ""
+    measured = next((part for part in ("test", "valid") if part in spec.reader.parts), None)
+    after = "" if measured is None else f", then seqgen eval corpus:{spec.name}:{measured}"
+    return f"seqgen train corpus:{spec.name}{valid}{after}"
 
 
-def _where(recipe: Recipe) -> str:
+def _where(spec: CorpusSpec) -> str:
     from seqgen.sources.catalog.published import Fetched
 
-    if isinstance(recipe.reader, Fetched):
-        return "here" if recipe.reader.is_here(recipe.name) else "to fetch"
-    return {"synthetic": "made", "own-text": "embedded"}.get(recipe.reader.kind, "in Python")
+    if isinstance(spec.reader, Fetched):
+        return "here" if spec.reader.is_here(spec.name) else "to fetch"
+    return {"synthetic": "made", "own-text": "embedded"}.get(spec.reader.kind, "in Python")
 
 
-def _as_record(recipe: Recipe) -> dict[str, Any]:
+def _as_record(spec: CorpusSpec) -> dict[str, Any]:
     """What --json prints of a corpus."""
-    return recipe.model_dump() | {"parts": recipe.reader.parts, "where": _where(recipe)}
+    return spec.model_dump() | {"parts": spec.reader.parts, "where": _where(spec)}

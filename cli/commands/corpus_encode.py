@@ -17,7 +17,7 @@ from seqgen.cli.options import (
     NormalizationOption,
     QuietOption,
     as_vocab_size,
-    given,
+    drop_none,
 )
 from seqgen.cli.output import notice, printable, stderr, stdout, write_json
 
@@ -51,8 +51,8 @@ def encode(
     on_bad_line: BadLineOption = None,
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation text.")] = None,
     valid_split: Annotated[
-        Literal["spread", "tail", "document", "file", "none"] | None,
-        typer.Option(help="How to withhold a part of the text for validation.", show_default="spread"),
+        Literal["blocks", "tail", "document", "file", "none"] | None,
+        typer.Option(help="How to withhold a part of the text for validation.", show_default="blocks"),
     ] = None,
     valid_share: Annotated[
         float | None, typer.Option(help="Share of the text to withhold.", show_default="0.05")
@@ -70,13 +70,13 @@ def encode(
 
     data = DataConfig.of(
         text=tuple(texts), encoding=encoding, errors=errors,
-        **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
-        **given(valid=valid, valid_split=valid_split, valid_share=valid_share, store=store),
+        **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
+        **drop_none(valid=valid, valid_split=valid_split, valid_share=valid_share, store=store),
     )  # fmt: skip
     config = TokenizerConfig.of(
         kind=tokenizer or ("byte" if data.is_raw else "char"),
         raw=data.is_raw,
-        **given(
+        **drop_none(
             vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
         ),
     )

@@ -17,7 +17,7 @@ from seqgen.cli.options import (
     GlobOption,
     JsonOption,
     QuietOption,
-    given,
+    drop_none,
 )
 from seqgen.cli.output import PAGE, notice, notice_pipes, printable, stderr, stdout, write_json
 
@@ -58,7 +58,7 @@ def stats(
     from seqgen.sources.statistics.measure import measure
 
     reading = Reading.of(
-        encoding=encoding, errors=errors, **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
+        encoding=encoding, errors=errors, **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
     )
     notice_pipes(texts, quiet=quiet)
     console = stderr()

@@ -42,7 +42,7 @@ def demo(
     write_text("\n")
 
     say("3. Measure, on the parts of the text that were withheld: seqgen eval")
-    print_rows([measure(run, "withheld", run.withheld(), quiet=quiet)], run)
+    print_rows([measure(run, "withheld", run.validation_texts(), quiet=quiet)], run)
     notice(
         "next: your own text with `seqgen train my.txt`, another cell with `--cell gru`, more time with "
         "`--max-time 5m`, every run with `seqgen runs`",

@@ -20,13 +20,13 @@ from seqgen.cli.options import (
     QuietOption,
     RunOption,
     ThreadsOption,
-    given,
+    drop_none,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stderr, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import leaving_at_once
 
 from seqgen.errors import ConfigError
-from seqgen.utils.text import agreeing, counted
+from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Evaluation
@@ -61,7 +61,9 @@ def evaluate(
     stride: Annotated[
         int | None, typer.Option(help="Tokens between the starts of windows.", show_default="the window")
     ] = None,
-    exact: Annotated[bool, typer.Option("--exact", help="Score as one stream, not in parallel lanes; slower.")] = False,
+    sequential: Annotated[
+        bool, typer.Option("--sequential", help="Score as one stream, not in parallel lanes; slower.")
+    ] = False,
     precision: Annotated[
         Literal["fp32", "bf16", "int8"] | None,
         typer.Option(help="Precision of matrix products; int8 as for sample.", show_default="fp32"),
@@ -83,7 +85,7 @@ def evaluate(
     from seqgen.sources.catalog.corpus import figures_of
     from seqgen.sources.source import read_whole, refuse_idle
 
-    options = given(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
+    options = drop_none(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
     idle = [*options, *(["errors"] if errors != "strict" else [])]
     if idle and not texts:
         raise ConfigError(
@@ -94,7 +96,9 @@ def evaluate(
         from seqgen.runs.load import load
 
     model = load(run, device=device, threads=threads)
-    settings = given(context_window=context_window, stride=stride, exact=exact or None, precision=precision)
+    settings = drop_none(
+        context_window=context_window, stride=stride, sequential=sequential or None, precision=precision
+    )
     named: list[tuple[str, Sequence[str]]]
     reading = model.reading(errors=errors, **options)
     notice_pipes(texts or [], quiet=quiet)
@@ -104,7 +108,9 @@ def evaluate(
     def note(message: str) -> None:
         notice(message, quiet=quiet)
 
-    named = [(text, read_whole([text], reading, note)) for text in texts or []] or [("withheld", model.withheld())]
+    named = [(text, read_whole([text], reading, note)) for text in texts or []] or [
+        ("withheld", model.validation_texts())
+    ]
     data = model.config.data
     withheld = data.valid or (data.text[0] if len(data.text) == 1 else "")
     rows = [
@@ -114,7 +120,7 @@ def evaluate(
         for name, documents in named
     ]
     for name, documents in named if texts else []:
-        if len(documents) == 1 and model.has_learnt_from(documents[0]):
+        if len(documents) == 1 and model.has_training_texts(documents[0]):
             notice(
                 f"{name} is the text that this run learnt from: the figures say how well it is remembered; "
                 "`seqgen eval` without a text scores what was withheld of it",
@@ -145,14 +151,14 @@ def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **s
         evaluation = model.evaluate_text(*documents, progress=show, **settings)
     if evaluation.size.changed:
         notice(
-            f"{name}: {evaluation.size.changed:,} of its {counted(evaluation.size.characters, 'character')} "
-            f"{agreeing(evaluation.size.changed, 'is', 'are')} not in NFC, as which this model's tokenizer "
+            f"{name}: {evaluation.size.changed:,} of its {plural(evaluation.size.characters, 'character')} "
+            f"{singular_or_plural(evaluation.size.changed, 'is', 'are')} not in NFC, as which this model's tokenizer "
             "gives them back: the bits are what the normalized text costs",
             quiet=quiet,
         )
     if evaluation.unknown_share >= MUCH_UNKNOWN:
         notice(
-            f"{name}: {evaluation.unknown_share:.0%} of its {counted(evaluation.tokens, 'token')} are <unk>, not in "
+            f"{name}: {evaluation.unknown_share:.0%} of its {plural(evaluation.tokens, 'token')} are <unk>, not in "
             "this model's vocabulary; perplexity counts each as one token, whatever its spelling: compare bits per "
             "byte, which pay for it",
             quiet=quiet,

@@ -19,7 +19,7 @@ from seqgen.cli.options import (
     RunOption,
     ThreadsOption,
     as_text,
-    given,
+    drop_none,
     read_stdin,
 )
 from seqgen.cli.output import notice, write_json, write_stream, write_text
@@ -27,10 +27,10 @@ from seqgen.cli.progress import Counting
 from seqgen.cli.signals import leaving_at_once
 
 from seqgen.errors import ConfigError, TextError
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from seqgen.evaluation.memorization import Novelty
+    from seqgen.evaluation.memorization import Memorization
     from seqgen.runs.load import Run
 
 _LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
@@ -90,8 +90,8 @@ def sample(
             show_default="torch",
         ),
     ] = None,
-    novelty: Annotated[
-        bool, typer.Option("--novelty", help="Report how much of each text occurs verbatim in the training text.")
+    memorization: Annotated[
+        bool, typer.Option("--memorization", help="Report how much of each text occurs verbatim in the training text.")
     ] = False,
     encoding: OfTheModelOption = None,
     strict: Annotated[
@@ -117,12 +117,12 @@ def sample(
             raise ConfigError("escapes: it is about --prompt and --stop, and neither is given; leave it out")
         prompt = interpret_escapes(prompt, "prompt")
         stop = [interpret_escapes(text, "stop") for text in stop or []]
-    settings = given(
+    settings = drop_none(
         temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, max_new_tokens=max_new_tokens, seed=seed,
         precision=precision, engine=engine,
     )  # fmt: skip
     model = load(run, device=device, threads=threads)
-    raw, encoding = model.config.data.is_raw, model.reading(**given(encoding=encoding)).encoding
+    raw, encoding = model.config.data.is_raw, model.reading(**drop_none(encoding=encoding)).encoding
     if raw and num_samples > 1 and not json and not sys.stdout.isatty():
         raise ConfigError(
             "num_samples: several texts of bytes cannot be told apart in a pipe; add --json, or write one"
@@ -132,7 +132,7 @@ def sample(
         settings["stop"] = tuple(map(as_raw, stop) if raw else stop)
     _check_prompt(start, model, strict=strict, quiet=quiet)
     _check_stops(stop or [], model, quiet=quiet)
-    learnt = model.learnt_from() if novelty else None  # before anything is written: the text may be gone
+    learnt = model.training_texts() if memorization else None  # before anything is written: the text may be gone
     drawn = Counting("reading the prompt", quiet=quiet)
     settings["progress"] = drawn.show
     try:
@@ -155,7 +155,7 @@ def _write(
     """Make the texts, and print them and what was asked about them."""
     if json:
         texts = model.samples(start, num_samples=num_samples, **settings)
-        copied = {} if learnt is None else {"novelty": [asdict(found) for found in _compare(texts, learnt)]}
+        copied = {} if learnt is None else {"memorization": [asdict(found) for found in _compare(texts, learnt)]}
         write_json({"run": str(model.path), "prompt": start, "samples": texts, **copied})
         return
     if num_samples == 1:
@@ -200,13 +200,13 @@ def _end_line(*, raw: bool) -> None:
         write_text("\n")
 
 
-def _compare(texts: list[str], learnt: Iterable[Iterable[str]]) -> list[Novelty]:
-    from seqgen.evaluation.memorization import measure_novelty
+def _compare(texts: list[str], learnt: Iterable[Iterable[str]]) -> list[Memorization]:
+    from seqgen.evaluation.memorization import measure_memorization
 
-    return measure_novelty(texts, learnt)
+    return measure_memorization(texts, learnt)
 
 
-def _describe(found: Novelty) -> str:
+def _describe(found: Memorization) -> str:
     """What of a sample stands in the training text, in a line."""
     from seqgen.evaluation.memorization import SPAN
 
@@ -214,7 +214,7 @@ def _describe(found: Novelty) -> str:
     quoted = repr(stretch if len(stretch) <= QUOTED else f"{stretch[: QUOTED // 2]} ... {stretch[-QUOTED // 2 :]}")
     return (
         f"its longest stretch from the training text is {len(stretch)} of "
-        f"{counted(found.characters, 'character')}, {quoted}; "
+        f"{plural(found.characters, 'character')}, {quoted}; "
         f"{found.share:.0%} of it stands there in stretches of {SPAN} or more"
     )
 
@@ -258,7 +258,7 @@ def _check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:
     r"""Name the stop texts that will not end a text: with characters that are not in the vocabulary, or with `\n` as
     two characters.
     """
-    written = None if run.tokenizer.unknown_id is None else set(b"".join(run.tokenizer.pieces).decode())
+    written = None if run.tokenizer.unknown_id is None else set(b"".join(run.tokenizer.id_to_bytes).decode())
     for stop in stops:
         foreign = set() if written is None else set(run.tokenizer.written(stop)) - written
         if _ESCAPE.search(stop):

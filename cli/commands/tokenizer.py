@@ -21,7 +21,7 @@ from seqgen.cli.options import (
     RunOption,
     as_text,
     as_vocab_size,
-    given,
+    drop_none,
     read_stdin,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json, write_text
@@ -72,12 +72,12 @@ def build(
         raise RunError(f"{out} is already there; name another --out")
     if (nearest := blocking(Path(out))) is not None:  # before pieces are learned, which can take minutes
         raise SaveError(f"{out} cannot be made: {nearest} cannot be written; name another --out")
-    settings = given(
+    settings = drop_none(
         vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
     )
     data = DataConfig.of(
         text=tuple(texts), encoding=encoding, errors=errors, valid_split="none",
-        **given(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
+        **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
     )  # fmt: skip
     config = TokenizerConfig.of(kind=kind or ("byte" if data.is_raw else "char"), raw=data.is_raw, **settings)
     notice_pipes(texts, quiet=quiet)
@@ -130,7 +130,7 @@ def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, jso
     from rich.table import Table
 
     if json:
-        names = [tokenizer.pieces[token].decode("utf-8", "backslashreplace") for token in ids]
+        names = [tokenizer.id_to_bytes[token].decode("utf-8", "backslashreplace") for token in ids]
         rows = zip(ids, names, texts, strict=True)
         write_json([{"id": token, "piece": piece, "text": text} for token, piece, text in rows])
         return
@@ -139,7 +139,7 @@ def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, jso
     table.add_column("piece", overflow="fold")
     table.add_column("characters", justify="right")
     for token, text in zip(ids, texts, strict=True):
-        shown = f"(unknown) {_quote(text)}" if token == tokenizer.unknown_id else _quote(tokenizer.pieces[token])
+        shown = f"(unknown) {_quote(text)}" if token == tokenizer.unknown_id else _quote(tokenizer.id_to_bytes[token])
         table.add_row(str(token), shown, str(len(text)))
     stdout().print(table)
 
@@ -177,7 +177,7 @@ def show(
     """Print the vocabulary, one id a line."""
     loaded = _load(tokenizer, run)
     if json:
-        pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.pieces]
+        pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.id_to_bytes]
         write_json(
             {
                 "kind": loaded.kind,
@@ -195,7 +195,7 @@ def show(
     if loaded.unknown_id is not None:
         names[loaded.unknown_id] = "(unknown)"
     console = stdout()
-    for number, piece in enumerate(loaded.pieces):
+    for number, piece in enumerate(loaded.id_to_bytes):
         shown = names.get(number, _quote(piece))
         console.print(f"{number:>7}  {shown}", soft_wrap=True)
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.options import QuietOption, as_vocab_size, given
+from seqgen.cli.options import QuietOption, as_vocab_size, drop_none
 from seqgen.cli.output import notice
 from seqgen.cli.signals import Interrupts, leaving_at_once
 
@@ -164,10 +164,10 @@ def train(
     ] = None,
     valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation text.", rich_help_panel=_DATA)] = None,
     valid_split: Annotated[
-        Literal["spread", "tail", "document", "file", "none"] | None,
+        Literal["blocks", "tail", "document", "file", "none"] | None,
         typer.Option(
             help="Or withhold 20 spread blocks, the tail, whole documents or files, or nothing.",
-            show_default="spread",
+            show_default="blocks",
             rich_help_panel=_DATA,
         ),
     ] = None,
@@ -204,7 +204,7 @@ def train(
             rich_help_panel=_TRAINING,
         ),
     ] = None,
-    accumulate: Annotated[
+    grad_accum: Annotated[
         int | None,
         typer.Option(
             help="Gradient accumulation: batches per optimizer step.", show_default="1", rich_help_panel=_TRAINING
@@ -308,14 +308,14 @@ def train(
 
     Ctrl-C saves a checkpoint; [bold]seqgen train --resume[/bold] goes on from it.
     """
-    settings = given(
+    settings = drop_none(
         cell=cell, hidden_size=hidden_size, layers=layers, embedding_size=embedding_size, gru_reset=gru_reset,
         heads=heads, block_size=block_size, positions=positions, dropout=dropout, tie_weights=tie_weights,
         tokenizer=tokenizer, vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage,
         normalization=normalization, encoding=encoding, errors=errors, glob=glob, exclude=exclude, field=field,
         on_bad_line=on_bad_line, store=store,
         valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time, max_steps=max_steps,
-        max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, accumulate=accumulate, optimizer=optimizer, lr=lr,
+        max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, grad_accum=grad_accum, optimizer=optimizer, lr=lr,
         schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,
         eval_every=eval_every, patience=patience, save_every=save_every, on_save_error=on_save_error,
         precision=precision, device=device, threads=threads, seed=seed, allow_unknown=allow_unknown,

@@ -6,8 +6,8 @@ targets the ids themselves.
     inputs    0 h e l l   0 w o r l
     targets   h e l l o   w o r l d
 
-`Contiguous` sends B lanes around the circle, for models that carry their state from batch to batch. `Windows` cuts the
-circle into windows, in an order drawn for each epoch, for models that start afresh in each.
+`ContiguousBatches` sends B lanes around the circle, for models that carry their state from batch to batch.
+`WindowBatches` cuts the circle into windows, in an order drawn for each epoch, for models that start afresh in each.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class BatchStream(ABC):
         return positions[:, 1:], Batch(torch.from_numpy(inputs), torch.from_numpy(ids[:, 1:].copy()))
 
 
-class Contiguous(BatchStream):
-    """Lane b starts at b / B of the circle and reads on, `length` tokens a batch.
+class ContiguousBatches(BatchStream):
+    """Segment b starts at b / B of the circle and reads on, `length` tokens a batch.
 
     Where a lane comes to the next lane's start it goes on, so its carried state is always the true past, and from epoch
     to epoch the batches cut the text at other places.
@@ -108,8 +108,8 @@ class Contiguous(BatchStream):
         return self._gather(lanes * self.tokens // self.batch_size + step * self.length % self.tokens)[1]
 
 
-class Windows(BatchStream):
-    """Windows of `length` tokens: from epoch to epoch cut at another offset and put in another order.
+class WindowBatches(BatchStream):
+    """WindowBatches of `length` tokens: from epoch to epoch cut at another offset and put in another order.
 
     Each token is a target once an epoch: where the last window comes round to the first, its targets are ignored, and
     so are those of the rows that fill up the epoch's last batch.

@@ -17,7 +17,7 @@ class DataConfig(Reading):
     Args:
         text: paths of files and directories, `-` for stdin, `corpus:NAME` for a text of the catalogue; one or several.
         valid: a text of its own to validate on.
-        valid_split: or what is withheld of the text: 20 blocks spread evenly over it (`spread`), its end (`tail`),
+        valid_split: or what is withheld of the text: 20 blocks spread evenly over it (`blocks`), its end (`tail`),
             whole documents or whole files, spread evenly (`document`, `file`), or nothing (`none`, the default beside
             `valid`).
         valid_share: how much that is, of the characters, the documents or the files. None is 0.05, but of a long
@@ -29,7 +29,7 @@ class DataConfig(Reading):
 
     text: tuple[FileName, ...] = Field(default=("corpus:pydoc",), min_length=1)
     valid: FileName | None = None
-    valid_split: Literal["spread", "tail", "document", "file", "none"] = "spread"
+    valid_split: Literal["blocks", "tail", "document", "file", "none"] = "blocks"
     valid_share: float | None = Field(default=None, gt=0.0, lt=0.5)
     store: FileName | None = None
     allow_unknown: bool = False

@@ -14,9 +14,9 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.data.cache.encode import regroup
-from seqgen.data.cache.stored_text import Offsets, Portion
+from seqgen.data.cache.stored_text import Offsets, Span
 from seqgen.sources.lines import last_line_start
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -38,7 +38,7 @@ _BASE = 0x9E3779B97F4A7C15
 _LF, _CR = 10, 13
 
 
-class Leakage(Settings):
+class Leakage(Config):
     """Of `looked_for` withheld characters in different lines and passages, how many are in the training part too.
 
     Where not all were looked for, both are estimates.
@@ -64,7 +64,7 @@ class Leakage(Settings):
         )
 
 
-def find_leakage(train: Portion, valid: Portion) -> Leakage:
+def find_leakage(train: Span, valid: Span) -> Leakage:
     """Compare the training part with what is withheld, by whole short lines and by windows of long ones."""
     wanted, weights, step = _wanted(valid)
     may_be_wanted = np.zeros(1 << FILTER_BITS, bool)
@@ -77,7 +77,7 @@ def find_leakage(train: Portion, valid: Portion) -> Leakage:
     return Leakage(found=round(step * weights[found].sum()), looked_for=round(step * weights.sum()))
 
 
-def _wanted(valid: Portion) -> tuple[Hashes, Weights, int]:
+def _wanted(valid: Span) -> tuple[Hashes, Weights, int]:
     """Different hashes of what is withheld, sorted, what each weighs, and the step that sampled them."""
     wanted, weights, step = np.empty(0, np.uint64), np.empty(0), 1
     for hashes, more in _pieces(valid, 1):
@@ -96,9 +96,9 @@ def _slots(hashes: Hashes) -> Hashes:
     return hashes >> np.uint64(64 - FILTER_BITS)
 
 
-def _pieces(portion: Portion, step: int) -> Iterator[tuple[Hashes, Weights]]:
+def _pieces(span: Span, step: int) -> Iterator[tuple[Hashes, Weights]]:
     """Hashes of short lines and of windows, those that are multiples of `step`, and how many characters each is for."""
-    for _, chunk in regroup(portion.chunks(), lambda held: last_line_start(held) or len(held)):
+    for _, chunk in regroup(span.chunks(), lambda held: last_line_start(held) or len(held)):
         codes = np.frombuffer(chunk.encode("utf-32-le"), np.uint32)
         starts, stops, weights = _lines_and_windows(codes)
         hashes = _hashes(codes, starts, stops)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqgen.data.cache.stored_text import Portion, StoredText
+from seqgen.data.cache.stored_text import Span, StoredText
 from seqgen.data.config import DataConfig
 from seqgen.errors import TextError
 from seqgen.sources.lines import next_line_start
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 BLOCKS = 20
 MINIMUM = 200  # characters under which a withheld part would say nothing
@@ -29,14 +29,14 @@ MOST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Parts:
+class Split:
     """What is learnt from, and what is withheld; each range is a part."""
 
-    train: Portion
-    valid: Portion
+    train: Span
+    valid: Span
 
 
-def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = None) -> Parts:
+def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = None) -> Split:
     """Cut `text` as `config` says; with a text to validate on, that is what is withheld, and `text` stays whole.
 
     Raises:
@@ -44,7 +44,7 @@ def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = 
     """
     if config.valid_split == "none":
         parts = _parts(text, [])
-        return parts if valid is None else Parts(parts.train, Portion.whole(valid))
+        return parts if valid is None else Split(parts.train, Span.whole(valid))
     if config.valid_split in {"document", "file"}:
         parts = _parts(text, _whole_ones(text, config))
         _check_whole_ones(parts.valid, config)
@@ -67,11 +67,11 @@ def _withheld(characters: int, config: DataConfig) -> int:
     if config.valid_share is None:
         if withheld < MINIMUM <= characters * LARGEST_SHARE:
             return MINIMUM
-        if config.valid_split == "spread":
+        if config.valid_split == "blocks":
             withheld = min(withheld, MOST)
     if withheld < MINIMUM:
         raise TextError(
-            f"{100 * (config.valid_share or SHARE):g}% of {counted(characters, 'character')} is {withheld}, too few "
+            f"{100 * (config.valid_share or SHARE):g}% of {plural(characters, 'character')} is {withheld}, too few "
             f"to validate on (at least {MINIMUM}); train on all of it with --valid-split none, or name a validation "
             "text with --valid FILE"
         )
@@ -89,7 +89,7 @@ def share_notice(config: DataConfig, withheld: int, characters: int) -> str | No
     if config.valid is not None or config.valid_split == "none":
         return None
     wanted, share = config.valid_share or SHARE, withheld / characters
-    by_size = config.valid_split in {"spread", "tail"}
+    by_size = config.valid_split in {"blocks", "tail"}
     if wanted / 2 <= share <= wanted * 2 or (by_size and share < wanted):  # of a long text less is enough
         return None
     reason = (
@@ -139,22 +139,22 @@ def _whole_ones(text: StoredText, config: DataConfig) -> list[tuple[int, int]]:
     return [(int(ends[one]), int(ends[one + 1])) for one in chosen]
 
 
-def _check_whole_ones(valid: Portion, config: DataConfig) -> None:
+def _check_whole_ones(valid: Span, config: DataConfig) -> None:
     """Refuse whole documents or files that have too few characters to validate on."""
     if valid.bytes >= 4 * MINIMUM:  # of one to four bytes each
         return
     characters = sum(map(len, valid.documents()))
     if characters < MINIMUM:
         raise TextError(
-            f"the {config.valid_split}s withheld have {counted(characters, 'character')}, too few to validate on (at "
+            f"the {config.valid_split}s withheld have {plural(characters, 'character')}, too few to validate on (at "
             f"least {MINIMUM}); use --valid-split spread, or name a validation text with --valid FILE"
         )
 
 
-def _parts(text: StoredText, blocks: Sequence[tuple[int, int]]) -> Parts:
+def _parts(text: StoredText, blocks: Sequence[tuple[int, int]]) -> Split:
     """The text cut at documents and at both ends of each block; what is in a block is withheld."""
     edges = np.array([edge for block in blocks for edge in block], dtype=np.int64)
     cuts = np.union1d(text.documents, edges)
     ranges = np.stack([cuts[:-1], cuts[1:]], axis=1)
     inside = np.searchsorted(edges, ranges[:, 0], side="right") % 2 == 1  # after a start, before its stop
-    return Parts(Portion(text, ranges[~inside]), Portion(text, ranges[inside]))
+    return Split(Span(text, ranges[~inside]), Span(text, ranges[inside]))

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from seqgen.data.cache.cache import Store, store_path
+from seqgen.data.cache.cache import Cache, cache_path
 from seqgen.data.cache.stored_ids import StoredIds
 from seqgen.data.cache.stored_text import StoredText
 from seqgen.data.config import DataConfig
-from seqgen.data.split import MINIMUM, SHARE, Parts, split_text
+from seqgen.data.split import MINIMUM, SHARE, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.config import is_path, name_of
 from seqgen.sources.misreading import PIECE, describe
@@ -19,7 +19,7 @@ from seqgen.sources.source import is_read_once, passed_over, refuse_idle
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.progress import Report, silent
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 PIECES = 16
 """Of a text, so many are looked at for what its user may not know: some tens of milliseconds."""
@@ -38,14 +38,14 @@ class Recorded(Protocol):
 class Texts:
     """The texts that settings name, in the store, and their parts."""
 
-    store: Store
+    store: Cache
     data: DataConfig
     text: StoredText
     valid: StoredText | None
-    parts: Parts
+    parts: Split
 
     def tokenizer(self, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
-        """The tokenizer that `config` describes, built from the training part alone; errors as of `Store.tokenizer`."""
+        """The tokenizer that `config` describes, built from the training part alone; errors as of `Cache.tokenizer`."""
         self._check_bytes(config.kind, raw=config.raw)
         return self.store.tokenizer(self.parts, self.data, config, report)
 
@@ -76,7 +76,7 @@ class Texts:
             if text is None:
                 continue
             notices += passed_over(name, text.manifest.tally, self.data)
-            in_blocks = text is self.text and self.data.valid_split in {"spread", "tail"}
+            in_blocks = text is self.text and self.data.valid_split in {"blocks", "tail"}
             if not self.data.is_raw and (looks := describe(text.pieces(PIECES, PIECE), in_order=in_blocks)):
                 notices.append(f"{name} {looks}")
         return notices
@@ -97,10 +97,10 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
         RunError: what was read for a run that goes on is not its text.
     """
     if record is None:
-        store = Store(store_path(data.store))
+        store = Cache(cache_path(data.store))
         refuse_idle((*data.text, *([] if data.valid is None else [data.valid])), data)
     else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
-        store = Store(store_path(), beside=None if data.store is None else Path(data.store))
+        store = Cache(cache_path(), beside=None if data.store is None else Path(data.store))
     text = _stored(store, data.text, data, report, None if record is None else record.sha256)
     if text.manifest.characters < 2:
         raise TextError(
@@ -112,7 +112,7 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
         valid = _stored(store, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
         if valid.manifest.characters < MINIMUM:
             raise TextError(
-                f"{data.valid} has {counted(valid.manifest.characters, 'character')}, too few to validate on (at least "
+                f"{data.valid} has {plural(valid.manifest.characters, 'character')}, too few to validate on (at least "
                 f"{MINIMUM}); name a longer text, or leave --valid out to withhold {100 * SHARE:g}% of the other"
             )
     try:
@@ -121,7 +121,7 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
         raise TextError(f"{data.name}: {error}") from error
 
 
-def _stored(store: Store, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
+def _stored(store: Cache, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> StoredText:
     """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
     once = [name for name in names if is_read_once(name)]
     gone = any(is_path(name) and not os.path.lexists(name) for name in names)  # as a pipe's name is after its use

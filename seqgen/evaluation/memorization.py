@@ -25,7 +25,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Novelty:
+class Memorization:
     """What a sample has in common with the training text.
 
     `stretch` is the longest part of it that stands there verbatim, which begins at its character `start`; `share` is
@@ -38,7 +38,7 @@ class Novelty:
     share: float
 
 
-def measure_novelty(samples: Sequence[str], documents: Iterable[Iterable[str]]) -> list[Novelty]:
+def measure_memorization(samples: Sequence[str], documents: Iterable[Iterable[str]]) -> list[Memorization]:
     """Compare samples with a text.
 
     Args:
@@ -128,14 +128,14 @@ class _Search:
                 return True
         return False
 
-    def result(self) -> Novelty:
+    def result(self) -> Memorization:
         edges = np.zeros(len(self._sample) + 1, np.int64)
         (begins,) = np.nonzero(self._copied)
         edges[begins] += 1
         edges[begins + SPAN] -= 1
         covered = int((np.cumsum(edges) > 0).sum())
         stretch = self._sample[self._start : self._start + self._length]
-        return Novelty(len(self._sample), stretch, self._start, covered / max(1, len(self._sample)))
+        return Memorization(len(self._sample), stretch, self._start, covered / max(1, len(self._sample)))
 
 
 class _Lookup:

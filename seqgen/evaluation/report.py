@@ -26,7 +26,7 @@ class TextSize:
     characters: int
     bytes: int
     unknown: int
-    spelling_nats: float
+    unk_cost: float
     changed: int = 0
     """Characters that the normalization does not give back: the nats are those of the normalized text."""
 
@@ -42,14 +42,14 @@ class TextSize:
             sum(size.characters for size in sizes),
             sum(size.bytes for size in sizes),
             sum(size.unknown for size in sizes),
-            math.fsum(size.spelling_nats for size in sizes),
+            math.fsum(size.unk_cost for size in sizes),
             sum(size.changed for size in sizes),
         )
 
     @classmethod
     def _of(cls, text: str, tokenizer: Tokenizer) -> TextSize:
         unknown = tokenizer.unknown(text)
-        spelling = math.fsum(count * tokenizer.spelling_nats(piece) for piece, count in unknown.items())
+        spelling = math.fsum(count * tokenizer.unk_cost(piece) for piece, count in unknown.items())
         size = tokenizer.byte_length(without_surrogates(text))
         return cls(len(text), size, unknown.total(), spelling, tokenizer.changed_characters(text))
 
@@ -82,12 +82,12 @@ class Evaluation:
     @property
     def bits_per_byte(self) -> float:
         """All nats, spelling included, in bits, by the UTF-8 bytes of the text."""
-        return (self.nats + self.size.spelling_nats) / math.log(2) / self.size.bytes
+        return (self.nats + self.size.unk_cost) / math.log(2) / self.size.bytes
 
     @property
     def bits_per_character(self) -> float:
         """All nats, spelling included, in bits, by the characters of the text."""
-        return (self.nats + self.size.spelling_nats) / math.log(2) / self.size.characters
+        return (self.nats + self.size.unk_cost) / math.log(2) / self.size.characters
 
 
 def combine(evaluations: Sequence[Evaluation]) -> Evaluation:

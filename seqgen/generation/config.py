@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from seqgen.config import Settings
+from seqgen.config import Config
 
 
-class SamplingConfig(Settings):
-    """How new text is drawn. The filters apply in the order of the fields: temperature, top-k, top-p, min-p.
+class SamplingConfig(Config):
+    """How new text is drawn. The processors apply in the order of the fields: temperature, top-k, top-p, min-p.
 
     Off are top_k 0, top_p 1 and min_p 0; temperature 0 is the argmax. `stop` strings end a text and are not part of it.
     """

@@ -1,9 +1,9 @@
 """A prompt and a seed -> new text, token by token.
 
-    prompt -> state -> [ logits -> filters -> token -> text so far -> stop? -> state ] ...
+    prompt -> state -> [ logits -> processors -> token -> text so far -> stop? -> state ] ...
 
 Each sample has a random stream of its own, drawn from (seed, its number): sample i is the same however many are asked
-for, as far as the decoder gives a row the same logits however many there are.
+for, as far as the stepper gives a row the same logits however many there are.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.processors import compose
 from seqgen.generation.prompt import Healing, Progress, read_prompt
-from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 
 class TextStream:
@@ -32,7 +32,7 @@ class TextStream:
     """
 
     def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], left_out: int = 0) -> None:
-        self._decoder = tokenizer.stream_decoder()
+        self._stepper = tokenizer.stream_decoder()
         self._stop = tuple(tokenizer.written(text) for text in stop)
         self._held = ""
         self._left_out = left_out
@@ -40,12 +40,12 @@ class TextStream:
 
     def push(self, token: int) -> str:
         """What `token` adds for certain."""
-        text = self._new(self._decoder.push(token))
+        text = self._new(self._stepper.push(token))
         return self._release(text, final=False) if self._stop else text
 
     def flush(self) -> str:
         """What was still held back, once no token follows."""
-        return "" if self.stopped else self._release(self._new(self._decoder.flush()), final=True)
+        return "" if self.stopped else self._release(self._new(self._stepper.flush()), final=True)
 
     def _new(self, text: str) -> str:
         """What of `text` does not belong to the prompt."""
@@ -76,7 +76,7 @@ def _overlap(text: str, stop: str) -> int:
 
 def generate(
     model: LanguageModel,
-    decoder: Decoder,
+    stepper: Stepper,
     tokenizer: Tokenizer,
     prompt: str,
     config: SamplingConfig,
@@ -88,7 +88,7 @@ def generate(
 
     Args:
         model: reads the prompt.
-        decoder: a snapshot of the same weights; makes the text.
+        stepper: a snapshot of the same weights; makes the text.
         tokenizer: the model's own.
         prompt: may be empty: a document's beginning, or with `line_end` a line's.
         config: how tokens are drawn, and when a text ends.
@@ -114,47 +114,47 @@ def generate(
         config = config.model_copy(update={"max_new_tokens": fits})
     _check_positions(model, len(read) - 1, config.max_new_tokens)
     prefill = partial(read_prompt, model, read, len(read) + config.max_new_tokens, progress)
-    return _generate(prefill, decoder, tokenizer, healing, config, num_samples)
+    return _generate(prefill, stepper, tokenizer, healing, config, num_samples)
 
 
 def _generate(
     prefill: Callable[[], tuple[Tensor, State]],
-    decoder: Decoder,
+    stepper: Stepper,
     tokenizer: Tokenizer,
     healing: Healing,
     config: SamplingConfig,
     num_samples: int,
 ) -> Iterator[list[str]]:
     forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
-    filters = compose(config, forbidden)
+    processors = compose(config, forbidden)
     uniforms = _Uniforms(config.seed, num_samples)
     streams = [TextStream(tokenizer, config.stop, healing.taken_back) for _ in range(num_samples)]
     running = list(range(num_samples))
 
     logits, state = prefill()
     rows = torch.zeros(num_samples, dtype=torch.int64, device=logits.device)
-    logits, state = logits[rows], decoder.fork(state, rows)
+    logits, state = logits[rows], stepper.select(state, rows)
     for count in range(1, config.max_new_tokens + 1):
         logits = healing.constrain(logits, running)
-        for apply in filters:
+        for apply in processors:
             logits = apply(logits)
-        drawn = draw(logits, uniforms.next(running))
+        drawn = sample(logits, uniforms.next(running))
         pieces = [""] * num_samples
-        for sample, value in zip(running, drawn.tolist(), strict=True):
-            healing.push(sample, value)
-            pieces[sample] = streams[sample].push(value)
-        still = [row for row, sample in enumerate(running) if not streams[sample].stopped]
+        for row, value in zip(running, drawn.tolist(), strict=True):
+            healing.push(row, value)
+            pieces[row] = streams[row].push(value)
+        still = [place for place, row in enumerate(running) if not streams[row].stopped]
         if count == config.max_new_tokens or not still:
-            for sample in running:
-                pieces[sample] += streams[sample].flush()
+            for row in running:
+                pieces[row] += streams[row].flush()
             yield pieces
             return
         yield pieces
         token = torch.from_numpy(drawn).to(logits.device)
         if len(still) < len(running):
             index = torch.tensor(still, device=logits.device)
-            token, state, running = token[index], decoder.fork(state, index), [running[row] for row in still]
-        logits, state = decoder.step(token, state)
+            token, state, running = token[index], stepper.select(state, index), [running[row] for row in still]
+        logits, state = stepper.step(token, state)
 
 
 def _check_positions(model: LanguageModel, prompt: int, new: int) -> None:
@@ -168,12 +168,12 @@ def _check_positions(model: LanguageModel, prompt: int, new: int) -> None:
             f"most {limit - 1}"
         )
     raise ConfigError(
-        f"max_new_tokens: {counted(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
+        f"max_new_tokens: {plural(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
         f"sinusoidal positions; ask for at most {limit - prompt}"
     )
 
 
-def draw(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def sample(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
     """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B].
 
     In numpy, which takes half the time of torch for the few numbers of a character model.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from seqgen.generation.config import SamplingConfig
 
-Filter = Callable[[Tensor], Tensor]
+LogitsProcessor = Callable[[Tensor], Tensor]
 
 ORDINARY = (1e-3, 1e3)
 """Temperatures by which logits can be divided as they are."""
@@ -53,7 +53,7 @@ def min_p(logits: Tensor, share: float) -> Tensor:
     return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), -math.inf)
 
 
-def forbid(tokens: Sequence[int]) -> Filter:
+def suppress_tokens(tokens: Sequence[int]) -> LogitsProcessor:
     """Never draw `tokens`."""
     masks: list[Tensor] = []  # made once: indexing costs more than all of the drawing
 
@@ -67,17 +67,17 @@ def forbid(tokens: Sequence[int]) -> Filter:
     return apply
 
 
-def compose(config: SamplingConfig, forbidden: Sequence[int]) -> list[Filter]:
-    """The filters that `config` turns on, in their order, behind the one that forbids tokens."""
-    filters: list[Filter] = []
+def compose(config: SamplingConfig, forbidden: Sequence[int]) -> list[LogitsProcessor]:
+    """The processors that `config` turns on, in their order, behind the one that forbids tokens."""
+    processors: list[LogitsProcessor] = []
     if forbidden:
-        filters.append(forbid(forbidden))
+        processors.append(suppress_tokens(forbidden))
     if config.temperature != 1.0:
-        filters.append(lambda logits: temperature(logits, config.temperature))
+        processors.append(lambda logits: temperature(logits, config.temperature))
     if config.top_k:
-        filters.append(lambda logits: top_k(logits, config.top_k))
+        processors.append(lambda logits: top_k(logits, config.top_k))
     if config.top_p < 1.0:
-        filters.append(lambda logits: top_p(logits, config.top_p))
+        processors.append(lambda logits: top_p(logits, config.top_p))
     if config.min_p > 0.0:
-        filters.append(lambda logits: min_p(logits, config.min_p))
-    return filters
+        processors.append(lambda logits: min_p(logits, config.min_p))
+    return processors

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from seqgen.device import evaluation_mode
 from seqgen.errors import RunError
-from seqgen.models.base import LanguageModel, State, fork
+from seqgen.models.base import LanguageModel, State, select
 from seqgen.tokenizers.base import Tokenizer
 
 PREFILL = 512  # tokens of a prompt that are read in one call
@@ -58,7 +58,7 @@ def _read_end(
                 scale = float(logits.abs().max())
                 apart = max(apart, float((logits[0] - logits[1]).abs().max()) / max(scale, 1.0))
         if apart <= CLOSE:
-            return logits[:1, -1], fork(state, torch.zeros(1, dtype=torch.int64, device=model.device))
+            return logits[:1, -1], select(state, torch.zeros(1, dtype=torch.int64, device=model.device))
         reach *= 4
     return None
 
@@ -89,7 +89,7 @@ class Healing:
     """
 
     def __init__(self, tokenizer: Tokenizer, ids: list[int], num_samples: int) -> None:
-        self._pieces = tokenizer.pieces
+        self._pieces = tokenizer.id_to_bytes
         last = self._pieces[ids[-1]] if ids else b""
         heals = last != b"" and not last.strip(b" ") and any(_begins_with_space(piece) for piece in self._pieces)
         self.ids = ids[:-1] if heals else ids

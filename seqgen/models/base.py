@@ -2,11 +2,11 @@
 
     state = model.initial_state(batch_size, capacity)
     logits, state = model(tokens, state)            # tokens int64 [B, T] -> logits [B, T, V]
-    decoder = model.decoder()                       # an immutable snapshot, made for one token at a time
-    state = decoder.fork(state, index)              # rows of it, as the decoder keeps them
-    logits, state = decoder.step(token, state)      # token int64 [B] -> logits fp32 [B, V]
+    stepper = model.stepper()                       # an immutable snapshot, made for one token at a time
+    state = stepper.select(state, index)              # rows of it, as the stepper keeps them
+    logits, state = stepper.step(token, state)      # token int64 [B] -> logits fp32 [B, V]
 
-Laws, tested for every family: `model(ab)` equals `model(a)` then `model(b, state)`; `decoder.step` agrees with the
+Laws, tested for every family: `model(ab)` equals `model(a)` then `model(b, state)`; `stepper.step` agrees with the
 forward; id 0 begins a document, so nothing before it changes anything after it.
 """
 
@@ -18,25 +18,25 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqgen.device import DecoderPrecision
+from seqgen.device import StepperPrecision
 
 State: TypeAlias = tuple[Tensor, ...]
 """All that a model remembers: a flat tuple of tensors, batch first. A call consumes it (caches change in place)."""
 
 
-class Decoder(ABC):
+class Stepper(ABC):
     """A snapshot of a model's weights that takes one token at a time."""
 
     @abstractmethod
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """One step: `token` int64 [B], none of them the boundary -> logits fp32 [B, V] and the next state."""
 
-    def fork(self, state: State, index: Tensor) -> State:
-        """Copies of rows of a state, the model's or its own, as this decoder best keeps them: `index` int64 [N].
+    def select(self, state: State, index: Tensor) -> State:
+        """Copies of rows of a state, the model's or its own, as this stepper best keeps them: `index` int64 [N].
 
         They are for its own `step`: a cache may be kept in bf16.
         """
-        return fork(state, index)
+        return select(state, index)
 
 
 class LanguageModel(nn.Module, ABC):
@@ -45,7 +45,7 @@ class LanguageModel(nn.Module, ABC):
     vocab_size: int
     max_positions: int | None = None
     """How many tokens a document may have, where there is a limit."""
-    stacked: int = 1
+    gates_per_weight: int = 1
     """Matrices that stand one on the other in each weight of a layer: its gates."""
     burn_in: int = 256
     """After how many tokens a fresh state is as good as one carried from far away (in evaluation's parallel lanes)."""
@@ -59,7 +59,7 @@ class LanguageModel(nn.Module, ABC):
         """`forward` without ragged lengths."""
 
     @abstractmethod
-    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
+    def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
         """A snapshot of the weights, as they are now, for decoding."""
 
     @property
@@ -95,14 +95,14 @@ class LanguageModel(nn.Module, ABC):
         start = 0
         for stop in torch.unique(lengths[lengths > 0]).tolist():
             rows = (lengths >= stop).nonzero().squeeze(1)
-            part, advanced = self.advance(tokens[rows, start:stop], fork(state, rows))
+            part, advanced = self.advance(tokens[rows, start:stop], select(state, rows))
             logits[rows, start:stop] = part.float()
             state = tuple(old.index_copy(0, rows, new) for old, new in zip(state, advanced, strict=True))
             start = stop
         return logits, state
 
 
-def fork(state: State, index: Tensor) -> State:
+def select(state: State, index: Tensor) -> State:
     """Copies of rows of `state`: `index` int64 [N], from row of the result to row of `state`."""
     return tuple(member.index_select(0, index) for member in state)
 

@@ -2,7 +2,7 @@
 
 The second layer and those above it add to what comes in (residual); dropout stands before the first layer, after each
 layer's output and so before the head. The recurrences over time are torch's own where it has fast ones (on CUDA, and
-lstm), else those of `recurrence.py`; `cells.py` has the equations, which the decoder steps through and the tests hold
+lstm), else those of `recurrence.py`; `cells.py` has the equations, which the stepper steps through and the tests hold
 all of them against.
 """
 
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen.device import DecoderPrecision
+from seqgen.device import StepperPrecision
 from seqgen.models import cells
-from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.models.cpu import recurrence
-from seqgen.models.cpu.packed import DecoderLinear
+from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.registry import GruConfig, RecurrentConfig
 from seqgen.tokenizers.base import BOUNDARY
 
@@ -34,7 +34,7 @@ class RecurrentModel(LanguageModel):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        self.stacked = GATES[config.cell]
+        self.gates_per_weight = GATES[config.cell]
         self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.layers = nn.ModuleList(
             _layer(config, config.input_size if depth == 0 else config.hidden_size) for depth in range(config.layers)
@@ -95,7 +95,7 @@ class RecurrentModel(LanguageModel):
             x = x + self.dropout(y) if depth else self.dropout(y)
         return x, tuple(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True))
 
-    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
+    def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
         return RecurrentDecoder(self, precision)
 
 
@@ -159,14 +159,14 @@ class ResetBeforeGru(nn.Module):
         return torch.stack(outputs, dim=1), h.unsqueeze(0)
 
 
-class RecurrentDecoder(Decoder):
+class RecurrentDecoder(Stepper):
     """One token at a time on packed weights: no modules, and the first layer's input product as a table by token.
 
     What is remembered, and all that is no product, is fp32.
     """
 
     @torch.no_grad()
-    def __init__(self, model: RecurrentModel, precision: DecoderPrecision) -> None:
+    def __init__(self, model: RecurrentModel, precision: StepperPrecision) -> None:
         self._cell = model.config.cell
         self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         layers = [layer_weights(layer) for layer in model.layers]
@@ -174,18 +174,18 @@ class RecurrentDecoder(Decoder):
             layers = [LayerWeights(*map(_doubled_candidate, weights)) for weights in layers]
         self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
         self._layers = [self._pack(weights, precision, first=depth == 0) for depth, weights in enumerate(layers)]
-        self._head = DecoderLinear(model.head.weight, model.head.bias, precision)
+        self._head = StepperLinear(model.head.weight, model.head.bias, precision)
 
-    def _pack(self, weights: LayerWeights, precision: DecoderPrecision, *, first: bool) -> _Products:
+    def _pack(self, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> _Products:
         w_ih, w_hh, b_ih, b_hh = weights
         if self._reset_before:  # what it multiplies the state by comes in two parts, and depends on the first
             w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
-            return _Products(None if first else DecoderLinear(w_ih, b_ih, precision), (w_hh, b_hh.detach().clone()))
+            return _Products(None if first else StepperLinear(w_ih, b_ih, precision), (w_hh, b_hh.detach().clone()))
         if first:
-            return _Products(None, DecoderLinear(w_hh, b_hh, precision))
+            return _Products(None, StepperLinear(w_hh, b_hh, precision))
         if self._cell == "gru":  # whose candidate needs the two sums apart
-            return _Products(DecoderLinear(w_ih, b_ih, precision), DecoderLinear(w_hh, b_hh, precision))
-        return _Products(None, DecoderLinear(torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh, precision))
+            return _Products(StepperLinear(w_ih, b_ih, precision), StepperLinear(w_hh, b_hh, precision))
+        return _Products(None, StepperLinear(torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh, precision))
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -227,6 +227,6 @@ def _lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 class _Products(NamedTuple):
     """A layer's products: with its input, where it is apart, and with its state, or with both end to end."""
 
-    x: DecoderLinear | None
-    h: DecoderLinear | tuple[Tensor, Tensor]
+    x: StepperLinear | None
+    h: StepperLinear | tuple[Tensor, Tensor]
     """Or the weight and the bias themselves, where the reset gate stands before the product."""

@@ -6,15 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from seqgen.config import Settings
-from seqgen.utils.text import counted
+from seqgen.config import Config
+from seqgen.utils.text import plural
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
 Depth = Annotated[int, Field(ge=1, le=256)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class _RecurrentConfig(Settings):
+class _RecurrentConfig(Config):
     """What the recurrent families share.
 
     `embedding_size` None is `hidden_size` up to 128: a wider one costs a product as large as the recurrent one, and
@@ -65,8 +65,8 @@ class GruConfig(_RecurrentConfig):
     gru_reset: Literal["after", "before"] = "after"
 
 
-class TransformerConfig(Settings):
-    """A decoder-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
+class TransformerConfig(Config):
+    """A stepper-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
 
     `feed_forward_size` None is the customary 8/3 of `hidden_size`, rounded up to a multiple of 32.
     """
@@ -90,7 +90,7 @@ class TransformerConfig(Settings):
     def _heads_divide(self) -> TransformerConfig:
         if self.hidden_size % (2 * self.heads):
             raise ValueError(
-                f"heads: {counted(self.heads, 'head')} must share hidden_size {self.hidden_size} in equal, even parts; "
+                f"heads: {plural(self.heads, 'head')} must share hidden_size {self.hidden_size} in equal, even parts; "
                 f"try --hidden-size {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}"
             )
         return self

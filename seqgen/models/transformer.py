@@ -1,4 +1,4 @@
-"""A decoder-only transformer of the Llama shape: pre-norm RMSNorm, rotary positions, SwiGLU, no biases.
+"""A stepper-only transformer of the Llama shape: pre-norm RMSNorm, rotary positions, SwiGLU, no biases.
 
 Attention reaches `block_size` tokens back (a band), and the key-value cache is a ring of that size: position p lives in
 slot p mod size, so a text of any length runs in constant memory. A boundary token hides all before it, and positions
@@ -19,10 +19,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen.device import DecoderPrecision
+from seqgen.device import StepperPrecision
 from seqgen.errors import TextError
-from seqgen.models.base import Decoder, LanguageModel, State
-from seqgen.models.cpu.packed import DecoderLinear
+from seqgen.models.base import LanguageModel, State, Stepper
+from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.cpu.rms_norm import RMSNorm
 from seqgen.models.registry import TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY
@@ -109,7 +109,7 @@ class TransformerModel(LanguageModel):
     def _head_size(self) -> int:
         return self.config.hidden_size // self.config.heads
 
-    def decoder(self, precision: DecoderPrecision = "fp32") -> Decoder:
+    def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
         return TransformerDecoder(self, precision)
 
 
@@ -129,7 +129,7 @@ def by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def fork_held(state: State, index: Tensor, kept: torch.dtype) -> State:
-    """`fork` that copies only the slots that hold something, with keys and values in `kept`, fp32 or bf16.
+    """`select` that copies only the slots that hold something, with keys and values in `kept`, fp32 or bf16.
 
     Memory that no one has written to yet is not taken: on a CPU, numpy's zeros are such.
     """
@@ -254,7 +254,7 @@ def sinusoids(positions: Tensor, frequencies: Tensor) -> Tensor:
 
 
 def position_frequencies(model: TransformerModel) -> Tensor:
-    """Those of the model's positions, for a decoder to keep: to make them takes as long as a small product."""
+    """Those of the model's positions, for a stepper to keep: to make them takes as long as a small product."""
     config = model.config
     size = config.hidden_size // config.heads if config.positions == "rope" else config.hidden_size
     return frequencies(size, model.device)
@@ -305,22 +305,22 @@ MANY = 32
 """Rows x heads from which attention is faster as two batched products than as torch's fused form on a CPU."""
 
 
-class TransformerDecoder(Decoder):
+class TransformerDecoder(Stepper):
     """One token at a time on packed weights. What is remembered, and all that is no product, is fp32."""
 
     @torch.no_grad()
-    def __init__(self, model: TransformerModel, precision: DecoderPrecision) -> None:
+    def __init__(self, model: TransformerModel, precision: StepperPrecision) -> None:
         self._config = model.config
         self._frequencies = position_frequencies(model)
         self._embedding = model.embedding.weight.detach().clone()
         self._blocks = [
-            Products(*(DecoderLinear(weight, None, precision) for weight in decoder_weights(block)))
+            Products(*(StepperLinear(weight, None, precision) for weight in decoder_weights(block)))
             for block in model.blocks
         ]
-        self._head = DecoderLinear(head_weight(model), None, precision)
+        self._head = StepperLinear(head_weight(model), None, precision)
         self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
 
-    def fork(self, state: State, index: Tensor) -> State:
+    def select(self, state: State, index: Tensor) -> State:
         return fork_held(state, index, torch.float32)
 
     @torch.no_grad()
@@ -349,7 +349,7 @@ class TransformerDecoder(Decoder):
         return _Place(rotation, position, slot, ring, (held >= begin[:, None])[:, None, None])
 
     def _advance(
-        self, block: Products[DecoderLinear], x: Tensor, cache: tuple[Tensor, Tensor], place: _Place
+        self, block: Products[StepperLinear], x: Tensor, cache: tuple[Tensor, Tensor], place: _Place
     ) -> Tensor:
         """A block's output [B, H]; its keys and values [B, heads, ring, D] get the new token's."""
         products = block.query_key_value(self._normalise(x)).view(len(x), 3, self._config.heads, -1)

@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, PrivateAttr
 
-from seqgen.config import FileName, Settings
+from seqgen.config import Config, FileName
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES, ModelConfig
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import TrainingConfig
-from seqgen.training.presets import DEFAULT_TIME, recipe_for
+from seqgen.training.presets import DEFAULT_TIME, preset_for
 
 LENGTHS = ("max_steps", "max_epochs", "max_time")
 """How long a run is; those that are named for a run that continues replace all that it had."""
@@ -29,7 +29,7 @@ OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class TokenizerRecord(Settings):
+class TokenizerRecord(Config):
     """The tokenizer: its kind, its size, its Unicode form, and the hash that its files must have."""
 
     kind: TokenizerKind
@@ -40,7 +40,7 @@ class TokenizerRecord(Settings):
     """What it was built by; None for one that was built before the run."""
 
 
-class TextRecord(Settings):
+class TextRecord(Config):
     """The text that was read: its hash, and how much of it is learnt from and withheld."""
 
     sha256: Sha256
@@ -52,7 +52,7 @@ class TextRecord(Settings):
     """How lines of a single text end: what is read before a sample without a prompt, so that it begins a line."""
 
 
-class RunConfig(Settings):
+class RunConfig(Config):
     """Everything that a run was made from. With it and the text, the run can be made again."""
 
     format_version: Literal[1] = 1
@@ -73,7 +73,7 @@ class RunConfig(Settings):
     def from_json(cls, text: str | bytes, where: str) -> Self:
         config = super().from_json(text, where)
         for name in OF_THE_WEIGHTS:
-            part: Settings = getattr(config, name)
+            part: Config = getattr(config, name)
             unsaid = type(part).model_fields.keys() - part.model_fields_set - set(CHANGEABLE)
             if unsaid:
                 config._unsaid[name] = unsaid
@@ -104,7 +104,7 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-class Request(Settings):
+class Request(Config):
     """What a user asked for, sorted into the configs that it belongs to."""
 
     model: ModelConfig
@@ -116,7 +116,7 @@ class Request(Settings):
 
 
 def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
-    """Sort flat settings, named as the flags are, into configs, over the cell's recipe.
+    """Sort flat settings, named as the flags are, into configs, over the cell's preset.
 
     Args:
         settings: what the user said.
@@ -134,12 +134,12 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
-    recipe = recipe_for(cell, settings, sized=sized)
-    of_the_model = {name: recipe.pop(name) for name in model_class.model_fields.keys() & recipe.keys()}
+    preset = preset_for(cell, settings, sized=sized)
+    of_the_model = {name: preset.pop(name) for name in model_class.model_fields.keys() & preset.keys()}
     if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
-        recipe["max_time"] = DEFAULT_TIME
-    sorted_in: list[tuple[type[Settings], dict[str, Any]]] = [
-        (model_class, of_the_model), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, recipe)
+        preset["max_time"] = DEFAULT_TIME
+    sorted_in: list[tuple[type[Config], dict[str, Any]]] = [
+        (model_class, of_the_model), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, preset)
     ]  # fmt: skip
     for name, value in settings.items():
         values = next((values for owner, values in sorted_in if name in owner.model_fields), None)

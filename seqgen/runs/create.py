@@ -20,7 +20,7 @@ from seqgen.runs.config import Request, RunConfig, TokenizerRecord, compose
 from seqgen.runs.directory import RunDirectory, check_free, create_run
 from seqgen.runs.follow import PlannedRun
 from seqgen.runs.load import load
-from seqgen.runs.setup import Corpus, Prepared, build_learner, encode_corpus
+from seqgen.runs.setup import Corpus, RunSetup, build_learner, encode_corpus
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint, Progress, save_checkpoint
@@ -29,7 +29,7 @@ from seqgen.training.plan import Plan
 from seqgen.training.time_budget import Clock, Pace, first_plan
 from seqgen.training.trainer import sample_text
 from seqgen.utils.progress import Report
-from seqgen.utils.text import agreeing, counted
+from seqgen.utils.text import plural, singular_or_plural
 
 LARGEST_UNKNOWN = 0.2
 """The share of a text's pieces that a vocabulary which was not built from it may lack."""
@@ -42,7 +42,7 @@ PREPARATION_SHARE = 0.5
 """Of the time of a run: a preparation that takes more is worth a note."""
 
 
-def found(
+def new_run(
     out: str | Path | None,
     init_from: str | Path | None,
     plan_from: str | Path | None,
@@ -50,7 +50,7 @@ def found(
     report: Report,
     started: float,
     clock: Clock,
-) -> Prepared:
+) -> RunSetup:
     """Begin a run by `settings`, from another's weights where `init_from` names one; errors as of `seqgen.train`."""
     planned = None if plan_from is None else PlannedRun.read(plan_from)
     if planned is not None:
@@ -111,7 +111,7 @@ def found(
             f"loading and preparing took {prepared:.0f} of the {training.max_time:.0f} seconds: give a longer "
             "--max-time (the text is prepared now, and need not be for the next run)"
         )
-    return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
+    return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
 def _first_plan(
@@ -152,7 +152,7 @@ def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
     fixed = {*FAMILIES[parent.model.cell][0].model_fields, *TokenizerConfig.model_fields, "tokenizer"}
     given = sorted(fixed & set(settings))
     if given:
-        comes = agreeing(len(given), "comes", "come")
+        comes = singular_or_plural(len(given), "comes", "come")
         raise ConfigError(f"init_from: {', '.join(given)} {comes} with the weights of the other run; leave that out")
     request = compose({**settings, "cell": parent.model.cell}, sized=True)
     return request.model_copy(update={"model": parent.model})
@@ -164,7 +164,7 @@ def _check_known(corpus: Corpus, request: Request, init_from: str | Path | None)
     if share > LARGEST_UNKNOWN:
         flag, name = ("--init-from", init_from) if init_from is not None else ("--tokenizer", request.tokenizer_from)
         raise TextError(
-            f"{request.data.name}: {share:.0%} of its {counted(corpus.train.tokens, 'piece')} are <unk> in the "
+            f"{request.data.name}: {share:.0%} of its {plural(corpus.train.tokens, 'piece')} are <unk> in the "
             f"vocabulary of {flag} {name} (at most {LARGEST_UNKNOWN:.0%}); leave {flag} out to build one from this "
             "text, or train all the same by --allow-unknown"
         )
@@ -191,11 +191,11 @@ def _recordable(name: str, path: str) -> str:
 def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
     stream = learner.stream
     notices = list(corpus.notices)
-    rows = counted(stream.batch_size, "row")
+    rows = plural(stream.batch_size, "row")
     if stream.batch_size < request.training.batch_size and stream.batches_per_epoch < 2:
         notices.append(
-            f"the text is short: {counted(stream.tokens, 'token')} "
-            f"{agreeing(stream.tokens, 'fills', 'fill')} {rows} of {stream.length}, so batches "
+            f"the text is short: {plural(stream.tokens, 'token')} "
+            f"{singular_or_plural(stream.tokens, 'fills', 'fill')} {rows} of {stream.length}, so batches "
             f"have {rows} instead of {request.training.batch_size}"
         )
     withheld = 0 if corpus.validation is None else corpus.validation.size.characters
@@ -203,12 +203,12 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
         notices.append(unlike)
     if corpus.unknown:
         notices.append(
-            f"the training part has {counted(corpus.unknown, 'piece')} that the vocabulary does not hold, "
+            f"the training part has {plural(corpus.unknown, 'piece')} that the vocabulary does not hold, "
             "learnt as <unk>"
         )
     if corpus.changed:
         notices.append(
-            f"{counted(corpus.changed, 'character is', 'characters are')} not in NFC, as which this tokenizer gives "
+            f"{plural(corpus.changed, 'character is', 'characters are')} not in NFC, as which this tokenizer gives "
             "them back: the bits per byte are what the normalized text costs"
         )
     asked = request.tokenizer.vocab_size
@@ -220,7 +220,7 @@ def _notices(request: Request, learner: Learner, corpus: Corpus) -> list[str]:
         )
     elif corpus.validation.size.unknown:
         notices.append(
-            f"the validation part has {counted(corpus.validation.size.unknown, 'piece')} that the vocabulary does not "
+            f"the validation part has {plural(corpus.validation.size.unknown, 'piece')} that the vocabulary does not "
             "hold, counted as <unk> with what the spelling costs"
         )
     return notices

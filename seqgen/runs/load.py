@@ -12,17 +12,17 @@ from typing import Any, Literal, overload
 import torch
 
 from seqgen import models, tokenizers
-from seqgen.data.split import Parts
+from seqgen.data.split import Split
 from seqgen.data.texts import read_texts
 from seqgen.device import RandomState, in_torch_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
-from seqgen.evaluation.memorization import Novelty, measure_novelty
+from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import Lane, score, stream_lanes, window_lanes
+from seqgen.evaluation.scoring import Segment, score, stream_segments, window_segments
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
-from seqgen.models.base import Decoder, LanguageModel
+from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.weights import check_weights, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
@@ -31,7 +31,7 @@ from seqgen.sources.config import BYTES, Reading
 from seqgen.sources.source import read_whole
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 from seqgen.training.config import MOST_THREADS
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 MOST_SAMPLES = 10_000
 """In one batch: each has a state and a random stream of its own."""
@@ -180,7 +180,7 @@ class Run:
         Args:
             documents: the texts.
             progress: is told how many tokens have been scored, and of how many.
-            settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `exact=True`, ...
+            settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `sequential=True`, ...
 
         Raises:
             TextError: there is no text, or it goes beyond the model's positions.
@@ -191,7 +191,7 @@ class Run:
             raise TextError("there is nothing to evaluate: the text is empty")
         ids = [self.tokenizer.encode(text) for text in documents]
         total = sum(map(len, ids))
-        lanes, context = self._lanes([len(document) for document in ids], config)
+        segments, context = self._segments([len(document) for document in ids], config)
         done = 0
 
         def count(tokens: int) -> None:
@@ -201,10 +201,10 @@ class Run:
                 progress(done, total)
 
         with torch_threads(self._threads):
-            nats = score(self.model, ids, lanes, config.precision, count)
+            nats = score(self.model, ids, segments, config.precision, count)
         return Evaluation(total, TextSize.total(documents, self.tokenizer), nats, context)
 
-    def withheld(self) -> tuple[str, ...]:
+    def validation_texts(self) -> tuple[str, ...]:
         """The texts that this run withheld to validate on.
 
         Raises:
@@ -215,7 +215,7 @@ class Run:
             raise RunError(f"{self.path} withheld nothing to validate on; name a text to evaluate")
         return withheld
 
-    def learnt_from(self) -> Iterator[Iterator[str]]:
+    def training_texts(self) -> Iterator[Iterator[str]]:
         """The texts that this run learnt from, less what it withheld: each in chunks, to be gone through in order.
 
         Raises:
@@ -225,54 +225,58 @@ class Run:
         chunks = self._parts().train.chunks()
         return (map(itemgetter(1), part) for _, part in groupby(chunks, key=itemgetter(0)))
 
-    def has_learnt_from(self, text: str) -> bool:
+    def has_training_texts(self, text: str) -> bool:
         """Whether this is the text that the run learnt from, whole."""
         return hashlib.sha256(without_surrogates(text).encode()).hexdigest() == self.config.text.sha256
 
-    def novelty(self, text: str) -> Novelty:
+    def memorization(self, text: str) -> Memorization:
         """How much of `text`, a sample as a rule, stands verbatim in what this run learnt from; raises as that does."""
-        (found,) = measure_novelty([text], self.learnt_from())
+        (found,) = measure_memorization([text], self.training_texts())
         return found
 
     def _steps(
         self, prompt: str, config: SamplingConfig, num_samples: int, progress: Callable[[int, int], None] | None
     ) -> Iterator[list[str]]:
         with torch_threads(self._threads):
-            decoder, line_end = self._decoder(config), self.config.text.line_end
-            steps = generate(self.model, decoder, self.tokenizer, prompt, config, num_samples, line_end, progress)
+            stepper, line_end = self._stepper(config), self.config.text.line_end
+            steps = generate(self.model, stepper, self.tokenizer, prompt, config, num_samples, line_end, progress)
         return in_torch_threads(self._threads, steps)
 
-    def _decoder(self, config: SamplingConfig) -> Decoder:
+    def _stepper(self, config: SamplingConfig) -> Stepper:
         if config.engine == "torch":
-            return self.model.decoder(config.precision)
-        from seqgen.models.numba.stepper import compiled_decoder
+            return self.model.stepper(config.precision)
+        from seqgen.models.numba.stepper import compiled_stepper
 
-        return compiled_decoder(self.model, config.precision)
+        return compiled_stepper(self.model, config.precision)
 
-    def _parts(self) -> Parts:
+    def _parts(self) -> Split:
         texts = read_texts(self.config.data, record=self.config.text)
         check_same_text(texts, self.config.text, self.config.data)
         return texts.parts
 
-    def _lanes(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Lane], str]:
+    def _segments(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Segment], str]:
         limit = self.model.max_positions
         window = config.context_window
         if limit is not None and (window is None or window > limit):
-            if window is not None or config.exact:
+            if window is not None or config.sequential:
                 asked = f"windows of {window}" if window is not None else "one stream"
                 raise ConfigError(f"context_window: {asked} are more than this model's {limit} sinusoidal positions")
             window = limit
         if window is not None:
             stride = config.stride or window
-            return window_lanes(lengths, window, stride), f"windows of {counted(window, 'token')}, stride {stride}"
-        if config.exact:
-            return stream_lanes(lengths, self.model.burn_in, lanes=1), "carried through the whole text, one stream"
+            return window_segments(lengths, window, stride), f"windows of {plural(window, 'token')}, stride {stride}"
+        if config.sequential:
+            return stream_segments(
+                lengths, self.model.burn_in, segments=1
+            ), "carried through the whole text, one stream"
         burn_in = self.model.burn_in
-        lanes = stream_lanes(lengths, burn_in)
+        segments = stream_segments(lengths, burn_in)
         side = (
-            f"{len(lanes)} lanes burnt in on {counted(burn_in, 'token')}" if len(lanes) > len(lengths) else "one stream"
+            f"{len(segments)} segments burnt in on {plural(burn_in, 'token')}"
+            if len(segments) > len(lengths)
+            else "one stream"
         )
-        return lanes, f"carried through the whole text, {side}"
+        return segments, f"carried through the whole text, {side}"
 
 
 def _sampling(settings: dict[str, Any]) -> SamplingConfig:

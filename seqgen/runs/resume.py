@@ -17,7 +17,7 @@ from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.config import CHANGEABLE, LENGTHS, RunConfig, flatten, unknown_setting
 from seqgen.runs.directory import CONFIG_CAP, RunDirectory, find_run, find_runs
 from seqgen.runs.follow import PlannedRun
-from seqgen.runs.setup import Prepared, build_learner, check_same_text, encode_corpus
+from seqgen.runs.setup import RunSetup, build_learner, check_same_text, encode_corpus
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
@@ -27,20 +27,20 @@ from seqgen.training.time_budget import Clock, extended, steps_for
 from seqgen.training.trainer import ended
 from seqgen.utils.files import read_at_most, sweep
 from seqgen.utils.progress import Report
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
-def resume(
+def resume_run(
     out: str | Path | None,
     init_from: str | Path | None,
     plan_from: str | Path | None,
     settings: dict[str, Any],
     report: Report,
     clock: Clock,
-) -> Prepared:
+) -> RunSetup:
     """Continue the run in `out`, or the newest one, with those of the `CHANGEABLE` settings changed.
 
     Other settings may be repeated, so that the command that began a run continues it; what differs is refused by name.
@@ -140,7 +140,7 @@ def _shown(value: Any) -> str:
 
 def _go_on(
     directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, report: Report, clock: Clock
-) -> Prepared:
+) -> RunSetup:
     recorded = directory.read_config()
     for folder in (directory.path, directory.checkpoints):
         sweep(folder)
@@ -171,7 +171,7 @@ def _go_on(
     if changed:
         progress = checkpoint.progress
         learner.plan = extended(learner, progress.step, progress.seconds, progress.pace, clock)
-        steps = counted(learner.total_steps, "step")
+        steps = plural(learner.total_steps, "step")
         notices.append(
             f"{steps if training.max_time is None else f'about {steps}'} are a new schedule: the learning rate follows "
             "that one from here on"
@@ -199,7 +199,7 @@ def _go_on(
         checkpoint = checkpoint.with_metrics_begun_anew()
     if config != recorded:
         directory.write_config(config)
-    return Prepared(directory, config, corpus, learner, checkpoint, lock, notices)
+    return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
 def _refuse_complete(directory: RunDirectory, training: TrainingConfig, checkpoint: Checkpoint) -> None:
@@ -210,7 +210,7 @@ def _refuse_complete(directory: RunDirectory, training: TrainingConfig, checkpoi
         "--max-steps with a larger number, or --max-time with more seconds than it has had",
         *_restore_best(directory, checkpoint),
     ]
-    steps = counted(checkpoint.progress.step, "step")
+    steps = plural(checkpoint.progress.step, "step")
     raise RunError(f"{directory.path} is complete after {steps}; to train it further say {'; '.join(ways)}")
 
 
@@ -234,7 +234,7 @@ def _refuse_shorter(
         planned = progress.step + 1  # what is asked for is a time now
     if limit is not None and limit < planned:
         name = "max_steps" if limit == training.max_steps else "max_epochs"
-        raise _shorter(directory, name, str(getattr(training, name)), counted(planned, "step"), changes)
+        raise _shorter(directory, name, str(getattr(training, name)), plural(planned, "step"), changes)
 
 
 def _shorter(

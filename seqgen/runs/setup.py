@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from seqgen import models
-from seqgen.data.batches import BatchStream, Contiguous, Windows
+from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
@@ -34,7 +34,7 @@ from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.trainer import Validation
 from seqgen.utils.progress import Report, silent
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -61,7 +61,7 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class RunSetup:
     """All that a run trains with, its lock held."""
 
     directory: RunDirectory
@@ -83,7 +83,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
     validation = None
     if valid.tokens:
-        size = TextSize(valid.characters, valid.bytes, valid.unknown, valid.spelling_nats, valid.changed)
+        size = TextSize(valid.characters, valid.bytes, valid.unknown, valid.unk_cost, valid.changed)
         validation = Validation(stored.valid, size)
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
@@ -144,9 +144,9 @@ def build_learner(model_config: RecurrentConfig | TransformerConfig, config: Tra
     precision = select_precision(config.precision, device)
     stream: BatchStream
     if isinstance(model_config, TransformerConfig):
-        stream = Windows(corpus.train, config.batch_size, model_config.block_size, config.seed)
+        stream = WindowBatches(corpus.train, config.batch_size, model_config.block_size, config.seed)
     else:
-        stream = Contiguous(corpus.train, config.batch_size, config.bptt or 64, config.seed)
+        stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt or 64, config.seed)
     _check_memory(model_config, corpus.tokenizer.vocab_size, stream, precision, device)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
@@ -169,7 +169,7 @@ def _check_memory(
     parameters = parameter_count(models.skeleton(config, vocab_size))
     if 16 * parameters > there:
         raise ConfigError(
-            f"hidden_size: {counted(config.layers, 'layer')} of {config.hidden_size} are {parameters:,} parameters, "
+            f"hidden_size: {plural(config.layers, 'layer')} of {config.hidden_size} are {parameters:,} parameters, "
             f"which take {_in_gib(16 * parameters)} to train; this machine has {_in_gib(there)}, so choose a smaller "
             "size"
         )
@@ -182,7 +182,7 @@ def _check_memory(
         other = "--block-size" if isinstance(config, TransformerConfig) else "--bptt"
         raise ConfigError(
             f"batch_size: to learn from {rows:,} rows of {length:,} tokens at once takes {_in_gib(needed)} or more; "
-            f"this machine has {_in_gib(there)}, so lower --batch-size (and raise --accumulate) or {other}"
+            f"this machine has {_in_gib(there)}, so lower --batch-size (and raise --grad-accum) or {other}"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import safetensors
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
@@ -17,7 +17,7 @@ from seqgen.sources.config import PREFIX
 from seqgen.training.metrics import read_metrics
 
 
-class Summary(Settings):
+class Summary(Config):
     """One run in one line: what was trained on what, how big, how good, how long."""
 
     run: str

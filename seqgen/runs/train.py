@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from seqgen.errors import RunError
-from seqgen.runs import resume as resuming
-from seqgen.runs.create import found
+from seqgen.runs.create import new_run
 from seqgen.runs.load import Run, load
-from seqgen.runs.setup import Prepared
+from seqgen.runs.resume import resume_run
+from seqgen.runs.setup import RunSetup
 from seqgen.training.events import Event
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.time_budget import Clock
@@ -63,8 +63,8 @@ def train(
         elif name == "text" and value is not None:
             settings[name] = value
     if resume:
-        return TrainingRun(resuming.resume(out, init_from, plan_from, settings, report, clock), stop, clock)
-    return TrainingRun(found(out, init_from, plan_from, settings, report, started, clock), stop, clock)
+        return TrainingRun(resume_run(out, init_from, plan_from, settings, report, clock), stop, clock)
+    return TrainingRun(new_run(out, init_from, plan_from, settings, report, started, clock), stop, clock)
 
 
 class TrainingRun:
@@ -73,7 +73,7 @@ class TrainingRun:
     It holds the run's lock until its events have ended, it is closed, or nothing refers to it any more.
     """
 
-    def __init__(self, prepared: Prepared, stop: Callable[[], bool], clock: Clock) -> None:
+    def __init__(self, prepared: RunSetup, stop: Callable[[], bool], clock: Clock) -> None:
         self.path = prepared.directory.path
         self.config = prepared.config
         self.model = prepared.learner.model

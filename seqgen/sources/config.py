@@ -8,7 +8,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from seqgen.config import Settings
+from seqgen.config import Config
 
 STDIN = "-"
 PREFIX = "corpus:"
@@ -17,7 +17,7 @@ BYTES = "bytes"
 """The encoding of what is no text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
 
 
-class Reading(Settings):
+class Reading(Config):
     """How bytes become documents.
 
     Args:

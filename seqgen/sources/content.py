@@ -14,7 +14,7 @@ from seqgen.errors import TextError
 from seqgen.sources.compression import DAMAGED, SUFFIXES, decompressed
 from seqgen.sources.config import Reading
 from seqgen.sources.recognize import recognize
-from seqgen.sources.text import BLOCK, Decoder
+from seqgen.sources.text import BLOCK, TextDecoder
 
 DAMAGE: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile, tarfile.TarError)
 """What reading a file, or a member of an archive, may raise."""
@@ -92,7 +92,7 @@ class Content:
         Raises:
             TextError: it is something else than text, or not in the encoding that it is said to be in.
         """
-        decoder = Decoder(self.reading.encoding, self.reading.errors, self.name)
+        decoder = TextDecoder(self.reading.encoding, self.reading.errors, self.name)
         first = True
         for block in self.blocks():
             if first and (found := recognize(block)) is not None:

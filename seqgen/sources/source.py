@@ -27,7 +27,7 @@ from seqgen.sources.config import PREFIX, STDIN, Reading, is_path, name_of
 from seqgen.sources.content import Content, Tally, as_raw, suffixes_of
 from seqgen.sources.patterns import asked_for, is_hidden, selects, summary
 from seqgen.sources.text import open_file
-from seqgen.utils.text import agreeing, counted
+from seqgen.utils.text import plural, singular_or_plural
 
 _PASSED_ON = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 Note = Callable[[str], None]
@@ -74,11 +74,13 @@ def passed_over(name: str, tally: Tally, reading: Reading) -> list[str]:
     messages = []
     if count := tally.ill_formed:
         done = "left out" if reading.errors == "ignore" else "read as U+FFFD"
-        found, verb = counted(count, "stretch", "stretches"), agreeing(count, "is", "are")
+        found, verb = plural(count, "stretch", "stretches"), singular_or_plural(count, "is", "are")
         messages.append(f"{name} has {found} of bytes that {verb} no {reading.encoding}, which {verb} {done}")
     if count := tally.skipped:
-        lines = counted(count, "line, row or element", "lines, rows or elements")
-        messages.append(f"{lines} of {name} {agreeing(count, 'is', 'are')} skipped; the first: {tally.first_skipped}")
+        lines = plural(count, "line, row or element", "lines, rows or elements")
+        messages.append(
+            f"{lines} of {name} {singular_or_plural(count, 'is', 'are')} skipped; the first: {tally.first_skipped}"
+        )
     return messages
 
 

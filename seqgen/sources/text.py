@@ -1,7 +1,7 @@
 """Bytes to text: one place that decodes, so that every command reads the same bytes the same way.
 
-The encoding is explicit, one leading byte order mark is dropped, newlines stay as they are. `Decoder` does it a block
-at a time; what it gives in all is what one call on all bytes gives.
+The encoding is explicit, one leading byte order mark is dropped, newlines stay as they are. `TextDecoder` does it a
+block at a time; what it gives in all is what one call on all bytes gives.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MARKS = (
 )  # fmt: skip
 
 
-class Decoder:
+class TextDecoder:
     """Bytes to text, a block at a time.
 
     Args:
@@ -122,7 +122,7 @@ def without_halves(text: str, errors: str) -> tuple[str, int]:
 
     Args:
         text: what a codec or JSON gave.
-        errors: as of `Decoder`; `strict` refuses bytes, and these are none.
+        errors: as of `TextDecoder`; `strict` refuses bytes, and these are none.
     """
     return (text, 0) if text.isascii() else _SURROGATE.subn("" if errors == "ignore" else "\ufffd", text)
 
@@ -196,5 +196,7 @@ def decode_text(content: bytes, encoding: str, where: str) -> str:
         ConfigError: there is no such encoding.
     """
     return (
-        content.decode("latin-1") if encoding == BYTES else Decoder(encoding, "strict", where).push(content, final=True)
+        content.decode("latin-1")
+        if encoding == BYTES
+        else TextDecoder(encoding, "strict", where).push(content, final=True)
     )

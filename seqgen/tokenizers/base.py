@@ -1,8 +1,8 @@
 """What every tokenizer is: text <-> ids, with id 0 the document boundary.
 
-A tokenizer is a Unicode form that a text is brought into (`normalization`), a table from id to bytes (`pieces`) and a
-way to cut a text into ids. Decoding is the same for all: the pieces' bytes, joined and read as UTF-8, in NFC where the
-tokenizer normalizes. That makes the streaming decoder exact on any ids, broken UTF-8 included.
+A tokenizer is a Unicode form that a text is brought into (`normalization`), a table (`id_to_bytes`) and a way to cut a
+text into ids. Decoding is the same for all: the pieces' bytes, joined and read as UTF-8, in NFC where the tokenizer
+normalizes. That makes the streaming decoder exact on any ids, broken UTF-8 included.
 On disk it is a few named files; its fingerprint is their hash, so it can be checked before anything is parsed.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.errors import ConfigError, SaveError, TokenizerError
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.tokenizers.normalization import Composer, changed_characters, last_boundary, normalize
@@ -82,7 +82,7 @@ class Tokenizer(ABC):
     """Text <-> ids. Immutable once made."""
 
     kind: ClassVar[TokenizerKind]
-    pieces: Sequence[bytes]
+    id_to_bytes: Sequence[bytes]
     """From id to the UTF-8 bytes that it stands for; the boundary stands for none."""
     unknown_id: int | None = None
     """The id of what the vocabulary does not hold, where there is such an id."""
@@ -106,10 +106,10 @@ class Tokenizer(ABC):
 
     def encode(self, text: str) -> Ids:
         """Text to ids, [N] int32. Lone surrogates count as U+FFFD; no text gives the boundary."""
-        return self._cut(normalize(text, self.normalization))
+        return self._encode(normalize(text, self.normalization))
 
     @abstractmethod
-    def _cut(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         """`encode` of a text that is normalized already."""
 
     def spelled(self, text: str) -> list[str]:
@@ -119,9 +119,9 @@ class Tokenizer(ABC):
     def _spell(self, text: str) -> list[str]:
         """`spelled` of a text that is normalized already and has no lone surrogates."""
         decoder = codecs.getincrementaldecoder(self.text_encoding)()
-        return [decoder.decode(self.pieces[token]) for token in self._cut(text).tolist()]
+        return [decoder.decode(self.id_to_bytes[token]) for token in self._encode(text).tolist()]
 
-    def cut(self, text: str) -> int:
+    def split_point(self, text: str) -> int:
         """Where a text of which `text` is the beginning can be cut: the ids of both sides are those of the whole.
 
         As far on as is known; 0 where no place is. So a text of any length is encoded a megabyte at a time.
@@ -145,7 +145,7 @@ class Tokenizer(ABC):
         for extreme in (min(tokens), max(tokens)) if tokens else ():
             if not 0 <= extreme < self.vocab_size:
                 _refuse_id(extreme, self.vocab_size)
-        pieces = self.pieces
+        pieces = self.id_to_bytes
         content = b"".join([pieces[token] for token in tokens])
         return normalize(content.decode(self.text_encoding, "replace"), self._written_form)
 
@@ -159,7 +159,7 @@ class Tokenizer(ABC):
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder to be fed one id at a time."""
-        return StreamDecoder(self.pieces, self.normalization, self.text_encoding)
+        return StreamDecoder(self.id_to_bytes, self.normalization, self.text_encoding)
 
     def byte_length(self, text: str) -> int:
         """How many bytes a text without lone surrogates has in the file that it was read from, as UTF-8 or raw."""
@@ -174,14 +174,14 @@ class Tokenizer(ABC):
         del text
         return Counter()
 
-    def spelling_nats(self, piece: str) -> float:
+    def unk_cost(self, piece: str) -> float:
         """What it costs to say which unknown this is: the lossless code length beside the `<unk>` itself."""
         raise TokenizerError(f"a {self.kind} tokenizer has no unknown pieces, so {piece!r} has no spelling")
 
     @property
     def vocab_size(self) -> int:
         """How many ids there are, the boundary included."""
-        return len(self.pieces)
+        return len(self.id_to_bytes)
 
     @property
     def fingerprint(self) -> str:
@@ -224,7 +224,7 @@ class Tokenizer(ABC):
             write_atomically(directory / name, content)
 
 
-class TokenizerFile(Settings):
+class TokenizerFile(Config):
     """What `tokenizer.json` holds for every kind; each kind adds its own fields."""
 
     format_version: Literal[1]  # FORMAT_VERSION

@@ -38,7 +38,7 @@ class ByteTokenizer(Tokenizer):
     """
 
     kind = "byte"
-    pieces = (b"", *(bytes([byte]) for byte in range(256)))
+    id_to_bytes = (b"", *(bytes([byte]) for byte in range(256)))
 
     def __init__(self, normalization: Normalization = "none", *, raw: bool = False) -> None:
         super().__init__(normalization)
@@ -52,7 +52,7 @@ class ByteTokenizer(Tokenizer):
         next(not_empty(documents))
         return cls(config.normalization, raw=config.raw)
 
-    def _cut(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         try:
             content = without_surrogates(text).encode(self.text_encoding)
         except UnicodeEncodeError as error:
@@ -62,7 +62,7 @@ class ByteTokenizer(Tokenizer):
             ) from error
         return np.add(np.frombuffer(content, dtype=np.uint8), FIRST, dtype=np.int32)
 
-    def cut(self, text: str) -> int:
+    def split_point(self, text: str) -> int:
         return self._character_cut(text)
 
     def to_files(self) -> dict[str, bytes]:

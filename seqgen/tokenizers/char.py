@@ -47,11 +47,11 @@ class CharTokenizer(Tokenizer):
     def __init__(self, characters: Sequence[str], normalization: Normalization = "none") -> None:
         super().__init__(normalization)
         self.characters = tuple(characters)
-        self.pieces = (b"", REPLACEMENT.encode(), *(character.encode() for character in self.characters))
+        self.id_to_bytes = (b"", REPLACEMENT.encode(), *(character.encode() for character in self.characters))
         # One lookup a character at 540 MB/s a core, where a dict gives 23. The last entry serves all larger ones.
         code_points = [ord(character) for character in self.characters]
         self._table = np.full(max(*code_points, ord(REPLACEMENT)) + 2, UNKNOWN, dtype=np.int32)
-        self._table[code_points] = np.arange(FIRST, len(self.pieces))
+        self._table[code_points] = np.arange(FIRST, len(self.id_to_bytes))
         self._table[0xD800:0xE000] = self._table[ord(REPLACEMENT)]  # lone surrogates
 
     @classmethod
@@ -65,7 +65,7 @@ class CharTokenizer(Tokenizer):
         characters = [chr(code_point) for code_point in np.flatnonzero(seen).tolist()]
         return cls(characters, config.normalization)
 
-    def _cut(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         ids = np.empty(len(text), dtype=np.int32)
         for number, code_points in enumerate(_code_points(text)):
             np.take(self._table, code_points, out=ids[number * BLOCK : (number + 1) * BLOCK], mode="clip")
@@ -74,13 +74,13 @@ class CharTokenizer(Tokenizer):
     def _spell(self, text: str) -> list[str]:
         return list(text)
 
-    def cut(self, text: str) -> int:
+    def split_point(self, text: str) -> int:
         return self._character_cut(text)
 
     def _find_unknown(self, text: str) -> Counter[str]:
-        return Counter(text[place] for place in np.flatnonzero(self._cut(text) == UNKNOWN).tolist())
+        return Counter(text[place] for place in np.flatnonzero(self._encode(text) == UNKNOWN).tolist())
 
-    def spelling_nats(self, piece: str) -> float:
+    def unk_cost(self, piece: str) -> float:
         """Every code point outside the vocabulary is as likely: ln of how many there are, whichever `piece` is."""
         del piece
         return math.log(UNICODE_SCALARS - len(self.characters))

@@ -8,13 +8,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from seqgen.config import Settings
+from seqgen.config import Config
 
 TokenizerKind = Literal["char", "byte", "word", "unigram", "bpe"]
 Normalization = Literal["none", "nfc", "nfd"]
 
 
-class TokenizerConfig(Settings):
+class TokenizerConfig(Config):
     """Which tokenizer, and how large.
 
     `vocab_size` counts every id, the boundary and the 256 byte pieces of unigram and bpe included. None takes the

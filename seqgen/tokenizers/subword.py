@@ -39,7 +39,7 @@ from seqgen.tokenizers.base import (
 )
 from seqgen.tokenizers.config import ENOUGH, RARE_SHARE, Normalization, TokenizerConfig, auto_size
 from seqgen.tokenizers.normalization import last_multiple
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 DEFAULT_VOCAB_SIZE = 2_000
 LINE_CAP = 1_024
@@ -87,8 +87,8 @@ class SubwordTokenizer(Tokenizer):
         self._model = model
         self._line_cap = line_cap
         self._line = re.compile(rf"[^\n{SPACE}]{{1,{line_cap}}}\n?|\n|{SPACE}")
-        self._processor, self.pieces = _read_model(model)
-        self._space_ids = [self.pieces.index(bytes([byte])) for byte in SPACE.encode()]
+        self._processor, self.id_to_bytes = _read_model(model)
+        self._space_ids = [self.id_to_bytes.index(bytes([byte])) for byte in SPACE.encode()]
 
     @classmethod
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
@@ -109,17 +109,17 @@ class SubwordTokenizer(Tokenizer):
             if config.vocab_size is not None:
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
-                    f"boundary, the newline, 256 bytes and {counted(error.smallest - _FIXED, 'character')}, the space "
+                    f"boundary, the newline, 256 bytes and {plural(error.smallest - _FIXED, 'character')}, the space "
                     "included, of which a lower --character-coverage takes fewer)"
                 ) from error
             model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
         return cls(model, normalization=config.normalization)
 
-    def _cut(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         parts = [self._encode_lines(lines) for lines in self._blocks(without_surrogates(text))]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
 
-    def cut(self, text: str) -> int:
+    def split_point(self, text: str) -> int:
         """Where a line begins, or has had so many times `line_cap` characters in the form that it is encoded in."""
         start = max(text.rfind("\n"), text.rfind(SPACE)) + 1
         return start + last_multiple(text[start:], self._line_cap, self.normalization)
@@ -156,8 +156,8 @@ class SubwordTokenizer(Tokenizer):
         if hashlib.sha256(model).hexdigest() != described.model_sha256:  # sentencepiece never reads a damaged model
             raise TokenizerError(f"{MODEL_FILE} is damaged: its SHA-256 is not the one in {TOKENIZER_FILE}")
         tokenizer = cls(model, described.line_cap, described.normalization)
-        ids = tokenizer._cut(_PROBE)
-        if b"".join([tokenizer.pieces[token] for token in ids.tolist()]) != _PROBE.encode() or BOUNDARY in ids:
+        ids = tokenizer._encode(_PROBE)
+        if b"".join([tokenizer.id_to_bytes[token] for token in ids.tolist()]) != _PROBE.encode() or BOUNDARY in ids:
             raise TokenizerError(f"{MODEL_FILE} changes the text that it encodes: it was not made by seqgen")
         return tokenizer
 

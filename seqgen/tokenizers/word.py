@@ -73,7 +73,7 @@ class WordTokenizer(Tokenizer):
         super().__init__(normalization)
         self._split_version = split_version
         self.words = tuple(words)
-        self.pieces = (b"", REPLACEMENT.encode(), *(word.encode() for word in self.words))
+        self.id_to_bytes = (b"", REPLACEMENT.encode(), *(word.encode() for word in self.words))
         self._ids = {word: FIRST + rank for rank, word in enumerate(self.words)}
 
     @classmethod
@@ -94,7 +94,7 @@ class WordTokenizer(Tokenizer):
         words.sort(key=lambda word: (-counts[word], word))
         return cls(words[: vocab_size - FIRST], config.normalization)
 
-    def _cut(self, text: str) -> Ids:
+    def _encode(self, text: str) -> Ids:
         id_of, pieces = self._ids.get, split(without_surrogates(text), self._split_version)
         return np.fromiter((id_of(piece, UNKNOWN) for piece in pieces), dtype=np.int32)
 
@@ -104,12 +104,12 @@ class WordTokenizer(Tokenizer):
     def _spell(self, text: str) -> list[str]:
         return list(split(text, self._split_version))
 
-    def cut(self, text: str) -> int:
+    def split_point(self, text: str) -> int:
         """After the last white space before a piece; a word of a million characters is cut as it comes."""
         place = next((place for place in range(len(text) - 1, 0, -1) if _is_cut(text, place)), 0)
         return place or (self._character_cut(text) if len(text) > LONGEST_WORD else 0)
 
-    def spelling_nats(self, piece: str) -> float:
+    def unk_cost(self, piece: str) -> float:
         """The word's UTF-8 bytes and an end mark, each one of 257 equally likely symbols."""
         return (len(piece.encode()) + 1) * math.log(257)
 

@@ -27,7 +27,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.training.learner import Learner
@@ -55,7 +55,7 @@ STATE_CAP = 1 << 20
 _NAME = re.compile(r"step-(\d{6,18})")
 
 
-class Progress(Settings):
+class Progress(Config):
     """How far a run is."""
 
     step: int
@@ -76,7 +76,7 @@ class Progress(Settings):
     watch: Watch = Watch()
 
 
-class State(Settings):
+class State(Config):
     """What state.json holds: the plan, the progress, and the hashes of the other files."""
 
     format_version: Literal[1] = 1

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from seqgen.config import Settings
+from seqgen.config import Config
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -29,7 +29,7 @@ Count = Annotated[int, Field(ge=1, lt=2**63)]
 MOST_THREADS = 1024
 
 
-class TrainingConfig(Settings):
+class TrainingConfig(Config):
     """How a model is trained.
 
     The length of a run is `max_steps`, `max_epochs` or `max_time`, whichever is reached first; without any it is
@@ -47,7 +47,7 @@ class TrainingConfig(Settings):
     """Steps to reach `lr`; None is a tenth of the run, at most 100."""
     weight_decay: float = Field(default=0.01, ge=0.0)
     clip_grad_norm: float = Field(default=1.0, gt=0.0)
-    accumulate: Count = 1
+    grad_accum: Count = 1
     max_steps: Count | None = None
     max_epochs: float | None = Field(default=None, gt=0.0)
     max_time: Duration | None = None

@@ -53,7 +53,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class Memorising:
+class Overfitting:
     """Training and validation have parted: the training loss went on falling while validation got worse. Said once.
 
     Losses are in nats a token; training's are means over the steps since the evaluation before.
@@ -120,7 +120,7 @@ class Finished:
     seconds: float
 
 
-Event: TypeAlias = Step | Skipped | Evaluated | Memorising | Sampled | Replanned | Saved | SaveFailed | Finished
+Event: TypeAlias = Step | Skipped | Evaluated | Overfitting | Sampled | Replanned | Saved | SaveFailed | Finished
 
 
 def as_record(event: Event) -> dict[str, Any]:

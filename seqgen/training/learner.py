@@ -53,14 +53,14 @@ class Learner:
     @property
     def tokens_per_step(self) -> int:
         """Tokens that one optimizer step learns from."""
-        return self.stream.batch_size * self.stream.length * self.config.accumulate
+        return self.stream.batch_size * self.stream.length * self.config.grad_accum
 
     def step(self, step: int) -> StepResult:
         """Take optimizer step number `step` (from 0), or skip it where its numbers go wrong."""
         lr = learning_rate(step, self.plan.now, self.config)
         self.optimizer.set_lr(lr)
-        accumulate = self.config.accumulate
-        batches = [self.stream.batch_at(step * accumulate + part) for part in range(accumulate)]
+        grad_accum = self.config.grad_accum
+        batches = [self.stream.batch_at(step * grad_accum + part) for part in range(grad_accum)]
         tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         self.optimizer.zero_grad()
         carried = self.carried

@@ -18,7 +18,7 @@ UPDATE_RMS = 0.2
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices [stacked x A, B] that multiply hidden states.
+    """For matrices [gates x A, B] that multiply hidden states.
 
     torch.optim.Muon takes one matrix at a time, and always in bf16, which is slow where a processor has no instructions
     for it. Here those of one shape are orthogonalised together.
@@ -28,7 +28,7 @@ class Muon(torch.optim.Optimizer):
         lr: learning rate.
         weight_decay: as AdamW's.
         momentum: of the gradients, with Nesterov's look ahead.
-        stacked: how many stand one on the other in each (a recurrent layer's gates), to be taken apart.
+        gates_per_weight: how many stand one on the other in each (a recurrent layer's gates), to be taken apart.
         dtype: what the iteration is computed in.
     """
 
@@ -39,10 +39,16 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.95,
         *,
-        stacked: int = 1,
+        gates_per_weight: int = 1,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "stacked": stacked, "dtype": dtype}
+        defaults = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "momentum": momentum,
+            "gates_per_weight": gates_per_weight,
+            "dtype": dtype,
+        }
         super().__init__(matrices, defaults)
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -58,7 +64,11 @@ class Muon(torch.optim.Optimizer):
                     continue
                 momentum = self.state[parameter]["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
                 update = parameter.grad.lerp(momentum, group["momentum"])
-                pairs = list(zip(parameter.chunk(group["stacked"]), update.chunk(group["stacked"]), strict=True))
+                pairs = list(
+                    zip(
+                        parameter.chunk(group["gates_per_weight"]), update.chunk(group["gates_per_weight"]), strict=True
+                    )
+                )
                 by_shape[pairs[0][0].shape] += pairs
             for shape, pairs in by_shape.items():
                 weights, updates = zip(*pairs, strict=True)

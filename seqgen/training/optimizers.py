@@ -54,7 +54,7 @@ def build_optimizer(model: LanguageModel, config: TrainingConfig, precision: Pre
         (matrices if parameter.dim() == 2 and id(parameter) not in spared else others).append(parameter)
     if config.optimizer == "muon":
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        muon = Muon(matrices, config.lr, config.weight_decay, stacked=model.stacked, dtype=dtype)
+        muon = Muon(matrices, config.lr, config.weight_decay, gates_per_weight=model.gates_per_weight, dtype=dtype)
         return Optimizers(muon, _adamw([{"params": others, "weight_decay": 0.0}], config))
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return Optimizers(_adamw(groups, config))

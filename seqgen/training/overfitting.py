@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from seqgen.config import Settings
-from seqgen.training.events import Memorising
+from seqgen.config import Config
+from seqgen.training.events import Overfitting
 
 EVALUATIONS = 2
 MARGIN = 0.01
@@ -26,7 +26,7 @@ class Losses(NamedTuple):
     validation: float
 
 
-class Watch(Settings):
+class Watch(Config):
     """What is kept of a run to see it: all of it is in the checkpoint, so that a resumed run says the same."""
 
     steps: int = 0
@@ -57,7 +57,7 @@ class Watch(Settings):
             }
         )
 
-    def parting(self, readings: float) -> Memorising | None:
+    def parting(self, readings: float) -> Overfitting | None:
         """What to say if training and validation have parted by now, and nobody was told so yet.
 
         `readings` is how many times the text has been read.
@@ -69,7 +69,7 @@ class Watch(Settings):
             return None
         if latest.validation < best.validation * (1 + MARGIN) or latest.training > best.training * (1 - MARGIN):
             return None
-        return Memorising(
+        return Overfitting(
             step=latest.step,
             nats_per_token=latest.validation,
             training_nats_per_token=latest.training,

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from seqgen.config import Settings
+from seqgen.config import Config
 
 LONGEST_WARMUP = 100
 """With 20, a GRU over bytes saturated in its first steps and ended 0.1 nats behind the same with 100."""
@@ -27,7 +27,7 @@ Count = Annotated[int, Field(ge=1, lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Stretch(Settings):
+class Stretch(Config):
     """How the run continues from step `first_step` (from 0) on."""
 
     first_step: Step
@@ -59,7 +59,7 @@ class Stretch(Settings):
         return min(1.0, self.progress + (1.0 - self.progress) * (step - start) / max(1, self.last_step - start))
 
 
-class Plan(Settings):
+class Plan(Config):
     """The stretches of a run, in order; the last one holds."""
 
     stretches: tuple[Stretch, ...] = Field(min_length=1)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.data.batches import BatchStream
 from seqgen.device import torch_threads
 from seqgen.models.weights import to_bytes, weights_of
@@ -54,7 +54,7 @@ PAUSE_SECONDS, PAUSE_FACTOR = 10.0, 20.0
 """What takes longer than both (the latter times as long as usual) is not training: Ctrl-Z, a closed lid."""
 
 
-class Pace(Settings):
+class Pace(Config):
     """What steps have taken since the plan was made, and what lay between them the last time. Kept in checkpoints."""
 
     steps: int = 0
@@ -107,7 +107,7 @@ def steps_for(config: TrainingConfig, stream: BatchStream) -> int | None:
     """Return the steps that `max_steps` and `max_epochs` allow; None where neither is set."""
     limits = [] if config.max_steps is None else [config.max_steps]
     if config.max_epochs is not None:
-        epoch = stream.batches_per_epoch / config.accumulate
+        epoch = stream.batches_per_epoch / config.grad_accum
         limits.append(max(1, math.ceil(min(config.max_epochs * epoch, MOST_STEPS))))
     return min(limits, default=None)
 

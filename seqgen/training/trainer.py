@@ -18,7 +18,7 @@ from seqgen.data.documents import Documents
 from seqgen.device import Precision, autocast, torch_threads
 from seqgen.errors import SaveError, TrainingError
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import score, stream_lanes, window_lanes
+from seqgen.evaluation.scoring import score, stream_segments, window_segments
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.models.base import LanguageModel
@@ -30,7 +30,7 @@ from seqgen.training.events import (
     Evaluated,
     Event,
     Finished,
-    Memorising,
+    Overfitting,
     Reason,
     Replanned,
     Sampled,
@@ -62,10 +62,10 @@ class Validation:
         """Score the part, whole."""
         lengths = [len(ids) for ids in self.documents]
         if model.max_positions is None:
-            lanes = stream_lanes(lengths, model.burn_in)
+            segments = stream_segments(lengths, model.burn_in)
         else:
-            lanes = window_lanes(lengths, model.max_positions, model.max_positions)
-        nats = score(model, self.documents, lanes, precision)
+            segments = window_segments(lengths, model.max_positions, model.max_positions)
+        nats = score(model, self.documents, segments, precision)
         return Evaluation(sum(lengths), self.size, nats, "validation")
 
 
@@ -93,7 +93,7 @@ def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end:
     limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
     config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
     with autocast(model.device, "fp32"):
-        pieces = generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)
+        pieces = generate(model, model.stepper(), tokenizer, "", config, line_end=line_end)
         return "".join(piece for (piece,) in pieces)
 
 
@@ -119,13 +119,13 @@ def train(
         TrainingError: loss, gradient or weights are no longer numbers.
         SaveError: the last checkpoint could not be written, or another one where `on_save_error` says to stop then.
     """
-    keeper = _Keeper(learner, setup, checkpoint, log, clock)
+    keeper = Trainer(learner, setup, checkpoint, log, clock)
     while (reason := ended(keeper.progress, learner.plan, learner.config)) is None:
         if stop():
             reason = "stopped"
             break
         yield keeper.step()
-        keeper.refuse_to_go_astray()
+        keeper.raise_if_diverged()
         pause = learner.plan.evaluates_after(keeper.progress.step, learner.config.eval_every)
         if pause and setup.validation is not None:
             yield keeper.evaluate(setup.validation)
@@ -136,7 +136,7 @@ def train(
             yield from keeper.replan()
         if pause or keeper.save_is_due:
             yield keeper.save()
-    if keeper.is_behind:
+    if keeper.has_unsaved_progress:
         yield keeper.save(last=True)
     yield keeper.finish(reason)
 
@@ -148,7 +148,7 @@ def ended(progress: Progress, plan: Plan, config: TrainingConfig) -> Reason | No
     return "patience" if 0 < config.patience <= progress.evaluations_since_best else None
 
 
-class _Keeper:
+class Trainer:
     """Does what the loop says, and keeps the books: progress, clock, metrics."""
 
     def __init__(
@@ -194,7 +194,7 @@ class _Keeper:
         self.log.write(event)
         return event
 
-    def refuse_to_go_astray(self) -> None:
+    def raise_if_diverged(self) -> None:
         in_a_row = self.progress.skipped_in_a_row
         if in_a_row >= SKIPPED_IN_A_ROW:
             raise self._diverged(f"loss or gradient were no finite numbers {in_a_row} times in a row")
@@ -231,7 +231,7 @@ class _Keeper:
         self.log.write(event)
         return event
 
-    def warn(self) -> Iterator[Memorising]:
+    def warn(self) -> Iterator[Overfitting]:
         """Say, once, that the model begins to learn its text by heart."""
         event = self.progress.watch.parting(self._epoch)
         if event is not None:
@@ -273,7 +273,7 @@ class _Keeper:
         return self._watch.seconds - self._saved_at >= self.learner.config.save_every
 
     @property
-    def is_behind(self) -> bool:
+    def has_unsaved_progress(self) -> bool:
         """Whether there is something to be saved."""
         return self.progress.step != self.saved.progress.step or not self._published
 
@@ -344,7 +344,7 @@ class _Keeper:
     def _epoch(self) -> float:
         """How many times the text has been read."""
         learner = self.learner
-        return self.progress.step * learner.config.accumulate / learner.stream.batches_per_epoch
+        return self.progress.step * learner.config.grad_accum / learner.stream.batches_per_epoch
 
     @property
     def _seconds(self) -> float:

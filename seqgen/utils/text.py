@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 
-def counted(number: int, one: str, several: str | None = None) -> str:
+def plural(number: int, one: str, several: str | None = None) -> str:
     """`1 thread`, `1,404 steps`: a number, its thousands parted, and the name of what it counts; plurals end in s
     unless `several` has another.
     """
-    return f"{number:,} {agreeing(number, one, several or f'{one}s')}"
+    return f"{number:,} {singular_or_plural(number, one, several or f'{one}s')}"
 
 
-def agreeing(number: int, one: str, several: str) -> str:
+def singular_or_plural(number: int, one: str, several: str) -> str:
     """The form that goes with a number: `is` or `are`."""
     return one if number == 1 else several

@@ -11,7 +11,7 @@ from typing import Annotated
 import pytest
 import torch
 import typer
-from seqgen.cli.errors import guarded, options_of, own_advice
+from seqgen.cli.errors import handle_errors, options_of, own_advice
 
 import seqgen
 from seqgen import errors
@@ -28,7 +28,7 @@ def end_of(error, capsys):
         raise error
 
     with pytest.raises(SystemExit) as caught:
-        guarded(command)()
+        handle_errors(command)()
     out, err = capsys.readouterr()
     assert out == ""
     assert "Traceback" not in err
@@ -142,7 +142,7 @@ def test_a_command_gives_no_advice_of_others(capsys):
         raise errors.TextError("x is not utf-8; say --encoding, or --errors replace, or convert it to UTF-8 first")
 
     with pytest.raises(SystemExit):
-        guarded(command)()
+        handle_errors(command)()
 
     assert capsys.readouterr().err == "error: x is not utf-8; say --encoding, or convert it to UTF-8 first\n"
 
@@ -174,7 +174,7 @@ def test_what_a_command_gives_back_and_takes_is_untouched():
         """Its docstring is the help."""
         assert (first, second) == (1, "2")
 
-    wrapped = guarded(command)
+    wrapped = handle_errors(command)
     wrapped(1, second="2")
 
     assert (wrapped.__name__, wrapped.__doc__) == ("command", "Its docstring is the help.")

@@ -87,7 +87,7 @@ def test_markup_in_what_was_typed_is_shown_as_it_is(invoke, arguments):
 @pytest.mark.parametrize(
     ("command", "defaults"),
     [
-        (["train"], ["lstm", "char", "utf-8", "2m", "spread", "corpus:pydoc, embedded", "runs/<text>-<cell>"]),
+        (["train"], ["lstm", "char", "utf-8", "2m", "blocks", "corpus:pydoc, embedded", "runs/<text>-<cell>"]),
         (["sample"], ["500", "0.8", "the newest under runs/", "fp32"]),
         (["eval"], ["what the run itself withheld", "the window"]),
         (["info"], ["the newest"]),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from seqgen.cli.options import given
+from seqgen.cli.options import drop_none
 
 
 def test_given_are_those_that_are_not_none():
-    assert given(zero=0, no=False, empty="", none=None) == {"zero": 0, "no": False, "empty": ""}
+    assert drop_none(zero=0, no=False, empty="", none=None) == {"zero": 0, "no": False, "empty": ""}

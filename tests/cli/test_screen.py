@@ -153,7 +153,7 @@ def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(ter
 
 
 def test_a_model_that_learns_by_heart_is_said_with_what_to_do(terminal):
-    TrainingScreen(quiet=False).show(seqgen.Memorising(70, 2.256, 1.807, 40, 2.224, 2.136))
+    TrainingScreen(quiet=False).show(seqgen.Overfitting(70, 2.256, 1.807, 40, 2.224, 2.136))
 
     drawn = words_of(terminal)
     assert "validation was best at step 40 and is 1.4% worse, while the training loss fell by 15.4%" in drawn

@@ -11,14 +11,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.data.batches import IGNORED, BatchStream, Contiguous, Windows
+from seqgen.data.batches import IGNORED, BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.documents import Documents
 from seqgen.errors import TextError
 from seqgen.tokenizers.base import BOUNDARY
 
 HELLO_WORLD = [[1, 2, 3, 3, 4], [5, 4, 6, 3, 7]]  # h e l l o, w o r l d
 
-STREAMS = pytest.mark.parametrize("stream_class", [Contiguous, Windows])
+STREAMS = pytest.mark.parametrize("stream_class", [ContiguousBatches, WindowBatches])
 SIZES = st.integers(1, 12)
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any)
 
@@ -46,14 +46,14 @@ def pairs_of(stream: BatchStream, step: int, rank: int = 0, world: int = 1) -> l
 
 
 def test_inputs_are_the_boundary_and_then_what_was_the_target_before():
-    batch = Contiguous(as_ids(HELLO_WORLD), batch_size=1, length=10, seed=0).batch_at(0)
+    batch = ContiguousBatches(as_ids(HELLO_WORLD), batch_size=1, length=10, seed=0).batch_at(0)
 
     assert batch.inputs.tolist() == [[0, 1, 2, 3, 3, 0, 5, 4, 6, 3]]
     assert batch.targets.tolist() == [[1, 2, 3, 3, 4, 5, 4, 6, 3, 7]]
 
 
 def test_two_lanes_by_hand():
-    stream = Contiguous(as_ids(HELLO_WORLD), batch_size=2, length=3, seed=0)
+    stream = ContiguousBatches(as_ids(HELLO_WORLD), batch_size=2, length=3, seed=0)
 
     assert [stream.batch_at(step).inputs.tolist() for step in range(3)] == [
         [[0, 1, 2], [0, 5, 4]],
@@ -71,7 +71,7 @@ def test_two_lanes_by_hand():
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES)
 def test_lanes_walk_the_circle_from_evenly_spread_starts(lengths, batch_size, length):
     documents = distinct(lengths)
-    stream = Contiguous(as_ids(documents), batch_size, length, seed=0)
+    stream = ContiguousBatches(as_ids(documents), batch_size, length, seed=0)
     pairs, steps = circle(documents), math.ceil(3 * stream.batches_per_epoch)
 
     for lane in range(stream.batch_size):
@@ -85,7 +85,7 @@ def test_lanes_walk_the_circle_from_evenly_spread_starts(lengths, batch_size, le
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES, seed=st.integers(0, 9), epoch=st.integers(0, 5))
 def test_windows_show_each_token_once_an_epoch(lengths, batch_size, length, seed, epoch):
     documents = distinct(lengths)
-    stream = Windows(as_ids(documents), batch_size, length, seed)
+    stream = WindowBatches(as_ids(documents), batch_size, length, seed)
     begin = epoch * stream.batches_per_epoch
     rows = [row for step in range(begin, begin + stream.batches_per_epoch) for row in pairs_of(stream, step)]
 
@@ -107,14 +107,14 @@ def order_of_epoch(stream: BatchStream, epoch: int) -> list[int]:
 def test_windows_come_in_another_order_each_epoch_and_with_each_seed():
     documents = as_ids(distinct([500, 500]))
 
-    orders = [order_of_epoch(Windows(documents, 4, 10, seed), epoch) for seed in (0, 1) for epoch in (0, 1)]
+    orders = [order_of_epoch(WindowBatches(documents, 4, 10, seed), epoch) for seed in (0, 1) for epoch in (0, 1)]
 
     assert len({tuple(order) for order in orders}) == 4
-    assert order_of_epoch(Windows(documents, 4, 10, 1), 1) == orders[3]
+    assert order_of_epoch(WindowBatches(documents, 4, 10, 1), 1) == orders[3]
 
 
 def test_windows_are_cut_at_other_places_in_other_epochs():
-    stream = Windows(as_ids(distinct([1000])), batch_size=4, length=10, seed=0)
+    stream = WindowBatches(as_ids(distinct([1000])), batch_size=4, length=10, seed=0)
 
     cuts = {min(target for _, target in row) % 10 for step in range(250) for row in pairs_of(stream, step)[:1]}
 
@@ -157,13 +157,13 @@ def test_every_batch_has_the_size_it_says(stream_class, lengths, batch_size, len
 
 
 def test_an_epoch_of_lanes_need_not_be_a_whole_number_of_batches():
-    assert Contiguous(as_ids(distinct([1000])), batch_size=4, length=32, seed=0).batches_per_epoch == 7.8125
+    assert ContiguousBatches(as_ids(distinct([1000])), batch_size=4, length=32, seed=0).batches_per_epoch == 7.8125
 
 
 @settings(max_examples=60)
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES)
 def test_an_epoch_of_windows_has_as_few_batches_as_can_be_and_none_larger_than_it_must(lengths, batch_size, length):
-    stream = Windows(as_ids(distinct(lengths)), batch_size, length, 0)
+    stream = WindowBatches(as_ids(distinct(lengths)), batch_size, length, 0)
     windows = math.ceil(sum(lengths) / stream.length)
 
     assert stream.batch_size <= batch_size
@@ -187,7 +187,7 @@ def test_an_epoch_of_windows_has_as_few_batches_as_can_be_and_none_larger_than_i
 def test_a_text_shorter_than_a_batch_makes_it_smaller(stream_class, tokens, batch_size, length, lanes, windows):
     stream = stream_class(as_ids(distinct([tokens])), batch_size, length, 0)
 
-    shape = lanes if stream_class is Contiguous else windows
+    shape = lanes if stream_class is ContiguousBatches else windows
     assert (stream.batch_size, stream.length) == shape
     assert stream.batch_at(0).inputs.shape == shape
 
@@ -207,7 +207,7 @@ def test_nothing_to_learn_from_is_refused(stream_class, documents):
 
 
 def test_a_position_far_into_training_is_still_exact():
-    stream = Contiguous(as_ids(distinct([997])), batch_size=2, length=100, seed=0)
+    stream = ContiguousBatches(as_ids(distinct([997])), batch_size=2, length=100, seed=0)
 
     _, target = pairs_of(stream, 10**12)[0][0]
 
@@ -215,5 +215,5 @@ def test_a_position_far_into_training_is_still_exact():
 
 
 def test_only_contiguous_batches_carry_their_state():
-    assert Contiguous.carries_state
-    assert not Windows.carries_state
+    assert ContiguousBatches.carries_state
+    assert not WindowBatches.carries_state

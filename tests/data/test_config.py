@@ -14,10 +14,10 @@ from seqgen.sources.config import absolute
 def test_the_default_withholds_five_percent_spread():
     config = DataConfig()
 
-    assert (config.text, config.valid_split, config.valid_share) == (("corpus:pydoc",), "spread", None)
+    assert (config.text, config.valid_split, config.valid_share) == (("corpus:pydoc",), "blocks", None)
 
 
-@pytest.mark.parametrize("split", ["spread", "tail"])
+@pytest.mark.parametrize("split", ["blocks", "tail"])
 def test_a_validation_file_and_a_split_exclude_each_other(split):
     with pytest.raises(ConfigError, match=r"^valid: a file of its own and a split of the text cannot both be"):
         DataConfig.of(valid="valid.txt", valid_split=split)
@@ -35,7 +35,7 @@ def test_a_share_lies_between_nothing_and_half(share):
 
 
 def test_an_unknown_split_is_refused():
-    with pytest.raises(ConfigError, match=r"valid_split: should be 'spread', .* or 'none', not 'head'"):
+    with pytest.raises(ConfigError, match=r"valid_split: should be 'blocks', .* or 'none', not 'head'"):
         DataConfig.of(valid_split="head")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from seqgen.data import leakage
-from seqgen.data.cache.stored_text import Portion
+from seqgen.data.cache.stored_text import Span
 from seqgen.data.config import DataConfig
 from seqgen.data.leakage import NOTABLE, WINDOW, find_leakage
 from seqgen.data.split import split_text
@@ -41,8 +41,8 @@ def shuffled(pieces):
 
 
 @pytest.fixture
-def portion(tmp_path):
-    return lambda *documents: Portion.whole(store_text(tmp_path, *documents))
+def span(tmp_path):
+    return lambda *documents: Span.whole(store_text(tmp_path, *documents))
 
 
 @pytest.fixture
@@ -69,10 +69,10 @@ def test_what_is_there_twice_is_found_and_what_is_there_once_is_not(after_split,
 
 
 @pytest.mark.parametrize("newline", NEWLINES)
-def test_the_training_text_itself_is_found_whole(portion, newline):
+def test_the_training_text_itself_is_found_whole(span, newline):
     text = newline.join([*names(300), "한국어 문장이 하나 더 있다.", LINES[0]])
 
-    found = find_leakage(portion(text), portion(text))
+    found = find_leakage(span(text), span(text))
 
     assert found.found == found.looked_for > 1_000
     assert str(found).startswith("100% ")
@@ -80,10 +80,10 @@ def test_the_training_text_itself_is_found_whole(portion, newline):
 
 @pytest.mark.parametrize("valid_newline", NEWLINES)
 @pytest.mark.parametrize("newline", NEWLINES)
-def test_the_kind_of_line_end_makes_no_difference(portion, newline, valid_newline):
+def test_the_kind_of_line_end_makes_no_difference(span, newline, valid_newline):
     lines = [*paragraphs(6, 90), *names(60)]
 
-    found = find_leakage(portion(newline.join(lines[3:36])), portion(valid_newline.join(lines)))
+    found = find_leakage(span(newline.join(lines[3:36])), span(valid_newline.join(lines)))
 
     assert found.share == pytest.approx(0.5, abs=0.02)
     assert found.looked_for == pytest.approx(sum(map(len, lines)), rel=0.02)
@@ -119,32 +119,32 @@ def test_a_log_of_one_sentence_with_other_numbers_is_no_leak(after_split, templa
     assert found.share < NOTABLE / 2
 
 
-def test_different_lines_count_once_by_their_length(portion):
-    found = find_leakage(portion("ab\nab\ncde\n"), portion("ab\nab\nab\nfghi\n\n \n"))
+def test_different_lines_count_once_by_their_length(span):
+    found = find_leakage(span("ab\nab\ncde\n"), span("ab\nab\nab\nfghi\n\n \n"))
 
     assert (found.found, found.looked_for) == (2, 2 + 4 + 1)
 
 
-def test_a_passage_is_found_wherever_its_lines_begin(portion):
+def test_a_passage_is_found_wherever_its_lines_begin(span):
     passage = paragraphs(1, 600)[0]
 
-    found = find_leakage(portion("Before it: " + passage), portion(passage[100:500] + " and after"))
+    found = find_leakage(span("Before it: " + passage), span(passage[100:500] + " and after"))
 
     assert found.share > 0.9
-    assert find_leakage(portion(passage), portion(passage[: WINDOW - 1])).found == 0
+    assert find_leakage(span(passage), span(passage[: WINDOW - 1])).found == 0
 
 
-def test_documents_and_parts_of_them_are_compared_alike(tmp_path, portion):
-    assert find_leakage(portion(*LINES[:4]), portion(*LINES[:4])).share == 1
+def test_documents_and_parts_of_them_are_compared_alike(tmp_path, span):
+    assert find_leakage(span(*LINES[:4]), span(*LINES[:4])).share == 1
     text = store_text(tmp_path, *LINES)
-    train, valid = Portion(text, np.array([[0, 30]])), Portion(text, np.array([[35, 60]]))
+    train, valid = Span(text, np.array([[0, 30]])), Span(text, np.array([[35, 60]]))
 
     assert find_leakage(train, valid).found == 0
 
 
-def test_a_sample_gives_the_same_share(portion, monkeypatch):
+def test_a_sample_gives_the_same_share(span, monkeypatch):
     both, only = paragraphs(40, 500, seed=3), paragraphs(60, 500, seed=4)
-    train, valid = portion("\n".join(both)), portion("\n".join(both + only))
+    train, valid = span("\n".join(both)), span("\n".join(both + only))
     exact = find_leakage(train, valid)
     monkeypatch.setattr(leakage, "MOST", 1_000)
 
@@ -155,13 +155,13 @@ def test_a_sample_gives_the_same_share(portion, monkeypatch):
     assert sampled.looked_for == pytest.approx(exact.looked_for, rel=0.2)
 
 
-def test_memory_does_not_grow_with_the_text(portion, monkeypatch):
+def test_memory_does_not_grow_with_the_text(span, monkeypatch):
     monkeypatch.setattr("seqgen.data.cache.stored_text.BLOCK", 1 << 14)
     monkeypatch.setattr(leakage, "MOST", 1 << 10)
     part = "\n".join(paragraphs(100, 500)) + "\n"
 
     def peak(times):
-        train, valid = portion(part * times), portion("\n".join(paragraphs(100 * times, 500, seed=5)))
+        train, valid = span(part * times), span("\n".join(paragraphs(100 * times, 500, seed=5)))
         tracemalloc.start()
         try:
             find_leakage(train, valid)
@@ -173,7 +173,7 @@ def test_memory_does_not_grow_with_the_text(portion, monkeypatch):
     assert peak(12) < 1.3 * peak(4)
 
 
-def test_nothing_withheld_leaks_nothing(tmp_path, portion):
+def test_nothing_withheld_leaks_nothing(tmp_path, span):
     text = store_text(tmp_path, "ab")
 
-    assert find_leakage(portion("ab"), Portion(text, np.empty((0, 2), np.int64))).share == 0
+    assert find_leakage(span("ab"), Span(text, np.empty((0, 2), np.int64))).share == 0

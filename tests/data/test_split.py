@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.config import DataConfig
-from seqgen.data.split import BLOCKS, MINIMUM, MOST, Parts, share_notice, split_text
+from seqgen.data.split import BLOCKS, MINIMUM, MOST, Split, share_notice, split_text
 from seqgen.errors import TextError
 
 from .storing import store_text
@@ -27,19 +27,19 @@ def distinct_text(length: int, line_lengths: tuple[int, ...] = ()) -> str:
     return "".join(characters)
 
 
-class Split:
+class Texts:
     """The parts of a text as strings."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Split) -> None:
         self.train, self.valid = parts.train.documents(), parts.valid.documents()
 
 
-def cut(*documents: str, **settings) -> Split:
+def cut(*documents: str, **settings) -> Texts:
     with tempfile.TemporaryDirectory() as folder:
-        return Split(split_text(store_text(Path(folder), *documents), DataConfig(**settings)))
+        return Texts(split_text(store_text(Path(folder), *documents), DataConfig(**settings)))
 
 
-def in_order(split: Split) -> str:
+def in_order(split: Texts) -> str:
     """The parts put together again, training parts first."""
     return "".join(chain.from_iterable(zip_longest(split.train, split.valid, fillvalue="")))
 
@@ -126,7 +126,7 @@ def test_nothing_is_withheld_where_nothing_is_asked_for(settings):
     assert (split.train, split.valid) == (("short",), ())
 
 
-@pytest.mark.parametrize("valid_split", ["spread", "tail"])
+@pytest.mark.parametrize("valid_split", ["blocks", "tail"])
 def test_a_text_too_short_is_refused_with_the_arithmetic_and_a_way_out(valid_split):
     with pytest.raises(TextError) as refusal:
         cut("x" * 3_980, valid_split=valid_split, valid_share=0.05)
@@ -144,7 +144,7 @@ def test_the_arithmetic_holds_for_shares_that_are_no_whole_percent():
         cut("x" * 10_000, valid_share=0.005)
 
 
-@pytest.mark.parametrize("valid_split", ["spread", "tail"])
+@pytest.mark.parametrize("valid_split", ["blocks", "tail"])
 @pytest.mark.parametrize("length", [1_000, 3_980, 4_000])
 def test_of_a_short_text_the_least_that_says_something_is_withheld_unless_a_share_is_asked_for(length, valid_split):
     assert [len(part) for part in cut("x" * length, valid_split=valid_split).valid] == [MINIMUM]
@@ -154,7 +154,7 @@ def test_of_a_short_text_the_least_that_says_something_is_withheld_unless_a_shar
 @given(
     length=st.integers(4_000, 19_000),
     line_lengths=st.lists(st.integers(1, 3_000) | st.integers(1, 40), max_size=4).map(tuple),
-    valid_split=st.sampled_from(["spread", "tail"]),
+    valid_split=st.sampled_from(["blocks", "tail"]),
     share=st.floats(0.05, 0.499),
 )
 def test_the_parts_are_the_text_each_character_once(length, line_lengths, valid_split, share):

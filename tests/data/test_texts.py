@@ -82,8 +82,8 @@ def test_from_texts_to_ids(data):
     tokenizer = texts.tokenizer(TokenizerConfig())
     ids = texts.ids(tokenizer)
 
-    for documents, portion in ((ids.train, texts.parts.train), (ids.valid, texts.parts.valid)):
-        assert tuple(map(tokenizer.decode, documents)) == portion.documents()
+    for documents, span in ((ids.train, texts.parts.train), (ids.valid, texts.parts.valid)):
+        assert tuple(map(tokenizer.decode, documents)) == span.documents()
 
 
 @pytest.mark.parametrize(

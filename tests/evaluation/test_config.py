@@ -9,7 +9,7 @@ from seqgen.evaluation.config import EvaluationConfig
 def test_by_default_the_state_is_carried():
     config = EvaluationConfig()
 
-    assert (config.context_window, config.stride, config.exact, config.precision) == (None, None, False, "fp32")
+    assert (config.context_window, config.stride, config.sequential, config.precision) == (None, None, False, "fp32")
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,10 @@ def test_by_default_the_state_is_carried():
     [
         ({"stride": 4}, "stride: only windows have a stride; give a context_window too"),
         ({"stride": 9, "context_window": 8}, "stride: 9 is more than the context_window 8: tokens would be left out"),
-        ({"exact": True, "context_window": 8}, "exact: one stream carries its state on, windows do not; choose one"),
+        (
+            {"sequential": True, "context_window": 8},
+            "sequential: one stream carries its state on, windows do not; choose one",
+        ),
         ({"context_window": 0}, "context_window: should be greater than or equal to 1, not 0"),
         ({"context_window": 8, "stride": 0}, "stride: should be greater than or equal to 1, not 0"),
     ],

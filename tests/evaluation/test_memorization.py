@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.evaluation import memorization as novelty
-from seqgen.evaluation.memorization import SPAN, Novelty, measure_novelty
+from seqgen.evaluation import memorization
+from seqgen.evaluation.memorization import SPAN, Memorization, measure_memorization
 
 
 def plain(sample, documents):
@@ -21,7 +21,7 @@ def plain(sample, documents):
         if any(sample[start:end] in text for text in documents)
     ]
     longest = max((end - start for start, end in there), default=0)
-    covered = {position for start, end in there if end - start >= novelty.SPAN for position in range(start, end)}
+    covered = {position for start, end in there if end - start >= memorization.SPAN for position in range(start, end)}
     return longest, len(covered) / max(1, len(sample))
 
 
@@ -35,10 +35,10 @@ LETTERS = st.text(st.sampled_from("ab한\ud800"), max_size=24)
 def test_it_is_what_a_plain_search_finds(samples, documents, piece):
     texts = ["".join(chunks) for chunks in documents]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(novelty, "SPAN", 4)
-        patch.setattr(novelty, "PIECE", piece)
+        patch.setattr(memorization, "SPAN", 4)
+        patch.setattr(memorization, "PIECE", piece)
 
-        found = measure_novelty(samples, documents)
+        found = measure_memorization(samples, documents)
 
         for sample, one in zip(samples, found, strict=True):
             assert (len(one.stretch), one.share) == plain(sample, texts)
@@ -53,40 +53,43 @@ TEXT = "".join(f"Line {number * number} of the text, which is number {number}.\n
 def test_a_copy_with_a_beginning_and_an_end_of_its_own():
     copied = TEXT[100_000:100_123]
 
-    (found,) = measure_novelty([f"§§§{copied}§§"], [[TEXT[:99_999], TEXT[99_999:100_050], TEXT[100_050:]]])
+    (found,) = measure_memorization([f"§§§{copied}§§"], [[TEXT[:99_999], TEXT[99_999:100_050], TEXT[100_050:]]])
 
-    assert found == Novelty(128, copied, 3, 123 / 128)
+    assert found == Memorization(128, copied, 3, 123 / 128)
 
 
 def test_nothing_in_common_is_nothing():
-    assert measure_novelty(["§§", ""], [[TEXT]]) == [Novelty(2, "", 0, 0.0), Novelty(0, "", 0, 0.0)]
-    assert measure_novelty(["text"], []) == [Novelty(4, "", 0, 0.0)]
+    assert measure_memorization(["§§", ""], [[TEXT]]) == [Memorization(2, "", 0, 0.0), Memorization(0, "", 0, 0.0)]
+    assert measure_memorization(["text"], []) == [Memorization(4, "", 0, 0.0)]
 
 
 def test_the_whole_text_is_a_copy_of_itself():
     text = TEXT[:20_000]
 
-    (found,) = measure_novelty([text], [[text]])
+    (found,) = measure_memorization([text], [[text]])
 
     assert (found.stretch, found.share) == (text, 1.0)
 
 
 def test_a_stretch_does_not_go_from_one_document_into_the_next():
-    whole, cut = measure_novelty(["abcdef"], [["abc", "def"]]), measure_novelty(["abcdef"], [["abc"], ["def"]])
+    whole, cut = (
+        measure_memorization(["abcdef"], [["abc", "def"]]),
+        measure_memorization(["abcdef"], [["abc"], ["def"]]),
+    )
 
     assert [found.stretch for found in (*whole, *cut)] == ["abcdef", "abc"]
 
 
 def test_a_text_of_one_letter_takes_no_longer():
-    (found,) = measure_novelty(["a" * 2000], [["a" * 600_000]])
+    (found,) = measure_memorization(["a" * 2000], [["a" * 600_000]])
 
     assert (len(found.stretch), found.share) == (2000, 1.0)
 
 
 def test_equal_hashes_are_not_enough(monkeypatch):
-    monkeypatch.setattr(novelty, "_BASE", 1)  # by which every order of the same characters is one
+    monkeypatch.setattr(memorization, "_BASE", 1)  # by which every order of the same characters is one
 
-    (found,) = measure_novelty(["abc" * SPAN], [["cab" * 9 + "x" + "bac" * 99]])
+    (found,) = measure_memorization(["abc" * SPAN], [["cab" * 9 + "x" + "bac" * 99]])
 
     assert found.stretch == "cab" * 9
     assert found.share == 0.0
@@ -96,7 +99,7 @@ def test_memory_does_not_grow_with_the_text():
     def peak(chunks):
         tracemalloc.start()
         try:
-            measure_novelty([TEXT[:500]], [(TEXT for _ in range(chunks))])
+            measure_memorization([TEXT[:500]], [(TEXT for _ in range(chunks))])
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

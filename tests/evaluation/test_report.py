@@ -21,7 +21,7 @@ HANGUL = "나는 오늘 학교에 간다.\n" * 40
 
 def test_the_figures_by_hand():
     """Four tokens at 1, 2, 3 and 2 bits spell two characters in six bytes: 가나, nibble by nibble as it were."""
-    evaluation = Evaluation(4, TextSize(characters=2, bytes=6, unknown=0, spelling_nats=0.0), 8 * LN2, "one stream")
+    evaluation = Evaluation(4, TextSize(characters=2, bytes=6, unknown=0, unk_cost=0.0), 8 * LN2, "one stream")
 
     assert evaluation.nats_per_token == pytest.approx(2 * LN2)
     assert evaluation.perplexity == pytest.approx(4.0)
@@ -30,9 +30,7 @@ def test_the_figures_by_hand():
 
 
 def test_spelling_counts_in_bits_per_byte_and_not_in_perplexity():
-    evaluation = Evaluation(
-        4, TextSize(characters=4, bytes=8, unknown=1, spelling_nats=16 * LN2), 8 * LN2, "one stream"
-    )
+    evaluation = Evaluation(4, TextSize(characters=4, bytes=8, unknown=1, unk_cost=16 * LN2), 8 * LN2, "one stream")
 
     assert evaluation.perplexity == pytest.approx(4.0)
     assert evaluation.bits_per_byte == pytest.approx(3.0)
@@ -48,7 +46,7 @@ def test_a_uniform_model_of_bytes_needs_a_little_over_eight_bits():
     size = TextSize.total([text], tokenizer)
     evaluation = Evaluation(len(ids), size, len(ids) * math.log(tokenizer.vocab_size), "one stream")
 
-    assert size == TextSize(characters=3, bytes=8, unknown=0, spelling_nats=0.0)
+    assert size == TextSize(characters=3, bytes=8, unknown=0, unk_cost=0.0)
     assert evaluation.bits_per_byte == pytest.approx(math.log2(257))
     assert evaluation.bits_per_character == pytest.approx(math.log2(257) * 8 / 3)
 
@@ -66,7 +64,7 @@ def test_an_unknown_character_costs_the_choice_among_all_others():
     size = TextSize.total(["abxa", "한x"], tokenizer)
 
     assert (size.characters, size.bytes, size.unknown) == (6, 8, 3)
-    assert size.spelling_nats == pytest.approx(3 * math.log(UNICODE_SCALARS - 2))
+    assert size.unk_cost == pytest.approx(3 * math.log(UNICODE_SCALARS - 2))
 
 
 def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
@@ -75,7 +73,7 @@ def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
     size = TextSize.total(["the sea the sea 한"], tokenizer)
 
     assert (size.characters, size.bytes, size.unknown) == (17, 19, 3)
-    assert size.spelling_nats == pytest.approx(4 * math.log(257) * 3)
+    assert size.unk_cost == pytest.approx(4 * math.log(257) * 3)
 
 
 def test_a_text_weighs_what_it_is_whatever_form_the_tokenizer_reads():

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from seqgen import models
 from seqgen.evaluation import scoring
-from seqgen.evaluation.scoring import COLUMNS, LANES, SHORTEST_LANE, Lane, score, stream_lanes, window_lanes
+from seqgen.evaluation.scoring import (
+    COLUMNS,
+    SEGMENTS,
+    SHORTEST_SEGMENT,
+    Segment,
+    score,
+    stream_segments,
+    window_segments,
+)
 from seqgen.models.base import LanguageModel
 from seqgen.models.registry import GruConfig, LstmConfig
 from seqgen.tokenizers.base import BOUNDARY, Ids
@@ -50,43 +58,43 @@ def naive(model: LanguageModel, documents: list[Ids]) -> float:
 
 
 @settings(max_examples=100)
-@given(lengths=LENGTHS, burn_in=st.integers(0, 600), lanes=st.integers(1, 9))
-def test_lanes_score_each_token_once_after_their_burn_in(lengths, burn_in, lanes):
-    plan = stream_lanes(lengths, burn_in, lanes)
+@given(lengths=LENGTHS, burn_in=st.integers(0, 600), segments=st.integers(1, 9))
+def test_lanes_score_each_token_once_after_their_burn_in(lengths, burn_in, segments):
+    plan = stream_segments(lengths, burn_in, segments)
 
     for document, length in enumerate(lengths):
-        own = [lane for lane in plan if lane.document == document]
-        assert [token for lane in own for token in range(lane.score, lane.end)] == list(range(length))
-        assert all(lane.begin == max(0, lane.score - burn_in) for lane in own)
-        assert all(lane.score < lane.end for lane in own)
+        own = [segment for segment in plan if segment.document == document]
+        assert [token for segment in own for token in range(segment.score, segment.end)] == list(range(length))
+        assert all(segment.begin == max(0, segment.score - burn_in) for segment in own)
+        assert all(segment.score < segment.end for segment in own)
         if len(own) > 1:
-            assert min(lane.end - lane.score for lane in own) >= SHORTEST_LANE // 2
-    assert len(plan) <= lanes + len(lengths)
+            assert min(segment.end - segment.score for segment in own) >= SHORTEST_SEGMENT // 2
+    assert len(plan) <= segments + len(lengths)
 
 
 @settings(max_examples=50)
 @given(lengths=LENGTHS)
 def test_a_single_lane_is_each_document_in_one_stream(lengths):
-    expected = [Lane(document, 0, 0, length) for document, length in enumerate(lengths) if length]
+    expected = [Segment(document, 0, 0, length) for document, length in enumerate(lengths) if length]
 
-    assert stream_lanes(lengths, burn_in=7, lanes=1) == expected
+    assert stream_segments(lengths, burn_in=7, segments=1) == expected
 
 
 @pytest.mark.parametrize(
     ("lengths", "expected"),
     [
-        ([512], [Lane(0, 0, 0, 512)]),
-        ([513], [Lane(0, 0, 0, 256), Lane(0, 156, 256, 513)]),
-        ([3, 0, 1024], [Lane(0, 0, 0, 3), Lane(2, 0, 0, 512), Lane(2, 412, 512, 1024)]),
-        ([2100], [Lane(0, 0, 0, 700), Lane(0, 600, 700, 1400), Lane(0, 1300, 1400, 2100)]),
+        ([512], [Segment(0, 0, 0, 512)]),
+        ([513], [Segment(0, 0, 0, 256), Segment(0, 156, 256, 513)]),
+        ([3, 0, 1024], [Segment(0, 0, 0, 3), Segment(2, 0, 0, 512), Segment(2, 412, 512, 1024)]),
+        ([2100], [Segment(0, 0, 0, 700), Segment(0, 600, 700, 1400), Segment(0, 1300, 1400, 2100)]),
     ],
 )
 def test_long_documents_are_cut_into_even_lanes(lengths, expected):
-    assert stream_lanes(lengths, burn_in=100, lanes=3) == expected
+    assert stream_segments(lengths, burn_in=100, segments=3) == expected
 
 
 def test_a_long_text_fills_as_many_lanes_as_run_side_by_side():
-    assert len(stream_lanes([1_000_000], burn_in=256)) == LANES
+    assert len(stream_segments([1_000_000], burn_in=256)) == SEGMENTS
 
 
 @pytest.mark.parametrize(
@@ -102,7 +110,7 @@ def test_a_long_text_fills_as_many_lanes_as_run_side_by_side():
     ],
 )
 def test_windows_by_hand(length, window, stride, expected):
-    assert window_lanes([length], window, stride) == [Lane(0, *lane) for lane in expected]
+    assert window_segments([length], window, stride) == [Segment(0, *segment) for segment in expected]
 
 
 @settings(max_examples=100)
@@ -110,13 +118,13 @@ def test_windows_by_hand(length, window, stride, expected):
 def test_windows_score_each_token_once_with_as_much_before_it_as_they_say(lengths, window, data):
     stride = data.draw(st.integers(1, window))
 
-    plan = window_lanes(lengths, window, stride)
+    plan = window_segments(lengths, window, stride)
 
     for document, length in enumerate(lengths):
-        own = [lane for lane in plan if lane.document == document]
-        assert [token for lane in own for token in range(lane.score, lane.end)] == list(range(length))
-        assert all(lane.end - lane.begin <= window for lane in own)
-        assert all(lane.begin == 0 or lane.score - lane.begin >= window - stride for lane in own)
+        own = [segment for segment in plan if segment.document == document]
+        assert [token for segment in own for token in range(segment.score, segment.end)] == list(range(length))
+        assert all(segment.end - segment.begin <= window for segment in own)
+        assert all(segment.begin == 0 or segment.score - segment.begin >= window - stride for segment in own)
 
 
 # Scores
@@ -125,17 +133,17 @@ def test_windows_score_each_token_once_with_as_much_before_it_as_they_say(length
 def test_one_stream_costs_what_the_forward_says(model):
     documents = random_ids(40, 1, 63)
 
-    total = score(model, documents, stream_lanes(lengths_of(documents), 8, lanes=1))
+    total = score(model, documents, stream_segments(lengths_of(documents), 8, segments=1))
 
     assert total == pytest.approx(naive(model, documents), rel=1e-5)
 
 
 def test_documents_of_all_lengths_cost_what_each_costs_alone(model):
-    """More lanes than run at once, several longer than a call reads, some empty."""
+    """More segments than run at once, several longer than a call reads, some empty."""
     long = [] if model.max_positions else [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 100]
-    documents = random_ids(*long, *(place % 9 for place in range(LANES + 10)), 50)
+    documents = random_ids(*long, *(place % 9 for place in range(SEGMENTS + 10)), 50)
 
-    total = score(model, documents, stream_lanes(lengths_of(documents), 8, lanes=1))
+    total = score(model, documents, stream_segments(lengths_of(documents), 8, segments=1))
 
     assert total == pytest.approx(naive(model, documents), rel=1e-5)
 
@@ -153,7 +161,7 @@ def test_a_window_sees_what_is_in_it_and_no_more(model, window, stride):
             expected += math.fsum(costs(model, text[begin:end], text[begin + 1 : end + 1])[scored - begin :])
             scored = end
 
-    total = score(model, documents, window_lanes(lengths_of(documents), window, stride))
+    total = score(model, documents, window_segments(lengths_of(documents), window, stride))
 
     assert total == pytest.approx(expected, rel=1e-5)
 
@@ -165,11 +173,11 @@ def test_burnt_in_lanes_cost_what_one_stream_costs(config):
         model.get_parameter("head.weight").mul_(5.0)
     documents = random_ids(4000, 700)
     lengths = lengths_of(documents)
-    stream = score(model, documents, stream_lanes(lengths, 0, lanes=1))
+    stream = score(model, documents, stream_segments(lengths, 0, segments=1))
 
-    burnt_in, cold = (score(model, documents, stream_lanes(lengths, burn_in, lanes=8)) for burn_in in (256, 0))
+    burnt_in, cold = (score(model, documents, stream_segments(lengths, burn_in, segments=8)) for burn_in in (256, 0))
 
-    assert len(stream_lanes(lengths, 256, lanes=8)) == 9
+    assert len(stream_segments(lengths, 256, segments=8)) == 9
     assert abs(burnt_in - stream) / sum(lengths) < 1e-6
     assert abs(cold - stream) / sum(lengths) > 1e-4  # without it they differ, so the burn-in is what does it
 
@@ -178,11 +186,11 @@ def test_tokens_before_a_lane_count_for_its_state_and_not_for_its_score(model):
     (ids,) = documents = random_ids(30)
     whole = costs(model, [BOUNDARY, *ids.tolist()[:-1]], ids.tolist())
 
-    assert score(model, documents, [Lane(0, 0, 22, 25)]) == pytest.approx(math.fsum(whole[22:25]), rel=1e-4)
+    assert score(model, documents, [Segment(0, 0, 22, 25)]) == pytest.approx(math.fsum(whole[22:25]), rel=1e-4)
 
 
 def test_nothing_to_score_costs_nothing(model):
-    assert score(model, random_ids(0, 0), stream_lanes([0, 0], 8)) == 0.0
+    assert score(model, random_ids(0, 0), stream_segments([0, 0], 8)) == 0.0
     assert score(model, [], []) == 0.0
 
 
@@ -190,11 +198,11 @@ def test_progress_adds_up_to_the_tokens(model):
     documents = random_ids(*range(60), 40)
     told: list[int] = []
 
-    score(model, documents, stream_lanes(lengths_of(documents), 8), progress=told.append)
+    score(model, documents, stream_segments(lengths_of(documents), 8), progress=told.append)
 
     assert sum(told) == sum(lengths_of(documents))
     told.clear()
-    score(model, documents, window_lanes(lengths_of(documents), 9, 2), progress=told.append)
+    score(model, documents, window_segments(lengths_of(documents), 9, 2), progress=told.append)
     assert sum(told) == sum(lengths_of(documents))
 
 
@@ -203,7 +211,7 @@ def test_dropout_is_off_inside_and_as_it_was_outside(training):
     model = models.build(LstmConfig(hidden_size=16, dropout=0.5), 11).train(training)
     documents = random_ids(30)
 
-    total = score(model, documents, stream_lanes([30], 8))
+    total = score(model, documents, stream_segments([30], 8))
 
     assert total == pytest.approx(naive(model, documents), rel=1e-5)
     assert model.training is training
@@ -213,9 +221,9 @@ def test_dropout_is_off_inside_and_as_it_was_outside(training):
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_with_fewer_bits_a_text_costs_nearly_the_same(model, precision):
     documents = random_ids(60, 41)
-    lanes = stream_lanes([60, 41], 8)
+    segments = stream_segments([60, 41], 8)
 
-    fp32, other = (score(model, documents, lanes, kind) for kind in ("fp32", precision))
+    fp32, other = (score(model, documents, segments, kind) for kind in ("fp32", precision))
 
     assert other != fp32
     assert other == pytest.approx(fp32, rel=0.02)
@@ -223,21 +231,21 @@ def test_with_fewer_bits_a_text_costs_nearly_the_same(model, precision):
 
 def test_the_logits_of_a_call_are_bounded_and_the_score_is_the_same(model, monkeypatch):
     documents = random_ids(60, 13, 41)
-    lanes = stream_lanes(lengths_of(documents), 8, lanes=1)
-    expected = score(model, documents, lanes)
+    segments = stream_segments(lengths_of(documents), 8, segments=1)
+    expected = score(model, documents, segments)
     sizes = []
     model.register_forward_hook(lambda model, arguments, output: sizes.append(output[0].numel()))
 
     monkeypatch.setattr(scoring, "LOGITS", 3 * 7 * model.vocab_size)
-    assert score(model, documents, lanes) == pytest.approx(expected, rel=1e-5)
+    assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
     assert max(sizes) == 3 * 7 * model.vocab_size
     monkeypatch.setattr(scoring, "LOGITS", 1)  # a token at a time is the least
-    assert score(model, documents, lanes) == pytest.approx(expected, rel=1e-5)
+    assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_callers_autocast_changes_no_score(model):
     documents = random_ids(60)
-    expected = score(model, documents, stream_lanes([60], 8))
+    expected = score(model, documents, stream_segments([60], 8))
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert score(model, documents, stream_lanes([60], 8)) == expected
+        assert score(model, documents, stream_segments([60], 8)) == expected

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.tokenizers.char import CharTokenizer
 
 LIKELY = 30.0  # against 0 for all others: drawn but for once in e^30
@@ -33,11 +33,11 @@ class ScriptedModel(LanguageModel):
         positions = position[:, None] + torch.arange(tokens.shape[1])
         return self.logits[positions.clamp(max=len(self.logits) - 1)], (position + tokens.shape[1],)
 
-    def decoder(self, precision="fp32") -> Decoder:
-        return ScriptedDecoder(self)
+    def stepper(self, precision="fp32") -> Stepper:
+        return ScriptedStepper(self)
 
 
-class ScriptedDecoder(Decoder):
+class ScriptedStepper(Stepper):
     def __init__(self, model: ScriptedModel) -> None:
         self.model = model
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from seqgen import models
 from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.generate import TextStream, draw, generate
+from seqgen.generation.generate import TextStream, generate, sample
 from seqgen.generation.prompt import PREFILL
 from seqgen.models.base import LanguageModel
 from seqgen.models.registry import TransformerConfig
@@ -33,7 +33,7 @@ def uniforms(*values: float) -> np.ndarray:
 
 def steps_of(model: LanguageModel, tokenizer: Tokenizer, prompt: str = "", num_samples: int = 1, **sampling):
     config = SamplingConfig.of(**sampling)
-    return list(generate(model, model.decoder(), tokenizer, prompt, config, num_samples))
+    return list(generate(model, model.stepper(), tokenizer, prompt, config, num_samples))
 
 
 def texts_of(model: LanguageModel, tokenizer: Tokenizer, prompt: str = "", num_samples: int = 1, **sampling):
@@ -66,7 +66,7 @@ def test_draw_inverts_the_distribution_in_exact_proportions():
     logits = torch.tensor([[0.5, 0.0, 0.125, 0.375]]).log()
     grid = (np.arange(1000) + 0.5) / 1000
 
-    tokens = draw(logits.expand(1000, 4), grid)
+    tokens = sample(logits.expand(1000, 4), grid)
 
     assert tokens.dtype == np.int64
     assert tokens.tolist() == [0] * 500 + [2] * 125 + [3] * 375
@@ -76,18 +76,18 @@ def test_draw_inverts_the_distribution_in_exact_proportions():
 def test_the_ends_of_the_unit_interval_are_tokens_that_can_be(uniform, token):
     logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]])
 
-    assert draw(logits, uniforms(uniform)).tolist() == [token]
+    assert sample(logits, uniforms(uniform)).tolist() == [token]
 
 
 def test_nothing_is_drawn_from_what_is_no_number():
     with pytest.raises(RunError, match="not all numbers"):
-        draw(torch.tensor([[0.0, math.nan]]), uniforms(0.5))
+        sample(torch.tensor([[0.0, math.nan]]), uniforms(0.5))
 
 
 def test_each_row_is_drawn_by_its_own_number():
     logits = torch.tensor([[0.0, 0.0], [0.0, 0.0], [5.0, -math.inf]])
 
-    assert draw(logits, uniforms(0.9, 0.1, 0.9)).tolist() == [1, 0, 0]
+    assert sample(logits, uniforms(0.9, 0.1, 0.9)).tolist() == [1, 0, 0]
 
 
 @settings(max_examples=100)
@@ -98,7 +98,7 @@ def test_each_row_is_drawn_by_its_own_number():
 def test_what_cannot_be_is_never_drawn(row, uniform):
     logits = torch.tensor([[*row, 0.0, -math.inf]])
 
-    token = draw(logits, uniforms(uniform)).item()
+    token = sample(logits, uniforms(uniform)).item()
 
     assert logits.double().softmax(dim=-1)[0, token] > 0  # in fp32 torch's is 0 where numpy's is the smallest number
 
@@ -129,7 +129,7 @@ def stream(tokenizer: Tokenizer, ids: list[int], stop: list[str]) -> list[str]:
 @example(ids=[7], stop=["abc", "b"])  # one ends inside the other
 @example(ids=[2, 2, 2, 3], stop=["aab"])  # it begins again within itself
 @given(
-    ids=st.lists(st.integers(2, len(PIECES.pieces) - 1), max_size=15),
+    ids=st.lists(st.integers(2, len(PIECES.id_to_bytes) - 1), max_size=15),
     stop=st.lists(st.text("ab", min_size=1, max_size=4) | st.text("abc한", min_size=1, max_size=4), max_size=3),
 )
 def test_a_stream_gives_the_text_up_to_the_first_stop_however_it_is_cut_into_tokens(ids, stop):
@@ -308,7 +308,7 @@ def test_an_unknown_character_in_the_prompt_is_read_as_unknown(model, tokenizer)
 def test_a_model_in_training_mode_generates_without_dropout_and_stays_in_it(tokenizer):
     model = models.build(TransformerConfig(hidden_size=16, layers=1, heads=1, dropout=0.5), tokenizer.vocab_size)
     evaluated = texts_of(model.eval(), tokenizer, "abcd", temperature=0.0, max_new_tokens=10)
-    pieces = generate(model.train(), model.decoder(), tokenizer, "abcd", SamplingConfig(temperature=0.0), 1)
+    pieces = generate(model.train(), model.stepper(), tokenizer, "abcd", SamplingConfig(temperature=0.0), 1)
 
     first = next(pieces)
 
@@ -350,7 +350,7 @@ def test_a_prompt_that_fills_the_sinusoidal_positions_is_to_be_shortened(tokeniz
 def test_unless_a_length_is_asked_for_a_text_ends_with_the_positions(tokenizer, prompt, made):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 
-    assert sum(1 for _ in generate(model, model.decoder(), tokenizer, prompt, SamplingConfig())) == made
+    assert sum(1 for _ in generate(model, model.stepper(), tokenizer, prompt, SamplingConfig())) == made
 
 
 @pytest.mark.parametrize(("new", "begins_a_line"), [(15, True), (16, False)])
@@ -362,19 +362,19 @@ def test_without_a_prompt_the_line_end_gives_way_to_new_tokens(tokenizer, new, b
 
     def text(line_end):
         config = SamplingConfig(max_new_tokens=new, seed=3)
-        return [piece for (piece,) in generate(model, model.decoder(), tokenizer, "", config, line_end=line_end)]
+        return [piece for (piece,) in generate(model, model.stepper(), tokenizer, "", config, line_end=line_end)]
 
     assert len(text("a")) == new
     assert (text("a") == text("")) is not begins_a_line
     with pytest.raises(ConfigError, match="at most 16"):
-        generate(model, model.decoder(), tokenizer, "", SamplingConfig(max_new_tokens=17), line_end="a")
+        generate(model, model.stepper(), tokenizer, "", SamplingConfig(max_new_tokens=17), line_end="a")
 
 
 def test_positions_are_checked_when_text_is_asked_for_and_not_when_it_is_read(tokenizer):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 
     with pytest.raises(ConfigError, match="sinusoidal positions"):
-        generate(model, model.decoder(), tokenizer, "abcdef", SamplingConfig(max_new_tokens=11))
+        generate(model, model.stepper(), tokenizer, "abcdef", SamplingConfig(max_new_tokens=11))
 
 
 def test_weights_that_are_no_numbers_make_no_text(model, tokenizer):

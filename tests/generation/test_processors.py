@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.generate import draw
-from seqgen.generation.processors import compose, forbid, min_p, temperature, top_k, top_p
+from seqgen.generation.generate import sample
+from seqgen.generation.processors import compose, min_p, suppress_tokens, temperature, top_k, top_p
 
 INF = math.inf
 
@@ -109,7 +109,7 @@ def test_min_p_keeps_what_is_likely_enough_beside_the_best(share, expected):
 def test_forbidden_tokens_are_never_drawn_and_the_logits_given_stay():
     logits = torch.tensor([[9.0, 8.0, 1.0], [0.0, 1.0, 2.0]])
 
-    filtered = forbid([0, 1])(logits)
+    filtered = suppress_tokens([0, 1])(logits)
 
     assert filtered.tolist() == [[-INF, -INF, 1.0], [-INF, -INF, 2.0]]
     assert logits.tolist() == [[9.0, 8.0, 1.0], [0.0, 1.0, 2.0]]
@@ -199,4 +199,4 @@ def test_something_always_stays_and_nothing_is_ever_not_a_number(row, value, cou
     assert not logits.isnan().any()
     assert logits[0, 0] == -INF
     assert kept(logits)
-    assert draw(logits, np.array([uniform])).item() in kept(logits)
+    assert sample(logits, np.array([uniform])).item() in kept(logits)

@@ -13,7 +13,7 @@ from seqgen.generation.prompt import PREFILL, read_prompt
 from seqgen.tokenizers.word import WordTokenizer
 
 PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # as a subword tokenizer has them
-A, B, SPACED_A, SPACED_AB = (PIECES.pieces.index(piece) for piece in (b"a", b"b", b" a", b" ab"))
+A, B, SPACED_A, SPACED_AB = (PIECES.id_to_bytes.index(piece) for piece in (b"a", b"b", b" a", b" ab"))
 
 
 def whole(model, tokens):
@@ -68,14 +68,14 @@ def test_progress_is_told_by_the_call(model, tokenizer):
         pytest.skip("its prompts are short")
     length = 2 * PREFILL + 1
 
-    list(generate(model, model.decoder(), tokenizer, "a" * (length - 1), SamplingConfig(max_new_tokens=1),
+    list(generate(model, model.stepper(), tokenizer, "a" * (length - 1), SamplingConfig(max_new_tokens=1),
                   progress=lambda done, total: told.append((done, total))))  # fmt: skip
 
     assert told == [(PREFILL, length), (2 * PREFILL, length), (length, length)]
 
 
 def texts(model, prompt, num_samples=1, **sampling):
-    steps = generate(model, model.decoder(), PIECES, prompt, SamplingConfig(**sampling), num_samples)
+    steps = generate(model, model.stepper(), PIECES, prompt, SamplingConfig(**sampling), num_samples)
     return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
 
@@ -96,7 +96,7 @@ def test_what_does_not_begin_with_the_space_cannot_come_first(scripted):
 
 
 def test_several_spaces_may_come_back_piece_by_piece(scripted):
-    space = PIECES.pieces.index(b" ")
+    space = PIECES.id_to_bytes.index(b" ")
     model = scripted([A, space, SPACED_A, B], PIECES.vocab_size)
 
     assert texts(model, "a  ", max_new_tokens=3) == ["ab"]
@@ -111,6 +111,6 @@ def test_a_stop_looks_at_what_is_new(scripted):
 
 def test_where_no_piece_begins_with_a_space_it_stays(scripted, tokenizer):
     model = scripted([*tokenizer.encode("a b").tolist(), 4, 4], tokenizer.vocab_size)
-    steps = generate(model, model.decoder(), tokenizer, "a ", SamplingConfig(max_new_tokens=1))
+    steps = generate(model, model.stepper(), tokenizer, "a ", SamplingConfig(max_new_tokens=1))
 
     assert list(steps) == [["b"]]

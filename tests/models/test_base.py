@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqgen.models.base import LanguageModel, State, detach, fork, parameter_count
+from seqgen.models.base import LanguageModel, State, detach, parameter_count, select
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 LENGTH = 30
@@ -47,23 +47,23 @@ def test_a_text_in_two_parts_is_the_text(model, tokens, cut):
 def test_the_decoder_agrees_with_the_forward(model, tokens, precision, tolerance):
     whole, _ = run(model, tokens)
     _, state = run(model, tokens[:, :13])
-    decoder = model.decoder(precision)
+    stepper = model.stepper(precision)
 
     for column in range(13, LENGTH):
-        logits, state = decoder.step(tokens[:, column], state)
+        logits, state = stepper.step(tokens[:, column], state)
         assert logits.dtype == torch.float32
         torch.testing.assert_close(logits, whole[:, column], rtol=0, atol=tolerance * float(whole.std()))
 
 
 def test_the_decoder_is_a_snapshot(model, tokens):
-    decoder = model.decoder()
+    stepper = model.stepper()
     _, state = run(model, tokens[:, :5])
-    before, _ = decoder.step(tokens[:, 5], fork(state, torch.arange(3)))
+    before, _ = stepper.step(tokens[:, 5], select(state, torch.arange(3)))
 
     for parameter in model.parameters():
         parameter.add_(1.0)
 
-    after, _ = decoder.step(tokens[:, 5], state)
+    after, _ = stepper.step(tokens[:, 5], state)
     assert torch.equal(before, after)
 
 
@@ -96,8 +96,8 @@ def test_ragged_rows_are_as_if_alone(model, tokens):
         alone, end = run(model, tokens[row : row + 1, :length])
         torch.testing.assert_close(logits[row : row + 1, :length], alone, **TOLERANCE)
         assert torch.equal(logits[row, length:], torch.zeros(LENGTH - length, 11))
-        going_on, _ = model.decoder().step(torch.tensor([3]), end)
-        ragged, _ = model.decoder().step(torch.tensor([3]), fork(state, torch.tensor([row])))
+        going_on, _ = model.stepper().step(torch.tensor([3]), end)
+        ragged, _ = model.stepper().step(torch.tensor([3]), select(state, torch.tensor([row])))
         torch.testing.assert_close(ragged, going_on, **TOLERANCE)
 
 
@@ -118,8 +118,8 @@ def test_a_state_is_flat_with_the_batch_first_and_full_precision(model, tokens):
 def test_fork_copies_rows(model, tokens):
     _, state = run(model, tokens)
 
-    twins = fork(state, torch.tensor([2, 2, 0]))
-    logits, _ = model.decoder().step(torch.tensor([4, 4, 4]), twins)
+    twins = select(state, torch.tensor([2, 2, 0]))
+    logits, _ = model.stepper().step(torch.tensor([4, 4, 4]), twins)
 
     torch.testing.assert_close(logits[0], logits[1], **TOLERANCE)
     assert not torch.allclose(logits[0], logits[2], **TOLERANCE)

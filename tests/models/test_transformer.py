@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from seqgen import models
 from seqgen.errors import TextError
 from seqgen.models import transformer
-from seqgen.models.base import fork
+from seqgen.models.base import select
 from seqgen.models.registry import TransformerConfig
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
@@ -118,13 +118,13 @@ def test_the_cache_is_no_larger_than_block_size_or_what_is_asked_for():
 def test_a_large_batch_attends_as_a_small_one(monkeypatch):
     model = models.build(CONFIG, 7).eval()
     _, state = model(torch.randint(1, 7, (3, 6)), model.initial_state(3, 20))
-    decoder = model.decoder()
+    stepper = model.stepper()
     logits = []
     for many in (10**9, 0):
         monkeypatch.setattr(transformer, "MANY", many)
-        place = fork(state, torch.arange(3))
+        place = select(state, torch.arange(3))
         for token in (torch.tensor([1, 2, 3]), torch.tensor([6, 5, 4])):
-            one, place = decoder.step(token, place)
+            one, place = stepper.step(token, place)
             logits.append(one)
 
     torch.testing.assert_close(logits[:2], logits[2:], rtol=1e-5, atol=1e-6)
@@ -138,7 +138,7 @@ def test_sinusoidal_positions_end_at_block_size_and_say_so():
     with pytest.raises(TextError, match="end at block_size 4"):
         model(torch.tensor([[0, 1, 2, 3, 4]]))
     with pytest.raises(TextError, match="end at block_size 4"):
-        model.decoder().step(torch.tensor([1]), state)
+        model.stepper().step(torch.tensor([1]), state)
 
 
 def test_positions_begin_anew_with_a_document():

@@ -17,7 +17,7 @@ import pytest
 import seqgen
 from seqgen.errors import SeqgenError
 
-collect_ignore_glob = ["test_*.py"] if os.name == "nt" else []  # no fork, no alarm, no limits there
+collect_ignore_glob = ["test_*.py"] if os.name == "nt" else []  # no select, no alarm, no limits there
 
 LIMIT_SECONDS = 60
 LIMIT_BYTES = 300 << 20

@@ -23,7 +23,7 @@ from seqgen.training.learner import Learner
 from ..comparing import assert_same_run
 
 SMALL = {
-    "hidden_size": 16, "layers": 2, "dropout": 0.2, "batch_size": 16, "accumulate": 2, "max_steps": 8, "eval_every": 3,
+    "hidden_size": 16, "layers": 2, "dropout": 0.2, "batch_size": 16, "grad_accum": 2, "max_steps": 8, "eval_every": 3,
     "warmup_steps": 2, "precision": "fp32",
 }  # fmt: skip
 """1,024 tokens a step: `TEXT` has 4,697 characters to learn from, so the second epoch begins within step 5."""
@@ -427,7 +427,7 @@ def test_a_tokenizer_that_was_changed_is_refused(stopped, refused):
         ("training.seed", 1),
         ("training.batch_size", 8),
         ("training.bptt", 64),
-        ("training.accumulate", 1),
+        ("training.grad_accum", 1),
         ("training.schedule", "constant"),
         ("training.warmup_steps", 3),
         ("training.eval_every", 4),

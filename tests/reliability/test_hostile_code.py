@@ -78,7 +78,7 @@ def test_a_pickle_under_any_name_of_a_run_is_never_loaded(specimen, attempt, can
             specimen.sign()
         attempt(
             *read_run(specimen),
-            lambda: seqgen.load(specimen.run).withheld(),
+            lambda: seqgen.load(specimen.run).validation_texts(),
             lambda: tokenizers.load(specimen.run / "tokenizer"),
             use_run(specimen, steps=1)[1],
         )

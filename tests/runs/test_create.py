@@ -38,7 +38,7 @@ def test_nothing_is_made_where_something_is_wrong(corpus, in_tmp):
     assert sorted(in_tmp.rglob("*")) == before
 
 
-@pytest.mark.parametrize("valid_split", ["spread", "tail", "none"])
+@pytest.mark.parametrize("valid_split", ["blocks", "tail", "none"])
 @pytest.mark.parametrize("family", ["gru", "transformer with dropout"])
 def test_every_short_length_trains_or_says_what_is_missing(corpus, tmp_path, family, valid_split):
     """From nothing to twice what a row of a batch holds."""
@@ -86,7 +86,7 @@ def test_the_run_knows_its_text_by_an_absolute_path(corpus, in_tmp):
     assert run.config.data.text == (run.config.data.valid,) == (str(corpus),)
     assert run.path.name == "corpus-gru"
     list(run)
-    assert seqgen.load(run.path).withheld() == (corpus.read_text("utf-8"),)
+    assert seqgen.load(run.path).validation_texts() == (corpus.read_text("utf-8"),)
 
 
 def test_the_user_is_told_what_is_unusual(corpus, tmp_path):

@@ -11,7 +11,7 @@ from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.config import RunConfig, compose
 from seqgen.runs.directory import RunDirectory, check_free, create_run, find_run, find_runs
 from seqgen.training.config import TrainingConfig
-from seqgen.training.presets import DEFAULT_TIME, LONG_RECIPES, RECIPES
+from seqgen.training.presets import DEFAULT_TIME, LONG_PRESETS, PRESETS
 
 CONFIG = RunConfig.of(
     seqgen="0.1.0",
@@ -72,16 +72,16 @@ def test_the_default_time_is_for_those_who_name_no_length(length):
 def test_the_long_recipe_is_of_the_model_too_and_a_setting_goes_before_it():
     request = compose({"max_time": "10m", "dropout": 0.2, "lr": 0.001})
 
-    long = LONG_RECIPES["lstm"]["muon"]
+    long = LONG_PRESETS["lstm"]["muon"]
     assert (request.model.hidden_size, request.model.layers) == (long["hidden_size"], long["layers"])
     assert (request.model.dropout, request.training.lr) == (0.2, 0.001)
     assert request.training.bptt == long["bptt"]
-    assert compose({"max_time": "10m"}, sized=True).training.lr == RECIPES["lstm"]["muon"]["lr"]
+    assert compose({"max_time": "10m"}, sized=True).training.lr == PRESETS["lstm"]["muon"]["lr"]
 
 
-@pytest.mark.parametrize("cell", RECIPES)
+@pytest.mark.parametrize("cell", PRESETS)
 def test_each_cell_has_its_recipe_and_a_setting_goes_before_it(cell):
-    for optimizer, recipe in RECIPES[cell].items():
+    for optimizer, recipe in PRESETS[cell].items():
         chosen = compose({"cell": cell, "optimizer": optimizer}).training
         assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, recipe["lr"], recipe["batch_size"])
         assert compose({"cell": cell, "optimizer": optimizer, "lr": 0.5}).training.lr == 0.5
@@ -139,7 +139,7 @@ def test_a_config_is_written_and_read_as_it_is(make_run):
 
 def test_a_config_of_every_cell_survives_the_disk(make_run):
     directory = make_run("one")
-    for cell in RECIPES:
+    for cell in PRESETS:
         request = compose({"cell": cell, "valid": "valid.txt", "max_time": "9s"})
         config = CONFIG.model_copy(update={"model": request.model, "data": request.data, "training": request.training})
         directory.write_config(config)

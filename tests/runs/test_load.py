@@ -11,7 +11,7 @@ import torch
 
 import seqgen
 from seqgen.errors import ConfigError, RunError, TextError
-from seqgen.generation.generate import draw
+from seqgen.generation.generate import sample
 
 SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
 
@@ -144,10 +144,10 @@ def test_a_text_is_evaluated_as_it_is_read(run, tmp_path):
     (tmp_path / "king.log").write_bytes(b"The old king \xff")
     (tmp_path / "sea.jsonl").write_text('{"body": "No one paints"}\n{"body": "the river"}\n', "utf-8")
 
-    replaced = run.evaluate(tmp_path, glob="*.log", errors="replace", exact=True)
+    replaced = run.evaluate(tmp_path, glob="*.log", errors="replace", sequential=True)
     documents = run.evaluate(tmp_path / "sea.jsonl", field="body")
 
-    assert replaced.nats == run.evaluate_text("The old king \ufffd", exact=True).nats
+    assert replaced.nats == run.evaluate_text("The old king \ufffd", sequential=True).nats
     assert documents.nats == run.evaluate_text("No one paints", "the river").nats
     assert run.evaluate(tmp_path / "king.log", encoding="latin-1").size.characters == 14
     with pytest.raises(TextError, match="at byte 13"):
@@ -159,7 +159,7 @@ def test_a_text_is_evaluated_as_it_is_read(run, tmp_path):
 
 
 def test_the_withheld_part_is_what_training_validated_on(run):
-    text = run.withheld()
+    text = run.validation_texts()
 
     assert sum(map(len, text)) == run.config.text.valid_tokens
     assert run.evaluate_text(*text).nats_per_token < math.log(run.tokenizer.vocab_size)
@@ -170,33 +170,33 @@ def test_the_withheld_part_of_a_text_that_changed_is_gone(corpus, tmp_path):
     corpus.write_text(corpus.read_text("utf-8") + "More.\n", "utf-8")
 
     with pytest.raises(RunError, match="not the text that this run was started on"):
-        run.withheld()
+        run.validation_texts()
 
 
 def test_what_a_run_learnt_from_is_its_text_less_what_it_withheld(run, corpus):
-    learnt, text = ["".join(part) for part in run.learnt_from()], corpus.read_text("utf-8")
+    learnt, text = ["".join(part) for part in run.training_texts()], corpus.read_text("utf-8")
 
-    assert sum(map(len, (*learnt, *run.withheld()))) == len(text)
+    assert sum(map(len, (*learnt, *run.validation_texts()))) == len(text)
     assert all(part in text for part in learnt)
-    assert run.has_learnt_from(text)
-    assert not run.has_learnt_from(text[:-1])
+    assert run.has_training_texts(text)
+    assert not run.has_training_texts(text[:-1])
 
 
 def test_novelty_is_against_what_was_learnt(run):
-    *_, last = map("".join, run.learnt_from())
+    *_, last = map("".join, run.training_texts())
     copied = last[-50:]
 
-    found = run.novelty(f"§{copied}§")
+    found = run.memorization(f"§{copied}§")
 
     assert (found.stretch, found.start, found.share) == (copied, 1, 50 / 52)
-    assert run.novelty("§").stretch == ""
+    assert run.memorization("§").stretch == ""
 
 
 def test_a_run_that_withheld_nothing_says_so(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", valid_split="none", **SMALL).run()
 
     with pytest.raises(RunError, match="withheld nothing"):
-        run.withheld()
+        run.validation_texts()
 
 
 def test_sinusoidal_positions_end_and_evaluation_falls_back_to_windows(corpus, tmp_path):
@@ -204,7 +204,7 @@ def test_sinusoidal_positions_end_and_evaluation_falls_back_to_windows(corpus, t
     run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
 
     assert run.evaluate(corpus).context == "windows of 32 tokens, stride 32"
-    for settings in ({"exact": True}, {"context_window": 33}):
+    for settings in ({"sequential": True}, {"context_window": 33}):
         with pytest.raises(ConfigError, match="32 sinusoidal positions"):
             run.evaluate(corpus, **settings)
     assert len(run.generate("The ", max_new_tokens=28)) == 28
@@ -264,7 +264,7 @@ def test_threads_that_are_named_are_used_and_the_callers_come_back(run, monkeypa
     seen = []
     loaded = seqgen.load(run.path, threads=2)
     monkeypatch.setattr(
-        "seqgen.generation.generate.draw", lambda *given: seen.append(torch.get_num_threads()) or draw(*given)
+        "seqgen.generation.generate.sample", lambda *given: seen.append(torch.get_num_threads()) or sample(*given)
     )
 
     for _ in loaded.generate(stream=True, max_new_tokens=5, engine=engine):

@@ -91,7 +91,7 @@ def test_a_run_that_learns_its_text_by_heart_says_so_once_resumed_or_not(tmp_pat
         (tmp_path / name).write_text("".join(random.choices("abcd ", k=600)), "utf-8")
     settings = {**GRU, "hidden_size": 48, "max_steps": 160, "eval_every": 20, "lr": 0.02, "valid": tmp_path / "valid"}
     straight = seqgen.train(tmp_path / "text", out=tmp_path / "straight", **settings)
-    (said,) = [event for event in straight if isinstance(event, seqgen.Memorising)]
+    (said,) = [event for event in straight if isinstance(event, seqgen.Overfitting)]
     events = []
     for steps in (said.step - 15, 10, 10, 1000):
         polls = iter([False] * steps + [True])
@@ -99,7 +99,7 @@ def test_a_run_that_learns_its_text_by_heart_says_so_once_resumed_or_not(tmp_pat
         run = seqgen.train(out=tmp_path / "cut", stop=lambda polls=polls: next(polls), **resumed)
         events += list(run)
 
-    assert [event for event in events if isinstance(event, seqgen.Memorising)] == [said]
+    assert [event for event in events if isinstance(event, seqgen.Overfitting)] == [said]
     assert said.best_nats_per_token < said.nats_per_token
     assert_same_run(run.path, straight.path)
 

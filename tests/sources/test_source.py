@@ -24,7 +24,7 @@ from seqgen.sources import compression
 from seqgen.sources import source as sources
 from seqgen.sources.config import Reading
 from seqgen.sources.source import Source, awaited, expand, is_read_once, read_documents, read_whole, refuse_idle
-from seqgen.sources.text import Decoder, decode_text
+from seqgen.sources.text import TextDecoder, decode_text
 
 KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
 PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -227,7 +227,7 @@ def test_documents_without_text_are_none_and_none_at_all_is_refused(write):
 )
 def test_a_text_read_in_blocks_is_the_text_read_at_once_and_fails_at_the_same_byte(content, encoding, errors, block):
     def in_blocks() -> str:
-        decoder = Decoder(encoding, errors, "it")
+        decoder = TextDecoder(encoding, errors, "it")
         blocks = [content[start : start + block] for start in range(0, len(content), block)]
         return "".join(map(decoder.push, blocks)) + decoder.push(b"", final=True)
 

@@ -99,7 +99,7 @@ def test_any_text_builds_and_any_text_comes_back(tmp_path, script, kind):
 def test_a_space_is_one_id_whatever_the_text_was(script, kind):
     tokenizer = build([SCRIPTS[script]], TokenizerConfig(kind=kind, vocab_size=400))
 
-    assert [tokenizer.pieces[token] for token in tokenizer.encode("~ ~")] == [b"~", b" ", b"~"]
+    assert [tokenizer.id_to_bytes[token] for token in tokenizer.encode("~ ~")] == [b"~", b" ", b"~"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

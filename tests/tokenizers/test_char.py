@@ -33,7 +33,7 @@ def test_any_text_of_the_vocabulary_comes_back_whole(vocabulary, data):
 def test_characters_stand_in_code_point_order_behind_boundary_and_unknown():
     tokenizer = _trained("cab", "가a")
 
-    assert tokenizer.pieces == (b"", b"\xef\xbf\xbd", b"a", b"b", b"c", "가".encode())
+    assert tokenizer.id_to_bytes == (b"", b"\xef\xbf\xbd", b"a", b"b", b"c", "가".encode())
     assert tokenizer.encode("가bc").tolist() == [5, 3, 4]
 
 
@@ -75,7 +75,7 @@ def test_a_text_longer_than_a_block_is_encoded_whole():
 
 def test_an_unknown_costs_one_of_all_the_other_code_points():
     # 1,114,112 code points, less 2,048 surrogates, less the two that are known.
-    assert _trained("ab").spelling_nats("x") == pytest.approx(math.log(1_112_062))
+    assert _trained("ab").unk_cost("x") == pytest.approx(math.log(1_112_062))
 
 
 def test_a_vocabulary_size_is_refused():

@@ -32,15 +32,15 @@ def _trained(kind: str, *documents: str, **config: object) -> SubwordTokenizer:
 
 
 def test_pieces_longer_than_a_character_are_learnt(trained, kind):
-    assert {b"un", b"ne", b" it", " 👩‍👩‍👧".encode()} <= set(trained[kind].pieces)
+    assert {b"un", b"ne", b" it", " 👩‍👩‍👧".encode()} <= set(trained[kind].id_to_bytes)
 
 
 def test_the_boundary_the_newline_and_the_bytes_come_first(trained, kind):
-    assert trained[kind].pieces[:258] == (b"", b"\n", *(bytes([byte]) for byte in range(256)))
+    assert trained[kind].id_to_bytes[:258] == (b"", b"\n", *(bytes([byte]) for byte in range(256)))
 
 
 def test_a_literal_unk_is_learnt_like_any_text(trained):
-    assert b"unk" in trained["bpe"].pieces
+    assert b"unk" in trained["bpe"].id_to_bytes
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -97,7 +97,7 @@ def test_tiny_and_gigantic_lines_train(kind, text):
 def test_of_a_text_without_anything_to_learn_the_space_is_the_one_piece(kind, text):
     tokenizer = _trained(kind, text)
 
-    assert tokenizer.pieces[258:] == (b" ",)
+    assert tokenizer.id_to_bytes[258:] == (b" ",)
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
@@ -129,7 +129,7 @@ def test_the_default_size_grows_with_the_characters_of_the_text(kind):
 
     tokenizer = _trained(kind, *("".join(syllables[start::50]) for start in range(50)), character_coverage=1.0)
 
-    assert {syllable.encode() for syllable in syllables} <= set(tokenizer.pieces)
+    assert {syllable.encode() for syllable in syllables} <= set(tokenizer.id_to_bytes)
 
 
 def _zipf(pieces: list[str], length: int, between: str) -> str:
@@ -154,8 +154,8 @@ def test_of_a_short_text_with_many_characters_auto_learns_the_frequent_ones(kind
     tokenizer = _trained(kind, text, vocab_size="auto")
 
     assert tokenizer.vocab_size == 512  # where all of them would take 2,090 pieces, each seen 20 times
-    assert {syllable.encode() for syllable in syllables[:40]} <= set(tokenizer.pieces)
-    assert syllables[-1].encode() not in tokenizer.pieces
+    assert {syllable.encode() for syllable in syllables[:40]} <= set(tokenizer.id_to_bytes)
+    assert syllables[-1].encode() not in tokenizer.id_to_bytes
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
@@ -170,7 +170,7 @@ def test_an_auto_vocabulary_of_next_to_nothing_is_built(kind, text):
 def test_what_the_coverage_leaves_out_is_spelled_in_bytes(kind):
     tokenizer = _trained(kind, "ab" * 5_000 + "한", character_coverage=0.99)
 
-    assert "한".encode() not in tokenizer.pieces
+    assert "한".encode() not in tokenizer.id_to_bytes
     assert tokenizer.decode(tokenizer.encode("한")) == "한"
     assert len(tokenizer.encode("한")) == 3
 

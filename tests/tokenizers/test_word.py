@@ -118,8 +118,8 @@ def test_unknown_words_are_counted():
 def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
     tokenizer = _trained("a a")
 
-    assert tokenizer.spelling_nats("xy") == pytest.approx(3 * math.log(257))
-    assert tokenizer.spelling_nats("한") == pytest.approx(4 * math.log(257))
+    assert tokenizer.unk_cost("xy") == pytest.approx(3 * math.log(257))
+    assert tokenizer.unk_cost("한") == pytest.approx(4 * math.log(257))
 
 
 @pytest.mark.parametrize("words", [[], ["a", "a"], ["a", ""], ["a", 1], "ab"])

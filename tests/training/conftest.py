@@ -23,7 +23,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gru-before": {"cell": "gru", "hidden_size": 24, "gru_reset": "before"},
     "transformer": {"cell": "transformer", "hidden_size": 32, "layers": 1, "heads": 2, "block_size": 16},
 }
-"""Settings of a small model of each family."""
+"""Config of a small model of each family."""
 
 
 @pytest.fixture

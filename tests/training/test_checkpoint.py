@@ -32,7 +32,7 @@ def save(folder: Path, learner: Learner, step: int) -> Path:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_run_that_goes_on_from_a_checkpoint_is_the_run(make_learner, tmp_path, name, precision):
-    settings = {"dropout": 0.3, "accumulate": 2, "max_steps": 9, "precision": precision}
+    settings = {"dropout": 0.3, "grad_accum": 2, "max_steps": 9, "precision": precision}
     straight, _ = make_learner(name, **settings)
     losses = [straight.step(step) for step in range(9)]
 

@@ -6,7 +6,7 @@ from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import compose
 from seqgen.training.config import TrainingConfig
-from seqgen.training.presets import LONG_RECIPES, RECIPES, SHORT_RECIPES, recipe_for
+from seqgen.training.presets import LONG_PRESETS, PRESETS, SHORT_PRESETS, preset_for
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_what_is_no_duration_is_refused_by_name(written):
 
 
 def test_every_cell_has_a_recipe_for_each_optimizer_of_settings_that_exist():
-    assert RECIPES.keys() == FAMILIES.keys()
-    for cell, by_optimizer in RECIPES.items():
+    assert PRESETS.keys() == FAMILIES.keys()
+    for cell, by_optimizer in PRESETS.items():
         assert by_optimizer.keys() == {"muon", "adamw"}
         for optimizer in by_optimizer:
             compose({"cell": cell, "optimizer": optimizer})
@@ -36,16 +36,16 @@ def test_every_cell_has_a_recipe_for_each_optimizer_of_settings_that_exist():
 def test_a_short_or_a_long_run_gets_its_own_recipe_where_there_is_one(cell, optimizer):
     asked = {} if optimizer is None else {"optimizer": optimizer}
 
-    def expected(recipes):
-        by_optimizer = recipes.get(cell, RECIPES[cell])
+    def expected(presets):
+        by_optimizer = presets.get(cell, PRESETS[cell])
         used = optimizer or next(iter(by_optimizer))
         return {"optimizer": used, **by_optimizer[used]}
 
-    short, usual, long = expected(SHORT_RECIPES), expected(RECIPES), expected(LONG_RECIPES)
-    for time, recipe in {1: short, "29s": short, "30s": usual, "4m": usual, "5m": long, "1d": long}.items():
-        assert recipe_for(cell, {"max_time": time, **asked}) == recipe
+    short, usual, long = expected(SHORT_PRESETS), expected(PRESETS), expected(LONG_PRESETS)
+    for time, preset in {1: short, "29s": short, "30s": usual, "4m": usual, "5m": long, "1d": long}.items():
+        assert preset_for(cell, {"max_time": time, **asked}) == preset
     for settings in ({}, {"max_steps": 10**6}, {"max_time": "1h", "hidden_size": 64}, {"max_time": 5, "layers": 2}):
-        assert recipe_for(cell, {**settings, **asked}) == usual
+        assert preset_for(cell, {**settings, **asked}) == usual
 
 
 def test_the_rates_are_those_of_the_optimizer():

@@ -53,7 +53,7 @@ def test_a_tiny_text_is_learnt_by_heart(make_learner, name, optimizer):
 def test_accumulated_batches_are_one_large_batch(make_learner):
     """Two batches of two windows give the gradient of one batch of four."""
     results = []
-    for settings in ({"batch_size": 4}, {"batch_size": 2, "accumulate": 2}):
+    for settings in ({"batch_size": 4}, {"batch_size": 2, "grad_accum": 2}):
         learner, _ = make_learner("transformer", dropout=0.0, **settings)
         loss, norm, _ = learner.step(0)
         results.append((loss, norm, learner.model.head.weight.detach().clone()))
@@ -129,7 +129,7 @@ def everything_in(learner):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["lstm", "transformer"])
 def test_what_the_caller_has_switched_on_or_off_changes_no_step(make_learner, name, precision):
-    settings = {"dropout": 0.3, "accumulate": 2, "precision": precision}
+    settings = {"dropout": 0.3, "grad_accum": 2, "precision": precision}
     alone, _ = make_learner(name, **settings)
     expected = [alone.step(step) for step in range(3)]
 

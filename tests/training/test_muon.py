@@ -55,7 +55,7 @@ def test_what_is_stacked_is_taken_apart():
     for parameter, part in zip(apart, gradient.chunk(3), strict=True):
         parameter.grad = part.clone()
 
-    Muon([together], 0.1, stacked=3).step()
+    Muon([together], 0.1, gates_per_weight=3).step()
     Muon(apart, 0.1).step()
 
     torch.testing.assert_close(together, torch.cat(list(apart)))
@@ -63,7 +63,7 @@ def test_what_is_stacked_is_taken_apart():
 
 def test_a_copy_steps_as_it_does():
     weight = Parameter(torch.randn(6, 4))
-    muon = Muon([weight], 0.1, stacked=3, dtype=torch.bfloat16)
+    muon = Muon([weight], 0.1, gates_per_weight=3, dtype=torch.bfloat16)
     weight.grad = torch.randn(6, 4)
 
     twin = copy.deepcopy(muon)

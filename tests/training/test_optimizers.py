@@ -50,7 +50,7 @@ def test_muon_takes_a_recurrent_layer_gate_by_gate_in_the_runs_precision(cell, g
     muon = build_optimizer(model, TrainingConfig(optimizer="muon"), precision).members[0]
 
     assert isinstance(muon, Muon)
-    assert (muon.defaults["stacked"], muon.defaults["dtype"]) == (gates, dtype)
+    assert (muon.defaults["gates_per_weight"], muon.defaults["dtype"]) == (gates, dtype)
 
 
 def test_all_have_one_learning_rate(model):

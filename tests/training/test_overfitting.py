@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from seqgen.training.events import Memorising
+from seqgen.training.events import Overfitting
 from seqgen.training.overfitting import Watch
 
 
@@ -28,7 +28,7 @@ def test_a_gru_on_100_kilobytes():
             (1.807, 2.256), (1.721, 2.260), (1.647, 2.271)]  # fmt: skip
 
     assert follow(bits) == [
-        Memorising(
+        Overfitting(
             step=70,
             nats_per_token=2.256,
             training_nats_per_token=1.807,

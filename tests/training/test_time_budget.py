@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqgen.data.batches import Contiguous, Windows
+from seqgen.data.batches import ContiguousBatches, Windows
 from seqgen.data.documents import Documents
 from seqgen.training import time_budget as budget
 from seqgen.training.config import TrainingConfig
@@ -45,11 +45,11 @@ def speed(monkeypatch, clock):
 
 
 def test_the_smaller_of_steps_and_epochs_counts():
-    stream = Contiguous(Documents.of([np.ones(1000, np.int32)]), batch_size=2, length=5, seed=0)  # 100 batches
+    stream = ContiguousBatches(Documents.of([np.ones(1000, np.int32)]), batch_size=2, length=5, seed=0)  # 100 batches
 
     assert steps_for(TrainingConfig(max_steps=7), stream) == 7
     assert steps_for(TrainingConfig(max_epochs=1.5), stream) == 150
-    assert steps_for(TrainingConfig(max_epochs=1.5, accumulate=4), stream) == 38
+    assert steps_for(TrainingConfig(max_epochs=1.5, grad_accum=4), stream) == 38
     assert steps_for(TrainingConfig(max_steps=7, max_epochs=1.5), stream) == 7
     assert steps_for(TrainingConfig(max_epochs=0.001), stream) == 1
     assert steps_for(TrainingConfig(max_epochs=1e308), stream) == 2**53

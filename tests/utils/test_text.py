@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from seqgen.utils.text import agreeing, counted
+from seqgen.utils.text import plural, singular_or_plural
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from seqgen.utils.text import agreeing, counted
     ],
 )
 def test_what_is_counted_is_said_in_its_number(number, words, said):
-    assert counted(number, *words) == said
+    assert plural(number, *words) == said
 
 
 def test_a_verb_agrees():
-    assert [agreeing(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]
+    assert [singular_or_plural(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]

@@ -33,7 +33,7 @@ from seqgen.data.cache.stored_ids import StoredIds, write_ids
 from seqgen.data.cache.stored_text import StoredText, state_of, write_text
 from seqgen.data.cache.workers import build_apart
 from seqgen.data.config import DataConfig
-from seqgen.data.split import Parts
+from seqgen.data.split import Split
 from seqgen.errors import ConfigError, RunError, SaveError, TextError, TokenizerError
 from seqgen.sources.catalog.download_cache import cache_directory
 from seqgen.sources.config import Reading, absolute, name_of
@@ -58,7 +58,7 @@ SETTLED = 2.0
 """Seconds after which a file's time tells that it was not changed since: the clocks of file systems tick."""
 
 
-def store_path(directory: str | None = None) -> Path:
+def cache_path(directory: str | None = None) -> Path:
     """Where the store is: the directory given, or $SEQGEN_STORE, or in the user's cache."""
     return Path(directory or os.environ.get("SEQGEN_STORE") or cache_directory() / "store")
 
@@ -72,7 +72,7 @@ def size_of(path: Path) -> int:
     return size
 
 
-class Store:
+class Cache:
     """What there is under one directory, and what is made there when it is asked for.
 
     Raises, from each of its methods:
@@ -151,7 +151,7 @@ class Store:
                 return text
         return None
 
-    def tokenizer(self, parts: Parts, data: DataConfig, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
+    def tokenizer(self, parts: Split, data: DataConfig, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
         """The tokenizer that `config` describes, built from the training part alone.
 
         Raises:
@@ -179,7 +179,7 @@ class Store:
             _move(made, folder)
             return _load(folder)
 
-    def ids(self, parts: Parts, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
+    def ids(self, parts: Split, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
         """The ids of both parts, encoded if they are not there."""
         key = _key(_split_of(parts, data), tokenizer.fingerprint, FORMAT)
         if (there := self._known_ids(key)) is not None:
@@ -265,7 +265,7 @@ def _move(made: Path, folder: Path) -> None:
     made.rename(folder)
 
 
-def _split_of(parts: Parts, data: DataConfig) -> list[Any]:
+def _split_of(parts: Split, data: DataConfig) -> list[Any]:
     """What decides which text is learnt from, and which is withheld."""
     valid = None if data.valid is None else parts.valid.text.manifest.sha256
     return [parts.train.text.manifest.sha256, valid, data.valid_split, data.valid_share]

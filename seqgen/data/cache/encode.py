@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqgen.config import Settings
-from seqgen.data.cache.stored_text import OFFSET, Offsets, Portion, StoredText
+from seqgen.config import Config
+from seqgen.data.cache.stored_text import OFFSET, Offsets, Span, StoredText
 from seqgen.tokenizers.base import Tokenizer, line_cut
 from seqgen.tokenizers.normalization import last_boundary
 
@@ -43,15 +43,15 @@ class Shard:
         return ranges
 
 
-class Counts(Settings):
-    """What has been encoded; `spelling_nats` is what it costs to spell the unknown pieces."""
+class Counts(Config):
+    """What has been encoded; `unk_cost` is what it costs to spell the unknown pieces."""
 
     tokens: int = 0
     characters: int = 0
     bytes: int = 0
     documents: int = 0
     unknown: int = 0
-    spelling_nats: float = 0.0
+    unk_cost: float = 0.0
     changed: int = 0
     """Characters that the tokenizer's normalization changes for good."""
 
@@ -70,9 +70,9 @@ class Encoded:
     counts: Counts
 
 
-def plan_shards(portion: Portion) -> list[Shard]:
+def plan_shards(span: Span) -> list[Shard]:
     """All parts in shards of about `SHARD` bytes."""
-    text, parts = portion.text, portion.ranges
+    text, parts = span.text, span.ranges
     ends = np.cumsum(parts[:, 1] - parts[:, 0])
     shards, part, start = [], 0, int(parts[0, 0]) if len(parts) else 0
     while part < len(parts):
@@ -105,12 +105,12 @@ def _cut_after(text: StoredText, position: int, stop: int) -> int:
 
 
 def encode_portion(
-    portion: Portion, tokenizer: Tokenizer, dtype: npt.DTypeLike, *, goes_on: bool, spell: bool
+    span: Span, tokenizer: Tokenizer, dtype: npt.DTypeLike, *, goes_on: bool, spell: bool
 ) -> Iterator[Encoded]:
     """The ids of a text's parts, `FLUSH` at a time.
 
     Args:
-        portion: the parts.
+        span: the parts.
         tokenizer: what encodes them.
         dtype: of the ids.
         goes_on: the first range is what is left of a part.
@@ -124,11 +124,11 @@ def encode_portion(
     def put_together() -> Encoded:
         counts = Counts(
             tokens=tokens, characters=characters, bytes=size, documents=len(starts), unknown=unknown,
-            spelling_nats=spelling, changed=changed,
+            unk_cost=spelling, changed=changed,
         )  # fmt: skip
         return Encoded(np.concatenate(held), np.array(starts, dtype=OFFSET), counts)
 
-    for number, piece in regroup(portion.chunks(), tokenizer.cut):
+    for number, piece in regroup(span.chunks(), tokenizer.split_point):
         if number != latest:
             starts.append(tokens)
             latest = number
@@ -149,7 +149,7 @@ def encode_portion(
 
 
 def _spelling(piece: str, tokenizer: Tokenizer) -> float:
-    return math.fsum(count * tokenizer.spelling_nats(one) for one, count in tokenizer.unknown(piece).items())
+    return math.fsum(count * tokenizer.unk_cost(one) for one, count in tokenizer.unknown(piece).items())
 
 
 def regroup(chunks: Iterable[tuple[int, str]], cut: Callable[[str], int]) -> Iterator[tuple[int, str]]:
@@ -165,7 +165,7 @@ def regroup(chunks: Iterable[tuple[int, str]], cut: Callable[[str], int]) -> Ite
         yield latest, held
 
 
-def training_chunks(portion: Portion) -> Iterator[str]:
+def training_chunks(span: Span) -> Iterator[str]:
     """The text of parts, a megabyte at a time, in whole lines wherever there are any: to train a tokenizer on."""
-    for _, chunk in regroup(portion.chunks(), lambda held: line_cut(held) or last_boundary(held) or len(held)):
+    for _, chunk in regroup(span.chunks(), lambda held: line_cut(held) or last_boundary(held) or len(held)):
         yield chunk

@@ -20,13 +20,13 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.data.cache.encode import SHARD, Counts, Encoded, Shard, encode_portion, plan_shards
-from seqgen.data.cache.stored_text import MANIFEST, OFFSET, Portion, check_files, hashes_of, open_at
+from seqgen.data.cache.stored_text import MANIFEST, OFFSET, Span, check_files, hashes_of, open_at
 from seqgen.data.cache.workers import encode_apart, processors
 from seqgen.data.documents import Documents
 from seqgen.data.leakage import Leakage, find_leakage
-from seqgen.data.split import Parts
+from seqgen.data.split import Split
 from seqgen.errors import ConfigError
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.utils.files import open_plain, read_at_most, write_atomically
@@ -42,7 +42,7 @@ SLOW = ("word", "unigram", "bpe")
 """Kinds that encode some megabytes a second; char and byte take hundreds, and gain nothing by processes."""
 
 
-class IdsManifest(Settings):
+class IdsManifest(Config):
     """What stored ids are made of: texts and tokenizer by their hashes, and what was counted on the way."""
 
     format_version: Literal[1] = 1
@@ -58,7 +58,7 @@ class IdsManifest(Settings):
     """The SHA-256 of `ids.bin` and `starts.i64`."""
 
 
-class _Done(Settings):
+class _Done(Config):
     """How far the writing came: shards of both portions, and what they held."""
 
     train_shards: int = 0
@@ -107,7 +107,7 @@ def dtype_for(vocab_size: int) -> Literal["<u1", "<u2", "<u4"]:
     return "<u1" if vocab_size <= 1 << 8 else "<u2" if vocab_size <= 1 << 16 else "<u4"
 
 
-def write_ids(folder: Path, parts: Parts, tokenizer: Tokenizer, report: Report, workers: int | None = None) -> None:
+def write_ids(folder: Path, parts: Split, tokenizer: Tokenizer, report: Report, workers: int | None = None) -> None:
     """Encode the parts into `folder`, going on where an earlier call was killed.
 
     Args:
@@ -124,17 +124,17 @@ def write_ids(folder: Path, parts: Parts, tokenizer: Tokenizer, report: Report, 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     tokenizer.save(folder / TOKENIZER)
-    for name, portion in (("train", parts.train), ("valid", parts.valid)):
-        np.save(folder / f"{name}.npy", portion.ranges)
+    for name, span in (("train", parts.train), ("valid", parts.valid)):
+        np.save(folder / f"{name}.npy", span.ranges)
     done = _done_in(folder)
     dtype = dtype_for(tokenizer.vocab_size)
     progress = Progress(report, "encoding", _total_bytes(parts, tokenizer))
     progress.add(done.train.bytes + done.valid.bytes)
     with _Writer(folder, done, dtype) as writer:
-        for name, portion in (("train", parts.train), ("valid", parts.valid)):
-            shards = plan_shards(portion)[getattr(done, f"{name}_shards") :]
-            crew = (workers or processors()) if tokenizer.kind in SLOW and portion.bytes >= APART else 1
-            for encoded in _encode(folder, name, portion, shards, tokenizer, dtype, crew):
+        for name, span in (("train", parts.train), ("valid", parts.valid)):
+            shards = plan_shards(span)[getattr(done, f"{name}_shards") :]
+            crew = (workers or processors()) if tokenizer.kind in SLOW and span.bytes >= APART else 1
+            for encoded in _encode(folder, name, span, shards, tokenizer, dtype, crew):
                 for some in encoded:
                     writer.add(name, some)
                     progress.add(some.counts.bytes)
@@ -153,29 +153,29 @@ def write_ids(folder: Path, parts: Parts, tokenizer: Tokenizer, report: Report, 
         )
 
 
-def _total_bytes(parts: Parts, tokenizer: Tokenizer) -> int:
+def _total_bytes(parts: Split, tokenizer: Tokenizer) -> int:
     """Bytes of both parts, as `Counts` has them."""
     if tokenizer.text_encoding == "utf-8":
         return parts.train.bytes + parts.valid.bytes
-    texts = {portion.text.folder: portion.text for portion in (parts.train, parts.valid)}
+    texts = {span.text.folder: span.text for span in (parts.train, parts.valid)}
     return sum(text.manifest.characters for text in texts.values())  # which are bytes, two in UTF-8 where over 0x7f
 
 
 def _encode(
-    folder: Path, name: str, portion: Portion, shards: list[Shard], tokenizer: Tokenizer, dtype: str, workers: int
+    folder: Path, name: str, span: Span, shards: list[Shard], tokenizer: Tokenizer, dtype: str, workers: int
 ) -> Iterator[Iterable[Encoded]]:
     """What each shard gives, in their order, here or by processes."""
     spell = name == "valid"
     if workers > 1:
         job = {
-            "text": str(portion.text.folder), "parts": str(folder / f"{name}.npy"),
+            "text": str(span.text.folder), "parts": str(folder / f"{name}.npy"),
             "tokenizer": str(folder / TOKENIZER), "dtype": dtype, "spell": spell,
         }  # fmt: skip
         yield from encode_apart(job, shards, workers)
         return
     for shard in shards:
-        some = Portion(portion.text, shard.ranges(portion.ranges))
-        goes_on = shard.start > portion.ranges[shard.first, 0]
+        some = Span(span.text, shard.ranges(span.ranges))
+        goes_on = shard.start > span.ranges[shard.first, 0]
         yield encode_portion(some, tokenizer, dtype, goes_on=goes_on, spell=spell)
 
 

@@ -31,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from seqgen.config import FileName, Settings
+from seqgen.config import Config, FileName
 from seqgen.errors import ConfigError
 from seqgen.sources.config import Reading, is_path
 from seqgen.sources.content import Tally
@@ -54,7 +54,7 @@ PROGRESS_EVERY = 1 << 26
 """Bytes of text from one note of progress to the next."""
 
 
-class SourceRecord(Settings):
+class SourceRecord(Config):
     """One source as it was read: its bytes, and what came of them."""
 
     name: FileName
@@ -74,7 +74,7 @@ class SourceRecord(Settings):
         return sum(self.files)
 
 
-class TextManifest(Settings):
+class TextManifest(Config):
     """What a stored text is. `sha256` is of its documents; of a single one, of its UTF-8."""
 
     format_version: Literal[1] = 1
@@ -184,7 +184,7 @@ class StoredText:
 
 
 @dataclass(frozen=True)
-class Portion:
+class Span:
     """Some of a text: byte ranges in it, int64 [N, 2], in its order, none of them empty."""
 
     text: StoredText

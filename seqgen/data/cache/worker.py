@@ -18,15 +18,15 @@ import numpy as np
 
 from seqgen import tokenizers
 from seqgen.data.cache.encode import Shard, encode_portion, training_chunks
-from seqgen.data.cache.stored_text import Portion, StoredText
+from seqgen.data.cache.stored_text import Span, StoredText
 from seqgen.errors import SeqgenError
 from seqgen.tokenizers.config import TokenizerConfig
 
 
 def build(job: dict[str, Any]) -> None:
     """Build a tokenizer from parts of a stored text, and save it."""
-    portion = Portion(StoredText(Path(job["text"])), np.load(job["parts"]))
-    tokenizers.build(training_chunks(portion), TokenizerConfig(**job["config"])).save(Path(job["out"]))
+    span = Span(StoredText(Path(job["text"])), np.load(job["parts"]))
+    tokenizers.build(training_chunks(span), TokenizerConfig(**job["config"])).save(Path(job["out"]))
 
 
 def encode(job: dict[str, Any], orders: BinaryIO, answers: BinaryIO) -> None:
@@ -36,8 +36,8 @@ def encode(job: dict[str, Any], orders: BinaryIO, answers: BinaryIO) -> None:
     for line in orders:
         shard = Shard(**json.loads(line))
         goes_on = shard.start > parts[shard.first, 0]
-        portion = Portion(text, shard.ranges(parts))
-        for encoded in encode_portion(portion, tokenizer, job["dtype"], goes_on=goes_on, spell=job["spell"]):
+        span = Span(text, shard.ranges(parts))
+        for encoded in encode_portion(span, tokenizer, job["dtype"], goes_on=goes_on, spell=job["spell"]):
             _answer(answers, starts=len(encoded.starts), counts=encoded.counts.model_dump())
             answers.write(encoded.starts.tobytes() + encoded.ids.tobytes())
         _answer(answers, done=True)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqgen.device import DecoderPrecision
+from seqgen.device import StepperPrecision
 
 SMALL = 1 << 17
 """Numbers in a weight up to which oneDNN's overhead exceeds what it saves in decoding (128 x 384: 10 us of 15)."""
@@ -47,7 +47,7 @@ def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
     return (weight / scale[:, None]).round(), scale
 
 
-class DecoderLinear:
+class StepperLinear:
     """x fp32 [B, K] -> x W^T + b, fp32 [B, N], for a snapshot of a weight; a row does not depend on the others.
 
     fp32   the weights as they are
@@ -57,7 +57,7 @@ class DecoderLinear:
     One row costs what it takes to read the weights, so half the bytes are nearly half the time.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor | None = None, precision: DecoderPrecision = "fp32") -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None, precision: StepperPrecision = "fp32") -> None:
         weight = weight.detach().float()
         self._bias = None if bias is None else bias.detach().float().clone()
         self._scale: Tensor | None = None

@@ -1,4 +1,4 @@
-"""What the compiled decoders are made of, as numba compiles it: products, gates, attention, all on plain arrays.
+"""What the compiled steppers are made of, as numba compiles it: products, gates, attention, all on plain arrays.
 
 Arrays are C-contiguous. `Floats` are fp32; an `Array` is fp32 or the bits of bf16 (uint16), as the products next to it
 have it, and a weight may be int8 too, with a scale for each row. What is multiplied and summed is fp32 in each of them.

@@ -1,4 +1,4 @@
-"""The products of the compiled decoders: which of the ways of multiplying so many rows by such a weight is fastest."""
+"""The products of the compiled steppers: which of the ways of multiplying so many rows by such a weight is fastest."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqgen.device import DecoderPrecision
+from seqgen.device import StepperPrecision
 from seqgen.models.cpu.packed import SMALL, PackedWeight, can_pack, quantised
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ class Weight:
     rounds.
     """
 
-    def __init__(self, weight: Tensor, precision: DecoderPrecision, kernels: ModuleType) -> None:
+    def __init__(self, weight: Tensor, precision: StepperPrecision, kernels: ModuleType) -> None:
         self._kernels = kernels
         self._columns, self._size = weight.shape
         weight = F.pad(weight.detach().float(), (0, 0, 0, -len(weight) % kernels.PANEL))

@@ -1,6 +1,6 @@
 """Decoders compiled for a CPU: a step is a few calls of `kernels.py`, in place of many small operations of torch.
 
-The plain decoders beside the models are what these are held against. numba, which compiles them, is optional.
+The plain steppers beside the models are what these are held against. numba, which compiles them, is optional.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqgen.device import DecoderPrecision
+from seqgen.device import StepperPrecision
 from seqgen.errors import ConfigError
-from seqgen.models.base import Decoder, LanguageModel, State
+from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.models.numba.products import Array, Floats, Weight, plain, tensor
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
 from seqgen.models.registry import GruConfig
@@ -39,7 +39,7 @@ _ONE_AT_A_TIME = threading.Lock()
 """Not every threading layer of numba's can be called by two threads: one of them ends the process."""
 
 
-def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32") -> Decoder:
+def compiled_stepper(model: LanguageModel, precision: StepperPrecision = "fp32") -> Stepper:
     """A snapshot of the model's weights whose steps are compiled by numba.
 
     Raises:
@@ -48,10 +48,10 @@ def compiled_decoder(model: LanguageModel, precision: DecoderPrecision = "fp32")
     if model.device.type != "cpu":
         raise ConfigError(f"engine: numba compiles for a CPU, and this model is on {model.device}; go with torch")
     kernels = _kernels()
-    decoder = _of(model, precision, kernels)
-    state = decoder.fork(model.initial_state(1, 1), torch.zeros(1, dtype=torch.int64))
-    decoder.step(torch.ones(1, dtype=torch.int64), state)  # which compiles, and fills the cache
-    return decoder
+    stepper = _of(model, precision, kernels)
+    state = stepper.select(model.initial_state(1, 1), torch.zeros(1, dtype=torch.int64))
+    stepper.step(torch.ones(1, dtype=torch.int64), state)  # which compiles, and fills the cache
+    return stepper
 
 
 def _kernels() -> ModuleType:
@@ -83,7 +83,7 @@ def _no_room(error: Exception) -> ConfigError:
     )
 
 
-def _of(model: LanguageModel, precision: DecoderPrecision, kernels: ModuleType) -> Decoder:
+def _of(model: LanguageModel, precision: StepperPrecision, kernels: ModuleType) -> Stepper:
     if isinstance(model, RecurrentModel):
         return CompiledRecurrent(model, precision, kernels)
     return CompiledTransformer(cast("TransformerModel", model), precision, kernels)
@@ -108,8 +108,8 @@ class _Layer(NamedTuple):
     h_bias: Floats
 
 
-class _Compiled(Decoder):
-    """What every compiled decoder does about threads; the state changes in place."""
+class _Compiled(Stepper):
+    """What every compiled stepper does about threads; the state changes in place."""
 
     def __init__(self, kernels: ModuleType) -> None:
         self._kernels = kernels
@@ -137,7 +137,7 @@ class CompiledRecurrent(_Compiled):
     """rnn, lstm and gru."""
 
     @torch.no_grad()
-    def __init__(self, model: RecurrentModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
+    def __init__(self, model: RecurrentModel, precision: StepperPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
         self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         self._cell = model.config.cell
@@ -147,7 +147,7 @@ class CompiledRecurrent(_Compiled):
         self._head = Weight(model.head.weight, precision, kernels)
         self._head_bias = model.head.bias.float().clone()
 
-    def _pack(self, weights: LayerWeights, precision: DecoderPrecision, *, first: bool) -> _Layer:
+    def _pack(self, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> _Layer:
         w_ih, w_hh, b_ih, b_hh = weights
         gates = 2 * w_hh.shape[1] if self._reset_before else len(w_hh)
         apart = self._cell == "gru" and not self._reset_before
@@ -189,7 +189,7 @@ class CompiledTransformer(_Compiled):
     """The blocks one after the other."""
 
     @torch.no_grad()
-    def __init__(self, model: TransformerModel, precision: DecoderPrecision, kernels: ModuleType) -> None:
+    def __init__(self, model: TransformerModel, precision: StepperPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
         self._config = model.config
         self._frequencies = position_frequencies(model)
@@ -201,7 +201,7 @@ class CompiledTransformer(_Compiled):
         ]
         self._head = Weight(head_weight(model), precision, kernels)
 
-    def fork(self, state: State, index: Tensor) -> State:
+    def select(self, state: State, index: Tensor) -> State:
         """Keys and values in bf16, unless the precision is fp32; `step` takes either."""
         return fork_held(state, index, self._kept)
 

@@ -1,7 +1,7 @@
-"""The catalogue: `corpora/*.toml`, one recipe a corpus, and what `corpus:NAME` and `corpus:NAME:PART` stand for.
+"""The catalogue: `corpora/*.toml`, one spec a corpus, and what `corpus:NAME` and `corpus:NAME:PART` stand for.
 
 `corpus:text8:test` is a part of a corpus that has customary ones; `corpus:text8` alone is then its `train` part, so
-that nobody learns from what figures are compared on. Reading never reaches the network: `Recipe.reader.fetch` does.
+that nobody learns from what figures are compared on. Reading never reaches the network: `CorpusSpec.reader.fetch` does.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from seqgen.config import Settings, describe
+from seqgen.config import Config, describe
 from seqgen.errors import ConfigError
 from seqgen.sources.catalog.readers import Reader, Synthetic
 from seqgen.sources.config import PREFIX
 from seqgen.sources.text import BLOCK
 
 
-class Figure(Settings):
+class Figure(Config):
     """A published result on a part of a corpus, to stand beside one's own."""
 
     value: float
@@ -31,7 +31,7 @@ class Figure(Settings):
     part: Literal["valid", "test"] = "test"
 
 
-class Recipe(Settings):
+class CorpusSpec(Config):
     """One corpus: what it is, whose, how to read it, and what others reached on it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -73,36 +73,36 @@ def _sliced(texts: Iterable[str]) -> Iterator[str]:
     return (text[start : start + BLOCK] for text in texts for start in range(0, len(text), BLOCK))
 
 
-def recipes() -> dict[str, Recipe]:
-    """Every recipe of the catalogue, by name."""
+def corpus_specs() -> dict[str, CorpusSpec]:
+    """Every spec of the catalogue, by name."""
     folder = resources.files("seqgen.corpora")
     found = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
-    read = [_read_recipe(entry.name, entry.read_text("utf-8")) for entry in found]
-    return {recipe.name: recipe for recipe in sorted(read, key=lambda recipe: recipe.name)}
+    read = [_read_spec(entry.name, entry.read_text("utf-8")) for entry in found]
+    return {spec.name: spec for spec in sorted(read, key=lambda spec: spec.name)}
 
 
-def _read_recipe(file_name: str, content: str) -> Recipe:
+def _read_spec(file_name: str, content: str) -> CorpusSpec:
     try:
-        return Recipe(**tomllib.loads(content))
+        return CorpusSpec(**tomllib.loads(content))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         reason = describe(error) if isinstance(error, ValidationError) else str(error)
         raise ConfigError(f"corpora/{file_name}: {reason}") from error
 
 
-def find(name: str) -> Recipe:
-    """The recipe called `name`.
+def find(name: str) -> CorpusSpec:
+    """The spec called `name`.
 
     Raises:
         ConfigError: the catalogue has no such corpus.
     """
-    known = recipes()
+    known = corpus_specs()
     if name not in known:
         raise ConfigError(f"there is no corpus called {name!r} in the catalogue; it has: {', '.join(known)}")
     return known[name]
 
 
-def parse(text: str) -> tuple[Recipe, str | None] | None:
-    """The recipe and the part that `corpus:NAME[:PART]` names; None where `text` is anything else, such as a path.
+def parse(text: str) -> tuple[CorpusSpec, str | None] | None:
+    """The spec and the part that `corpus:NAME[:PART]` names; None where `text` is anything else, such as a path.
 
     Raises:
         ConfigError: the catalogue has no such corpus.
@@ -110,8 +110,8 @@ def parse(text: str) -> tuple[Recipe, str | None] | None:
     return named(text) if text.startswith(PREFIX) else None
 
 
-def named(text: str) -> tuple[Recipe, str | None]:
-    """The recipe and the part that `corpus:NAME[:PART]` names; raises as `parse`."""
+def named(text: str) -> tuple[CorpusSpec, str | None]:
+    """The spec and the part that `corpus:NAME[:PART]` names; raises as `parse`."""
     name, _, part = text.removeprefix(PREFIX).partition(":")
     return find(name), part or None
 
@@ -123,8 +123,8 @@ def read_chunks(text: str) -> Iterator[str]:
         ConfigError: the catalogue has no such corpus or part.
         TextError: the text cannot be read; some errors on the way.
     """
-    recipe, part = named(text)
-    return recipe.chunks(part)
+    spec, part = named(text)
+    return spec.chunks(part)
 
 
 def figures_of(text: str) -> tuple[Figure, ...]:

@@ -144,7 +144,7 @@ def _download(wanted: Wanted, progress: Progress, timeout: float) -> bool:
 def _open(wanted: Wanted, timeout: float) -> Any:
     """The answer to a request for what is missing; the context closes it."""
     if not is_allowed(wanted.url):
-        raise TextError(f"{wanted.url}: only https is fetched; correct the recipe's address")
+        raise TextError(f"{wanted.url}: only https is fetched; correct the spec's address")
     # Some publishers turn away the name that urllib gives itself.
     headers = {"User-Agent": f"seqgen/{__version__}", "Accept-Encoding": "identity"} | _conditions(wanted)
     request = urllib.request.Request(wanted.url, headers=headers)  # noqa: S310 (asked above)
@@ -177,7 +177,7 @@ def _refusal(wanted: Wanted, answer: urllib.error.HTTPError) -> Exception:
         return _Passing(f"the server answers {answer.code} {answer.reason}")
     if 300 <= answer.code < 400:
         return TextError(f"{wanted.url} is redirected too often, or to where https does not lead; nothing was fetched")
-    return TextError(f"{wanted.url} answers {answer.code} {answer.reason}; the recipe's address may be out of date")
+    return TextError(f"{wanted.url} answers {answer.code} {answer.reason}; the spec's address may be out of date")
 
 
 def _where_it_begins(wanted: Wanted, response: Any) -> tuple[int, int | None]:

@@ -16,11 +16,11 @@ from typing import IO, Literal
 from filelock import Timeout
 from pydantic import Field, field_validator, model_validator
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.errors import SaveError, TextError
 from seqgen.sources.catalog.download import LARGEST, Progress, Wanted, fetch, is_allowed
 from seqgen.sources.catalog.download_cache import corpus_directory, hash_file, held_hash, hold_hash
-from seqgen.sources.text import BLOCK, Decoder
+from seqgen.sources.text import BLOCK, TextDecoder
 from seqgen.utils.locks import alone, keep, note_use
 
 PartName = Literal["train", "valid", "test"]
@@ -30,7 +30,7 @@ LONGEST = 3
 """Bytes by which a bound within a character is past its start, at most."""
 
 
-class File(Settings):
+class File(Config):
     """A file as its publisher sends it, and who says what its hash is."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -49,7 +49,7 @@ class File(Settings):
         return url
 
 
-class Part(Settings):
+class Part(Config):
     """Where a part's text is: a file, or a named member of a zip file, or the bytes from `start` to `end` of either.
 
     A cut within a character moves to that character's start.
@@ -68,7 +68,7 @@ class Part(Settings):
         return self
 
 
-class Fetched(Settings):
+class Fetched(Config):
     """A corpus of fetched files in its customary parts."""
 
     kind: Literal["fetched"]
@@ -107,7 +107,7 @@ class Fetched(Settings):
         return text if self.column is None else iter([_column_of("".join(text), self.column, path)])
 
     def _decoded(self, path: Path, part: Part) -> Iterator[str]:
-        decoder = Decoder("utf-8", "strict", str(path))
+        decoder = TextDecoder("utf-8", "strict", str(path))
         keep(path.parent, decoder)
         note_use(path.parent)
         with _opened(path, part.member) as file:
@@ -119,7 +119,7 @@ class Fetched(Settings):
         """Download what is not here yet, and give the files with the hashes that they have.
 
         Args:
-            corpus: the recipe's name.
+            corpus: the spec's name.
             progress: for a file gives what is told of its progress.
 
         Raises:

@@ -1,4 +1,4 @@
-"""How the catalogue's texts are read: one class a kind of source, its fields the recipe's `[reader]` table.
+"""How the catalogue's texts are read: one class a kind of source, its fields the spec's `[reader]` table.
 
 Each has `parts`, the names of the parts that it is customarily split into (none for most), and `chunks(corpus, part)`.
 Nothing here reaches the network, and no code of a source is ever run.
@@ -18,14 +18,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from seqgen.config import Settings
+from seqgen.config import Config
 from seqgen.errors import TextError
 from seqgen.sources.catalog import synthetic
 from seqgen.sources.catalog.published import Fetched
 from seqgen.sources.text import read_text
 
 
-class PythonDict(Settings):
+class PythonDict(Config):
     """The strings of the one dict that a Python module assigns, in their order, from the module's source."""
 
     kind: Literal["python-dict"]
@@ -52,7 +52,7 @@ class PythonDict(Settings):
         raise TextError(f"{spec.origin} does not assign a dict, so corpus:{corpus} cannot be read from it")
 
 
-class PythonLibrary(Settings):
+class PythonLibrary(Config):
     """Every .py file of the running Python's own library but `without`, in the order of their paths."""
 
     kind: Literal["python-library"]
@@ -85,8 +85,8 @@ def _read_code(path: Path) -> str:
         return file.read()
 
 
-class OwnText(Settings):
-    """A text that was written for this project and stands beside its recipe."""
+class OwnText(Config):
+    """A text that was written for this project and stands beside its spec."""
 
     kind: Literal["own-text"]
     file: str = Field(pattern=r"^[a-z-]+\.txt$")
@@ -101,7 +101,7 @@ class OwnText(Settings):
         yield resources.files("seqgen.corpora").joinpath(self.file).read_bytes().decode("utf-8")
 
 
-class Synthetic(Settings):
+class Synthetic(Config):
     """A text made by seed, each part by one of its own; `valid` and `test` are a tenth as long as `train`."""
 
     kind: Literal["synthetic"]

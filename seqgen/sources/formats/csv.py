@@ -11,7 +11,7 @@ from seqgen.errors import ConfigError, TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD
 from seqgen.sources.lines import lines_with_ends
-from seqgen.utils.text import counted
+from seqgen.utils.text import plural
 
 LARGEST_CELL = 1 << 27
 """Characters; a quote that is never closed makes one cell of the rest of a file."""
@@ -51,7 +51,7 @@ def read(content: Content) -> Iterator[Document]:
         if row and len(row) != len(names):
             content.refuse(
                 TextError(
-                    f"{content.name}, line {number:,}: the row has {counted(len(row), 'cell')}, and the first row "
+                    f"{content.name}, line {number:,}: the row has {plural(len(row), 'cell')}, and the first row "
                     f"names {len(names)}"
                 )
             )

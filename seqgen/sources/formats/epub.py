@@ -16,7 +16,7 @@ from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.formats.archive import Member, as_path, naming_damage, open_zip
 from seqgen.sources.formats.html import shown_text
-from seqgen.sources.text import BLOCK, Decoder
+from seqgen.sources.text import BLOCK, TextDecoder
 
 CONTAINER, ENCRYPTION = PurePosixPath("META-INF/container.xml"), PurePosixPath("META-INF/encryption.xml")
 LARGEST_LIST = 1 << 24
@@ -53,7 +53,7 @@ def _decoded(chapter: Member, place: str) -> Iterator[str]:
     with naming_damage(place), chapter.open() as file:
         block = file.read(BLOCK)
         encoding = "utf-16" if block[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"
-        decoder = Decoder(encoding, "strict", place)
+        decoder = TextDecoder(encoding, "strict", place)
         while block:
             yield decoder.push(block)
             block = file.read(BLOCK)
@@ -96,7 +96,7 @@ def _listed(members: dict[PurePosixPath, Member], path: PurePosixPath, name: str
         raise TextError(f"{name} has no usable {path if path.parts else 'package'}; it is damaged, or no EPUB book")
     with member.open() as file:
         parser = _Elements()
-        parser.feed(Decoder("utf-8", "replace", f"{name}/{path}").push(file.read(), final=True))
+        parser.feed(TextDecoder("utf-8", "replace", f"{name}/{path}").push(file.read(), final=True))
     return parser.found
 
 

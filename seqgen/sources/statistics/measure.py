@@ -18,7 +18,7 @@ import numpy as np
 from seqgen.sources.statistics.blocks import Block, Place, blocks_of
 from seqgen.sources.statistics.duplicates import Duplicates, hasher
 from seqgen.sources.statistics.ngrams import LONGEST, Entropy, NGrams
-from seqgen.sources.statistics.quality import Finding, Oddities
+from seqgen.sources.statistics.quality import Finding, QualityChecks
 from seqgen.sources.statistics.scripts import script_of
 
 CODE_POINTS = 0x110000
@@ -112,7 +112,7 @@ class _Collector:
         self._word_ngrams = [NGrams(n) for n in range(1, LONGEST + 1)]
         self._numbers: dict[str, int] = {}
         """Each word's symbol."""
-        self._oddities = Oddities()
+        self._oddities = QualityChecks()
         self._repeated_lines, self._repeated_documents = Duplicates(), Duplicates()
         self._repeated_line: Place | None = None
         self._document, self._document_characters, self._ends_line = hasher(), 0, True

@@ -74,7 +74,7 @@ class Finding:
     advice: str
 
 
-class Oddities:
+class QualityChecks:
     """Collects findings, block by block."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.data.cache.cache import Store, size_of
+from seqgen.data.cache.cache import Cache, size_of
 from seqgen.data.config import DataConfig
 
 
@@ -53,7 +53,7 @@ def test_a_dry_run_removes_nothing(answers, filled):
 
 
 def test_all_removes_all_but_what_is_in_use(invoke, answers, filled):
-    held = Store(filled).text(["corpus.txt"], DataConfig())
+    held = Cache(filled).text(["corpus.txt"], DataConfig())
 
     pruned = json.loads(answers("cache", "prune", "--all", "--json"))
     assert [record["kind"] for record in pruned["kept"]] == ["text"]

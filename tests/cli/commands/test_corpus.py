@@ -65,8 +65,8 @@ def publisher(monkeypatch, tmp_path):
 
 
 def write_recipe(folder: Path, publisher, pinned: str) -> None:
-    recipe = RECIPE.format(url=publisher.url, size=len(publisher.content), hash=pinned)
-    (folder / "cheese.toml").write_text(recipe, "utf-8")
+    spec = RECIPE.format(url=publisher.url, size=len(publisher.content), hash=pinned)
+    (folder / "cheese.toml").write_text(spec, "utf-8")
 
 
 @pytest.mark.parametrize("terminal", [0, 80])

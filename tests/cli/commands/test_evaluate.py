@@ -131,17 +131,17 @@ def test_a_withheld_part_that_has_changed_is_refused(refuses, stopped, corpus, m
 
 
 def test_the_context_is_chosen_and_said(report):
-    carried, exact = report("corpus.txt"), report("corpus.txt", "--exact")
+    carried, sequential = report("corpus.txt"), report("corpus.txt", "--sequential")
     windows = report("corpus.txt", "--context-window", 4)
     strided = report("corpus.txt", "--context-window", 4, "--stride", 1)
 
     assert "lanes" in carried["context"]
-    assert "one stream" in exact["context"]
+    assert "one stream" in sequential["context"]
     assert windows["context"] == "windows of 4 tokens, stride 4"
     assert strided["context"] == "windows of 4 tokens, stride 1"
-    assert carried["nats_per_token"] == pytest.approx(exact["nats_per_token"], abs=1e-3)
-    assert len({one["nats_per_token"] for one in (exact, windows, strided)}) == 3
-    assert {one["tokens"] for one in (carried, exact, windows, strided)} == {carried["tokens"]}
+    assert carried["nats_per_token"] == pytest.approx(sequential["nats_per_token"], abs=1e-3)
+    assert len({one["nats_per_token"] for one in (sequential, windows, strided)}) == 3
+    assert {one["tokens"] for one in (carried, sequential, windows, strided)} == {carried["tokens"]}
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_the_context_is_chosen_and_said(report):
     [
         (["--stride", 4], "stride"),
         (["--context-window", 4, "--stride", 5], "stride"),
-        (["--context-window", 4, "--exact"], "exact"),
+        (["--context-window", 4, "--sequential"], "sequential"),
         (["--context-window", 0], "--context-window: "),
         (["--context-window", 4, "--stride", 0], "stride"),
     ],

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from seqgen.cli.commands.sample import _describe
 
 import seqgen
-from seqgen.evaluation.memorization import Novelty
+from seqgen.evaluation.memorization import Memorization
 from seqgen.models.weights import to_bytes
 from seqgen.runs.directory import RunDirectory
 
@@ -197,40 +197,40 @@ def test_characters_never_seen_are_named(invoke, refuses, run):
 
 
 def test_novelty_is_said_on_stderr_and_the_text_stays_the_text(invoke, answers, run):
-    one = invoke("sample", *LENGTH, "--novelty")
-    three = invoke("sample", *LENGTH, "--novelty", "-n", 3)
+    one = invoke("sample", *LENGTH, "--memorization")
+    three = invoke("sample", *LENGTH, "--memorization", "-n", 3)
 
     assert one.stdout == answers("sample", *LENGTH)
     assert one.stderr.startswith("note: its longest stretch from the training text is ")
     assert one.stderr.count("\n") == 1
     assert three.stdout == answers("sample", *LENGTH, "-n", 3)
     assert [line[:15] for line in three.stderr.splitlines()] == [f"note: sample {number}:" for number in (1, 2, 3)]
-    assert invoke("sample", *LENGTH, "--novelty", "--quiet").stderr == ""
+    assert invoke("sample", *LENGTH, "--memorization", "--quiet").stderr == ""
 
 
 def test_novelty_in_json_stands_beside_each_sample(answers, run):
-    content = json.loads(answers("sample", "--json", *LENGTH, "--novelty", "-n", 2))
+    content = json.loads(answers("sample", "--json", *LENGTH, "--memorization", "-n", 2))
 
-    assert [found.keys() for found in content["novelty"]] == [{"characters", "stretch", "start", "share"}] * 2
-    for text, found in zip(content["samples"], content["novelty"], strict=True):
+    assert [found.keys() for found in content["memorization"]] == [{"characters", "stretch", "start", "share"}] * 2
+    for text, found in zip(content["samples"], content["memorization"], strict=True):
         assert found["characters"] == len(text) == 60
         assert text[found["start"] :].startswith(found["stretch"])
         assert found["stretch"]
 
 
 def test_a_long_stretch_is_quoted_shortly():
-    shown = _describe(Novelty(300, "a" * 100 + "\n" + "b" * 100, 7, 0.67))
+    shown = _describe(Memorization(300, "a" * 100 + "\n" + "b" * 100, 7, 0.67))
 
     assert f"201 of 300 characters, '{'a' * 30} ... {'b' * 30}'; 67% of it" in shown
 
 
 def test_novelty_needs_the_text_as_it_was(refuses, stopped, corpus, monkeypatch):
     corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
-    refuses(1, "sample", "--novelty", words=("corpus.txt", "not the text"))
+    refuses(1, "sample", "--memorization", words=("corpus.txt", "not the text"))
 
     corpus.unlink()
     monkeypatch.setenv("SEQGEN_STORE", "empty")
-    refuses(1, "sample", "--novelty", words=("corpus.txt", "no such file"))
+    refuses(1, "sample", "--memorization", words=("corpus.txt", "no such file"))
 
 
 def test_of_many_characters_never_seen_the_first_are_named(invoke, run):

@@ -66,14 +66,14 @@ def test_the_settings_reach_the_config(answers):
     answers(
         "train", "corpus.txt", *SMALL, "--layers", 2, "--dropout", 0.25, "--tie-weights", "--gru-reset", "before",
         "--lr", 0.001, "--schedule", "cosine", "--warmup-steps", 1, "--weight-decay", 0.5, "--clip-grad-norm", 0.5,
-        "--accumulate", 2, "--bptt", 16, "--seed", 7, "--patience", 4, "--valid-split", "tail", "--valid-share", 0.1,
+        "--grad-accum", 2, "--bptt", 16, "--seed", 7, "--patience", 4, "--valid-split", "tail", "--valid-share", 0.1,
     )  # fmt: skip
 
     config = config_of("runs/corpus-gru")
     model = {"layers": 2, "dropout": 0.25, "tie_weights": True, "gru_reset": "before"}
     training = {
         "lr": 0.001, "schedule": "cosine", "warmup_steps": 1, "weight_decay": 0.5, "clip_grad_norm": 0.5,
-        "accumulate": 2, "bptt": 16, "seed": 7, "patience": 4, "batch_size": 8, "max_steps": 3,
+        "grad_accum": 2, "bptt": 16, "seed": 7, "patience": 4, "batch_size": 8, "max_steps": 3,
     }  # fmt: skip
     assert config["model"].items() >= model.items()
     assert config["training"].items() >= training.items()

@@ -18,7 +18,7 @@ import test
 from seqgen import tokenizers
 from seqgen.data.cache import cache as module
 from seqgen.data.cache import stored_ids, workers
-from seqgen.data.cache.cache import Store, size_of, store_path
+from seqgen.data.cache.cache import Cache, cache_path, size_of
 from seqgen.data.cache.stored_ids import StoredIds, write_ids
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
@@ -35,7 +35,7 @@ LEGACY = sorted(path for path in CJK.glob("*.txt") if not path.stem.endswith("-u
 
 @pytest.fixture
 def store(tmp_path):
-    return Store(tmp_path / "store")
+    return Cache(tmp_path / "store")
 
 
 def encoded(store, config=None, **settings):
@@ -65,9 +65,9 @@ def test_who_waited_for_another_finds_what_that_made(store, corpus, made, monkey
     encoded(store, text=str(corpus))
     made.clear()
     for name in ("_known", "_known_ids"):
-        original, answers = getattr(Store, name), iter([None])
+        original, answers = getattr(Cache, name), iter([None])
         monkeypatch.setattr(
-            Store, name, lambda self, key, original=original, answers=answers: next(answers, original(self, key))
+            Cache, name, lambda self, key, original=original, answers=answers: next(answers, original(self, key))
         )
 
     encoded(store, text=str(corpus))
@@ -91,23 +91,23 @@ def test_a_text_is_known_by_every_name_of_its_file(store, corpus, made, monkeypa
 def test_what_is_found_takes_no_store_that_can_be_written(store, corpus, monkeypatch):
     monkeypatch.setattr(module, "SETTLED", -60.0)
     expected = ids_of(encoded(store, text=str(corpus))[2])
-    beside = Store(corpus / "no directory", beside=store.path)
+    beside = Cache(corpus / "no directory", beside=store.path)
 
     text = beside.text([str(corpus)], DataConfig())
 
     assert text.manifest.sha256 == store.text([str(corpus)], DataConfig()).manifest.sha256
-    monkeypatch.setattr(Store, "_making", lambda self, *given: pytest.fail("nothing is to be made"))
+    monkeypatch.setattr(Cache, "_making", lambda self, *given: pytest.fail("nothing is to be made"))
     assert ids_of(encoded(store, text=str(corpus))[2]) == expected
 
 
 def test_what_is_looked_for_in_another_store_is_not_made_there(store, corpus, made, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SETTLED", -60.0)
-    elsewhere = Store(tmp_path / "elsewhere")
+    elsewhere = Cache(tmp_path / "elsewhere")
     encoded(elsewhere, text=str(corpus))
     made.clear()
     before = size_of(elsewhere.path)
 
-    beside = Store(store.path, beside=elsewhere.path)
+    beside = Cache(store.path, beside=elsewhere.path)
     assert ids_of(encoded(beside, text=str(corpus))[2])
     assert made == []
     corpus.write_text("another text\n" * 999, "utf-8")
@@ -278,15 +278,15 @@ def test_a_store_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
     (tmp_path / "file").touch()
 
     with pytest.raises(SaveError, match=r"the store in .*file.* cannot be written: .*SEQGEN_STORE"):
-        encoded(Store(tmp_path / "file" / "store"), text=str(corpus))
+        encoded(Cache(tmp_path / "file" / "store"), text=str(corpus))
 
 
 def test_the_place_is_the_one_given_or_the_environments_or_the_users_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQGEN_STORE", str(tmp_path))
-    assert store_path("here") == Path("here")
-    assert store_path() == tmp_path
+    assert cache_path("here") == Path("here")
+    assert cache_path() == tmp_path
     monkeypatch.delenv("SEQGEN_STORE")
-    assert store_path().parts[-2:] == ("seqgen", "store")
+    assert cache_path().parts[-2:] == ("seqgen", "store")
     (tmp_path / "a").write_bytes(b"abc")
     assert size_of(tmp_path) == 3
 
@@ -335,7 +335,7 @@ def test_a_tokenizer_built_apart_is_the_one_built_here(store, long, monkeypatch)
     here = encoded(store, config, text=str(long))[1]
     monkeypatch.setattr(module, "BUILT_APART", 0)
 
-    assert encoded(Store(store.path / "other"), config, text=str(long))[1].fingerprint == here.fingerprint
+    assert encoded(Cache(store.path / "other"), config, text=str(long))[1].fingerprint == here.fingerprint
 
 
 def test_what_goes_wrong_in_a_process_is_the_same_error(store, long, monkeypatch):
@@ -383,11 +383,11 @@ def test_killed_half_way_it_goes_on_after_the_last_whole_shard(tmp_path, long, m
     encode, again = stored_ids.encode_portion, []
     monkeypatch.setattr(stored_ids, "encode_portion", lambda *a, **k: again.append(1) or encode(*a, **k))
 
-    _, _, stored = encoded(Store(tmp_path / "store"), text=str(long))
+    _, _, stored = encoded(Cache(tmp_path / "store"), text=str(long))
     resumed = len(again)
     again.clear()
 
-    assert ids_of(stored) == ids_of(encoded(Store(tmp_path / "straight"), text=str(long))[2])
+    assert ids_of(stored) == ids_of(encoded(Cache(tmp_path / "straight"), text=str(long))[2])
     assert resumed == len(again) - shards
 
 
@@ -398,12 +398,12 @@ import resource, sys
 from seqgen.data.config import DataConfig
 from seqgen.utils.locks import making
 from seqgen.data.split import split_text
-from seqgen.data.cache.cache import Store, store_path
+from seqgen.data.cache.cache import Cache, cache_path
 from seqgen.tokenizers.config import TokenizerConfig
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 def encode(path):
     data = DataConfig(text=path)
-    store = Store(store_path())
+    store = Cache(cache_path())
     parts = split_text(store.text(data.text, data), data)
     store.ids(parts, data, store.tokenizer(parts, data, TokenizerConfig()))
 encode(sys.argv[1]); before = peak()

@@ -14,7 +14,7 @@ from seqgen import tokenizers
 from seqgen.data.cache import encode as encoding
 from seqgen.data.cache import stored_text
 from seqgen.data.cache.encode import encode_portion, plan_shards, training_chunks
-from seqgen.data.cache.stored_text import Portion
+from seqgen.data.cache.stored_text import Span
 from seqgen.tokenizers.base import MODEL_FILE
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -44,12 +44,12 @@ def with_short_lines(tokenizer):
     return type(tokenizer)(model, line_cap=7, normalization=tokenizer.normalization)
 
 
-def encode_all(portion, tokenizer):
+def encode_all(span, tokenizer):
     """Ids of each part, by shards."""
     ids, starts, counts = [], [], encoding.Counts()
-    for shard in plan_shards(portion):
-        some = Portion(portion.text, shard.ranges(portion.ranges))
-        goes_on = shard.start > portion.ranges[shard.first, 0]
+    for shard in plan_shards(span):
+        some = Span(span.text, shard.ranges(span.ranges))
+        goes_on = shard.start > span.ranges[shard.first, 0]
         for encoded in encode_portion(some, tokenizer, "<u2", goes_on=goes_on, spell=True):
             starts += [counts.tokens + start for start in encoded.starts.tolist()]
             ids += encoded.ids.tolist()
@@ -76,10 +76,10 @@ def test_shards_give_the_ids_of_each_document_in_one_call(built, kind, form, doc
         patch.setattr(encoding, "SHARD", shard)
         patch.setattr(encoding, "FLUSH", 7)
         patch.setattr(encoding, "WINDOW", 5)
-        portion = Portion.whole(store_text(Path(folder), *documents))
+        span = Span.whole(store_text(Path(folder), *documents))
         patch.setattr(stored_text, "BLOCK", block)
 
-        found, counts = encode_all(portion, tokenizer)
+        found, counts = encode_all(span, tokenizer)
 
     texts = [document.removeprefix("\ufeff") for document in documents]
     assert found == [tokenizer.encode(text).tolist() for text in texts]
@@ -88,8 +88,8 @@ def test_shards_give_the_ids_of_each_document_in_one_call(built, kind, form, doc
     assert counts.documents == len(documents)
     unknown = [tokenizer.unknown(text) for text in texts]
     assert counts.unknown == sum(sum(pieces.values()) for pieces in unknown)
-    spelling = sum(n * tokenizer.spelling_nats(piece) for pieces in unknown for piece, n in pieces.items())
-    assert counts.spelling_nats == pytest.approx(spelling)
+    spelling = sum(n * tokenizer.unk_cost(piece) for pieces in unknown for piece, n in pieces.items())
+    assert counts.unk_cost == pytest.approx(spelling)
     assert counts.changed == sum(map(tokenizer.changed_characters, texts))
 
 
@@ -101,7 +101,7 @@ def test_a_gigantic_line_is_encoded_a_piece_at_a_time(built, kind, form, tmp_pat
     encode = type(tokenizer).encode
     monkeypatch.setattr(type(tokenizer), "encode", lambda self, text: seen.append(len(text)) or encode(self, text))
 
-    ((found,), _) = encode_all(Portion.whole(store_text(tmp_path, line)), tokenizer)
+    ((found,), _) = encode_all(Span.whole(store_text(tmp_path, line)), tokenizer)
 
     assert max(seen) < 1.1 * (1 << 20)
     assert found == encode(tokenizer, line).tolist()
@@ -111,7 +111,7 @@ def test_a_gigantic_line_is_encoded_a_piece_at_a_time(built, kind, form, tmp_pat
 def test_a_gigantic_word_is_cut_between_characters(built, form, tmp_path):
     word = "e\u0301" * 1_500_000
 
-    ((found,), _) = encode_all(Portion.whole(store_text(tmp_path, word)), built["word", form])
+    ((found,), _) = encode_all(Span.whole(store_text(tmp_path, word)), built["word", form])
 
     assert 1 < len(found) < 10
 
@@ -119,7 +119,7 @@ def test_a_gigantic_word_is_cut_between_characters(built, form, tmp_path):
 def test_a_tokenizer_is_trained_on_whole_lines(tmp_path):
     text = "".join(f"{number} is a number\n" for number in range(200_000))
 
-    chunks = list(training_chunks(Portion.whole(store_text(tmp_path, text, "the other"))))
+    chunks = list(training_chunks(Span.whole(store_text(tmp_path, text, "the other"))))
 
     assert "".join(chunks) == text + "the other"
     assert len(chunks) > 3

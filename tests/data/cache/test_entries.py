@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from seqgen.data.cache import cache as store_module
-from seqgen.data.cache.cache import Store, size_of
+from seqgen.data.cache.cache import Cache, size_of
 from seqgen.data.cache.entries import Entry, choose, list_entries, remove
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
@@ -25,17 +25,17 @@ def store(tmp_path, monkeypatch):
     """A store of its own, and a cache without downloads; files of a moment ago are trusted."""
     monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(store_module, "SETTLED", -60.0)
-    return Store(tmp_path / "store")
+    return Cache(tmp_path / "store")
 
 
-def encode(store: Store, name: object, kind: str = "char") -> object:
+def encode(store: Cache, name: object, kind: str = "char") -> object:
     """The ids of a text by its own tokenizer, to be held or dropped."""
     data = DataConfig.of(text=str(name), valid_split="none")
     parts = split_text(store.text(data.text, data), data)
     return store.ids(parts, data, store.tokenizer(parts, data, TokenizerConfig(kind=kind)))
 
 
-def shown(store: Store) -> list[tuple[str, str]]:
+def shown(store: Cache) -> list[tuple[str, str]]:
     return sorted((entry.kind, entry.made_from) for entry in list_entries(store.path))
 
 

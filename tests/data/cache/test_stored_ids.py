@@ -10,8 +10,8 @@ import pytest
 from seqgen import tokenizers
 from seqgen.data.cache import stored_ids
 from seqgen.data.cache.stored_ids import StoredIds, dtype_for, write_ids
-from seqgen.data.cache.stored_text import MANIFEST, PROGRESS, Portion
-from seqgen.data.split import Parts
+from seqgen.data.cache.stored_text import MANIFEST, PROGRESS, Span
+from seqgen.data.split import Split
 from seqgen.errors import ConfigError
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.progress import silent
@@ -24,7 +24,7 @@ TRAIN, VALID = ["the first document\n", "the second\n"], ["what is withheld?\n"]
 @pytest.fixture
 def parts(tmp_path):
     """Two documents to learn from, and a text to validate on."""
-    return Parts(Portion.whole(store_text(tmp_path, *TRAIN)), Portion.whole(store_text(tmp_path, *VALID)))
+    return Split(Span.whole(store_text(tmp_path, *TRAIN)), Span.whole(store_text(tmp_path, *VALID)))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_manifest_counts_both_and_names_what_made_them(folder, parts, tokeni
     assert (manifest.train.characters, manifest.valid.characters) == (len("".join(TRAIN)), len("".join(VALID)))
     strange = sum(character not in "".join(TRAIN) for character in VALID[0])
     assert (manifest.train.unknown, manifest.valid.unknown) == (0, strange)
-    assert manifest.valid.spelling_nats > manifest.train.spelling_nats == 0
+    assert manifest.valid.unk_cost > manifest.train.unk_cost == 0
     assert manifest.text_sha256 == parts.train.text.manifest.sha256
     assert manifest.valid_sha256 == parts.valid.text.manifest.sha256
     assert manifest.tokenizer == tokenizers.load(folder / "tokenizer").fingerprint == tokenizer.fingerprint

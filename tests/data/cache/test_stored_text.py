@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.cache import stored_text
-from seqgen.data.cache.stored_text import PROGRESS, TEXT, Portion, StoredText, write_text
+from seqgen.data.cache.stored_text import PROGRESS, TEXT, Span, StoredText, write_text
 from seqgen.errors import TextError
 from seqgen.sources import source as sources
 from seqgen.sources.config import Reading
@@ -28,7 +28,7 @@ def test_a_byte_order_mark_within_a_long_document_is_a_character(tmp_path):
 
     text = store_text(tmp_path, document)  # of two at its beginning one is the file's
 
-    assert Portion.whole(text).documents() == (document.removeprefix("\ufeff"),)
+    assert Span.whole(text).documents() == (document.removeprefix("\ufeff"),)
     for place in (0, 1, 2, 1_200_001):
         assert text.read(0, text.byte_of(place)) == document[1 : place + 1]
 
@@ -36,7 +36,7 @@ def test_a_byte_order_mark_within_a_long_document_is_a_character(tmp_path):
 def test_documents_stand_one_after_another(tmp_path):
     text = store_text(tmp_path, *DOCUMENTS, "")
 
-    assert Portion.whole(text).documents() == tuple(DOCUMENTS)
+    assert Span.whole(text).documents() == tuple(DOCUMENTS)
     assert text.manifest.documents == 4
     assert text.manifest.characters == sum(map(len, DOCUMENTS))
     assert text.manifest.bytes == len("".join(DOCUMENTS).encode())
@@ -46,7 +46,7 @@ def test_documents_stand_one_after_another(tmp_path):
 def test_chunks_are_no_longer_than_a_block_however_long_a_document_is(tmp_path):
     text = store_text(tmp_path, *DOCUMENTS)
 
-    assert max(len(chunk.encode()) for _, chunk in Portion.whole(text).chunks()) <= stored_text.BLOCK + 3
+    assert max(len(chunk.encode()) for _, chunk in Span.whole(text).chunks()) <= stored_text.BLOCK + 3
 
 
 @settings(max_examples=30)

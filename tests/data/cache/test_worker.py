@@ -14,7 +14,7 @@ import pytest
 
 from seqgen import tokenizers
 from seqgen.data.cache.encode import Shard
-from seqgen.data.cache.stored_text import Portion
+from seqgen.data.cache.stored_text import Span
 from seqgen.tokenizers.config import TokenizerConfig
 
 from ..storing import store_text
@@ -23,15 +23,15 @@ TEXTS = ["the first\n", "the second\nand its end\n"]
 
 
 @pytest.fixture
-def portion(tmp_path):
+def span(tmp_path):
     """A text, and in `parts.npy` where its documents are."""
-    portion = Portion.whole(store_text(tmp_path, *TEXTS))
-    np.save(tmp_path / "parts.npy", portion.ranges)
-    return portion
+    span = Span.whole(store_text(tmp_path, *TEXTS))
+    np.save(tmp_path / "parts.npy", span.ranges)
+    return span
 
 
 @pytest.fixture
-def start(tmp_path, portion):
+def start(tmp_path, span):
     """Start a worker with a job."""
     running = []
 
@@ -39,7 +39,7 @@ def start(tmp_path, portion):
         command = [sys.executable, "-P", "-m", "seqgen.data.cache.worker"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         running.append(process)
-        say(process, {"text": str(portion.text.folder), "parts": str(tmp_path / "parts.npy"), **job})
+        say(process, {"text": str(span.text.folder), "parts": str(tmp_path / "parts.npy"), **job})
         return process
 
     yield begin
@@ -70,9 +70,9 @@ def answers_of(process):
     return found
 
 
-def test_a_shard_is_answered_with_ids_and_where_its_parts_begin(encoder, tmp_path, portion):
+def test_a_shard_is_answered_with_ids_and_where_its_parts_begin(encoder, tmp_path, span):
     tokenizer = tokenizers.load(tmp_path / "tokenizer")
-    say(encoder, asdict(Shard(0, 0, 1, portion.bytes)))
+    say(encoder, asdict(Shard(0, 0, 1, span.bytes)))
 
     ((starts, ids),) = answers_of(encoder)
 
@@ -80,19 +80,19 @@ def test_a_shard_is_answered_with_ids_and_where_its_parts_begin(encoder, tmp_pat
     assert ids == [number for text in TEXTS for number in tokenizer.encode(text).tolist()]
 
 
-def test_what_is_left_of_a_part_begins_none(encoder, portion):
+def test_what_is_left_of_a_part_begins_none(encoder, span):
     cut = len(TEXTS[0]) + len("the second\n")
 
-    for shard in (Shard(0, 0, 1, cut), Shard(1, cut, 1, portion.bytes)):
+    for shard in (Shard(0, 0, 1, cut), Shard(1, cut, 1, span.bytes)):
         say(encoder, asdict(shard))
 
     assert [starts for ((starts, _),) in (answers_of(encoder), answers_of(encoder))] == [[0, len(TEXTS[0])], []]
 
 
 @pytest.mark.parametrize("orders", [0, 1])
-def test_it_ends_when_nobody_orders_anything_any_more(encoder, portion, orders):
+def test_it_ends_when_nobody_orders_anything_any_more(encoder, span, orders):
     for _ in range(orders):
-        say(encoder, asdict(Shard(0, 0, 1, portion.bytes)))
+        say(encoder, asdict(Shard(0, 0, 1, span.bytes)))
         answers_of(encoder)
 
     rest, _ = encoder.communicate(timeout=60)
@@ -101,8 +101,8 @@ def test_it_ends_when_nobody_orders_anything_any_more(encoder, portion, orders):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there, Ctrl-C is no signal to one process")
-def test_ctrl_c_is_for_whoever_started_it(encoder, portion):
-    say(encoder, asdict(Shard(0, 0, 1, portion.bytes)))
+def test_ctrl_c_is_for_whoever_started_it(encoder, span):
+    say(encoder, asdict(Shard(0, 0, 1, span.bytes)))
     answers_of(encoder)
 
     encoder.send_signal(signal.SIGINT)

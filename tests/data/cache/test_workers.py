@@ -12,7 +12,7 @@ import pytest
 from seqgen import tokenizers
 from seqgen.data.cache import workers
 from seqgen.data.cache.encode import Shard, encode_portion
-from seqgen.data.cache.stored_text import Portion
+from seqgen.data.cache.stored_text import Span
 from seqgen.data.cache.workers import encode_apart, processors
 from seqgen.errors import SaveError, TokenizerError
 from seqgen.tokenizers.config import TokenizerConfig
@@ -28,11 +28,11 @@ PAYLOAD = bytes(8) + b"01234"
 @pytest.fixture
 def job(tmp_path):
     """What is told to a process that encodes."""
-    portion = Portion.whole(store_text(tmp_path, *TEXTS))
+    span = Span.whole(store_text(tmp_path, *TEXTS))
     tokenizers.build(TEXTS, TokenizerConfig()).save(tmp_path / "tokenizer")
-    np.save(tmp_path / "parts.npy", portion.ranges)
+    np.save(tmp_path / "parts.npy", span.ranges)
     return {
-        "text": str(portion.text.folder), "parts": str(tmp_path / "parts.npy"),
+        "text": str(span.text.folder), "parts": str(tmp_path / "parts.npy"),
         "tokenizer": str(tmp_path / "tokenizer"), "dtype": "<u1", "spell": True,
     }  # fmt: skip
 
@@ -72,14 +72,14 @@ def test_shards_come_in_their_order_whoever_made_them(job, count):
 def test_what_is_counted_here_is_counted_there(job, tmp_path):
     tokenizer = tokenizers.build(["docu"], TokenizerConfig())  # of which most characters are unknown
     tokenizer.save(tmp_path / "poor")
-    portion = Portion.whole(store_text(tmp_path, *TEXTS))
-    (here,) = encode_portion(portion, tokenizer, "<u1", goes_on=False, spell=True)
+    span = Span.whole(store_text(tmp_path, *TEXTS))
+    (here,) = encode_portion(span, tokenizer, "<u1", goes_on=False, spell=True)
 
-    shard = Shard(0, 0, len(TEXTS) - 1, portion.bytes)
+    shard = Shard(0, 0, len(TEXTS) - 1, span.bytes)
     ((there,),) = [list(one) for one in encode_apart({**job, "tokenizer": str(tmp_path / "poor")}, [shard], workers=1)]
 
     assert there.counts == here.counts
-    assert there.counts.spelling_nats > 0
+    assert there.counts.unk_cost > 0
     assert there.starts.tolist() == here.starts.tolist()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from seqgen.models.cpu import packed
-from seqgen.models.cpu.packed import DecoderLinear
+from seqgen.models.cpu.packed import StepperLinear
 
 LARGE, SMALL = (384, 512), (40, 24)
 RELATIVE_ERROR = {"fp32": 1e-6, "bf16": 6e-3, "int8": 1.5e-2}
@@ -26,18 +26,18 @@ def operands(shape, rows):
 def test_it_is_the_plain_product(precision, shape, rows):
     x, weight, bias = operands(shape, rows)
 
-    found, expected = DecoderLinear(weight, bias, precision)(x), F.linear(x, weight, bias)
+    found, expected = StepperLinear(weight, bias, precision)(x), F.linear(x, weight, bias)
 
     assert found.dtype == torch.float32
     error = (found - expected).square().mean().sqrt() / (expected - bias).square().mean().sqrt()
     assert error < RELATIVE_ERROR[precision]
-    torch.testing.assert_close(DecoderLinear(weight, None, precision)(x), found - bias, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(StepperLinear(weight, None, precision)(x), found - bias, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("precision", RELATIVE_ERROR)
 def test_later_changes_of_the_weights_are_not_seen(precision):
     x, weight, bias = operands(LARGE, 2)
-    product = DecoderLinear(weight, bias, precision)
+    product = StepperLinear(weight, bias, precision)
     before = product(x)
 
     weight.zero_()
@@ -49,7 +49,7 @@ def test_later_changes_of_the_weights_are_not_seen(precision):
 @pytest.mark.parametrize("precision", RELATIVE_ERROR)
 def test_a_row_does_not_depend_on_the_others(precision):
     x, weight, bias = operands(LARGE, 16)
-    product = DecoderLinear(weight, bias, precision)
+    product = StepperLinear(weight, bias, precision)
 
     for rows in (1, 2, 5):
         torch.testing.assert_close(product(x[:rows]), product(x)[:rows], rtol=2e-2, atol=2e-1)
@@ -62,13 +62,13 @@ def test_a_row_of_zeros_stays_one_in_int8():
     x, weight, _ = operands(LARGE, 1)
     weight[3] = 0.0
 
-    assert DecoderLinear(weight, None, "int8")(x)[0, 3] == 0.0
+    assert StepperLinear(weight, None, "int8")(x)[0, 3] == 0.0
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_without_onednn_the_numbers_are_kept_alike(precision, monkeypatch):
     x, weight, bias = operands(LARGE, 4)
-    with_it = DecoderLinear(weight, bias, precision)(x)
+    with_it = StepperLinear(weight, bias, precision)(x)
     monkeypatch.setattr(packed, "can_pack", lambda weight: False)
 
-    torch.testing.assert_close(DecoderLinear(weight, bias, precision)(x), with_it, rtol=2e-2, atol=2e-1)
+    torch.testing.assert_close(StepperLinear(weight, bias, precision)(x), with_it, rtol=2e-2, atol=2e-1)

@@ -1,4 +1,4 @@
-"""What the compiled decoders are made of, against numpy."""
+"""What the compiled steppers are made of, against numpy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ways in which the compiled decoders multiply, against torch."""
+"""The ways in which the compiled steppers multiply, against torch."""
 
 from __future__ import annotations
 

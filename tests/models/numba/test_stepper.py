@@ -1,4 +1,4 @@
-"""The compiled decoders against the plain ones, for every family."""
+"""The compiled steppers against the plain ones, for every family."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import torch
 
 from seqgen import models
 from seqgen.errors import ConfigError, TextError
-from seqgen.models.base import fork
+from seqgen.models.base import select
 from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig, TransformerConfig
 
 pytest.importorskip("numba")
 
 from seqgen.models.numba import kernels
 from seqgen.models.numba import products as compiled_products
-from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.numba.stepper import compiled_stepper
 
 VOCAB_SIZE = 11
 CONFIGS = {
@@ -61,14 +61,14 @@ def test_it_agrees_with_the_plain_decoder(model, rows, precision, tolerance, lar
     if large:  # which is what oneDNN multiplies in a batch, from inputs that are rounded
         monkeypatch.setattr(compiled_products, "SMALL", 0)
         tolerance = max(tolerance, {"fp32": 0, "bf16": 0.2, "int8": 0.3}[precision])
-    plain, compiled = model.decoder(precision), compiled_decoder(model, precision)
+    plain, compiled = model.stepper(precision), compiled_stepper(model, precision)
     index = torch.arange(rows)
-    state, same = plain.fork(after_prompt(model, rows), index), compiled.fork(after_prompt(model, rows), index)
+    state, same = plain.select(after_prompt(model, rows), index), compiled.select(after_prompt(model, rows), index)
 
     for step in range(STEPS):
         if step == STEPS // 2:  # the ring has gone round; some go on, one of them twice
             index = torch.tensor([rows - 1, *range(rows - 1)])
-            state, same = plain.fork(state, index), compiled.fork(same, index)
+            state, same = plain.select(state, index), compiled.select(same, index)
         token = torch.randint(1, VOCAB_SIZE, (rows,))
         expected, state = plain.step(token, state)
         logits, same = compiled.step(token, same)
@@ -84,16 +84,16 @@ def test_keys_and_values_are_kept_in_bf16_unless_the_precision_is_fp32(precision
     model = models.build(CONFIGS["transformer"], VOCAB_SIZE).eval()
     state = after_prompt(model, 2)
 
-    *caches, _, _ = compiled_decoder(model, precision).fork(state, torch.tensor([1, 0, 1]))
+    *caches, _, _ = compiled_stepper(model, precision).select(state, torch.tensor([1, 0, 1]))
 
     for cache, whole in zip(caches, state, strict=False):
         torch.testing.assert_close(cache, whole[[1, 0, 1]].bfloat16(), rtol=0, atol=0)
-    *caches, _, _ = compiled_decoder(model, "fp32").fork(state, torch.tensor([1]))
+    *caches, _, _ = compiled_stepper(model, "fp32").select(state, torch.tensor([1]))
     assert {cache.dtype for cache in caches} == {torch.float32}
 
 
 def test_it_is_a_snapshot(model):
-    compiled = compiled_decoder(model)
+    compiled = compiled_stepper(model)
     token = torch.tensor([3])
     before, _ = compiled.step(token, after_prompt(model, 1))
 
@@ -107,13 +107,13 @@ def test_it_is_a_snapshot(model):
 
 
 def test_rows_go_their_own_way(model):
-    compiled = compiled_decoder(model)
-    forked = fork(after_prompt(model, 3), torch.tensor([2, 0]))
+    compiled = compiled_stepper(model)
+    forked = select(after_prompt(model, 3), torch.tensor([2, 0]))
 
     logits, _ = compiled.step(torch.tensor([4, 5]), forked)
 
     for row, (source, token) in enumerate([(2, 4), (0, 5)]):
-        alone, _ = compiled.step(torch.tensor([token]), fork(after_prompt(model, 3), torch.tensor([source])))
+        alone, _ = compiled.step(torch.tensor([token]), select(after_prompt(model, 3), torch.tensor([source])))
         torch.testing.assert_close(logits[row : row + 1], alone, rtol=1e-5, atol=1e-5)
 
 
@@ -121,7 +121,7 @@ def test_weights_that_are_no_numbers_show(model):
     with torch.no_grad():
         model.embedding.weight[3] = torch.nan
 
-    logits, _ = compiled_decoder(model).step(torch.tensor([3]), model.initial_state(1, 4))
+    logits, _ = compiled_stepper(model).step(torch.tensor([3]), model.initial_state(1, 4))
 
     assert logits.isnan().any()
 
@@ -131,7 +131,7 @@ def test_positions_end_where_the_plain_decoder_ends_them():
     *caches, position, begin = model.initial_state(1, 50)
 
     with pytest.raises(TextError, match="sinusoidal positions end"):
-        compiled_decoder(model).step(torch.tensor([1]), (*caches, position + 40, begin))
+        compiled_stepper(model).step(torch.tensor([1]), (*caches, position + 40, begin))
 
 
 @pytest.mark.parametrize(("raised", "said"), [
@@ -146,11 +146,11 @@ def test_where_numba_does_not_serve_it_says_why(monkeypatch, raised, said):
                 raise raised
 
     monkeypatch.delitem(sys.modules, "seqgen.models.numba.kernels")
-    monkeypatch.delattr(models, "kernels")
+    monkeypatch.delattr("seqgen.models.numba.kernels")
     monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
 
     with pytest.raises(ConfigError, match=said):
-        compiled_decoder(models.build(CONFIGS["rnn"], VOCAB_SIZE))
+        compiled_stepper(models.build(CONFIGS["rnn"], VOCAB_SIZE))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no limits there")
@@ -160,10 +160,10 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from seqgen import models
 from seqgen.models.numba import kernels
-from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import RnnConfig
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
@@ -176,7 +176,7 @@ def test_threads_are_torchs_and_the_callers_setting_stays(model):
     before, threads = kernels.get_num_threads(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        compiled = compiled_decoder(model)
+        compiled = compiled_stepper(model)
     finally:
         torch.set_num_threads(threads)
     seen = []
@@ -193,9 +193,9 @@ def test_threads_are_torchs_and_the_callers_setting_stays(model):
 def test_settings_that_numba_cannot_use_are_told_of(name, value):
     code = """
 from seqgen import models
-from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import RnnConfig
-compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
 """
     environment = {**os.environ, name: value}
 
@@ -208,10 +208,10 @@ def test_torch_keeps_its_number_of_threads():
     code = """
 import torch
 from seqgen import models
-from seqgen.models.numba.stepper import compiled_decoder
+from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import RnnConfig
 torch.set_num_threads(1)
-compiled_decoder(models.build(RnnConfig(hidden_size=8), 11))
+compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
 assert torch.get_num_threads() == 1
 """
 
@@ -219,7 +219,7 @@ assert torch.get_num_threads() == 1
 
 
 def test_several_threads_may_step(model):
-    compiled = compiled_decoder(model)
+    compiled = compiled_stepper(model)
     expected, _ = compiled.step(torch.tensor([3]), after_prompt(model, 1))
     states = [after_prompt(model, 1) for _ in range(4)]
 
@@ -233,7 +233,7 @@ def test_several_threads_may_step(model):
 def test_a_state_with_gradients_is_read_as_it_is(model):
     _, state = model(torch.tensor([[0, 3, 4]]), model.initial_state(1, 5))
 
-    logits, _ = compiled_decoder(model).step(torch.tensor([5]), state)
+    logits, _ = compiled_stepper(model).step(torch.tensor([5]), state)
 
     with torch.no_grad():
         expected, _ = model(torch.tensor([[0, 3, 4, 5]]), model.initial_state(1, 5))
@@ -242,4 +242,4 @@ def test_a_state_with_gradients_is_read_as_it_is(model):
 
 def test_it_is_for_a_cpu():
     with pytest.raises(ConfigError, match="engine: numba compiles for a CPU"):
-        compiled_decoder(models.skeleton(CONFIGS["rnn"], VOCAB_SIZE))
+        compiled_stepper(models.skeleton(CONFIGS["rnn"], VOCAB_SIZE))

@@ -6,7 +6,7 @@ import pytest
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.catalog import corpus as catalogue
-from seqgen.sources.catalog.corpus import Recipe, figures_of, find, parse, read_chunks, recipes
+from seqgen.sources.catalog.corpus import CorpusSpec, corpus_specs, figures_of, find, parse, read_chunks
 from seqgen.sources.catalog.published import Fetched
 from seqgen.sources.catalog.readers import Synthetic
 
@@ -31,36 +31,38 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_catalogue_has_recipes_under_their_names():
-    found = recipes()
+    found = corpus_specs()
 
     assert list(found) == sorted(found)
-    assert all(recipe.name == name for name, recipe in found.items())
+    assert all(spec.name == name for name, spec in found.items())
     assert {"pydoc", "pystdlib", "tinyshakespeare", "text8", "enwik8", "ptb", "wikitext-2", "nsmc", "brackets", "dates",
             "arithmetic", "copy", "hello", "korean-prose", "english-prose"} <= set(found)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in recipes().items() if not isinstance(recipe.reader, Fetched)])
+@pytest.mark.parametrize(
+    "name", [name for name, spec in corpus_specs().items() if not isinstance(spec.reader, Fetched)]
+)
 def test_what_needs_no_download_is_read_and_has_about_the_size_that_is_stated(name):
-    recipe = find(name)
+    spec = find(name)
 
-    size = sum(len("".join(recipe.chunks(part)).encode()) for part in recipe.reader.parts or (None,))
+    size = sum(len("".join(spec.chunks(part)).encode()) for part in spec.reader.parts or (None,))
 
-    exact = recipe.reader.kind not in {"python-dict", "python-library"}  # which differ from Python to Python
-    assert size == pytest.approx(recipe.size, rel=0.001 if exact else 0.5)
+    exact = spec.reader.kind not in {"python-dict", "python-library"}  # which differ from Python to Python
+    assert size == pytest.approx(spec.size, rel=0.001 if exact else 0.5)
 
 
-@pytest.mark.parametrize("name", [name for name, recipe in recipes().items() if isinstance(recipe.reader, Fetched)])
+@pytest.mark.parametrize("name", [name for name, spec in corpus_specs().items() if isinstance(spec.reader, Fetched)])
 def test_what_is_fetched_has_a_pinned_hash_with_its_source_and_no_figure_without_a_part(name):
-    recipe = find(name)
-    assert isinstance(recipe.reader, Fetched)
+    spec = find(name)
+    assert isinstance(spec.reader, Fetched)
 
-    for file in recipe.reader.files:
+    for file in spec.reader.files:
         assert file.url.startswith("https://")
         assert file.sha256 is not None
         assert file.size is not None
         assert file.sha256_source
-    assert {figure.part for figure in recipe.figures} <= set(recipe.reader.parts)
-    assert "train" in recipe.reader.parts
+    assert {figure.part for figure in spec.figures} <= set(spec.reader.parts)
+    assert "train" in spec.reader.parts
 
 
 @pytest.mark.parametrize("name", ["text8", "enwik8"])
@@ -108,11 +110,11 @@ def test_a_name_alone_is_the_train_part():
 
 @pytest.mark.parametrize("text", ["corpus:copy", "corpus:copy:test", "corpus:pydoc"])
 def test_chunks_are_the_text(text):
-    recipe, part = parse(text)
+    spec, part = parse(text)
 
     chunks = list(read_chunks(text))
 
-    assert "".join(chunks) == "".join(recipe.chunks(part))
+    assert "".join(chunks) == "".join(spec.chunks(part))
     assert all(0 < len(chunk) <= 1 << 20 for chunk in chunks)
 
 
@@ -173,7 +175,7 @@ def test_a_malformed_recipe_is_named_with_its_fault(folder, content, reason):
     (folder / "broken.toml").write_text(content, "utf-8")
 
     with pytest.raises(ConfigError) as refusal:
-        recipes()
+        corpus_specs()
 
     assert str(refusal.value).startswith("corpora/broken.toml: ")
     assert reason in str(refusal.value)
@@ -183,7 +185,7 @@ def test_only_toml_files_are_recipes(folder):
     (folder / "proverbs.toml").write_text(RECIPE, "utf-8")
     (folder / "__init__.py").write_text("not = toml at all", "utf-8")
 
-    (recipe,) = recipes().values()
+    (spec,) = corpus_specs().values()
 
-    assert isinstance(recipe, Recipe)
-    assert recipe.reader.module == "proverbs_of_a_test"
+    assert isinstance(spec, CorpusSpec)
+    assert spec.reader.module == "proverbs_of_a_test"

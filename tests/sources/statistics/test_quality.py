@@ -9,7 +9,7 @@ import pytest
 
 from seqgen.sources.misreading import judge
 from seqgen.sources.statistics.blocks import Block, Place, blocks_of
-from seqgen.sources.statistics.quality import ADVICE, LONG_LINE, Oddities
+from seqgen.sources.statistics.quality import ADVICE, LONG_LINE, QualityChecks
 
 GOOD = (
     "CAFÉ… «À la carte», “naïve”, São João, NÃO, ÇA, Ångström, señor, ESPAÑA, Größe, Žižek.\n"
@@ -20,7 +20,7 @@ GOOD = (
 
 def look(*texts: str, size: int = 1 << 20):
     """The findings of some documents, a, b, ..., by kind."""
-    oddities = Oddities()
+    oddities = QualityChecks()
     for name, text in zip("abcd", texts, strict=False):
         last = Block("", name, 0)
         for last in blocks_of(name, [text], size):
@@ -146,7 +146,7 @@ def test_advice_says_what_to_do_in_one_sentence():
     ],
 )
 def test_a_text_in_another_encoding_is_that_and_neither_terminal_codes_nor_utf_8(text, encoding, read_as, advice):
-    oddities = Oddities()
+    oddities = QualityChecks()
     garbled = (text * 40).encode(encoding).decode(read_as)
     for block in blocks_of("a", [garbled]):
         oddities.add(block)
