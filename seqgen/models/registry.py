@@ -18,7 +18,7 @@ class _RecurrentConfig(Config):
     """What the recurrent families share.
 
     `embedding_size` None is `hidden_size` up to 128: a wider one costs a product as large as the recurrent one, and
-    gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
+    gained nothing in the trials (docs/lab-notes.md). Tied weights need the two equal.
     """
 
     hidden_size: Size = 256

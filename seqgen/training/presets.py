@@ -31,7 +31,7 @@ PRESETS: Presets = {
         "adamw": {"lr": 0.003, "batch_size": 16},
     },
 }
-"""What suits each cell where the user does not say, over the defaults above: docs/presets.md has the measurements."""
+"""What suits each cell where the user does not say, over the defaults above: docs/lab-notes.md has the measurements."""
 
 SHORT_TIME, LONG_TIME = 30.0, 300.0
 """Seconds below which a smaller model is the better one, and from which on a larger."""
