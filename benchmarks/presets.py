@@ -1,23 +1,32 @@
-"""What a preset is worth: train with given settings, score a held-out text, print a row for docs/presets.md.
+"""Train with given settings and score a held-out text: how the presets were chosen.
 
-    python benchmarks/presets.py corpus.txt held-out.txt "cell=gru lr=0.008 max_time=60s" "cell=lstm max_steps=2000"
-
-Each quoted argument is one run. Figures of `max_time` depend on the machine, those of `max_steps` do not.
+Each setting is one run, as `name=value` words: "cell=gru lr=0.008 max_time=60s". Figures of `max_time` depend on the
+machine; those of `max_steps` do not.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+
+from measuring import Row
 
 import seqgen
 from seqgen.models.base import parameter_count
 
+ONE_MINUTE = tuple(f"cell={cell} max_time=60s" for cell in ("lstm", "gru", "rnn", "transformer"))
+
+
+def rows(text: Path, held_out: Path, settings: Sequence[str]) -> Iterator[Row]:
+    """Yield one row per setting; without settings, one minute of each cell."""
+    for words in settings or ONE_MINUTE:
+        yield measure(text, held_out, words)
+
 
 def parse(words: str) -> dict[str, Any]:
-    """Config as `name=value` words; numbers are numbers, everything else is text."""
+    """Split `name=value` words; numbers become numbers, everything else stays text."""
     settings: dict[str, Any] = {}
     for word in words.split():
         name, _, value = word.partition("=")
@@ -30,31 +39,22 @@ def parse(words: str) -> dict[str, Any]:
     return settings
 
 
-def measure(text: str, held_out: str, words: str) -> str:
-    """Train in a folder that is thrown away, and describe the result as a row."""
+def measure(text: Path, held_out: Path, words: str) -> Row:
+    """Train in a temporary folder and return the result as a row."""
     with tempfile.TemporaryDirectory() as folder:
         training = seqgen.train(text, out=Path(folder) / "run", **parse(words))
         run = training.run()
-        epochs = training.total_steps * run.config.training.batch_size * _columns(run) / run.config.text.train_tokens
+        tokens = training.total_steps * run.config.training.batch_size * _tokens_per_row(run)
         evaluation = run.evaluate(held_out)
-    return (
-        f"| {words} | {parameter_count(run.model):,} | {training.total_steps:,} | {epochs:.1f} | "
-        f"{evaluation.nats_per_token:.4f} | {evaluation.bits_per_byte:.4f} |"
-    )
+    return {
+        "settings": words,
+        "parameters": parameter_count(run.model),
+        "steps": training.total_steps,
+        "epochs": tokens / run.config.text.train_tokens,
+        "nats/token": evaluation.nats_per_token,
+        "bits/byte": evaluation.bits_per_byte,
+    }
 
 
-def _columns(run: seqgen.Run) -> int:
-    model = run.config.model
-    return model.block_size if model.cell == "transformer" else run.config.training.bptt or 64
-
-
-def main() -> None:
-    """Print the table, a row as soon as it is known."""
-    text, held_out, *runs = sys.argv[1:]
-    print("| settings | parameters | steps | epochs | nats/token | bits/byte |\n|---|---|---|---|---|---|")
-    for words in runs:
-        print(measure(text, held_out, words), flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _tokens_per_row(run: seqgen.Run) -> int:
+    return getattr(run.config.model, "block_size", None) or run.config.training.bptt or 64
