@@ -51,7 +51,7 @@ def main() -> None:
     parser.add_argument("--text", type=Path, help="presets, time_to_quality: the training text")
     parser.add_argument("--valid", type=Path, help="presets, time_to_quality: the held-out text")
     parser.add_argument("--max-time", action="append", help="time_to_quality: training time; may be repeated")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     settings = [name for name in given.names if "=" in name]
     names = [name for name in given.names if name not in settings] or list(RACES)
     if unknown := sorted({*names} - {*RACES, *TRAINED}):

@@ -41,7 +41,7 @@ def race(work: str, unit: str, contenders: Mapping[str, Work], peers: Mapping[st
             ratios = sorted(mine / theirs for mine, theirs in zip(rates[name], rates[peer], strict=True))
             yield {
                 "work": work,
-                "seqgen": name,
+                "contender": name,
                 "rate": statistics.median(rates[name]),
                 "compared with": peer,
                 "its rate": statistics.median(rates[peer]),

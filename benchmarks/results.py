@@ -64,9 +64,13 @@ def _section(result: dict[str, Any]) -> str:
     speed = result["speed"]
     return f"""## {result["name"]}
 
-`{result["command"]}`, {result["date"]}, commit {result["commit"]}, {result["cpu"]}, {result["cores"]} cores,
-{result["threads"]} threads, load {result["load"]} before the start, {speed["bf16 GFLOP/s"]:,} GFLOP/s in bf16 and
-{speed["fp32 GFLOP/s"]:,} in fp32 (products of 2048 x 2048), copies at {speed["copy GB/s"]} GB/s, {versions}.
+`{result["command"]}`
+
+- {result["date"]}, commit {result["commit"]}
+- {result["cpu"]}, {result["cores"]} cores, {result["threads"]} threads; load {result["load"]} before the start
+- products of 2048 x 2048: {speed["bf16 GFLOP/s"]:,} GFLOP/s in bf16, {speed["fp32 GFLOP/s"]:,} in fp32; copies by one
+  core: {speed["copy GB/s"]} GB/s
+- {versions}
 
 {table(result["rows"])}
 """

@@ -1,7 +1,7 @@
 """Time a training step: a transformer next to `transformers`' Llama of the same shape, and Muon next to AdamW.
 
-A step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the processor has instructions for
-it, with AdamW and with Muon; the peer is in fp32, by AdamW, as a user writes it, with the same batch. The cost of a
+A step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the processor has instructions
+for it, by AdamW and by Muon; the peer is in fp32 and by AdamW, as a user writes it, with the same batch. The cost of a
 step by Muon says how many steps of the two take equally long.
 """
 
