@@ -29,7 +29,7 @@ COLUMNS = 92
 LIVE = "tokens/s"
 """Is only in the live display, which the end of the run removes."""
 DONE = "100%"
-EVALUATIONS = 2
+EVALUATIONS = 1
 """How many of the run's evaluations the picture shows, the last one aside."""
 SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
 <title>seqgen train and seqgen sample in a terminal</title>
