@@ -35,12 +35,11 @@ from seqgen.data.cache.workers import build_apart
 from seqgen.data.config import DataConfig
 from seqgen.data.split import Split
 from seqgen.errors import ConfigError, RunError, SaveError, TextError, TokenizerError
-from seqgen.sources.catalog.download_cache import cache_directory
 from seqgen.sources.config import Reading, absolute, name_of
 from seqgen.sources.source import awaited, expand, is_read_once, passed_over
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.utils.files import read_at_most, write_atomically
+from seqgen.utils.files import cache_directory, read_at_most, write_atomically
 from seqgen.utils.locks import alone, making, note_use, sweep_killed
 from seqgen.utils.progress import WAITING, Progress, Report, silent
 

@@ -13,12 +13,11 @@ from seqgen.data.cache.cache import KNOWN_CAP, OF_TEXT, size_of
 from seqgen.data.cache.stored_ids import RECORD_CAP, TOKENIZER, IdsManifest
 from seqgen.data.cache.stored_text import MANIFEST, MANIFEST_CAP, TextManifest
 from seqgen.errors import SeqgenError
-from seqgen.sources.catalog.download_cache import cache_directory
 from seqgen.sources.catalog.published import FETCHING
 from seqgen.sources.config import PREFIX, name_of
 from seqgen.tokenizers import SIZE_CAP
 from seqgen.tokenizers.base import TOKENIZER_FILE, kind_of
-from seqgen.utils.files import read_at_most
+from seqgen.utils.files import cache_directory, read_at_most
 from seqgen.utils.locks import MAKING, removing, take, unused
 
 Kind = Literal["text", "tokenizer", "ids", "unfinished", "download"]

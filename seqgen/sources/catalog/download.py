@@ -22,8 +22,7 @@ from urllib.parse import urlsplit
 
 from seqgen._version import __version__
 from seqgen.errors import SaveError, TextError
-from seqgen.sources.catalog.download_cache import hash_file
-from seqgen.utils.files import sync_directory
+from seqgen.utils.files import hash_file, sync_directory
 
 Progress = Callable[[int, int | None], None]
 """Is told how many bytes are here, and of how many where that is known."""

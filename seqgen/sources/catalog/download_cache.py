@@ -7,33 +7,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 
-import platformdirs
-
 from seqgen.errors import TextError
-from seqgen.utils.files import read_at_most, write_atomically
-
-VARIABLE = "SEQGEN_CACHE"
-
-
-def cache_directory() -> Path:
-    """The user's cache directory for seqgen, or the one that the environment names; it need not be there."""
-    named = os.environ.get(VARIABLE)
-    return Path(named) if named else platformdirs.user_cache_path("seqgen", appauthor=False)
+from seqgen.utils.files import cache_directory, read_at_most, write_atomically
 
 
 def corpus_directory(corpus: str) -> Path:
     """Where the files of a fetched corpus lie."""
     return cache_directory() / "corpora" / corpus
-
-
-def hash_file(path: Path) -> str:
-    """The SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def held_hash(path: Path) -> str | None:

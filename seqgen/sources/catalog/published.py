@@ -19,8 +19,9 @@ from pydantic import Field, field_validator, model_validator
 from seqgen.config import Config
 from seqgen.errors import SaveError, TextError
 from seqgen.sources.catalog.download import LARGEST, Progress, Wanted, fetch, is_allowed
-from seqgen.sources.catalog.download_cache import corpus_directory, hash_file, held_hash, hold_hash
+from seqgen.sources.catalog.download_cache import corpus_directory, held_hash, hold_hash
 from seqgen.sources.text import BLOCK, TextDecoder
+from seqgen.utils.files import hash_file
 from seqgen.utils.locks import alone, keep, note_use
 
 PartName = Literal["train", "valid", "test"]

@@ -1,35 +1,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import pytest
 
 from seqgen.errors import SaveError, TextError
-from seqgen.sources.catalog.download_cache import cache_directory, corpus_directory, hash_file, held_hash, hold_hash
+from seqgen.sources.catalog.download_cache import held_hash, hold_hash
 
 HASH = hashlib.sha256(b"held").hexdigest()
-
-
-def test_the_environment_names_the_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path))
-
-    assert cache_directory() == tmp_path
-    assert corpus_directory("text8") == tmp_path / "corpora" / "text8"
-
-
-def test_else_it_is_the_users_own(monkeypatch):
-    monkeypatch.delenv("SEQGEN_CACHE", raising=False)
-
-    assert cache_directory().is_absolute()
-    assert cache_directory().parts[-1] in {"seqgen", "Cache"}
-    assert cache_directory() != Path.home()
-
-
-def test_a_file_is_known_by_its_bytes(tmp_path):
-    (tmp_path / "a").write_bytes(b"held")
-
-    assert hash_file(tmp_path / "a") == HASH
 
 
 def test_a_hash_is_held_although_the_file_goes(tmp_path):
