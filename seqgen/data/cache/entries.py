@@ -13,7 +13,7 @@ from seqgen.data.cache.cache import KNOWN_CAP, OF_TEXT, size_of
 from seqgen.data.cache.stored_ids import RECORD_CAP, TOKENIZER, IdsManifest
 from seqgen.data.cache.stored_text import MANIFEST, MANIFEST_CAP, TextManifest
 from seqgen.errors import SeqgenError
-from seqgen.sources.catalog.published import FETCHING
+from seqgen.sources.catalog.downloads import FETCHING
 from seqgen.sources.config import CORPUS_PREFIX, name_of
 from seqgen.tokenizers import SIZE_CAP
 from seqgen.tokenizers.base import TOKENIZER_FILE, kind_of
@@ -141,14 +141,14 @@ def _unfinished(place: Path, kind: Kind) -> Entry:
 
 
 def _download(place: Path) -> Entry:
-    """A corpus that was fetched; the hash that its first download had is no part of it, and stays."""
+    """Return the entry of a downloaded corpus."""
     size = sum(path.stat().st_size for path in _fetched_files(place))
     with _unfetched(place) as free:
         return Entry("download", place, f"{CORPUS_PREFIX}{place.name}", size, _time(place), not free)
 
 
 def _fetched_files(place: Path) -> list[Path]:
-    return [path for path in place.iterdir() if path.is_file() and path.suffix not in {".sha256", ".lock"}]
+    return [path for path in place.iterdir() if path.is_file() and path.suffix != ".lock"]
 
 
 @contextlib.contextmanager
