@@ -183,13 +183,8 @@ def _download(file: RemoteFile, folder: Path, progress: Progress) -> None:
     )
     try:
         pooch.retrieve(file.url, f"sha256:{file.sha256}", file.name, folder, downloader=downloader)
-    except requests.HTTPError as error:
-        answer = error.response
-        raise TextError(
-            f"{file.url} answers {answer.status_code} {answer.reason}; the address may be out of date"
-        ) from error
     except requests.RequestException as error:
-        raise TextError(f"{file.url} could not be downloaded: {error}; check the connection and try again") from error
+        raise TextError(f"{file.url} could not be downloaded ({error}); check the connection and try again") from error
     except ValueError as error:  # by pooch, which has removed what it downloaded
         raise TextError(
             f"{file.url} does not have the SHA-256 {file.sha256}; its publisher or a proxy sends another file, so "

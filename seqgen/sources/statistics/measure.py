@@ -126,7 +126,8 @@ def measure(
 
 def script_of(character: str) -> str:
     """Return the script of a letter or of the mark of one script; for any other character its class."""
-    return _CLASS_NAMES[_CLASS_OF.fullmatch(character).lastindex - 1]
+    index: int = _CLASS_OF.fullmatch(character).lastindex
+    return _CLASS_NAMES[index - 1]
 
 
 class Duplicates:

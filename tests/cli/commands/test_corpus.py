@@ -115,7 +115,7 @@ def test_fetch_shows_a_bar_on_a_terminal(invoke, publisher):
 def test_fetch_reports_a_failed_download_in_one_sentence(refuses, publisher):
     publisher.faults = [status(404)]
 
-    refuses(1, "corpus", "fetch", "cheese", words=("answers 404", publisher.url))
+    refuses(1, "corpus", "fetch", "cheese", words=("404", publisher.url))
 
 
 def test_fetch_reports_that_nothing_needs_a_download(invoke):
