@@ -32,7 +32,6 @@ app = typer.Typer(
     cls=Program,
     help="From a text to a language model to new text, on the machine at hand.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -41,25 +40,25 @@ tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no
 corpora = typer.Typer(help="Texts to learn from: the catalog, what a text is made of, its ids.", no_args_is_help=True)
 caches = typer.Typer(help="What is kept of texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
-app.command("demo", cls=Command)(handle_errors(demo.demo))
-app.command("train", cls=Command)(handle_errors(train.train))
-app.command("sample", cls=Command)(handle_errors(sample.sample))
-app.command("eval", cls=Command)(handle_errors(evaluate.evaluate))
-app.command("runs", cls=Command)(handle_errors(runs.runs))
-app.command("info", cls=Command)(handle_errors(info.info))
+app.command("demo", cls=Command)(demo.demo)
+app.command("train", cls=Command)(train.train)
+app.command("sample", cls=Command)(sample.sample)
+app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("runs", cls=Command)(runs.runs)
+app.command("info", cls=Command)(info.info)
 app.add_typer(tokenizers, name="tokenizer")
-tokenizers.command("build", cls=Command)(handle_errors(tokenizer.build))
-tokenizers.command("encode", cls=Command)(handle_errors(tokenizer.encode))
-tokenizers.command("decode", cls=Command)(handle_errors(tokenizer.decode))
-tokenizers.command("show", cls=Command)(handle_errors(tokenizer.show))
+tokenizers.command("build", cls=Command)(tokenizer.build)
+tokenizers.command("encode", cls=Command)(tokenizer.encode)
+tokenizers.command("decode", cls=Command)(tokenizer.decode)
+tokenizers.command("show", cls=Command)(tokenizer.show)
 app.add_typer(corpora, name="corpus")
-corpora.command("list", cls=Command)(handle_errors(corpus.list_corpora))
-corpora.command("fetch", cls=Command)(handle_errors(corpus.fetch))
-corpora.command("stats", cls=Command)(handle_errors(corpus_stats.stats))
-corpora.command("encode", cls=Command)(handle_errors(corpus_encode.encode))
+corpora.command("list", cls=Command)(corpus.list_corpora)
+corpora.command("fetch", cls=Command)(corpus.fetch)
+corpora.command("stats", cls=Command)(corpus_stats.stats)
+corpora.command("encode", cls=Command)(corpus_encode.encode)
 app.add_typer(caches, name="cache")
-caches.command("list", cls=Command)(handle_errors(cache.list_entries))
-caches.command("prune", cls=Command)(handle_errors(cache.prune))
+caches.command("list", cls=Command)(cache.list_entries)
+caches.command("prune", cls=Command)(cache.prune)
 
 
 def _print_version(wanted: bool) -> None:
@@ -98,7 +97,8 @@ def main() -> NoReturn:
     handle_signals()
     _let_idle_threads_sleep()
     try:
-        handle_errors(app)()
+        with handle_errors():
+            app(prog_name="seqgen")
     except SystemExit as end:  # which is how typer ends a command, always with a number
         _end(int(end.code or 0))
     _end(0)

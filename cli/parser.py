@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
-from seqgen.cli.errors import USAGE, say_error
+from seqgen.cli.errors import USAGE, handle_errors, say_error
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
@@ -56,20 +56,26 @@ def _is_switch(option: TyperOption) -> bool:
 
 
 class Command(OnceOnly):
-    """A command whose help names the choices of an option in its sentence, where a line breaks only between them.
+    """A command whose help has the choices and the default of an option in its text, and which handles errors.
 
-    In the column of types `<rnn|lstm|gru|transformer>` is one word, which an 80-column terminal cuts in two.
+    In the column of types, `<rnn|lstm|gru|transformer>` is one word, which an 80-column terminal cuts in two; a line of
+    text breaks between the choices.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
         for parameter in self.params:
-            if not isinstance(parameter, TyperOption) or parameter.metavar is not None:
-                continue
-            if choices := parameter.type_descriptor.choices:
+            if isinstance(parameter, TyperOption) and (choices := parameter.type_descriptor.choices):
                 parameter.metavar = "<choice>"
-                named = f"[bold]{', '.join(map(str, choices))}[/bold]"
-                parameter.help = f"{parameter.help or ''} One of {named}.".strip()
+                parameter.help = f"{parameter.help} One of [bold]{', '.join(map(str, choices))}[/bold]."
+            if isinstance(parameter.show_default, str):
+                parameter.help = rf"{parameter.help} [dim]\[default: {parameter.show_default}][/dim]"
+                parameter.show_default = False
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors become a sentence on stderr and an exit code."""
+        with handle_errors({name for option in self.params for name in (*option.opts, *option.secondary_opts)}):
+            return super().invoke(ctx)
 
 
 class Program(TyperGroup):

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 from seqgen.cli.output import print_line, printable, printable_bytes, stderr, tokenizer_name
-from seqgen.cli.progress import Preparing
+from seqgen.cli.progress import PhaseBar
 
 from seqgen.errors import RunError
 from seqgen.utils.text import plural
@@ -43,7 +43,7 @@ class TrainingScreen:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._console = stderr()
-        self._preparing = Preparing(self._console)
+        self._preparing = PhaseBar(self._console)
         self._live: Live | None = None
         self._figures = _Figures()
         self._evaluated = 0

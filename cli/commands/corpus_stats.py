@@ -5,27 +5,19 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import (
-    BadLineOption,
-    EncodingOption,
-    ErrorsOption,
-    ExcludeOption,
-    FieldOption,
-    GlobOption,
-    JsonOption,
-    QuietOption,
-    drop_none,
-)
+from seqgen.cli.options import JsonOption, QuietOption, TextsArgument, with_settings
 from seqgen.cli.output import PAGE, notice, notice_pipes, printable, stderr, stdout, write_json
+
+from seqgen.config import settings_of
+from seqgen.sources.config import Reading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from seqgen.sources.config import Reading
     from seqgen.sources.statistics.measure import Frequent, Repeated, Statistics
 
 BAR = 24
@@ -35,31 +27,22 @@ _ACRONYM = re.compile(r"\b(?:nfc|nul|json|cr|c1)\b")
 _KINDS = {1: "characters", 2: "pairs", 3: "triples"}
 
 
+@with_settings(settings_of(Reading))
 def stats(
-    texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="Files, folders, archives or corpora, as for train.")
-    ],
+    texts: TextsArgument,
     top: Annotated[int, typer.Option(min=1, help="How many of the most frequent characters and n-grams to list.")] = 10,
-    encoding: EncodingOption = "utf-8",
-    errors: ErrorsOption = "strict",
-    glob: GlobOption = None,
-    exclude: ExcludeOption = None,
-    field: FieldOption = None,
-    on_bad_line: BadLineOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
-    """Show what texts are made of: scripts, entropies, frequent n-grams, duplicates, and what looks wrong."""
+    """Show the contents of texts: scripts, entropies, frequent n-grams, duplicates, and likely problems."""
     from dataclasses import replace
 
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from seqgen.sources.config import Reading
     from seqgen.sources.statistics.measure import measure
 
-    reading = Reading.of(
-        encoding=encoding, errors=errors, **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
-    )
+    reading = Reading.of(**settings)
     notice_pipes(texts, quiet=quiet)
     console = stderr()
     notes: list[str] = []
@@ -71,7 +54,7 @@ def stats(
         )
     for message in notes:
         notice(message, quiet=quiet)
-    if reading.is_raw:  # each character is a byte, and none of them can look wrong
+    if reading.is_raw:  # each character is a byte, so none of them is a problem
         found = replace(found, bytes=found.characters, findings=())
     if json:
         write_json(found.as_record())

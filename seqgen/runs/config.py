@@ -10,10 +10,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, PrivateAttr
 
-from seqgen.config import Config, FileName
+from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, ModelConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import TrainingConfig
@@ -27,6 +27,42 @@ OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
 """The parts of a config that make the weights what they are."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class RunOptions(Config):
+    """The settings of `seqgen.train` that config.json does not have: which run, and where it begins."""
+
+    out: FileName | None = setting(
+        None, "Directory of the run.", RUN, shown="runs/<text>-<cell>", metavar="DIR", accepts=str | Path | None
+    )
+    resume: bool = setting(False, "Continue the run in --out, or the newest run.", RUN)
+    init_from: FileName | None = setting(
+        None, "Start from the weights of another run.", RUN, metavar="DIR", accepts=str | Path | None
+    )
+    plan_from: FileName | None = setting(
+        None,
+        "Repeat the steps and threads of another run, to get exactly its weights.",
+        RUN,
+        metavar="DIR",
+        accepts=str | Path | None,
+    )
+    tokenizer: FileName = setting(
+        "char",
+        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`.",
+        TEXT,
+        shown="char; byte with --encoding bytes",
+        metavar="KIND|DIR",
+        accepts=TokenizerKind | str | Path,
+    )
+
+
+def train_settings() -> dict[str, Setting]:
+    """Return every setting of `seqgen.train` but its text, by name."""
+    return {
+        **model_settings(),
+        **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
+        **settings_of(RunOptions),
+    }
 
 
 class TokenizerRecord(Config):
@@ -126,9 +162,9 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
     """
     settings = dict(settings)
-    cell = settings.pop("cell", "lstm")
+    cell = settings.pop("cell", FamilyConfig().cell)
     if not isinstance(cell, str) or cell not in FAMILIES:
-        raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
+        raise ConfigError(f"cell: {cell!r} is not a cell; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell][0]
     raw = settings.get("encoding") == BYTES
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
@@ -195,4 +231,4 @@ def unknown_setting(name: str, cell: str) -> str:
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
     known += FAMILIES[cell][0].model_fields
     close = difflib.get_close_matches(name, known, n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")

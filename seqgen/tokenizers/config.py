@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from seqgen.config import Config
+from seqgen.config import TEXT, Config, setting
 
 TokenizerKind = Literal["char", "byte", "word", "unigram", "bpe"]
 Normalization = Literal["none", "nfc", "nfd"]
+
+
+def _parse_size(value: Any) -> Any:
+    """Return a number from its digits, as the command line has it; other types are left for the field to check."""
+    if not isinstance(value, str) or value == "auto":
+        return value
+    if not (value.isdecimal() and len(value) < 10):
+        raise ValueError(f"should be a number or auto, not {value!r}")
+    return int(value)
+
+
+VocabSize = Annotated[Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None, BeforeValidator(_parse_size)]
 
 
 class TokenizerConfig(Config):
     """Which tokenizer, and how large.
 
     `vocab_size` counts every id, the boundary and the 256 byte pieces of unigram and bpe included. None takes the
-    default of the kind, `auto` what `auto_size` says. char and byte have the size that the text or the byte has, and
-    refuse one.
-    `character_coverage` (unigram, bpe) is the share of the text's characters that get pieces of their own; the rest is
-    spelled in bytes. `normalization` is the Unicode form that a text is brought into before it is cut; what is decoded
-    is then in NFC. In nfd a Hangul syllable is its jamo, which makes a char tokenizer one of jamo.
-    `raw` (byte) is of files that are read as they are, by `--encoding bytes`, and goes with that alone.
+    default of the kind, `auto` what `auto_size` returns. char and byte have the size that the text or the byte has, and
+    refuse a size. What is decoded with a `normalization` is in NFC.
+    `raw` (byte) reads files as bytes; it is set by `--encoding bytes` and by that alone.
     """
 
-    kind: TokenizerKind = "char"
-    vocab_size: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None = None
-    character_coverage: float = Field(default=0.9995, ge=0.98, le=1.0)  # what sentencepiece takes
-    normalization: Normalization = "none"
+    kind: TokenizerKind = setting(
+        "char", "Kind of tokenizer.", TEXT, shown="char; byte with --encoding bytes", option="tokenizer"
+    )
+    vocab_size: VocabSize = setting(
+        None,
+        "word, unigram, bpe: vocabulary size; auto chooses it from the text.",
+        TEXT,
+        shown="2000; word 10000",
+        metavar="N|auto",
+        accepts=int | Literal["auto"] | None,
+    )
+    character_coverage: float = setting(
+        0.9995, "unigram, bpe: share of characters that the vocabulary covers.", TEXT, ge=0.98, le=1.0
+    )  # the bounds are sentencepiece's
+    normalization: Normalization = setting(
+        "none", "Unicode normalization form of the text; nfd splits Hangul into jamo.", TEXT
+    )
     raw: bool = False
 
     @model_validator(mode="after")
