@@ -71,7 +71,7 @@ def _parameter(setting: Setting, panel: str | None) -> inspect.Parameter:
         rich_help_panel=panel,
         autocompletion=(lambda incomplete: [one for one in choices if one.startswith(incomplete)]) if choices else None,
     )
-    annotation = Annotated[kind | None, option]
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
     return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 

@@ -1,4 +1,4 @@
-"""`seqgen corpus stats`: what a text is made of, before anything is trained on it."""
+"""`seqgen corpus stats`: statistics of a text and its likely problems, before training."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def stats(
 
 
 def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
-    """Each with a name by which it is found again."""
+    """Yield the name of each document, and its chunks."""
     from seqgen.sources.source import Source, expand, passed_over, refuse_idle
 
     refuse_idle(texts, reading)
@@ -80,10 +80,10 @@ def _print(found: Statistics) -> None:
     for title, content in (
         ("", _sizes(found)),
         ("scripts", _scripts(found)),
-        ("entropy, bits a character", _entropies(found)),
+        ("entropy, bits per character", _entropies(found)),
         ("most frequent characters", _single_characters(found)),
         ("most frequent n-grams", _frequent(found)),
-        ("what looks wrong", _findings(found)),
+        ("problems", _findings(found)),
     ):
         if title:
             console.print(f"\n{title}", style="bold")
@@ -116,12 +116,12 @@ def _sizes(found: Statistics) -> RenderableType:
 
 
 def _repeated(repeated: Repeated) -> str:
-    about = "" if repeated.sampled == 1 else f" (estimated from one distinct one in {repeated.sampled})"
+    about = "" if repeated.sampled == 1 else f" (estimated from 1 in {repeated.sampled})"
     return f"{repeated.copies:,} repeated, {100 * repeated.share:.1f}% of the characters{about}"
 
 
 def _of(counted: Frequent, total: int) -> str:
-    """That a count stopped before the end of the text."""
+    """Say how much of the text was counted, if not all."""
     return "" if counted.counted >= total else f" in the first {counted.counted:,}"
 
 
@@ -138,7 +138,7 @@ def _scripts(found: Statistics) -> RenderableType:
 def _entropies(found: Statistics) -> RenderableType:
     table = _table("left", "right", "fold")
     for entropy in found.entropies:
-        notes = [f"{entropy.corrected_bits:.3f} by Miller and Madow, still too small for a short text"]
+        notes = [f"{entropy.corrected_bits:.3f} with the Miller-Madow correction; too low for a short text"]
         if entropy.counted < found.characters:
             notes.append(f"of the first {entropy.counted:,} characters")
         table.add_row(f"order {entropy.order}", f"{entropy.bits:.3f}", "; ".join(notes if entropy.order else notes[1:]))
@@ -179,17 +179,17 @@ def _findings(found: Statistics) -> RenderableType:
         place = f"first in {finding.place.document}, line {finding.place.line:,}"
         lines.append(Text(printable(f"{name}: {finding.count:,}, {place}"), style="yellow"))
         lines.append(Padding(Text(finding.advice, style="dim"), (0, 0, 0, 2), expand=False))
-    return Group(*lines) if lines else Text("nothing")
+    return Group(*lines) if lines else Text("none found")
 
 
 def bar(share: float, length: float | None = None) -> str:
-    """A bar of `BAR` cells, of which `length` (else `share`) is filled, in eighths of a cell."""
+    """Return a bar of `BAR` cells, filled by `length` (else `share`), in eighths of a cell."""
     eighths = math.ceil(8 * BAR * (share if length is None else length))
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 def visible(text: str) -> str:
-    """`text` with its white space and controls drawn; a mark that would join the letter before it gets a circle."""
+    """Make white space and control characters visible; a combining mark gets a circle to sit on."""
     import unicodedata
 
     drawn = printable(text.translate(_VISIBLE))

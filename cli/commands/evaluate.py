@@ -11,7 +11,7 @@ import typer
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.progress import TokenBar
-from seqgen.cli.signals import leaving_at_once
+from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of
 from seqgen.errors import ConfigError
@@ -68,7 +68,7 @@ def evaluate(
             f"{next(iter(reading))}: it says how a text is read, and without a text the validation part of the run is "
             "scored; name a text, or leave it out"
         )
-    with leaving_at_once():
+    with exit_on_signal():
         from seqgen.runs.load import load
 
     model = load(run, **pick(settings, "device", "threads"))

@@ -13,7 +13,7 @@ from seqgen.cli.options import JsonOption, QuietOption, RunOption, pick, with_se
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.progress import TokenBar
 from seqgen.cli.prompt import check_prompt, check_stops, interpret_escapes, read_prompt
-from seqgen.cli.signals import leaving_at_once
+from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import SAMPLING, settings_of
 from seqgen.errors import ConfigError
@@ -68,7 +68,7 @@ def sample(
     """
     from seqgen.sources.content import as_raw
 
-    with leaving_at_once():
+    with exit_on_signal():
         from seqgen.runs.load import load
 
     if escapes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from seqgen.cli.options import TEXTS, QuietOption, with_settings
 from seqgen.cli.output import notice
-from seqgen.cli.signals import Interrupts, leaving_at_once
+from seqgen.cli.signals import Interrupts, exit_on_signal
 
 from seqgen.runs.config import train_settings
 
@@ -43,7 +43,7 @@ def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingR
     started = time.perf_counter()
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
-        with leaving_at_once():
+        with exit_on_signal():
             from seqgen.runs.train import train as prepare
             from seqgen.training.events import Finished
 

@@ -71,7 +71,7 @@ class Reading(Config):
                 "on_bad_line": self.on_bad_line != "refuse"}  # fmt: skip
         if self.is_raw and any(idle.values()):
             name = next(name for name, given in idle.items() if given)
-            raise ValueError(f"{name}: with --encoding bytes, bytes are read as they are, so it would change nothing")
+            raise ValueError(f"{name}: with --encoding bytes, bytes are read as they are, so it would have no effect")
         return self
 
 

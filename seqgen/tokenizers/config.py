@@ -59,33 +59,33 @@ class TokenizerConfig(Config):
         if self.raw and self.kind != "byte":
             raise ValueError(f"tokenizer: --encoding bytes goes with the byte tokenizer, not {self.kind}")
         if self.raw and self.normalization != "none":
-            raise ValueError("normalization: with --encoding bytes nothing is text that could be normalized")
+            raise ValueError("normalization: --encoding bytes reads bytes, which cannot be normalized")
         return self
 
 
 SMALLEST, LARGEST = 512, 32_000
-"""Between which the size of an `auto` vocabulary is."""
+"""Limits of the size of an `auto` vocabulary."""
 ENOUGH = 100
-"""Times that a text should show each piece of an `auto` vocabulary."""
+"""Occurrences that each piece of an `auto` vocabulary should have in the text."""
 RARE_SHARE = 0.1
-"""Of its pieces, those that may be rarer: parts of others, and what the learning gets wrong."""
+"""Share of its pieces that may be rarer, such as parts of other pieces."""
 ABOUT = (0.75, 1.5)
-"""What is near enough to `ENOUGH`, as a multiple of it."""
+"""Bounds within which the occurrences are close enough, as multiples of `ENOUGH`."""
 BUILDS = 4
 
 
 def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
-    """The size of vocabulary whose rarest pieces a text shows about `ENOUGH` times, from `SMALLEST` to `LARGEST`.
+    """Return the vocabulary size whose rarest pieces a text has about `ENOUGH` times, from `SMALLEST` to `LARGEST`.
 
-    The rule is of Gowda and May (2020): as large as can be while ids have 100 examples each. How often a text shows
-    the rarest of so many pieces is measured, as it depends on the script: by Zipf's law, from which we begin, with four
-    characters a token, 1 MB of English would feed 512 pieces, and feeds 1,100.
+    The rule is by Gowda and May (2020): as large as possible while ids have 100 examples each. The occurrences of the
+    rarest pieces are measured, since they depend on the script: Zipf's law, the first guess, with four characters per
+    token, gives 512 pieces for 1 MB of English, where 1,100 have enough examples.
 
     Args:
-        characters: of the text.
-        at_least: ids that there are at any size.
-        rarest: of a size, how often the text shows the rarest pieces but `RARE_SHARE` of them; called `BUILDS` times at
-            most.
+        characters: number of characters of the text.
+        at_least: number of ids that any vocabulary has.
+        rarest: returns for a size the occurrences of its rarest pieces, without the `RARE_SHARE` rarest; called at most
+            `BUILDS` times.
     """
     low, high = max(SMALLEST, at_least), max(LARGEST, at_least)
     sizes = range(low, high, 100)

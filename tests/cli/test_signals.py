@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import pytest
 from safetensors.torch import load_file
-from seqgen.cli.signals import Interrupts, leaving_at_once
+from seqgen.cli.signals import Interrupts, exit_on_signal
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 SAID = {130: "interrupted", 143: "terminated"}
@@ -50,7 +50,7 @@ def test_the_first_signal_is_noted(number, code):
 def test_a_signal_that_was_to_be_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Interrupts() as stop, leaving_at_once():
+        with Interrupts() as stop, exit_on_signal():
             signal.raise_signal(signal.SIGINT)
             assert not stop()
     finally:
