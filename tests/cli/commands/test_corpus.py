@@ -70,32 +70,32 @@ def write_recipe(folder: Path, publisher, pinned: str) -> None:
 
 
 @pytest.mark.parametrize("terminal", [0, 80])
-def test_the_list_has_every_corpus_and_where_it_is(answers, terminal):
+def test_list_has_every_corpus_and_its_state(answers, terminal):
     lines = answers("corpus", "list", terminal=terminal)
 
     assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", lines).splitlines())) <= (terminal or 100)
-    for words in ("text8", "tinyshakespeare", "to fetch", "embedded", "in Python", "GFDL-1.2", "100.0 MB"):
+    for words in ("text8", "tinyshakespeare", "to fetch", "included", "part of Python", "GFDL-1.2", "100.0 MB"):
         assert words in lines
 
 
-def test_json_lists_whole_recipes(answers):
+def test_list_json_has_whole_specs(answers):
     records = {record["name"]: record for record in json.loads(answers("corpus", "list", "--json"))}
 
     assert records["text8"]["parts"] == ["train", "valid", "test"]
     assert records["text8"]["where"] == "to fetch"
     assert records["text8"]["figures"][0]["citation"] == "Krause et al. 2016, arXiv:1609.07959"
-    assert records["pydoc"]["where"] == "in Python"
+    assert records["pydoc"]["where"] == "part of Python"
     assert records["copy"]["reader"]["seed"] == 0
 
 
-def test_a_corpus_is_fetched_listed_trained_on_and_measured(answers, invoke, publisher):
+def test_fetched_corpus_is_listed_trained_on_and_evaluated(answers, invoke, publisher):
     publisher.faults = [half]
     result = invoke("corpus", "fetch", "cheese")
 
     assert (result.exit_code, result.stdout) == (0, "")
     assert "note: corpus:cheese is here; seqgen train corpus:cheese --valid corpus:cheese:valid" in result.stderr
     assert "Range" in publisher.requests[1]
-    assert json.loads(answers("corpus", "list", "--json"))[0]["where"] == "here"
+    assert json.loads(answers("corpus", "list", "--json"))[0]["where"] == "downloaded"
     answers("train", "corpus:cheese", "--valid", "corpus:cheese:valid", "--hidden-size", "8", "--max-steps", "2",
             "--quiet")  # fmt: skip
     assert Path("runs/cheese-lstm").is_dir()
@@ -105,7 +105,7 @@ def test_a_corpus_is_fetched_listed_trained_on_and_measured(answers, invoke, pub
     assert report["published"][0]["value"] == 1.25
 
 
-def test_json_says_what_was_fetched(answers, publisher):
+def test_fetch_json_lists_files(answers, publisher):
     (record,) = json.loads(answers("corpus", "fetch", "cheese", "--json", "--quiet"))
 
     path = Path(record["directory"], record["files"][0]["name"])
@@ -113,7 +113,7 @@ def test_json_says_what_was_fetched(answers, publisher):
     assert record["files"][0]["sha256"] == hashlib.sha256(publisher.content).hexdigest()
 
 
-def test_a_hash_that_nobody_states_is_told_and_held(invoke, publisher, tmp_path):
+def test_unstated_hash_is_noted_and_pinned(invoke, publisher, tmp_path):
     write_recipe(tmp_path, publisher, "")
     sha256 = hashlib.sha256(publisher.content).hexdigest()
 
@@ -122,25 +122,25 @@ def test_a_hash_that_nobody_states_is_told_and_held(invoke, publisher, tmp_path)
     assert f"cheese.txt: nobody states one; held from now on: SHA-256 {sha256}" in first.stderr
 
 
-def test_a_terminal_sees_a_bar(invoke, publisher):
+def test_fetch_shows_bar_on_terminal(invoke, publisher):
     assert "cheese.txt" in invoke("corpus", "fetch", "cheese", terminal=100).stderr
     assert invoke("corpus", "fetch", "cheese", "--quiet", terminal=100).stderr == ""
 
 
-def test_what_cannot_be_fetched_is_one_sentence(refuses, publisher):
+def test_failed_download_is_refused(refuses, publisher):
     publisher.faults = [status(404)]
 
     refuses(1, "corpus", "fetch", "cheese", words=("answers 404", "out of date"))
 
 
-def test_what_needs_no_download_is_said(invoke):
+def test_fetch_of_included_corpus_is_a_note(invoke):
     result = invoke("corpus", "fetch", "brackets")
 
     assert result.exit_code == 0
     assert "corpus:brackets is made: there is nothing to download" in result.stderr
 
 
-def test_an_unknown_name_is_refused_before_anything_is_fetched(refuses, publisher):
+def test_unknown_name_is_refused_before_any_download(refuses, publisher):
     refuses(2, "corpus", "fetch", "cheese", "wine", words=("no corpus called 'wine'",))
     assert publisher.requests == []
 
@@ -151,13 +151,13 @@ def test_training_never_downloads(refuses, publisher):
 
 
 @pytest.mark.parametrize("name", ["english-prose", "korean-prose", "hello"])
-def test_what_needs_no_download_trains_as_it_stands(answers, name):
+def test_included_corpora_train_without_download(answers, name):
     answers("train", f"corpus:{name}", "--hidden-size", 8, "--max-steps", 2, "--quiet")
 
     assert Path(f"runs/{name}-lstm/model.safetensors").is_file()
 
 
-def test_a_part_is_a_name_that_every_disk_takes(answers):
+def test_run_name_of_corpus_part_has_no_colon(answers):
     answers("train", "corpus:hello:valid", "--hidden-size", "8", "--max-steps", "2", "--quiet")
 
     assert Path("runs/hello-valid-lstm").is_dir()
