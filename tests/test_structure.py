@@ -27,7 +27,7 @@ LAYERS = [
     {"seqgen.training"},
     {"seqgen.runs"},
     {"seqgen"},
-    {"seqgen.cli"},
+    {"seqgen.cli", "seqgen.__main__"},
 ]
 """From the lowest: a module imports from its own layer or from lower ones."""
 UNSAFE = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "click"}

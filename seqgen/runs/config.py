@@ -1,4 +1,4 @@
-"""What a run is made from: config.json, and what a user's settings compose. No torch."""
+"""config.json, and how the settings of a user become configs. No torch."""
 
 from __future__ import annotations
 
@@ -6,27 +6,63 @@ import difflib
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from seqgen.config import Config, FileName
+from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, ModelConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import TrainingConfig
 from seqgen.training.presets import DEFAULT_TIME, preset_for
 
 LENGTHS = ("max_steps", "max_epochs", "max_time")
-"""How long a run is; those that are named for a run that continues replace all that it had."""
+"""The settings of the length of a run; naming one for a run that continues replaces all three."""
 CHANGEABLE = (*LENGTHS, "threads", "device", "precision", "save_every", "on_save_error")
-"""What may change in a run that continues."""
+"""The settings that may change when a run continues."""
 OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
-"""The parts of a config that make the weights what they are."""
+"""The parts of a config that determine the weights."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class RunOptions(Config):
+    """The settings of `seqgen.train` that config.json does not have: which run, and where it begins."""
+
+    out: FileName | None = setting(
+        None, "Directory of the run.", RUN, shown="runs/<text>-<cell>", metavar="DIR", accepts=str | Path | None
+    )
+    resume: bool = setting(False, "Continue the run in --out, or the newest run.", RUN)
+    init_from: FileName | None = setting(
+        None, "Start from the weights of another run.", RUN, metavar="DIR", accepts=str | Path | None
+    )
+    plan_from: FileName | None = setting(
+        None,
+        "Repeat the steps and threads of another run, to get exactly its weights.",
+        RUN,
+        metavar="DIR",
+        accepts=str | Path | None,
+    )
+    tokenizer: FileName = setting(
+        "char",
+        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`.",
+        TEXT,
+        shown="char; byte with --encoding bytes",
+        metavar="KIND|DIR",
+        accepts=TokenizerKind | str | Path,
+    )
+
+
+def train_settings() -> dict[str, Setting]:
+    """Return every setting of `seqgen.train` but its text, by name."""
+    return {
+        **model_settings(),
+        **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
+        **settings_of(RunOptions),
+    }
 
 
 class TokenizerRecord(Config):
@@ -37,11 +73,11 @@ class TokenizerRecord(Config):
     fingerprint: str
     normalization: Normalization = "none"
     asked: TokenizerConfig | None = None
-    """What it was built by; None for one that was built before the run."""
+    """The settings that it was built with; None for a tokenizer that was built before the run."""
 
 
 class TextRecord(Config):
-    """The text that was read: its hash, and how much of it is learnt from and withheld."""
+    """The text that was read: its hash, and the sizes of its training and validation part."""
 
     sha256: Sha256
     characters: int
@@ -49,11 +85,11 @@ class TextRecord(Config):
     valid_tokens: int
     valid_sha256: Sha256 | None = None
     line_end: str = Field(default="", max_length=3)
-    """How lines of a single text end: what is read before a sample without a prompt, so that it begins a line."""
+    """The line end of a single text: a sample without a prompt begins after it, at the start of a line."""
 
 
 class RunConfig(Config):
-    """Everything that a run was made from. With it and the text, the run can be made again."""
+    """Everything that a run was made from. With it and the text, the run can be repeated."""
 
     format_version: Literal[1] = 1
     seqgen: str
@@ -66,34 +102,19 @@ class RunConfig(Config):
     environment: dict[str, str | int]
     init_from: FileName | None = None
 
-    _unsaid: dict[str, set[str]] = PrivateAttr(default_factory=dict)
-    """By part of it, the settings that the file it was read from does not have: those of a later version than its."""
-
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str) -> Self:
-        config = super().from_json(text, where)
-        for name in OF_THE_WEIGHTS:
-            part: Config = getattr(config, name)
-            unsaid = type(part).model_fields.keys() - part.model_fields_set - set(CHANGEABLE)
-            if unsaid:
-                config._unsaid[name] = unsaid
-        return config
-
     @property
     def identity(self) -> str:
-        """A hash of what makes its weights this run's: model, tokenizer, text, and how it is trained.
+        """The hash of the settings that determine the weights: model, tokenizer, text, training.
 
-        A checksum over weights begins with it, so that neither the weights of another run nor a model that was changed
-        since is taken for this one. Made twice, a run has one identity; and it keeps it in a later version, which may
-        have more settings and other defaults, as what counts is what its config.json says.
+        A checksum over weights begins with it, so that weights of another run, or of a model that was changed since,
+        are refused.
         """
-        left_out = {**self._unsaid, "training": {*CHANGEABLE, *self._unsaid.get("training", ())}}
-        made_of = self.model_dump(include=set(OF_THE_WEIGHTS), exclude=left_out)
+        made_of = self.model_dump(include=set(OF_THE_WEIGHTS), exclude={"training": set(CHANGEABLE)})
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> bytes:
-        """The content of config.json: every setting, less those that the file it was read from does not have."""
-        return (self.model_dump_json(indent=2, exclude=self._unsaid) + "\n").encode()
+        """Return the content of config.json."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -105,30 +126,30 @@ def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 class Request(Config):
-    """What a user asked for, sorted into the configs that it belongs to."""
+    """The settings of a user, sorted into configs."""
 
     model: ModelConfig
     tokenizer: TokenizerConfig
     data: DataConfig
     training: TrainingConfig
     tokenizer_from: str | None = None
-    """The directory of a tokenizer that is there already; `tokenizer` then counts for nothing."""
+    """The directory of an existing tokenizer; `tokenizer` is then unused."""
 
 
 def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
-    """Sort flat settings, named as the flags are, into configs, over the cell's preset.
+    """Sort flat settings into configs, over the preset of the cell.
 
     Args:
-        settings: what the user said.
-        sized: whether the model, and so its size and vocabulary, comes from another run.
+        settings: the settings of the user.
+        sized: whether the model, with its size and vocabulary, comes from another run.
 
     Raises:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
     """
     settings = dict(settings)
-    cell = settings.pop("cell", "lstm")
+    cell = settings.pop("cell", FamilyConfig().cell)
     if not isinstance(cell, str) or cell not in FAMILIES:
-        raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
+        raise ConfigError(f"cell: {cell!r} is not a cell; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell][0]
     raw = settings.get("encoding") == BYTES
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
@@ -155,25 +176,27 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
 
 
 def _refuse_idle(settings: dict[str, Any], request: Request, *, with_weights: bool) -> None:
-    """Refuse a setting that would change nothing beside the others."""
+    """Refuse a setting that would have no effect with the others."""
     cell, tokenizer, data = request.model.cell, request.tokenizer, request.data
     idle = {
-        "bptt": cell == "transformer" and "a transformer learns in windows of --block-size tokens",
-        "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it counts for unigram and bpe alone",
+        "bptt": cell == "transformer" and "a transformer is trained on windows of --block-size tokens",
+        "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it applies to unigram and bpe only",
         "allow_unknown": data.allow_unknown
         and not with_weights
         and request.tokenizer_from is None
         and "the vocabulary is built from the text itself, without --init-from or --tokenizer DIR",
         "valid_share": data.valid_split == "none" and "nothing of the text is withheld",
-        "patience": data.valid_split == "none" and data.valid is None and "nothing is withheld to measure gain on",
+        "patience": data.valid_split == "none"
+        and data.valid is None
+        and "there is no validation part to measure improvement on",
     }
     for name, reason in idle.items():
         if name in settings and reason:
-            raise ConfigError(f"{name}: {reason}, so it would change nothing; leave it out")
+            raise ConfigError(f"{name}: {reason}, so it would have no effect; leave it out")
 
 
 def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The settings that a kind's name stands for, or the directory that `name` is."""
+    """Return the settings of a kind of tokenizer, or the directory that `name` is."""
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name in get_args(TokenizerKind):
@@ -188,11 +211,11 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
 
 
 def unknown_setting(name: str, cell: str) -> str:
-    """Say that there is no such setting, and which may be meant."""
+    """Say that a setting is unknown, and which may be meant."""
     owners = [other for other, (config, *_) in FAMILIES.items() if name in config.model_fields]
     if owners:
         return f"{name}: {cell} has no such setting; it belongs to {', '.join(owners)}"
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
     known += FAMILIES[cell][0].model_fields
     close = difflib.get_close_matches(name, known, n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")

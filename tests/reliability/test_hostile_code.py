@@ -106,7 +106,7 @@ def test_a_config_that_names_code_is_refused_by_the_name(specimen, damaged, fiel
     refusals = damaged(path, content, *read_run(specimen), *use_run(specimen))
 
     assert len(refusals) == 4
-    assert all(f"{field.rpartition('.')[2]}: there is no such setting" in refusal for refusal in refusals)
+    assert all(f"{field.rpartition('.')[2]}: unknown setting" in refusal for refusal in refusals)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import pytest
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.config import RunConfig, compose
 from seqgen.runs.directory import RunDirectory, check_free, create_run, find_run, find_runs
-from seqgen.training.config import TrainingConfig
 from seqgen.training.presets import DEFAULT_TIME, LONG_PRESETS, PRESETS
 
 CONFIG = RunConfig.of(
@@ -306,48 +305,6 @@ def test_what_changes_no_weight_changes_no_identity():
     for part, change in {"training": {"seed": 1}, "model": {"dropout": 0.5}, "text": {"sha256": "1" * 64}}.items():
         changed = CONFIG.model_copy(update={part: getattr(CONFIG, part).model_copy(update=change)})
         assert changed.identity != CONFIG.identity
-
-
-class LaterTraining(TrainingConfig):
-    """Training as a later version may have it: a setting more, and another default."""
-
-    momentum: float = 0.9
-    weight_decay: float = 0.5
-
-
-class LaterConfig(RunConfig):
-    """A later version's config."""
-
-    training: LaterTraining
-
-
-def test_a_run_keeps_its_identity_in_a_later_version_that_has_more_settings_and_other_defaults():
-    read = LaterConfig.from_json(CONFIG.to_json(), "config.json")
-    rewritten = LaterConfig.from_json(read.model_copy(update={"seqgen": "9"}).to_json(), "config.json")
-
-    assert (read.training.momentum, read.training.weight_decay) == (0.9, CONFIG.training.weight_decay)
-    assert read.identity == rewritten.identity == CONFIG.identity
-
-
-def test_a_setting_that_config_json_has_is_part_of_the_identity():
-    content = json.loads(CONFIG.to_json())
-    changed = [content | {"training": content["training"] | change} for change in ({"momentum": 0.9}, {"lr": 0.5})]
-
-    read = [LaterConfig.from_json(json.dumps(one), "config.json") for one in changed]
-
-    assert len({CONFIG.identity, *(config.identity for config in read)}) == 3
-    assert [json.loads(config.to_json())["training"] for config in read] == [one["training"] for one in changed]
-
-
-def test_a_setting_that_may_change_is_written_although_the_file_did_not_have_it():
-    content = json.loads(CONFIG.to_json())
-    del content["training"]["save_every"]
-    read = RunConfig.from_json(json.dumps(content), "config.json")
-
-    changed = read.model_copy(update={"training": read.training.model_copy(update={"save_every": 7.0})})
-
-    assert json.loads(changed.to_json())["training"]["save_every"] == 7.0
-    assert read.identity == changed.identity == CONFIG.identity
 
 
 def test_a_directory_in_which_another_process_begins_a_run_is_not_to_be_removed(tmp_path):
