@@ -55,7 +55,7 @@ def _multiplies_bf16(device: torch.device) -> bool:
     return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def memory_of(device: torch.device) -> int | None:
+def total_memory(device: torch.device) -> int | None:
     """Bytes of memory that the device has in all; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
@@ -92,7 +92,7 @@ def torch_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def in_torch_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[Item]:
+def iterate_with_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[Item]:
     """Yield what `iterator` does, each item made with this many threads; None changes nothing."""
     while True:
         with torch_threads(number):

@@ -208,14 +208,14 @@ def _compare(texts: list[str], learnt: Iterable[Iterable[str]]) -> list[Memoriza
 
 def _describe(found: Memorization) -> str:
     """What of a sample stands in the training text, in a line."""
-    from seqgen.evaluation.memorization import SPAN
+    from seqgen.evaluation.memorization import NGRAM
 
-    stretch = found.stretch
+    stretch = found.longest_copy
     quoted = repr(stretch if len(stretch) <= QUOTED else f"{stretch[: QUOTED // 2]} ... {stretch[-QUOTED // 2 :]}")
     return (
         f"its longest stretch from the training text is {len(stretch)} of "
         f"{plural(found.characters, 'character')}, {quoted}; "
-        f"{found.share:.0%} of it stands there in stretches of {SPAN} or more"
+        f"{found.copied_share:.0%} of it stands there in stretches of {NGRAM} or more"
     )
 
 

@@ -25,9 +25,9 @@ Reader = Callable[[Tensor, State], tuple[Tensor, State]]
 """Tokens [B, T] and a state -> logits [B, T, V] and the next state."""
 
 SEGMENTS = 64
-SHORTEST_SEGMENT = 512  # scored tokens: under that the burn-in would be the larger part of the work
+MIN_SEGMENT = 512  # scored tokens: under that the burn-in would be the larger part of the work
 COLUMNS = 256  # tokens of a segment in one call of the model, or fewer where the logits would be too many
-LOGITS = 1 << 24  # numbers in one call's logits, at most
+MAX_LOGITS = 1 << 24  # numbers in one call's logits, at most
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Segment:
 
 def stream_segments(lengths: Sequence[int], burn_in: int, segments: int = SEGMENTS) -> list[Segment]:
     """Each document in one stream, or the longer ones in parallel parts, each burnt in on the tokens before it."""
-    longest = max(SHORTEST_SEGMENT, -(-sum(lengths) // segments))
+    longest = max(MIN_SEGMENT, -(-sum(lengths) // segments))
     plan = []
     for document, length in enumerate(lengths):
         parts = 1 if segments == 1 else -(-length // longest)
@@ -124,7 +124,7 @@ def _score_group(
     """Lanes side by side, longest first, `COLUMNS` tokens at a time; those that have ended drop out of the batch."""
     lengths = [segment.end - segment.begin for segment in group]
     state = model.initial_state(len(group), lengths[0])
-    width = max(1, min(COLUMNS, LOGITS // (len(group) * model.vocab_size)))
+    width = max(1, min(COLUMNS, MAX_LOGITS // (len(group) * model.vocab_size)))
     for start in range(0, lengths[0], width):
         running = sum(length > start for length in lengths)
         if running < len(state[0]):

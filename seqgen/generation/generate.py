@@ -18,8 +18,8 @@ from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.processors import compose
-from seqgen.generation.prompt import Healing, Progress, read_prompt
+from seqgen.generation.processors import build_processors
+from seqgen.generation.prompt import Healing, PromptProgress, read_prompt
 from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.utils.text import plural
@@ -28,24 +28,24 @@ from seqgen.utils.text import plural
 class TextStream:
     """One sample's text as it grows: holds back half characters, and what may be the beginning of a stop string.
 
-    Of what it is given first, `left_out` characters belong to the prompt.
+    Of what it is given first, `skipped` characters belong to the prompt.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], left_out: int = 0) -> None:
-        self._stepper = tokenizer.stream_decoder()
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], skipped: int = 0) -> None:
+        self._decoder = tokenizer.stream_decoder()
         self._stop = tuple(tokenizer.written(text) for text in stop)
         self._held = ""
-        self._left_out = left_out
+        self._left_out = skipped
         self.stopped = False
 
     def push(self, token: int) -> str:
         """What `token` adds for certain."""
-        text = self._new(self._stepper.push(token))
+        text = self._new(self._decoder.push(token))
         return self._release(text, final=False) if self._stop else text
 
     def flush(self) -> str:
         """What was still held back, once no token follows."""
-        return "" if self.stopped else self._release(self._new(self._stepper.flush()), final=True)
+        return "" if self.stopped else self._release(self._new(self._decoder.flush()), final=True)
 
     def _new(self, text: str) -> str:
         """What of `text` does not belong to the prompt."""
@@ -82,7 +82,7 @@ def generate(
     config: SamplingConfig,
     num_samples: int = 1,
     line_end: str = "",
-    progress: Progress | None = None,
+    progress: PromptProgress | None = None,
 ) -> Iterator[list[str]]:
     """New text after `prompt`, a piece for each sample at each step ("" for those that have ended).
 
@@ -126,9 +126,9 @@ def _generate(
     num_samples: int,
 ) -> Iterator[list[str]]:
     forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
-    processors = compose(config, forbidden)
+    processors = build_processors(config, forbidden)
     uniforms = _Uniforms(config.seed, num_samples)
-    streams = [TextStream(tokenizer, config.stop, healing.taken_back) for _ in range(num_samples)]
+    streams = [TextStream(tokenizer, config.stop, healing.prompt_characters) for _ in range(num_samples)]
     running = list(range(num_samples))
 
     logits, state = prefill()

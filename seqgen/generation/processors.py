@@ -67,7 +67,7 @@ def suppress_tokens(tokens: Sequence[int]) -> LogitsProcessor:
     return apply
 
 
-def compose(config: SamplingConfig, forbidden: Sequence[int]) -> list[LogitsProcessor]:
+def build_processors(config: SamplingConfig, forbidden: Sequence[int]) -> list[LogitsProcessor]:
     """The processors that `config` turns on, in their order, behind the one that forbids tokens."""
     processors: list[LogitsProcessor] = []
     if forbidden:

@@ -15,15 +15,15 @@ from seqgen.tokenizers.base import Tokenizer
 PREFILL = 512  # tokens of a prompt that are read in one call
 REACH = 4096
 """Tokens at the end of a prompt that may be enough, or 4 times the model's burn-in where that is more."""
-CLOSE = 1e-5
+TOLERANCE = 1e-5
 """Of the logits' scale: what is no further apart is taken for the same."""
 
-Progress = Callable[[int, int], None]
+PromptProgress = Callable[[int, int], None]
 """Is given how many tokens of the prompt were read, and of how many."""
 
 
 def read_prompt(
-    model: LanguageModel, tokens: Sequence[int], capacity: int, progress: Progress | None = None
+    model: LanguageModel, tokens: Sequence[int], capacity: int, progress: PromptProgress | None = None
 ) -> tuple[Tensor, State]:
     """Return logits fp32 [1, V] after `tokens`, and the state for all that follows, at most `capacity` tokens in all.
 
@@ -43,7 +43,7 @@ def read_prompt(
 
 
 def _read_end(
-    model: LanguageModel, read: Tensor, capacity: int, progress: Progress | None
+    model: LanguageModel, read: Tensor, capacity: int, progress: PromptProgress | None
 ) -> tuple[Tensor, State] | None:
     """What `read_prompt` returns, from the end of the prompt alone; None where two starting points differ."""
     reach = max(REACH, 4 * model.burn_in)
@@ -57,14 +57,14 @@ def _read_end(
             if 2 * done > reach:
                 scale = float(logits.abs().max())
                 apart = max(apart, float((logits[0] - logits[1]).abs().max()) / max(scale, 1.0))
-        if apart <= CLOSE:
+        if apart <= TOLERANCE:
             return logits[:1, -1], select(state, torch.zeros(1, dtype=torch.int64, device=model.device))
         reach *= 4
     return None
 
 
 def _read(
-    model: LanguageModel, tokens: Tensor, state: State, progress: Progress | None
+    model: LanguageModel, tokens: Tensor, state: State, progress: PromptProgress | None
 ) -> Iterator[tuple[Tensor, State]]:
     """Logits and state after each part of `tokens`, int64 [B, T]."""
     done = 0
@@ -94,7 +94,7 @@ class Healing:
         heals = last != b"" and not last.strip(b" ") and any(_begins_with_space(piece) for piece in self._pieces)
         self.ids = ids[:-1] if heals else ids
         """What is read of the prompt."""
-        self.taken_back = len(last) if heals else 0
+        self.prompt_characters = len(last) if heals else 0
         """Characters at the beginning of a text that belong to the prompt."""
         self._owed = dict.fromkeys(range(num_samples), last) if heals else {}
         self._fitting: dict[bytes, Tensor] = {}

@@ -70,7 +70,7 @@ class RecurrentModel(LanguageModel):
         shape = (batch_size, self.config.layers, self.config.hidden_size)
         return tuple(torch.zeros(shape, device=self.device) for _ in range(members))
 
-    def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         if state is None:
             state = self.initial_state(tokens.shape[0], tokens.shape[1])
         # Documents begin in few columns of a batch: the text is cut there, and the state of those rows cleared.
@@ -96,7 +96,7 @@ class RecurrentModel(LanguageModel):
         return x, tuple(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True))
 
     def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
-        return RecurrentDecoder(self, precision)
+        return RecurrentStepper(self, precision)
 
 
 def _layer(config: RecurrentConfig, input_size: int) -> nn.Module:
@@ -159,7 +159,7 @@ class ResetBeforeGru(nn.Module):
         return torch.stack(outputs, dim=1), h.unsqueeze(0)
 
 
-class RecurrentDecoder(Stepper):
+class RecurrentStepper(Stepper):
     """One token at a time on packed weights: no modules, and the first layer's input product as a table by token.
 
     What is remembered, and all that is no product, is fp32.
@@ -171,7 +171,7 @@ class RecurrentDecoder(Stepper):
         self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         layers = [layer_weights(layer) for layer in model.layers]
         if self._cell == "lstm":
-            layers = [LayerWeights(*map(_doubled_candidate, weights)) for weights in layers]
+            layers = [LayerWeights(*map(_double_candidate, weights)) for weights in layers]
         self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
         self._layers = [self._pack(weights, precision, first=depth == 0) for depth, weights in enumerate(layers)]
         self._head = StepperLinear(model.head.weight, model.head.bias, precision)
@@ -211,7 +211,7 @@ class RecurrentDecoder(Stepper):
         return _lstm_step(sums, state[1]) if self._cell == "lstm" else (cells.rnn_step(sums),)
 
 
-def _doubled_candidate(weight: Tensor) -> Tensor:
+def _double_candidate(weight: Tensor) -> Tensor:
     """An lstm's rows, the candidate's doubled: one sigmoid then serves all, as tanh(g) = 2 sigmoid(2 g) - 1."""
     i, f, g, o = weight.chunk(4)
     return torch.cat([i, f, 2 * g, o])

@@ -1,8 +1,8 @@
-"""What can be built: one config class a family, and the table of families. No torch."""
+"""The model families: their config classes and the table that names them. Imports no torch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -66,7 +66,7 @@ class GruConfig(_RecurrentConfig):
 
 
 class TransformerConfig(Config):
-    """A stepper-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
+    """A decoder-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
 
     `feed_forward_size` None is the customary 8/3 of `hidden_size`, rounded up to a multiple of 32.
     """
@@ -99,10 +99,19 @@ class TransformerConfig(Config):
 RecurrentConfig = RnnConfig | LstmConfig | GruConfig
 ModelConfig = Annotated[RecurrentConfig | TransformerConfig, Field(discriminator="cell")]
 
-FAMILIES: dict[str, tuple[type[RecurrentConfig | TransformerConfig], str, str]] = {
-    "rnn": (RnnConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "lstm": (LstmConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "gru": (GruConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "transformer": (TransformerConfig, "seqgen.models.transformer", "TransformerModel"),
+
+class Family(NamedTuple):
+    """A row of `FAMILIES`."""
+
+    config: type[RecurrentConfig | TransformerConfig]
+    model: str
+    """Module and class of the model, dotted."""
+
+
+FAMILIES: dict[str, Family] = {
+    "rnn": Family(RnnConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "lstm": Family(LstmConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "gru": Family(GruConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "transformer": Family(TransformerConfig, "seqgen.models.transformer.TransformerModel"),
 }
-"""From the cell's name to its config class and to where its model is. A new family is one file and one row."""
+"""The model families by the name of their cell. A new family is one file and one row."""

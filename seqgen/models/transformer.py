@@ -1,4 +1,4 @@
-"""A stepper-only transformer of the Llama shape: pre-norm RMSNorm, rotary positions, SwiGLU, no biases.
+"""A decoder-only transformer of the Llama shape: pre-norm RMSNorm, rotary positions, SwiGLU, no biases.
 
 Attention reaches `block_size` tokens back (a band), and the key-value cache is a ring of that size: position p lives in
 slot p mod size, so a text of any length runs in constant memory. A boundary token hides all before it, and positions
@@ -69,7 +69,7 @@ class TransformerModel(LanguageModel):
         position, begin = (torch.zeros(batch_size, dtype=torch.int64, device=self.device) for _ in range(2))
         return *caches, position, begin
 
-    def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         rows, length = tokens.shape
         *caches, position, begin = state if state is not None else self.initial_state(rows, 0)
         positions = position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
@@ -110,7 +110,7 @@ class TransformerModel(LanguageModel):
         return self.config.hidden_size // self.config.heads
 
     def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
-        return TransformerDecoder(self, precision)
+        return TransformerStepper(self, precision)
 
 
 def check_positions(relative: Tensor, config: TransformerConfig) -> None:
@@ -128,7 +128,7 @@ def by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(caches[::2], caches[1::2], strict=True)
 
 
-def fork_held(state: State, index: Tensor, kept: torch.dtype) -> State:
+def select_written(state: State, index: Tensor, kept: torch.dtype) -> State:
     """`select` that copies only the slots that hold something, with keys and values in `kept`, fp32 or bf16.
 
     Memory that no one has written to yet is not taken: on a CPU, numpy's zeros are such.
@@ -149,7 +149,7 @@ def fork_held(state: State, index: Tensor, kept: torch.dtype) -> State:
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each on the normalised stream and added to it."""
+    """Attention and feed-forward, each on the normalized stream and added to it."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -269,7 +269,7 @@ class Products(NamedTuple, Generic[T]):
     down: T
 
 
-def decoder_weights(block: Block) -> Products[Tensor]:
+def stepper_weights(block: Block) -> Products[Tensor]:
     """The weights of a block, fp32 [out, in], with the scales of the norms in the products that follow them."""
 
     def joined(norm: RMSNorm, *layers: nn.Linear) -> Tensor:
@@ -305,7 +305,7 @@ MANY = 32
 """Rows x heads from which attention is faster as two batched products than as torch's fused form on a CPU."""
 
 
-class TransformerDecoder(Stepper):
+class TransformerStepper(Stepper):
     """One token at a time on packed weights. What is remembered, and all that is no product, is fp32."""
 
     @torch.no_grad()
@@ -314,14 +314,14 @@ class TransformerDecoder(Stepper):
         self._frequencies = position_frequencies(model)
         self._embedding = model.embedding.weight.detach().clone()
         self._blocks = [
-            Products(*(StepperLinear(weight, None, precision) for weight in decoder_weights(block)))
+            Products(*(StepperLinear(weight, None, precision) for weight in stepper_weights(block)))
             for block in model.blocks
         ]
         self._head = StepperLinear(head_weight(model), None, precision)
         self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
 
     def select(self, state: State, index: Tensor) -> State:
-        return fork_held(state, index, torch.float32)
+        return select_written(state, index, torch.float32)
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -334,7 +334,7 @@ class TransformerDecoder(Stepper):
         place = self._place(position, begin, caches[0].shape[2])
         for block, cache in zip(self._blocks, by_layer(caches), strict=True):
             x = self._advance(block, x, cache, place)
-        return self._head(self._normalise(x)), (*caches, position + 1, begin)
+        return self._head(self._normalize(x)), (*caches, position + 1, begin)
 
     def _place(self, position: Tensor, begin: Tensor, ring: int) -> _Place:
         rotation = None
@@ -352,7 +352,7 @@ class TransformerDecoder(Stepper):
         self, block: Products[StepperLinear], x: Tensor, cache: tuple[Tensor, Tensor], place: _Place
     ) -> Tensor:
         """A block's output [B, H]; its keys and values [B, heads, ring, D] get the new token's."""
-        products = block.query_key_value(self._normalise(x)).view(len(x), 3, self._config.heads, -1)
+        products = block.query_key_value(self._normalize(x)).view(len(x), 3, self._config.heads, -1)
         turned, v = products[:, :2], products[:, 2]
         if place.rotation is not None:
             turned = rotate(turned, place.rotation)
@@ -363,7 +363,7 @@ class TransformerDecoder(Stepper):
             for member, new in zip(cache, (k, v), strict=True):
                 member.select(2, place.slot).copy_(new)
         x = x + block.attention_output(self._attend(q, cache, place))
-        gate, up = block.gate_up(self._normalise(x)).chunk(2, dim=-1)
+        gate, up = block.gate_up(self._normalize(x)).chunk(2, dim=-1)
         return x + block.down(F.silu(gate).mul_(up))
 
     def _attend(self, q: Tensor, cache: tuple[Tensor, Tensor], place: _Place) -> Tensor:
@@ -376,7 +376,7 @@ class TransformerDecoder(Stepper):
         past_k, past_v = (member[:, :, : place.held] for member in cache)
         return F.scaled_dot_product_attention(q.unsqueeze(2), past_k, past_v, attn_mask=place.mask).flatten(1)
 
-    def _normalise(self, x: Tensor) -> Tensor:
+    def _normalize(self, x: Tensor) -> Tensor:
         """RMSNorm, its scale apart: half the time of torch's, which is five operations here."""
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         return x * torch.addcmul(self._epsilon, norm, norm, value=1 / x.shape[-1]).rsqrt_()

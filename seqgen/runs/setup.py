@@ -18,7 +18,7 @@ from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.texts import Texts
-from seqgen.device import Precision, RandomState, memory_of, select_device, select_precision
+from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import parameter_count
@@ -163,7 +163,7 @@ def _check_memory(
     """Refuse what cannot fit: weights, gradients and two moments, in fp32 each; or, while there are no gradients yet,
     what the first batch is sure to take.
     """
-    there = memory_of(device)
+    there = total_memory(device)
     if there is None:
         return
     parameters = parameter_count(models.skeleton(config, vocab_size))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.evaluation import memorization
-from seqgen.evaluation.memorization import SPAN, Memorization, measure_memorization
+from seqgen.evaluation.memorization import NGRAM, Memorization, measure_memorization
 
 
 def plain(sample, documents):
@@ -21,7 +21,7 @@ def plain(sample, documents):
         if any(sample[start:end] in text for text in documents)
     ]
     longest = max((end - start for start, end in there), default=0)
-    covered = {position for start, end in there if end - start >= memorization.SPAN for position in range(start, end)}
+    covered = {position for start, end in there if end - start >= memorization.NGRAM for position in range(start, end)}
     return longest, len(covered) / max(1, len(sample))
 
 
@@ -35,15 +35,15 @@ LETTERS = st.text(st.sampled_from("ab한\ud800"), max_size=24)
 def test_it_is_what_a_plain_search_finds(samples, documents, piece):
     texts = ["".join(chunks) for chunks in documents]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memorization, "SPAN", 4)
-        patch.setattr(memorization, "PIECE", piece)
+        patch.setattr(memorization, "NGRAM", 4)
+        patch.setattr(memorization, "BLOCK_SIZE", piece)
 
         found = measure_memorization(samples, documents)
 
         for sample, one in zip(samples, found, strict=True):
-            assert (len(one.stretch), one.share) == plain(sample, texts)
-            assert one.stretch == sample[one.start : one.start + len(one.stretch)]
-            assert any(one.stretch in text for text in texts) or one.stretch == ""
+            assert (len(one.longest_copy), one.copied_share) == plain(sample, texts)
+            assert one.longest_copy == sample[one.start : one.start + len(one.longest_copy)]
+            assert any(one.longest_copy in text for text in texts) or one.longest_copy == ""
             assert one.characters == len(sample)
 
 
@@ -68,7 +68,7 @@ def test_the_whole_text_is_a_copy_of_itself():
 
     (found,) = measure_memorization([text], [[text]])
 
-    assert (found.stretch, found.share) == (text, 1.0)
+    assert (found.longest_copy, found.copied_share) == (text, 1.0)
 
 
 def test_a_stretch_does_not_go_from_one_document_into_the_next():
@@ -77,22 +77,22 @@ def test_a_stretch_does_not_go_from_one_document_into_the_next():
         measure_memorization(["abcdef"], [["abc"], ["def"]]),
     )
 
-    assert [found.stretch for found in (*whole, *cut)] == ["abcdef", "abc"]
+    assert [found.longest_copy for found in (*whole, *cut)] == ["abcdef", "abc"]
 
 
 def test_a_text_of_one_letter_takes_no_longer():
     (found,) = measure_memorization(["a" * 2000], [["a" * 600_000]])
 
-    assert (len(found.stretch), found.share) == (2000, 1.0)
+    assert (len(found.longest_copy), found.copied_share) == (2000, 1.0)
 
 
 def test_equal_hashes_are_not_enough(monkeypatch):
     monkeypatch.setattr(memorization, "_BASE", 1)  # by which every order of the same characters is one
 
-    (found,) = measure_memorization(["abc" * SPAN], [["cab" * 9 + "x" + "bac" * 99]])
+    (found,) = measure_memorization(["abc" * NGRAM], [["cab" * 9 + "x" + "bac" * 99]])
 
-    assert found.stretch == "cab" * 9
-    assert found.share == 0.0
+    assert found.longest_copy == "cab" * 9
+    assert found.copied_share == 0.0
 
 
 def test_memory_does_not_grow_with_the_text():

@@ -15,8 +15,8 @@ from seqgen import models
 from seqgen.evaluation import scoring
 from seqgen.evaluation.scoring import (
     COLUMNS,
+    MIN_SEGMENT,
     SEGMENTS,
-    SHORTEST_SEGMENT,
     Segment,
     score,
     stream_segments,
@@ -68,7 +68,7 @@ def test_lanes_score_each_token_once_after_their_burn_in(lengths, burn_in, segme
         assert all(segment.begin == max(0, segment.score - burn_in) for segment in own)
         assert all(segment.score < segment.end for segment in own)
         if len(own) > 1:
-            assert min(segment.end - segment.score for segment in own) >= SHORTEST_SEGMENT // 2
+            assert min(segment.end - segment.score for segment in own) >= MIN_SEGMENT // 2
     assert len(plan) <= segments + len(lengths)
 
 
@@ -236,10 +236,10 @@ def test_the_logits_of_a_call_are_bounded_and_the_score_is_the_same(model, monke
     sizes = []
     model.register_forward_hook(lambda model, arguments, output: sizes.append(output[0].numel()))
 
-    monkeypatch.setattr(scoring, "LOGITS", 3 * 7 * model.vocab_size)
+    monkeypatch.setattr(scoring, "MAX_LOGITS", 3 * 7 * model.vocab_size)
     assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
     assert max(sizes) == 3 * 7 * model.vocab_size
-    monkeypatch.setattr(scoring, "LOGITS", 1)  # a token at a time is the least
+    monkeypatch.setattr(scoring, "MAX_LOGITS", 1)  # a token at a time is the least
     assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
 
 

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import sample
-from seqgen.generation.processors import compose, min_p, suppress_tokens, temperature, top_k, top_p
+from seqgen.generation.processors import build_processors, min_p, suppress_tokens, temperature, top_k, top_p
 
 INF = math.inf
 
 
 def logits_of(probabilities: list[float]) -> Tensor:
-    """Logits [1, V] of a distribution, shifted, so that nothing relies on their being normalised."""
+    """Logits [1, V] of a distribution, shifted, so that nothing relies on their being normalized."""
     return torch.tensor([probabilities], dtype=torch.float64).log().float() + 3.0
 
 
@@ -116,7 +116,7 @@ def test_forbidden_tokens_are_never_drawn_and_the_logits_given_stay():
 
 
 def apply(logits: Tensor, config: SamplingConfig, forbidden: list[int]) -> Tensor:
-    for one in compose(config, forbidden):
+    for one in build_processors(config, forbidden):
         logits = one(logits)
     return logits
 
@@ -177,8 +177,8 @@ def test_top_p_shares_out_what_top_k_left():
 
 
 def test_filters_that_are_off_are_not_there():
-    assert compose(SamplingConfig(temperature=1.0), []) == []
-    assert len(compose(SamplingConfig(temperature=0.5, top_k=1, top_p=0.5, min_p=0.5), [0])) == 5
+    assert build_processors(SamplingConfig(temperature=1.0), []) == []
+    assert len(build_processors(SamplingConfig(temperature=0.5, top_k=1, top_p=0.5, min_p=0.5), [0])) == 5
 
 
 @settings(max_examples=200)

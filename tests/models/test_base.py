@@ -87,20 +87,6 @@ def test_everything_before_a_token_in_reach_changes_it(model, tokens):
     assert (logits[0, 5:9] != others[0, 5:9]).any(dim=-1).all()
 
 
-def test_ragged_rows_are_as_if_alone(model, tokens):
-    lengths = torch.tensor([5, 30, 17])
-
-    logits, state = model(tokens, model.initial_state(3, 64), lengths)
-
-    for row, length in enumerate(lengths.tolist()):
-        alone, end = run(model, tokens[row : row + 1, :length])
-        torch.testing.assert_close(logits[row : row + 1, :length], alone, **TOLERANCE)
-        assert torch.equal(logits[row, length:], torch.zeros(LENGTH - length, 11))
-        going_on, _ = model.stepper().step(torch.tensor([3]), end)
-        ragged, _ = model.stepper().step(torch.tensor([3]), select(state, torch.tensor([row])))
-        torch.testing.assert_close(ragged, going_on, **TOLERANCE)
-
-
 def test_without_a_state_a_window_starts_fresh(model, tokens):
     logits, _ = model(tokens[:, :8])
 

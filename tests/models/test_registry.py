@@ -9,7 +9,7 @@ from seqgen.models.registry import FAMILIES, LstmConfig, TransformerConfig
 
 @pytest.mark.parametrize("cell", FAMILIES)
 def test_every_family_builds_from_its_defaults_made_small(cell):
-    config = FAMILIES[cell][0].of(hidden_size=16)
+    config = FAMILIES[cell].config.of(hidden_size=16)
 
     assert models.build(config, 5).config.cell == cell
 

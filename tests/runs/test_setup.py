@@ -194,7 +194,7 @@ def test_a_batch_that_cannot_fit_into_memory_is_refused_with_what_to_lower(data,
     prepared = encode_corpus(read_texts(data), TokenizerConfig())
     large, small = (compose({**settings, "batch_size": rows, "max_steps": 1}) for rows in (32, 1))
 
-    monkeypatch.setattr(preparation, "memory_of", lambda device: 1 << 20)
+    monkeypatch.setattr(preparation, "total_memory", lambda device: 1 << 20)
 
     with pytest.raises(ConfigError, match=rf"batch_size: .* \d+ rows of 128 tokens .* lower --batch-size .* {other}"):
         build_learner(large.model, large.training, prepared)
@@ -211,7 +211,7 @@ def test_a_mask_that_cannot_fit_into_memory_is_counted_where_documents_begin_wit
     window = {"block_size": 512, "batch_size": 1, "precision": "fp32"}
     request = compose({"cell": "transformer", "hidden_size": 8, "heads": 1, "max_steps": 1, **window})
 
-    monkeypatch.setattr(preparation, "memory_of", lambda device: 3 << 20)
+    monkeypatch.setattr(preparation, "total_memory", lambda device: 3 << 20)
 
     build_learner(request.model, request.training, one)
     with pytest.raises(ConfigError, match=r"batch_size: .* 1 rows of 512 tokens"):

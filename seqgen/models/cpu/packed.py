@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from seqgen.device import StepperPrecision
 
 SMALL = 1 << 17
-"""Numbers in a weight up to which oneDNN's overhead exceeds what it saves in decoding (128 x 384: 10 us of 15)."""
+"""Numbers in a weight up to which oneDNN's overhead exceeds what it saves in stepping (128 x 384: 10 us of 15)."""
 FEW = 2
 """Rows up to which int8 is multiplied as such; more are faster as bf16, which holds these numbers exactly."""
 
@@ -41,7 +41,7 @@ class PackedWeight:
         return self._multiply_add(y, plus, self._packed, bias, "add")
 
 
-def quantised(weight: Tensor) -> tuple[Tensor, Tensor]:
+def quantize(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Whole numbers up to 127, to the nearest, and the scale of each row: fp32 [N, K] -> fp32 [N, K] and [N]."""
     scale = weight.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / 127
     return (weight / scale[:, None]).round(), scale
@@ -63,7 +63,7 @@ class StepperLinear:
         self._scale: Tensor | None = None
         self._int8: Tensor | None = None
         if precision == "int8":
-            weight, self._scale = quantised(weight)
+            weight, self._scale = quantize(weight)
             if weight.device.type == "cpu" and weight.shape[0] % 4 == 0 and weight.shape[1] % 32 == 0:
                 # torch's kernel reads past the end of rows of any other length.
                 self._int8 = weight.to(torch.int8)

@@ -19,10 +19,10 @@ from numba import config, get_num_threads, njit, prange, set_num_threads, types
 from numba.extending import overload
 
 __all__ = [
-    "MOST_THREADS", "PANEL", "TILE", "add_and_normalise", "attend", "block", "get_num_threads", "product", "reset",
+    "MAX_THREADS", "PANEL", "TILE", "add_and_normalize", "attend", "block", "get_num_threads", "product", "reset",
     "set_num_threads", "step_gru_after", "step_gru_before", "step_lstm", "step_rnn", "store_rows", "swiglu",
 ]  # fmt: skip
-MOST_THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+MAX_THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
@@ -269,7 +269,7 @@ def step_gru_before(
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def add_and_normalise(x: Floats, added: Array, epsilon: float, out: Array) -> None:
+def add_and_normalize(x: Floats, added: Array, epsilon: float, out: Array) -> None:
     """x [B, H] += added, and RMSNorm of it without a scale -> out [B, H]."""
     for b in prange(len(x)):
         row, plus = x[b], added[b]
@@ -405,14 +405,14 @@ def attend(products: Array, place: Place, out: Array) -> None:
 def block(x: Floats, added: Array, weights: Four[Array], scales: Four[Floats], epsilon: float, place: Place) -> Floats:
     """A transformer's block on x + added [B, H]: its last addition is not made, but comes back.
 
-    What `CompiledTransformer` does with calls of its own where oneDNN multiplies: for a small model, those calls take
-    longer than the work. Weights and scales in the order of `transformer.Products`.
+    Where oneDNN multiplies, `CompiledTransformerStepper` makes these calls from Python instead; in a small model they
+    take longer than the work. Weights and scales are in the order of `transformer.Products`.
     """
     rows, heads, _, size = place[0].shape
     normed, found = np.empty_like(x), np.empty_like(x)
-    add_and_normalise(x, added, epsilon, normed)
+    add_and_normalize(x, added, epsilon, normed)
     attend(product(normed, weights[0], scales[0]).reshape(rows, 3, heads, size), place, found)
-    add_and_normalise(x, product(found, weights[1], scales[1]), epsilon, normed)
+    add_and_normalize(x, product(found, weights[1], scales[1]), epsilon, normed)
     gate_up = product(normed, weights[2], scales[2])
     gated = np.empty((rows, gate_up.shape[1] // 2), np.float32)
     swiglu(gate_up, gated)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
-from seqgen.models.cpu.packed import SMALL, PackedWeight, can_pack, quantised
+from seqgen.models.cpu.packed import SMALL, PackedWeight, can_pack, quantize
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -40,7 +40,7 @@ class Weight:
         weight = F.pad(weight.detach().float(), (0, 0, 0, -len(weight) % kernels.PANEL))
         self._scale: Floats = np.ones(self._columns, np.float32)
         if precision == "int8":
-            weight, scale = quantised(weight)
+            weight, scale = quantize(weight)
             self._scale = scale[: self._columns].numpy()
         kept = {"fp32": torch.float32, "bf16": torch.bfloat16, "int8": torch.int8}[precision]
         self._weight = weight.to(kept, copy=True, memory_format=torch.contiguous_format)

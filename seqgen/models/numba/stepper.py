@@ -27,12 +27,12 @@ from seqgen.models.transformer import (
     TransformerModel,
     by_layer,
     check_positions,
-    decoder_weights,
-    fork_held,
     head_weight,
     position_frequencies,
     rotary,
+    select_written,
     sinusoids,
+    stepper_weights,
 )
 
 _ONE_AT_A_TIME = threading.Lock()
@@ -65,19 +65,19 @@ def _kernels() -> ModuleType:
     except (ImportError, ValueError) as error:  # the second is what it says of its settings in the environment
         raise ConfigError(f"engine: numba cannot be used here: {error}") from error
     except RuntimeError as error:  # which is what numba says where it finds no directory
-        raise _no_room(error) from error
+        raise _cache_error(error) from error
     finally:
-        _give_back(torchs)
+        _restore_torch_threads(torchs)
     return kernels
 
 
-def _give_back(torchs: int) -> None:
+def _restore_torch_threads(torchs: int) -> None:
     """Let torch have as many threads as before: numba, asked for its own, starts the OpenMP that they share."""
     if torch.get_num_threads() != torchs:
         torch.set_num_threads(torchs)
 
 
-def _no_room(error: Exception) -> ConfigError:
+def _cache_error(error: Exception) -> ConfigError:
     return ConfigError(
         f"engine: numba cannot keep what it compiles: {error}; make room, or name a directory by NUMBA_CACHE_DIR"
     )
@@ -85,8 +85,8 @@ def _no_room(error: Exception) -> ConfigError:
 
 def _of(model: LanguageModel, precision: StepperPrecision, kernels: ModuleType) -> Stepper:
     if isinstance(model, RecurrentModel):
-        return CompiledRecurrent(model, precision, kernels)
-    return CompiledTransformer(cast("TransformerModel", model), precision, kernels)
+        return CompiledRecurrentStepper(model, precision, kernels)
+    return CompiledTransformerStepper(cast("TransformerModel", model), precision, kernels)
 
 
 def _array(weight: Tensor) -> Floats:
@@ -108,12 +108,12 @@ class _Layer(NamedTuple):
     h_bias: Floats
 
 
-class _Compiled(Stepper):
+class _CompiledStepper(Stepper):
     """What every compiled stepper does about threads; the state changes in place."""
 
     def __init__(self, kernels: ModuleType) -> None:
         self._kernels = kernels
-        self._threads = min(torch.get_num_threads(), kernels.MOST_THREADS)
+        self._threads = min(torch.get_num_threads(), kernels.MAX_THREADS)
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         kernels = self._kernels
@@ -123,17 +123,17 @@ class _Compiled(Stepper):
             try:
                 return self._step(token, tuple(member.detach() if member.requires_grad else member for member in state))
             except OSError as error:  # of what it compiles for a first step, or for the first of many rows
-                raise _no_room(error) from error
+                raise _cache_error(error) from error
             finally:
                 kernels.set_num_threads(before)
-                _give_back(torchs)
+                _restore_torch_threads(torchs)
 
     @abstractmethod
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         """`step` on a state without gradients."""
 
 
-class CompiledRecurrent(_Compiled):
+class CompiledRecurrentStepper(_CompiledStepper):
     """rnn, lstm and gru."""
 
     @torch.no_grad()
@@ -185,7 +185,7 @@ class CompiledRecurrent(_Compiled):
             kernels.step_rnn(x_sums, h_sums, layer.x_bias, state, depth, x)
 
 
-class CompiledTransformer(_Compiled):
+class CompiledTransformerStepper(_CompiledStepper):
     """The blocks one after the other."""
 
     @torch.no_grad()
@@ -196,14 +196,14 @@ class CompiledTransformer(_Compiled):
         self._kept = torch.float32 if precision == "fp32" else torch.bfloat16  # keys and values
         self._embedding = _array(model.embedding.weight)
         self._blocks = [
-            Products(*(Weight(weight, precision, kernels) for weight in decoder_weights(block)))
+            Products(*(Weight(weight, precision, kernels) for weight in stepper_weights(block)))
             for block in model.blocks
         ]
         self._head = Weight(head_weight(model), precision, kernels)
 
     def select(self, state: State, index: Tensor) -> State:
         """Keys and values in bf16, unless the precision is fp32; `step` takes either."""
-        return fork_held(state, index, self._kept)
+        return select_written(state, index, self._kept)
 
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         *caches, position, begin = state
@@ -216,7 +216,7 @@ class CompiledTransformer(_Compiled):
         place = position.numpy(), begin.numpy(), *self._rotation(relative)
         for block, (keys, values) in zip(self._blocks, by_layer(caches), strict=True):
             added = self._advance(block, x, added, (plain(keys), plain(values), *place))
-        logits = self._head(self._normed(x, added, self._head))
+        logits = self._head(self._normalize_for(x, added, self._head))
         return tensor(logits).float(), (*caches, position + 1, begin)
 
     def _rotation(self, relative: Tensor) -> tuple[Floats, Floats]:
@@ -235,16 +235,16 @@ class CompiledTransformer(_Compiled):
             weights, scales = zip(*laid_out, strict=True)
             compiled: Array = kernels.block(x, added, weights, scales, NORM_EPSILON, place)
             return compiled
-        products = block.query_key_value(self._normed(x, added, block.query_key_value))
+        products = block.query_key_value(self._normalize_for(x, added, block.query_key_value))
         found = block.attention_output.input(rows)
         kernels.attend(products.reshape(rows, 3, self._config.heads, -1), place, found)
-        gate_up = block.gate_up(self._normed(x, block.attention_output(found), block.gate_up))
+        gate_up = block.gate_up(self._normalize_for(x, block.attention_output(found), block.gate_up))
         gated = block.down.input(rows)
         kernels.swiglu(gate_up, gated)
         return block.down(gated)
 
-    def _normed(self, x: Floats, added: Array, follows: Weight) -> Array:
-        """x [B, H] += added, normalised for the product that follows."""
+    def _normalize_for(self, x: Floats, added: Array, follows: Weight) -> Array:
+        """x [B, H] += added, normalized for the product that follows."""
         normed = follows.input(len(x))
-        self._kernels.add_and_normalise(x, added, NORM_EPSILON, normed)
+        self._kernels.add_and_normalize(x, added, NORM_EPSILON, normed)
         return normed

@@ -211,11 +211,12 @@ def test_novelty_is_said_on_stderr_and_the_text_stays_the_text(invoke, answers, 
 def test_novelty_in_json_stands_beside_each_sample(answers, run):
     content = json.loads(answers("sample", "--json", *LENGTH, "--memorization", "-n", 2))
 
-    assert [found.keys() for found in content["memorization"]] == [{"characters", "stretch", "start", "share"}] * 2
+    keys = {"characters", "longest_copy", "start", "copied_share"}
+    assert [found.keys() for found in content["memorization"]] == [keys] * 2
     for text, found in zip(content["samples"], content["memorization"], strict=True):
         assert found["characters"] == len(text) == 60
-        assert text[found["start"] :].startswith(found["stretch"])
-        assert found["stretch"]
+        assert text[found["start"] :].startswith(found["longest_copy"])
+        assert found["longest_copy"]
 
 
 def test_a_long_stretch_is_quoted_shortly():
