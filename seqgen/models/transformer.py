@@ -23,7 +23,6 @@ from seqgen.device import StepperPrecision
 from seqgen.errors import TextError
 from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.models.cpu.packed import StepperLinear
-from seqgen.models.cpu.rms_norm import RMSNorm
 from seqgen.models.registry import TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY
 
@@ -46,7 +45,7 @@ class TransformerModel(LanguageModel):
         self.burn_in = max(256, config.layers * config.block_size)  # as far as attention reaches through all layers
         self.embedding = nn.Embedding(vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = RMSNorm(config.hidden_size, eps=NORM_EPSILON)
+        self.norm = nn.RMSNorm(config.hidden_size, eps=NORM_EPSILON)
         self.head = nn.Linear(config.hidden_size, vocab_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         if config.tie_weights:
@@ -157,9 +156,9 @@ class Block(nn.Module):
         inner = config.inner_size
         self.heads = config.heads
         self.block_size = config.block_size
-        self.attention_norm = RMSNorm(size, eps=NORM_EPSILON)
+        self.attention_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
         self.query, self.key, self.value, self.attention_output = (nn.Linear(size, size, bias=False) for _ in range(4))
-        self.feed_forward_norm = RMSNorm(size, eps=NORM_EPSILON)
+        self.feed_forward_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
         self.gate, self.up = (nn.Linear(size, inner, bias=False) for _ in range(2))
         self.down = nn.Linear(inner, size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -272,7 +271,7 @@ class Products(NamedTuple, Generic[T]):
 def stepper_weights(block: Block) -> Products[Tensor]:
     """The weights of a block, fp32 [out, in], with the scales of the norms in the products that follow them."""
 
-    def joined(norm: RMSNorm, *layers: nn.Linear) -> Tensor:
+    def joined(norm: nn.RMSNorm, *layers: nn.Linear) -> Tensor:
         return torch.cat([layer.weight for layer in layers]).float() * norm.weight
 
     return Products(
