@@ -1,4 +1,4 @@
-"""How new text is drawn. No torch, no numpy."""
+"""Settings of text generation. Imports no torch and no numpy."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def test_the_ends_of_the_unit_interval_are_tokens_that_can_be(uniform, token):
 
 
 def test_nothing_is_drawn_from_what_is_no_number():
-    with pytest.raises(RunError, match="not all numbers"):
+    with pytest.raises(RunError, match="NaN or infinity"):
         sample(torch.tensor([[0.0, math.nan]]), uniforms(0.5))
 
 
@@ -329,13 +329,8 @@ def test_sinusoidal_positions_can_be_used_to_the_last(tokenizer):
 def test_more_text_than_sinusoidal_positions_is_refused_with_the_arithmetic(tokenizer):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 
-    with pytest.raises(ConfigError) as refusal:
+    with pytest.raises(ConfigError, match=r"^max_new_tokens: 11 .* prompt of 6 .* 16 .* at most 10"):
         steps_of(model, tokenizer, "abcdef", max_new_tokens=11)
-
-    assert str(refusal.value) == (
-        "max_new_tokens: 11 new tokens after a prompt of 6 are more than this model's 16 sinusoidal positions; "
-        "ask for at most 10"
-    )
 
 
 @pytest.mark.parametrize("length", [16, 40])
@@ -381,5 +376,5 @@ def test_weights_that_are_no_numbers_make_no_text(model, tokenizer):
     with torch.no_grad():
         model.embedding.weight.fill_(math.nan)
 
-    with pytest.raises(RunError, match="weights are not all numbers"):
+    with pytest.raises(RunError, match="NaN or infinity"):
         texts_of(model, tokenizer, "ab", max_new_tokens=3)

@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqgen.generation.graphemes import LONGEST, whole_graphemes
+from seqgen.generation.graphemes import MAX_HELD, whole_graphemes
 
 # Each is one grapheme, of several code points.
 FAMILY, FLAG, SKIN, KEYCAP, WALES = "👩‍👩‍👧", "🇰🇷", "👍🏽", "1️⃣", "🏴󠁧󠁢󠁷󠁬󠁳󠁿"
@@ -59,10 +59,10 @@ def test_marks_without_end_are_released():
 
     def pieces():
         nonlocal asked
-        for character in "a" + "\u0301" * 10 * LONGEST:
+        for character in "a" + "\u0301" * 10 * MAX_HELD:
             asked += 1
             yield character
 
     first = next(whole_graphemes(pieces()))
 
-    assert len(first) == asked == LONGEST + 1
+    assert len(first) == asked == MAX_HELD + 1

@@ -24,7 +24,7 @@ def test_rotary_turns_each_pair_by_its_position():
     assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(fast), math.cos(slow)])
     assert sin[0, 0, 1].tolist() == pytest.approx([math.sin(fast), math.sin(slow)])
     x = torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(1, 1, 2, 4)
-    unturned, turned = transformer.rotate(x, transformer.rotation_by(cos, sin))[0, 0]
+    unturned, turned = transformer.rotate(x, transformer.rotation_of(cos, sin))[0, 0]
     assert unturned.tolist() == [1.0, 2.0, 3.0, 4.0]
     assert turned.tolist() == pytest.approx(
         [
@@ -41,7 +41,7 @@ def test_rotary_scores_depend_on_distance_alone():
 
     def score(query_at: int, key_at: int) -> float:
         turn = [
-            transformer.rotation_by(*transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)))
+            transformer.rotation_of(*transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)))
             for at in (query_at, key_at)
         ]
         return float((transformer.rotate(q, turn[0]) * transformer.rotate(k, turn[1])).sum())
@@ -72,7 +72,7 @@ def test_one_block_is_its_equations():
         heads = []
         for head in range(2):
             rows = slice(8 * head, 8 * head + 8)
-            rotation = transformer.rotation_by(*transformer.rotary(torch.arange(3)[None], transformer.frequencies(8)))
+            rotation = transformer.rotation_of(*transformer.rotary(torch.arange(3)[None], transformer.frequencies(8)))
             q, k = (
                 transformer.rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0]
                 for linear in (block.query, block.key)

@@ -35,10 +35,10 @@ def test_a_tied_head_is_stored_once(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors.pop("head.bias"), "differ in head.bias"),
-        (lambda tensors: tensors.update(extra=torch.zeros(1)), "differ in extra"),
-        (lambda tensors: tensors.update({"head.bias": torch.zeros(8)}), r"head.bias is of shape \[8\]"),
-        (lambda tensors: tensors.update({"head.bias": torch.zeros(7).long()}), "head.bias is I64, expected F32"),
+        (lambda tensors: tensors.pop("head.bias"), ": .* head.bias"),
+        (lambda tensors: tensors.update(extra=torch.zeros(1)), ": .* extra"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(8)}), r"head.bias .* \[8\]"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(7).long()}), "head.bias .* I64, expected F32"),
     ],
 )
 def test_weights_of_another_model_are_refused_and_nothing_is_loaded(tmp_path, change, message):

@@ -179,8 +179,8 @@ def test_weights_that_are_no_numbers_are_one_sentence(refuses, run):
     weights["head.bias"].fill_(math.nan)
     (run / "model.safetensors").write_bytes(to_bytes(weights, RunDirectory(run).read_config().identity))
 
-    refuses(1, "sample", words=("weights are not all numbers", "train it anew"))
-    refuses(1, "sample", "--json", "-n", 2, words=("weights are not all numbers",))
+    refuses(1, "sample", words=("NaN or infinity", "train it again"))
+    refuses(1, "sample", "--json", "-n", 2, words=("NaN or infinity",))
 
 
 def test_characters_never_seen_are_named(invoke, refuses, run):

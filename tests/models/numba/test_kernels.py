@@ -13,7 +13,7 @@ pytest.importorskip("numba")
 import numba
 
 from seqgen.models.numba import kernels
-from seqgen.models.numba.products import plain, tensor
+from seqgen.models.numba.products import as_array, as_tensor
 
 
 def test_the_exponential_is_one_to_its_last_bits():
@@ -57,9 +57,9 @@ def test_a_product_is_that_of_numpy(rows, columns, size, kind, panels):
         weight = (weight * 40).round().clamp(-127, 127).to(torch.int8)
     elif kind == "bf16":
         weight = weight.bfloat16()
-    laid_out = weight.unflatten(0, (-1, width)).transpose(1, 2).contiguous() if panels else weight
+    layout = weight.unflatten(0, (-1, width)).transpose(1, 2).contiguous() if panels else weight
 
-    out = kernels.product(x.numpy(), plain(laid_out), scale.numpy())
+    out = kernels.product(x.numpy(), as_array(layout), scale.numpy())
 
     expected = (x.double() @ weight[:columns].double().T) * scale
     np.testing.assert_allclose(out, expected.numpy(), rtol=1e-4, atol=1e-4)
@@ -75,7 +75,7 @@ def test_what_is_kept_as_bf16_is_rounded_as_torch_rounds():
 
     kernels.store(numbers.numpy(), kept)
 
-    torch.testing.assert_close(tensor(kept), numbers.bfloat16(), rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(as_tensor(kept), numbers.bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("position", [0, 3, 6, 7, 12])
@@ -97,7 +97,7 @@ def test_attention_is_over_the_ring_from_the_beginning_of_the_document(position,
     out = np.empty((1, heads * size), np.float32)
 
     kernels.attend(
-        products.numpy(), (plain(keys), plain(values), np.array([position]), np.array([begin]), empty, empty), out
+        products.numpy(), (as_array(keys), as_array(values), np.array([position]), np.array([begin]), empty, empty), out
     )
 
     np.testing.assert_allclose(out, expected.numpy(), rtol=1e-5, atol=1e-6)

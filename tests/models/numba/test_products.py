@@ -9,7 +9,7 @@ pytest.importorskip("numba")
 
 from seqgen.models.cpu.packed import SMALL, can_pack
 from seqgen.models.numba import kernels
-from seqgen.models.numba.products import MANY, Weight, plain, tensor
+from seqgen.models.numba.products import MANY, Weight, as_array, as_tensor
 
 
 @pytest.mark.parametrize(("precision", "kept"), [
@@ -32,12 +32,12 @@ def test_many_rows_by_a_large_weight_are_what_few_are_but_for_rounding(precision
     x = torch.randn(MANY, weight.shape[1])
     product = Weight(weight, precision, kernels)
     packs = can_pack(weight if precision == "fp32" else weight.bfloat16())
-    assert (product.laid_out(MANY) is None) == packs
-    assert product.laid_out(MANY - 1) is not None
+    assert (product.layout(MANY) is None) == packs
+    assert product.layout(MANY - 1) is not None
 
-    many = tensor(product(x.numpy())).float()
+    many = as_tensor(product(x.numpy())).float()
 
-    few = torch.cat([tensor(product(row.numpy())) for row in x.split(1)])
+    few = torch.cat([as_tensor(product(row.numpy())) for row in x.split(1)])
     assert float((many - few).norm() / few.norm()) < share
 
 
@@ -47,16 +47,16 @@ def test_what_it_takes_is_what_it_multiplies(precision):
     product = Weight(weight, precision, kernels)
     x = torch.randn(MANY, weight.shape[1])
     filled = product.input(MANY)
-    tensor(filled).copy_(x)
+    as_tensor(filled).copy_(x)
 
-    torch.testing.assert_close(tensor(product(filled)), tensor(product(x.numpy())), rtol=0, atol=0)
+    torch.testing.assert_close(as_tensor(product(filled)), as_tensor(product(x.numpy())), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_an_array_is_the_tensors_memory(dtype):
     numbers = torch.randn(3, 4).to(dtype)
 
-    back = tensor(plain(numbers))
+    back = as_tensor(as_array(numbers))
 
     assert torch.equal(back, numbers)
     assert back.data_ptr() == numbers.data_ptr()

@@ -135,9 +135,9 @@ def test_positions_end_where_the_plain_decoder_ends_them():
 
 
 @pytest.mark.parametrize(("raised", "said"), [
-    (ModuleNotFoundError("No module named 'numba'"), "numba is not installed; pip install numba"),
-    (ImportError("Numba needs NumPy 1.0 or less"), "numba cannot be used here: Numba needs NumPy 1.0 or less"),
-    (RuntimeError("cannot cache function"), "numba cannot keep what it compiles: cannot cache function; make room"),
+    (ModuleNotFoundError("No module named 'numba'"), "pip install numba"),
+    (ImportError("Numba needs NumPy 1.0 or less"), "Numba needs NumPy 1.0 or less"),
+    (RuntimeError("cannot cache function"), "cannot cache function; .* NUMBA_CACHE_DIR"),
 ])  # fmt: skip
 def test_where_numba_does_not_serve_it_says_why(monkeypatch, raised, said):
     class Broken:
@@ -169,7 +169,7 @@ compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
 
     ended = subprocess.run([sys.executable, "-c", code], check=False, env=environment, capture_output=True, text=True)
 
-    assert "ConfigError: engine: numba cannot keep what it compiles: [Errno 27]" in ended.stderr
+    assert "ConfigError: engine: numba cannot write its cache: [Errno 27]" in ended.stderr
 
 
 def test_threads_are_torchs_and_the_callers_setting_stays(model):
