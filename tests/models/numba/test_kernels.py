@@ -16,7 +16,7 @@ from seqgen.models.numba import kernels
 from seqgen.models.numba.products import as_array, as_tensor
 
 
-def test_the_exponential_is_one_to_its_last_bits():
+def test_exponential_is_exact_to_its_last_bits():
     points = np.linspace(-87, 88, 20_001).astype(np.float32)
 
     found = np.array([kernels.exponential(x) for x in points])
@@ -24,7 +24,7 @@ def test_the_exponential_is_one_to_its_last_bits():
     np.testing.assert_allclose(found, np.exp(points.astype(np.float64)), rtol=3e-7)
 
 
-def test_what_is_far_out_is_held_there_and_what_is_no_number_stays_none():
+def test_exponential_clamps_its_argument_and_keeps_nan():
     assert kernels.exponential(np.float32(-1e30)) == pytest.approx(np.exp(-87.0), rel=1e-6)
     assert kernels.exponential(np.float32(np.inf)) == pytest.approx(np.exp(88.0), rel=1e-6)
     assert np.isnan(kernels.exponential(np.float32(np.nan)))
@@ -32,7 +32,7 @@ def test_what_is_far_out_is_held_there_and_what_is_no_number_stays_none():
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="the instructions have other names there")
-def test_a_loop_over_the_exponential_is_vectorised():
+def test_exponential_vectorizes():
     @numba.njit(fastmath=kernels.FAST, error_model="numpy")
     def squash(x):
         for i in range(len(x)):
@@ -48,7 +48,7 @@ def test_a_loop_over_the_exponential_is_vectorised():
 @pytest.mark.parametrize(("columns", "size"), [(4, 1), (5, 17), (6, 64), (31, 33), (65, 8)])
 @pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
 @pytest.mark.parametrize("panels", [False, True], ids=["rows", "panels"])
-def test_a_product_is_that_of_numpy(rows, columns, size, kind, panels):
+def test_product_agrees_with_torch(rows, columns, size, kind, panels):
     width = kernels.PANEL if panels else kernels.TILE
     weight = torch.randn(-(-columns // width) * width, size)
     weight[columns:] = 0
@@ -65,7 +65,7 @@ def test_a_product_is_that_of_numpy(rows, columns, size, kind, panels):
     np.testing.assert_allclose(out, expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_kept_as_bf16_is_rounded_as_torch_rounds():
+def test_store_rounds_to_bf16_like_torch():
     numbers = torch.cat([torch.randn(1000), torch.tensor([1.00390625, 1.01171875, -0.0, 3e38, torch.inf, torch.nan])])
     odd = torch.tensor([0x7FFFFFFF, -1, 0x7F800001], dtype=torch.int32).view(
         torch.float32
@@ -81,7 +81,7 @@ def test_what_is_kept_as_bf16_is_rounded_as_torch_rounds():
 @pytest.mark.parametrize("position", [0, 3, 6, 7, 12])
 @pytest.mark.parametrize("begin", [0, 2])
 @pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
-def test_attention_is_over_the_ring_from_the_beginning_of_the_document(position, begin, kept):
+def test_attend_covers_the_ring_from_the_start_of_the_document(position, begin, kept):
     ring, heads, size = 7, 2, 6
     keys, values = (torch.randn(1, heads, ring, size).to(kept) for _ in range(2))
     products = torch.randn(1, 3, heads, size)

@@ -18,7 +18,7 @@ from seqgen.models.numba.products import MANY, Weight, as_array, as_tensor
     ("int8", lambda weight: (weight / (scale := weight.abs().amax(1, keepdim=True) / 127)).round() * scale),
 ])  # fmt: skip
 @pytest.mark.parametrize("rows", [MANY - 1, MANY])
-def test_what_is_multiplied_by_a_small_weight_is_not_rounded(precision, kept, rows):
+def test_weight_does_not_round_inputs_of_small_weights(precision, kept, rows):
     weight, x = torch.randn(7, 40), torch.randn(rows, 40)
 
     product = Weight(weight, precision, kernels)(x.numpy())
@@ -27,7 +27,7 @@ def test_what_is_multiplied_by_a_small_weight_is_not_rounded(precision, kept, ro
 
 
 @pytest.mark.parametrize(("precision", "share"), [("fp32", 1e-6), ("bf16", 0.004), ("int8", 0.004)])
-def test_many_rows_by_a_large_weight_are_what_few_are_but_for_rounding(precision, share):
+def test_weight_gives_many_rows_the_products_of_few(precision, share):
     weight = torch.randn(300, SMALL // 300 + 1)
     x = torch.randn(MANY, weight.shape[1])
     product = Weight(weight, precision, kernels)
@@ -42,7 +42,7 @@ def test_many_rows_by_a_large_weight_are_what_few_are_but_for_rounding(precision
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_what_it_takes_is_what_it_multiplies(precision):
+def test_weight_input_has_the_dtype_of_the_product(precision):
     weight = torch.randn(300, SMALL // 300 + 1)
     product = Weight(weight, precision, kernels)
     x = torch.randn(MANY, weight.shape[1])
@@ -53,7 +53,7 @@ def test_what_it_takes_is_what_it_multiplies(precision):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_an_array_is_the_tensors_memory(dtype):
+def test_as_array_and_as_tensor_share_memory(dtype):
     numbers = torch.randn(3, 4).to(dtype)
 
     back = as_tensor(as_array(numbers))

@@ -57,7 +57,7 @@ def after_prompt(model, rows):
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.03), ("int8", 0.2)])
 @pytest.mark.parametrize(("rows", "large"), [(1, False), (5, False), (5, True)], ids=str)
-def test_it_agrees_with_the_plain_decoder(model, rows, precision, tolerance, large, monkeypatch):
+def test_compiled_stepper_agrees_with_the_plain_stepper(model, rows, precision, tolerance, large, monkeypatch):
     if large:  # which is what oneDNN multiplies in a batch, from inputs that are rounded
         monkeypatch.setattr(compiled_products, "SMALL", 0)
         tolerance = max(tolerance, {"fp32": 0, "bf16": 0.2, "int8": 0.3}[precision])
@@ -80,7 +80,7 @@ def test_it_agrees_with_the_plain_decoder(model, rows, precision, tolerance, lar
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_keys_and_values_are_kept_in_bf16_unless_the_precision_is_fp32(precision):
+def test_compiled_select_keeps_keys_and_values_in_bf16_unless_fp32(precision):
     model = models.build(CONFIGS["transformer"], VOCAB_SIZE).eval()
     state = after_prompt(model, 2)
 
@@ -92,7 +92,7 @@ def test_keys_and_values_are_kept_in_bf16_unless_the_precision_is_fp32(precision
     assert {cache.dtype for cache in caches} == {torch.float32}
 
 
-def test_it_is_a_snapshot(model):
+def test_compiled_stepper_is_a_snapshot(model):
     compiled = compiled_stepper(model)
     token = torch.tensor([3])
     before, _ = compiled.step(token, after_prompt(model, 1))
@@ -106,7 +106,7 @@ def test_it_is_a_snapshot(model):
     torch.testing.assert_close(after, before, rtol=0, atol=0)
 
 
-def test_rows_go_their_own_way(model):
+def test_compiled_stepper_treats_rows_separately(model):
     compiled = compiled_stepper(model)
     forked = select(after_prompt(model, 3), torch.tensor([2, 0]))
 
@@ -117,7 +117,7 @@ def test_rows_go_their_own_way(model):
         torch.testing.assert_close(logits[row : row + 1], alone, rtol=1e-5, atol=1e-5)
 
 
-def test_weights_that_are_no_numbers_show(model):
+def test_compiled_stepper_passes_nan_on(model):
     with torch.no_grad():
         model.embedding.weight[3] = torch.nan
 
@@ -126,7 +126,7 @@ def test_weights_that_are_no_numbers_show(model):
     assert logits.isnan().any()
 
 
-def test_positions_end_where_the_plain_decoder_ends_them():
+def test_compiled_stepper_refuses_positions_beyond_the_limit():
     model = models.build(CONFIGS["sinusoidal"], VOCAB_SIZE).eval()
     *caches, position, begin = model.initial_state(1, 50)
 
@@ -139,7 +139,7 @@ def test_positions_end_where_the_plain_decoder_ends_them():
     (ImportError("Numba needs NumPy 1.0 or less"), "Numba needs NumPy 1.0 or less"),
     (RuntimeError("cannot cache function"), "cannot cache function; .* NUMBA_CACHE_DIR"),
 ])  # fmt: skip
-def test_where_numba_does_not_serve_it_says_why(monkeypatch, raised, said):
+def test_compiled_stepper_says_why_numba_cannot_be_used(monkeypatch, raised, said):
     class Broken:
         def find_spec(self, name, path=None, target=None):
             if name == "seqgen.models.numba.kernels":
@@ -154,7 +154,7 @@ def test_where_numba_does_not_serve_it_says_why(monkeypatch, raised, said):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no limits there")
-def test_a_full_disk_is_told_of(tmp_path):
+def test_compiled_stepper_reports_a_full_disk(tmp_path):
     code = """
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -172,7 +172,7 @@ compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
     assert "ConfigError: engine: numba cannot write its cache: [Errno 27]" in ended.stderr
 
 
-def test_threads_are_torchs_and_the_callers_setting_stays(model):
+def test_compiled_stepper_uses_torchs_threads_and_restores_numbas(model):
     before, threads = kernels.get_num_threads(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -190,7 +190,7 @@ def test_threads_are_torchs_and_the_callers_setting_stays(model):
 
 
 @pytest.mark.parametrize(("name", "value"), [("NUMBA_NUM_THREADS", "0"), ("NUMBA_THREADING_LAYER", "none such")])
-def test_settings_that_numba_cannot_use_are_told_of(name, value):
+def test_compiled_stepper_reports_bad_numba_settings(name, value):
     code = """
 from seqgen import models
 from seqgen.models.numba.stepper import compiled_stepper
@@ -204,7 +204,7 @@ compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
     assert "ConfigError: engine: numba cannot be used here: " in ended.stderr
 
 
-def test_torch_keeps_its_number_of_threads():
+def test_compiled_stepper_keeps_torchs_number_of_threads():
     code = """
 import torch
 from seqgen import models
@@ -218,7 +218,7 @@ assert torch.get_num_threads() == 1
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "NUMBA_NUM_THREADS": "2"})
 
 
-def test_several_threads_may_step(model):
+def test_compiled_stepper_may_be_called_by_several_threads(model):
     compiled = compiled_stepper(model)
     expected, _ = compiled.step(torch.tensor([3]), after_prompt(model, 1))
     states = [after_prompt(model, 1) for _ in range(4)]
@@ -230,7 +230,7 @@ def test_several_threads_may_step(model):
         torch.testing.assert_close(result, expected)
 
 
-def test_a_state_with_gradients_is_read_as_it_is(model):
+def test_compiled_stepper_takes_a_state_with_gradients(model):
     _, state = model(torch.tensor([[0, 3, 4]]), model.initial_state(1, 5))
 
     logits, _ = compiled_stepper(model).step(torch.tensor([5]), state)
@@ -240,6 +240,6 @@ def test_a_state_with_gradients_is_read_as_it_is(model):
     torch.testing.assert_close(logits, expected[:, -1], rtol=1e-3, atol=1e-3)
 
 
-def test_it_is_for_a_cpu():
+def test_compiled_stepper_refuses_other_devices():
     with pytest.raises(ConfigError, match="engine: numba compiles for a CPU"):
         compiled_stepper(models.skeleton(CONFIGS["rnn"], VOCAB_SIZE))
