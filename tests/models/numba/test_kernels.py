@@ -1,4 +1,4 @@
-"""What the compiled steppers are made of, against numpy."""
+"""The kernels of the compiled steppers, against numpy and torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def test_exponential_vectorizes():
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 16])
 @pytest.mark.parametrize(("columns", "size"), [(4, 1), (5, 17), (6, 64), (31, 33), (65, 8)])
-@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize(
+    "kind", ["fp32", pytest.param("bf16", marks=pytest.mark.slow), pytest.param("int8", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("panels", [False, True], ids=["rows", "panels"])
 def test_product_agrees_with_torch(rows, columns, size, kind, panels):
     width = kernels.PANEL if panels else kernels.TILE
@@ -80,7 +82,7 @@ def test_store_rounds_to_bf16_like_torch():
 
 @pytest.mark.parametrize("position", [0, 3, 6, 7, 12])
 @pytest.mark.parametrize("begin", [0, 2])
-@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kept", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)])
 def test_attend_covers_the_ring_from_the_start_of_the_document(position, begin, kept):
     ring, heads, size = 7, 2, 6
     keys, values = (torch.randn(1, heads, ring, size).to(kept) for _ in range(2))

@@ -1,4 +1,4 @@
-"""The ways in which the compiled steppers multiply, against torch."""
+"""The ways in which the compiled steppers multiply, against torch. What needs other kernels than fp32's is slow."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from seqgen.models.numba.products import MANY, Weight, as_array, as_tensor
 
 @pytest.mark.parametrize(("precision", "kept"), [
     ("fp32", lambda weight: weight),
-    ("bf16", lambda weight: weight.bfloat16().float()),
-    ("int8", lambda weight: (weight / (scale := weight.abs().amax(1, keepdim=True) / 127)).round() * scale),
+    pytest.param("bf16", lambda weight: weight.bfloat16().float(), marks=pytest.mark.slow),
+    pytest.param("int8", lambda weight: (weight / (scale := weight.abs().amax(1, keepdim=True) / 127)).round() * scale,
+                 marks=pytest.mark.slow),
 ])  # fmt: skip
 @pytest.mark.parametrize("rows", [MANY - 1, MANY])
 def test_weight_does_not_round_inputs_of_small_weights(precision, kept, rows):
@@ -26,7 +27,14 @@ def test_weight_does_not_round_inputs_of_small_weights(precision, kept, rows):
     torch.testing.assert_close(torch.from_numpy(product), x @ kept(weight).T, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("precision", "share"), [("fp32", 1e-6), ("bf16", 0.004), ("int8", 0.004)])
+@pytest.mark.parametrize(
+    ("precision", "share"),
+    [
+        ("fp32", 1e-6),
+        pytest.param("bf16", 0.004, marks=pytest.mark.slow),
+        pytest.param("int8", 0.004, marks=pytest.mark.slow),
+    ],
+)
 def test_weight_gives_many_rows_the_products_of_few(precision, share):
     weight = torch.randn(300, SMALL // 300 + 1)
     x = torch.randn(MANY, weight.shape[1])
