@@ -150,11 +150,11 @@ def _compare(texts: list[str], learned: Iterable[Iterable[str]]) -> list[Memoriz
 
 def _describe(found: Memorization) -> str:
     """Describe in one line how much of a sample occurs in the training text."""
-    from seqgen.evaluation.memorization import SPAN
+    from seqgen.evaluation.memorization import NGRAM
 
-    copy = found.stretch
+    copy = found.longest_copy
     quoted = repr(copy if len(copy) <= QUOTED else f"{copy[: QUOTED // 2]} ... {copy[-QUOTED // 2 :]}")
     return (
         f"longest copy from the training text: {len(copy)} of {plural(found.characters, 'character')}, {quoted}; "
-        f"{found.share:.0%} of the sample is in copies of {SPAN} characters or more"
+        f"{found.copied_share:.0%} of the sample is in copies of {NGRAM} characters or more"
     )

@@ -150,7 +150,7 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     cell = settings.pop("cell", FamilyConfig().cell)
     if not isinstance(cell, str) or cell not in FAMILIES:
         raise ConfigError(f"cell: {cell!r} is not a cell; choose from {', '.join(FAMILIES)}")
-    model_class = FAMILIES[cell][0]
+    model_class = FAMILIES[cell].config
     raw = settings.get("encoding") == BYTES
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
     if raw and tokenizer_from is None:
@@ -212,10 +212,10 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
 
 def unknown_setting(name: str, cell: str) -> str:
     """Say that a setting is unknown, and which may be meant."""
-    owners = [other for other, (config, *_) in FAMILIES.items() if name in config.model_fields]
+    owners = [other for other, family in FAMILIES.items() if name in family.config.model_fields]
     if owners:
         return f"{name}: {cell} has no such setting; it belongs to {', '.join(owners)}"
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
-    known += FAMILIES[cell][0].model_fields
+    known += FAMILIES[cell].config.model_fields
     close = difflib.get_close_matches(name, known, n=1)
     return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")

@@ -149,7 +149,7 @@ def _write_founding(
 
 def _compose_from(parent: RunConfig, settings: dict[str, Any]) -> Request:
     """The request of a run that starts from another's weights: model and tokenizer are the other's."""
-    fixed = {*FAMILIES[parent.model.cell][0].model_fields, *TokenizerConfig.model_fields, "tokenizer"}
+    fixed = {*FAMILIES[parent.model.cell].config.model_fields, *TokenizerConfig.model_fields, "tokenizer"}
     given = sorted(fixed & set(settings))
     if given:
         comes = singular_or_plural(len(given), "comes", "come")

@@ -14,7 +14,7 @@ import torch
 from seqgen import models, tokenizers
 from seqgen.data.split import Split
 from seqgen.data.texts import read_texts
-from seqgen.device import RandomState, in_torch_threads, select_device, torch_threads
+from seqgen.device import RandomState, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
@@ -240,7 +240,7 @@ class Run:
         with torch_threads(self._threads):
             stepper, line_end = self._stepper(config), self.config.text.line_end
             steps = generate(self.model, stepper, self.tokenizer, prompt, config, num_samples, line_end, progress)
-        return in_torch_threads(self._threads, steps)
+        return iterate_with_threads(self._threads, steps)
 
     def _stepper(self, config: SamplingConfig) -> Stepper:
         if config.engine == "torch":

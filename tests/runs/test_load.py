@@ -188,8 +188,8 @@ def test_novelty_is_against_what_was_learnt(run):
 
     found = run.memorization(f"§{copied}§")
 
-    assert (found.stretch, found.start, found.share) == (copied, 1, 50 / 52)
-    assert run.memorization("§").stretch == ""
+    assert (found.longest_copy, found.start, found.copied_share) == (copied, 1, 50 / 52)
+    assert run.memorization("§").longest_copy == ""
 
 
 def test_a_run_that_withheld_nothing_says_so(corpus, tmp_path):

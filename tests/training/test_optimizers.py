@@ -45,7 +45,7 @@ def test_the_moments_are_there_before_the_first_step_and_no_others_come(model, n
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4), ("transformer", 1)])
 def test_muon_takes_a_recurrent_layer_gate_by_gate_in_the_runs_precision(cell, gates, precision, dtype):
-    model = models.build(FAMILIES[cell][0](), 11)
+    model = models.build(FAMILIES[cell].config(), 11)
 
     muon = build_optimizer(model, TrainingConfig(optimizer="muon"), precision).members[0]
 
