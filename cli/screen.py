@@ -77,7 +77,7 @@ class TrainingScreen:
             self._notice(message)
         self._figures.start(run)
         if run.config.training.max_time is None and run.config.environment["device"] == "cpu":
-            self._waiting = _Waiting(run.plan.now.threads, run.path)
+            self._waiting = _Waiting(run.plan.current.threads, run.path)
         if self._console.is_terminal:
             self._live = Live(self._figures, console=self._console, transient=True, refresh_per_second=8)
             self._live.start()
@@ -262,7 +262,7 @@ def describe_run(run: TrainingRun) -> list[str]:
     on_what = (
         f"{plural(text.train_tokens, 'token')} to learn from, {text.valid_tokens:,} withheld; "
         f"{steps if max_time is None else f'about {steps} in {clock(max_time)}'} by {config.training.optimizer} on "
-        f"{environment['device']} in {environment['precision']}, {plural(run.plan.now.threads, 'thread')}"
+        f"{environment['device']} in {environment['precision']}, {plural(run.plan.current.threads, 'thread')}"
     )
     return [what, on_what] + ([f"going on from step {run.first_step:,}"] if run.first_step else [])
 

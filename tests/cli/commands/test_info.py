@@ -50,4 +50,4 @@ def test_markup_is_shown_as_it_is(answers, invoke, run):
 
     assert answers("info", "[bold]").startswith("[bold]\n")
     assert "[bold]" in answers("info", "[bold]", terminal=100)
-    assert "[/x]: there is no such run" in invoke("info", "[/x]").stderr
+    assert "[/x]: no such run" in invoke("info", "[/x]").stderr

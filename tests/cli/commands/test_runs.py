@@ -86,7 +86,7 @@ def test_a_name_longer_than_the_line_has_a_line(invoke, run):
 
 
 def test_a_run_that_is_being_trained_is_running(answers, run):
-    with RunDirectory(run).hold():
+    with RunDirectory(run).acquire_lock():
         (row,) = json.loads(answers("runs", "--json"))
         shown = json.loads(answers("info", "--json"))["summary"]["state"]
 

@@ -321,7 +321,7 @@ def test_markup_is_shown_as_it_is(invoke, refuses, run, terminal):
     assert result.stdout.startswith("[/x][bold]:smile:")
     assert "'['" in result.stderr
     assert "'/'" in result.stderr
-    assert "[/x]: there is no such run" in invoke("sample", "--run", "[/x]", terminal=terminal).stderr
+    assert "[/x]: no such run" in invoke("sample", "--run", "[/x]", terminal=terminal).stderr
 
 
 # --- no run, and half a run

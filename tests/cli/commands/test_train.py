@@ -128,9 +128,9 @@ def test_nothing_withheld(invoke, answers, refuses):
     result = invoke("train", "corpus.txt", *SMALL, "--valid-split", "none")
 
     assert result.exit_code == 0
-    assert "nothing is withheld" in result.stderr
+    assert "no validation part" in result.stderr
     assert answers("sample", "--max-new-tokens", 5)
-    refuses(1, "eval", words=("withheld nothing",))
+    refuses(1, "eval", words=("no validation part",))
 
 
 def test_another_encoding(answers, refuses):
@@ -146,7 +146,7 @@ def test_another_encoding(answers, refuses):
 
 @pytest.mark.parametrize(("time", "seconds"), [("90s", 90), ("90", 90), ("1m30s", 90), ("1h", 3600), ("0.5m", 30)])
 def test_a_time_is_accepted_beside_a_number_of_steps(answers, monkeypatch, time, seconds):
-    monkeypatch.setattr(budget, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "BENCHMARK_SECONDS", 0.0)
 
     answers("train", "corpus.txt", *SMALL, "--max-time", time)
 
