@@ -85,10 +85,10 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The tests' store is not the user's."""
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests' cache is not the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEQGEN_STORE", str(tmp_path_factory.mktemp("store")))
+        patch.setenv("SEQGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 
 

@@ -1,4 +1,4 @@
-"""`seqgen corpus encode`: a text into the store, ready to be trained on; no torch."""
+"""`seqgen corpus encode`: a text into the cache, ready to be trained on; no torch."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def encode(
     valid_share: Annotated[
         float | None, typer.Option(help="Share of the text to withhold.", show_default="0.05")
     ] = None,
-    store: Annotated[
+    cache_dir: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Directory of the encoded ids.", show_default="in the user's cache"),
     ] = None,
@@ -71,7 +71,7 @@ def encode(
     data = DataConfig.of(
         text=tuple(texts), encoding=encoding, errors=errors,
         **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
-        **drop_none(valid=valid, valid_split=valid_split, valid_share=valid_share, store=store),
+        **drop_none(valid=valid, valid_split=valid_split, valid_share=valid_share, cache_dir=cache_dir),
     )  # fmt: skip
     config = TokenizerConfig.of(
         kind=tokenizer or ("byte" if data.is_raw else "char"),
@@ -90,19 +90,19 @@ def encode(
     for message in notices:
         notice(message, quiet=quiet)
     notice(
-        f"what is in {figures['store']} can be removed at any time; all but what came from stdin or a pipe is made "
+        f"what is in {figures['cache_dir']} can be removed at any time; all but what came from stdin or a pipe is made "
         "again when it is needed",
         quiet=quiet,
     )
 
 
 def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[dict[str, Any], list[str]]:
-    """Text, tokenizer and ids into the store; figures of them, and what is to be said of the split."""
+    """Text, tokenizer and ids into the cache; figures of them, and what is to be said of the split."""
     from seqgen.cli.progress import Preparing
 
     from seqgen.data.cache.cache import size_of
+    from seqgen.data.pipeline import read_texts
     from seqgen.data.split import share_notice
-    from seqgen.data.texts import read_texts
 
     began = time.perf_counter()
     drawn = Preparing(stderr())
@@ -118,7 +118,7 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     finally:
         drawn.stop()
     seconds = time.perf_counter() - began
-    read, place = texts.text.manifest, texts.store.path
+    read, place = texts.text.manifest, texts.cache.path
     figures = {
         "text": data.name, "bytes": read.characters if data.is_raw else read.bytes, "characters": read.characters,
         "documents": read.documents, "ill_formed": read.tally.ill_formed, "skipped": read.tally.skipped,
@@ -127,7 +127,7 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
         "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,
         "bytes_per_id": int(ids.dtype[-1]), "seconds": round(seconds, 2),
         "megabytes_per_second": round(read.bytes / 1e6 / seconds, 1),
-        "store": str(place), "store_bytes": size_of(place),
+        "cache_dir": str(place), "cache_bytes": size_of(place),
     }  # fmt: skip
     unlike = share_notice(data, ids.valid.characters, read.characters)
     leakage = None if ids.leakage is None or not ids.leakage.is_notable else str(ids.leakage)

@@ -63,7 +63,7 @@ def build(
 ) -> None:
     """Build a tokenizer from texts."""
     from seqgen.data.config import DataConfig
-    from seqgen.data.texts import read_texts
+    from seqgen.data.pipeline import read_texts
     from seqgen.tokenizers.config import TokenizerConfig
 
     if not out:

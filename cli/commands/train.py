@@ -153,7 +153,7 @@ def train(
             rich_help_panel=_DATA,
         ),
     ] = None,
-    store: Annotated[
+    cache_dir: Annotated[
         str | None,
         typer.Option(
             metavar="DIR",
@@ -313,7 +313,7 @@ def train(
         heads=heads, block_size=block_size, positions=positions, dropout=dropout, tie_weights=tie_weights,
         tokenizer=tokenizer, vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage,
         normalization=normalization, encoding=encoding, errors=errors, glob=glob, exclude=exclude, field=field,
-        on_bad_line=on_bad_line, store=store,
+        on_bad_line=on_bad_line, cache_dir=cache_dir,
         valid=valid, valid_split=valid_split, valid_share=valid_share, max_time=max_time, max_steps=max_steps,
         max_epochs=max_epochs, batch_size=batch_size, bptt=bptt, grad_accum=grad_accum, optimizer=optimizer, lr=lr,
         schedule=schedule, warmup_steps=warmup_steps, weight_decay=weight_decay, clip_grad_norm=clip_grad_norm,

@@ -23,7 +23,7 @@ class DataConfig(Reading):
         valid_share: how much that is, of the characters, the documents or the files. None is 0.05, but of a long
             text not more than a million characters in blocks (every evaluation takes its time), of a short one not
             less than 200.
-        store: the directory of the store; None is the user's cache.
+        cache_dir: directory of the texts and ids that are cached; None is the user's cache directory.
         allow_unknown: learn also from a text of which a vocabulary that was not built from it lacks a fifth or more.
     """
 
@@ -31,7 +31,7 @@ class DataConfig(Reading):
     valid: FileName | None = None
     valid_split: Literal["blocks", "tail", "document", "file", "none"] = "blocks"
     valid_share: float | None = Field(default=None, gt=0.0, lt=0.5)
-    store: FileName | None = None
+    cache_dir: FileName | None = None
     allow_unknown: bool = False
 
     @field_validator("text", mode="before")

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgen.config import Config
+from seqgen.data.cache.cached_text import Offsets, Span
 from seqgen.data.cache.encode import regroup
-from seqgen.data.cache.stored_text import Offsets, Span
 from seqgen.sources.lines import last_line_start
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]

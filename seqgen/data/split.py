@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqgen.data.cache.stored_text import Span, StoredText
+from seqgen.data.cache.cached_text import CachedText, Span
 from seqgen.data.config import DataConfig
 from seqgen.errors import TextError
 from seqgen.sources.lines import next_line_start
@@ -36,19 +36,19 @@ class Split:
     valid: Span
 
 
-def split_text(text: StoredText, config: DataConfig, valid: StoredText | None = None) -> Split:
+def split_text(text: CachedText, config: DataConfig, valid: CachedText | None = None) -> Split:
     """Cut `text` as `config` says; with a text to validate on, that is what is withheld, and `text` stays whole.
 
     Raises:
         TextError: the validation part would be too short to measure anything; the message has the arithmetic.
     """
     if config.valid_split == "none":
-        parts = _parts(text, [])
-        return parts if valid is None else Split(parts.train, Span.whole(valid))
+        split = _parts(text, [])
+        return split if valid is None else Split(split.train, Span.whole(valid))
     if config.valid_split in {"document", "file"}:
-        parts = _parts(text, _whole_ones(text, config))
-        _check_whole_ones(parts.valid, config)
-        return parts
+        split = _parts(text, _whole_ones(text, config))
+        _check_whole_ones(split.valid, config)
+        return split
     characters = text.manifest.characters
     withheld = _withheld(characters, config)
     if config.valid_split == "tail":
@@ -100,7 +100,7 @@ def share_notice(config: DataConfig, withheld: int, characters: int) -> str | No
     return f"{100 * share:.3g}% of the text is withheld, not {100 * wanted:g}%: {reason}"
 
 
-def _line_start(text: StoredText, position: int, reach: int) -> int:
+def _line_start(text: CachedText, position: int, reach: int) -> int:
     """The byte offset of the first line or document that starts within `reach` characters from `position` on, or of
     `position` itself where none does.
     """
@@ -121,7 +121,7 @@ def _line_start(text: StoredText, position: int, reach: int) -> int:
     return min(starts, default=at)
 
 
-def _whole_ones(text: StoredText, config: DataConfig) -> list[tuple[int, int]]:
+def _whole_ones(text: CachedText, config: DataConfig) -> list[tuple[int, int]]:
     """Documents or files spread evenly: of n withheld, the middle ones of n equal stretches."""
     ends = text.documents
     if config.valid_split == "file":
@@ -151,7 +151,7 @@ def _check_whole_ones(valid: Span, config: DataConfig) -> None:
         )
 
 
-def _parts(text: StoredText, blocks: Sequence[tuple[int, int]]) -> Split:
+def _parts(text: CachedText, blocks: Sequence[tuple[int, int]]) -> Split:
     """The text cut at documents and at both ends of each block; what is in a block is withheld."""
     edges = np.array([edge for block in blocks for edge in block], dtype=np.int64)
     cuts = np.union1d(text.documents, edges)

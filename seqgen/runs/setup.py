@@ -1,6 +1,6 @@
 """From texts to what training works on: tokenizer -> ids -> model -> learner.
 
-Nothing here writes but to the store, or takes a step.
+Nothing here writes but to the cache, or takes a step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
-from seqgen.data.texts import Texts
+from seqgen.data.pipeline import Texts
 from seqgen.device import Precision, RandomState, memory_of, select_device, select_precision
 from seqgen.errors import ConfigError
 from seqgen.evaluation.report import TextSize
@@ -117,7 +117,7 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
         return ""
     counts: Counter[str] = Counter()
     characters = 0
-    for _, chunk in texts.parts.train.chunks():
+    for _, chunk in texts.split.train.chunks():
         counts.update(_LINE_END.findall(chunk))
         characters += len(chunk)
         if characters >= BLOCK:

@@ -1,4 +1,4 @@
-"""Who makes an entry of the store, and who uses one: locks that end with their process, and leave no file. No torch.
+"""Who makes an entry of the cache, and who uses one: locks that end with their process, and leave no file. No torch.
 
     .NAME.lock      held by the process that makes NAME, or removes it
     .making-NAME    what it is made in; renamed to NAME when it is whole

@@ -138,7 +138,7 @@ def slow(*arguments, **options):
     return original(*arguments, **options)
 module.{name} = slow
 """
-OWN = ("--out", "built", "--vocab-size", "333")  # of a size that no other test asks for: the store would have it
+OWN = ("--out", "built", "--vocab-size", "333")  # of a size that no other test asks for: the cache would have it
 PHASES = {
     "reading": ("seqgen.data.cache.cache", "write_text", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "building the tokenizer": ("seqgen.tokenizers", "build", ("tokenizer", "build", "corpus.txt", *OWN)),

@@ -63,7 +63,7 @@ def test_a_changed_text_is_refused(refuses, stopped, monkeypatch):
     refuses(1, "train", "--resume", words=("corpus.txt", "not the text", "restore"))
     refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt", "not the text"))
     Path("corpus.txt").unlink()
-    monkeypatch.setenv("SEQGEN_STORE", "empty")
+    monkeypatch.setenv("SEQGEN_CACHE", "empty")
     refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt", "no such file"))
 
     assert contents_of(stopped) == before

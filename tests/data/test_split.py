@@ -12,7 +12,7 @@ from seqgen.data.config import DataConfig
 from seqgen.data.split import BLOCKS, MINIMUM, MOST, Split, share_notice, split_text
 from seqgen.errors import TextError
 
-from .storing import store_text
+from .caching import cache_text
 
 
 def distinct_text(length: int, line_lengths: tuple[int, ...] = ()) -> str:
@@ -30,13 +30,13 @@ def distinct_text(length: int, line_lengths: tuple[int, ...] = ()) -> str:
 class Texts:
     """The parts of a text as strings."""
 
-    def __init__(self, parts: Split) -> None:
-        self.train, self.valid = parts.train.documents(), parts.valid.documents()
+    def __init__(self, split: Split) -> None:
+        self.train, self.valid = split.train.documents(), split.valid.documents()
 
 
 def cut(*documents: str, **settings) -> Texts:
     with tempfile.TemporaryDirectory() as folder:
-        return Texts(split_text(store_text(Path(folder), *documents), DataConfig(**settings)))
+        return Texts(split_text(cache_text(Path(folder), *documents), DataConfig(**settings)))
 
 
 def in_order(split: Texts) -> str:

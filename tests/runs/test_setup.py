@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from seqgen import tokenizers
-from seqgen.data.cache import cache as store_module
+from seqgen.data.cache import cache as cache_module
 from seqgen.data.config import DataConfig
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
 from seqgen.runs import setup as preparation
 from seqgen.runs.config import TextRecord, compose
@@ -40,7 +40,7 @@ def test_the_record_counts_what_is_learnt_from_and_what_is_withheld(corpus, data
 
     record = prepared.record
     assert record.characters == len(corpus.read_text("utf-8"))
-    assert record.train_tokens == prepared.train.tokens == texts.parts.train.bytes
+    assert record.train_tokens == prepared.train.tokens == texts.split.train.bytes
     assert record.valid_tokens == sum(map(len, prepared.validation.documents))
     assert prepared.characters_per_token == 1.0
 
@@ -81,7 +81,7 @@ def test_a_text_is_known_again(corpus, tmp_path):
 @pytest.mark.parametrize("field", ["text", "valid"])
 @pytest.mark.parametrize("valid_sha256", ["0" * 64, None])
 def test_a_file_that_is_not_the_runs_leaves_no_copy_in_the_store(corpus, tmp_path, monkeypatch, field, valid_sha256):
-    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "cache"))
     record = encode_corpus(read_texts(DataConfig(text=str(corpus))), TokenizerConfig()).record
     (tmp_path / "secret.txt").write_text("nobody else's business", "utf-8")
     forged = DataConfig.of(**{"text": str(corpus), field: str(tmp_path / "secret.txt")})
@@ -89,7 +89,7 @@ def test_a_file_that_is_not_the_runs_leaves_no_copy_in_the_store(corpus, tmp_pat
     with pytest.raises(RunError, match=r"secret\.txt is not the text that this run was started on \(SHA-256 \w{12}"):
         read_texts(forged, record=record.model_copy(update={"valid_sha256": valid_sha256}))
 
-    kept = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     assert kept
     assert not any(b"business" in path.read_bytes() for path in kept)
 
@@ -119,20 +119,20 @@ def test_a_training_text_that_is_its_own_validation_text_is_a_notice(tmp_path, n
 
 @pytest.fixture
 def unwritable(monkeypatch, tmp_path):
-    """Make the store one in which nothing can be made any more, though all that is there can be read."""
+    """Make the cache one in which nothing can be made any more, though all that is there can be read."""
 
     def close():
         (tmp_path / "file").touch()
-        monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "file" / "store"))
+        monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "file" / "cache"))
 
-    monkeypatch.setattr(store_module, "SETTLED", -60.0)  # a file of a moment ago is trusted
+    monkeypatch.setattr(cache_module, "SETTLED", -60.0)  # a file of a moment ago is trusted
     return close
 
 
 @pytest.mark.parametrize("name", ["corpus.txt", "corpus:pydoc"])
 def test_what_a_run_needs_is_found_where_nothing_can_be_written(corpus, tmp_path, monkeypatch, unwritable, name):
     monkeypatch.chdir(tmp_path)
-    data = DataConfig(text=name, store=str(tmp_path / "kept"))
+    data = DataConfig(text=name, cache_dir=str(tmp_path / "kept"))
     before = encode_corpus(read_texts(data), TokenizerConfig())
     unwritable()
 

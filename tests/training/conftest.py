@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.runs.config import compose
 from seqgen.runs.setup import Corpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner

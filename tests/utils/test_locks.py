@@ -1,4 +1,4 @@
-"""Locks on what the store makes and what is used of it."""
+"""Locks on what the cache makes and what is used of it."""
 
 from __future__ import annotations
 

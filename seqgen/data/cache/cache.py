@@ -1,8 +1,8 @@
 """The store: texts, tokenizers and ids that were made once, under names that are hashes of what made them. No torch.
 
-    texts/        a stored text each, by the hash of its documents    (stored_text.py)
+    texts/        a stored text each, by the hash of its documents    (cached_text.py)
     tokenizers/   what was built, by text, split and settings; the name begins with the text's
-    ids/          stored ids, by text, split and tokenizer            (stored_ids.py)
+    ids/          stored ids, by text, split and tokenizer            (cached_ids.py)
     known/        which text the files of a name, size and time hold, so that they need not be read to be known again
 
 The sources are read once. What is made from them is made from the stored text: its vocabulary by a second pass, over
@@ -17,7 +17,6 @@ import errno
 import hashlib
 import itertools
 import json
-import os
 import re
 import shutil
 import time
@@ -28,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from seqgen import tokenizers
+from seqgen.data.cache.cached_ids import CachedIds, write_ids
+from seqgen.data.cache.cached_text import CachedText, state_of, write_text
 from seqgen.data.cache.encode import training_chunks
-from seqgen.data.cache.stored_ids import StoredIds, write_ids
-from seqgen.data.cache.stored_text import StoredText, state_of, write_text
 from seqgen.data.cache.workers import build_apart
 from seqgen.data.config import DataConfig
 from seqgen.data.split import Split
@@ -58,8 +57,8 @@ SETTLED = 2.0
 
 
 def cache_path(directory: str | None = None) -> Path:
-    """Where the store is: the directory given, or $SEQGEN_STORE, or in the user's cache."""
-    return Path(directory or os.environ.get("SEQGEN_STORE") or cache_directory() / "store")
+    """Return the directory that is given, or the user's cache directory."""
+    return Path(directory) if directory else cache_directory()
 
 
 def size_of(path: Path) -> int:
@@ -75,7 +74,7 @@ class Cache:
     """What there is under one directory, and what is made there when it is asked for.
 
     Raises, from each of its methods:
-        SaveError: the store cannot be written.
+        SaveError: the cache cannot be written.
     """
 
     def __init__(self, path: Path, beside: Path | None = None) -> None:
@@ -85,7 +84,7 @@ class Cache:
     def _places(self, kind: str, key: str) -> list[Path]:
         return [place / kind / key for place in (self.path, self._beside) if place is not None]
 
-    def _known(self, key: str) -> StoredText | None:
+    def _known(self, key: str) -> CachedText | None:
         """The text that sources in this state gave, if it is there."""
         for place in self._places("known", f"{key}.json"):
             with contextlib.suppress(OSError, ValueError, KeyError, ConfigError):
@@ -96,7 +95,7 @@ class Cache:
 
     def text(
         self, names: Sequence[str], reading: Reading, report: Report = silent, sha256: str | None = None
-    ) -> StoredText:
+    ) -> CachedText:
         """The text of all that is named, read if it is not there.
 
         Args:
@@ -132,33 +131,33 @@ class Cache:
                 write_atomically(known, json.dumps({"text": read[:32], "files": paths[:100]}).encode())
         return text
 
-    def _keep(self, folder: Path, sha256: str) -> StoredText:
+    def _keep(self, folder: Path, sha256: str) -> CachedText:
         """What was read, in its place; whoever read the same from elsewhere may be about to put it there."""
         place = self.path / "texts" / sha256[:32]
         with alone(place.parent, place.name):
             if (there := self.known_text(sha256)) is not None:
                 return there
             _move(folder, place)
-            return StoredText(place)
+            return CachedText(place)
 
-    def known_text(self, sha256: str) -> StoredText | None:
+    def known_text(self, sha256: str) -> CachedText | None:
         """The text of this hash, if it is there: what was read from stdin is nowhere else."""
         for place in self._places("texts", sha256[:32]):
             with contextlib.suppress(OSError, ValueError, ConfigError):
-                text = StoredText(place).check()
+                text = CachedText(place).check()
                 self._note_use(place)
                 return text
         return None
 
-    def tokenizer(self, parts: Split, data: DataConfig, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
+    def tokenizer(self, split: Split, data: DataConfig, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
         """The tokenizer that `config` describes, built from the training part alone.
 
         Raises:
             ConfigError: `config` asks for what its kind does not have, or for less than this text needs.
             TokenizerError: the text cannot give such a vocabulary.
         """
-        made_of = [_split_of(parts, data), config.model_dump(), FORMAT]
-        folder = self.path / "tokenizers" / f"{parts.train.text.manifest.sha256[:OF_TEXT]}-{_key(*made_of)}"
+        made_of = [_split_of(split, data), config.model_dump(), FORMAT]
+        folder = self.path / "tokenizers" / f"{split.train.text.manifest.sha256[:OF_TEXT]}-{_key(*made_of)}"
         with contextlib.suppress(OSError, ValueError, TokenizerError):
             there = _load(folder)
             self._note_use(folder)
@@ -167,33 +166,33 @@ class Cache:
         with self._making("tokenizers", folder.name) as made:
             with contextlib.suppress(OSError, ValueError, TokenizerError):  # made by another, while this one waited
                 return _load(folder)
-            if config.kind in {"unigram", "bpe"} and parts.train.bytes >= BUILT_APART:
+            if config.kind in {"unigram", "bpe"} and split.train.bytes >= BUILT_APART:
                 made.mkdir(exist_ok=True)
-                np.save(made / RANGES, parts.train.ranges)
-                build_apart(parts.train.text.folder, made / RANGES, config, made)
+                np.save(made / RANGES, split.train.ranges)
+                build_apart(split.train.text.folder, made / RANGES, config, made)
                 (made / RANGES).unlink()
             else:
-                tokenizers.build(training_chunks(parts.train), config).save(made)
+                tokenizers.build(training_chunks(split.train), config).save(made)
             (made / FINGERPRINT).write_text(tokenizers.load(made).fingerprint, "ascii")
             _move(made, folder)
             return _load(folder)
 
-    def ids(self, parts: Split, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> StoredIds:
-        """The ids of both parts, encoded if they are not there."""
-        key = _key(_split_of(parts, data), tokenizer.fingerprint, FORMAT)
+    def ids(self, split: Split, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> CachedIds:
+        """The ids of both split, encoded if they are not there."""
+        key = _key(_split_of(split, data), tokenizer.fingerprint, FORMAT)
         if (there := self._known_ids(key)) is not None:
             return there
         with self._making("ids", key) as made:
             if (there := self._known_ids(key)) is not None:  # made by another, while this one waited
                 return there
-            write_ids(made, parts, tokenizer, report)
+            write_ids(made, split, tokenizer, report)
             _move(made, self.path / "ids" / key)
-            return StoredIds(self.path / "ids" / key)
+            return CachedIds(self.path / "ids" / key)
 
-    def _known_ids(self, key: str) -> StoredIds | None:
+    def _known_ids(self, key: str) -> CachedIds | None:
         for place in self._places("ids", key):
             with contextlib.suppress(OSError, ValueError, ConfigError):
-                ids = StoredIds(place).check()
+                ids = CachedIds(place).check()
                 self._note_use(place)
                 return ids
         return None
@@ -226,8 +225,8 @@ class Cache:
         except OSError as error:
             full = "make room there, or " if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""
             raise SaveError(
-                f"the store in {self.path} cannot be written: {error.strerror or error}; {full}name another directory "
-                "by SEQGEN_STORE"
+                f"the cache in {self.path} cannot be written: {error.strerror or error}; {full}name another directory "
+                "by SEQGEN_CACHE"
             ) from error
 
 
@@ -254,7 +253,7 @@ def check_hash(name: str, found: str | None, expected: str | None) -> None:
 
 
 def _load(folder: Path) -> Tokenizer:
-    """A tokenizer of the store, if it is as it was made."""
+    """A tokenizer of the cache, if it is as it was made."""
     return tokenizers.load(folder, read_at_most(folder / FINGERPRINT, 64).decode("ascii"))
 
 
@@ -264,10 +263,10 @@ def _move(made: Path, folder: Path) -> None:
     made.rename(folder)
 
 
-def _split_of(parts: Split, data: DataConfig) -> list[Any]:
+def _split_of(split: Split, data: DataConfig) -> list[Any]:
     """What decides which text is learnt from, and which is withheld."""
-    valid = None if data.valid is None else parts.valid.text.manifest.sha256
-    return [parts.train.text.manifest.sha256, valid, data.valid_split, data.valid_share]
+    valid = None if data.valid is None else split.valid.text.manifest.sha256
+    return [split.train.text.manifest.sha256, valid, data.valid_split, data.valid_share]
 
 
 def _key(*made_of: Any) -> str:

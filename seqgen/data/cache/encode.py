@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgen.config import Config
-from seqgen.data.cache.stored_text import OFFSET, Offsets, Span, StoredText
+from seqgen.data.cache.cached_text import OFFSET, CachedText, Offsets, Span
 from seqgen.tokenizers.base import Tokenizer, line_cut
 from seqgen.tokenizers.normalization import last_boundary
 
@@ -90,7 +90,7 @@ def plan_shards(span: Span) -> list[Shard]:
     return shards
 
 
-def _cut_after(text: StoredText, position: int, stop: int) -> int:
+def _cut_after(text: CachedText, position: int, stop: int) -> int:
     """The first place from `position` on that follows a newline and is no white space; `stop` if there is none."""
     while position < stop:
         window = text.bytes_at(position, min(WINDOW, stop - position) + 4)

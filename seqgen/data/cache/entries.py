@@ -1,4 +1,4 @@
-"""What the store and the downloads hold: a list of entries, and which of them to remove. No torch."""
+"""What the cache and the downloads hold: a list of entries, and which of them to remove. No torch."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from seqgen.data.cache.cache import KNOWN_CAP, OF_TEXT, size_of
-from seqgen.data.cache.stored_ids import RECORD_CAP, TOKENIZER, IdsManifest
-from seqgen.data.cache.stored_text import MANIFEST, MANIFEST_CAP, TextManifest
+from seqgen.data.cache.cached_ids import RECORD_CAP, TOKENIZER, IdsManifest
+from seqgen.data.cache.cached_text import MANIFEST, MANIFEST_CAP, TextManifest
 from seqgen.errors import SeqgenError
 from seqgen.sources.catalog.published import FETCHING
 from seqgen.sources.config import PREFIX, name_of
@@ -22,7 +22,7 @@ from seqgen.utils.locks import MAKING, removing, take, unused
 
 Kind = Literal["text", "tokenizer", "ids", "unfinished", "download"]
 KINDS: dict[str, Kind] = {"texts": "text", "tokenizers": "tokenizer", "ids": "ids"}
-"""From a folder of the store to what is in it."""
+"""From a folder of the cache to what is in it."""
 
 
 @dataclass(frozen=True)

@@ -17,21 +17,21 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from seqgen import tokenizers
+from seqgen.data.cache.cached_text import CachedText, Span
 from seqgen.data.cache.encode import Shard, encode_portion, training_chunks
-from seqgen.data.cache.stored_text import Span, StoredText
 from seqgen.errors import SeqgenError
 from seqgen.tokenizers.config import TokenizerConfig
 
 
 def build(job: dict[str, Any]) -> None:
     """Build a tokenizer from parts of a stored text, and save it."""
-    span = Span(StoredText(Path(job["text"])), np.load(job["parts"]))
+    span = Span(CachedText(Path(job["text"])), np.load(job["parts"]))
     tokenizers.build(training_chunks(span), TokenizerConfig(**job["config"])).save(Path(job["out"]))
 
 
 def encode(job: dict[str, Any], orders: BinaryIO, answers: BinaryIO) -> None:
     """Encode shard after shard, as they are asked for."""
-    text, parts = StoredText(Path(job["text"])), np.load(job["parts"], mmap_mode="r")
+    text, parts = CachedText(Path(job["text"])), np.load(job["parts"], mmap_mode="r")
     tokenizer = tokenizers.load(Path(job["tokenizer"]))
     for line in orders:
         shard = Shard(**json.loads(line))

@@ -23,8 +23,8 @@ from typing import IO, Any, Self, cast
 import numpy as np
 
 from seqgen import errors
+from seqgen.data.cache.cached_text import OFFSET
 from seqgen.data.cache.encode import Counts, Encoded, Shard
-from seqgen.data.cache.stored_text import OFFSET
 from seqgen.errors import SaveError
 from seqgen.tokenizers.config import TokenizerConfig
 

@@ -13,16 +13,14 @@ from seqgen.data.config import DataConfig
 
 @pytest.fixture
 def filled(answers, corpus, monkeypatch, tmp_path):
-    """A store with a text, a tokenizer and ids."""
-    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "kept"))
-    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "cache"))
+    """A cache directory with a text, a tokenizer and ids."""
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "kept"))
     answers("corpus", "encode", "corpus.txt", "--quiet")
     return tmp_path / "kept"
 
 
-def test_an_empty_store_is_an_empty_list(invoke, in_tmp, monkeypatch):
+def test_list_of_an_empty_cache_is_empty(invoke, in_tmp, monkeypatch):
     monkeypatch.setenv("SEQGEN_CACHE", str(in_tmp))
-    monkeypatch.delenv("SEQGEN_STORE")
 
     assert json.loads(invoke("cache", "list", "--json").stdout) == []
     assert invoke("cache", "list").stdout == ""
@@ -91,17 +89,17 @@ def test_what_was_used_longest_ago_goes_first(answers, filled):
     assert [record["path"] for record in left] == [record["path"] for record in records[:-1]]
 
 
-def test_another_store_can_be_named(answers, filled, monkeypatch):
-    monkeypatch.delenv("SEQGEN_STORE")
+def test_cache_dir_names_another_cache(answers, filled, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "empty"))
 
     assert json.loads(answers("cache", "list", "--json")) == []
-    assert len(json.loads(answers("cache", "list", "--json", "--store", filled))) == 3
-    answers("cache", "prune", "--all", "--store", filled)
-    assert json.loads(answers("cache", "list", "--json", "--store", filled)) == []
+    assert len(json.loads(answers("cache", "list", "--json", "--cache-dir", filled))) == 3
+    answers("cache", "prune", "--all", "--cache-dir", filled)
+    assert json.loads(answers("cache", "list", "--json", "--cache-dir", filled)) == []
 
 
-def test_a_named_store_goes_without_the_downloads_of_the_user(answers, filled, tmp_path):
-    part = tmp_path / "cache" / "corpora" / "cheese" / "all"
+def test_cache_dir_leaves_out_the_downloads(answers, filled):
+    part = filled / "corpora" / "cheese" / "all"
     part.parent.mkdir(parents=True)
     part.write_text("content", "utf-8")
 
@@ -109,8 +107,8 @@ def test_a_named_store_goes_without_the_downloads_of_the_user(answers, filled, t
         return sorted(record["kind"] for record in json.loads(answers("cache", "list", "--json", *arguments)))
 
     assert kinds() == ["download", "ids", "text", "tokenizer"]
-    assert kinds("--store", filled) == ["ids", "text", "tokenizer"]
-    answers("cache", "prune", "--all", "--store", filled)
+    assert kinds("--cache-dir", filled) == ["ids", "text", "tokenizer"]
+    answers("cache", "prune", "--all", "--cache-dir", filled)
     assert kinds() == ["download"]
     assert part.exists()
     answers("cache", "prune", "--all")
@@ -137,8 +135,8 @@ def test_what_is_not_said_or_said_wrongly_is_refused(refuses, filled, arguments,
 
 
 @pytest.mark.parametrize("command", [("list",), ("prune", "--all")])
-def test_a_store_that_is_no_directory_is_refused(refuses, tmp_path, command):
+def test_cache_dir_that_is_not_a_directory_is_refused(refuses, tmp_path, command):
     (tmp_path / "file").touch()
 
     for name in ("file", "mistyped"):
-        refuses(2, "cache", *command, "--store", tmp_path / name, words=("--store", name, "not a directory"))
+        refuses(2, "cache", *command, "--cache-dir", tmp_path / name, words=("--cache-dir", name, "not a directory"))

@@ -229,7 +229,7 @@ def test_novelty_needs_the_text_as_it_was(refuses, stopped, corpus, monkeypatch)
     refuses(1, "sample", "--memorization", words=("corpus.txt", "not the text"))
 
     corpus.unlink()
-    monkeypatch.setenv("SEQGEN_STORE", "empty")
+    monkeypatch.setenv("SEQGEN_CACHE", "empty")
     refuses(1, "sample", "--memorization", words=("corpus.txt", "no such file"))
 
 

@@ -300,8 +300,8 @@ def test_several_sources_are_one_text(answers, in_tmp, corpus):
 
 
 def test_stdin_is_a_text_and_resuming_finds_it_in_the_store(answers, refuses, in_tmp, corpus, tmp_path):
-    store = ("--store", tmp_path / "kept")
-    answers("train", "-", *SMALL, *store, "--out", "run", stdin=b"No other store has this.\n" + corpus.read_bytes())
+    cache_dir = ("--cache-dir", tmp_path / "kept")
+    answers("train", "-", *SMALL, *cache_dir, "--out", "run", stdin=b"No other cache has this.\n" + corpus.read_bytes())
 
     answers("train", "--resume", "--out", "run", "--max-steps", "5")
     answers("eval", "--run", "run")
@@ -313,11 +313,11 @@ def test_stdin_is_a_text_and_resuming_finds_it_in_the_store(answers, refuses, in
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
 def test_a_pipe_is_a_text_that_is_waited_for_once(invoke, answers, refuses, in_tmp, corpus, tmp_path):
     os.mkfifo("pipe")
-    content = b"No other store has this pipe.\n" + corpus.read_bytes()
+    content = b"No other cache has this pipe.\n" + corpus.read_bytes()
     writer = Thread(target=Path("pipe").write_bytes, args=(content,), daemon=True)
     writer.start()
 
-    trained = invoke("train", "pipe", *SMALL, "--store", tmp_path / "kept", "--out", "run")
+    trained = invoke("train", "pipe", *SMALL, "--cache-dir", tmp_path / "kept", "--out", "run")
 
     assert trained.exit_code == 0, trained.output
     assert trained.stderr.startswith("reading from pipe, which is no regular file: waiting for its writer\n")

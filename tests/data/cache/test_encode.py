@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen import tokenizers
+from seqgen.data.cache import cached_text
 from seqgen.data.cache import encode as encoding
-from seqgen.data.cache import stored_text
+from seqgen.data.cache.cached_text import Span
 from seqgen.data.cache.encode import encode_portion, plan_shards, training_chunks
-from seqgen.data.cache.stored_text import Span
 from seqgen.tokenizers.base import MODEL_FILE
 from seqgen.tokenizers.config import TokenizerConfig
 
 from ...conftest import TEXT
-from ..storing import store_text
+from ..caching import cache_text
 
 ALPHABET = "ab \n\r\t\u3000\u2581\u0301\u0327é한\u1112\u1161🜂.'"
 KINDS = ["char", "byte", "word", "unigram", "bpe"]
@@ -76,8 +76,8 @@ def test_shards_give_the_ids_of_each_document_in_one_call(built, kind, form, doc
         patch.setattr(encoding, "SHARD", shard)
         patch.setattr(encoding, "FLUSH", 7)
         patch.setattr(encoding, "WINDOW", 5)
-        span = Span.whole(store_text(Path(folder), *documents))
-        patch.setattr(stored_text, "BLOCK", block)
+        span = Span.whole(cache_text(Path(folder), *documents))
+        patch.setattr(cached_text, "BLOCK", block)
 
         found, counts = encode_all(span, tokenizer)
 
@@ -101,7 +101,7 @@ def test_a_gigantic_line_is_encoded_a_piece_at_a_time(built, kind, form, tmp_pat
     encode = type(tokenizer).encode
     monkeypatch.setattr(type(tokenizer), "encode", lambda self, text: seen.append(len(text)) or encode(self, text))
 
-    ((found,), _) = encode_all(Span.whole(store_text(tmp_path, line)), tokenizer)
+    ((found,), _) = encode_all(Span.whole(cache_text(tmp_path, line)), tokenizer)
 
     assert max(seen) < 1.1 * (1 << 20)
     assert found == encode(tokenizer, line).tolist()
@@ -111,7 +111,7 @@ def test_a_gigantic_line_is_encoded_a_piece_at_a_time(built, kind, form, tmp_pat
 def test_a_gigantic_word_is_cut_between_characters(built, form, tmp_path):
     word = "e\u0301" * 1_500_000
 
-    ((found,), _) = encode_all(Span.whole(store_text(tmp_path, word)), built["word", form])
+    ((found,), _) = encode_all(Span.whole(cache_text(tmp_path, word)), built["word", form])
 
     assert 1 < len(found) < 10
 
@@ -119,7 +119,7 @@ def test_a_gigantic_word_is_cut_between_characters(built, form, tmp_path):
 def test_a_tokenizer_is_trained_on_whole_lines(tmp_path):
     text = "".join(f"{number} is a number\n" for number in range(200_000))
 
-    chunks = list(training_chunks(Span.whole(store_text(tmp_path, text, "the other"))))
+    chunks = list(training_chunks(Span.whole(cache_text(tmp_path, text, "the other"))))
 
     assert "".join(chunks) == text + "the other"
     assert len(chunks) > 3

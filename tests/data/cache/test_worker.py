@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from seqgen import tokenizers
+from seqgen.data.cache.cached_text import Span
 from seqgen.data.cache.encode import Shard
-from seqgen.data.cache.stored_text import Span
 from seqgen.tokenizers.config import TokenizerConfig
 
-from ..storing import store_text
+from ..caching import cache_text
 
 TEXTS = ["the first\n", "the second\nand its end\n"]
 
@@ -25,7 +25,7 @@ TEXTS = ["the first\n", "the second\nand its end\n"]
 @pytest.fixture
 def span(tmp_path):
     """A text, and in `parts.npy` where its documents are."""
-    span = Span.whole(store_text(tmp_path, *TEXTS))
+    span = Span.whole(cache_text(tmp_path, *TEXTS))
     np.save(tmp_path / "parts.npy", span.ranges)
     return span
 

@@ -11,13 +11,13 @@ import pytest
 
 from seqgen import tokenizers
 from seqgen.data.cache import workers
+from seqgen.data.cache.cached_text import Span
 from seqgen.data.cache.encode import Shard, encode_portion
-from seqgen.data.cache.stored_text import Span
 from seqgen.data.cache.workers import encode_apart, processors
 from seqgen.errors import SaveError, TokenizerError
 from seqgen.tokenizers.config import TokenizerConfig
 
-from ..storing import store_text
+from ..caching import cache_text
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a program is more than a script there")
 TEXTS = [f"document {number} of several\n" for number in range(7)]
@@ -28,7 +28,7 @@ PAYLOAD = bytes(8) + b"01234"
 @pytest.fixture
 def job(tmp_path):
     """What is told to a process that encodes."""
-    span = Span.whole(store_text(tmp_path, *TEXTS))
+    span = Span.whole(cache_text(tmp_path, *TEXTS))
     tokenizers.build(TEXTS, TokenizerConfig()).save(tmp_path / "tokenizer")
     np.save(tmp_path / "parts.npy", span.ranges)
     return {
@@ -72,7 +72,7 @@ def test_shards_come_in_their_order_whoever_made_them(job, count):
 def test_what_is_counted_here_is_counted_there(job, tmp_path):
     tokenizer = tokenizers.build(["docu"], TokenizerConfig())  # of which most characters are unknown
     tokenizer.save(tmp_path / "poor")
-    span = Span.whole(store_text(tmp_path, *TEXTS))
+    span = Span.whole(cache_text(tmp_path, *TEXTS))
     (here,) = encode_portion(span, tokenizer, "<u1", goes_on=False, spell=True)
 
     shard = Shard(0, 0, len(TEXTS) - 1, span.bytes)

@@ -1,4 +1,4 @@
-"""A text in the store: all documents as UTF-8, one after another, and where each begins. No torch.
+"""A text in the cache: all documents as UTF-8, one after another, and where each begins. No torch.
 
     text.utf8       the documents' text
     documents.i64   the byte offset of each document and of the end: int64, little-endian
@@ -99,7 +99,7 @@ class TextManifest(Config):
         )
 
 
-class StoredText:
+class CachedText:
     """A text that `write_text` has written; nothing of it is in memory but where documents begin, mapped.
 
     As long as there is an object of it, nobody prunes it.
@@ -187,11 +187,11 @@ class StoredText:
 class Span:
     """Some of a text: byte ranges in it, int64 [N, 2], in its order, none of them empty."""
 
-    text: StoredText
+    text: CachedText
     ranges: Offsets
 
     @classmethod
-    def whole(cls, text: StoredText) -> Self:
+    def whole(cls, text: CachedText) -> Self:
         """All of a text, a range a document."""
         return cls(text, np.stack([text.documents[:-1], text.documents[1:]], axis=1))
 
@@ -238,7 +238,7 @@ def write_text(
 
     Raises:
         TextError: a source cannot be read.
-        OSError: the store cannot be written.
+        OSError: the cache cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _Writer(folder, names) as writer:

@@ -1,4 +1,4 @@
-"""Ids in the store: those of the training parts, then those of the validation parts. No torch.
+"""Ids in the cache: those of the training split, then those of the validation split. No torch.
 
     ids.bin         the ids, each of 1, 2 or 4 bytes, little-endian: to be mapped
     starts.i64      where each part begins in it: int64, little-endian
@@ -21,8 +21,8 @@ import numpy as np
 from pydantic import Field
 
 from seqgen.config import Config
+from seqgen.data.cache.cached_text import MANIFEST, OFFSET, Span, check_files, hashes_of, open_at
 from seqgen.data.cache.encode import SHARD, Counts, Encoded, Shard, encode_portion, plan_shards
-from seqgen.data.cache.stored_text import MANIFEST, OFFSET, Span, check_files, hashes_of, open_at
 from seqgen.data.cache.workers import encode_apart, processors
 from seqgen.data.documents import Documents
 from seqgen.data.leakage import Leakage, find_leakage
@@ -67,7 +67,7 @@ class _Done(Config):
     valid: Counts = Counts()
 
 
-class StoredIds:
+class CachedIds:
     """Ids that `write_ids` has written, mapped; as long as they are, nobody prunes them.
 
     Raises:
@@ -107,31 +107,31 @@ def dtype_for(vocab_size: int) -> Literal["<u1", "<u2", "<u4"]:
     return "<u1" if vocab_size <= 1 << 8 else "<u2" if vocab_size <= 1 << 16 else "<u4"
 
 
-def write_ids(folder: Path, parts: Split, tokenizer: Tokenizer, report: Report, workers: int | None = None) -> None:
+def write_ids(folder: Path, split: Split, tokenizer: Tokenizer, report: Report, workers: int | None = None) -> None:
     """Encode the parts into `folder`, going on where an earlier call was killed.
 
     Args:
         folder: is made if it is not there.
-        parts: what is learnt from, and what is withheld.
+        split: what is learnt from, and what is withheld.
         tokenizer: what encodes them.
         report: is told how many bytes of the texts are done, and of how many.
         workers: processes that encode side by side; None is as many as there are processors, where that pays. The ids
             do not depend on it.
 
     Raises:
-        OSError: the store cannot be written.
+        OSError: the cache cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     tokenizer.save(folder / TOKENIZER)
-    for name, span in (("train", parts.train), ("valid", parts.valid)):
+    for name, span in (("train", split.train), ("valid", split.valid)):
         np.save(folder / f"{name}.npy", span.ranges)
     done = _done_in(folder)
     dtype = dtype_for(tokenizer.vocab_size)
-    progress = Progress(report, "encoding", _total_bytes(parts, tokenizer))
+    progress = Progress(report, "encoding", _total_bytes(split, tokenizer))
     progress.add(done.train.bytes + done.valid.bytes)
     with _Writer(folder, done, dtype) as writer:
-        for name, span in (("train", parts.train), ("valid", parts.valid)):
+        for name, span in (("train", split.train), ("valid", split.valid)):
             shards = plan_shards(span)[getattr(done, f"{name}_shards") :]
             crew = (workers or processors()) if tokenizer.kind in SLOW and span.bytes >= APART else 1
             for encoded in _encode(folder, name, span, shards, tokenizer, dtype, crew):
@@ -140,11 +140,11 @@ def write_ids(folder: Path, parts: Split, tokenizer: Tokenizer, report: Report, 
                     progress.add(some.counts.bytes)
                 writer.end_shard(name)
         report("looking for what stands on both sides of the split")
-        found = find_leakage(parts.train, parts.valid) if len(parts.valid.ranges) else None
+        found = find_leakage(split.train, split.valid) if len(split.valid.ranges) else None
         writer.finish(
             IdsManifest(
-                text_sha256=parts.train.text.manifest.sha256,
-                valid_sha256=None if parts.valid.text is parts.train.text else parts.valid.text.manifest.sha256,
+                text_sha256=split.train.text.manifest.sha256,
+                valid_sha256=None if split.valid.text is split.train.text else split.valid.text.manifest.sha256,
                 tokenizer=tokenizer.fingerprint,
                 vocab_size=tokenizer.vocab_size,
                 dtype=dtype,
@@ -153,11 +153,11 @@ def write_ids(folder: Path, parts: Split, tokenizer: Tokenizer, report: Report, 
         )
 
 
-def _total_bytes(parts: Split, tokenizer: Tokenizer) -> int:
-    """Bytes of both parts, as `Counts` has them."""
+def _total_bytes(split: Split, tokenizer: Tokenizer) -> int:
+    """Bytes of both split, as `Counts` has them."""
     if tokenizer.text_encoding == "utf-8":
-        return parts.train.bytes + parts.valid.bytes
-    texts = {span.text.folder: span.text for span in (parts.train, parts.valid)}
+        return split.train.bytes + split.valid.bytes
+    texts = {span.text.folder: span.text for span in (split.train, split.valid)}
     return sum(text.manifest.characters for text in texts.values())  # which are bytes, two in UTF-8 where over 0x7f
 
 

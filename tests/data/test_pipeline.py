@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from seqgen.data.config import DataConfig
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.errors import RunError, TextError
 from seqgen.runs.config import TextRecord
 from seqgen.tokenizers.config import TokenizerConfig
@@ -22,7 +22,7 @@ def data(corpus):
 def test_the_parts_together_are_the_text(corpus, data):
     texts = read_texts(data)
 
-    both = texts.parts.train.documents() + texts.parts.valid.documents()
+    both = texts.split.train.documents() + texts.split.valid.documents()
     assert sum(map(len, both)) == len(corpus.read_text("utf-8"))
     assert texts.text.manifest.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
     assert texts.valid is None
@@ -34,8 +34,8 @@ def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
 
     texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
 
-    assert texts.parts.train.documents() == (corpus.read_text("utf-8"),)
-    assert texts.parts.valid.documents() == ("No one paints.\n" * 14,)
+    assert texts.split.train.documents() == (corpus.read_text("utf-8"),)
+    assert texts.split.valid.documents() == ("No one paints.\n" * 14,)
     assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
 
 
@@ -63,7 +63,7 @@ def test_a_text_that_is_too_short_is_named(corpus, data, content):
 def test_two_characters_are_enough_where_nothing_is_withheld(corpus, data):
     corpus.write_text("ab", "utf-8")
 
-    assert read_texts(data.model_copy(update={"valid_split": "none"})).parts.train.documents() == ("ab",)
+    assert read_texts(data.model_copy(update={"valid_split": "none"})).split.train.documents() == ("ab",)
 
 
 def test_a_recorded_store_is_looked_into_and_not_written(corpus, data, tmp_path):
@@ -71,7 +71,7 @@ def test_a_recorded_store_is_looked_into_and_not_written(corpus, data, tmp_path)
     record = TextRecord(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
     (tmp_path / "named").mkdir()
 
-    read_texts(data.model_copy(update={"store": str(tmp_path / "named")}), record=record)
+    read_texts(data.model_copy(update={"cache_dir": str(tmp_path / "named")}), record=record)
 
     assert list((tmp_path / "named").iterdir()) == []
 
@@ -82,7 +82,7 @@ def test_from_texts_to_ids(data):
     tokenizer = texts.tokenizer(TokenizerConfig())
     ids = texts.ids(tokenizer)
 
-    for documents, span in ((ids.train, texts.parts.train), (ids.valid, texts.parts.valid)):
+    for documents, span in ((ids.train, texts.split.train), (ids.valid, texts.split.valid)):
         assert tuple(map(tokenizer.decode, documents)) == span.documents()
 
 
@@ -127,5 +127,5 @@ def test_a_validation_text_is_looked_at_too_and_its_order_does_not_matter(corpus
 def test_stdin_of_a_run_that_goes_on_is_looked_for_by_its_hash(data):
     record = TextRecord(sha256="1" * 64, characters=1, train_tokens=1, valid_tokens=0)
 
-    with pytest.raises(RunError, match=r"stdin, which can be read once, and the store in .* has its text no more"):
+    with pytest.raises(RunError, match=r"stdin, which can be read once, and the cache in .* has its text no more"):
         read_texts(data.model_copy(update={"text": ("-",)}), record=record)

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.data.cache import stored_text
-from seqgen.data.cache.stored_text import PROGRESS, TEXT, Span, StoredText, write_text
+from seqgen.data.cache import cached_text
+from seqgen.data.cache.cached_text import PROGRESS, TEXT, CachedText, Span, write_text
 from seqgen.errors import TextError
 from seqgen.sources import source as sources
 from seqgen.sources.config import Reading
 
-from ..storing import store_text
+from ..caching import cache_text
 
 DOCUMENTS = ["한국어 " * 700_000, "a\x00b\r\n", "🜂 " * 400_000, "end"]
 
@@ -26,7 +26,7 @@ DOCUMENTS = ["한국어 " * 700_000, "a\x00b\r\n", "🜂 " * 400_000, "end"]
 def test_a_byte_order_mark_within_a_long_document_is_a_character(tmp_path):
     document = "\ufeff" + "\ufefflong " * 300_000
 
-    text = store_text(tmp_path, document)  # of two at its beginning one is the file's
+    text = cache_text(tmp_path, document)  # of two at its beginning one is the file's
 
     assert Span.whole(text).documents() == (document.removeprefix("\ufeff"),)
     for place in (0, 1, 2, 1_200_001):
@@ -34,7 +34,7 @@ def test_a_byte_order_mark_within_a_long_document_is_a_character(tmp_path):
 
 
 def test_documents_stand_one_after_another(tmp_path):
-    text = store_text(tmp_path, *DOCUMENTS, "")
+    text = cache_text(tmp_path, *DOCUMENTS, "")
 
     assert Span.whole(text).documents() == tuple(DOCUMENTS)
     assert text.manifest.documents == 4
@@ -44,9 +44,9 @@ def test_documents_stand_one_after_another(tmp_path):
 
 
 def test_chunks_are_no_longer_than_a_block_however_long_a_document_is(tmp_path):
-    text = store_text(tmp_path, *DOCUMENTS)
+    text = cache_text(tmp_path, *DOCUMENTS)
 
-    assert max(len(chunk.encode()) for _, chunk in Span.whole(text).chunks()) <= stored_text.BLOCK + 3
+    assert max(len(chunk.encode()) for _, chunk in Span.whole(text).chunks()) <= cached_text.BLOCK + 3
 
 
 @settings(max_examples=30)
@@ -55,16 +55,16 @@ def test_a_character_is_found_by_its_number(tmp_path_factory, place):
     folder = tmp_path_factory.getbasetemp() / "characters"
     if not folder.exists():
         folder.mkdir()
-        (folder / "here").write_text(str(store_text(folder, *DOCUMENTS).folder), "utf-8")
-    text = StoredText(next(iter(map(type(folder), [(folder / "here").read_text("utf-8")]))))
+        (folder / "here").write_text(str(cache_text(folder, *DOCUMENTS).folder), "utf-8")
+    text = CachedText(next(iter(map(type(folder), [(folder / "here").read_text("utf-8")]))))
 
     assert text.byte_of(place) == len("".join(DOCUMENTS)[:place].encode())
 
 
 def test_one_document_is_known_by_the_hash_of_its_text_and_several_by_their_ends_too(tmp_path):
-    assert store_text(tmp_path, "ab").manifest.sha256 == hashlib.sha256(b"ab").hexdigest()
-    together, apart = store_text(tmp_path, "ab", "c"), store_text(tmp_path, "a", "bc")
-    assert len({store_text(tmp_path, "abc").manifest.sha256, together.manifest.sha256, apart.manifest.sha256}) == 3
+    assert cache_text(tmp_path, "ab").manifest.sha256 == hashlib.sha256(b"ab").hexdigest()
+    together, apart = cache_text(tmp_path, "ab", "c"), cache_text(tmp_path, "a", "bc")
+    assert len({cache_text(tmp_path, "abc").manifest.sha256, together.manifest.sha256, apart.manifest.sha256}) == 3
 
 
 def test_lone_surrogates_of_json_are_replaced(tmp_path):
@@ -72,13 +72,13 @@ def test_lone_surrogates_of_json_are_replaced(tmp_path):
 
     write_text([str(tmp_path / "a.jsonl")], Reading(), tmp_path / "stored")
 
-    assert StoredText(tmp_path / "stored").read(0, 5) == "a\ufffdb"
+    assert CachedText(tmp_path / "stored").read(0, 5) == "a\ufffdb"
 
 
 @pytest.fixture
 def interrupted(tmp_path, monkeypatch):
     """Four files of which the third could not be read, with progress noted after each; then it can."""
-    monkeypatch.setattr(stored_text, "PROGRESS_EVERY", 1)
+    monkeypatch.setattr(cached_text, "PROGRESS_EVERY", 1)
     names = [str(tmp_path / f"{number}.txt") for number in range(4)]
     for name, content in zip(names, ["one", "two", b"\xff", "four"], strict=True):
         with open(name, "wb") as file:  # noqa: PTH123
@@ -136,7 +136,7 @@ def test_what_came_from_stdin_is_not_taken_for_what_comes_from_it_now(tmp_path, 
         (tmp_path / "1.txt").write_bytes(last)
         write_text(names, Reading(), tmp_path / "stored")
 
-    monkeypatch.setattr(stored_text, "PROGRESS_EVERY", 1)
+    monkeypatch.setattr(cached_text, "PROGRESS_EVERY", 1)
     with pytest.raises(TextError):
         write(b"then", b"\xff")
     assert (tmp_path / "stored" / PROGRESS).exists()
@@ -147,16 +147,16 @@ def test_what_came_from_stdin_is_not_taken_for_what_comes_from_it_now(tmp_path, 
 
 @pytest.mark.parametrize("name", ["text.utf8", "documents.i64"])
 def test_a_text_that_is_cut_short_is_none(tmp_path, name):
-    folder = store_text(tmp_path, *DOCUMENTS).folder
+    folder = cache_text(tmp_path, *DOCUMENTS).folder
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-8])
 
     with pytest.raises(OSError, match="cut short"):
-        StoredText(folder)
+        CachedText(folder)
 
 
 def test_ranges_are_read_in_the_order_given(tmp_path):
-    text = store_text(tmp_path, "abcdef")
+    text = cache_text(tmp_path, "abcdef")
 
     assert list(text.chunks(np.array([[3, 5], [0, 2]]))) == [(0, "de"), (1, "ab")]
 
@@ -165,7 +165,7 @@ def test_ranges_are_read_in_the_order_given(tmp_path):
 @given(st.lists(st.text(st.sampled_from("ab한\n"), min_size=1, max_size=60), min_size=1, max_size=5), st.integers(1, 9))
 def test_pieces_are_of_the_text_and_begin_documents_or_lines(documents, number):
     with tempfile.TemporaryDirectory() as folder:
-        text = store_text(Path(folder), *documents)
+        text = cache_text(Path(folder), *documents)
         begun = set()
 
         for document, piece in text.pieces(number, 16):
@@ -179,6 +179,6 @@ def test_pieces_are_of_the_text_and_begin_documents_or_lines(documents, number):
 
 
 def test_pieces_are_spread_evenly_over_a_long_document(tmp_path):
-    text = store_text(tmp_path, "".join(f"{number:05}\n" for number in range(1_000)))
+    text = cache_text(tmp_path, "".join(f"{number:05}\n" for number in range(1_000)))
 
     assert [piece[:5] for _, piece in text.pieces(4, 60)] == ["00000", "00251", "00501", "00751"]
