@@ -26,13 +26,13 @@ def list_corpora(json: JsonOption = False) -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for name in ("what it is", "language", "licence"):
+    for name in ("what it is", "language", "license"):
         table.add_column(name)
     for name in ("size", "where"):
         table.add_column(name, justify="right", no_wrap=True)
     for spec in known.values():
         size, where = size_in_words(spec.size), _where(spec)
-        table.add_row(spec.name, spec.title, spec.language, spec.licence, size, where)
+        table.add_row(spec.name, spec.title, spec.language, spec.license, size, where)
     stdout(PAGE).print(table)
 
 
@@ -42,16 +42,16 @@ def fetch(
     quiet: QuietOption = False,
 ) -> None:
     """Download a corpus into the cache, checked against its hash; a broken download goes on where it ended."""
-    from seqgen.sources.catalog.corpus import find
-    from seqgen.sources.catalog.download_cache import corpus_directory
+    from seqgen.sources.catalog.corpus import find_spec
+    from seqgen.sources.catalog.download_cache import download_directory
     from seqgen.sources.catalog.published import Fetched
 
     records: list[dict[str, Any]] = []
-    for spec in [find(name) for name in names]:
+    for spec in [find_spec(name) for name in names]:
         record: dict[str, Any] = {"name": spec.name, "directory": None, "files": []}
         if isinstance(spec.reader, Fetched):
             files = _fetch(spec, spec.reader, quiet=quiet)
-            record["directory"] = str(corpus_directory(spec.name))
+            record["directory"] = str(download_directory(spec.name))
             record["files"] = [file.model_dump() for file in files]
         else:
             notice(f"corpus:{spec.name} is {_where(spec)}: there is nothing to download", quiet=quiet)
@@ -77,7 +77,7 @@ def _fetch(spec: CorpusSpec, reader: Fetched, *, quiet: bool) -> list[File]:
     for stated, found in zip(reader.files, files, strict=True):
         if stated.sha256 is None:
             notice(f"{found.name}: {stated.sha256_source}; held from now on: SHA-256 {found.sha256}", quiet=quiet)
-    notice(f"corpus:{spec.name} is here; {_advice(spec)}; its licence: {spec.licence}", quiet=quiet)
+    notice(f"corpus:{spec.name} is here; {_advice(spec)}; its license: {spec.license}", quiet=quiet)
     return files
 
 

@@ -31,7 +31,7 @@ from seqgen.utils.text import plural, singular_or_plural
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Evaluation
     from seqgen.runs.load import Run
-    from seqgen.sources.catalog.corpus import Figure
+    from seqgen.sources.catalog.corpus import PublishedResult
 
 MUCH_UNKNOWN = 0.05
 """The share of a text's tokens that are `<unk>` from which its perplexity misleads."""
@@ -45,7 +45,7 @@ class Row:
     evaluation: Evaluation
     xz: float | None
     order0: float
-    published: tuple[Figure, ...] = ()
+    published: tuple[PublishedResult, ...] = ()
     """What others reached on this part of the catalog, or the true entropy of a synthetic text."""
 
 
@@ -82,8 +82,8 @@ def evaluate(
     """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
     from dataclasses import replace
 
-    from seqgen.sources.catalog.corpus import figures_of
-    from seqgen.sources.source import read_whole, refuse_idle
+    from seqgen.sources.catalog.corpus import published_results
+    from seqgen.sources.source import load_documents, reject_unused_settings
 
     options = drop_none(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
     idle = [*options, *(["errors"] if errors != "strict" else [])]
@@ -103,19 +103,20 @@ def evaluate(
     reading = model.reading(errors=errors, **options)
     notice_pipes(texts or [], quiet=quiet)
     if texts:
-        refuse_idle(texts, reading)
+        reject_unused_settings(texts, reading)
 
     def note(message: str) -> None:
         notice(message, quiet=quiet)
 
-    named = [(text, read_whole([text], reading, note)) for text in texts or []] or [
+    named = [(text, load_documents([text], reading, note)) for text in texts or []] or [
         ("withheld", model.validation_texts())
     ]
     data = model.config.data
     withheld = data.valid or (data.text[0] if len(data.text) == 1 else "")
     rows = [
         replace(
-            measure(model, name, documents, quiet=quiet, **settings), published=figures_of(name if texts else withheld)
+            measure(model, name, documents, quiet=quiet, **settings),
+            published=published_results(name if texts else withheld),
         )
         for name, documents in named
     ]

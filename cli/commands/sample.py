@@ -107,7 +107,7 @@ def sample(
     One text streams to stdout as it is made; several are made in one batch. The prompt is part of what is printed.
     Without a prompt a text begins as a line of the training text does.
     """
-    from seqgen.sources.content import as_raw
+    from seqgen.sources.content import bytes_as_characters
 
     with leaving_at_once():
         from seqgen.runs.load import load
@@ -129,7 +129,7 @@ def sample(
         )
     start = _read_prompt(prompt, prompt_file, encoding)
     if stop:
-        settings["stop"] = tuple(map(as_raw, stop) if raw else stop)
+        settings["stop"] = tuple(map(bytes_as_characters, stop) if raw else stop)
     _check_prompt(start, model, strict=strict, quiet=quiet)
     _check_stops(stop or [], model, quiet=quiet)
     learnt = model.training_texts() if memorization else None  # before anything is written: the text may be gone
@@ -221,7 +221,7 @@ def _describe(found: Memorization) -> str:
 
 def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     from seqgen.sources.config import BYTES
-    from seqgen.sources.content import as_raw
+    from seqgen.sources.content import bytes_as_characters
     from seqgen.sources.text import read_text
 
     if prompt_file is not None:
@@ -231,7 +231,7 @@ def _read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     elif prompt == "-":
         content = read_stdin(encoding, "the prompt from stdin")
     else:
-        return as_raw(prompt) if encoding == BYTES else as_text(prompt, "the prompt")
+        return bytes_as_characters(prompt) if encoding == BYTES else as_text(prompt, "the prompt")
     return content if encoding == BYTES else _LINE_END.sub("", content)
 
 

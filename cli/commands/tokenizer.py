@@ -99,14 +99,14 @@ def encode(
 ) -> None:
     """Print a text's ids."""
     from seqgen.sources.config import BYTES
-    from seqgen.sources.content import as_raw
+    from seqgen.sources.content import bytes_as_characters
 
     loaded = _load(tokenizer, run)
     raw = loaded.text_encoding == "latin-1"
     if text == "-":
         content = read_stdin(BYTES if raw else encoding, "the text from stdin")
     else:
-        content = as_raw(text) if raw else as_text(text, "the text")
+        content = bytes_as_characters(text) if raw else as_text(text, "the text")
         if _is_file(text):
             notice(f"these are the ids of the name {text!r}; for those of the file: seqgen tokenizer encode < FILE")
     ids = loaded.encode(content).tolist()

@@ -28,7 +28,7 @@ from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
 from seqgen.sources.config import BYTES, Reading
-from seqgen.sources.source import read_whole
+from seqgen.sources.source import load_documents
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 from seqgen.training.config import MOST_THREADS
 from seqgen.utils.text import plural
@@ -155,7 +155,7 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
-        return self.evaluate_text(*read_whole([str(path)], self.reading(**reading)), **settings)
+        return self.evaluate_text(*load_documents([str(path)], self.reading(**reading)), **settings)
 
     def reading(self, **settings: Any) -> Reading:
         """How texts are read for this model: as bytes by a model of bytes, else by `settings`, the fields of `Reading`.

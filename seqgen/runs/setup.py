@@ -26,7 +26,7 @@ from seqgen.models.memory import activation_bytes, attention_bytes
 from seqgen.models.registry import RecurrentConfig, TransformerConfig
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
-from seqgen.sources.text import BLOCK
+from seqgen.sources.text import CHUNK_BYTES
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
@@ -120,7 +120,7 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
     for _, chunk in texts.split.train.chunks():
         counts.update(_LINE_END.findall(chunk))
         characters += len(chunk)
-        if characters >= BLOCK:
+        if characters >= CHUNK_BYTES:
             break
     for ending, _ in counts.most_common(1):
         return next((known for known in (ending, ending[1:]) if not tokenizer.unknown(known)), "")

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from seqgen.config import Config
 
 STDIN = "-"
-PREFIX = "corpus:"
+CORPUS_PREFIX = "corpus:"
 """How the name of a text of the catalogue begins."""
 BYTES = "bytes"
 """The encoding of what is no text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
@@ -77,4 +77,4 @@ def absolute(name: str) -> str:
 
 def is_path(name: str) -> bool:
     """Whether a text's name is that of a file or a directory."""
-    return name != STDIN and not name.startswith(PREFIX)
+    return name != STDIN and not name.startswith(CORPUS_PREFIX)

@@ -16,11 +16,11 @@ from pydantic import Field, ValidationError
 from seqgen.config import Config, describe
 from seqgen.errors import ConfigError
 from seqgen.sources.catalog.readers import Reader, Synthetic
-from seqgen.sources.config import PREFIX
-from seqgen.sources.text import BLOCK
+from seqgen.sources.config import CORPUS_PREFIX
+from seqgen.sources.text import CHUNK_BYTES
 
 
-class Figure(Config):
+class PublishedResult(Config):
     """A published result on a part of a corpus, to stand beside one's own."""
 
     value: float
@@ -37,16 +37,17 @@ class CorpusSpec(Config):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     language: str
-    licence: str
+    license: str
     source: str
     size: int = Field(gt=0)
     """Bytes of the text, all parts together; about, where it differs from one Python to another."""
     reader: Reader
-    figures: tuple[Figure, ...] = Field(default=(), strict=False)
+    figures: tuple[PublishedResult, ...] = Field(default=(), strict=False)
 
     def chunks(self, part: str | None = None) -> Iterator[str]:
-        """The text of a part, of the `train` part where none is named and there are parts, in chunks of at most `BLOCK`
-        characters.
+        """Return the text of a part in chunks of at most `CHUNK_BYTES` characters.
+
+        Without a part this is the `train` part, or the whole text of a corpus without parts.
 
         Raises:
             ConfigError: there is no such part.
@@ -56,21 +57,23 @@ class CorpusSpec(Config):
         part = part or ("train" if parts else None)
         if part is not None and part not in parts:
             has = f"its parts are {', '.join(parts)}" if parts else "it has no parts"
-            raise ConfigError(f"{PREFIX}{self.name} has no part called {part!r}; {has}")
+            raise ConfigError(f"{CORPUS_PREFIX}{self.name} has no part called {part!r}; {has}")
         return _sliced(self.reader.chunks(self.name, part))
 
-    def figures_of(self, part: str | None) -> tuple[Figure, ...]:
+    def published_results(self, part: str | None) -> tuple[PublishedResult, ...]:
         """What to hold a result on a part against: what was published, or of a synthetic text the truth."""
         if isinstance(self.reader, Synthetic):
             derived = f"seqgen.sources.catalog.synthetic.{self.reader.source}_entropy"
             return (
-                Figure(value=self.reader.entropy, unit="bits per byte", model="the true entropy", citation=derived),
+                PublishedResult(
+                    value=self.reader.entropy, unit="bits per byte", model="the true entropy", citation=derived
+                ),
             )
         return tuple(figure for figure in self.figures if figure.part == part)
 
 
 def _sliced(texts: Iterable[str]) -> Iterator[str]:
-    return (text[start : start + BLOCK] for text in texts for start in range(0, len(text), BLOCK))
+    return (text[start : start + CHUNK_BYTES] for text in texts for start in range(0, len(text), CHUNK_BYTES))
 
 
 def corpus_specs() -> dict[str, CorpusSpec]:
@@ -89,7 +92,7 @@ def _read_spec(file_name: str, content: str) -> CorpusSpec:
         raise ConfigError(f"corpora/{file_name}: {reason}") from error
 
 
-def find(name: str) -> CorpusSpec:
+def find_spec(name: str) -> CorpusSpec:
     """The spec called `name`.
 
     Raises:
@@ -107,17 +110,17 @@ def parse(text: str) -> tuple[CorpusSpec, str | None] | None:
     Raises:
         ConfigError: the catalogue has no such corpus.
     """
-    return named(text) if text.startswith(PREFIX) else None
+    return named(text) if text.startswith(CORPUS_PREFIX) else None
 
 
 def named(text: str) -> tuple[CorpusSpec, str | None]:
     """The spec and the part that `corpus:NAME[:PART]` names; raises as `parse`."""
-    name, _, part = text.removeprefix(PREFIX).partition(":")
-    return find(name), part or None
+    name, _, part = text.removeprefix(CORPUS_PREFIX).partition(":")
+    return find_spec(name), part or None
 
 
 def read_chunks(text: str) -> Iterator[str]:
-    """The text that `corpus:NAME[:PART]` names, in chunks of at most `BLOCK` characters.
+    """The text that `corpus:NAME[:PART]` names, in chunks of at most `CHUNK_BYTES` characters.
 
     Raises:
         ConfigError: the catalogue has no such corpus or part.
@@ -127,7 +130,7 @@ def read_chunks(text: str) -> Iterator[str]:
     return spec.chunks(part)
 
 
-def figures_of(text: str) -> tuple[Figure, ...]:
+def published_results(text: str) -> tuple[PublishedResult, ...]:
     """What to hold a result on `corpus:NAME:PART` against; nothing for any other text."""
     of_the_catalogue = parse(text)
-    return () if of_the_catalogue is None else of_the_catalogue[0].figures_of(of_the_catalogue[1])
+    return () if of_the_catalogue is None else of_the_catalogue[0].published_results(of_the_catalogue[1])

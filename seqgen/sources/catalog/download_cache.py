@@ -13,7 +13,7 @@ from seqgen.errors import TextError
 from seqgen.utils.files import cache_directory, read_at_most, write_atomically
 
 
-def corpus_directory(corpus: str) -> Path:
+def download_directory(corpus: str) -> Path:
     """Where the files of a fetched corpus lie."""
     return cache_directory() / "corpora" / corpus
 

@@ -19,8 +19,8 @@ from pydantic import Field, field_validator, model_validator
 from seqgen.config import Config
 from seqgen.errors import SaveError, TextError
 from seqgen.sources.catalog.download import LARGEST, Progress, Wanted, fetch, is_allowed
-from seqgen.sources.catalog.download_cache import corpus_directory, held_hash, hold_hash
-from seqgen.sources.text import BLOCK, TextDecoder
+from seqgen.sources.catalog.download_cache import download_directory, held_hash, hold_hash
+from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 from seqgen.utils.files import hash_file
 from seqgen.utils.locks import alone, keep, note_use
 
@@ -93,7 +93,7 @@ class Fetched(Config):
 
     def is_here(self, corpus: str) -> bool:
         """Whether every file has been fetched."""
-        return all((corpus_directory(corpus) / file.name).is_file() for file in self.files)
+        return all((download_directory(corpus) / file.name).is_file() for file in self.files)
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """A part's text, a block at a time; but a column's is put together in memory.
@@ -102,7 +102,7 @@ class Fetched(Config):
             TextError: it has not been fetched, or is no longer what was fetched.
         """
         chosen = next(one for one in self.split if one.name == part)
-        path = corpus_directory(corpus) / chosen.file
+        path = download_directory(corpus) / chosen.file
         _check_hash(corpus, path, next(file.sha256 for file in self.files if file.name == chosen.file))
         text = self._decoded(path, chosen)
         return text if self.column is None else iter([_column_of("".join(text), self.column, path)])
@@ -127,7 +127,7 @@ class Fetched(Config):
             TextError: a file cannot be had, or is not what it should be.
             SaveError: the cache cannot be written.
         """
-        folder = corpus_directory(corpus)
+        folder = download_directory(corpus)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with alone(folder, FETCHING, 0):
@@ -206,7 +206,7 @@ class _Bounded:
             TextError: the file ends before.
         """
         while self.at < end:
-            block = self.read(min(BLOCK, end - self.at))
+            block = self.read(min(CHUNK_BYTES, end - self.at))
             if not block:
                 raise TextError(
                     f"{self._part.file} has {self.at:,} bytes, so its part {self._part.name} cannot be cut out of it"
@@ -223,7 +223,7 @@ def _cut_out(file: _Bounded, part: Part) -> Iterator[bytes]:
     held = held[_character_start(held, lead) :]
     if part.end is None:
         yield held
-        while block := file.read(BLOCK):
+        while block := file.read(CHUNK_BYTES):
             yield block
         return
     for block in file.read_to(max(file.at, part.end - LONGEST)):

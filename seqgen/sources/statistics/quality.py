@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seqgen.sources.misreading import GARBLED, MOJIBAKE, SORTED, Order, is_mojibake, is_mostly_upper, judge
+from seqgen.sources.misreading import GARBLED, MOJIBAKE, SORTED, Order, detect_misreading, is_mojibake, is_mostly_upper
 from seqgen.sources.statistics.blocks import Block, Place
 
 LONG_LINE = 10_000
@@ -47,7 +47,7 @@ ADVICE = {
     "duplicate_lines": "a copy is learned twice, and may be withheld in one place and learned in another: keep one of "
     "each if they are no part of the form",
 }
-"""By kind, in the order in which findings come. `judge` has its own for what a document looks like, here empty."""
+"""By kind, in the order of the findings. Where it is empty, the advice comes from `detect_misreading`."""
 
 
 _CODES = {
@@ -178,7 +178,7 @@ class QualityChecks:
 
     def _note_misreading(self, block: Block) -> None:
         """Look at what a document begins with."""
-        found = judge(block.text)
+        found = detect_misreading(block.text)
         if found is not None and not ADVICE[found.kind]:  # the others are counted wherever they are
             self._advice[found.kind] = self._advice[found.kind] or str(found)
             self.note(found.kind, block.place_of_line(0))

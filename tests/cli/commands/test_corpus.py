@@ -17,7 +17,7 @@ RECIPE = """
 name = "cheese"
 title = "Lines on cheese"
 language = "German"
-licence = "CC0-1.0"
+license = "CC0-1.0"
 source = "this test"
 size = {size}
 [reader]

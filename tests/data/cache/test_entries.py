@@ -15,7 +15,7 @@ from seqgen.data.cache.entries import Entry, choose, list_entries, remove
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.sources import source as sources
-from seqgen.sources.catalog.download_cache import corpus_directory, hold_hash
+from seqgen.sources.catalog.download_cache import download_directory, hold_hash
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.locks import alone, making
 
@@ -130,7 +130,7 @@ def test_unfinished_work_is_an_entry(cache):
 
 
 def test_a_download_is_an_entry_and_its_held_hash_is_none(cache):
-    folder = corpus_directory("cheese")
+    folder = download_directory("cheese")
     folder.mkdir(parents=True)
     (folder / "cheese.zip").write_bytes(b"1234567")
     hold_hash(folder / "cheese.zip", "0" * 64)

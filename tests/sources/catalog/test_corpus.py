@@ -6,7 +6,7 @@ import pytest
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.catalog import corpus as catalogue
-from seqgen.sources.catalog.corpus import CorpusSpec, corpus_specs, figures_of, find, parse, read_chunks
+from seqgen.sources.catalog.corpus import CorpusSpec, corpus_specs, find_spec, parse, published_results, read_chunks
 from seqgen.sources.catalog.published import Fetched
 from seqgen.sources.catalog.readers import Synthetic
 
@@ -14,7 +14,7 @@ RECIPE = """
 name = "proverbs"
 title = "Proverbs"
 language = "English"
-licence = "CC0-1.0"
+license = "CC0-1.0"
 source = "this test"
 size = 100
 [reader]
@@ -43,7 +43,7 @@ def test_the_catalogue_has_recipes_under_their_names():
     "name", [name for name, spec in corpus_specs().items() if not isinstance(spec.reader, Fetched)]
 )
 def test_what_needs_no_download_is_read_and_has_about_the_size_that_is_stated(name):
-    spec = find(name)
+    spec = find_spec(name)
 
     size = sum(len("".join(spec.chunks(part)).encode()) for part in spec.reader.parts or (None,))
 
@@ -53,7 +53,7 @@ def test_what_needs_no_download_is_read_and_has_about_the_size_that_is_stated(na
 
 @pytest.mark.parametrize("name", [name for name, spec in corpus_specs().items() if isinstance(spec.reader, Fetched)])
 def test_what_is_fetched_has_a_pinned_hash_with_its_source_and_no_figure_without_a_part(name):
-    spec = find(name)
+    spec = find_spec(name)
     assert isinstance(spec.reader, Fetched)
 
     for file in spec.reader.files:
@@ -67,7 +67,7 @@ def test_what_is_fetched_has_a_pinned_hash_with_its_source_and_no_figure_without
 
 @pytest.mark.parametrize("name", ["text8", "enwik8"])
 def test_the_hundred_megabytes_are_cut_where_all_cut_them(name):
-    reader = find(name).reader
+    reader = find_spec(name).reader
     assert isinstance(reader, Fetched)
 
     bounds = [(part.start, part.end) for part in reader.split]
@@ -101,7 +101,7 @@ def test_pystdlib_is_code_of_this_python_without_its_tests():
 
 def test_anything_else_is_a_path(corpus):
     assert parse(str(corpus)) is None
-    assert figures_of(str(corpus)) == ()
+    assert published_results(str(corpus)) == ()
 
 
 def test_a_name_alone_is_the_train_part():
@@ -144,16 +144,16 @@ def test_an_unknown_part_is_refused(text, reason):
 
 
 def test_figures_stand_beside_the_part_that_they_are_of():
-    assert [figure.value for figure in figures_of("corpus:text8:test")] == [1.27, 1.18]
-    assert figures_of("corpus:text8:valid") == figures_of("corpus:text8") == ()
-    assert figures_of("corpus:tinyshakespeare:valid")[0].unit == "nats per character"
+    assert [figure.value for figure in published_results("corpus:text8:test")] == [1.27, 1.18]
+    assert published_results("corpus:text8:valid") == published_results("corpus:text8") == ()
+    assert published_results("corpus:tinyshakespeare:valid")[0].unit == "nats per character"
 
 
 def test_beside_a_synthetic_text_stands_the_truth():
-    reader = find("copy").reader
+    reader = find_spec("copy").reader
     assert isinstance(reader, Synthetic)
 
-    (figure,) = figures_of("corpus:copy:valid")
+    (figure,) = published_results("corpus:copy:valid")
 
     assert (figure.value, figure.unit) == (reader.entropy, "bits per byte")
 
@@ -164,7 +164,7 @@ def test_beside_a_synthetic_text_stands_the_truth():
         ("name = ", "Invalid value"),
         ('colour = "red"' + RECIPE, "colour: there is no such setting"),
         (RECIPE.replace("python-dict", "python-code"), "reader.kind: "),
-        (RECIPE.replace('licence = "CC0-1.0"', ""), "licence: is missing"),
+        (RECIPE.replace('license = "CC0-1.0"', ""), "license: is missing"),
         (RECIPE.replace('"Proverbs"', "7"), "title: should be a valid string, not 7"),
         (RECIPE.replace('"proverbs"', '"a:b"'), "name: "),
         (RECIPE + "figures = 3", "reader.python-dict.figures: there is no such setting"),

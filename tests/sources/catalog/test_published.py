@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from seqgen.errors import ConfigError, SaveError, TextError
 from seqgen.sources.catalog import published as fetched_module
-from seqgen.sources.catalog.download_cache import corpus_directory
+from seqgen.sources.catalog.download_cache import download_directory
 from seqgen.sources.catalog.published import Fetched
 
 from ...publisher import serving
@@ -72,7 +72,7 @@ def test_what_is_here_is_not_fetched_again(publisher):
 def test_a_file_that_was_changed_is_refused(publisher):
     fetched = reader(publisher)
     fetch(fetched)
-    (corpus_directory("cheese") / "cheese.txt").write_text("whey", "utf-8")
+    (download_directory("cheese") / "cheese.txt").write_text("whey", "utf-8")
 
     for ask in (lambda: "".join(fetched.chunks("cheese", "train")), lambda: fetch(fetched)):
         with pytest.raises(TextError, match=r"cheese.txt is not the file that was fetched \(SHA-256 .*remove it, and"):
@@ -83,14 +83,14 @@ def test_where_nobody_states_a_hash_the_first_is_held(publisher):
     fetched = reader(publisher, pinned=False)
     first = fetch(fetched)
     assert first == hashlib.sha256(TEXT.encode()).hexdigest()
-    (corpus_directory("cheese") / "cheese.txt").unlink()
+    (download_directory("cheese") / "cheese.txt").unlink()
     publisher.content = publisher.content[::-1]
 
     with pytest.raises(TextError, match="is not the file that it should be"):
         fetch(fetched)
     publisher.content = TEXT.encode()
     assert fetch(fetched) == first
-    (corpus_directory("cheese") / "cheese.txt").write_text("whey", "utf-8")
+    (download_directory("cheese") / "cheese.txt").write_text("whey", "utf-8")
     with pytest.raises(TextError, match="is not the file that was fetched"):
         "".join(fetched.chunks("cheese", "train"))
 
@@ -110,7 +110,7 @@ def test_parts_are_cut_by_bytes_and_between_characters(publisher, bound):
 
 @pytest.mark.parametrize("member", [None, "cheese"])
 def test_parts_are_read_a_block_at_a_time(publisher, monkeypatch, member):
-    monkeypatch.setattr(fetched_module, "BLOCK", 5)
+    monkeypatch.setattr(fetched_module, "CHUNK_BYTES", 5)
     publisher.content = TEXT.encode() if member is None else zipped(cheese=TEXT)
     bounds = [0, 21, 22, 23, 26, 31, 1_000, None]
     for start, end in pairwise(bounds):
@@ -203,10 +203,10 @@ def test_an_archive_that_is_not_what_it_should_be_is_refused(publisher, content,
 
 def test_two_do_not_fetch_at_once(publisher):
     fetched = reader(publisher)
-    corpus_directory("cheese").mkdir(parents=True)
+    download_directory("cheese").mkdir(parents=True)
 
     with (
-        FileLock(corpus_directory("cheese") / ".fetching.lock"),
+        FileLock(download_directory("cheese") / ".fetching.lock"),
         pytest.raises(TextError, match="by another process; wait"),
     ):
         fetch(fetched)

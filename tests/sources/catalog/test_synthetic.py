@@ -8,7 +8,7 @@ import math
 import pytest
 
 import seqgen
-from seqgen.sources.catalog.corpus import find
+from seqgen.sources.catalog.corpus import find_spec
 from seqgen.sources.catalog.synthetic import CLOSING, INSIDE, OUTSIDE, SOURCES, generate
 
 ENTROPIES = {"arithmetic": 1.43040, "brackets": 1.68811, "copy": 4 / 3, "dates": 0.70257, "hello": 0.0}
@@ -105,6 +105,6 @@ def test_a_tiny_model_comes_near_the_truth_and_never_below_it(in_tmp):
 
     measured = run.evaluate("corpus:brackets:test").bits_per_byte
 
-    truth = find("brackets").figures_of("test")[0].value
+    truth = find_spec("brackets").published_results("test")[0].value
     order0 = 2.7  # what the frequencies of the seven characters alone would need
     assert 0.995 * truth < measured < 1.1 * truth < order0

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from seqgen.sources.misreading import judge
+from seqgen.sources.misreading import detect_misreading
 from seqgen.sources.statistics.blocks import Block, Place, blocks_of
 from seqgen.sources.statistics.quality import ADVICE, LONG_LINE, QualityChecks
 
@@ -110,7 +110,7 @@ def test_quotation_marks_after_letters_are_no_mojibake(text):
     text += "A plain line, twice or more.\n"
 
     assert look(text * 30)[0] == {}
-    assert judge(text * 30) is None
+    assert detect_misreading(text * 30) is None
 
 
 def test_characters_that_occur_once_are_a_finding_where_they_are_many():
