@@ -68,7 +68,7 @@ def prune(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove entries of the cache and downloads; what a running process uses is kept.
+    """Remove entries of the cache and downloads; what a running process builds is kept.
 
     What is removed is made again when it is needed, and a corpus is fetched again by `seqgen corpus fetch`.
     """
@@ -93,8 +93,6 @@ def prune(
     kept_entries = [entry for entry in entries if entry not in gone]
     said = "would be removed" if dry_run else "removed"
     notice(f"{_total(gone)} {said}; {_total(kept_entries)} kept", quiet=quiet)
-    if used := [entry for entry in kept_entries if entry.in_use]:
-        notice(f"{_total(used)} of them in use by a running process", quiet=quiet)
 
 
 def _print_table(entries: Sequence[Entry]) -> None:
@@ -107,8 +105,7 @@ def _print_table(entries: Sequence[Entry]) -> None:
     table.add_column("made from", overflow="fold")
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
-        notes = [name for name, there in (("in use", entry.in_use), ("the only copy", entry.only_copy)) if there]
-        made_from = f"{entry.made_from} ({', '.join(notes)})" if notes else entry.made_from
+        made_from = f"{entry.made_from} (the only copy)" if entry.only_copy else entry.made_from
         table.add_row(entry.kind, size_in_words(entry.bytes), used, printable(made_from))
     stdout().print(table)
 
@@ -126,7 +123,6 @@ def _as_record(entry: Entry) -> dict[str, Any]:
         "made_from": entry.made_from,
         "bytes": entry.bytes,
         "last_used": entry.last_used,
-        "in_use": entry.in_use,
         "only_copy": entry.only_copy,
     }
 

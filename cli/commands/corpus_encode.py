@@ -121,7 +121,7 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     read, place = texts.text.manifest, texts.cache.path
     figures = {
         "text": data.name, "bytes": read.characters if data.is_raw else read.bytes, "characters": read.characters,
-        "documents": read.documents, "ill_formed": read.tally.ill_formed, "skipped": read.tally.skipped,
+        "documents": read.documents, "ill_formed": read.issues.ill_formed, "skipped": read.issues.skipped,
         "sha256": read.sha256,
         "tokenizer": built.kind, "vocab_size": built.vocab_size, "fingerprint": built.fingerprint,
         "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,

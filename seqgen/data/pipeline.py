@@ -1,4 +1,8 @@
-"""What a user names -> text -> parts -> tokenizer -> ids: one way, for training and for commands. No torch."""
+"""From the settings to ids, one way for training and for commands: sources -> text -> split -> tokenizer -> ids.
+
+`read_texts` reads and splits, `Texts.tokenizer` builds a tokenizer, `Texts.ids` encodes. Each step is found in the
+cache if it was done before. No torch.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from seqgen.data.cache.cache import Cache, cache_path
 from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.cache.cached_text import CachedText
 from seqgen.data.config import DataConfig
-from seqgen.data.split import MINIMUM, SHARE, Split, split_text
+from seqgen.data.split import DEFAULT_SHARE, MIN_CHARACTERS, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.config import is_path, name_of
 from seqgen.sources.misreading import SAMPLE_CHARACTERS, describe_misreading
@@ -21,12 +25,12 @@ from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.progress import Report, silent
 from seqgen.utils.text import plural
 
-PIECES = 16
-"""Of a text, so many are looked at for what its user may not know: some tens of milliseconds."""
+SAMPLES = 16
+"""How many places of a text are checked for signs that it was misread: some tens of milliseconds."""
 
 
 class Recorded(Protocol):
-    """What a run has noted of its texts."""
+    """The hashes that a run has recorded of its texts."""
 
     @property
     def sha256(self) -> str: ...
@@ -36,7 +40,7 @@ class Recorded(Protocol):
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts that settings name, in the cache, and their parts."""
+    """The texts that the settings name, cached, and their split."""
 
     cache: Cache
     data: DataConfig
@@ -45,22 +49,22 @@ class Texts:
     split: Split
 
     def tokenizer(self, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
-        """The tokenizer that `config` describes, built from the training part alone; errors as of `Cache.tokenizer`."""
+        """Return the tokenizer that `config` describes, built from the training text; raises as `Cache.tokenizer`."""
         self._check_bytes(config.kind, raw=config.raw)
         return self.cache.tokenizer(self.split, self.data, config, report)
 
     def ids(self, tokenizer: Tokenizer, report: Report = silent) -> CachedIds:
-        """The ids of both parts, encoded if they are not there.
+        """Return the ids of the training and the validation text, encoded if they are not cached.
 
         Raises:
-            ConfigError: the texts were read as bytes, and the tokenizer is of text; or the other way round.
+            ConfigError: the texts were read as bytes, and the tokenizer is not of bytes; or the other way round.
         """
         self._check_bytes(tokenizer.kind, raw=tokenizer.text_encoding == "latin-1")
         return self.cache.ids(self.split, self.data, tokenizer, report)
 
     def _check_bytes(self, kind: str, *, raw: bool) -> None:
         if raw and not self.data.is_raw:
-            raise ConfigError("encoding: this tokenizer is of bytes as they are; say --encoding bytes")
+            raise ConfigError("encoding: this tokenizer is of raw bytes; use --encoding bytes")
         if self.data.is_raw and not raw:
             raise ConfigError(
                 f"encoding: bytes need a byte tokenizer that was built with --encoding bytes; this {kind} tokenizer "
@@ -69,17 +73,16 @@ class Texts:
 
     @property
     def notices(self) -> list[str]:
-        """What the user should know of them, a sentence each."""
-        stored = [(self.data.name, self.text), (str(self.data.valid), self.valid)]
+        """What the user should know of the texts, a sentence each."""
         notices = []
-        for name, text in stored:
+        for name, text in ((self.data.name, self.text), (str(self.data.valid), self.valid)):
             if text is None:
                 continue
-            notices += issue_notices(name, text.manifest.tally, self.data)
-            in_blocks = text is self.text and self.data.valid_split in {"blocks", "tail"}
-            if not self.data.is_raw and (
-                looks := describe_misreading(text.pieces(PIECES, SAMPLE_CHARACTERS), in_order=in_blocks)
-            ):
+            notices += issue_notices(name, text.manifest.issues, self.data)
+            if self.data.is_raw:
+                continue
+            in_order = text is self.text and self.data.valid_split in {"blocks", "tail"}
+            if looks := describe_misreading(text.samples(SAMPLES, SAMPLE_CHARACTERS), in_order=in_order):
                 notices.append(f"{name} {looks}")
         return notices
 
@@ -89,33 +92,35 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
 
     Args:
         data: the settings.
-        report: is told what is being done.
-        record: of a run that goes on: what stdin, a pipe or the catalogue gave to it is looked for in the cache.
+        report: receives what is being done.
+        record: of a run that is resumed or evaluated: a text from stdin, a pipe or the catalog is found by its hash.
 
     Raises:
         TextError: a text cannot be read, or is too short.
         ConfigError: a setting would change nothing for these texts.
         SaveError: the cache cannot be written.
-        RunError: what was read for a run that goes on is not its text.
+        RunError: what was read is not the recorded text.
     """
+    cache_dir = data.cache_dir
     if record is None:
-        cache = Cache(cache_path(data.cache_dir))
         reject_unused_settings((*data.text, *([] if data.valid is None else [data.valid])), data)
-    else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
-        cache = Cache(cache_path(), beside=None if data.cache_dir is None else Path(data.cache_dir))
-    text = _cached(cache, data.text, data, report, None if record is None else record.sha256)
+    elif cache_dir is not None and not Path(cache_dir).is_dir():  # the run was moved to another machine
+        cache_dir = None
+    cache = Cache(cache_path(cache_dir))
+    text = _text(cache, data.text, data, report, None if record is None else record.sha256)
     if text.manifest.characters < 2:
         raise TextError(
             f"{data.name} has {text.manifest.characters} character; there is nothing to predict, give a longer text"
         )
     valid = None
     if data.valid is not None:
-        # "" is no text's: a run that was started without a validation text has none to be read now
-        valid = _cached(cache, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
-        if valid.manifest.characters < MINIMUM:
+        # "" is the hash of no text: a run that was started without a validation text refuses one now
+        valid = _text(cache, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
+        if valid.manifest.characters < MIN_CHARACTERS:
             raise TextError(
                 f"{data.valid} has {plural(valid.manifest.characters, 'character')}, too few to validate on (at least "
-                f"{MINIMUM}); name a longer text, or leave --valid out to withhold {100 * SHARE:g}% of the other"
+                f"{MIN_CHARACTERS}); name a longer text, or leave --valid out to withhold {100 * DEFAULT_SHARE:g}% of "
+                "the training text"
             )
     try:
         return Texts(cache, data, text, valid, split_text(text, data, valid))
@@ -123,17 +128,16 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
         raise TextError(f"{data.name}: {error}") from error
 
 
-def _cached(cache: Cache, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> CachedText:
-    """A text; of a run that goes on, what has no state to be known again by is first looked for by its hash."""
-    once = [name for name in names if is_read_once(name)]
-    gone = any(is_path(name) and not os.path.lexists(name) for name in names)  # as a pipe's name is after its use
-    if sha256 is None or (not once and not gone and any(map(is_path, names))):
-        return cache.text(names, data, report, sha256)
-    if (found := cache.known_text(sha256)) is not None:
+def _text(cache: Cache, names: tuple[str, ...], data: DataConfig, report: Report, sha256: str | None) -> CachedText:
+    """Return a text; the recorded text of a run is found by its hash where it has no files to be read again."""
+    read_once = [name for name in names if is_read_once(name)]
+    missing = any(is_path(name) and not os.path.lexists(name) for name in names)  # as a pipe may be after its use
+    from_files = any(map(is_path, names)) and not read_once and not missing
+    if sha256 is not None and not from_files and (found := cache.find_text(sha256)) is not None:
         return found
-    if not once:
+    if sha256 is None or not read_once:
         return cache.text(names, data, report, sha256)
     raise RunError(
-        f"this run was started on {name_of(once)}, which can be read once, and the cache in {cache.path} has its text "
-        "no more; save the text to a file, and start a new run on it"
+        f"this run was started on {name_of(read_once)}, which can be read only once, and its text is no longer in the "
+        f"cache in {cache.path}; save the text to a file, and start a new run on it"
     )

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from seqgen import tokenizers
-from seqgen.data.cache import cache as cache_module
 from seqgen.data.config import DataConfig
 from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
@@ -125,7 +124,6 @@ def unwritable(monkeypatch, tmp_path):
         (tmp_path / "file").touch()
         monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "file" / "cache"))
 
-    monkeypatch.setattr(cache_module, "SETTLED", -60.0)  # a file of a moment ago is trusted
     return close
 
 

@@ -22,7 +22,7 @@ from seqgen.sources.catalog.download import LARGEST, Progress, Wanted, fetch, is
 from seqgen.sources.catalog.download_cache import download_directory, held_hash, hold_hash
 from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 from seqgen.utils.files import hash_file
-from seqgen.utils.locks import alone, keep, note_use
+from seqgen.utils.locks import hold_lock, note_use
 
 PartName = Literal["train", "valid", "test"]
 FETCHING = "fetching"
@@ -109,7 +109,6 @@ class Fetched(Config):
 
     def _decoded(self, path: Path, part: Part) -> Iterator[str]:
         decoder = TextDecoder("utf-8", "strict", str(path))
-        keep(path.parent, decoder)
         note_use(path.parent)
         with _opened(path, part.member) as file:
             for block in _cut_out(_Bounded(file, path, part, self.largest), part):
@@ -130,7 +129,7 @@ class Fetched(Config):
         folder = download_directory(corpus)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with alone(folder, FETCHING, 0):
+            with hold_lock(folder, FETCHING, 0):
                 return [_fetch_file(corpus, folder, file, progress) for file in self.files]
         except Timeout as error:
             raise TextError(f"corpus:{corpus} is being fetched by another process; wait until it is done") from error

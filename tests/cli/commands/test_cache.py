@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.data.cache.cache import Cache, size_of
-from seqgen.data.config import DataConfig
+from seqgen.data.cache.cache import size_of
+from seqgen.utils.locks import build_folder
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_list_has_a_line_for_each_entry(answers, filled):
     assert sorted(line.split()[0] for line in lines[1:]) == ["ids", "text", "tokenizer"]
     assert sum("corpus.txt" in line for line in lines) == 3
     assert {key for record in records for key in record} == {
-        "kind", "path", "made_from", "bytes", "last_used", "in_use", "only_copy",
+        "kind", "path", "made_from", "bytes", "last_used", "only_copy",
     }  # fmt: skip
     assert all(Path(record["path"]).is_dir() and record["bytes"] == size_of(Path(record["path"])) for record in records)
 
@@ -50,15 +50,12 @@ def test_a_dry_run_removes_nothing(answers, filled):
     assert len(answers("cache", "prune", "--all", "--dry-run").splitlines()) == 4
 
 
-def test_all_removes_all_but_what_is_in_use(invoke, answers, filled):
-    held = Cache(filled).text(["corpus.txt"], DataConfig())
-
-    pruned = json.loads(answers("cache", "prune", "--all", "--json"))
-    assert [record["kind"] for record in pruned["kept"]] == ["text"]
-    assert "1 entry, " in invoke("cache", "prune", "--all").stderr
-    assert "in use" in invoke("cache", "prune", "--all").stderr
-    del held
-    answers("cache", "prune", "--all")
+def test_all_removes_all_but_what_is_being_built(invoke, answers, filled):
+    with build_folder(filled / "ids", "name") as building:
+        building.mkdir()
+        pruned = json.loads(answers("cache", "prune", "--all", "--json"))
+        assert [record["kind"] for record in pruned["kept"]] == ["unfinished"]
+        assert "1 entry, " in invoke("cache", "prune", "--all").stderr
 
     assert json.loads(answers("cache", "list", "--json")) == []
 

@@ -307,7 +307,7 @@ def test_stdin_is_a_text_and_resuming_finds_it_in_the_store(answers, refuses, in
     answers("eval", "--run", "run")
 
     shutil.rmtree(tmp_path / "kept")
-    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("stdin", "can be read once"))
+    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("stdin", "can be read only once"))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
@@ -328,8 +328,10 @@ def test_a_pipe_is_a_text_that_is_waited_for_once(invoke, answers, refuses, in_t
     answers("eval", "--run", "run")
     os.mkfifo("pipe")
     shutil.rmtree(tmp_path / "kept")
-    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("pipe, which can be read once", "save"))
-    refuses(1, "eval", "--run", "run", words=("pipe, which can be read once",))
+    refuses(
+        1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("pipe, which can be read only once", "save")
+    )
+    refuses(1, "eval", "--run", "run", words=("pipe, which can be read only once",))
 
 
 def test_bytes_that_are_no_text_are_counted_where_they_are_not_refused(invoke, in_tmp, corpus):

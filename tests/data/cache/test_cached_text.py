@@ -1,11 +1,9 @@
+"""A cached text: documents, chunks, offsets and samples; and what is refused."""
+
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import tempfile
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,27 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.cache import cached_text
-from seqgen.data.cache.cached_text import PROGRESS, TEXT, CachedText, Span, write_text
-from seqgen.errors import TextError
-from seqgen.sources import source as sources
-from seqgen.sources.config import Reading
+from seqgen.data.cache.cached_text import CachedText, Span
 
 from ..caching import cache_text
 
-DOCUMENTS = ["한국어 " * 700_000, "a\x00b\r\n", "🜂 " * 400_000, "end"]
+DOCUMENTS = ["한국어 " * 250_000, "a\x00b\r\n", "🜂 " * 250_000, "end"]
 
 
-def test_a_byte_order_mark_within_a_long_document_is_a_character(tmp_path):
+def test_byte_order_mark_within_a_document_is_a_character(tmp_path):
     document = "\ufeff" + "\ufefflong " * 300_000
 
     text = cache_text(tmp_path, document)  # of two at its beginning one is the file's
 
     assert Span.whole(text).documents() == (document.removeprefix("\ufeff"),)
     for place in (0, 1, 2, 1_200_001):
-        assert text.read(0, text.byte_of(place)) == document[1 : place + 1]
+        assert text.read(0, text.byte_offset(place)) == document[1 : place + 1]
 
 
-def test_documents_stand_one_after_another(tmp_path):
+def test_documents_follow_one_another(tmp_path):
     text = cache_text(tmp_path, *DOCUMENTS, "")
 
     assert Span.whole(text).documents() == tuple(DOCUMENTS)
@@ -43,116 +38,40 @@ def test_documents_stand_one_after_another(tmp_path):
     assert [source.documents for source in text.manifest.sources] == [1, 1, 1, 1, 0]
 
 
-def test_chunks_are_no_longer_than_a_block_however_long_a_document_is(tmp_path):
+def test_chunks_are_bounded_however_long_a_document_is(tmp_path):
     text = cache_text(tmp_path, *DOCUMENTS)
 
     assert max(len(chunk.encode()) for _, chunk in Span.whole(text).chunks()) <= cached_text.CHUNK_BYTES + 3
 
 
+@pytest.fixture(scope="module")
+def long_text(tmp_path_factory):
+    return cache_text(tmp_path_factory.mktemp("long"), *DOCUMENTS)
+
+
 @settings(max_examples=30)
 @given(place=st.integers(0, sum(map(len, DOCUMENTS))))
-def test_a_character_is_found_by_its_number(tmp_path_factory, place):
-    folder = tmp_path_factory.getbasetemp() / "characters"
-    if not folder.exists():
-        folder.mkdir()
-        (folder / "here").write_text(str(cache_text(folder, *DOCUMENTS).folder), "utf-8")
-    text = CachedText(next(iter(map(type(folder), [(folder / "here").read_text("utf-8")]))))
-
-    assert text.byte_of(place) == len("".join(DOCUMENTS)[:place].encode())
-
-
-def test_one_document_is_known_by_the_hash_of_its_text_and_several_by_their_ends_too(tmp_path):
-    assert cache_text(tmp_path, "ab").manifest.sha256 == hashlib.sha256(b"ab").hexdigest()
-    together, apart = cache_text(tmp_path, "ab", "c"), cache_text(tmp_path, "a", "bc")
-    assert len({cache_text(tmp_path, "abc").manifest.sha256, together.manifest.sha256, apart.manifest.sha256}) == 3
-
-
-def test_lone_surrogates_of_json_are_replaced(tmp_path):
-    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "a\ud800b"}), "utf-8")
-
-    write_text([str(tmp_path / "a.jsonl")], Reading(), tmp_path / "stored")
-
-    assert CachedText(tmp_path / "stored").read(0, 5) == "a\ufffdb"
-
-
-@pytest.fixture
-def interrupted(tmp_path, monkeypatch):
-    """Four files of which the third could not be read, with progress noted after each; then it can."""
-    monkeypatch.setattr(cached_text, "PROGRESS_EVERY", 1)
-    names = [str(tmp_path / f"{number}.txt") for number in range(4)]
-    for name, content in zip(names, ["one", "two", b"\xff", "four"], strict=True):
-        with open(name, "wb") as file:  # noqa: PTH123
-            file.write(content if isinstance(content, bytes) else content.encode())
-    with pytest.raises(TextError):
-        write_text(names, Reading(), tmp_path / "stored")
-    assert (tmp_path / "stored" / PROGRESS).exists()
-    (tmp_path / "2.txt").write_text("three", "utf-8")
-    return names
-
-
-def reads(monkeypatch):
-    read: list[str] = []
-    documents = sources.Source.documents
-    monkeypatch.setattr(sources.Source, "documents", lambda self: read.append(self.name[-5]) or documents(self))
-    return read
-
-
-def test_what_was_killed_goes_on_after_the_last_whole_source(interrupted, tmp_path, monkeypatch):
-    read = reads(monkeypatch)
-
-    manifest = write_text(interrupted, Reading(), tmp_path / "stored")
-
-    assert read == ["2", "3"]
-    assert manifest == write_text(interrupted, Reading(), tmp_path / "straight")
-    assert (tmp_path / "stored" / TEXT).read_bytes() == b"onetwothreefour"
-    assert not (tmp_path / "stored" / PROGRESS).exists()
-
-
-def test_a_note_of_progress_that_cannot_be_read_is_none(interrupted, tmp_path, monkeypatch):
-    (tmp_path / "stored" / PROGRESS).write_text("{", "utf-8")
-    read = reads(monkeypatch)
-
-    write_text(interrupted, Reading(), tmp_path / "stored")
-
-    assert read == ["0", "1", "2", "3"]
-
-
-def test_a_source_that_was_changed_since_is_read_again(interrupted, tmp_path, monkeypatch):
-    (tmp_path / "0.txt").write_text("ONE", "utf-8")
-    read = reads(monkeypatch)
-
-    write_text(interrupted, Reading(), tmp_path / "stored")
-
-    assert read == ["0", "1", "2", "3"]
-    assert (tmp_path / "stored" / TEXT).read_bytes() == b"ONEtwothreefour"
-
-
-def test_what_came_from_stdin_is_not_taken_for_what_comes_from_it_now(tmp_path, monkeypatch):
-    names = ["-", str(tmp_path / "0.txt"), str(tmp_path / "1.txt")]
-    (tmp_path / "0.txt").write_text(" zero ", "utf-8")
-
-    def write(stdin, last):
-        monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(stdin)))
-        (tmp_path / "1.txt").write_bytes(last)
-        write_text(names, Reading(), tmp_path / "stored")
-
-    monkeypatch.setattr(cached_text, "PROGRESS_EVERY", 1)
-    with pytest.raises(TextError):
-        write(b"then", b"\xff")
-    assert (tmp_path / "stored" / PROGRESS).exists()
-    write(b"now", b"one")
-
-    assert (tmp_path / "stored" / TEXT).read_bytes() == b"now zero one"
+def test_byte_offset_of_any_character(long_text, place):
+    assert long_text.byte_offset(place) == len("".join(DOCUMENTS)[:place].encode())
 
 
 @pytest.mark.parametrize("name", ["text.utf8", "documents.i64"])
-def test_a_text_that_is_cut_short_is_none(tmp_path, name):
+def test_text_that_is_cut_short_is_refused(tmp_path, name):
     folder = cache_text(tmp_path, *DOCUMENTS).folder
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-8])
 
     with pytest.raises(OSError, match="cut short"):
         CachedText(folder)
+
+
+def test_verify_notices_a_changed_byte(tmp_path):
+    folder = cache_text(tmp_path, "some text").folder
+    CachedText(folder).verify()
+    (folder / "text.utf8").write_bytes(b"same text")
+
+    with pytest.raises(OSError, match="changed"):
+        CachedText(folder).verify()
 
 
 def test_ranges_are_read_in_the_order_given(tmp_path):
@@ -163,22 +82,22 @@ def test_ranges_are_read_in_the_order_given(tmp_path):
 
 @settings(max_examples=30)
 @given(st.lists(st.text(st.sampled_from("ab한\n"), min_size=1, max_size=60), min_size=1, max_size=5), st.integers(1, 9))
-def test_pieces_are_of_the_text_and_begin_documents_or_lines(documents, number):
+def test_samples_are_of_the_text_and_begin_documents_or_lines(documents, number):
     with tempfile.TemporaryDirectory() as folder:
         text = cache_text(Path(folder), *documents)
         begun = set()
 
-        for document, piece in text.pieces(number, 16):
-            assert len(piece.encode()) <= 16
-            assert piece in "".join(documents)
+        for document, sample in text.samples(number, 16):
+            assert len(sample.encode()) <= 16
+            assert sample in "".join(documents)
             if document not in begun:
-                assert "".join(documents[document:]).startswith(piece)
+                assert "".join(documents[document:]).startswith(sample)
             begun.add(document)
 
     assert 0 in begun
 
 
-def test_pieces_are_spread_evenly_over_a_long_document(tmp_path):
+def test_samples_are_spread_evenly_over_a_long_document(tmp_path):
     text = cache_text(tmp_path, "".join(f"{number:05}\n" for number in range(1_000)))
 
-    assert [piece[:5] for _, piece in text.pieces(4, 60)] == ["00000", "00251", "00501", "00751"]
+    assert [sample[:5] for _, sample in text.samples(4, 60)] == ["00000", "00251", "00501", "00751"]

@@ -9,12 +9,12 @@ import zipfile
 from itertools import pairwise
 
 import pytest
-from filelock import FileLock
 
 from seqgen.errors import ConfigError, SaveError, TextError
 from seqgen.sources.catalog import published as fetched_module
 from seqgen.sources.catalog.download_cache import download_directory
 from seqgen.sources.catalog.published import Fetched
+from seqgen.utils.locks import hold_lock
 
 from ...publisher import serving
 
@@ -206,7 +206,7 @@ def test_two_do_not_fetch_at_once(publisher):
     download_directory("cheese").mkdir(parents=True)
 
     with (
-        FileLock(download_directory("cheese") / ".fetching.lock"),
+        hold_lock(download_directory("cheese"), "fetching"),
         pytest.raises(TextError, match="by another process; wait"),
     ):
         fetch(fetched)

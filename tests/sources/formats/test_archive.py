@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.data.cache.cached_text import CachedText, write_text
+from seqgen.data.cache.cached_text import CachedText
+from seqgen.data.cache.write_text import write_text
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.errors import TextError
