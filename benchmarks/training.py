@@ -20,7 +20,7 @@ from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.documents import Documents
 from seqgen.device import select_precision
 from seqgen.models.registry import ModelConfig, TransformerConfig
-from seqgen.runs.config import compose
+from seqgen.runs.config import resolve_settings
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.presets import PRESETS
@@ -83,7 +83,7 @@ def _ours(config: TransformerConfig, batch_size: int, optimizer: Optimizer) -> S
 
 def _preset_learner(cell: str, optimizer: Optimizer) -> Learner:
     """Return what `seqgen train --cell CELL --optimizer OPTIMIZER` trains with for a minute."""
-    request = compose({"cell": cell, "optimizer": optimizer, "max_steps": 10**6})
+    request = resolve_settings({"cell": cell, "optimizer": optimizer, "max_steps": 10**6})
     return _learner(request.model, request.training)
 
 
