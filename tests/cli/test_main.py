@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_markup_in_arguments_is_printed_literally(invoke, arguments):
     ],
 )
 def test_help_shows_defaults(invoke, command, defaults):
-    text = invoke(*command, "--help", terminal=200).stdout
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m|│", "", invoke(*command, "--help", terminal=200).stdout).split())
 
     for default in defaults:
         assert f"[default: {default}]" in text

@@ -113,8 +113,8 @@ def test_two_signals_at_once_count_as_one(corpus, in_tmp):
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
-def test_signal_stops_and_saves_training(corpus, in_tmp, number, code):
-    process = Process("train", "corpus.txt", *SMALL, "--max-steps", "1000000", "--eval-every", "20", "--out", "run")
+def test_signal_stops_and_saves_training_for_resume(answers, corpus, in_tmp, number, code):
+    process = Process("train", "corpus.txt", *SMALL, "--max-steps", "500", "--eval-every", "20", "--out", "run")
     process.wait_for("step 20/")
     process.send(number)
 
@@ -127,6 +127,8 @@ def test_signal_stops_and_saves_training(corpus, in_tmp, number, code):
     assert (saved["event"], saved["step"]) == ("saved", finished["step"])
     assert (in_tmp / "run" / saved["path"] / "state.json").is_file()
     assert (in_tmp / "run" / "model.safetensors").is_file()
+    answers("train", "--resume", "--out", "run")
+    assert json.loads((in_tmp / "run" / "metrics.jsonl").read_text("utf-8").splitlines()[-1])["reason"] == "complete"
 
 
 SLOWLY = """
