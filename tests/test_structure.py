@@ -30,7 +30,7 @@ FLOORS = [
     {"seqgen.training"},
     {"seqgen.runs"},
     {"seqgen"},
-    {"seqgen.cli"},
+    {"seqgen.cli", "seqgen.__main__"},
 ]
 """From the ground up: a module imports from its own floor or from below."""
 
@@ -110,7 +110,7 @@ def test_a_wheel_holds_one_package_with_its_recipes(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"seqgen"}
-    assert {"seqgen/py.typed", "seqgen/cli/main.py"} <= set(names)
+    assert {"seqgen/py.typed", "seqgen/__init__.pyi", "seqgen/cli/main.py"} <= set(names)
     data = {f"seqgen/corpora/{path.name}" for path in (ROOT / "corpora").iterdir() if path.suffix in {".toml", ".txt"}}
     assert data <= set(names)
     assert len(data) > 10
