@@ -24,7 +24,7 @@ def test_sparkline(values, shown):
 
 def test_figures_are_three_lines_of_80_columns(corpus, tmp_path):
     figures = Figures()
-    training = seqgen.train(corpus, out=tmp_path / "run", **{**SMALL, "max_steps": 60})
+    training = seqgen.train(corpus, out=tmp_path / "run", **{**SMALL, "max_steps": 60, "eval_every": 30})
     figures.start(training)
     for event in training:
         if isinstance(event, seqgen.Step):
@@ -71,8 +71,8 @@ def test_time_left_is_at_most_the_time_limit(corpus, tmp_path):
 
 
 def test_curve_of_resumed_run_equals_uninterrupted_one(corpus, tmp_path):
-    polls = iter([False] * 40 + [True])
-    settings = {**SMALL, "max_steps": 60, "eval_every": 20}
+    polls = iter([False] * 30 + [True])
+    settings = {**SMALL, "max_steps": 45, "eval_every": 15}
     straight, resumed = Figures(), Figures()
     for name, stop in (("straight", lambda: False), ("resumed", lambda: next(polls))):
         training = seqgen.train(corpus, out=tmp_path / name, stop=stop, **settings)
