@@ -151,7 +151,7 @@ def test_training_never_downloads(refuses, publisher):
     assert publisher.requests == []
 
 
-@pytest.mark.parametrize("name", ["english-prose", "korean-prose", "hello"])
+@pytest.mark.parametrize("name", ["korean-prose", "hello"])
 def test_included_corpora_train_without_download(answers, name):
     answers("train", f"corpus:{name}", "--hidden-size", 8, "--max-steps", 2, "--quiet")
 
