@@ -34,7 +34,7 @@ def describe_run(run: TrainingRun) -> list[str]:
     data_line = (
         f"{plural(text.train_tokens, 'training token')}, {text.valid_tokens:,} for validation; "
         f"{steps if max_time is None else f'about {steps} in {clock(max_time)}'} with {config.training.optimizer} on "
-        f"{environment['device']} in {environment['precision']}, {plural(run.plan.now.threads, 'thread')}"
+        f"{environment['device']} in {environment['precision']}, {plural(run.plan.current.threads, 'thread')}"
     )
     return [model_line, data_line] + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])
 

@@ -88,9 +88,9 @@ def notice(message: str, *, quiet: bool = False) -> None:
 
 def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
     """Note that a text is a pipe, which is waited for until its writer closes it."""
-    from seqgen.sources.source import awaited
+    from seqgen.sources.source import pipe_notice
 
-    if (message := awaited(names)) is not None:
+    if (message := pipe_notice(names)) is not None:
         notice(message, quiet=quiet)
 
 

@@ -31,7 +31,7 @@ def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
         TextError: the prompt cannot be read, or is not text in `encoding`.
     """
     from seqgen.sources.config import BYTES
-    from seqgen.sources.content import as_raw
+    from seqgen.sources.content import bytes_as_characters
     from seqgen.sources.text import read_text
 
     if prompt_file is not None:
@@ -41,7 +41,7 @@ def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     elif prompt == "-":
         content = read_stdin(encoding, "the prompt from stdin")
     else:
-        return as_raw(prompt) if encoding == BYTES else as_text(prompt, "the prompt")
+        return bytes_as_characters(prompt) if encoding == BYTES else as_text(prompt, "the prompt")
     return content if encoding == BYTES else _LINE_END.sub("", content)
 
 

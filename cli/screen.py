@@ -62,7 +62,7 @@ class TrainingScreen:
             self._notice(message)
         self._figures.start(run)
         if run.config.training.max_time is None and run.config.environment["device"] == "cpu":
-            self._contention = CpuContention(run.plan.now.threads, run.path)
+            self._contention = CpuContention(run.plan.current.threads, run.path)
         if self._console.is_terminal:
             self._live = Live(self._figures, console=self._console, transient=True, refresh_per_second=8)
             self._live.start()

@@ -10,8 +10,8 @@ from seqgen.cli.output import PAGE, notice, printable, size_in_words, stderr, st
 
 if TYPE_CHECKING:
     from seqgen.sources.catalog.corpus import CorpusSpec
-    from seqgen.sources.catalog.download import Progress as Report
-    from seqgen.sources.catalog.published import Fetched, File
+    from seqgen.sources.catalog.downloads import Download, RemoteFile
+    from seqgen.sources.catalog.downloads import Progress as ProgressCallback
 
 
 def list_corpora(json: JsonOption = False) -> None:
@@ -34,7 +34,7 @@ def list_corpora(json: JsonOption = False) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for spec in known.values():
         size, where = size_in_words(spec.size), _where(spec)
-        table.add_row(spec.name, spec.title, *((spec.language, spec.licence) if details else ()), size, where)
+        table.add_row(spec.name, spec.title, *((spec.language, spec.license) if details else ()), size, where)
     console.print(table)
     if not details:
         notice("not shown in this width: language, license; `seqgen corpus list --json` has everything")
@@ -45,18 +45,17 @@ def fetch(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Download corpora into the cache and check their hashes; an interrupted download is resumed."""
-    from seqgen.sources.catalog.corpus import find
-    from seqgen.sources.catalog.download_cache import corpus_directory
-    from seqgen.sources.catalog.published import Fetched
+    """Download corpora into the cache directory, and check their hashes."""
+    from seqgen.sources.catalog.corpus import find_spec
+    from seqgen.sources.catalog.downloads import Download, download_directory
 
     records: list[dict[str, Any]] = []
-    for spec in [find(name) for name in names]:
+    for spec in [find_spec(name) for name in names]:
         record: dict[str, Any] = {"name": spec.name, "directory": None, "files": []}
-        if isinstance(spec.reader, Fetched):
-            files = _fetch(spec, spec.reader, quiet=quiet)
-            record["directory"] = str(corpus_directory(spec.name))
-            record["files"] = [file.model_dump() for file in files]
+        if isinstance(spec.reader, Download):
+            _fetch(spec, spec.reader, quiet=quiet)
+            record["directory"] = str(download_directory(spec.name))
+            record["files"] = [file.model_dump() for file in spec.reader.files]
         else:
             notice(f"corpus:{spec.name} needs no download: it is {_where(spec)}", quiet=quiet)
         records.append(record)
@@ -64,8 +63,8 @@ def fetch(
         write_json(records)
 
 
-def _fetch(spec: CorpusSpec, reader: Fetched, *, quiet: bool) -> list[File]:
-    """Download with a bar on a terminal, and note how to use the corpus."""
+def _fetch(spec: CorpusSpec, reader: Download, *, quiet: bool) -> None:
+    """Download a corpus with a progress bar on a terminal, and say how to train on it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     console = stderr()
@@ -73,16 +72,12 @@ def _fetch(spec: CorpusSpec, reader: Fetched, *, quiet: bool) -> list[File]:
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
 
-        def follow(file: File) -> Report:
+        def follow(file: RemoteFile) -> ProgressCallback:
             task = bar.add_task(printable(file.name), total=file.size)
-            return lambda done, total: bar.update(task, completed=done, total=total or file.size)
+            return lambda done: bar.update(task, completed=done)
 
-        files = reader.fetch(spec.name, follow)
-    for stated, found in zip(reader.files, files, strict=True):
-        if stated.sha256 is None:
-            notice(f"{found.name}: {stated.sha256_source}; checked from now on: SHA-256 {found.sha256}", quiet=quiet)
-    notice(f"corpus:{spec.name} is downloaded; {_advice(spec)}; license: {spec.licence}", quiet=quiet)
-    return files
+        reader.fetch(spec.name, follow)
+    notice(f"corpus:{spec.name} is downloaded; {_advice(spec)}; license: {spec.license}", quiet=quiet)
 
 
 def _advice(spec: CorpusSpec) -> str:
@@ -93,11 +88,11 @@ def _advice(spec: CorpusSpec) -> str:
 
 
 def _where(spec: CorpusSpec) -> str:
-    from seqgen.sources.catalog.published import Fetched
+    from seqgen.sources.catalog.downloads import Download
 
-    if isinstance(spec.reader, Fetched):
-        return "downloaded" if spec.reader.is_here(spec.name) else "to fetch"
-    return {"synthetic": "generated", "own-text": "included"}.get(spec.reader.kind, "part of Python")
+    if isinstance(spec.reader, Download):
+        return "downloaded" if spec.reader.is_downloaded(spec.name) else "to fetch"
+    return {"synthetic": "generated", "bundled": "included"}.get(spec.reader.kind, "part of Python")
 
 
 def _as_record(spec: CorpusSpec) -> dict[str, Any]:

@@ -64,14 +64,14 @@ def stats(
 
 def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the name of each document, and its chunks."""
-    from seqgen.sources.source import Source, expand, passed_over, refuse_idle
+    from seqgen.sources.source import Source, expand_names, issue_notices, reject_unused_settings
 
-    refuse_idle(texts, reading)
-    for name in expand(texts, reading):
+    reject_unused_settings(texts, reading)
+    for name in expand_names(texts, reading):
         source = Source(name, reading)
         for document in source.documents():
             yield source.place, document
-        for message in passed_over(name, source.tally, reading):
+        for message in issue_notices(name, source.issues, reading):
             note(message)
 
 

@@ -23,7 +23,7 @@ from seqgen.utils.text import plural, singular_or_plural
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Evaluation
     from seqgen.runs.load import Run
-    from seqgen.sources.catalog.corpus import Figure
+    from seqgen.sources.catalog.corpus import PublishedResult
 
 MUCH_UNKNOWN = 0.05
 """Share of `<unk>` among the tokens from which perplexity misleads."""
@@ -37,7 +37,7 @@ class Row:
     evaluation: Evaluation
     xz: float | None
     order0: float
-    published: tuple[Figure, ...] = ()
+    published: tuple[PublishedResult, ...] = ()
     """Published results on this part of the catalog, or the true entropy of a synthetic text."""
 
 
@@ -91,14 +91,14 @@ def _measure_texts(
     model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, quiet: bool
 ) -> list[Row]:
     """Read and score each of `texts`; note which of them the run was trained on."""
-    from seqgen.sources.source import read_whole, refuse_idle
+    from seqgen.sources.source import load_documents, reject_unused_settings
 
-    refuse_idle(texts, reading)
+    reject_unused_settings(texts, reading)
 
     def note(message: str) -> None:
         notice(message, quiet=quiet)
 
-    named = [(text, read_whole([text], reading, note)) for text in texts]
+    named = [(text, load_documents([text], reading, note)) for text in texts]
     rows = [measure(model, name, documents, part=name, quiet=quiet, **settings) for name, documents in named]
     for name, documents in named:
         if len(documents) == 1 and model.has_training_texts(documents[0]):
@@ -112,7 +112,7 @@ def _measure_texts(
 def measure(model: Run, name: str, documents: Sequence[str], *, part: str = "", quiet: bool, **settings: Any) -> Row:
     """Score a text, with a bar on a terminal; `part` names the part of the catalog that it may be."""
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
-    from seqgen.sources.catalog.corpus import figures_of
+    from seqgen.sources.catalog.corpus import published_results
 
     with TokenBar(name, quiet=quiet) as bar:
         evaluation = model.evaluate_text(*documents, progress=bar.show, **settings)
@@ -132,7 +132,7 @@ def measure(model: Run, name: str, documents: Sequence[str], *, part: str = "", 
     whole = "".join(documents)
     encoding = model.tokenizer.text_encoding
     xz, order0 = xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding)
-    return Row(name, evaluation, xz, order0, figures_of(part))
+    return Row(name, evaluation, xz, order0, published_results(part))
 
 
 def sum_rows(rows: Sequence[Row]) -> Row:

@@ -66,7 +66,7 @@ def sample(
     One text is streamed to stdout; several are generated in one batch. The output begins with the prompt.
     Without a prompt a text begins as a line of the training text does.
     """
-    from seqgen.sources.content import as_raw
+    from seqgen.sources.content import bytes_as_characters
 
     with exit_on_signal():
         from seqgen.runs.load import load
@@ -81,7 +81,7 @@ def sample(
     check_prompt(start, model, strict=strict, quiet=quiet)
     check_stops(settings.get("stop", ()), model, quiet=quiet)
     if reading.is_raw and "stop" in settings:
-        settings["stop"] = tuple(map(as_raw, settings["stop"]))
+        settings["stop"] = tuple(map(bytes_as_characters, settings["stop"]))
     learned = model.training_texts() if memorization else None  # before anything is written: the text may be missing
     with TokenBar("reading the prompt", quiet=quiet) as bar:
         if num_samples == 1 and not json:
@@ -150,11 +150,11 @@ def _compare(texts: list[str], learned: Iterable[Iterable[str]]) -> list[Memoriz
 
 def _describe(found: Memorization) -> str:
     """Describe in one line how much of a sample occurs in the training text."""
-    from seqgen.evaluation.memorization import SPAN
+    from seqgen.evaluation.memorization import NGRAM
 
-    copy = found.stretch
+    copy = found.longest_copy
     quoted = repr(copy if len(copy) <= QUOTED else f"{copy[: QUOTED // 2]} ... {copy[-QUOTED // 2 :]}")
     return (
         f"longest copy from the training text: {len(copy)} of {plural(found.characters, 'character')}, {quoted}; "
-        f"{found.share:.0%} of the sample is in copies of {SPAN} characters or more"
+        f"{found.copied_share:.0%} of the sample is in copies of {NGRAM} characters or more"
     )

@@ -44,7 +44,7 @@ def build(
 ) -> None:
     """Build a tokenizer from texts."""
     from seqgen.data.config import DataConfig
-    from seqgen.data.texts import read_texts
+    from seqgen.data.pipeline import read_texts
 
     if not out:
         raise ConfigError("out: the name is empty; name a new directory")
@@ -76,14 +76,14 @@ def encode(
     **settings: Any,
 ) -> None:
     """Print the ids of a text."""
-    from seqgen.sources.content import as_raw
+    from seqgen.sources.content import bytes_as_characters
 
     loaded = _load(tokenizer, run)
     raw = loaded.text_encoding == "latin-1"
     if text == "-":
         content = read_stdin(BYTES if raw else settings.get("encoding", "utf-8"), "the text from stdin")
     else:
-        content = as_raw(text) if raw else as_text(text, "the text")
+        content = bytes_as_characters(text) if raw else as_text(text, "the text")
         if _is_file(text):
             notice(f"these are the ids of the string {text!r}; to encode the file: seqgen tokenizer encode < {text}")
     ids = loaded.encode(content).tolist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -111,18 +111,27 @@ class TransformerConfig(FamilyConfig):
 RecurrentConfig = RnnConfig | LstmConfig | GruConfig
 ModelConfig = Annotated[RecurrentConfig | TransformerConfig, Field(discriminator="cell")]
 
-FAMILIES: dict[str, tuple[type[RecurrentConfig | TransformerConfig], str, str]] = {
-    "rnn": (RnnConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "lstm": (LstmConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "gru": (GruConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "transformer": (TransformerConfig, "seqgen.models.transformer", "TransformerModel"),
+
+class Family(NamedTuple):
+    """A row of `FAMILIES`."""
+
+    config: type[RecurrentConfig | TransformerConfig]
+    model: str
+    """Module and class of the model, dotted."""
+
+
+FAMILIES: dict[str, Family] = {
+    "rnn": Family(RnnConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "lstm": Family(LstmConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "gru": Family(GruConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "transformer": Family(TransformerConfig, "seqgen.models.transformer.TransformerModel"),
 }
 """The config class and the model of each cell. A new family is one file and one row."""
 
 
 def model_settings() -> dict[str, Setting]:
     """Return the settings of all families; the description of a setting that only some have names these."""
-    configs = {cell: config for cell, (config, *_) in FAMILIES.items()}
+    configs = {cell: family.config for cell, family in FAMILIES.items()}
     found = settings_of(FamilyConfig, *configs.values())
     found["cell"] = replace(found["cell"], types=(Literal[*FAMILIES],))
     for name, made in found.items():

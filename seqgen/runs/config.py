@@ -1,10 +1,11 @@
-"""config.json, and how the settings of a user become configs. No torch."""
+"""The config of a run (config.json), and how a user's settings become one. No torch."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -19,11 +20,11 @@ from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKi
 from seqgen.training.config import TrainingConfig
 from seqgen.training.presets import DEFAULT_TIME, preset_for
 
-LENGTHS = ("max_steps", "max_epochs", "max_time")
-"""The settings of the length of a run; naming one for a run that continues replaces all three."""
-CHANGEABLE = (*LENGTHS, "threads", "device", "precision", "save_every", "on_save_error")
-"""The settings that may change when a run continues."""
-OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
+LENGTH_SETTINGS = ("max_steps", "max_epochs", "max_time")
+"""The length of a run; if a resumed run sets one of them, the others are cleared."""
+CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save_every", "on_save_error")
+"""Settings that may change when a run is resumed."""
+IDENTITY_PARTS = ("model", "tokenizer", "text", "training")
 """The parts of a config that determine the weights."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -66,18 +67,18 @@ def train_settings() -> dict[str, Setting]:
 
 
 class TokenizerRecord(Config):
-    """The tokenizer: its kind, its size, its Unicode form, and the hash that its files must have."""
+    """The tokenizer of a run, and the hash that its files must have."""
 
     kind: TokenizerKind
     vocab_size: int
     fingerprint: str
     normalization: Normalization = "none"
     asked: TokenizerConfig | None = None
-    """The settings that it was built with; None for a tokenizer that was built before the run."""
+    """The settings that it was built with; None for an existing tokenizer."""
 
 
 class TextRecord(Config):
-    """The text that was read: its hash, and the sizes of its training and validation part."""
+    """The text of a run: its hash and its sizes."""
 
     sha256: Sha256
     characters: int
@@ -85,11 +86,11 @@ class TextRecord(Config):
     valid_tokens: int
     valid_sha256: Sha256 | None = None
     line_end: str = Field(default="", max_length=3)
-    """The line end of a single text: a sample without a prompt begins after it, at the start of a line."""
+    """How lines of a single text end; read before a sample without a prompt, so that it begins a line."""
 
 
 class RunConfig(Config):
-    """Everything that a run was made from. With it and the text, the run can be repeated."""
+    """Everything that a run is made from: with it and the text, the run can be repeated."""
 
     format_version: Literal[1] = 1
     seqgen: str
@@ -104,12 +105,12 @@ class RunConfig(Config):
 
     @property
     def identity(self) -> str:
-        """The hash of the settings that determine the weights: model, tokenizer, text, training.
+        """A hash of the settings that determine the weights: model, tokenizer, text and training.
 
-        A checksum over weights begins with it, so that weights of another run, or of a model that was changed since,
-        are refused.
+        The checksum of weights includes it, so that weights of another run, or weights under a changed config.json, are
+        refused. The same run made twice has the same identity.
         """
-        made_of = self.model_dump(include=set(OF_THE_WEIGHTS), exclude={"training": set(CHANGEABLE)})
+        made_of = self.model_dump(include=set(IDENTITY_PARTS), exclude={"training": set(CHANGEABLE_SETTINGS)})
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> bytes:
@@ -117,16 +118,34 @@ class RunConfig(Config):
         return (self.model_dump_json(indent=2) + "\n").encode()
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one level: `training.lr`."""
+def differing_settings(
+    then: RunConfig, now: RunConfig, *, parts: set[str] | None = None, ignored: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings (`training.lr`) that differ between two configs, with both values.
+
+    Args:
+        then: one config.
+        now: another config.
+        parts: the parts to compare; None is all.
+        ignored: settings to leave out.
+    """
+    before, after = (_flatten(config.model_dump(mode="json", include=parts)) for config in (then, now))
+    return {
+        name: (before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and name not in ignored
+    }
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
 
 
-class Request(Config):
-    """The settings of a user, sorted into configs."""
+class RunSettings(Config):
+    """A user's settings, sorted into configs and completed by defaults."""
 
     model: ModelConfig
     tokenizer: TokenizerConfig
@@ -136,12 +155,12 @@ class Request(Config):
     """The directory of an existing tokenizer; `tokenizer` is then unused."""
 
 
-def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
-    """Sort flat settings into configs, over the preset of the cell.
+def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) -> RunSettings:
+    """Sort flat settings, named as the flags are, into configs, with defaults from the cell's preset.
 
     Args:
-        settings: the settings of the user.
-        sized: whether the model, with its size and vocabulary, comes from another run.
+        settings: what the user set.
+        from_weights: whether model and vocabulary come from another run.
 
     Raises:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
@@ -149,73 +168,71 @@ def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
     settings = dict(settings)
     cell = settings.pop("cell", FamilyConfig().cell)
     if not isinstance(cell, str) or cell not in FAMILIES:
-        raise ConfigError(f"cell: {cell!r} is not a cell; choose from {', '.join(FAMILIES)}")
-    model_class = FAMILIES[cell][0]
+        raise ConfigError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
+    model_class = FAMILIES[cell].config
     raw = settings.get("encoding") == BYTES
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
-    preset = preset_for(cell, settings, sized=sized)
-    of_the_model = {name: preset.pop(name) for name in model_class.model_fields.keys() & preset.keys()}
+    preset = preset_for(cell, settings, sized=from_weights)
+    model_values = {name: preset.pop(name) for name in model_class.model_fields.keys() & preset.keys()}
     if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
         preset["max_time"] = DEFAULT_TIME
-    sorted_in: list[tuple[type[Config], dict[str, Any]]] = [
-        (model_class, of_the_model), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, preset)
+    configs: list[tuple[type[Config], dict[str, Any]]] = [
+        (model_class, model_values), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, preset)
     ]  # fmt: skip
     for name, value in settings.items():
-        values = next((values for owner, values in sorted_in if name in owner.model_fields), None)
+        values = next((values for owner, values in configs if name in owner.model_fields), None)
         if values is None:
-            raise ConfigError(unknown_setting(name, cell))
+            raise ConfigError(describe_unknown_setting(name, cell))
         values[name] = value
-    model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in sorted_in)
-    request = Request.of(
+    model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in configs)
+    resolved = RunSettings.of(
         model=model, tokenizer=tokenizer_config, data=data, training=training_config, tokenizer_from=tokenizer_from
     )
-    _refuse_idle(settings, request, with_weights=sized)
-    return request
+    _refuse_unused(settings, resolved, from_weights=from_weights)
+    return resolved
 
 
-def _refuse_idle(settings: dict[str, Any], request: Request, *, with_weights: bool) -> None:
+def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weights: bool) -> None:
     """Refuse a setting that would have no effect with the others."""
-    cell, tokenizer, data = request.model.cell, request.tokenizer, request.data
-    idle = {
-        "bptt": cell == "transformer" and "a transformer is trained on windows of --block-size tokens",
+    cell, tokenizer, data = resolved.model.cell, resolved.tokenizer, resolved.data
+    unused = {
+        "bptt": cell == "transformer" and "a transformer trains on windows of --block-size tokens",
         "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it applies to unigram and bpe only",
         "allow_unknown": data.allow_unknown
-        and not with_weights
-        and request.tokenizer_from is None
+        and not from_weights
+        and resolved.tokenizer_from is None
         and "the vocabulary is built from the text itself, without --init-from or --tokenizer DIR",
-        "valid_share": data.valid_split == "none" and "nothing of the text is withheld",
-        "patience": data.valid_split == "none"
-        and data.valid is None
-        and "there is no validation part to measure improvement on",
+        "valid_share": data.valid_split == "none" and "there is no validation part",
+        "patience": data.valid_split == "none" and data.valid is None and "there is no validation part",
     }
-    for name, reason in idle.items():
+    for name, reason in unused.items():
         if name in settings and reason:
             raise ConfigError(f"{name}: {reason}, so it would have no effect; leave it out")
 
 
 def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return the settings of a kind of tokenizer, or the directory that `name` is."""
+    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer."""
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name in get_args(TokenizerKind):
         return {"kind": name}, None
     if not name or not Path(name).is_dir():
         kinds = ", ".join(get_args(TokenizerKind))
-        raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor a directory with a tokenizer in it")
-    given = sorted(TokenizerConfig.model_fields.keys() & settings.keys())
-    if given:
-        raise ConfigError(f"tokenizer: {name} is built already, so {', '.join(given)} cannot be chosen; leave it out")
+        raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor the directory of a tokenizer")
+    named = sorted(TokenizerConfig.model_fields.keys() & settings.keys())
+    if named:
+        raise ConfigError(f"tokenizer: {name} exists already, so {', '.join(named)} cannot be set; leave it out")
     return {}, name
 
 
-def unknown_setting(name: str, cell: str) -> str:
-    """Say that a setting is unknown, and which may be meant."""
-    owners = [other for other, (config, *_) in FAMILIES.items() if name in config.model_fields]
+def describe_unknown_setting(name: str, cell: str) -> str:
+    """Return a message that names an unknown setting, and the one that may be meant."""
+    owners = [other for other, family in FAMILIES.items() if name in family.config.model_fields]
     if owners:
-        return f"{name}: {cell} has no such setting; it belongs to {', '.join(owners)}"
+        return f"{name}: {cell} does not have this setting; it belongs to {', '.join(owners)}"
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
-    known += FAMILIES[cell][0].model_fields
+    known += FAMILIES[cell].config.model_fields
     close = difflib.get_close_matches(name, known, n=1)
     return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")

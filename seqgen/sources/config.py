@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 from seqgen.config import TEXT, Config, setting
 
 STDIN = "-"
-PREFIX = "corpus:"
+CORPUS_PREFIX = "corpus:"
 """Prefix of the name of a corpus of the catalog."""
 BYTES = "bytes"
 """The encoding of files that are not text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
@@ -93,4 +93,4 @@ def absolute(name: str) -> str:
 
 def is_path(name: str) -> bool:
     """Return whether a text's name is the name of a file or directory."""
-    return name != STDIN and not name.startswith(PREFIX)
+    return name != STDIN and not name.startswith(CORPUS_PREFIX)

@@ -16,7 +16,7 @@ def _small(monkeypatch, corpus):
     small = partial(train.run_training, hidden_size=16, max_steps=3, precision="fp32")
     monkeypatch.setattr(demo, "CORPUS", str(corpus))
     monkeypatch.setattr(train, "run_training", small)
-    monkeypatch.setattr("seqgen.training.time_budget.PROBE_SECONDS", 0.0)
+    monkeypatch.setattr("seqgen.training.time_budget.BENCHMARK_SECONDS", 0.0)
 
 
 def test_demo_trains_samples_and_evaluates(invoke, in_tmp):

@@ -86,7 +86,7 @@ def test_name_longer_than_line_has_its_own_line(invoke, run):
 
 
 def test_state_of_run_in_training_is_running(answers, run):
-    with RunDirectory(run).hold():
+    with RunDirectory(run).acquire_lock():
         (row,) = json.loads(answers("runs", "--json"))
         shown = json.loads(answers("info", "--json"))["summary"]["state"]
 

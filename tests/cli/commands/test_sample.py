@@ -83,8 +83,8 @@ def test_weights_with_nan_are_refused(refuses, run):
     weights["head.bias"].fill_(math.nan)
     (run / "model.safetensors").write_bytes(to_bytes(weights, RunDirectory(run).read_config().identity))
 
-    refuses(1, "sample", words=("weights",))
-    refuses(1, "sample", "--json", "-n", 2, words=("weights",))
+    refuses(1, "sample", words=("NaN or infinity", "train it again"))
+    refuses(1, "sample", "--json", "-n", 2, words=("NaN or infinity",))
 
 
 def test_memorization_is_a_note_on_stderr(invoke, answers, run):
@@ -102,11 +102,12 @@ def test_memorization_is_a_note_on_stderr(invoke, answers, run):
 def test_memorization_in_json_has_an_entry_per_sample(answers, run):
     content = json.loads(answers("sample", "--json", *LENGTH, "--memorization", "-n", 2))
 
-    assert [found.keys() for found in content["memorization"]] == [{"characters", "stretch", "start", "share"}] * 2
+    keys = {"characters", "longest_copy", "start", "copied_share"}
+    assert [found.keys() for found in content["memorization"]] == [keys] * 2
     for text, found in zip(content["samples"], content["memorization"], strict=True):
         assert found["characters"] == len(text) == 60
-        assert text[found["start"] :].startswith(found["stretch"])
-        assert found["stretch"]
+        assert text[found["start"] :].startswith(found["longest_copy"])
+        assert found["longest_copy"]
 
 
 def test_long_copied_stretch_is_abbreviated():
@@ -120,7 +121,7 @@ def test_memorization_refuses_changed_training_text(refuses, stopped, corpus, mo
     refuses(1, "sample", "--memorization", words=("corpus.txt",))
 
     corpus.unlink()
-    monkeypatch.setenv("SEQGEN_STORE", "empty")
+    monkeypatch.setenv("SEQGEN_CACHE", "empty")
     refuses(1, "sample", "--memorization", words=("corpus.txt",))
 
 
