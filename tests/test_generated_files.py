@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,9 @@ def test_stub_and_page_have_every_option_of_train():
     for name in settings:
         assert f"\n    {name}: " in stub
         assert f"| `--{name.replace('_', '-')}" in page
+
+
+def test_stub_is_packaged():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+    assert "__init__.pyi" in project["tool"]["setuptools"]["package-data"]["seqgen"]
