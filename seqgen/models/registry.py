@@ -29,7 +29,7 @@ class _RecurrentConfig(FamilyConfig):
     """The settings that the recurrent families share.
 
     `embedding_size` None is `hidden_size` up to 128: a wider embedding costs a product as large as the recurrent one,
-    and gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
+    and gained nothing in the trials (docs/lab-notes.md). Tied weights need the two equal.
     """
 
     embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")
