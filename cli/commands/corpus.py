@@ -1,4 +1,4 @@
-"""`seqgen corpus list|fetch`."""
+"""`seqgen corpus list|fetch`: list the catalog, and download from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def list_corpora(json: JsonOption = False) -> None:
-    """List the catalog: what there is to train on by `seqgen train corpus:NAME`."""
+    """List the corpora that `seqgen train corpus:NAME` can train on."""
     from rich.table import Table
 
     from seqgen.sources.catalog.corpus import corpus_specs
@@ -26,7 +26,7 @@ def list_corpora(json: JsonOption = False) -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for name in ("what it is", "language", "license"):
+    for name in ("description", "language", "license"):
         table.add_column(name)
     for name in ("size", "where"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -37,11 +37,11 @@ def list_corpora(json: JsonOption = False) -> None:
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Corpora of the catalog.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of corpora.")],
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Download a corpus into the cache directory, and check its hash."""
+    """Download corpora into the cache directory, and check their hashes."""
     from seqgen.sources.catalog.corpus import find_spec
     from seqgen.sources.catalog.downloads import Download, download_directory
 
@@ -53,7 +53,7 @@ def fetch(
             record["directory"] = str(download_directory(spec.name))
             record["files"] = [file.model_dump() for file in spec.reader.files]
         else:
-            notice(f"corpus:{spec.name} is {_where(spec)}: there is nothing to download", quiet=quiet)
+            notice(f"corpus:{spec.name} needs no download: it is {_where(spec)}", quiet=quiet)
         records.append(record)
     if json:
         write_json(records)
@@ -73,7 +73,7 @@ def _fetch(spec: CorpusSpec, reader: Download, *, quiet: bool) -> None:
             return lambda done: bar.update(task, completed=done)
 
         reader.fetch(spec.name, follow)
-    notice(f"corpus:{spec.name} is here; {_advice(spec)}; its license: {spec.license}", quiet=quiet)
+    notice(f"corpus:{spec.name} is downloaded; {_advice(spec)}; license: {spec.license}", quiet=quiet)
 
 
 def _advice(spec: CorpusSpec) -> str:
@@ -87,10 +87,10 @@ def _where(spec: CorpusSpec) -> str:
     from seqgen.sources.catalog.downloads import Download
 
     if isinstance(spec.reader, Download):
-        return "here" if spec.reader.is_downloaded(spec.name) else "to fetch"
-    return {"synthetic": "made", "bundled": "embedded"}.get(spec.reader.kind, "in Python")
+        return "downloaded" if spec.reader.is_downloaded(spec.name) else "to fetch"
+    return {"synthetic": "generated", "bundled": "included"}.get(spec.reader.kind, "part of Python")
 
 
 def _as_record(spec: CorpusSpec) -> dict[str, Any]:
-    """What --json prints of a corpus."""
+    """Return a corpus as --json prints it."""
     return spec.model_dump() | {"parts": spec.reader.parts, "where": _where(spec)}

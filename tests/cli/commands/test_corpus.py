@@ -70,7 +70,7 @@ def test_list_shows_every_corpus_and_where_it_is(answers, terminal):
     lines = answers("corpus", "list", terminal=terminal)
 
     assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", lines).splitlines())) <= (terminal or 100)
-    for words in ("text8", "tinyshakespeare", "to fetch", "embedded", "in Python", "GFDL-1.2", "100.0 MB"):
+    for words in ("text8", "tinyshakespeare", "to fetch", "included", "part of Python", "GFDL-1.2", "100.0 MB"):
         assert words in lines
 
 
@@ -80,7 +80,7 @@ def test_list_json_shows_whole_specs(answers):
     assert records["text8"]["parts"] == ["train", "valid", "test"]
     assert records["text8"]["where"] == "to fetch"
     assert records["text8"]["results"][0]["citation"] == "Krause et al. 2016, arXiv:1609.07959"
-    assert records["pydoc"]["where"] == "in Python"
+    assert records["pydoc"]["where"] == "part of Python"
     assert records["copy"]["reader"]["seed"] == 0
 
 
@@ -88,8 +88,8 @@ def test_a_corpus_is_fetched_listed_trained_on_and_measured(answers, invoke, pub
     result = invoke("corpus", "fetch", "cheese")
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "note: corpus:cheese is here; seqgen train corpus:cheese --valid corpus:cheese:valid" in result.stderr
-    assert json.loads(answers("corpus", "list", "--json"))[0]["where"] == "here"
+    assert "note: corpus:cheese is downloaded; seqgen train corpus:cheese --valid corpus:cheese:valid" in result.stderr
+    assert json.loads(answers("corpus", "list", "--json"))[0]["where"] == "downloaded"
     answers("train", "corpus:cheese", "--valid", "corpus:cheese:valid", "--hidden-size", "8", "--max-steps", "2",
             "--quiet")  # fmt: skip
     assert Path("runs/cheese-lstm").is_dir()
@@ -122,7 +122,7 @@ def test_fetch_reports_that_nothing_needs_a_download(invoke):
     result = invoke("corpus", "fetch", "brackets")
 
     assert result.exit_code == 0
-    assert "corpus:brackets is made: there is nothing to download" in result.stderr
+    assert "corpus:brackets needs no download" in result.stderr
 
 
 def test_fetch_refuses_an_unknown_name_before_any_download(refuses, publisher):
