@@ -172,7 +172,7 @@ def _write(
 
 def _stream(start: str, model: Run, settings: dict[str, Any], *, no_echo: bool) -> str:
     """Write a text as it is made; give what is new of it."""
-    from seqgen.tokenizers.normalization import composed
+    from seqgen.tokenizers.normalization import compose_chunks
 
     generated = model.generate(start, stream=True, **settings)
     made = [
@@ -187,7 +187,7 @@ def _stream(start: str, model: Run, settings: dict[str, Any], *, no_echo: bool) 
 
     pieces, raw = chain([] if no_echo else [start], new()), model.config.data.is_raw
     try:
-        write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces), raw=raw)
+        write_stream(pieces if model.tokenizer.normalization == "none" else compose_chunks(pieces), raw=raw)
     except KeyboardInterrupt:
         _end_line(raw=raw)  # so that what is said of it stands in a line of its own
         raise

@@ -111,7 +111,7 @@ def encode(
             notice(f"these are the ids of the name {text!r}; for those of the file: seqgen tokenizer encode < FILE")
     ids = loaded.encode(content).tolist()
     if pieces:
-        _print_pieces(ids, loaded.spelled(content), loaded, json=json)
+        _print_pieces(ids, loaded.token_texts(content), loaded, json=json)
     elif json:
         write_json(ids)
     else:
@@ -207,14 +207,14 @@ def _describe(tokenizer: Tokenizer) -> str:
 
 def _quote(piece: str | bytes) -> str:
     """`piece` in quotes; a mark or jamo at its beginning, which would attach to the quote, as its code and its name."""
-    from seqgen.tokenizers.normalization import attaches
+    from seqgen.tokenizers.normalization import combines_with_previous
 
     if isinstance(piece, bytes):
         try:
             piece = piece.decode()
         except UnicodeDecodeError:  # one byte of a character
             return repr(piece)[1:]
-    if not piece or not attaches(piece[0]):
+    if not piece or not combines_with_previous(piece[0]):
         return printable(repr(piece))
     return f"'{ascii(piece[0])[1:-1]}{printable(repr(piece[1:]))[1:-1]}'  {unicodedata.name(piece[0], '')}"
 

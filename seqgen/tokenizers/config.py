@@ -17,13 +17,15 @@ Normalization = Literal["none", "nfc", "nfd"]
 class TokenizerConfig(Config):
     """Which tokenizer, and how large.
 
-    `vocab_size` counts every id, the boundary and the 256 byte pieces of unigram and bpe included. None takes the
-    default of the kind, `auto` what `auto_size` says. char and byte have the size that the text or the byte has, and
-    refuse one.
-    `character_coverage` (unigram, bpe) is the share of the text's characters that get pieces of their own; the rest is
-    spelled in bytes. `normalization` is the Unicode form that a text is brought into before it is cut; what is decoded
-    is then in NFC. In nfd a Hangul syllable is its jamo, which makes a char tokenizer one of jamo.
-    `raw` (byte) is of files that are read as they are, by `--encoding bytes`, and goes with that alone.
+    Args:
+        kind: what an id stands for.
+        vocab_size: how many ids, including the boundary and the 256 byte pieces of unigram and bpe. None is the default
+            of the kind, `auto` is chosen by `auto_size`. char and byte have a fixed size, and refuse one.
+        character_coverage: unigram, bpe: the share of the text's characters that get pieces of their own; the rest is
+            spelled in bytes.
+        normalization: the Unicode form that a text is brought into before it is encoded; decoded text is then in NFC.
+            In nfd a Hangul syllable is its jamo, so a char tokenizer has one id for each jamo.
+        raw: byte: for files that are read as they are. It goes with `--encoding bytes` alone.
     """
 
     kind: TokenizerKind = "char"
@@ -37,41 +39,42 @@ class TokenizerConfig(Config):
         if self.raw and self.kind != "byte":
             raise ValueError(f"tokenizer: --encoding bytes goes with the byte tokenizer, not {self.kind}")
         if self.raw and self.normalization != "none":
-            raise ValueError("normalization: with --encoding bytes nothing is text that could be normalized")
+            raise ValueError("normalization: with --encoding bytes there is no text that could be normalized")
         return self
 
 
-SMALLEST, LARGEST = 512, 32_000
-"""Between which the size of an `auto` vocabulary is."""
-ENOUGH = 100
-"""Times that a text should show each piece of an `auto` vocabulary."""
+MIN_AUTO_SIZE, MAX_AUTO_SIZE = 512, 32_000
+"""Bounds of the size of an `auto` vocabulary."""
+MIN_EXAMPLES = 100
+"""How often a text should contain each piece of an `auto` vocabulary."""
 RARE_SHARE = 0.1
-"""Of its pieces, those that may be rarer: parts of others, and what the learning gets wrong."""
-ABOUT = (0.75, 1.5)
-"""What is near enough to `ENOUGH`, as a multiple of it."""
-BUILDS = 4
+"""The share of its pieces that may be rarer: parts of others, and mistakes of the training."""
+TOLERANCE = (0.75, 1.5)
+"""What is close enough to `MIN_EXAMPLES`, as a multiple of it."""
+MAX_BUILDS = 4
+"""Vocabularies that are built to find the size, at most."""
 
 
 def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
-    """The size of vocabulary whose rarest pieces a text shows about `ENOUGH` times, from `SMALLEST` to `LARGEST`.
+    """Return the vocabulary size at which a text contains the rarest pieces about `MIN_EXAMPLES` times.
 
-    The rule is of Gowda and May (2020): as large as can be while ids have 100 examples each. How often a text shows
-    the rarest of so many pieces is measured, as it depends on the script: by Zipf's law, from which we begin, with four
-    characters a token, 1 MB of English would feed 512 pieces, and feeds 1,100.
+    The rule is from Gowda and May (2020): as large as possible while ids have 100 examples each. How often a text
+    contains the rarest pieces is measured, as it depends on the script: Zipf's law, the first guess, with four
+    characters for each token, allows 512 pieces for 1 MB of English; measured, it is 1,100.
 
     Args:
-        characters: of the text.
-        at_least: ids that there are at any size.
-        rarest: of a size, how often the text shows the rarest pieces but `RARE_SHARE` of them; called `BUILDS` times at
-            most.
+        characters: how many the text has.
+        at_least: how many ids there are at any size.
+        rarest: of a size, returns how often the text contains the rarest pieces, `RARE_SHARE` of them left out; called
+            `MAX_BUILDS` times at most.
     """
-    low, high = max(SMALLEST, at_least), max(LARGEST, at_least)
+    low, high = max(MIN_AUTO_SIZE, at_least), max(MAX_AUTO_SIZE, at_least)
     sizes = range(low, high, 100)
-    size = max((size for size in sizes if size * math.log(size) * ENOUGH * 4 <= characters), default=low)
-    for _ in range(BUILDS):
-        times = max(rarest(size), 1.0) / ENOUGH
+    size = max((size for size in sizes if size * math.log(size) * MIN_EXAMPLES * 4 <= characters), default=low)
+    for _ in range(MAX_BUILDS):
+        times = max(rarest(size), 1.0) / MIN_EXAMPLES
         following = min(max(round(size * times**0.4), low), high)  # twice the size: a quarter of the times, or less
-        if ABOUT[0] <= times <= ABOUT[1] or following == size:
+        if TOLERANCE[0] <= times <= TOLERANCE[1] or following == size:
             break
         size = following
     return size
