@@ -4,34 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from seqgen.config import Config
+from seqgen.config import TEXT, Config, setting
 
 TokenizerKind = Literal["char", "byte", "word", "unigram", "bpe"]
 Normalization = Literal["none", "nfc", "nfd"]
 
 
+def _parse_size(value: Any) -> Any:
+    """Return a number from its digits, as the command line has it; other types are left for the field to check."""
+    if not isinstance(value, str) or value == "auto":
+        return value
+    if not (value.isdecimal() and len(value) < 10):
+        raise ValueError(f"should be a number or auto, not {value!r}")
+    return int(value)
+
+
+VocabSize = Annotated[Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None, BeforeValidator(_parse_size)]
+
+
 class TokenizerConfig(Config):
     """Which tokenizer, and how large.
 
-    Args:
-        kind: what an id stands for.
-        vocab_size: how many ids, including the boundary and the 256 byte pieces of unigram and bpe. None is the default
-            of the kind, `auto` is chosen by `auto_size`. char and byte have a fixed size, and refuse one.
-        character_coverage: unigram, bpe: the share of the text's characters that get pieces of their own; the rest is
-            spelled in bytes.
-        normalization: the Unicode form that a text is brought into before it is encoded; decoded text is then in NFC.
-            In nfd a Hangul syllable is its jamo, so a char tokenizer has one id for each jamo.
-        raw: byte: for files that are read as they are. It goes with `--encoding bytes` alone.
+    `vocab_size` counts every id, the boundary and the 256 byte pieces of unigram and bpe included. None takes the
+    default of the kind, `auto` what `auto_size` returns. char and byte have the size that the text or the byte has, and
+    refuse a size. What is decoded with a `normalization` is in NFC.
+    `raw` (byte) reads files as bytes; it is set by `--encoding bytes` and by that alone.
     """
 
-    kind: TokenizerKind = "char"
-    vocab_size: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None = None
-    character_coverage: float = Field(default=0.9995, ge=0.98, le=1.0)  # what sentencepiece takes
-    normalization: Normalization = "none"
+    kind: TokenizerKind = setting(
+        "char", "Kind of tokenizer.", TEXT, shown="char; byte with --encoding bytes", option="tokenizer"
+    )
+    vocab_size: VocabSize = setting(
+        None,
+        "word, unigram, bpe: vocabulary size; auto chooses it from the text.",
+        TEXT,
+        shown="2000; word 10000",
+        metavar="N|auto",
+        accepts=int | Literal["auto"] | None,
+    )
+    character_coverage: float = setting(
+        0.9995, "unigram, bpe: share of characters that the vocabulary covers.", TEXT, ge=0.98, le=1.0
+    )  # the bounds are sentencepiece's
+    normalization: Normalization = setting(
+        "none", "Unicode normalization form of the text; nfd splits Hangul into jamo.", TEXT
+    )
     raw: bool = False
 
     @model_validator(mode="after")
@@ -39,34 +59,33 @@ class TokenizerConfig(Config):
         if self.raw and self.kind != "byte":
             raise ValueError(f"tokenizer: --encoding bytes goes with the byte tokenizer, not {self.kind}")
         if self.raw and self.normalization != "none":
-            raise ValueError("normalization: with --encoding bytes there is no text that could be normalized")
+            raise ValueError("normalization: --encoding bytes reads bytes, which cannot be normalized")
         return self
 
 
 MIN_AUTO_SIZE, MAX_AUTO_SIZE = 512, 32_000
-"""Bounds of the size of an `auto` vocabulary."""
+"""Limits of the size of an `auto` vocabulary."""
 MIN_EXAMPLES = 100
-"""How often a text should contain each piece of an `auto` vocabulary."""
+"""Occurrences that each piece of an `auto` vocabulary should have in the text."""
 RARE_SHARE = 0.1
-"""The share of its pieces that may be rarer: parts of others, and mistakes of the training."""
+"""Share of its pieces that may be rarer, such as parts of other pieces."""
 TOLERANCE = (0.75, 1.5)
-"""What is close enough to `MIN_EXAMPLES`, as a multiple of it."""
+"""Bounds within which the occurrences are close enough, as multiples of `MIN_EXAMPLES`."""
 MAX_BUILDS = 4
-"""Vocabularies that are built to find the size, at most."""
 
 
 def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
-    """Return the vocabulary size at which a text contains the rarest pieces about `MIN_EXAMPLES` times.
+    """Return the vocabulary size whose rarest pieces a text has about `MIN_EXAMPLES` times, from `MIN_AUTO_SIZE` to `MAX_AUTO_SIZE`.
 
-    The rule is from Gowda and May (2020): as large as possible while ids have 100 examples each. How often a text
-    contains the rarest pieces is measured, as it depends on the script: Zipf's law, the first guess, with four
-    characters for each token, allows 512 pieces for 1 MB of English; measured, it is 1,100.
+    The rule is by Gowda and May (2020): as large as possible while ids have 100 examples each. The occurrences of the
+    rarest pieces are measured, since they depend on the script: Zipf's law, the first guess, with four characters per
+    token, gives 512 pieces for 1 MB of English, where 1,100 have enough examples.
 
     Args:
-        characters: how many the text has.
-        at_least: how many ids there are at any size.
-        rarest: of a size, returns how often the text contains the rarest pieces, `RARE_SHARE` of them left out; called
-            `MAX_BUILDS` times at most.
+        characters: number of characters of the text.
+        at_least: number of ids that any vocabulary has.
+        rarest: returns for a size the occurrences of its rarest pieces, without the `RARE_SHARE` rarest; called at most
+            `MAX_BUILDS` times.
     """
     low, high = max(MIN_AUTO_SIZE, at_least), max(MAX_AUTO_SIZE, at_least)
     sizes = range(low, high, 100)

@@ -12,7 +12,7 @@ from filelock import Timeout
 
 from seqgen.data.cache.cache import ENTRY, EntryRecord, size_of
 from seqgen.errors import ConfigError
-from seqgen.sources.catalog.published import FETCHING
+from seqgen.sources.catalog.downloads import FETCHING
 from seqgen.sources.config import CORPUS_PREFIX
 from seqgen.utils.files import cache_directory, read_at_most
 from seqgen.utils.locks import BUILDING, hold_lock, remove_entry
@@ -96,13 +96,13 @@ def _last_used(place: Path) -> float:
 
 
 def _download(place: Path) -> Entry:
-    """Return a corpus that was downloaded. The hash of its first download is not part of it, and is kept."""
+    """Return the entry of a downloaded corpus."""
     size = sum(path.stat().st_size for path in _downloaded_files(place))
     return Entry("download", place, f"{CORPUS_PREFIX}{place.name}", size, _last_used(place))
 
 
 def _downloaded_files(place: Path) -> list[Path]:
-    return [path for path in place.iterdir() if path.is_file() and path.suffix not in {".sha256", ".lock"}]
+    return [path for path in place.iterdir() if path.is_file() and path.suffix != ".lock"]
 
 
 def _remove_download(place: Path) -> bool:

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from seqgen.sources.catalog.download_cache import download_directory, hold_hash
 
 from seqgen.data.cache.cache import Cache, size_of
 from seqgen.data.cache.entries import Entry, choose, list_entries, remove
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.sources import source as sources
-from seqgen.sources.catalog.download_cache import download_directory, hold_hash
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.locks import build_folder, hold_lock
 
