@@ -75,7 +75,7 @@ MAX_BUILDS = 4
 
 
 def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
-    """Return the vocabulary size whose rarest pieces a text has about `MIN_EXAMPLES` times, from `MIN_AUTO_SIZE` to `MAX_AUTO_SIZE`.
+    """Return the vocabulary size, within bounds, at which a text has the rarest pieces about `MIN_EXAMPLES` times.
 
     The rule is by Gowda and May (2020): as large as possible while ids have 100 examples each. The occurrences of the
     rarest pieces are measured, since they depend on the script: Zipf's law, the first guess, with four characters per

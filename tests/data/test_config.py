@@ -19,7 +19,7 @@ def test_default_config_withholds_blocks():
 
 @pytest.mark.parametrize("split", ["blocks", "tail"])
 def test_validation_file_and_split_exclude_each_other(split):
-    with pytest.raises(ConfigError, match=r"^valid: a file of its own and a split of the text cannot both be"):
+    with pytest.raises(ConfigError, match=r"^valid: .*split"):
         DataConfig.of(valid="valid.txt", valid_split=split)
 
 

@@ -15,7 +15,7 @@ from seqgen.tokenizers.config import MAX_BUILDS, TokenizerConfig, auto_size
     [
         {"kind": "sentence"},
         {"vocab_size": 1},
-        {"vocab_size": "2000"},
+        {"vocab_size": "many"},
         {"character_coverage": 0.0},
         {"character_coverage": 0.97},  # which sentencepiece refuses
         {"character_coverage": 1.5},
@@ -78,5 +78,5 @@ def test_auto_size_is_within_its_bounds(characters, at_least, times, size):
 
 def test_vocab_size_must_be_a_number_or_auto():
     assert TokenizerConfig(vocab_size="auto").vocab_size == "auto"
-    with pytest.raises(ConfigError, match=r"^vocab_size: should be a valid integer, not 'huge'$"):
+    with pytest.raises(ConfigError, match=r"^vocab_size: .*'huge'"):
         TokenizerConfig.of(vocab_size="huge")
