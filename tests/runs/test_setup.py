@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from seqgen import tokenizers
-from seqgen.data.cache import cache as store_module
 from seqgen.data.config import DataConfig
 from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
@@ -123,16 +122,15 @@ def unwritable(monkeypatch, tmp_path):
 
     def close():
         (tmp_path / "file").touch()
-        monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "file" / "store"))
+        monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "file" / "cache"))
 
-    monkeypatch.setattr(store_module, "SETTLED", -60.0)  # trust a file that was just written
     return close
 
 
 @pytest.mark.parametrize("name", ["corpus.txt", "corpus:pydoc"])
 def test_read_only_cache_is_used(corpus, tmp_path, monkeypatch, unwritable, name):
     monkeypatch.chdir(tmp_path)
-    data = DataConfig(text=name, store=str(tmp_path / "kept"))
+    data = DataConfig(text=name, cache_dir=str(tmp_path / "kept"))
     before = encode_corpus(read_texts(data), TokenizerConfig())
     unwritable()
 
