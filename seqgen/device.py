@@ -50,8 +50,8 @@ def _multiplies_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    # On other processors bf16 is emulated and slower than fp32.
-    capabilities = torch.cpu.get_capabilities()
+    # On other processors bf16 is emulated and slower than fp32. torch before 2.11 cannot tell.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 

@@ -62,6 +62,12 @@ def test_select_precision_auto_is_bf16_where_the_cpu_multiplies_it(monkeypatch, 
     assert select_precision("auto", CPU) == precision
 
 
+def test_select_precision_auto_is_fp32_where_torch_cannot_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+
+    assert select_precision("auto", CPU) == "fp32"
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_select_precision_auto_is_bf16_on_cuda_with_native_bf16(monkeypatch, native):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or native)

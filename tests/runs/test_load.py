@@ -208,7 +208,7 @@ def test_sinusoidal_positions_end_and_evaluation_falls_back_to_windows(corpus, t
         with pytest.raises(ConfigError, match="32 sinusoidal positions"):
             run.evaluate(corpus, **settings)
     assert len(run.generate("The ", max_new_tokens=28)) == 28
-    with pytest.raises(ConfigError, match="ask for at most 28"):
+    with pytest.raises(ConfigError, match="at most 28"):
         run.generate("The ", max_new_tokens=29)
 
 
@@ -243,7 +243,7 @@ def test_a_stream_beyond_the_positions_is_refused_before_it_is_read(corpus, tmp_
     settings = {"cell": "transformer", "heads": 2, "layers": 1, "block_size": 32, "positions": "sinusoidal"}
     run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
 
-    with pytest.raises(ConfigError, match="ask for at most 28"):
+    with pytest.raises(ConfigError, match="at most 28"):
         run.generate("The ", max_new_tokens=29, stream=True)
 
 
@@ -255,7 +255,7 @@ def test_neither_anothers_weights_nor_a_changed_model_are_taken_for_the_runs(run
         config[part] |= values
     (other / "config.json").write_text(json.dumps(config), "utf-8")
 
-    with pytest.raises(RunError, match=r"another run's, or config\.json was changed"):
+    with pytest.raises(RunError, match=r"model\.safetensors .* config\.json"):
         seqgen.load(other)
 
 
