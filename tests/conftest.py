@@ -1,4 +1,4 @@
-"""What every test stands on: one small text, one small model of each family, and no state left behind."""
+"""Shared fixtures: a small text, a small model of each family, and isolation between tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from seqgen.models.registry import (
 
 from .small_runs import FAMILIES, SMALL
 
-# Small models gain nothing from threads, and lose much to whatever else runs on the machine.
+# Small models gain nothing from threads, and lose much on a busy machine.
 torch.set_num_threads(1)
 
 hypothesis_settings.register_profile("seqgen", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -45,7 +45,7 @@ CONFIGS: dict[str, RecurrentConfig | TransformerConfig] = {
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
 }
-"""A small model of every family and form, by the name that tests show."""
+"""A small model of every family and form, by the name in test ids."""
 
 VOCAB_SIZE = 11
 
@@ -55,11 +55,11 @@ TEXT = "".join(
     for verb in ("watches", "forgets", "paints", "follows")
     for thing in ("river", "quiet moon", "garden gate", "seventh door", "rain", "letter", "harbour", "bread")
 )
-"""160 short sentences, 4,320 characters and more: enough to learn from and to withhold from."""
+"""160 short sentences, over 4,320 characters: enough for a training and a validation part."""
 
 
 def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> LanguageModel:
-    """The model called `name` in `CONFIGS`, its matrices enlarged so that every weight matters to the logits."""
+    """Build the model `name` of `CONFIGS`, with enlarged matrices, so that every weight affects the logits."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = models.build(CONFIGS[name], vocab_size).eval()
@@ -72,7 +72,7 @@ def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> La
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Whatever a test did to it, as numba does when it is called: a run records how many there are."""
+    """Restore one thread after each test (numba changes it): runs record the number of threads."""
     yield
     if torch.get_num_threads() != 1:
         torch.set_num_threads(1)
@@ -80,15 +80,15 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(params=CONFIGS)
 def model(request: pytest.FixtureRequest) -> LanguageModel:
-    """A small model of each family in turn."""
+    """A small model of each family."""
     return build_model(request.param)
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The tests' store is not the user's."""
+    """Use a cache separate from the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEQGEN_STORE", str(tmp_path_factory.mktemp("store")))
+        patch.setenv("SEQGEN_CACHE", str(tmp_path_factory.mktemp("store")))
         yield
 
 
@@ -102,14 +102,14 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The test runs in an empty folder of its own."""
+    """Run the test in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture(params=FAMILIES)
 def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
-    """The settings of a small run of each family in turn."""
+    """The settings of a small run of each family."""
     return {**SMALL, **FAMILIES[request.param]}
 
 
@@ -120,7 +120,7 @@ def _straight_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def straight(corpus: Path, _straight_runs: Path, settings: dict[str, Any]) -> Path:
-    """A run of each family that was never stopped: to be read, not to be changed."""
+    """An uninterrupted run of each family; do not change it."""
     path = _straight_runs / settings["cell"]
     if not path.exists():
         seqgen.train(corpus, out=path, **settings).run()
@@ -129,7 +129,7 @@ def straight(corpus: Path, _straight_runs: Path, settings: dict[str, Any]) -> Pa
 
 @pytest.fixture(autouse=True)
 def _random_state() -> Iterator[None]:
-    """Tests neither depend on the random state that others leave, nor leave one."""
+    """Isolate the random state of each test."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         yield

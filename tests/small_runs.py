@@ -1,4 +1,4 @@
-"""Config of runs that take a moment."""
+"""Settings of runs that take a moment."""
 
 from __future__ import annotations
 
@@ -16,4 +16,4 @@ FAMILIES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 GRU = {**SMALL, **FAMILIES["gru"]}
-"""One family is enough for most."""
+"""Most tests need one family only."""

@@ -1,47 +1,84 @@
-"""What a run is made from: config.json, and what a user's settings compose. No torch."""
+"""The config of a run (config.json), and how a user's settings become one. No torch."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, PrivateAttr
+from pydantic import Field
 
-from seqgen.config import Config, FileName
+from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, ModelConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import TrainingConfig
 from seqgen.training.presets import DEFAULT_TIME, preset_for
 
-LENGTHS = ("max_steps", "max_epochs", "max_time")
-"""How long a run is; those that are named for a run that continues replace all that it had."""
-CHANGEABLE = (*LENGTHS, "threads", "device", "precision", "save_every", "on_save_error")
-"""What may change in a run that continues."""
-OF_THE_WEIGHTS = ("model", "tokenizer", "text", "training")
-"""The parts of a config that make the weights what they are."""
+LENGTH_SETTINGS = ("max_steps", "max_epochs", "max_time")
+"""The length of a run; if a resumed run sets one of them, the others are cleared."""
+CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save_every", "on_save_error")
+"""Settings that may change when a run is resumed."""
+IDENTITY_PARTS = ("model", "tokenizer", "text", "training")
+"""The parts of a config that determine the weights."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+class RunOptions(Config):
+    """The settings of `seqgen.train` that config.json does not have: which run, and where it begins."""
+
+    out: FileName | None = setting(
+        None, "Directory of the run.", RUN, shown="runs/<text>-<cell>", metavar="DIR", accepts=str | Path | None
+    )
+    resume: bool = setting(False, "Continue the run in --out, or the newest run.", RUN)
+    init_from: FileName | None = setting(
+        None, "Start from the weights of another run.", RUN, metavar="DIR", accepts=str | Path | None
+    )
+    plan_from: FileName | None = setting(
+        None,
+        "Repeat the steps and threads of another run, to get exactly its weights.",
+        RUN,
+        metavar="DIR",
+        accepts=str | Path | None,
+    )
+    tokenizer: FileName = setting(
+        "char",
+        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`.",
+        TEXT,
+        shown="char; byte with --encoding bytes",
+        metavar="KIND|DIR",
+        accepts=TokenizerKind | str | Path,
+    )
+
+
+def train_settings() -> dict[str, Setting]:
+    """Return every setting of `seqgen.train` but its text, by name."""
+    return {
+        **model_settings(),
+        **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
+        **settings_of(RunOptions),
+    }
+
+
 class TokenizerRecord(Config):
-    """The tokenizer: its kind, its size, its Unicode form, and the hash that its files must have."""
+    """The tokenizer of a run, and the hash that its files must have."""
 
     kind: TokenizerKind
     vocab_size: int
     fingerprint: str
     normalization: Normalization = "none"
     asked: TokenizerConfig | None = None
-    """What it was built by; None for one that was built before the run."""
+    """The settings that it was built with; None for an existing tokenizer."""
 
 
 class TextRecord(Config):
-    """The text that was read: its hash, and how much of it is learnt from and withheld."""
+    """The text of a run: its hash and its sizes."""
 
     sha256: Sha256
     characters: int
@@ -49,11 +86,11 @@ class TextRecord(Config):
     valid_tokens: int
     valid_sha256: Sha256 | None = None
     line_end: str = Field(default="", max_length=3)
-    """How lines of a single text end: what is read before a sample without a prompt, so that it begins a line."""
+    """How lines of a single text end; read before a sample without a prompt, so that it begins a line."""
 
 
 class RunConfig(Config):
-    """Everything that a run was made from. With it and the text, the run can be made again."""
+    """Everything that a run is made from: with it and the text, the run can be repeated."""
 
     format_version: Literal[1] = 1
     seqgen: str
@@ -66,133 +103,136 @@ class RunConfig(Config):
     environment: dict[str, str | int]
     init_from: FileName | None = None
 
-    _unsaid: dict[str, set[str]] = PrivateAttr(default_factory=dict)
-    """By part of it, the settings that the file it was read from does not have: those of a later version than its."""
-
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str) -> Self:
-        config = super().from_json(text, where)
-        for name in OF_THE_WEIGHTS:
-            part: Config = getattr(config, name)
-            unsaid = type(part).model_fields.keys() - part.model_fields_set - set(CHANGEABLE)
-            if unsaid:
-                config._unsaid[name] = unsaid
-        return config
-
     @property
     def identity(self) -> str:
-        """A hash of what makes its weights this run's: model, tokenizer, text, and how it is trained.
+        """A hash of the settings that determine the weights: model, tokenizer, text and training.
 
-        A checksum over weights begins with it, so that neither the weights of another run nor a model that was changed
-        since is taken for this one. Made twice, a run has one identity; and it keeps it in a later version, which may
-        have more settings and other defaults, as what counts is what its config.json says.
+        The checksum of weights includes it, so that weights of another run, or weights under a changed config.json, are
+        refused. The same run made twice has the same identity.
         """
-        left_out = {**self._unsaid, "training": {*CHANGEABLE, *self._unsaid.get("training", ())}}
-        made_of = self.model_dump(include=set(OF_THE_WEIGHTS), exclude=left_out)
+        made_of = self.model_dump(include=set(IDENTITY_PARTS), exclude={"training": set(CHANGEABLE_SETTINGS)})
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> bytes:
-        """The content of config.json: every setting, less those that the file it was read from does not have."""
-        return (self.model_dump_json(indent=2, exclude=self._unsaid) + "\n").encode()
+        """Return the content of config.json."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
 
 
-def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one level: `training.lr`."""
+def differing_settings(
+    then: RunConfig, now: RunConfig, *, parts: set[str] | None = None, ignored: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
+    """Return the settings (`training.lr`) that differ between two configs, with both values.
+
+    Args:
+        then: one config.
+        now: another config.
+        parts: the parts to compare; None is all.
+        ignored: settings to leave out.
+    """
+    before, after = (_flatten(config.model_dump(mode="json", include=parts)) for config in (then, now))
+    return {
+        name: (before.get(name), after.get(name))
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name) and name not in ignored
+    }
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
 
 
-class Request(Config):
-    """What a user asked for, sorted into the configs that it belongs to."""
+class RunSettings(Config):
+    """A user's settings, sorted into configs and completed by defaults."""
 
     model: ModelConfig
     tokenizer: TokenizerConfig
     data: DataConfig
     training: TrainingConfig
     tokenizer_from: str | None = None
-    """The directory of a tokenizer that is there already; `tokenizer` then counts for nothing."""
+    """The directory of an existing tokenizer; `tokenizer` is then unused."""
 
 
-def compose(settings: dict[str, Any], *, sized: bool = False) -> Request:
-    """Sort flat settings, named as the flags are, into configs, over the cell's preset.
+def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) -> RunSettings:
+    """Sort flat settings, named as the flags are, into configs, with defaults from the cell's preset.
 
     Args:
-        settings: what the user said.
-        sized: whether the model, and so its size and vocabulary, comes from another run.
+        settings: what the user set.
+        from_weights: whether model and vocabulary come from another run.
 
     Raises:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
     """
     settings = dict(settings)
-    cell = settings.pop("cell", "lstm")
+    cell = settings.pop("cell", FamilyConfig().cell)
     if not isinstance(cell, str) or cell not in FAMILIES:
-        raise ConfigError(f"cell: there is no {cell!r}; choose from {', '.join(FAMILIES)}")
+        raise ConfigError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell].config
     raw = settings.get("encoding") == BYTES
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
-    preset = preset_for(cell, settings, sized=sized)
-    of_the_model = {name: preset.pop(name) for name in model_class.model_fields.keys() & preset.keys()}
+    preset = preset_for(cell, settings, sized=from_weights)
+    model_values = {name: preset.pop(name) for name in model_class.model_fields.keys() & preset.keys()}
     if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
         preset["max_time"] = DEFAULT_TIME
-    sorted_in: list[tuple[type[Config], dict[str, Any]]] = [
-        (model_class, of_the_model), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, preset)
+    configs: list[tuple[type[Config], dict[str, Any]]] = [
+        (model_class, model_values), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, preset)
     ]  # fmt: skip
     for name, value in settings.items():
-        values = next((values for owner, values in sorted_in if name in owner.model_fields), None)
+        values = next((values for owner, values in configs if name in owner.model_fields), None)
         if values is None:
-            raise ConfigError(unknown_setting(name, cell))
+            raise ConfigError(describe_unknown_setting(name, cell))
         values[name] = value
-    model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in sorted_in)
-    request = Request.of(
+    model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in configs)
+    resolved = RunSettings.of(
         model=model, tokenizer=tokenizer_config, data=data, training=training_config, tokenizer_from=tokenizer_from
     )
-    _refuse_idle(settings, request, with_weights=sized)
-    return request
+    _refuse_unused(settings, resolved, from_weights=from_weights)
+    return resolved
 
 
-def _refuse_idle(settings: dict[str, Any], request: Request, *, with_weights: bool) -> None:
-    """Refuse a setting that would change nothing beside the others."""
-    cell, tokenizer, data = request.model.cell, request.tokenizer, request.data
-    idle = {
-        "bptt": cell == "transformer" and "a transformer learns in windows of --block-size tokens",
-        "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it counts for unigram and bpe alone",
+def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weights: bool) -> None:
+    """Refuse a setting that would have no effect with the others."""
+    cell, tokenizer, data = resolved.model.cell, resolved.tokenizer, resolved.data
+    unused = {
+        "bptt": cell == "transformer" and "a transformer trains on windows of --block-size tokens",
+        "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it applies to unigram and bpe only",
         "allow_unknown": data.allow_unknown
-        and not with_weights
-        and request.tokenizer_from is None
+        and not from_weights
+        and resolved.tokenizer_from is None
         and "the vocabulary is built from the text itself, without --init-from or --tokenizer DIR",
-        "valid_share": data.valid_split == "none" and "nothing of the text is withheld",
-        "patience": data.valid_split == "none" and data.valid is None and "nothing is withheld to measure gain on",
+        "valid_share": data.valid_split == "none" and "there is no validation part",
+        "patience": data.valid_split == "none" and data.valid is None and "there is no validation part",
     }
-    for name, reason in idle.items():
+    for name, reason in unused.items():
         if name in settings and reason:
-            raise ConfigError(f"{name}: {reason}, so it would change nothing; leave it out")
+            raise ConfigError(f"{name}: {reason}, so it would have no effect; leave it out")
 
 
 def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """The settings that a kind's name stands for, or the directory that `name` is."""
+    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer."""
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name in get_args(TokenizerKind):
         return {"kind": name}, None
     if not name or not Path(name).is_dir():
         kinds = ", ".join(get_args(TokenizerKind))
-        raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor a directory with a tokenizer in it")
-    given = sorted(TokenizerConfig.model_fields.keys() & settings.keys())
-    if given:
-        raise ConfigError(f"tokenizer: {name} is built already, so {', '.join(given)} cannot be chosen; leave it out")
+        raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor the directory of a tokenizer")
+    named = sorted(TokenizerConfig.model_fields.keys() & settings.keys())
+    if named:
+        raise ConfigError(f"tokenizer: {name} exists already, so {', '.join(named)} cannot be set; leave it out")
     return {}, name
 
 
-def unknown_setting(name: str, cell: str) -> str:
-    """Say that there is no such setting, and which may be meant."""
+def describe_unknown_setting(name: str, cell: str) -> str:
+    """Return a message that names an unknown setting, and the one that may be meant."""
     owners = [other for other, family in FAMILIES.items() if name in family.config.model_fields]
     if owners:
-        return f"{name}: {cell} has no such setting; it belongs to {', '.join(owners)}"
+        return f"{name}: {cell} does not have this setting; it belongs to {', '.join(owners)}"
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
     known += FAMILIES[cell].config.model_fields
     close = difflib.get_close_matches(name, known, n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")

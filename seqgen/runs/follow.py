@@ -1,4 +1,4 @@
-"""A run whose plan another one follows, and what that one has to have in common with it."""
+"""Follow another run's plan (`--plan-from`), so that a run with a time limit can be repeated exactly."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any, Self
 
 from seqgen.errors import ConfigError, RunError
-from seqgen.runs.config import CHANGEABLE, LENGTHS, OF_THE_WEIGHTS, RunConfig, flatten
+from seqgen.runs.config import (
+    CHANGEABLE_SETTINGS,
+    IDENTITY_PARTS,
+    LENGTH_SETTINGS,
+    RunConfig,
+    differing_settings,
+)
 from seqgen.runs.directory import RunDirectory
 from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.plan import Plan
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """The config and the plan of a run, as far as it has come."""
+class FollowedRun:
+    """The config of a run, and its plan so far."""
 
     path: Path
     config: RunConfig
@@ -26,7 +32,7 @@ class PlannedRun:
         """Read the run in the directory `path`.
 
         Raises:
-            RunError: it is no run, or has no whole checkpoint.
+            RunError: it is not a run, or has no complete checkpoint.
         """
         directory = RunDirectory(Path(path))
         config, checkpoint = directory.read_config(), newest_checkpoint(directory.checkpoints)
@@ -34,13 +40,13 @@ class PlannedRun:
             raise RunError(f"{path} has no checkpoint, so it has no plan to follow")
         return cls(directory.path, config, checkpoint.plan)
 
-    def settings(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return `settings` with the length, the threads, and where none is named the device and precision of the run.
+    def fill_in(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return `settings` with the length, threads, device and precision of this run.
 
         Raises:
-            ConfigError: they name one of these.
+            ConfigError: `settings` names a length or threads.
         """
-        of_the_plan = (*LENGTHS, "threads")
+        of_the_plan = (*LENGTH_SETTINGS, "threads")
         if named := [name for name in of_the_plan if name in settings]:
             raise ConfigError(f"plan_from: {', '.join(named)} comes with the plan of {self.path}; leave it out")
         training = self.config.training
@@ -52,12 +58,10 @@ class PlannedRun:
         """Refuse a run that would not have the weights of this one.
 
         Raises:
-            ConfigError: a setting or the text is not the same; the message names it.
+            ConfigError: a setting or the text differs; the message names it.
         """
-        parts = {*OF_THE_WEIGHTS, "init_from"}
-        then, now = (flatten(one.model_dump(mode="json", include=parts)) for one in (self.config, config))
-        free = {f"training.{name}" for name in CHANGEABLE if name not in {"device", "precision"}}
-        differing = [name for name in then.keys() | now.keys() if then.get(name) != now.get(name) and name not in free]
+        free = {f"training.{name}" for name in CHANGEABLE_SETTINGS if name not in {"device", "precision"}}
+        differing = differing_settings(self.config, config, parts={*IDENTITY_PARTS, "init_from"}, ignored=free)
         if differing:
-            shown = "; ".join(f"{name} is {now.get(name)}, there {then.get(name)}" for name in sorted(differing))
-            raise ConfigError(f"plan_from: this would be another run than {self.path}: {shown}")
+            shown = "; ".join(f"{name} is {now}, there {then}" for name, (then, now) in differing.items())
+            raise ConfigError(f"plan_from: the settings differ from those of {self.path}: {shown}")

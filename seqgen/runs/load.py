@@ -1,4 +1,4 @@
-"""A trained run: its model and its tokenizer, ready to write and to be measured."""
+"""seqgen.load: a trained run, ready to generate and to evaluate."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any, Literal, overload
 import torch
 
 from seqgen import models, tokenizers
+from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
-from seqgen.data.texts import read_texts
 from seqgen.device import RandomState, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
@@ -28,27 +28,27 @@ from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
 from seqgen.sources.config import BYTES, Reading
-from seqgen.sources.source import read_whole
+from seqgen.sources.source import load_documents
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 from seqgen.training.config import MOST_THREADS
 from seqgen.utils.text import plural
 
-MOST_SAMPLES = 10_000
-"""In one batch: each has a state and a random stream of its own."""
+MAX_SAMPLES = 10_000
+"""Samples of one batch; each has its own state and random stream."""
 
 
 def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
     """Load a trained run, ready to generate and to evaluate.
 
     Args:
-        path: its directory; None is the newest under runs/.
+        path: its directory; None is the newest in runs/.
         device: `auto`, `cpu`, `cuda`, ...
-        threads: how many torch uses on a CPU; None is its own number.
+        threads: torch's threads on a CPU; None is torch's default.
 
     Raises:
-        ConfigError: there is no such device, or no such number of threads.
-        RunError: there is no such run, it has no weights, or its files do not belong together.
-        TokenizerError: its tokenizer is missing or not the one that it was trained with.
+        ConfigError: the device or the number of threads is not available.
+        RunError: the run or its weights are missing, or its files do not belong together.
+        TokenizerError: its tokenizer is missing, or not the one that it was trained with.
     """
     if threads is not None and not 1 <= threads <= MOST_THREADS:
         raise ConfigError(f"threads: should be from 1 to {MOST_THREADS:,}, not {threads}")
@@ -56,14 +56,14 @@ def load(path: str | Path | None = None, *, device: str = "auto", threads: int |
     config = directory.read_config()
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
     check_weights(models.skeleton(config.model, tokenizer.vocab_size), directory.weights)
-    with RandomState(0, torch.device("cpu")):  # the draws for fresh weights, soon replaced, are not the caller's
+    with RandomState(0, torch.device("cpu")):  # initial weights, soon replaced, must not use the caller's random state
         model = models.build(config.model, tokenizer.vocab_size).eval()
     load_weights(model, directory.weights, config.identity)
     return Run(directory, config, model.to(select_device(device)), tokenizer, threads)
 
 
 class Run:
-    """A trained model with its tokenizer. `model` is a plain torch module, for whoever wants more."""
+    """A trained model with its tokenizer. `model` is a plain torch module."""
 
     def __init__(
         self,
@@ -105,14 +105,14 @@ class Run:
         progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> str | Iterator[str]:
-        """New text after `prompt`, which is not part of it; with `stream`, in pieces as it is made.
+        """Generate text after `prompt`, without the prompt; with `stream`, in pieces as it is generated.
 
         Args:
-            prompt: may be empty: the beginning of a document, or of a line where the run's single text has lines. For a
-                model of bytes (`--encoding bytes`) prompt and text have a character U+0000 to U+00FF for each:
+            prompt: may be empty: then the text begins as a document does, or as a line of the run's single text. For a
+                model of bytes (`--encoding bytes`), prompt and text have one character U+0000 to U+00FF per byte:
                 `data.decode("latin-1")`, `text.encode("latin-1")`.
-            stream: an iterator of pieces instead of one string.
-            progress: is given how many tokens of the prompt were read, and of how many.
+            stream: return an iterator of pieces instead of one string.
+            progress: receives how many tokens of the prompt were read, and their total.
             sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, `max_new_tokens=200`, ...
 
         Raises:
@@ -131,14 +131,14 @@ class Run:
         progress: Callable[[int, int], None] | None = None,
         **sampling: Any,
     ) -> list[str]:
-        """Several new texts after one prompt, made in one batch.
+        """Generate several texts after one prompt, in one batch.
 
-        Sample i is the same however many there are, but for what sums round: by numba in bf16 and int8, batches of four
-        and more are rounded otherwise than fewer.
+        Sample i does not depend on the number of samples, except for rounding: with numba in bf16 and int8, batches of
+        four or more round differently from smaller ones.
         """
         config = _sampling(sampling)
-        if not 1 <= num_samples <= MOST_SAMPLES:
-            raise ConfigError(f"num_samples: should be from 1 to {MOST_SAMPLES:,} in one batch, not {num_samples}")
+        if not 1 <= num_samples <= MAX_SAMPLES:
+            raise ConfigError(f"num_samples: should be from 1 to {MAX_SAMPLES:,} in one batch, not {num_samples}")
         steps = self._steps(prompt, config, num_samples, progress)
         return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
@@ -147,48 +147,46 @@ class Run:
 
         Args:
             path: the text.
-            settings: the fields of `Reading`, which say how it is read: `encoding="cp949"`, `errors="replace"`,
-                `glob="*.md"`, `field="body"`; and whatever `evaluate_text` takes.
+            settings: the fields of `Reading`, which set how the text is read: `encoding="cp949"`, `errors="replace"`,
+                `glob="*.md"`, `field="body"`; and those of `evaluate_text`.
 
         Raises:
-            TextError: the text cannot be read, or goes beyond the model's positions.
+            TextError: the text cannot be read, or is longer than the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
         reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
-        return self.evaluate_text(*read_whole([str(path)], self.reading(**reading)), **settings)
+        return self.evaluate_text(*load_documents([str(path)], self.reading(**reading)), **settings)
 
     def reading(self, **settings: Any) -> Reading:
-        """How texts are read for this model: as bytes by a model of bytes, else by `settings`, the fields of `Reading`.
+        """Return how to read texts for this model: as bytes for a model of bytes, else by `settings` of `Reading`.
 
         Raises:
-            ConfigError: a setting is unknown or impossible, or the encoding is not of this model.
+            ConfigError: a setting is unknown or impossible, or the encoding does not fit this model.
         """
         raw = self.config.data.is_raw
         reading = Reading.of(**{"encoding": BYTES if raw else "utf-8", **settings})
         if reading.is_raw != raw:
-            kind = (
-                "bytes as they are: say --encoding bytes, or leave it out" if raw else "text, so it reads no raw bytes"
-            )
-            raise ConfigError(f"encoding: this model is of {kind}")
+            kind = "bytes; use --encoding bytes, or leave it out" if raw else "text, so it cannot read raw bytes"
+            raise ConfigError(f"encoding: this model is a model of {kind}")
         return reading
 
     def evaluate_text(
         self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any
     ) -> Evaluation:
-        """Score one text, or several as documents that begin afresh.
+        """Score one text, or several as separate documents.
 
         Args:
             documents: the texts.
-            progress: is told how many tokens have been scored, and of how many.
+            progress: receives how many tokens were scored, and their total.
             settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `sequential=True`, ...
 
         Raises:
-            TextError: there is no text, or it goes beyond the model's positions.
+            TextError: the text is empty, or longer than the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
         config = EvaluationConfig.of(**settings)
         if not any(documents):
-            raise TextError("there is nothing to evaluate: the text is empty")
+            raise TextError("the text to evaluate is empty")
         ids = [self.tokenizer.encode(text) for text in documents]
         total = sum(map(len, ids))
         segments, context = self._segments([len(document) for document in ids], config)
@@ -205,32 +203,34 @@ class Run:
         return Evaluation(total, TextSize.total(documents, self.tokenizer), nats, context)
 
     def validation_texts(self) -> tuple[str, ...]:
-        """The texts that this run withheld to validate on.
+        """Return the run's validation texts.
 
         Raises:
-            RunError: it withheld none, or its text is no longer the same.
+            RunError: the run has none, or its text has changed.
         """
-        withheld = self._parts().valid.documents()
-        if not withheld:
-            raise RunError(f"{self.path} withheld nothing to validate on; name a text to evaluate")
-        return withheld
+        texts = self._split().valid.documents()
+        if not texts:
+            raise RunError(f"{self.path} has no validation part; name a text to evaluate")
+        return texts
 
     def training_texts(self) -> Iterator[Iterator[str]]:
-        """The texts that this run learnt from, less what it withheld: each in chunks, to be gone through in order.
+        """Yield the run's training texts, without the validation part, each as an iterator of chunks.
+
+        Read the chunks of a text before the next text.
 
         Raises:
-            TextError: the text cannot be read any more.
-            RunError: it is no longer the same.
+            TextError: the text cannot be read.
+            RunError: the text has changed.
         """
-        chunks = self._parts().train.chunks()
+        chunks = self._split().train.chunks()
         return (map(itemgetter(1), part) for _, part in groupby(chunks, key=itemgetter(0)))
 
     def has_training_texts(self, text: str) -> bool:
-        """Whether this is the text that the run learnt from, whole."""
+        """Return whether this is the run's whole text."""
         return hashlib.sha256(without_surrogates(text).encode()).hexdigest() == self.config.text.sha256
 
     def memorization(self, text: str) -> Memorization:
-        """How much of `text`, a sample as a rule, stands verbatim in what this run learnt from; raises as that does."""
+        """Measure how much of `text`, usually a sample, is copied from the training texts; errors as there."""
         (found,) = measure_memorization([text], self.training_texts())
         return found
 
@@ -249,10 +249,10 @@ class Run:
 
         return compiled_stepper(self.model, config.precision)
 
-    def _parts(self) -> Split:
+    def _split(self) -> Split:
         texts = read_texts(self.config.data, record=self.config.text)
         check_same_text(texts, self.config.text, self.config.data)
-        return texts.parts
+        return texts.split
 
     def _segments(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Segment], str]:
         limit = self.model.max_positions
@@ -260,7 +260,7 @@ class Run:
         if limit is not None and (window is None or window > limit):
             if window is not None or config.sequential:
                 asked = f"windows of {window}" if window is not None else "one stream"
-                raise ConfigError(f"context_window: {asked} are more than this model's {limit} sinusoidal positions")
+                raise ConfigError(f"context_window: {asked} exceeds this model's {limit} sinusoidal positions")
             window = limit
         if window is not None:
             stride = config.stride or window
@@ -271,12 +271,12 @@ class Run:
             ), "carried through the whole text, one stream"
         burn_in = self.model.burn_in
         segments = stream_segments(lengths, burn_in)
-        side = (
+        streams = (
             f"{len(segments)} segments burnt in on {plural(burn_in, 'token')}"
             if len(segments) > len(lengths)
             else "one stream"
         )
-        return segments, f"carried through the whole text, {side}"
+        return segments, f"carried through the whole text, {streams}"
 
 
 def _sampling(settings: dict[str, Any]) -> SamplingConfig:

@@ -1,6 +1,6 @@
-"""From texts to what training works on: tokenizer -> ids -> model -> learner.
+"""Set up a run: texts -> tokenizer -> ids -> model -> learner.
 
-Nothing here writes but to the store, or takes a step.
+Nothing here takes a step, or writes anything except to the text cache.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,7 +18,7 @@ from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
-from seqgen.data.texts import Texts
+from seqgen.data.pipeline import Texts
 from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError
 from seqgen.evaluation.report import TextSize
@@ -26,12 +27,13 @@ from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import RecurrentConfig, TransformerConfig
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
-from seqgen.sources.text import BLOCK
+from seqgen.sources.text import CHUNK_BYTES
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
+from seqgen.training.time_budget import Clock
 from seqgen.training.trainer import Validation
 from seqgen.utils.progress import Report, silent
 
@@ -39,12 +41,12 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 _LINE_END = re.compile(r"[^\r\n](?>\r\n?|\n)(?=.)", re.DOTALL)
-"""One with text behind it: what ends a text begins nothing."""
+"""A character and the line end after it, if text follows."""
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """A text as a tokenizer sees it."""
+class EncodedCorpus:
+    """The texts of a run as ids."""
 
     tokenizer: Tokenizer
     train: Documents
@@ -52,30 +54,49 @@ class Corpus:
     record: TextRecord
     characters_per_token: float
     unknown: int
-    """Pieces of the training part that the vocabulary does not hold."""
+    """Tokens of the training part outside the vocabulary."""
     changed: int
-    """Characters, of both parts, that the tokenizer's normalization changes for good."""
+    """Characters of both parts that the tokenizer's normalization changes."""
     notices: list[str]
-    """What the user should know of the text, a sentence each."""
+    """What the user should know about the text, a sentence each."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What `seqgen.train` was asked for."""
+
+    out: str | Path | None
+    """The run's directory."""
+    init_from: str | Path | None
+    """The run to take the first weights from."""
+    plan_from: str | Path | None
+    """The run whose plan to follow."""
+    settings: dict[str, Any]
+    """Flat settings, named as the flags are."""
+    report: Report
+    """Receives what is being prepared, and how far it is."""
+    started: float
+    """The clock's value when the run's time started."""
+    clock: Clock
 
 
 @dataclass(frozen=True)
 class RunSetup:
-    """All that a run trains with, its lock held."""
+    """Everything that a run trains with. Its lock is held."""
 
     directory: RunDirectory
     config: RunConfig
-    corpus: Corpus
+    corpus: EncodedCorpus
     learner: Learner
     checkpoint: Checkpoint
-    """From which it goes on: that of step 0 for a new run."""
+    """Where training starts; of step 0 for a new run."""
     lock: BaseFileLock
     notices: list[str]
     """What the user should know before the first step, a sentence each."""
 
 
-def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> Corpus:
-    """Ids of both parts, by a tokenizer that is given, or built from the training part alone."""
+def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> EncodedCorpus:
+    """Encode both parts, with an existing tokenizer or one built from the training part."""
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = texts.tokenizer(tokenizer, report)
     stored = texts.ids(tokenizer, report)
@@ -93,7 +114,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         line_end=_line_end(texts, tokenizer),
     )
     notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
-    return Corpus(
+    return EncodedCorpus(
         tokenizer=tokenizer,
         train=stored.train,
         validation=validation,
@@ -106,20 +127,20 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
 
 
 def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
-    """How lines of a single text most often end, by its first megabyte: the last character and the line end.
+    """Return the most frequent line end of a single text, with the character before it, by its first megabyte.
 
-    None of several documents, which begin after 0. The character is there because a model has hardly seen a line end
-    right after 0: of 200 samples of three models after 0 and a newline 79 to 88% began as a line does, with the
-    character before it 95 to 98%.
+    Empty for several documents: there id 0 precedes each. The character is included because a model has hardly seen a
+    line end right after 0: of 200 samples of three models, 79 to 88% began as a line does after 0 and a newline, 95 to
+    98% with the character before it.
     """
     if texts.text.manifest.documents > 1 or texts.data.is_raw:
         return ""
     counts: Counter[str] = Counter()
     characters = 0
-    for _, chunk in texts.parts.train.chunks():
+    for _, chunk in texts.split.train.chunks():
         counts.update(_LINE_END.findall(chunk))
         characters += len(chunk)
-        if characters >= BLOCK:
+        if characters >= CHUNK_BYTES:
             break
     for ending, _ in counts.most_common(1):
         return next((known for known in (ending, ending[1:]) if not tokenizer.unknown(known)), "")
@@ -127,18 +148,20 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
 
 
 def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
-    """Refuse a text that is not the one a run was started on.
+    """Refuse a text that is not the one that the run was started on.
 
     Raises:
-        RunError: the text or the validation text was changed.
+        RunError: the text or the validation text has changed.
     """
     valid = None if texts.valid is None else texts.valid.manifest.sha256
     check_hash(data.name, texts.text.manifest.sha256, record.sha256)
     check_hash(str(data.valid), valid, record.valid_sha256)
 
 
-def build_learner(model_config: RecurrentConfig | TransformerConfig, config: TrainingConfig, corpus: Corpus) -> Learner:
-    """A learner before its first step: fresh weights drawn from the seed, on the device and in the precision chosen."""
+def build_learner(
+    model_config: RecurrentConfig | TransformerConfig, config: TrainingConfig, corpus: EncodedCorpus
+) -> Learner:
+    """Build a learner with new weights from the seed, on the chosen device and in the chosen precision."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
     stream: BatchStream

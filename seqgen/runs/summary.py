@@ -1,4 +1,4 @@
-"""What a run's files say of it in a few figures. No torch."""
+"""Summarize a run in a few figures, from its files. No torch."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from seqgen.config import Config
 from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
-from seqgen.sources.config import PREFIX
+from seqgen.sources.config import CORPUS_PREFIX
 from seqgen.training.metrics import read_metrics
 
 
 class Summary(Config):
-    """One run in one line: what was trained on what, how big, how good, how long."""
+    """The figures of one run."""
 
     run: str
     created: str
@@ -37,20 +37,22 @@ class Summary(Config):
     total_steps: int
     seconds: float
     state: Literal["running", "complete", "patience", "stopped", "unfinished", "empty"]
-    """How it ended; `running` is being trained now, `unfinished` was killed, `empty` has no weights."""
+    """How the run ended; `running`: is being trained, `unfinished`: was killed, `empty`: has no weights."""
 
 
 def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
-    """Read a run's figures from config.json, metrics.jsonl and the header of model.safetensors.
+    """Return a run's figures, from config.json, metrics.jsonl and the header of model.safetensors.
 
     Raises:
-        RunError: metrics.jsonl or model.safetensors is broken.
+        RunError: metrics.jsonl or model.safetensors is damaged.
     """
     parameters = count_parameters(directory.weights) if directory.weights.is_file() else None
     try:
         return _combine(directory, config, parameters, read_metrics(directory.metrics, every_step=False))
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{directory.metrics} has lines that training does not write; restore it from a copy") from error
+        raise RunError(
+            f"{directory.metrics} has lines that are not events of seqgen; restore it from a backup"
+        ) from error
 
 
 def _combine(
@@ -65,11 +67,11 @@ def _combine(
         steps, seconds = max(steps, event["step"]), max(seconds, event.get("seconds", 0.0))
         if event["event"] == "evaluated" and event["nats_per_token"] < best.get("nats_per_token", math.inf):
             best = event
-    ended: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
+    state: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
     if last.get("event") == "saved" and last["step"] >= total > 0:
-        ended = "complete"  # and killed before it could say so
+        state = "complete"  # and was killed before it could say so
     if parameters is None:
-        ended = "empty"
+        state = "empty"
     return Summary(
         run=str(directory.path),
         created=config.created,
@@ -80,25 +82,25 @@ def _combine(
         tokenizer=config.tokenizer.kind,
         normalization=config.tokenizer.normalization,
         vocab_size=config.tokenizer.vocab_size,
-        text=config.data.name if config.data.text[0].startswith(PREFIX) else Path(config.data.name).name,
+        text=config.data.name if config.data.text[0].startswith(CORPUS_PREFIX) else Path(config.data.name).name,
         best_bits_per_byte=best.get("bits_per_byte"),
         best_bits_per_character=best.get("bits_per_character"),
         best_step=best.get("step"),
         steps=steps,
         total_steps=total,
         seconds=seconds,
-        state="running" if directory.is_held() else ended,
+        state="running" if directory.is_locked() else state,
     )
 
 
 def count_parameters(path: Path) -> int:
-    """How many numbers a safetensors file holds, from its header alone.
+    """Count the numbers in a safetensors file from its header.
 
     Raises:
-        RunError: the file is broken.
+        RunError: the file is damaged.
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (no dict)
     except (safetensors.SafetensorError, OSError) as error:
-        raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error
+        raise RunError(f"{path} is not a valid safetensors file ({error}); restore it from a backup") from error

@@ -1,15 +1,16 @@
-"""A checkpoint: all that training needs to go on exactly, in a directory that is whole or not there.
+"""Checkpoints: everything that an exact resume needs, in a directory that is complete or absent.
 
     checkpoints/step-000500/
       weights.safetensors     the model
-      best.safetensors        the best weights so far, where something is withheld to measure them by
-      optimizer.safetensors   what the optimizer remembers, by parameter
-      state.safetensors       random states and the state carried through the text
-      config.json             the run's config as it was then
-      state.json              the plan, the step, the best evaluation so far, the length of metrics.jsonl, the clock
+      best.safetensors        the best weights so far, where there is a validation part
+      optimizer.safetensors   the optimizer's state, by parameter
+      state.safetensors       random states, and the model's state carried through the text
+      config.json             a copy of the run's config
+      state.json              the plan, the step, the best evaluation so far, the length of metrics.jsonl, the seconds
 
-It is written beside its place and renamed into it, so the name appears with the content. state.json has the SHA-256 of
-the others: what does not match is not a checkpoint, whatever its name, and the one before it is taken.
+A checkpoint is written to a temporary directory and renamed, so that its name appears together with its content.
+state.json holds the SHA-256 of the other files: a checkpoint with a file that does not match is damaged, and the one
+before it is used.
 """
 
 from __future__ import annotations
@@ -31,10 +32,9 @@ from seqgen.config import Config
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.models.weights import load_tensors, to_bytes, weights_of
 from seqgen.training.learner import Learner
-from seqgen.training.metrics import EMPTY
-from seqgen.training.overfitting import Watch
+from seqgen.training.overfitting import OverfittingDetector
 from seqgen.training.plan import Plan
-from seqgen.training.time_budget import Pace
+from seqgen.training.time_budget import Timings
 from seqgen.utils.files import (
     TEMPORARY,
     make_directory,
@@ -50,19 +50,18 @@ WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensor
 FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
 BEST = "best.safetensors"
 STATE_FILE = "state.json"
-STATE_CAP = 1 << 20
-"""Bytes that a state.json may have: a real one has a thousand."""
+MAX_STATE_BYTES = 1 << 20
+"""A real state.json has about 1,000 bytes."""
 _NAME = re.compile(r"step-(\d{6,18})")
 
 
-class Progress(Config):
-    """How far a run is."""
+class TrainingProgress(Config):
+    """How far a run has come."""
 
     step: int
     seconds: float
     metrics_bytes: int
-    metrics_sha256: str = EMPTY
-    """Of the first `metrics_bytes` of metrics.jsonl."""
+    """Length of metrics.jsonl."""
     best_step: int | None = None
     best_nats_per_token: float | None = None
     best_bits_per_byte: float | None = None
@@ -70,88 +69,86 @@ class Progress(Config):
     evaluations_since_best: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0
-    pace: Pace = Pace()
-    given_plan: Plan | None = None
-    """A plan to follow, instead of making one by the clock."""
-    watch: Watch = Watch()
+    timings: Timings = Timings()
+    followed_plan: Plan | None = None
+    """Another run's plan to follow, instead of a plan made from measured times."""
+    overfitting: OverfittingDetector = OverfittingDetector()
 
 
-class State(Config):
-    """What state.json holds: the plan, the progress, and the hashes of the other files."""
+class CheckpointState(Config):
+    """The content of state.json."""
 
     format_version: Literal[1] = 1
     files: dict[str, str]
+    """The SHA-256 of each other file."""
     plan: Plan
-    progress: Progress
+    progress: TrainingProgress
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint on disk. `damaged` says what is wrong with those further on, which were passed over."""
+    """A complete checkpoint on disk."""
 
     path: Path
     plan: Plan
-    progress: Progress
+    progress: TrainingProgress
     damaged: tuple[str, ...]
+    """What is wrong with each newer checkpoint, which was skipped."""
 
     @property
     def config(self) -> Path:
-        """The run's config at that time."""
+        """The copy of the run's config."""
         return self.path / CONFIG
 
     @property
     def best(self) -> Path:
-        """The best weights at that time: the last ones, where nothing was evaluated yet."""
+        """The file of the best weights; before the first evaluation, the latest ones."""
         return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
 
     def with_new_plan(self, *, longer: bool) -> Checkpoint:
-        """Return the same for a run whose user changes its plan: no pace of the one before counts.
+        """Return the checkpoint for a run whose user changes its plan: step times of the old plan are dropped.
 
-        Where that makes it `longer`, no evaluation is counted against it either, and a plan that was given has ended.
+        If that makes the run `longer`, patience starts again, and a followed plan has ended.
         """
-        changes: dict[str, Any] = {"pace": self.progress.pace.anew()}
+        changes: dict[str, Any] = {"timings": self.progress.timings.without_steps()}
         if longer:
-            changes |= {"evaluations_since_best": 0, "given_plan": None}
+            changes |= {"evaluations_since_best": 0, "followed_plan": None}
         return replace(self, progress=self.progress.model_copy(update=changes))
 
-    def with_metrics_begun_anew(self) -> Checkpoint:
-        """The same, knowing no line of metrics.jsonl."""
-        return replace(self, progress=self.progress.model_copy(update={"metrics_bytes": 0, "metrics_sha256": EMPTY}))
-
     def read_best(self) -> bytes:
-        """The content of `best`.
+        """Return the content of `best`.
 
         Raises:
-            RunError: it cannot be read any more.
+            RunError: it cannot be read.
         """
         try:
             return self.best.read_bytes()
         except OSError as error:
-            raise RunError(f"{self.best} cannot be read: {error.strerror}; see that it can be, and resume") from error
+            raise RunError(f"{self.best} cannot be read: {error.strerror}; make it readable, then resume") from error
 
 
 def save_checkpoint(
     folder: Path,
     learner: Learner,
-    progress: Progress,
+    progress: TrainingProgress,
     config: bytes,
     identity: str,
     best: bytes | None = None,
     before: Path | None = None,
 ) -> Checkpoint:
-    """Write a checkpoint into `folder`, and once it is there remove all others but the one before.
+    """Write a checkpoint into `folder`, then remove all others except `before`.
 
     Args:
-        folder: where the checkpoints of the run are.
-        learner: what is saved.
-        progress: how far it is; its step is the checkpoint's name.
+        folder: the run's checkpoints.
+        learner: what to save.
+        progress: how far the run has come; its step names the checkpoint.
         config: the content of the run's config.json.
-        identity: of the run, which what is written carries.
-        best: the content of a file with the best weights, where `progress` knows of such.
-        before: the last checkpoint that is known to be whole; what else is there is older, or was passed over.
+        identity: the run's identity, written into the tensor files.
+        best: the content of a file with the best weights; None if `progress` has no best step.
+        before: the last checkpoint that is known to be complete.
 
     Raises:
-        SaveError: it could not be written; the older ones are untouched.
+        SaveError: it could not be written; the older checkpoints are unchanged.
     """
     path = folder / _name_of(progress.step)
     contents = {
@@ -163,8 +160,8 @@ def save_checkpoint(
     if best is not None:
         contents[BEST] = best
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    described = State(files=hashes, plan=learner.plan, progress=progress)
-    contents[STATE_FILE] = (described.model_dump_json(indent=1) + "\n").encode()
+    state = CheckpointState(files=hashes, plan=learner.plan, progress=progress)
+    contents[STATE_FILE] = (state.model_dump_json(indent=1) + "\n").encode()
     try:
         if not folder.exists():
             make_directory(folder)
@@ -173,19 +170,21 @@ def save_checkpoint(
         for name, content in contents.items():
             write_durably(temporary / name, content)
         sync_directory(temporary)
-        _remove([path] if path.exists() else [])  # of the same step: it is damaged, or would not be written again
+        _remove([path] if path.exists() else [])  # a damaged checkpoint of the same step
         temporary.rename(path)
         sync_directory(folder)
     except OSError as error:
         sweep(folder)
-        raise SaveError(f"the checkpoint {path} could not be written: {error.strerror or error}; make room") from error
-    with contextlib.suppress(OSError):  # the save is done; what could not be removed is removed after the next one
+        raise SaveError(
+            f"the checkpoint {path} could not be written: {error.strerror or error}; free some space"
+        ) from error
+    with contextlib.suppress(OSError):  # the save is done; the next one tries to remove them again
         _remove([old for old in _by_step(folder) if old not in {path, before}])
     return Checkpoint(path, learner.plan, progress, ())
 
 
 def _remove(paths: Iterable[Path]) -> None:
-    """Take each name away first: what is half removed must not look like a checkpoint."""
+    """Rename each directory before deleting it, so that a half-deleted one does not look like a checkpoint."""
     for path in paths:
         aside = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=path.parent))
         path.rename(aside / path.name)
@@ -193,10 +192,10 @@ def _remove(paths: Iterable[Path]) -> None:
 
 
 def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The checkpoint that is furthest on of those that are whole; None where there is none at all.
+    """Return the newest complete checkpoint; None if there are no checkpoints.
 
     Raises:
-        RunError: there are some, and each is damaged, or one cannot be read for a reason that may pass.
+        RunError: every checkpoint is damaged, or one cannot be read for now (for want of permission, say).
     """
     damage: list[str] = []
     try:
@@ -206,28 +205,26 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
                 return Checkpoint(path, state.plan, state.progress, tuple(damage))
             except _DamageError as error:
                 damage.append(str(error))
-    except OSError as error:  # no reason to pass a checkpoint over: it may be whole
-        raise RunError(
-            f"{error.filename} cannot be read: {error.strerror}; see that it can be, and try again"
-        ) from error
+    except OSError as error:  # it may be complete, so do not skip it
+        raise RunError(f"{error.filename} cannot be read: {error.strerror}; make it readable and try again") from error
     if damage:
-        raise RunError(f"no checkpoint is whole: {damage[0]}; restore one from a copy, or start anew")
+        raise RunError(f"every checkpoint is damaged: {damage[0]}; restore one from a backup, or start a new run")
     return None
 
 
 class _DamageError(Exception):
-    """What is wrong with a checkpoint: it is not as it was written."""
+    """A checkpoint is damaged; the message says how."""
 
 
-_OF_THE_FILE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP}
-"""Errors that say what a file is, not that the machine could not read it just now."""
+_DAMAGE_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ELOOP}
+"""Errors that mean a missing or wrong file; any other may be temporary."""
 
 
-def _verify(path: Path) -> State:
-    """The state.json of a checkpoint whose every file is as it was written."""
+def _verify(path: Path) -> CheckpointState:
+    """Return the state of a checkpoint, after checking the hash of every file."""
     where = path / STATE_FILE
     try:
-        state = State.from_json(read_at_most(where, STATE_CAP), str(where))
+        state = CheckpointState.from_json(read_at_most(where, MAX_STATE_BYTES), str(where))
         best = set() if state.progress.best_step is None else {BEST}
         if state.files.keys() != {*FILES, *best}:
             raise _DamageError(f"{where} does not name the files of a checkpoint")
@@ -236,11 +233,11 @@ def _verify(path: Path) -> State:
         for name, expected in state.files.items():
             with open_plain(path / name) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                    raise _DamageError(f"{path / name} is not as it was written")
+                    raise _DamageError(f"{path / name} does not have the content that was saved")
     except ConfigError as error:
         raise _DamageError(str(error)) from error
     except OSError as error:
-        if error.errno not in _OF_THE_FILE:
+        if error.errno not in _DAMAGE_ERRORS:
             raise
         raise _DamageError(f"{error.filename} cannot be read: {error.strerror}") from error
     return state
@@ -251,16 +248,16 @@ def _name_of(step: int) -> str:
 
 
 def _by_step(folder: Path) -> list[Path]:
-    """The directories that have a checkpoint's name, the furthest on last."""
+    """Return the directories with a checkpoint's name, the newest last."""
     named = [(_NAME.fullmatch(path.name), path) for path in folder.iterdir()] if folder.is_dir() else []
     return [path for _, path in sorted((int(match[1]), path) for match, path in named if match)]
 
 
 def load_checkpoint(checkpoint: Checkpoint, learner: Learner, identity: str) -> None:
-    """Put a learner into the state that was saved by the run with this identity.
+    """Restore a learner from a checkpoint of the run with this identity.
 
     Raises:
-        RunError: a file is missing, broken, or another run's.
+        RunError: a file is missing, damaged, or belongs to another run.
     """
     learner.plan = checkpoint.plan
     load_tensors(checkpoint.path / WEIGHTS, weights_of(learner.model), run=identity)
@@ -272,11 +269,13 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner, identity: str) -> 
             {name.removeprefix("random."): tensor for name, tensor in state.items() if name.startswith("random.")}
         )
     except RuntimeError as error:
-        raise RunError(f"{checkpoint.path / STATE} holds no random state: {error}; restore it from a copy") from error
+        raise RunError(
+            f"{checkpoint.path / STATE} does not hold a valid random state: {error}; restore it from a backup"
+        ) from error
 
 
 def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
-    """Make the file `weights` that of the best weights in `checkpoint`; whether it was not before.
+    """Copy the best weights of `checkpoint` to the file `weights`; return False if it has them already.
 
     Raises:
         SaveError: it cannot be written.
@@ -286,13 +285,13 @@ def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
         if weights.is_file() and weights.stat().st_size == len(best) and weights.read_bytes() == best:
             return False
     except OSError as error:
-        raise SaveError(f"{weights} cannot be read: {error.strerror}; give it back its permissions") from error
+        raise SaveError(f"{weights} cannot be read: {error.strerror}; restore its permissions") from error
     write_atomically(weights, best)
     return True
 
 
 def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
-    """The optimizer's state by parameter name: `head.weight.exp_avg`, ..."""
+    """Return the optimizer's state by parameter name: `head.weight.exp_avg`, ..."""
     names: dict[Tensor, str] = {parameter: name for name, parameter in learner.model.named_parameters()}
     return {
         f"{names[parameter]}.{key}": value

@@ -1,6 +1,6 @@
-"""What happens in a run, as it happens: the same events that the screen draws and metrics.jsonl keeps.
+"""The events of a training run: what the screen shows and metrics.jsonl records.
 
-Fields of the clock (`seconds`, `tokens_per_second`) vary from run to run; all others are the same for the same run.
+Measured times (`seconds`, `tokens_per_second`) vary between runs; all other fields are the same for the same run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Skipped:
-    """The loss or the gradient of a step's batch was no finite number, so the weights were left as they are."""
+    """The loss or gradient of a step was NaN or infinite, so the step was skipped and the weights are unchanged."""
 
     step: int
     total_steps: int
@@ -41,7 +41,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The validation part was scored, whole; `is_best`: these weights become model.safetensors, when saved."""
+    """The whole validation part was scored; if `is_best`, the next save copies the weights to model.safetensors."""
 
     step: int
     nats_per_token: float
@@ -54,9 +54,9 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Overfitting:
-    """Training and validation have parted: the training loss went on falling while validation got worse. Said once.
+    """The training loss kept falling while the validation loss rose. Reported once a run.
 
-    Losses are in nats a token; training's are means over the steps since the evaluation before.
+    Losses are in nats per token; a training loss is the mean over the steps since the evaluation before.
     """
 
     step: int
@@ -69,7 +69,7 @@ class Overfitting:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A fresh sample of the weights as they are, always from the same random numbers."""
+    """A sample of the current weights, always from the same random numbers."""
 
     step: int
     text: str
@@ -77,7 +77,7 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Replanned:
-    """The run turned out faster or slower than it was planned: it takes `total_steps` in all to end on time."""
+    """The run is faster or slower than planned: with `total_steps` it ends on time."""
 
     step: int
     total_steps: int
@@ -88,7 +88,7 @@ class Replanned:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint is complete; `path` is relative to the run."""
+    """A checkpoint was saved; `path` is relative to the run."""
 
     step: int
     path: str
@@ -96,7 +96,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class SaveFailed:
-    """A checkpoint could not be written: those before it are whole, and the next save tries again."""
+    """A checkpoint could not be saved: older ones are unchanged, and the next save tries again."""
 
     step: int
     reason: str
@@ -107,7 +107,7 @@ Reason: TypeAlias = Literal["complete", "patience", "stopped"]
 
 @dataclass(frozen=True)
 class Finished:
-    """The run has ended: it was long enough, got no better (`patience`), or was asked to stop and can be resumed."""
+    """The run has ended: all steps taken, no improvement (`patience`), or stopped by the user and resumable."""
 
     step: int
     total_steps: int
@@ -116,7 +116,7 @@ class Finished:
     best_bits_per_byte: float | None
     best_bits_per_character: float | None
     skipped: int
-    """Steps that changed nothing, because their numbers went wrong."""
+    """Skipped steps."""
     seconds: float
 
 
@@ -124,12 +124,12 @@ Event: TypeAlias = Step | Skipped | Evaluated | Overfitting | Sampled | Replanne
 
 
 def as_record(event: Event) -> dict[str, Any]:
-    """The event as one line of metrics.jsonl holds it: its name, as in `save_failed`, then its fields."""
+    """Return the event as metrics.jsonl records it: its name (`save_failed`), then its fields."""
     fields = {name: _as_json(value) for name, value in asdict(event).items()}
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(event).__name__)
     return {"event": name.lower(), **fields}
 
 
 def _as_json(value: Any) -> Any:
-    """JSON has no infinity: a perplexity past what a float holds is null."""
+    """Replace NaN and infinity, which JSON does not have, by null."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

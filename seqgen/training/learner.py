@@ -1,4 +1,4 @@
-"""What learns: a model, its optimizer, the state carried through the text, the random state. One method, one step."""
+"""The learner: model, optimizer, carried state and random state, with one method that takes one step."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ from seqgen.training.schedule import learning_rate
 
 
 class StepResult(NamedTuple):
-    """What came of a step: the mean loss of its tokens in nats, the gradient's norm before clipping, and whether both
-    were finite numbers. If not, the step was skipped: weights, optimizer and carried state are as before.
-    """
+    """The result of one step."""
 
     nats_per_token: float
+    """Mean loss of the step's tokens."""
     grad_norm: float
+    """Norm of the gradient before clipping."""
     taken: bool
+    """Whether both are finite; if not, the step was skipped: weights, optimizer and carried state are unchanged."""
 
 
 class Learner:
-    """Everything that a step changes. Between steps no autocast, gradient mode or training mode is left open."""
+    """Everything that a step changes. Between steps no autocast, gradient mode or training mode is active."""
 
     def __init__(self, model: LanguageModel, stream: BatchStream, config: TrainingConfig, precision: Precision) -> None:
         self.model = model
         self.stream = stream
         self.config = config
         self.plan = Plan.first(config.max_steps or 1, warmup=config.warmup_steps)
-        """Of which the learning rate is a function; the run puts its own here."""
+        """Determines the learning rate; the run replaces it by its own."""
         self.precision = precision
         self.optimizer = build_optimizer(model, config, precision)
         self.random = RandomState(config.seed, model.device)
@@ -47,24 +48,24 @@ class Learner:
 
     @property
     def total_steps(self) -> int:
-        """Steps of the whole run, by the plan."""
+        """Steps of the whole run."""
         return self.plan.total_steps
 
     @property
     def tokens_per_step(self) -> int:
-        """Tokens that one optimizer step learns from."""
+        """Tokens of one optimizer step."""
         return self.stream.batch_size * self.stream.length * self.config.grad_accum
 
     def step(self, step: int) -> StepResult:
-        """Take optimizer step number `step` (from 0), or skip it where its numbers go wrong."""
-        lr = learning_rate(step, self.plan.now, self.config)
+        """Take optimizer step number `step` (from 0); skip it if its loss or gradient is NaN or infinite."""
+        lr = learning_rate(step, self.plan.current, self.config)
         self.optimizer.set_lr(lr)
         grad_accum = self.config.grad_accum
         batches = [self.stream.batch_at(step * grad_accum + part) for part in range(grad_accum)]
         tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
         self.optimizer.zero_grad()
         carried = self.carried
-        with self.random, torch.enable_grad():  # whatever the caller has switched off
+        with self.random, torch.enable_grad():  # the caller may have disabled gradients
             self.model.train()
             try:
                 losses = [self._backward(batch, tokens) for batch in batches]
@@ -81,11 +82,11 @@ class Learner:
         return StepResult(loss, norm, taken)
 
     def _backward(self, batch: Batch, tokens: int) -> Tensor:
-        """Add the gradients of one batch, a part of a step of `tokens`, and carry its state on."""
+        """Add the gradients of one batch of a step of `tokens`, and carry its state to the next."""
         device = self.model.device
         with autocast(device, self.precision):
             logits, state = self.model(batch.inputs.to(device), self.carried)
-        with autocast(device, "fp32"):  # or a caller's would act on the products of the backward pass, and of Muon
+        with autocast(device, "fp32"):  # or the caller's autocast would apply to the backward pass and to Muon
             loss = cross_entropy(logits, batch.targets.to(device)) / tokens
             loss.backward()  # type: ignore[no-untyped-call]
         if self.stream.carries_state:

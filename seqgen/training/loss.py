@@ -1,4 +1,4 @@
-"""The loss of a batch, in as little memory as its logits and their gradient take."""
+"""Cross-entropy that needs no more memory than the logits and their gradient."""
 
 from __future__ import annotations
 
@@ -12,27 +12,31 @@ from torch.nn import functional as F
 
 from seqgen.data.batches import IGNORED
 
-LARGE = 1 << 22
-"""Numbers in a batch's logits from which they are worked on in blocks; fewer are as fast, or faster, at once."""
-BLOCK_NUMBERS = 1 << 19
-"""Numbers in such a block: their fp32 copy stays in a CPU's cache."""
+MIN_BLOCKWISE_LOGITS = 1 << 22
+"""Logits of a batch from which blocks pay off; smaller batches are as fast or faster in one piece."""
+BLOCK_LOGITS = 1 << 19
+"""Logits of one block: their fp32 copy fits into a CPU's cache."""
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """The sum of -ln p over all targets but the ignored ones: logits [B, T, V] of any dtype, targets [B, T] -> fp32.
+    """Return the sum of -ln p over all targets that are not ignored, in fp32.
 
-    torch's own works on an fp32 copy of the logits and keeps another, their logarithms: with a vocabulary of tens of
-    thousands these are most of the memory that training takes.
+    torch's cross_entropy makes an fp32 copy of the logits and keeps their logarithms: with a vocabulary of tens of
+    thousands these are most of the memory of training.
+
+    Args:
+        logits: [B, T, V], any dtype.
+        targets: [B, T].
     """
     flat, expected = logits.flatten(0, 1), targets.flatten()
-    if flat.numel() < LARGE:
+    if flat.numel() < MIN_BLOCKWISE_LOGITS:
         return F.cross_entropy(flat.float(), expected, ignore_index=IGNORED, reduction="sum")
     apply: Callable[..., Tensor] = _BlockwiseCrossEntropy.apply
     return apply(flat, expected)
 
 
 class _BlockwiseCrossEntropy(torch.autograd.Function):
-    """logits [N, V], targets [N] -> the sum; kept beside them: of each row the largest, and the log of the sum."""
+    """Logits [N, V], targets [N] -> the sum. Keeps each row's maximum and log-sum for the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
@@ -61,5 +65,5 @@ class _BlockwiseCrossEntropy(torch.autograd.Function):
 
 
 def _blocks(logits: Tensor) -> list[slice]:
-    rows = max(1, BLOCK_NUMBERS // logits.shape[1])
+    rows = max(1, BLOCK_LOGITS // logits.shape[1])
     return [slice(start, start + rows) for start in range(0, len(logits), rows)]

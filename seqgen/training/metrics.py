@@ -1,8 +1,7 @@
-"""metrics.jsonl: one line an event, appended as it happens."""
+"""metrics.jsonl: one line per event, appended as it happens."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,19 +13,21 @@ import pydantic_core
 
 from seqgen.errors import RunError, SaveError
 from seqgen.training.events import Event, as_record
-from seqgen.utils.files import sync_directory
+from seqgen.utils.files import open_plain, sync_directory
 
-EMPTY = hashlib.sha256().hexdigest()
-"""The hash of no lines at all."""
-LINE_CAP = 1 << 20
-"""Bytes that a line may have: the longest real one holds a sample of 160 tokens."""
+MAX_LINE_BYTES = 1 << 20
+"""The longest real line holds a sample of 160 tokens."""
 _STEP = b'{"event": "step"'
 
 
 class MetricsLog:
-    """Appends events to a file; a resumed run first cuts it to the length that its checkpoint knew.
+    """Appends events to a file; a resumed run first cuts the file to the length in its checkpoint.
 
-    What cannot be written is kept, and written when there is room again: a full disk does not end a run by itself.
+    Lines that cannot be written are kept and written later: a full disk alone does not end a run.
+
+    Args:
+        path: metrics.jsonl.
+        length: the length in the checkpoint; a file that is shorter is cut after its last complete line.
 
     Raises:
         SaveError: the file cannot be opened.
@@ -34,11 +35,11 @@ class MetricsLog:
 
     def __init__(self, path: Path, length: int = 0) -> None:
         try:
-            self._digest = _digest(path, length)
+            length = kept_length(path, length)
             self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
             self._file.truncate(length)
             self._file.seek(length)
-            sync_directory(path.parent)  # even if it was there: whoever made it may have been killed before this
+            sync_directory(path.parent)  # even if it exists: the process that made it may have been killed before this
         except OSError as error:
             raise _not_written(path, error) from error
         self._path = path
@@ -62,13 +63,8 @@ class MetricsLog:
         self._unwritten += line.encode()
         self._write()
 
-    @property
-    def sha256(self) -> str:
-        """Of what has been written so far."""
-        return self._digest.hexdigest()
-
     def sync(self) -> None:
-        """Wait until all is on the disk.
+        """Write everything and wait until it is on the disk.
 
         Raises:
             SaveError: it cannot be written.
@@ -82,49 +78,47 @@ class MetricsLog:
             raise _not_written(self._path, error) from error
 
     def _write(self) -> OSError | None:
-        """Write what is left to be written, as far as the disk takes it; what was in the way."""
+        """Write as much as the disk takes; return the error if something is left."""
         while self._unwritten:
             try:
                 self._file.seek(self.length)
-                written = self._file.write(self._unwritten) or 0  # a full disk takes a part
+                written = self._file.write(self._unwritten) or 0  # a full disk may take only a part
             except OSError as error:
                 return error
             self.length += written
-            self._digest.update(self._unwritten[:written])
             self._unwritten = self._unwritten[written:]
         return None
 
 
-def is_as_known(path: Path, length: int, sha256: str) -> bool:
-    """Whether the first `length` bytes of the file are those of this hash."""
-    try:
-        return (path.is_file() or not path.exists()) and _digest(path, length).hexdigest() == sha256
-    except OSError:
-        return False
+def kept_length(path: Path, length: int) -> int:
+    """Return how many of the first `length` bytes of a metrics file are complete lines.
 
-
-def _digest(path: Path, length: int) -> hashlib._Hash:
-    """The SHA-256, to be gone on with, of the first `length` bytes, or of those there are."""
-    digest = hashlib.sha256()
-    if length:
-        with path.open("rb") as file:
-            while block := file.read(min(1 << 20, length)):
-                digest.update(block)
-                length -= len(block)
-    return digest
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not path.exists():
+        return 0
+    with open_plain(path) as file:
+        length = min(length, file.seek(0, os.SEEK_END))
+        start = max(0, length - MAX_LINE_BYTES)
+        file.seek(start)
+        tail = file.read(length - start)
+    return start + tail.rfind(b"\n") + 1
 
 
 def _not_written(path: Path, error: OSError) -> SaveError:
-    return SaveError(f"{path} cannot be written: {error.strerror or error}; make room, or give it back its permissions")
+    return SaveError(
+        f"{path} cannot be written: {error.strerror or error}; free some space, or restore its permissions"
+    )
 
 
 def read_metrics(path: Path, *, every_step: bool = True) -> Iterator[dict[str, Any]]:
-    """The events of a run, oldest first, one by one; a last line that a crash cut short is left out.
+    """Yield the events of a run, oldest first; an incomplete last line is left out.
 
-    Without `every_step`, of steps in a row only the last is read: a long run has a million of them.
+    Without `every_step`, only the last of consecutive steps is read: a long run has a million of them.
 
     Raises:
-        RunError: the file cannot be read, or holds what training does not write.
+        RunError: the file cannot be read, or has a line that is not an event.
     """
     try:
         if path.is_file():
@@ -134,10 +128,10 @@ def read_metrics(path: Path, *, every_step: bool = True) -> Iterator[dict[str, A
 
 
 def _lines(path: Path, *, every_step: bool) -> Iterator[bytes]:
-    """The complete lines; without `every_step` of steps in a row only the last."""
+    """Yield the complete lines; without `every_step`, only the last of consecutive steps."""
     step: bytes | None = None
     with path.open("rb") as file:
-        while (line := file.readline(LINE_CAP)).endswith(b"\n"):
+        while (line := file.readline(MAX_LINE_BYTES)).endswith(b"\n"):
             if not every_step and line.startswith(_STEP):
                 step = line
                 continue
@@ -145,7 +139,7 @@ def _lines(path: Path, *, every_step: bool) -> Iterator[bytes]:
                 yield step
                 step = None
             yield line
-    if len(line) == LINE_CAP:
+    if len(line) == MAX_LINE_BYTES:
         raise _foreign(path)
     if step is not None:
         yield step
@@ -162,4 +156,4 @@ def _parse(line: bytes, path: Path) -> dict[str, Any]:
 
 
 def _foreign(path: Path) -> RunError:
-    return RunError(f"{path} has lines that training does not write; restore it from a copy")
+    return RunError(f"{path} has lines that are not events; restore it from a backup")

@@ -1,4 +1,4 @@
-"""Muon (Jordan et al. 2024): momentum, orthogonalised, so that a step goes equally far in every direction."""
+"""Muon (Jordan et al. 2024): orthogonalized momentum, so that a step is equally long in every direction."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from torch import Tensor
 from torch.nn import Parameter
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic Newton-Schulz iteration, chosen by its authors for its slope at 0: five steps bring singular values to
-between 0.7 and 1.2 or so."""
+"""Of the quintic Newton-Schulz iteration (Jordan et al. 2024): five steps bring singular values to about 0.7 to 1.2."""
 NS_STEPS = 5
 UPDATE_RMS = 0.2
-"""The size of a step as a share of the learning rate, about AdamW's, so that one rate serves both (Liu et al. 2025)."""
+"""RMS of an update at learning rate 1, about AdamW's, so that one rate serves both (Liu et al. 2025)."""
 
 
 class Muon(torch.optim.Optimizer):
-    """For matrices [gates x A, B] that multiply hidden states.
+    """Optimizer for matrices [gates x A, B] that multiply hidden states.
 
-    torch.optim.Muon takes one matrix at a time, and always in bf16, which is slow where a processor has no instructions
-    for it. Here those of one shape are orthogonalised together.
+    torch.optim.Muon orthogonalizes one matrix at a time, always in bf16, which is slow on processors without bf16
+    instructions. Here matrices of one shape are orthogonalized together.
 
     Args:
-        matrices: what is learnt.
+        matrices: the parameters.
         lr: learning rate.
-        weight_decay: as AdamW's.
-        momentum: of the gradients, with Nesterov's look ahead.
-        gates_per_weight: how many stand one on the other in each (a recurrent layer's gates), to be taken apart.
-        dtype: what the iteration is computed in.
+        weight_decay: decoupled, as in AdamW.
+        momentum: Nesterov momentum.
+        gates_per_weight: gates stacked in each matrix (of a recurrent layer), orthogonalized separately.
+        dtype: dtype of the iteration.
     """
 
     def __init__(
@@ -56,7 +55,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self) -> None:  # type: ignore[override]
-        """One step by the gradients at hand."""
+        """Update every matrix that has a gradient."""
         for group in self.param_groups:
             by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for parameter in group["params"]:
@@ -72,16 +71,16 @@ class Muon(torch.optim.Optimizer):
                 by_shape[pairs[0][0].shape] += pairs
             for shape, pairs in by_shape.items():
                 weights, updates = zip(*pairs, strict=True)
-                size = UPDATE_RMS * max(shape) ** 0.5  # an orthogonal matrix's numbers have an RMS of max(shape)^-1/2
-                directions = orthogonalise(torch.stack(updates).to(group["dtype"])).to(weights[0].dtype).unbind()
+                size = UPDATE_RMS * max(shape) ** 0.5  # an orthogonal matrix has an RMS of max(shape)^-1/2
+                directions = orthogonalize(torch.stack(updates).to(group["dtype"])).to(weights[0].dtype).unbind()
                 torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(weights, directions, alpha=-group["lr"] * size)
 
 
-def orthogonalise(matrices: Tensor) -> Tensor:
-    """The nearest orthogonal matrices, roughly: [N, A, B] -> [N, A, B]; U V^T for U S V^T, with S near 1."""
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Return approximately the nearest orthogonal matrices: [N, A, B] -> [N, A, B], U S V^T -> about U V^T."""
     if matrices.shape[1] > matrices.shape[2]:
-        return orthogonalise(matrices.mT).mT
+        return orthogonalize(matrices.mT).mT
     a, b, c = COEFFICIENTS
     x: Tensor = matrices / torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=1e-7)
     for _ in range(NS_STEPS):

@@ -1,4 +1,4 @@
-"""What takes a step by the gradients: AdamW (Loshchilov and Hutter 2019), or Muon for the matrices between layers."""
+"""Optimizers: AdamW (Loshchilov and Hutter 2019), or Muon for the matrices between embedding and head."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from seqgen.training.muon import Muon
 
 
 class Optimizers:
-    """Several that share a learning rate and a step, each with parameters of its own."""
+    """Several optimizers with separate parameters and one learning rate."""
 
     def __init__(self, *members: torch.optim.Optimizer) -> None:
         self.members = members
 
     @property
     def state(self) -> dict[Tensor, dict[str, Tensor]]:
-        """What each remembers of its parameters."""
+        """State by parameter, over all members."""
         return {parameter: state for member in self.members for parameter, state in member.state.items()}
 
     def set_lr(self, lr: float) -> None:
-        """The learning rate of the steps to come."""
+        """Set the learning rate of all members."""
         for member in self.members:
             for group in member.param_groups:
                 group["lr"] = lr
 
     def zero_grad(self) -> None:
-        """Forget all gradients."""
+        """Clear all gradients."""
         for member in self.members:
             member.zero_grad(set_to_none=True)
 
     def step(self) -> None:
-        """One step of each."""
+        """Take one step with every member."""
         for member in self.members:
             member.step()
 
 
 def build_optimizer(model: LanguageModel, config: TrainingConfig, precision: Precision) -> Optimizers:
-    """The optimizer that `config` names. Embedding, head, norms and biases do not decay, and are AdamW's always.
+    """Build the optimizer of `config`. Embedding, head, norms and biases always use AdamW without decay.
 
-    What it remembers is there from the beginning, not from the first step on, so that any checkpoint holds it.
+    Its state is created here, not at the first step, so that every checkpoint holds it.
     """
-    spared = {id(model.get_submodule(name).weight) for name in ("embedding", "head")}
+    not_decayed = {id(model.get_submodule(name).weight) for name in ("embedding", "head")}
     matrices: list[Parameter] = []
     others: list[Parameter] = []
     for parameter in model.parameters():
-        (matrices if parameter.dim() == 2 and id(parameter) not in spared else others).append(parameter)
+        (matrices if parameter.dim() == 2 and id(parameter) not in not_decayed else others).append(parameter)
     if config.optimizer == "muon":
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         muon = Muon(matrices, config.lr, config.weight_decay, gates_per_weight=model.gates_per_weight, dtype=dtype)
@@ -61,7 +61,7 @@ def build_optimizer(model: LanguageModel, config: TrainingConfig, precision: Pre
 
 
 def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.AdamW:
-    """In its fused form."""
+    """Build a fused AdamW with its state."""
     optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
     for group in groups:
         for parameter in group["params"]:

@@ -1,9 +1,9 @@
-"""When a model begins to learn its text by heart: training and validation part.
+"""Detect overfitting from the training and validation losses.
 
-It has begun where validation has been worse than its best twice in a row, now by a hundredth or more, while the
-training loss (the mean over the steps since the evaluation before) is a hundredth lower than it was at that best. Where
-the two only differ, as a hard validation text's do from the start, nothing has parted; and what was not read twice is
-not learnt by heart, however unsteady the beginning.
+A model overfits when the validation loss has been above its best at two evaluations in a row, now by 1% or more, while
+the training loss (the mean over the steps since the evaluation before) is 1% or more below its value at that best. A
+constant gap between the two, as a hard validation text has from the start, is not overfitting. Before the text has been
+read twice nothing is reported: losses vary much at the beginning.
 """
 
 from __future__ import annotations
@@ -13,39 +13,41 @@ from typing import NamedTuple
 from seqgen.config import Config
 from seqgen.training.events import Overfitting
 
-EVALUATIONS = 2
+MIN_EVALUATIONS = 2
 MARGIN = 0.01
-READINGS = 2.0
+MIN_EPOCHS = 2.0
 
 
-class Losses(NamedTuple):
-    """Of an evaluation and of the training before it, in nats a token."""
+class EvaluationLosses(NamedTuple):
+    """The losses at an evaluation, in nats per token."""
 
     step: int
     training: float
+    """Mean over the steps since the evaluation before."""
     validation: float
 
 
-class Watch(Config):
-    """What is kept of a run to see it: all of it is in the checkpoint, so that a resumed run says the same."""
+class OverfittingDetector(Config):
+    """The losses that the detection needs. Checkpoints hold it, so that a resumed run reports the same."""
 
     steps: int = 0
-    """Steps since the last evaluation, and the sum of their losses."""
+    """Steps since the last evaluation."""
     loss: float = 0.0
-    best: Losses | None = None
-    latest: Losses | None = None
+    """Sum of their training losses."""
+    best: EvaluationLosses | None = None
+    latest: EvaluationLosses | None = None
     evaluations_since_best: int = 0
-    told: bool = False
+    reported: bool = False
 
-    def after_step(self, nats_per_token: float) -> Watch:
-        """A step was taken at this loss."""
+    def after_step(self, nats_per_token: float) -> OverfittingDetector:
+        """Return the detector after a step with this training loss."""
         return self.model_copy(update={"steps": self.steps + 1, "loss": self.loss + nats_per_token})
 
-    def after_evaluation(self, step: int, nats_per_token: float) -> Watch:
-        """The validation part was scored at this loss."""
+    def after_evaluation(self, step: int, nats_per_token: float) -> OverfittingDetector:
+        """Return the detector after an evaluation with this validation loss."""
         if not self.steps:  # all were skipped
             return self
-        latest = Losses(step, self.loss / self.steps, nats_per_token)
+        latest = EvaluationLosses(step, self.loss / self.steps, nats_per_token)
         is_best = self.best is None or nats_per_token < self.best.validation
         return self.model_copy(
             update={
@@ -57,13 +59,14 @@ class Watch(Config):
             }
         )
 
-    def parting(self, readings: float) -> Overfitting | None:
-        """What to say if training and validation have parted by now, and nobody was told so yet.
+    def detect(self, epochs: float) -> Overfitting | None:
+        """Return the event to report if the model overfits and nothing was reported yet.
 
-        `readings` is how many times the text has been read.
+        Args:
+            epochs: how many times the text has been read.
         """
         best, latest = self.best, self.latest
-        if self.told or readings < READINGS or self.evaluations_since_best < EVALUATIONS:
+        if self.reported or epochs < MIN_EPOCHS or self.evaluations_since_best < MIN_EVALUATIONS:
             return None
         if best is None or latest is None:
             return None

@@ -1,12 +1,12 @@
 """The plan of a run: how many steps it takes, when it evaluates, on how many threads. No torch.
 
-A plan is a list of stretches, each from one of the run's steps on. A run of fixed steps or epochs has one, made before
-the first step. A run with a time gets another where its speed turned out otherwise: at an evaluation, just before its
-checkpoint, which holds the whole plan. So every step of a checkpoint, and those after it up to the next replan, follow
-from config, seed and plan.
+A plan is a list of stages, each of which starts at a step. A run of fixed steps or epochs has one stage, made before
+the first step. A run with a time limit gets a new stage when its speed differs from the plan: at an evaluation, just
+before the checkpoint, which holds the whole plan. So every step of a checkpoint, and those after it up to the next
+replan, follow from config, seed and plan.
 
-The schedule of the learning rate is a function of the progress u from 0 to 1: after the warm-up each step adds
-(1 - u) / (steps left). A replan changes the steps left and nothing else, so the rate has no jumps.
+The learning rate is a function of the progress u from 0 to 1: after the warm-up each step adds (1 - u) / (steps left).
+A replan changes only the steps left, so the rate has no jumps.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from pydantic import Field
 
 from seqgen.config import Config
 
-LONGEST_WARMUP = 100
-"""With 20, a GRU over bytes saturated in its first steps and ended 0.1 nats behind the same with 100."""
-EVALUATIONS = 10
-"""In a run, where the user does not say how often."""
+MAX_DEFAULT_WARMUP = 100
+"""With 20, a GRU over bytes saturated in its first steps and ended 0.1 nats worse than with 100."""
+DEFAULT_EVALUATIONS = 10
+"""Evaluations of a run, unless the user sets an interval."""
 
 Step = Annotated[int, Field(ge=0, lt=2**63)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
-class Stretch(Config):
-    """How the run continues from step `first_step` (from 0) on."""
+class PlanStage(Config):
+    """How the run continues from step `first_step` (counted from 0)."""
 
     first_step: Step
     last_step: Count
-    """Steps of the whole run, by this plan."""
+    """Steps of the whole run."""
     eval_every: Count
     """Steps between evaluations, counted from `first_step`."""
     threads: Count
-    """Of torch on a CPU. The number changes how sums round, so it is part of the plan, for evaluations too."""
+    """torch's threads on a CPU. Their number changes how sums round, so it is part of the plan."""
     warmup_end: Step
-    """The step from which on the rate is no longer warming up."""
+    """The first step after the warm-up."""
     warmup: Share
-    """Share of the highest rate that the step before `first_step` had, while warming up."""
+    """Share of the peak rate at the step before `first_step`, during the warm-up."""
     progress: Share
-    """Of the schedule, at `first_step`."""
+    """Progress of the schedule at `first_step`."""
 
     def warmup_at(self, step: int) -> float:
-        """Return the share of the highest rate that the warm-up allows `step`."""
+        """Return the share of the peak rate that the warm-up allows at `step`."""
         if step >= self.warmup_end:
             return 1.0
         before = self.first_step - 1
@@ -60,46 +60,46 @@ class Stretch(Config):
 
 
 class Plan(Config):
-    """The stretches of a run, in order; the last one holds."""
+    """The stages of a run, in order; the last one is current."""
 
-    stretches: tuple[Stretch, ...] = Field(min_length=1)
+    stages: tuple[PlanStage, ...] = Field(min_length=1)
 
     @classmethod
     def first(
         cls, last_step: int, *, eval_every: int | None = None, warmup: int | None = None, threads: int = 1
     ) -> Plan:
-        """Make the plan that a run of `last_step` steps begins with.
+        """Make the first plan of a run of `last_step` steps.
 
         Args:
             last_step: steps of the run.
             eval_every: steps between evaluations; None is a tenth of the run.
-            warmup: steps of the warm-up; None is a tenth of the run, at most `LONGEST_WARMUP`.
-            threads: of torch.
+            warmup: steps of the warm-up; None is a tenth of the run, at most `MAX_DEFAULT_WARMUP`.
+            threads: torch's threads.
         """
-        stretch = Stretch(
+        stage = PlanStage(
             first_step=0,
             last_step=last_step,
-            eval_every=eval_every or -(-last_step // EVALUATIONS),
+            eval_every=eval_every or -(-last_step // DEFAULT_EVALUATIONS),
             threads=threads,
-            warmup_end=_usual_warmup(last_step) if warmup is None else warmup,
+            warmup_end=_default_warmup(last_step) if warmup is None else warmup,
             warmup=0.0,
             progress=0.0,
         )
-        return cls(stretches=(stretch,))
+        return cls(stages=(stage,))
 
     @property
-    def now(self) -> Stretch:
-        """The stretch that holds."""
-        return self.stretches[-1]
+    def current(self) -> PlanStage:
+        """The current stage."""
+        return self.stages[-1]
 
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
-        return self.now.last_step
+        return self.current.last_step
 
     def evaluates_after(self, step: int, eval_every: int | None) -> bool:
-        """Whether an evaluation follows when `step` steps are taken; an `eval_every` of the user's never changes."""
-        every, since = (eval_every, 0) if eval_every is not None else (self.now.eval_every, self.now.first_step)
+        """Whether an evaluation follows after `step` steps; the user's `eval_every` overrides the plan's."""
+        every, since = (eval_every, 0) if eval_every is not None else (self.current.eval_every, self.current.first_step)
         return step >= self.total_steps or (step - since) % every == 0
 
     def replanned(
@@ -112,31 +112,31 @@ class Plan(Config):
         warmup: int | None = None,
         progress: float | None = None,
     ) -> Plan:
-        """Return the plan with a stretch from `step` on: the learning rate goes on from where it is.
+        """Return the plan with a new stage from `step` on, in which the learning rate continues from its value.
 
         Args:
             step: steps that were taken.
-            last_step: steps of the whole run from now on.
-            eval_every: steps between evaluations; None is as before.
-            threads: None is as before.
-            warmup: the warm-up that the user asked for, which does not move; None moves one that is under way.
+            last_step: new number of steps of the whole run.
+            eval_every: steps between evaluations; None keeps it.
+            threads: torch's threads; None keeps them.
+            warmup: the user's warm-up, whose end is kept; None moves the end of an unfinished warm-up.
             progress: of the schedule at `step`; None continues it.
         """
-        now, warmup_end = self.now, self.now.warmup_end
+        current, warmup_end = self.current, self.current.warmup_end
         if step < warmup_end and warmup is None:
-            warmup_end = max(step + 1, _usual_warmup(last_step))
-        stretch = Stretch(
+            warmup_end = max(step + 1, _default_warmup(last_step))
+        new = PlanStage(
             first_step=step,
             last_step=last_step,
-            eval_every=eval_every or now.eval_every,
-            threads=threads or now.threads,
+            eval_every=eval_every or current.eval_every,
+            threads=threads or current.threads,
             warmup_end=warmup_end,
-            warmup=now.warmup_at(step - 1) if step else 0.0,
-            progress=now.progress_at(step) if progress is None else progress,
+            warmup=current.warmup_at(step - 1) if step else 0.0,
+            progress=current.progress_at(step) if progress is None else progress,
         )
-        kept = tuple(one for one in self.stretches if one.first_step < step)
-        return Plan(stretches=(*kept, stretch))
+        kept = tuple(stage for stage in self.stages if stage.first_step < step)
+        return Plan(stages=(*kept, new))
 
 
-def _usual_warmup(steps: int) -> int:
-    return min(LONGEST_WARMUP, steps // 10)
+def _default_warmup(steps: int) -> int:
+    return min(MAX_DEFAULT_WARMUP, steps // 10)

@@ -8,10 +8,10 @@ from typing import Any
 from seqgen.training.config import TrainingConfig
 
 DEFAULT_TIME = 120.0
-"""Seconds that a run takes when nothing says how long."""
+"""Seconds of a run for which the user names no length."""
 
 Presets = dict[str, dict[str, dict[str, Any]]]
-"""By cell and optimizer, of which the first is the one that is used where the user does not say."""
+"""By cell and optimizer; the first optimizer of a cell is its default."""
 
 PRESETS: Presets = {
     "rnn": {
@@ -31,17 +31,17 @@ PRESETS: Presets = {
         "adamw": {"lr": 0.003, "batch_size": 16},
     },
 }
-"""What suits each cell where the user does not say, over the defaults above: docs/presets.md has the measurements."""
+"""Defaults of each cell, which replace those of the configs; docs/lab-notes.md has the measurements."""
 
 SHORT_TIME, LONG_TIME = 30.0, 300.0
-"""Seconds below which a smaller model is the better one, and from which on a larger."""
+"""Seconds below which a smaller model is better, and from which a larger one is."""
 SHORT_PRESETS: Presets = {
     "lstm": {
         "adamw": {"hidden_size": 192, "dropout": 0.0, "lr": 0.02, "bptt": 32, "batch_size": 32},
         "muon": {"hidden_size": 192, "dropout": 0.0, "lr": 0.03, "bptt": 32, "batch_size": 32},
     },
 }
-"""The same for runs shorter than `SHORT_TIME`, where something was found that is worth it."""
+"""For runs shorter than `SHORT_TIME`, where a measurement showed a gain."""
 LONG_PRESETS: Presets = {
     "lstm": {
         "muon": {
@@ -54,19 +54,22 @@ LONG_PRESETS: Presets = {
         },
     },
 }  # fmt: skip
-"""The same for runs of `LONG_TIME` and more."""
-OF_A_SIZE = {"hidden_size", "layers", "embedding_size"}
-"""Whoever names one of these has a size of their own in mind, which those presets' other settings do not fit."""
+"""For runs of `LONG_TIME` and more."""
+SIZE_SETTINGS = {"hidden_size", "layers", "embedding_size"}
+"""If the user sets one of these, the short and long presets do not apply: their other settings fit their own sizes."""
 
 
 def preset_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -> dict[str, Any]:
-    """Config of model and training that suit a cell and the time that the user's `settings` give it.
+    """Return the settings of model and training for a cell and the training time in the user's `settings`.
 
-    With `sized`, or where they name a size, the usual one.
+    Args:
+        cell: the model family.
+        settings: what the user set.
+        sized: whether the model's size is fixed already, so that the short and long presets do not apply.
     """
     time = TrainingConfig.of(max_time=settings.get("max_time")).max_time
     presets = PRESETS
-    if time is not None and not sized and OF_A_SIZE.isdisjoint(settings):
+    if time is not None and not sized and SIZE_SETTINGS.isdisjoint(settings):
         presets = SHORT_PRESETS if time < SHORT_TIME else LONG_PRESETS if time >= LONG_TIME else PRESETS
     by_optimizer = presets.get(cell, PRESETS[cell])
     optimizer = settings.get("optimizer", next(iter(by_optimizer)))

@@ -1,18 +1,18 @@
-"""The learning rate as a pure function of the step and the plan."""
+"""The learning rate, a pure function of the step and the plan."""
 
 from __future__ import annotations
 
 import math
 
 from seqgen.training.config import TrainingConfig
-from seqgen.training.plan import Stretch
+from seqgen.training.plan import PlanStage
 
 
-def learning_rate(step: int, stretch: Stretch, config: TrainingConfig) -> float:
-    """Return the rate of step `step` (from 0): a linear warm-up, then the decay, if any, to 0 at the end."""
-    if step < stretch.warmup_end:
-        return config.lr * stretch.warmup_at(step)
-    progress = stretch.progress_at(step)
+def learning_rate(step: int, stage: PlanStage, config: TrainingConfig) -> float:
+    """Return the rate of step `step` (from 0): linear warm-up, then decay to 0 at the end, or constant."""
+    if step < stage.warmup_end:
+        return config.lr * stage.warmup_at(step)
+    progress = stage.progress_at(step)
     match config.schedule:
         case "linear":
             return config.lr * (1.0 - progress)

@@ -128,18 +128,18 @@ def assert_resumes_exactly(corpus, tmp_path):
 
 
 @pytest.mark.parametrize("interruptions", INTERRUPTIONS.values(), ids=INTERRUPTIONS)
-def test_wherever_it_is_interrupted(assert_resumes_exactly, interruptions):
+def test_resume_is_exact_wherever_the_run_is_interrupted(assert_resumes_exactly, interruptions):
     assert_resumes_exactly(MODELS["lstm"], interruptions)
 
 
 @pytest.mark.parametrize("model", sorted(MODELS.keys() - {"lstm"}))
-def test_whatever_the_model(assert_resumes_exactly, model):
+def test_resume_is_exact_for_every_model(assert_resumes_exactly, model):
     assert_resumes_exactly(MODELS[model], EVERYWHERE)
 
 
 @pytest.mark.parametrize("tokenizer", sorted(TOKENIZERS.keys() - {"char"}))
 @pytest.mark.parametrize("model", ["gru", "rope"])
-def test_whatever_the_tokenizer(assert_resumes_exactly, model, tokenizer):
+def test_resume_is_exact_for_every_tokenizer(assert_resumes_exactly, model, tokenizer):
     assert_resumes_exactly({**MODELS[model], **TOKENIZERS[tokenizer]}, "kill 2, stop 4")
 
 
@@ -156,11 +156,11 @@ def test_whatever_the_tokenizer(assert_resumes_exactly, model, tokenizer):
     ],
     ids=str,
 )
-def test_whatever_the_settings(assert_resumes_exactly, model, settings):
+def test_resume_is_exact_for_pairs_of_settings(assert_resumes_exactly, model, settings):
     assert_resumes_exactly({**MODELS[model], **settings}, "stop 0, kill 2, stop 4, kill 5")
 
 
-def test_when_it_ends_for_want_of_gain(assert_resumes_exactly):
+def test_resume_is_exact_with_patience(assert_resumes_exactly):
     settings = {**MODELS["gru"], "lr": 3.0, "schedule": "constant", "eval_every": 2, "patience": 2}
 
     finished = assert_resumes_exactly(settings, "stop 0, kill 2, stop 4, kill 5")
@@ -169,7 +169,7 @@ def test_when_it_ends_for_want_of_gain(assert_resumes_exactly):
 
 
 @pytest.mark.parametrize("model", ["gru", "rope"])
-def test_with_steps_that_were_skipped(assert_resumes_exactly, poison, model):
+def test_resume_is_exact_with_skipped_steps(assert_resumes_exactly, poison, model):
     poison(1, 3, 4, 6)
 
     assert_resumes_exactly(MODELS[model], EVERYWHERE)
@@ -181,7 +181,7 @@ def test_with_steps_that_were_skipped(assert_resumes_exactly, poison, model):
 )
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_whatever_the_combination(assert_resumes_exactly, poison, model, tokenizer, settings):
+def test_resume_is_exact_for_every_combination(assert_resumes_exactly, poison, model, tokenizer, settings):
     poison(2, 6)
 
     assert_resumes_exactly({**MODELS[model], **TOKENIZERS[tokenizer], **settings}, *INTERRUPTIONS.values())
@@ -225,7 +225,7 @@ def plan_of(run):
     return newest_checkpoint(run / "checkpoints").plan
 
 
-def test_a_run_with_a_time_is_planned_anew_and_ends_by_it(corpus, tmp_path, machine):
+def test_run_with_max_time_is_replanned_and_ends_on_time(corpus, tmp_path, machine):
     run = seqgen.train(corpus, out=tmp_path / "run", clock=machine, **TIMED)
     assert run.total_steps == 27  # after the two of the probe
     machine.seconds = slows_down_and_speeds_up
@@ -243,7 +243,7 @@ def test_a_run_with_a_time_is_planned_anew_and_ends_by_it(corpus, tmp_path, mach
     assert (written["max_time"], written["max_steps"], written["eval_every"]) == (60.0, None, None)
 
 
-def test_killed_before_and_after_each_replan_it_is_the_same_run(corpus, tmp_path, machine):
+def test_resume_is_exact_around_replans(corpus, tmp_path, machine):
     machine.seconds = slows_down_and_speeds_up
     straight = seqgen.train(corpus, out=tmp_path / "straight", clock=machine, **TIMED)
     replans = [event.step for event in straight if isinstance(event, seqgen.Replanned)]
@@ -263,9 +263,9 @@ def test_killed_before_and_after_each_replan_it_is_the_same_run(corpus, tmp_path
         assert plan_of(run.path) == plan_of(straight.path)
 
 
-def test_interrupted_and_made_longer_it_is_the_run_that_is_given_its_plan(corpus, tmp_path, monkeypatch):
+def test_plan_from_repeats_an_interrupted_and_extended_run(corpus, tmp_path, monkeypatch):
     """By the real clock."""
-    monkeypatch.setattr("seqgen.training.time_budget.PROBE_SECONDS", 0.1)
+    monkeypatch.setattr("seqgen.training.time_budget.BENCHMARK_SECONDS", 0.1)
     settings = {**TIMED, "max_time": 600.0, "max_steps": 40}  # which is where it ends, on any machine
     polls = iter([False] * 5 + [True])
     run = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings)
@@ -273,7 +273,7 @@ def test_interrupted_and_made_longer_it_is_the_run_that_is_given_its_plan(corpus
     polls = iter([False] * 9 + [True])
     list(seqgen.train(out=run.path, resume=True, stop=lambda: next(polls)))
     *_, finished = seqgen.train(out=run.path, resume=True, max_time=900.0, max_steps=60)
-    assert len(plan_of(run.path).stretches) >= 2
+    assert len(plan_of(run.path).stages) >= 2
 
     given = {name: value for name, value in settings.items() if name not in {"max_time", "max_steps", "threads"}}
     planned = seqgen.train(corpus, out=tmp_path / "planned", plan_from=run.path, **given)
@@ -303,7 +303,7 @@ def test_interrupted_and_made_longer_it_is_the_run_that_is_given_its_plan(corpus
         ({"precision": "bf16"}, "training.precision is bf16, there fp32"),
     ],
 )
-def test_a_plan_is_followed_by_the_same_run_alone(corpus, tmp_path, settings, named):
+def test_plan_from_refuses_another_config(corpus, tmp_path, settings, named):
     given = {**MODELS["gru"], **settings}
     given = {name: value for name, value in given.items() if name != "max_steps" or name in settings}
     run = seqgen.train(corpus, out=tmp_path / "run", **MODELS["gru"])
@@ -319,7 +319,7 @@ def test_a_plan_is_followed_by_the_same_run_alone(corpus, tmp_path, settings, na
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_a_run_made_twice_is_one_run(corpus, tmp_path, model):
+def test_same_run_twice_is_identical(corpus, tmp_path, model):
     paths = []
     for number in range(2):
         torch.manual_seed(number)  # a caller's own draws are no part of it
@@ -328,13 +328,13 @@ def test_a_run_made_twice_is_one_run(corpus, tmp_path, model):
     assert_same_run(*paths)
 
 
-def test_what_the_promise_depends_on_is_written_down(stopped):
+def test_environment_and_threads_are_recorded(stopped):
     environment = json.loads((stopped / "config.json").read_text("utf-8"))["environment"]
 
     assert environment.keys() == {"python", "torch", "platform", "device", "precision"}
     assert environment["torch"] == torch.__version__
     state = json.loads(max((stopped / "checkpoints").glob("*/state.json")).read_text("utf-8"))
-    assert [one["threads"] for one in state["plan"]["stretches"]] == [torch.get_num_threads()]
+    assert [one["threads"] for one in state["plan"]["stages"]] == [torch.get_num_threads()]
 
 
 # --- what a resume refuses
@@ -387,7 +387,7 @@ def change(path, field, value):
 
 
 @pytest.mark.parametrize("name", ["corpus.txt", "valid.txt"])
-def test_a_text_that_was_changed_is_refused(stopped, refused, name):
+def test_resume_refuses_a_changed_text(stopped, refused, name):
     path = Path(json.loads((stopped / "config.json").read_text("utf-8"))["data"]["valid"]).with_name(name)
     whole = path.read_bytes()
     path.write_bytes(whole.replace(b"sailor", b"tailor", 1))  # of the same length, within the tick of a clock
@@ -398,7 +398,7 @@ def test_a_text_that_was_changed_is_refused(stopped, refused, name):
         path.write_bytes(whole)
 
 
-def test_a_tokenizer_that_was_changed_is_refused(stopped, refused):
+def test_resume_refuses_a_changed_tokenizer(stopped, refused):
     path = stopped / "tokenizer" / "tokenizer.json"
     path.write_bytes(path.read_bytes().replace(b'"characters": "\\n', b'"characters": "\\t\\n'))
 
@@ -437,20 +437,20 @@ def test_a_tokenizer_that_was_changed_is_refused(stopped, refused):
         ("init_from", "elsewhere"),
     ],
 )
-def test_a_config_that_was_changed_is_refused_by_the_name_of_the_field(stopped, refused, field, value):
+def test_changed_config_is_refused_by_the_name_of_the_field(stopped, refused, field, value):
     change(stopped / "config.json", field, value)
 
     assert f"config.json is not what this run was trained with: {field} is {value}, and was" in refused(RunError)
 
 
-def test_a_longer_run_is_said_to_have_another_schedule(stopped):
+def test_resume_with_more_steps_reports_a_new_schedule(stopped):
     run = seqgen.train(out=stopped, resume=True, max_steps=9)
 
     assert run.notices == ["9 steps are a new schedule: the learning rate follows that one from here on"]
     assert [event.step for event in run if isinstance(event, seqgen.Step)] == [5, 6, 7, 8, 9]
 
 
-def test_a_longer_run_that_was_killed_before_it_saved_says_so_again(stopped):
+def test_longer_run_killed_before_a_save_reports_it_again(stopped):
     seqgen.train(out=stopped, resume=True, max_steps=9).close()
 
     assert seqgen.train(out=stopped, resume=True).notices == [
@@ -461,7 +461,7 @@ def test_a_longer_run_that_was_killed_before_it_saved_says_so_again(stopped):
 @pytest.mark.parametrize(
     "length", [{"max_epochs": 0.1}, {"max_time": 1e-6}, {"max_time": "1h", "max_steps": 2}, {"max_steps": 7}], ids=str
 )
-def test_a_length_that_makes_it_shorter_is_refused(refused, length):
+def test_resume_refuses_a_shorter_length(refused, length):
     name = next(iter(length.keys() - {"max_time"}), "max_time")
     said = "has trained for" if name == "max_time" else "this run was planned for"
 
@@ -471,13 +471,13 @@ def test_a_length_that_makes_it_shorter_is_refused(refused, length):
     assert said in message
 
 
-def test_the_same_length_by_another_name_changes_nothing(stopped):
+def test_same_length_by_another_setting_changes_nothing(stopped):
     run = seqgen.train(out=stopped, resume=True, max_steps=8, max_epochs=100.0)
 
     assert (run.total_steps, run.notices) == (8, [])
 
 
-def test_a_shorter_run_is_refused(stopped, refused):
+def test_resume_refuses_fewer_steps(stopped, refused):
     assert "max_steps: this run was planned for 8 steps" in refused(ConfigError, max_steps=7)
     change(stopped / "config.json", "training.max_steps", 7)
     reason = refused(RunError)
@@ -494,7 +494,7 @@ from pathlib import Path
 from seqgen.errors import RunError
 from seqgen.runs.directory import RunDirectory
 try:
-    lock = RunDirectory(Path(sys.argv[1])).hold()
+    lock = RunDirectory(Path(sys.argv[1])).acquire_lock()
 except RunError as error:
     print(error, flush=True)
 else:
@@ -510,7 +510,7 @@ def start_holding(path):
     return process, process.stdout.readline().strip()
 
 
-def test_a_run_that_another_object_trains_is_refused(stopped, refused):
+def test_run_trained_by_another_object_is_refused(stopped, refused):
     run = seqgen.train(out=stopped, resume=True)
     events = iter(run)
     next(events)
@@ -520,7 +520,7 @@ def test_a_run_that_another_object_trains_is_refused(stopped, refused):
     seqgen.train(out=stopped, resume=True).close()
 
 
-def test_a_run_that_was_not_begun_is_held_until_it_is_closed_or_dropped(stopped, refused):
+def test_unstarted_run_is_locked_until_closed_or_dropped(stopped, refused):
     run = seqgen.train(out=stopped, resume=True)
     assert "is being trained already" in refused(RunError)
     run.close()
@@ -528,7 +528,7 @@ def test_a_run_that_was_not_begun_is_held_until_it_is_closed_or_dropped(stopped,
     seqgen.train(out=stopped, resume=True).close()
 
 
-def test_a_run_that_another_process_trains_is_refused_until_that_is_killed(stopped, refused):
+def test_run_trained_by_another_process_is_refused_until_it_is_killed(stopped, refused):
     process, said = start_holding(stopped)
     with process:
         try:
@@ -540,11 +540,11 @@ def test_a_run_that_another_process_trains_is_refused_until_that_is_killed(stopp
     assert len(list(seqgen.train(out=stopped, resume=True))) > 4
 
 
-def test_a_run_that_is_trained_here_is_refused_to_another_process(stopped):
+def test_run_trained_here_is_refused_to_another_process(stopped):
     run = seqgen.train(out=stopped, resume=True)
     process, said = start_holding(stopped)
     process.communicate()
     run.close()
 
     assert "is being trained already, by another process" in said
-    RunDirectory(stopped).hold().release()
+    RunDirectory(stopped).acquire_lock().release()

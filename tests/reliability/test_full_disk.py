@@ -112,13 +112,13 @@ def fail_at_any_time(subject: Subject) -> Callable[[Path, Fault], None]:
     return attempt
 
 
-def test_any_operation_of_a_save_fails_once(lstm, tmp_path):
+def test_run_continues_when_any_operation_of_a_save_fails(lstm, tmp_path):
     faults = [Fault("fail", at, code=CODES[at % 3]) for at in lstm.save(2)]
 
     try_each(tmp_path, faults, fail_and_go_on(lstm))
 
 
-def test_a_save_that_fails_is_an_event(lstm, tmp_path):
+def test_failed_save_is_an_event(lstm, tmp_path):
     world = tmp_path.resolve() / "world"
     world.mkdir()
     rename = next(at for at in lstm.save(2) if lstm.operations[at].startswith("rename"))
@@ -129,14 +129,14 @@ def test_a_save_that_fails_is_an_event(lstm, tmp_path):
     assert saves == [("Saved", 2), ("SaveFailed", 4), ("Saved", 6)]
 
 
-def test_a_disk_that_is_full_for_a_while_takes_a_part_and_then_nothing(lstm, tmp_path):
+def test_run_continues_when_the_disk_is_full_for_a_while(lstm, tmp_path):
     writes = [at for at in lstm.save(2) if lstm.operations[at].startswith("write")]
     faults = [Fault("fail", at, half=True, until_step=5) for at in writes]
 
     try_each(tmp_path, faults, fail_and_go_on(lstm))
 
 
-def test_lines_that_could_not_be_written_are_written_later(lstm, tmp_path):
+def test_unwritten_metrics_are_written_later(lstm, tmp_path):
     third, fourth = lstm.after("Saved", 2), lstm.after("Step", 3)
     assert lstm.operations[third].endswith("metrics.jsonl")
     faults = [
@@ -148,7 +148,7 @@ def test_lines_that_could_not_be_written_are_written_later(lstm, tmp_path):
     try_each(tmp_path, faults, fail_and_go_on(lstm))
 
 
-def test_who_wants_to_stop_then_is_stopped(lstm, tmp_path):
+def test_on_save_error_stop_ends_the_run(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
         outcome = lstm.warm.train(world, run, fault, on_save_error="stop")
@@ -166,7 +166,7 @@ def test_who_wants_to_stop_then_is_stopped(lstm, tmp_path):
     try_each(tmp_path, [Fault("fail", at) for at in stages(lstm, 2)], attempt)
 
 
-def test_the_last_save_is_tried_twice(lstm, tmp_path):
+def test_last_save_is_tried_twice(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
         outcome = lstm.warm.train(world, run, fault)
@@ -177,7 +177,7 @@ def test_the_last_save_is_tried_twice(lstm, tmp_path):
     try_each(tmp_path, [Fault("fail", at) for at in stages(lstm, 3)], attempt)
 
 
-def test_a_last_save_that_fails_is_an_error_from_which_the_run_goes_on(lstm, tmp_path):
+def test_failed_last_save_is_an_error_and_the_run_resumes(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
         outcome = lstm.warm.train(world, run, fault)
@@ -190,13 +190,13 @@ def test_a_last_save_that_fails_is_an_error_from_which_the_run_goes_on(lstm, tmp
     try_each(tmp_path, faults, attempt)
 
 
-def test_a_disk_that_takes_nothing_is_met_before_the_work(lstm, tmp_path):
+def test_full_disk_is_noticed_before_training(lstm, tmp_path):
     faults = [Fault("fail", at, code=CODES[at % 3]) for at in range(lstm.after("founded", 0))]
 
     try_each(tmp_path, faults, fail_at_any_time(lstm))
 
 
-def test_the_command_says_what_to_do_and_where_the_last_checkpoint_is(tmp_path):
+def test_command_on_a_full_disk_names_the_last_checkpoint(tmp_path):
     (tmp_path / "text.txt").write_text(TEXT, "utf-8")
     run = tmp_path / "run"
     polls = iter([False] * 4 + [True])
@@ -227,7 +227,7 @@ def test_the_command_says_what_to_do_and_where_the_last_checkpoint_is(tmp_path):
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_operation_of_a_run_fails(family, pytestconfig, tmp_path, record_property, capsys):
+def test_run_survives_a_failure_of_any_operation(family, pytestconfig, tmp_path, record_property, capsys):
     chosen = subject(family, pytestconfig)
     points = range(len(chosen.operations) - 1)
     faults = [Fault("fail", at, code=code) for at in points for code in (errno.ENOSPC, errno.EACCES)]

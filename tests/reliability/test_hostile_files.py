@@ -37,7 +37,7 @@ pytestmark = pytest.mark.usefixtures("_quick")
 
 @examples(150, 12_000)
 @given(data=st.data())
-def test_config_is_read_or_refused(specimen, damaged, data):
+def test_damaged_config_is_read_or_refused(specimen, damaged, data):
     path = specimen.run / "config.json"
 
     damaged(path, data.draw(both(specimen.whole[path])), *read_run(specimen))
@@ -45,7 +45,7 @@ def test_config_is_read_or_refused(specimen, damaged, data):
 
 @examples(60, 3_000)
 @given(data=st.data())
-def test_a_run_with_a_damaged_config_is_used_or_refused(specimen, damaged, data):
+def test_run_with_damaged_config_works_or_is_refused(specimen, damaged, data):
     path = specimen.run / "config.json"
 
     damaged(path, data.draw(both(specimen.whole[path])), *use_run(specimen))
@@ -53,7 +53,7 @@ def test_a_run_with_a_damaged_config_is_used_or_refused(specimen, damaged, data)
 
 @examples(60, 3_000)
 @given(changes=CHANGES)
-def test_a_forged_config_is_used_or_refused(specimen, damaged, changes):
+def test_run_with_forged_config_works_or_is_refused(specimen, damaged, changes):
     path = specimen.run / "config.json"
     content = restructured(specimen.whole[path], changes)
     (specimen.checkpoint / "config.json").write_bytes(content)
@@ -63,7 +63,7 @@ def test_a_forged_config_is_used_or_refused(specimen, damaged, changes):
 
 @examples(150, 10_000)
 @given(data=st.data())
-def test_state_is_read_or_refused(specimen, damaged, data):
+def test_damaged_state_is_read_or_refused(specimen, damaged, data):
     path = specimen.checkpoint / "state.json"
 
     damaged(path, data.draw(both(specimen.whole[path])), lambda: newest_checkpoint(path.parents[1]))
@@ -71,7 +71,7 @@ def test_state_is_read_or_refused(specimen, damaged, data):
 
 @examples(40, 1_500)
 @given(data=st.data())
-def test_a_run_with_a_damaged_state_goes_on_or_is_refused(specimen, damaged, data):
+def test_run_with_damaged_state_resumes_or_is_refused(specimen, damaged, data):
     path = specimen.checkpoint / "state.json"
 
     damaged(path, data.draw(both(specimen.whole[path])), use_run(specimen, steps=3)[1])
@@ -79,7 +79,7 @@ def test_a_run_with_a_damaged_state_goes_on_or_is_refused(specimen, damaged, dat
 
 @examples(150, 14_000)
 @given(data=st.data())
-def test_metrics_are_read_or_refused(specimen, damaged, data):
+def test_damaged_metrics_are_read_or_refused(specimen, damaged, data):
     path = specimen.run / "metrics.jsonl"
     lines = specimen.whole[path].splitlines(keepends=True)
     chosen = data.draw(st.integers(0, len(lines) - 1))
@@ -90,7 +90,7 @@ def test_metrics_are_read_or_refused(specimen, damaged, data):
 
 @examples(150, 10_000)
 @given(data=st.data())
-def test_a_tokenizer_is_read_or_refused(specimen, damaged, data):
+def test_damaged_tokenizer_is_read_or_refused(specimen, damaged, data):
     path = specimen.run / "tokenizer" / "tokenizer.json"
     content = data.draw(both(specimen.whole[path]))
     fingerprint = json.loads(specimen.whole[specimen.run / "config.json"])["tokenizer"]["fingerprint"]
@@ -106,7 +106,7 @@ def test_a_tokenizer_is_read_or_refused(specimen, damaged, data):
 
 @examples(50, 4_000)
 @given(kind=st.sampled_from(["word", "unigram", "bpe", "byte"]), content=st.data())
-def test_a_tokenizer_of_another_kind_is_read_or_refused(subword_specimen, attempt, tmp_path, kind, content):
+def test_damaged_tokenizer_of_another_kind_is_read_or_refused(subword_specimen, attempt, tmp_path, kind, content):
     described = subword_specimen.run / "tokenizer" / "tokenizer.json"
     text = subword_specimen.whole[described].replace(b'"bpe"', json.dumps(kind).encode())
     if kind in {"word", "byte"}:
@@ -123,7 +123,7 @@ def test_a_tokenizer_of_another_kind_is_read_or_refused(subword_specimen, attemp
 
 @examples(100, 3_000)
 @given(edits=EDITS)
-def test_a_damaged_sentencepiece_model_is_never_parsed(subword_specimen, attempt, monkeypatch, edits):
+def test_damaged_sentencepiece_model_is_never_parsed(subword_specimen, attempt, monkeypatch, edits):
     path = subword_specimen.run / "tokenizer" / "sentencepiece.model"
     content = edited(subword_specimen.whole[path], edits)
     fingerprint = json.loads(subword_specimen.whole[subword_specimen.run / "config.json"])["tokenizer"]["fingerprint"]
@@ -144,7 +144,7 @@ def test_a_damaged_sentencepiece_model_is_never_parsed(subword_specimen, attempt
 
 
 @pytest.mark.parametrize("environment", [{}, {"cuda": "12.4"}, {"threads": 10**400}], ids=["none", "more", "huge"])
-def test_an_environment_with_other_fields_is_said_to_be_another(specimen, environment):
+def test_environment_with_other_fields_is_reported(specimen, environment):
     path = specimen.run / "config.json"
     path.write_bytes(set_field(specimen.whole[path], "environment", environment))
 
@@ -168,7 +168,7 @@ def test_an_environment_with_other_fields_is_said_to_be_another(specimen, enviro
     ],
     ids=lambda value: str(value)[:20],
 )
-def test_forged_settings_are_used_or_refused(specimen, damaged, field, value):
+def test_run_with_extreme_settings_works_or_is_refused(specimen, damaged, field, value):
     path = specimen.run / "config.json"
     content = set_field(specimen.whole[path], field, value)
     (specimen.checkpoint / "config.json").write_bytes(content)
@@ -176,7 +176,7 @@ def test_forged_settings_are_used_or_refused(specimen, damaged, field, value):
     damaged(path, content, *use_run(specimen, steps=2), forge=True)
 
 
-def test_a_step_beyond_what_an_integer_holds_is_gone_on_from(specimen, damaged):
+def test_resume_from_an_enormous_step(specimen, damaged):
     state = specimen.checkpoint / "state.json"
     beyond = specimen.checkpoint.with_name("step-999999999999999998")
     path = specimen.run / "config.json"
@@ -187,7 +187,7 @@ def test_a_step_beyond_what_an_integer_holds_is_gone_on_from(specimen, damaged):
     assert damaged(path, content, use_run(specimen, steps=2)[1]) == []
 
 
-def test_an_enormous_model_is_refused_before_memory_is_taken(specimen, damaged):
+def test_enormous_model_is_refused_before_allocating(specimen, damaged):
     path = specimen.run / "config.json"
     checkpoint = specimen.checkpoint
     for cell, more in (("lstm", {}), ("transformer", {"heads": 256, "block_size": 1 << 20})):
@@ -204,7 +204,7 @@ def test_an_enormous_model_is_refused_before_memory_is_taken(specimen, damaged):
     "name", ["config.json", "metrics.jsonl", "model.safetensors", "tokenizer/tokenizer.json",
              "tokenizer/sentencepiece.model", "state.json"],
 )  # fmt: skip
-def test_a_file_of_gigabytes_is_refused_and_not_read(specimen, attempt, name):
+def test_file_of_gigabytes_is_refused_unread(specimen, attempt, name):
     path = specimen.checkpoint / name if name == "state.json" else specimen.run / name
     with path.open("ab") as file:
         file.truncate(4 << 30)
@@ -214,7 +214,7 @@ def test_a_file_of_gigabytes_is_refused_and_not_read(specimen, attempt, name):
     specimen.heal()
 
 
-def test_a_forged_config_of_a_checkpoint_is_not_read_beyond_its_cap(specimen, attempt):
+def test_huge_config_in_a_checkpoint_is_refused(specimen, attempt):
     path = specimen.checkpoint / "config.json"
     with path.open("ab") as file:
         file.truncate(64 << 20)
@@ -226,7 +226,7 @@ def test_a_forged_config_of_a_checkpoint_is_not_read_beyond_its_cap(specimen, at
 
 
 @pytest.mark.parametrize("line", [b"\n", b'{"event": "x", "step": 1}\n'], ids=["empty lines", "events"])
-def test_metrics_of_many_lines_take_no_memory(specimen, attempt, line):
+def test_metrics_of_many_lines_take_little_memory(specimen, attempt, line):
     path = specimen.run / "metrics.jsonl"
     path.write_bytes(line * 200_000)
     tracemalloc.start()
@@ -251,7 +251,7 @@ def as_loop(path):
 
 
 @pytest.mark.parametrize("make", [as_fifo, as_device, as_loop, Path.mkdir])
-def test_what_is_no_plain_file_is_refused_or_passed_over(specimen, attempt, make):
+def test_pipe_device_loop_or_directory_is_refused_or_skipped(specimen, attempt, make):
     for path in [*specimen.files(), specimen.run / ".lock"]:
         path.unlink(missing_ok=True)
         make(path)
@@ -264,7 +264,7 @@ def test_what_is_no_plain_file_is_refused_or_passed_over(specimen, attempt, make
 @pytest.mark.parametrize(
     "content", [b"[" * 1_000_000, b'{"a":' * 1_000_000, b"\xff\xfe" + b"\0" * 99, b"\xef\xbb\xbf{}"]
 )
-def test_json_that_is_deeply_nested_or_encoded_otherwise_is_refused(specimen, damaged, content):
+def test_deeply_nested_or_wrongly_encoded_json_is_refused(specimen, damaged, content):
     for path in specimen.files(".json"):
         if "checkpoints" not in path.parts:
             assert damaged(path, content, *read_run(specimen), *use_run(specimen))

@@ -57,7 +57,7 @@ def damaged_tensors(content):
 @examples(100, 3_000)
 @pytest.mark.parametrize("name", TENSORS)
 @given(data=st.data())
-def test_tensors_are_counted_and_loaded_or_refused(specimen, damaged, name, data):
+def test_damaged_tensors_are_loaded_or_refused(specimen, damaged, name, data):
     path = place_of(specimen, name)
     content = data.draw(damaged_tensors(specimen.whole[path]))
     config = RunDirectory(specimen.run).read_config()
@@ -74,14 +74,14 @@ def test_tensors_are_counted_and_loaded_or_refused(specimen, damaged, name, data
 @examples(30, 500)
 @pytest.mark.parametrize("name", TENSORS)
 @given(data=st.data())
-def test_a_run_with_forged_tensors_is_used_or_refused(specimen, damaged, name, data):
+def test_run_with_forged_tensors_works_or_is_refused(specimen, damaged, name, data):
     path = place_of(specimen, name)
 
     damaged(path, data.draw(damaged_tensors(specimen.whole[path])), *use_run(specimen, steps=3), forge=True)
 
 
 @pytest.mark.parametrize("name", [name for name in TENSORS if name != "best.safetensors"])
-def test_every_bit_of_the_numbers_counts(specimen, damaged, name):
+def test_any_flipped_bit_in_tensors_is_refused(specimen, damaged, name):
     path = place_of(specimen, name)
     content = specimen.whole[path]
     (length,) = struct.unpack("<Q", content[:8])
@@ -94,7 +94,7 @@ def test_every_bit_of_the_numbers_counts(specimen, damaged, name):
 
 @examples(40, 1_500)
 @given(content=st.binary(min_size=0, max_size=200), place=PLACES)
-def test_a_random_state_with_a_right_checksum_is_used_or_refused(specimen, damaged, content, place):
+def test_forged_random_state_works_or_is_refused(specimen, damaged, content, place):
     path = specimen.checkpoint / "state.safetensors"
     tensors = safetensors.torch.load(specimen.whole[path])
     state = tensors["random.cpu"]
@@ -108,7 +108,7 @@ def test_a_random_state_with_a_right_checksum_is_used_or_refused(specimen, damag
 
 @pytest.mark.parametrize("name", TENSORS)
 @pytest.mark.parametrize("shape", [[1 << 40], [1 << 62, 1 << 62], [0, 1 << 63], [2**64]], ids=str)
-def test_a_header_that_claims_terabytes_is_refused(specimen, damaged, name, shape):
+def test_header_that_claims_terabytes_is_refused(specimen, damaged, name, shape):
     path = place_of(specimen, name)
     end = 4 * shape[0]
 

@@ -27,7 +27,7 @@ PROMPTS = st.text(st.characters(exclude_categories=()), max_size=80)
 
 @examples(100, 3_000)
 @given(prompt=PROMPTS, stop=st.lists(PROMPTS.filter(bool), max_size=2))
-def test_any_prompt_is_gone_on_from(specimen, subword_specimen, attempt, prompt, stop):
+def test_any_prompt_can_be_continued(specimen, subword_specimen, attempt, prompt, stop):
     for run in loaded(specimen), loaded(subword_specimen):
         written = []
         refusals = attempt(
@@ -67,7 +67,7 @@ CONTENTS = st.one_of(
 
 @examples(150, 18_000)
 @given(content=CONTENTS, encoding=st.sampled_from(ENCODINGS))
-def test_any_bytes_are_a_text_or_refused(attempt, tmp_path, content, encoding):
+def test_any_bytes_are_read_or_refused(attempt, tmp_path, content, encoding):
     path = tmp_path / "corpus.txt"
     path.write_bytes(content)
 
@@ -77,7 +77,7 @@ def test_any_bytes_are_a_text_or_refused(attempt, tmp_path, content, encoding):
 @examples(40, 1_000)
 @pytest.mark.parametrize("kind", tokenizers.KINDS)
 @given(content=CONTENTS, encoding=st.sampled_from(ENCODINGS))
-def test_any_bytes_are_learnt_from_or_refused(attempt, tmp_path, kind, content, encoding):
+def test_any_bytes_are_trained_on_or_refused(attempt, tmp_path, kind, content, encoding):
     path = tmp_path / "corpus.txt"
     path.write_bytes(content)
     out = tmp_path / "run"

@@ -67,7 +67,7 @@ def lstm(pytestconfig) -> Subject:
     return subject("lstm", pytestconfig)
 
 
-def test_no_operation_escapes_the_count(lstm):
+def test_every_file_operation_is_counted(lstm):
     assert lstm.outcome.error is None
     assert lstm.outcome.all_seen
     kinds = {operation.split()[0] for operation in lstm.operations}
@@ -76,22 +76,22 @@ def test_no_operation_escapes_the_count(lstm):
     assert any("step-000000" in lstm.operations[at] for at in lstm.save(2)), "the third save removes the first"
 
 
-def test_killed_at_any_operation_of_a_save(lstm, tmp_path):
+def test_run_survives_a_kill_at_any_operation_of_a_save(lstm, tmp_path):
     try_each(tmp_path, kills(lstm.save(2)), train_and_die(lstm))
 
 
-def test_killed_in_the_middle_of_any_write_of_a_save(lstm, tmp_path):
+def test_run_survives_a_kill_within_any_write_of_a_save(lstm, tmp_path):
     try_each(tmp_path, torn_writes(lstm.operations, lstm.save(2)), train_and_die(lstm))
 
 
-def test_power_lost_around_every_name_of_a_save(lstm, tmp_path):
+def test_run_survives_power_loss_around_every_rename_of_a_save(lstm, tmp_path):
     names = [at for at in lstm.save(2) if lstm.operations[at].split()[0] in {"rename", "replace"}]
     faults = [fault for at in names for fault in power_losses(lstm.operations, range(at, at + 3))]
 
     try_each(tmp_path, faults, train_and_die(lstm))
 
 
-def test_a_checkpoint_that_a_lying_disk_has_lost_is_passed_over(lstm, tmp_path):
+def test_checkpoint_lost_by_the_disk_is_skipped(lstm, tmp_path):
     base = tmp_path.resolve() / "base"
     base.mkdir()
     assert_died(lstm.warm.train(base, base / "runs" / "run", Fault("kill", lstm.after("Step", 5))))
@@ -107,7 +107,7 @@ def test_a_checkpoint_that_a_lying_disk_has_lost_is_passed_over(lstm, tmp_path):
         assert_survived(lstm, world, world / "runs" / "run", saves=1)
 
 
-def test_killed_while_it_was_founded(lstm, tmp_path):
+def test_run_survives_a_kill_while_it_is_created(lstm, tmp_path):
     points = range(0, lstm.after("founded", 0), 7)
 
     try_each(tmp_path, kills(points), train_and_die(lstm))
@@ -141,7 +141,7 @@ def whole_life(operations: list[str]) -> list[Fault]:
 
 
 @pytest.mark.campaign
-def test_anything_at_any_operation_of_a_run(each_family, tmp_path, tell):
+def test_run_survives_any_fault_at_any_operation(each_family, tmp_path, tell):
     faults = tell(whole_life(each_family.operations))
 
     try_each(tmp_path, faults, train_and_die(each_family))
@@ -149,7 +149,7 @@ def test_anything_at_any_operation_of_a_run(each_family, tmp_path, tell):
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("place", ["before the rename", "after the rename"])
-def test_anything_at_any_operation_of_a_run_that_goes_on(each_family, tmp_path, tell, place):
+def test_resumed_run_survives_any_fault_at_any_operation(each_family, tmp_path, tell, place):
     points = each_family.save(2)
     (rename,) = [at for at in points if each_family.operations[at].split()[1].endswith("step-000000")
                  and each_family.operations[at].startswith("rename")]  # fmt: skip

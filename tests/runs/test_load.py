@@ -1,4 +1,4 @@
-"""The library's face of a trained run: load, generate, stream, samples, evaluate, withheld."""
+"""Loading a run: generate, stream, samples, evaluate, training and validation texts."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def _workshop(tmp_path_factory):
 
 @pytest.fixture
 def run(corpus, _workshop):
-    """A small gru's run, trained once a file and loaded afresh."""
+    """A run of a small gru, trained once and loaded for each test."""
     if not (_workshop / "run").exists():
         (_workshop / "corpus.txt").write_bytes(corpus.read_bytes())
         seqgen.train(_workshop / "corpus.txt", out=_workshop / "run", cell="gru", **SMALL).run()
     return seqgen.load(_workshop / "run")
 
 
-def test_a_run_is_a_plain_model_a_tokenizer_and_a_config(run):
+def test_load_returns_model_tokenizer_and_config(run):
     assert isinstance(run.model, torch.nn.Module)
     assert not run.model.training
     assert run.tokenizer.decode(run.tokenizer.encode("The old king")) == "The old king"
     assert run.config.model.hidden_size == 16
 
 
-def test_a_stream_in_pieces_is_the_text(run):
+def test_stream_pieces_join_to_the_text(run):
     text = run.generate("The ", max_new_tokens=50, seed=3)
 
     pieces = list(run.generate("The ", max_new_tokens=50, seed=3, stream=True))
@@ -47,7 +47,7 @@ def test_a_stream_in_pieces_is_the_text(run):
     assert len(text) == 50
 
 
-def test_a_seed_is_a_text_whatever_torchs_own_random_state(run):
+def test_generate_depends_only_on_the_seed(run):
     text = run.generate(max_new_tokens=50, seed=3)
     torch.manual_seed(99)
     before = torch.get_rng_state()
@@ -58,7 +58,7 @@ def test_a_seed_is_a_text_whatever_torchs_own_random_state(run):
     assert run.generate(max_new_tokens=50, seed=4) != text
 
 
-def test_samples_are_what_generate_gives_and_no_sample_depends_on_the_others(run):
+def test_samples_equal_generate_and_are_independent(run):
     samples = run.samples("The ", num_samples=3, max_new_tokens=50)
 
     assert samples[0] == run.generate("The ", max_new_tokens=50)
@@ -66,7 +66,7 @@ def test_samples_are_what_generate_gives_and_no_sample_depends_on_the_others(run
     assert len(set(samples)) == 3
 
 
-def test_without_a_prompt_samples_begin_as_the_lines_of_the_text_do(corpus, tmp_path):
+def test_samples_without_prompt_begin_like_lines(corpus, tmp_path):
     settings = {"hidden_size": 32, "bptt": 32, "batch_size": 16, "lr": 0.03, "warmup_steps": 5, "max_steps": 150}
     training = seqgen.train(corpus, out=tmp_path / "run", cell="gru", eval_every=150, precision="fp32", **settings)
     (shown,) = [event.text for event in training if isinstance(event, seqgen.Sampled)]
@@ -76,11 +76,11 @@ def test_without_a_prompt_samples_begin_as_the_lines_of_the_text_do(corpus, tmp_
     texts = run.samples(num_samples=200, max_new_tokens=3)
 
     assert sum(text in starts for text in texts) >= 190
-    assert run.generate(max_new_tokens=3) == texts[0] == shown[:3]  # by the seed that the run has too
+    assert run.generate(max_new_tokens=3) == texts[0] == shown[:3]  # with the seed of the run
     assert run.samples(".\n", num_samples=200, max_new_tokens=3) == texts
 
 
-def test_a_run_on_documents_begins_after_0_alone(corpus, tmp_path):
+def test_samples_of_a_run_on_documents_begin_after_0(corpus, tmp_path):
     shutil.copy(corpus, tmp_path / "other.txt")
     run = seqgen.train([corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", **SMALL).run()
     logits, _ = run.model(torch.tensor([[0]]))
@@ -90,7 +90,8 @@ def test_a_run_on_documents_begins_after_0_alone(corpus, tmp_path):
     assert text == run.tokenizer.decode([int(logits[0, -1, 2:].argmax()) + 2])
 
 
-def test_either_engine_writes_the_same_text(run):
+@pytest.mark.slow
+def test_engines_generate_the_same_text(run):
     pytest.importorskip("numba")
     settings = {"max_new_tokens": 60, "seed": 2}
 
@@ -98,7 +99,7 @@ def test_either_engine_writes_the_same_text(run):
     assert run.samples("The ", num_samples=2, engine="numba", **settings)[0] == run.generate("The ", **settings)
 
 
-def test_an_impossible_setting_is_said_before_anything_is_made(run):
+def test_impossible_setting_is_refused_before_generating(run):
     with pytest.raises(ConfigError, match="temprature: there is no such setting"):
         run.generate(temprature=1.0, stream=True)
     with pytest.raises(ConfigError, match="num_samples"):
@@ -107,11 +108,11 @@ def test_an_impossible_setting_is_said_before_anything_is_made(run):
         run.evaluate_text("text", stride=3)
 
 
-def test_an_evaluation_is_of_the_whole_text(run, corpus):
+def test_evaluate_scores_the_whole_text(run, corpus):
     progress: list[tuple[int, int]] = []
     report = run.evaluate(corpus)
 
-    again = run.evaluate_text(corpus.read_text("utf-8"), progress=lambda *told: progress.append(told))
+    again = run.evaluate_text(corpus.read_text("utf-8"), progress=lambda *given: progress.append(given))
 
     assert again == report
     assert report.tokens == len(corpus.read_text("utf-8"))
@@ -122,7 +123,7 @@ def test_an_evaluation_is_of_the_whole_text(run, corpus):
     assert report.perplexity == pytest.approx(math.exp(report.nats_per_token))
 
 
-def test_documents_begin_afresh(run):
+def test_evaluate_text_scores_documents_separately(run):
     first, second = run.evaluate_text("The old king"), run.evaluate_text("No one")
 
     both = run.evaluate_text("The old king", "No one")
@@ -131,7 +132,7 @@ def test_documents_begin_afresh(run):
     assert both.nats == pytest.approx(first.nats + second.nats, rel=1e-5)
 
 
-def test_what_cannot_be_evaluated(run, tmp_path):
+def test_evaluate_refuses_missing_and_empty_files(run, tmp_path):
     (tmp_path / "empty.txt").touch()
 
     with pytest.raises(TextError, match="is empty"):
@@ -140,7 +141,7 @@ def test_what_cannot_be_evaluated(run, tmp_path):
         run.evaluate(tmp_path / "gone.txt")
 
 
-def test_a_text_is_evaluated_as_it_is_read(run, tmp_path):
+def test_evaluate_reads_texts_by_its_settings(run, tmp_path):
     (tmp_path / "king.log").write_bytes(b"The old king \xff")
     (tmp_path / "sea.jsonl").write_text('{"body": "No one paints"}\n{"body": "the river"}\n', "utf-8")
 
@@ -158,14 +159,14 @@ def test_a_text_is_evaluated_as_it_is_read(run, tmp_path):
         run.evaluate(tmp_path / "king.log", errors="ignore", strid=3)
 
 
-def test_the_withheld_part_is_what_training_validated_on(run):
+def test_validation_texts_are_the_validation_part(run):
     text = run.validation_texts()
 
     assert sum(map(len, text)) == run.config.text.valid_tokens
     assert run.evaluate_text(*text).nats_per_token < math.log(run.tokenizer.vocab_size)
 
 
-def test_the_withheld_part_of_a_text_that_changed_is_gone(corpus, tmp_path):
+def test_validation_texts_of_a_changed_text_are_refused(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", **SMALL).run()
     corpus.write_text(corpus.read_text("utf-8") + "More.\n", "utf-8")
 
@@ -173,7 +174,7 @@ def test_the_withheld_part_of_a_text_that_changed_is_gone(corpus, tmp_path):
         run.validation_texts()
 
 
-def test_what_a_run_learnt_from_is_its_text_less_what_it_withheld(run, corpus):
+def test_training_texts_are_the_text_without_the_validation_part(run, corpus):
     learnt, text = ["".join(part) for part in run.training_texts()], corpus.read_text("utf-8")
 
     assert sum(map(len, (*learnt, *run.validation_texts()))) == len(text)
@@ -182,7 +183,7 @@ def test_what_a_run_learnt_from_is_its_text_less_what_it_withheld(run, corpus):
     assert not run.has_training_texts(text[:-1])
 
 
-def test_novelty_is_against_what_was_learnt(run):
+def test_memorization_compares_with_the_training_texts(run):
     *_, last = map("".join, run.training_texts())
     copied = last[-50:]
 
@@ -192,14 +193,14 @@ def test_novelty_is_against_what_was_learnt(run):
     assert run.memorization("§").longest_copy == ""
 
 
-def test_a_run_that_withheld_nothing_says_so(corpus, tmp_path):
+def test_validation_texts_without_a_validation_part_are_refused(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", valid_split="none", **SMALL).run()
 
-    with pytest.raises(RunError, match="withheld nothing"):
+    with pytest.raises(RunError, match="no validation part"):
         run.validation_texts()
 
 
-def test_sinusoidal_positions_end_and_evaluation_falls_back_to_windows(corpus, tmp_path):
+def test_sinusoidal_positions_limit_evaluation_and_generation(corpus, tmp_path):
     settings = {"cell": "transformer", "heads": 2, "layers": 1, "block_size": 32, "positions": "sinusoidal"}
     run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
 
@@ -212,7 +213,7 @@ def test_sinusoidal_positions_end_and_evaluation_falls_back_to_windows(corpus, t
         run.generate("The ", max_new_tokens=29)
 
 
-def test_a_run_can_be_moved(run, corpus, tmp_path):
+def test_moved_run_can_be_loaded(run, corpus, tmp_path):
     moved = seqgen.load(run.path.rename(tmp_path / "moved"))
     try:
         assert moved.generate(max_new_tokens=5) == run.generate(max_new_tokens=5)
@@ -221,14 +222,14 @@ def test_a_run_can_be_moved(run, corpus, tmp_path):
         moved.path.rename(run.path)
 
 
-def test_what_is_no_run_and_what_is_no_device(run, tmp_path):
+def test_load_refuses_a_missing_run_and_device(run, tmp_path):
     with pytest.raises(RunError, match="no such run"):
         seqgen.load(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match="'warp'"):
         seqgen.load(run.path, device="warp")
 
 
-def test_stops_are_one_string_or_any_sequence(run):
+def test_stop_accepts_a_string_or_any_sequence(run):
     text = run.generate(max_new_tokens=50)
     stop = text[20:22]
     expected = text[: text.find(stop)]
@@ -239,7 +240,7 @@ def test_stops_are_one_string_or_any_sequence(run):
         run.generate(stop=[3])
 
 
-def test_a_stream_beyond_the_positions_is_refused_before_it_is_read(corpus, tmp_path):
+def test_stream_beyond_the_positions_is_refused_at_once(corpus, tmp_path):
     settings = {"cell": "transformer", "heads": 2, "layers": 1, "block_size": 32, "positions": "sinusoidal"}
     run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
 
@@ -248,7 +249,7 @@ def test_a_stream_beyond_the_positions_is_refused_before_it_is_read(corpus, tmp_
 
 
 @pytest.mark.parametrize("change", [{"training": {"seed": 1}}, {"model": {"gru_reset": "before"}}])
-def test_neither_anothers_weights_nor_a_changed_model_are_taken_for_the_runs(run, tmp_path, change):
+def test_load_refuses_weights_of_another_config(run, tmp_path, change):
     other = shutil.copytree(run.path, tmp_path / "other")
     config = json.loads((other / "config.json").read_text("utf-8"))
     for part, values in change.items():
@@ -259,8 +260,8 @@ def test_neither_anothers_weights_nor_a_changed_model_are_taken_for_the_runs(run
         seqgen.load(other)
 
 
-@pytest.mark.parametrize("engine", ["torch", "numba"])
-def test_threads_that_are_named_are_used_and_the_callers_come_back(run, monkeypatch, engine):
+@pytest.mark.parametrize("engine", ["torch", pytest.param("numba", marks=pytest.mark.slow)])
+def test_threads_are_used_and_the_callers_restored(run, monkeypatch, engine):
     seen = []
     loaded = seqgen.load(run.path, threads=2)
     monkeypatch.setattr(
@@ -276,6 +277,6 @@ def test_threads_that_are_named_are_used_and_the_callers_come_back(run, monkeypa
 
 
 @pytest.mark.parametrize("threads", [0, -1, 10**13])
-def test_a_number_of_threads_that_cannot_be_is_refused(run, threads):
+def test_impossible_number_of_threads_is_refused(run, threads):
     with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
         seqgen.load(run.path, threads=threads)

@@ -1,4 +1,4 @@
-"""From a request to a learner: which part builds the vocabulary, how a text is known again, what a seed fixes."""
+"""Setting up a run: encoding the texts, recognizing a text, building the learner."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import torch
 from seqgen import tokenizers
 from seqgen.data.cache import cache as store_module
 from seqgen.data.config import DataConfig
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
-from seqgen.runs import setup as preparation
-from seqgen.runs.config import TextRecord, compose
+from seqgen.runs import setup as run_setup
+from seqgen.runs.config import TextRecord, resolve_settings
 from seqgen.runs.setup import build_learner, check_same_text, encode_corpus
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.config import TokenizerConfig
@@ -19,52 +19,52 @@ from seqgen.tokenizers.config import TokenizerConfig
 
 @pytest.fixture
 def data(corpus):
-    """The settings of the corpus."""
+    """The data settings of the corpus."""
     return DataConfig(text=str(corpus))
 
 
-def test_the_vocabulary_is_built_from_the_training_part_alone(corpus, data):
+def test_vocabulary_is_built_from_the_training_part(corpus, data):
     text = corpus.read_text("utf-8")
-    corpus.write_text(text[:-3] + "왕\n", "utf-8")  # in the withheld tail
+    corpus.write_text(text[:-3] + "왕\n", "utf-8")  # in the validation part
 
-    prepared = encode_corpus(read_texts(data.model_copy(update={"valid_split": "tail"})), TokenizerConfig())
+    encoded = encode_corpus(read_texts(data.model_copy(update={"valid_split": "tail"})), TokenizerConfig())
 
-    assert prepared.tokenizer.unknown("왕") == {"왕": 1}
-    assert prepared.validation.size.unknown == 1
+    assert encoded.tokenizer.unknown("왕") == {"왕": 1}
+    assert encoded.validation.size.unknown == 1
 
 
-def test_the_record_counts_what_is_learnt_from_and_what_is_withheld(corpus, data):
+def test_text_record_counts_both_parts(corpus, data):
     texts = read_texts(data)
 
-    prepared = encode_corpus(texts, TokenizerConfig(kind="byte"))
+    encoded = encode_corpus(texts, TokenizerConfig(kind="byte"))
 
-    record = prepared.record
+    record = encoded.record
     assert record.characters == len(corpus.read_text("utf-8"))
-    assert record.train_tokens == prepared.train.tokens == texts.parts.train.bytes
-    assert record.valid_tokens == sum(map(len, prepared.validation.documents))
-    assert prepared.characters_per_token == 1.0
+    assert record.train_tokens == encoded.train.tokens == texts.split.train.bytes
+    assert record.valid_tokens == sum(map(len, encoded.validation.documents))
+    assert encoded.characters_per_token == 1.0
 
 
-def test_characters_per_token_are_the_training_parts(corpus, data):
+def test_characters_per_token_of_the_training_part(corpus, data):
     corpus.write_text("왕" * 8000, "utf-8")
 
     assert encode_corpus(read_texts(data), TokenizerConfig(kind="byte")).characters_per_token == pytest.approx(1 / 3)
 
 
-def test_a_tokenizer_that_is_there_is_taken_as_it_is(data):
+def test_existing_tokenizer_is_used(data):
     tokenizer = tokenizers.build(["only these"], TokenizerConfig())
 
     assert encode_corpus(read_texts(data), tokenizer).tokenizer is tokenizer
 
 
-def test_without_a_validation_part_there_is_none(data):
-    prepared = encode_corpus(read_texts(data.model_copy(update={"valid_split": "none"})), TokenizerConfig())
+def test_without_validation_part_validation_is_none(data):
+    encoded = encode_corpus(read_texts(data.model_copy(update={"valid_split": "none"})), TokenizerConfig())
 
-    assert prepared.validation is None
-    assert prepared.record.valid_tokens == 0
+    assert encoded.validation is None
+    assert encoded.record.valid_tokens == 0
 
 
-def test_a_text_is_known_again(corpus, tmp_path):
+def test_check_same_text_refuses_changed_texts(corpus, tmp_path):
     valid = tmp_path / "valid.txt"
     valid.write_text("No one paints.\n" * 14, "utf-8")
     data = DataConfig.of(text=str(corpus), valid=str(valid))
@@ -80,8 +80,8 @@ def test_a_text_is_known_again(corpus, tmp_path):
 
 @pytest.mark.parametrize("field", ["text", "valid"])
 @pytest.mark.parametrize("valid_sha256", ["0" * 64, None])
-def test_a_file_that_is_not_the_runs_leaves_no_copy_in_the_store(corpus, tmp_path, monkeypatch, field, valid_sha256):
-    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "store"))
+def test_refused_file_leaves_no_copy_in_the_cache(corpus, tmp_path, monkeypatch, field, valid_sha256):
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "store"))
     record = encode_corpus(read_texts(DataConfig(text=str(corpus))), TokenizerConfig()).record
     (tmp_path / "secret.txt").write_text("nobody else's business", "utf-8")
     forged = DataConfig.of(**{"text": str(corpus), field: str(tmp_path / "secret.txt")})
@@ -95,7 +95,7 @@ def test_a_file_that_is_not_the_runs_leaves_no_copy_in_the_store(corpus, tmp_pat
 
 
 @pytest.mark.parametrize(("errors", "said"), [("strict", "read as U+FFFD"), ("ignore", "left out")])
-def test_half_characters_that_json_spells_are_said(tmp_path, errors, said):
+def test_lone_surrogates_in_json_are_reported(tmp_path, errors, said):
     (tmp_path / "a.jsonl").write_text('{"text": "a\\ud800' + "b" * 9_000 + '"}', "utf-8")
 
     (notice,) = read_texts(DataConfig(text=str(tmp_path / "a.jsonl"), errors=errors)).notices
@@ -104,7 +104,7 @@ def test_half_characters_that_json_spells_are_said(tmp_path, errors, said):
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_a_training_text_that_is_its_own_validation_text_is_a_notice(tmp_path, newline):
+def test_identical_training_and_validation_text_is_reported(tmp_path, newline):
     names = newline.join(f"{a}{b}{c}ra" for c in "dfgk" for a in ("Na", "Be", "Jo") for b in ("la", "ro", "ti"))
     (tmp_path / "names.txt").write_text(names, "utf-8", newline="")
     (tmp_path / "others.txt").write_text(names.replace("ra", "mo"), "utf-8", newline="")
@@ -119,18 +119,18 @@ def test_a_training_text_that_is_its_own_validation_text_is_a_notice(tmp_path, n
 
 @pytest.fixture
 def unwritable(monkeypatch, tmp_path):
-    """Make the store one in which nothing can be made any more, though all that is there can be read."""
+    """Make the cache read-only."""
 
     def close():
         (tmp_path / "file").touch()
-        monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "file" / "store"))
+        monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "file" / "store"))
 
-    monkeypatch.setattr(store_module, "SETTLED", -60.0)  # a file of a moment ago is trusted
+    monkeypatch.setattr(store_module, "SETTLED", -60.0)  # trust a file that was just written
     return close
 
 
 @pytest.mark.parametrize("name", ["corpus.txt", "corpus:pydoc"])
-def test_what_a_run_needs_is_found_where_nothing_can_be_written(corpus, tmp_path, monkeypatch, unwritable, name):
+def test_read_only_cache_is_used(corpus, tmp_path, monkeypatch, unwritable, name):
     monkeypatch.chdir(tmp_path)
     data = DataConfig(text=name, store=str(tmp_path / "kept"))
     before = encode_corpus(read_texts(data), TokenizerConfig())
@@ -143,12 +143,12 @@ def test_what_a_run_needs_is_found_where_nothing_can_be_written(corpus, tmp_path
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "transformer"])
-def test_the_seed_draws_the_weights_and_nothing_else_does(data, cell):
-    prepared = encode_corpus(read_texts(data), TokenizerConfig())
+def test_initial_weights_depend_only_on_the_seed(data, cell):
+    encoded = encode_corpus(read_texts(data), TokenizerConfig())
 
     def weights(seed):
-        request = compose({"cell": cell, "hidden_size": 16, "seed": seed, "max_steps": 1})
-        return build_learner(request.model, request.training, prepared).model.state_dict()
+        resolved = resolve_settings({"cell": cell, "hidden_size": 16, "seed": seed, "max_steps": 1})
+        return build_learner(resolved.model, resolved.training, encoded).model.state_dict()
 
     first = weights(0)
     before = torch.get_rng_state()
@@ -162,12 +162,12 @@ def test_the_seed_draws_the_weights_and_nothing_else_does(data, cell):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_cell_decides_how_it_reads(data):
-    prepared = encode_corpus(read_texts(data), TokenizerConfig())
+def test_cell_determines_the_batch_stream(data):
+    encoded = encode_corpus(read_texts(data), TokenizerConfig())
 
     def stream(**settings):
-        request = compose({"hidden_size": 16, "max_steps": 1, "batch_size": 4, **settings})
-        return build_learner(request.model, request.training, prepared).stream
+        resolved = resolve_settings({"hidden_size": 16, "max_steps": 1, "batch_size": 4, **settings})
+        return build_learner(resolved.model, resolved.training, encoded).stream
 
     assert stream(cell="gru", bptt=32).carries_state
     assert stream(cell="gru", bptt=32).length == 32
@@ -175,12 +175,12 @@ def test_the_cell_decides_how_it_reads(data):
     assert stream(cell="transformer", heads=2, block_size=24).length == 24
 
 
-def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_takes_any(corpus):
-    request = compose({"text": str(corpus), "hidden_size": 65_536, "layers": 200})
-    prepared = encode_corpus(read_texts(request.data), request.tokenizer)
+def test_model_larger_than_memory_is_refused(corpus):
+    resolved = resolve_settings({"text": str(corpus), "hidden_size": 65_536, "layers": 200})
+    encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
 
-    with pytest.raises(ConfigError, match=r"hidden_size: .* parameters .* GiB .* --hidden-size"):
-        build_learner(request.model, request.training, prepared)
+    with pytest.raises(ConfigError, match=r"hidden_size: 200 layers of 65536 .* GiB"):
+        build_learner(resolved.model, resolved.training, encoded)
 
 
 @pytest.mark.parametrize(
@@ -190,19 +190,19 @@ def test_a_model_that_cannot_fit_into_memory_is_refused_before_it_takes_any(corp
         ({"cell": "gru", "bptt": 128, "hidden_size": 32}, "--bptt"),
     ],
 )
-def test_a_batch_that_cannot_fit_into_memory_is_refused_with_what_to_lower(data, monkeypatch, settings, other):
-    prepared = encode_corpus(read_texts(data), TokenizerConfig())
-    large, small = (compose({**settings, "batch_size": rows, "max_steps": 1}) for rows in (32, 1))
+def test_batch_larger_than_memory_is_refused(data, monkeypatch, settings, other):
+    encoded = encode_corpus(read_texts(data), TokenizerConfig())
+    large, small = (resolve_settings({**settings, "batch_size": rows, "max_steps": 1}) for rows in (32, 1))
 
-    monkeypatch.setattr(preparation, "total_memory", lambda device: 1 << 20)
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: 1 << 20)
 
     with pytest.raises(ConfigError, match=rf"batch_size: .* \d+ rows of 128 tokens .* lower --batch-size .* {other}"):
-        build_learner(large.model, large.training, prepared)
-    build_learner(small.model, small.training, prepared)
+        build_learner(large.model, large.training, encoded)
+    build_learner(small.model, small.training, encoded)
 
 
 @pytest.mark.parametrize("sha256", ["../../elsewhere", "0" * 63, "A" * 64])
-def test_a_recorded_hash_is_a_hash(sha256):
+def test_text_record_refuses_an_invalid_hash(sha256):
     with pytest.raises(ConfigError, match="sha256"):
         TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
 
@@ -216,14 +216,14 @@ def test_a_recorded_hash_is_a_hash(sha256):
         ("one line alone, however long\n", ""),
     ],
 )
-def test_the_record_says_how_lines_end(corpus, data, text, line_end):
+def test_text_record_holds_the_line_end(corpus, data, text, line_end):
     corpus.write_bytes(text.encode())
     texts = read_texts(data.model_copy(update={"valid_split": "none"}))
 
     assert encode_corpus(texts, TokenizerConfig()).record.line_end == line_end
 
 
-def test_what_a_tokenizer_cannot_read_is_left_out_of_how_lines_end(corpus, data):
+def test_line_end_omits_unknown_characters(corpus, data):
     corpus.write_text("a b\nb a\na b\nb a\n", "utf-8")
     texts = read_texts(data.model_copy(update={"valid_split": "none"}))
 
@@ -235,7 +235,7 @@ def test_what_a_tokenizer_cannot_read_is_left_out_of_how_lines_end(corpus, data)
     assert recorded == ["b\n", "\n", ""]
 
 
-def test_of_several_documents_no_line_end_is_read_first(corpus, data):
+def test_line_end_is_empty_for_several_documents(corpus, data):
     other = corpus.with_name("other.txt")
     other.write_bytes(corpus.read_bytes())
     texts = read_texts(data.model_copy(update={"text": (str(corpus), str(other))}))

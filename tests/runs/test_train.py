@@ -1,4 +1,4 @@
-"""A training run as a script sees it: its events, and that nobody can change it between them."""
+"""Training runs as a script uses them: events, isolation from the caller, closing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..comparing import assert_same_run
 from ..small_runs import GRU
 
 
-def test_nobody_can_change_a_run_between_its_events(corpus, tmp_path, settings, straight):
+def test_caller_between_events_does_not_change_a_run(corpus, tmp_path, settings, straight):
     run = seqgen.train(corpus, out=tmp_path / "run", **settings)
     for number, event in enumerate(run):
         torch.manual_seed(number)
@@ -26,7 +26,7 @@ def test_nobody_can_change_a_run_between_its_events(corpus, tmp_path, settings, 
     assert_same_run(run.path, straight)
 
 
-def test_what_the_caller_has_switched_on_or_off_changes_no_run(corpus, tmp_path, settings, straight):
+def test_callers_autocast_and_no_grad_do_not_change_a_run(corpus, tmp_path, settings, straight):
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         run = seqgen.train(corpus, out=tmp_path / "run", **settings)
         list(run)
@@ -34,7 +34,7 @@ def test_what_the_caller_has_switched_on_or_off_changes_no_run(corpus, tmp_path,
     assert_same_run(run.path, straight)
 
 
-def test_training_leaves_the_random_state_as_it_was(corpus, tmp_path, settings):
+def test_training_does_not_change_the_random_state(corpus, tmp_path, settings):
     torch.manual_seed(5)
     expected = torch.rand(1)
     torch.manual_seed(5)
@@ -44,7 +44,7 @@ def test_training_leaves_the_random_state_as_it_was(corpus, tmp_path, settings):
     assert torch.equal(torch.rand(1), expected)
 
 
-def test_the_events_come_as_documented_and_run_gives_the_trained_run(corpus, tmp_path):
+def test_iteration_yields_events_and_run_returns_the_trained_run(corpus, tmp_path):
     training = seqgen.train(corpus, out=tmp_path / "run", **GRU)
     assert (training.total_steps, training.first_step) == (8, 0)
 
@@ -57,17 +57,17 @@ def test_the_events_come_as_documented_and_run_gives_the_trained_run(corpus, tmp
     )
 
 
-def test_what_is_prepared_is_reported(corpus, tmp_path):
+def test_preparation_is_reported(corpus, tmp_path):
     messages = []
 
-    seqgen.train(corpus, out=tmp_path / "run", report=lambda *told: messages.append(told), **GRU)
+    seqgen.train(corpus, out=tmp_path / "run", report=lambda *given: messages.append(given), **GRU)
 
     size = len(corpus.read_bytes())
     assert messages[:2] == [(f"reading {corpus}", 0, size), (f"reading {corpus}", size, size)]
     assert any(message.startswith("measuring") for message, *_ in messages)
 
 
-def test_a_run_that_is_closed_trains_no_more(corpus, tmp_path):
+def test_closed_run_yields_no_more_events(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", **GRU)
     events = iter(run)
     next(events)
@@ -78,14 +78,14 @@ def test_a_run_that_is_closed_trains_no_more(corpus, tmp_path):
     assert seqgen.train(out=run.path, resume=True).first_step == 0
 
 
-def test_a_run_can_be_gone_through_once(corpus, tmp_path):
+def test_run_can_be_iterated_once(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", **GRU)
     list(run)
     before = (tmp_path / "run" / "metrics.jsonl").read_bytes()
 
-    with pytest.raises(RunError, match="has been begun already"):
+    with pytest.raises(RunError, match="started already"):
         iter(run)
-    with pytest.raises(RunError, match="has been begun already"):
+    with pytest.raises(RunError, match="started already"):
         run.run()
 
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before

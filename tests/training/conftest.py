@@ -1,4 +1,4 @@
-"""A learner of any family on a few lines of text, as `seqgen.train` would make it."""
+"""Build a learner of any family on a few lines of text, as `seqgen.train` does."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from seqgen.data.texts import read_texts
-from seqgen.runs.config import compose
-from seqgen.runs.setup import Corpus, build_learner, encode_corpus
+from seqgen.data.pipeline import read_texts
+from seqgen.runs.config import resolve_settings
+from seqgen.runs.setup import EncodedCorpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner
 from seqgen.training.trainer import TrainingSetup
 
-MakeLearner = Callable[..., tuple[Learner, Corpus]]
+MakeLearner = Callable[..., tuple[Learner, EncodedCorpus]]
 
 SMALL: dict[str, dict[str, Any]] = {
     "rnn": {"cell": "rnn", "hidden_size": 24},
@@ -23,14 +23,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "gru-before": {"cell": "gru", "hidden_size": 24, "gru_reset": "before"},
     "transformer": {"cell": "transformer", "hidden_size": 32, "layers": 1, "heads": 2, "block_size": 16},
 }
-"""Config of a small model of each family."""
+"""Settings of a small model of each family."""
 
 
 @pytest.fixture
 def make_learner(corpus: Path) -> MakeLearner:
     """Make a learner of the family called `name`, over `corpus` or the text given, in fp32."""
 
-    def make(name: str, text: str | None = None, **settings: Any) -> tuple[Learner, Corpus]:
+    def make(name: str, text: str | None = None, **settings: Any) -> tuple[Learner, EncodedCorpus]:
         if text is not None:
             corpus.write_text(text, encoding="utf-8", newline="")
         fixed = {
@@ -43,22 +43,22 @@ def make_learner(corpus: Path) -> MakeLearner:
         }
         if name != "transformer":
             fixed["bptt"] = 16
-        request = compose({"text": str(corpus), **fixed, **SMALL[name], **settings})
-        prepared = encode_corpus(read_texts(request.data), request.tokenizer)
-        return build_learner(request.model, request.training, prepared), prepared
+        resolved = resolve_settings({"text": str(corpus), **fixed, **SMALL[name], **settings})
+        encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
+        return build_learner(resolved.model, resolved.training, encoded), encoded
 
     return make
 
 
 @pytest.fixture
 def make_setup(tmp_path: Path) -> Callable[..., TrainingSetup]:
-    """What the loop works on, for a run in `tmp_path`."""
+    """Make the setup of a run in `tmp_path`."""
 
-    def make(prepared: Corpus) -> TrainingSetup:
+    def make(encoded: EncodedCorpus) -> TrainingSetup:
         return TrainingSetup(
-            tokenizer=prepared.tokenizer,
-            validation=prepared.validation,
-            characters_per_token=prepared.characters_per_token,
+            tokenizer=encoded.tokenizer,
+            validation=encoded.validation,
+            characters_per_token=encoded.characters_per_token,
             line_end="",
             config=b"{}\n",
             identity="a run",

@@ -10,15 +10,22 @@ import pytest
 import torch
 
 from seqgen.errors import RunError, SaveError
-from seqgen.training.checkpoint import FILES, Progress, State, load_checkpoint, newest_checkpoint, save_checkpoint
+from seqgen.training.checkpoint import (
+    FILES,
+    CheckpointState,
+    TrainingProgress,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from seqgen.training.learner import Learner
 from seqgen.training.plan import Plan
 
 FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
 
 
-def progress(step: int) -> Progress:
-    return Progress(step=step, seconds=1.0, metrics_bytes=0)
+def progress(step: int) -> TrainingProgress:
+    return TrainingProgress(step=step, seconds=1.0, metrics_bytes=0)
 
 
 def save(folder: Path, learner: Learner, step: int) -> Path:
@@ -29,27 +36,26 @@ def save(folder: Path, learner: Learner, step: int) -> Path:
     return save_checkpoint(folder, learner, progress(step), b"{}\n", "", before=newest and newest.path).path
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_run_that_goes_on_from_a_checkpoint_is_the_run(make_learner, tmp_path, name, precision):
+@pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in FAMILIES), ("lstm", "bf16")])
+def test_resumed_learner_takes_the_same_steps(make_learner, tmp_path, name, precision):
     settings = {"dropout": 0.3, "grad_accum": 2, "max_steps": 9, "precision": precision}
     straight, _ = make_learner(name, **settings)
     losses = [straight.step(step) for step in range(9)]
 
     first, _ = make_learner(name, **settings)
-    begun = [first.step(step) for step in range(4)]
+    before = [first.step(step) for step in range(4)]
     save(tmp_path / "checkpoints", first, 4)
     second, _ = make_learner(name, **settings)
-    torch.manual_seed(123)  # the random state comes from the checkpoint, not from around it
+    torch.manual_seed(123)  # the random state comes from the checkpoint
     load_checkpoint(newest_checkpoint(tmp_path / "checkpoints"), second, "")
-    ended = [second.step(step) for step in range(4, 9)]
+    after = [second.step(step) for step in range(4, 9)]
 
-    assert begun + ended == losses
+    assert before + after == losses
     for parameter, expected in zip(second.model.parameters(), straight.model.parameters(), strict=True):
         assert torch.equal(parameter, expected)
 
 
-def test_a_run_can_go_on_from_before_its_first_step(make_learner, tmp_path):
+def test_checkpoint_of_step_0_resumes_exactly(make_learner, tmp_path):
     straight, _ = make_learner("lstm", dropout=0.3)
     losses = [straight.step(step) for step in range(3)]
     stopped, _ = make_learner("lstm", dropout=0.3)
@@ -62,7 +68,7 @@ def test_a_run_can_go_on_from_before_its_first_step(make_learner, tmp_path):
     assert [learner.step(step) for step in range(3)] == losses
 
 
-def test_the_newest_is_the_furthest_and_the_last_two_are_kept(make_learner, tmp_path):
+def test_newest_checkpoint_has_the_highest_step_and_two_are_kept(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
     folder = tmp_path / "checkpoints"
@@ -74,7 +80,7 @@ def test_the_newest_is_the_furthest_and_the_last_two_are_kept(make_learner, tmp_
 
 
 @pytest.mark.parametrize("new", [7, 10, 12])
-def test_what_was_passed_over_goes_and_not_what_is_whole(make_learner, tmp_path, new):
+def test_save_removes_damaged_checkpoints_and_keeps_complete_ones(make_learner, tmp_path, new):
     learner, _ = make_learner("gru")
     for step in (5, 10):
         path = save(tmp_path, learner, step)
@@ -86,8 +92,8 @@ def test_what_was_passed_over_goes_and_not_what_is_whole(make_learner, tmp_path,
     assert newest_checkpoint(tmp_path).damaged == ()
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="nothing is forbidden to root, nor so on Windows")
-def test_what_cannot_be_read_for_now_is_not_passed_over(make_learner, tmp_path):
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows ignore these permissions")
+def test_unreadable_checkpoint_is_an_error_not_skipped(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     for step in (5, 10):
         path = save(tmp_path, learner, step)
@@ -97,7 +103,7 @@ def test_what_cannot_be_read_for_now_is_not_passed_over(make_learner, tmp_path):
         newest_checkpoint(tmp_path)
 
 
-def test_a_folder_that_cannot_be_read_is_named(make_learner, tmp_path, monkeypatch):
+def test_unreadable_checkpoint_folder_is_named(make_learner, tmp_path, monkeypatch):
     def fail(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
@@ -107,7 +113,7 @@ def test_a_folder_that_cannot_be_read_is_named(make_learner, tmp_path, monkeypat
         newest_checkpoint(tmp_path)
 
 
-def test_what_is_not_complete_does_not_count(make_learner, tmp_path):
+def test_incomplete_checkpoint_is_skipped(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
     save(tmp_path, learner, 5)
@@ -124,7 +130,7 @@ def test_what_is_not_complete_does_not_count(make_learner, tmp_path):
     assert newest_checkpoint(tmp_path / "nowhere") is None
 
 
-def test_a_save_that_fails_leaves_what_was_there(make_learner, tmp_path):
+def test_failed_save_leaves_older_checkpoints_unchanged(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
     save(tmp_path / "checkpoints", learner, 5)
@@ -147,9 +153,10 @@ def flip_a_bit(path):
     path.write_bytes(content)
 
 
-@pytest.mark.parametrize("damage", [cut_short, flip_a_bit, Path.unlink])
-@pytest.mark.parametrize("name", FILES)
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(make_learner, tmp_path, name, damage):
+@pytest.mark.parametrize(
+    ("name", "damage"), [*((name, flip_a_bit) for name in FILES), (FILES[0], cut_short), (FILES[1], Path.unlink)]
+)
+def test_damaged_checkpoint_is_named_and_the_one_before_it_is_used(make_learner, tmp_path, name, damage):
     learner, _ = make_learner("gru")
     for step in (1, 2):
         learner.step(step - 1)
@@ -164,13 +171,13 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_taken(make_learner,
     load_checkpoint(found, learner, "")
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_where_each_is_damaged_none_is_taken(make_learner, tmp_path, name):
+def test_all_checkpoints_damaged_is_an_error(make_learner, tmp_path):
+    name = "weights.safetensors"
     learner, _ = make_learner("gru")
     for step in (1, 2):
         cut_short(save(tmp_path, learner, step) / name)
 
-    with pytest.raises(RunError, match=f"no checkpoint is whole: .*step-000002/{name}.* restore one from a copy"):
+    with pytest.raises(RunError, match=f"step-000002/{name}"):
         newest_checkpoint(tmp_path)
 
 
@@ -179,11 +186,14 @@ def test_where_each_is_damaged_none_is_taken(make_learner, tmp_path, name):
     [
         ("", "Invalid JSON"),
         ('{"step": "one"}', "files"),
-        (State(files={}, plan=Plan.first(9), progress=progress(1)).model_dump_json(), "does not name the files"),
+        (
+            CheckpointState(files={}, plan=Plan.first(9), progress=progress(1)).model_dump_json(),
+            "does not name the files",
+        ),
         ('{"format_version": 2}', "format_version"),
     ],
 )
-def test_a_damaged_state_is_named(make_learner, tmp_path, content, words):
+def test_damaged_state_json_is_named(make_learner, tmp_path, content, words):
     learner, _ = make_learner("gru")
     path = save(tmp_path, learner, 1)
     (path / "state.json").write_text(content, "utf-8")
@@ -192,7 +202,7 @@ def test_a_damaged_state_is_named(make_learner, tmp_path, content, words):
         newest_checkpoint(tmp_path)
 
 
-def test_the_state_says_how_far_the_run_is_and_what_the_files_are(make_learner, tmp_path):
+def test_state_json_holds_plan_progress_and_hashes(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     path = save(tmp_path, learner, 1)
 
@@ -200,12 +210,12 @@ def test_the_state_says_how_far_the_run_is_and_what_the_files_are(make_learner, 
 
     assert list(state) == ["format_version", "files", "plan", "progress"]
     assert state["format_version"] == 1
-    assert state["plan"]["stretches"] == [learner.plan.now.model_dump()]
+    assert state["plan"]["stages"] == [learner.plan.current.model_dump()]
     assert state["progress"] == progress(1).model_dump()
     assert state["files"] == {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in FILES}
 
 
-def test_what_a_save_that_was_killed_left_behind_is_swept(make_learner, tmp_path):
+def test_save_removes_leftovers_of_a_killed_save(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     leftover = tmp_path / ".tmp-step-000001-abc"
     leftover.mkdir()
@@ -216,7 +226,7 @@ def test_what_a_save_that_was_killed_left_behind_is_swept(make_learner, tmp_path
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["step-000002"]
 
 
-def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_like_a_checkpoint(make_learner, tmp_path, monkeypatch):
+def test_interrupted_removal_leaves_nothing_that_looks_like_a_checkpoint(make_learner, tmp_path, monkeypatch):
     learner, _ = make_learner("gru")
     folder = tmp_path / "checkpoints"
     for step in (1, 2):
@@ -235,7 +245,7 @@ def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_like_a_checkpoint
     assert sorted(path.name for path in folder.iterdir()) == ["step-000003", "step-000004"]
 
 
-def test_a_checkpoint_of_the_same_step_is_replaced(make_learner, tmp_path):
+def test_damaged_checkpoint_of_the_same_step_is_replaced(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     cut_short(save(tmp_path / "checkpoints", learner, 1) / "weights.safetensors")
 
@@ -245,7 +255,7 @@ def test_a_checkpoint_of_the_same_step_is_replaced(make_learner, tmp_path):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-000001"]
 
 
-def test_random_states_of_a_device_that_is_not_here_are_passed_over(make_learner, tmp_path):
+def test_random_state_of_a_missing_device_is_ignored(make_learner, tmp_path):
     cpu, _ = make_learner("lstm", dropout=0.5)
     cpu.step(0)
     cuda_state = torch.arange(16, dtype=torch.uint8)
@@ -266,7 +276,7 @@ def test_random_states_of_a_device_that_is_not_here_are_passed_over(make_learner
     assert torch.equal(card.random.state_dict()["cuda"], cuda_state)
 
 
-def test_nothing_in_a_checkpoint_is_a_pickle(make_learner, tmp_path):
+def test_checkpoint_contains_no_pickle(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     learner.step(0)
     path = save(tmp_path, learner, 1)

@@ -4,7 +4,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import compose
+from seqgen.runs.config import resolve_settings
 from seqgen.training.config import TrainingConfig
 from seqgen.training.presets import LONG_PRESETS, PRESETS, SHORT_PRESETS, preset_for
 
@@ -13,27 +13,27 @@ from seqgen.training.presets import LONG_PRESETS, PRESETS, SHORT_PRESETS, preset
     ("written", "seconds"),
     [("90s", 90.0), ("2m", 120.0), ("1h30m", 5400.0), ("1.5h", 5400.0), ("90", 90.0), (45, 45.0), (0.5, 0.5)],
 )
-def test_a_duration_is_read_as_people_write_it(written, seconds):
+def test_parse_duration_accepts_units(written, seconds):
     assert TrainingConfig.of(max_time=written).max_time == seconds
 
 
 @pytest.mark.parametrize("written", ["", "soon", "nan", "5 minutes", "1h-3m", "-5s", 0, -1.0, True, None.__class__])
-def test_what_is_no_duration_is_refused_by_name(written):
+def test_invalid_duration_is_refused_by_name(written):
     with pytest.raises(ConfigError, match="max_time"):
         TrainingConfig.of(max_time=written)
 
 
-def test_every_cell_has_a_recipe_for_each_optimizer_of_settings_that_exist():
+def test_every_cell_has_a_valid_preset_for_each_optimizer():
     assert PRESETS.keys() == FAMILIES.keys()
     for cell, by_optimizer in PRESETS.items():
         assert by_optimizer.keys() == {"muon", "adamw"}
         for optimizer in by_optimizer:
-            compose({"cell": cell, "optimizer": optimizer})
+            resolve_settings({"cell": cell, "optimizer": optimizer})
 
 
 @pytest.mark.parametrize("optimizer", [None, "muon", "adamw"])
 @pytest.mark.parametrize("cell", FAMILIES)
-def test_a_short_or_a_long_run_gets_its_own_recipe_where_there_is_one(cell, optimizer):
+def test_preset_for_depends_on_the_time(cell, optimizer):
     asked = {} if optimizer is None else {"optimizer": optimizer}
 
     def expected(presets):
@@ -48,9 +48,11 @@ def test_a_short_or_a_long_run_gets_its_own_recipe_where_there_is_one(cell, opti
         assert preset_for(cell, {**settings, **asked}) == usual
 
 
-def test_the_rates_are_those_of_the_optimizer():
+def test_learning_rate_depends_on_the_optimizer():
     def rates(**settings):
-        return [compose({"cell": cell, **settings}).training.lr for cell in ("rnn", "lstm", "gru", "transformer")]
+        return [
+            resolve_settings({"cell": cell, **settings}).training.lr for cell in ("rnn", "lstm", "gru", "transformer")
+        ]
 
     assert rates(optimizer="muon") == [0.01, 0.012, 0.016, 0.006]
     assert rates(optimizer="adamw") == [0.005, 0.012, 0.008, 0.003]
@@ -68,7 +70,7 @@ def test_the_rates_are_those_of_the_optimizer():
     ],
     ids=str,
 )
-def test_each_cell_has_the_optimizer_that_was_measured_to_suit_it(settings, optimizers):
+def test_default_optimizer_depends_on_cell_and_time(settings, optimizers):
     cells = ("rnn", "lstm", "gru", "transformer")
 
-    assert [compose({"cell": cell, **settings}).training.optimizer for cell in cells] == optimizers
+    assert [resolve_settings({"cell": cell, **settings}).training.optimizer for cell in cells] == optimizers

@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from seqgen.evaluation.scoring import score, stream_lanes
+from seqgen.evaluation.scoring import score, stream_segments
 
 FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
 
 HELLO = "hello"
-WITHOUT_CONTEXT = 1.0397  # nats a transition: the entropy of e, l, l, o
+WITHOUT_CONTEXT = 1.0397  # nats per transition: the entropy of e, l, l, o
 WITH_ONE_CHARACTER = 0.3466  # ln 2 / 2: after l comes l or o
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_hello_every_cell_remembers_more_than_one_character(make_learner, name):
-    """h->e, e->l, l->l, l->o: after one l comes l, after two comes o. Who sees one character cannot tell them apart."""
+def test_every_cell_remembers_more_than_one_character(make_learner, name):
+    """h->e, e->l, l->l, l->o: after one l comes l, after two comes o. One character of context is not enough."""
     learner, corpus = make_learner(name, HELLO, valid_split="none", max_steps=150, lr=0.02, dropout=0.0)
     ids = torch.from_numpy(corpus.train[0].astype(np.int64))
     for step in range(150):
@@ -34,15 +34,20 @@ def test_hello_every_cell_remembers_more_than_one_character(make_learner, name):
     assert max(transitions[2:].tolist()) < WITH_ONE_CHARACTER
 
 
-@pytest.mark.parametrize("optimizer", [{"optimizer": "adamw", "lr": 0.01}, {"optimizer": "muon", "lr": 0.03}], ids=str)
-@pytest.mark.parametrize("name", FAMILIES)
-def test_a_tiny_text_is_learnt_by_heart(make_learner, name, optimizer):
+ADAMW, MUON = {"optimizer": "adamw", "lr": 0.01}, {"optimizer": "muon", "lr": 0.03}
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"),
+    [("rnn", MUON), ("lstm", ADAMW), ("gru", MUON), ("gru-before", ADAMW), ("transformer", MUON)],
+)
+def test_every_cell_memorizes_a_tiny_text(make_learner, name, optimizer):
     text = "the quick brown fox jumps over the lazy dog, and then it rests. "
     settings = {"max_steps": 200, "dropout": 0.0, "batch_size": 2, **optimizer}
     learner, corpus = make_learner(name, text, valid_split="none", **settings)
 
     def nats_per_token() -> float:
-        return score(learner.model, corpus.train, stream_lanes([len(text)], 0, lanes=1)) / len(text)
+        return score(learner.model, corpus.train, stream_segments([len(text)], 0, segments=1)) / len(text)
 
     assert nats_per_token() > 2.5
     for step in range(200):
@@ -50,7 +55,7 @@ def test_a_tiny_text_is_learnt_by_heart(make_learner, name, optimizer):
     assert nats_per_token() < 0.05
 
 
-def test_accumulated_batches_are_one_large_batch(make_learner):
+def test_grad_accum_equals_one_large_batch(make_learner):
     """Two batches of two windows give the gradient of one batch of four."""
     results = []
     for settings in ({"batch_size": 4}, {"batch_size": 2, "grad_accum": 2}):
@@ -63,7 +68,25 @@ def test_accumulated_batches_are_one_large_batch(make_learner):
     torch.testing.assert_close(results[0][2], results[1][2], rtol=1e-3, atol=1e-5)
 
 
-def test_the_state_is_carried_from_batch_to_batch_and_its_history_cut(make_learner):
+@pytest.mark.parametrize(("name", "per_batch"), [("gru", 4 * 16), ("transformer", 4 * 16)])
+def test_tokens_per_step_counts_all_batches_of_a_step(make_learner, name, per_batch):
+    assert make_learner(name)[0].tokens_per_step == per_batch
+    assert make_learner(name, grad_accum=3)[0].tokens_per_step == 3 * per_batch
+
+
+def test_step_with_grad_accum_reads_the_next_batches(make_learner, monkeypatch):
+    learner, _ = make_learner("gru", grad_accum=3)
+    read = []
+    batch_at = learner.stream.batch_at
+    monkeypatch.setattr(learner.stream, "batch_at", lambda number: read.append(number) or batch_at(number))
+
+    for step in (0, 1, 5):
+        learner.step(step)
+
+    assert read == [0, 1, 2, 3, 4, 5, 15, 16, 17]
+
+
+def test_state_is_carried_between_batches_and_detached(make_learner):
     learner, _ = make_learner("lstm", dropout=0.0)
     learner.step(0)
     carried = tuple(member.clone() for member in learner.carried)
@@ -77,7 +100,7 @@ def test_the_state_is_carried_from_batch_to_batch_and_its_history_cut(make_learn
         torch.testing.assert_close(member, wanted)
 
 
-def test_the_gradient_is_clipped_by_its_norm_and_the_norm_before_is_told(make_learner):
+def test_step_clips_the_gradient_and_returns_the_norm_before(make_learner):
     learner, _ = make_learner("gru", clip_grad_norm=1e-3)
 
     norm = learner.step(0).grad_norm
@@ -87,7 +110,7 @@ def test_the_gradient_is_clipped_by_its_norm_and_the_norm_before_is_told(make_le
     assert clipped.item() == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_a_step_leaves_neither_training_mode_nor_the_random_state_behind(make_learner):
+def test_step_restores_training_mode_and_random_state(make_learner):
     learner, _ = make_learner("lstm", dropout=0.5)
     before = torch.get_rng_state()
 
@@ -98,18 +121,17 @@ def test_a_step_leaves_neither_training_mode_nor_the_random_state_behind(make_le
 
 
 def break_the_loss(learner, kind):
-    """From now on the loss, or the gradient alone, is no finite number."""
+    """Make the loss NaN, or only the gradient infinite, from now on."""
     if kind == "loss":
         return learner.model.head.register_forward_hook(lambda module, inputs, logits: logits * float("nan"))
     return learner.model.head.weight.register_hook(lambda gradient: gradient * float("inf"))
 
 
-@pytest.mark.parametrize("kind", ["loss", "gradient"])
-@pytest.mark.parametrize("name", ["lstm", "transformer"])
-def test_a_step_whose_numbers_go_wrong_changes_nothing(make_learner, name, kind):
+@pytest.mark.parametrize(("name", "kind"), [("lstm", "loss"), ("transformer", "loss"), ("lstm", "gradient")])
+def test_step_with_nan_or_infinity_changes_nothing(make_learner, name, kind):
     learner, _ = make_learner(name)
     learner.step(0)
-    before = [tensor.clone() for tensor in everything_in(learner)]
+    before = [tensor.clone() for tensor in tensors_of(learner)]
 
     hook = break_the_loss(learner, kind)
     result = learner.step(1)
@@ -117,18 +139,17 @@ def test_a_step_whose_numbers_go_wrong_changes_nothing(make_learner, name, kind)
 
     assert not result.taken
     assert not (math.isfinite(result.nats_per_token) and math.isfinite(result.grad_norm))
-    assert all(torch.equal(*pair) for pair in zip(everything_in(learner), before, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(tensors_of(learner), before, strict=True))
     assert learner.step(2).taken
 
 
-def everything_in(learner):
+def tensors_of(learner):
     moments = [tensor for state in learner.optimizer.state.values() for tensor in state.values()]
     return [*learner.model.parameters(), *moments, *(learner.carried or ())]
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("name", ["lstm", "transformer"])
-def test_what_the_caller_has_switched_on_or_off_changes_no_step(make_learner, name, precision):
+@pytest.mark.parametrize(("name", "precision"), [("lstm", "bf16"), ("transformer", "fp32")])
+def test_callers_autocast_and_no_grad_do_not_change_a_step(make_learner, name, precision):
     settings = {"dropout": 0.3, "grad_accum": 2, "precision": precision}
     alone, _ = make_learner(name, **settings)
     expected = [alone.step(step) for step in range(3)]
@@ -143,7 +164,7 @@ def test_what_the_caller_has_switched_on_or_off_changes_no_step(make_learner, na
     assert torch.equal(within.model.head.weight, alone.model.head.weight)
 
 
-def test_a_step_that_fails_leaves_training_mode_too(make_learner):
+def test_failed_step_leaves_training_mode(make_learner):
     learner, _ = make_learner("lstm")
     learner.model.head.register_forward_hook(lambda *_: 1 / 0)
 

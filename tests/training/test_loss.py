@@ -1,4 +1,4 @@
-"""The loss in blocks is torch's, and so is its gradient."""
+"""The blockwise loss and its gradient equal torch's."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TOLERANCES = {torch.float64: 1e-14, torch.float32: 1e-6, torch.bfloat16: 4e-3}
 
 @pytest.fixture(params=[1, 7, 64, 10**9])
 def _blocks(request, monkeypatch):
-    """Blocks of a row, of several, not dividing the rows, and of all of them."""
-    monkeypatch.setattr(loss, "LARGE", 0)
-    monkeypatch.setattr(loss, "BLOCK_NUMBERS", request.param)
+    """Blocks of one row, of several, not dividing the rows, and of all."""
+    monkeypatch.setattr(loss, "MIN_BLOCKWISE_LOGITS", 0)
+    monkeypatch.setattr(loss, "BLOCK_LOGITS", request.param)
 
 
 def batch(dtype):
@@ -36,7 +36,7 @@ def torchs(logits, targets):
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 1e-6), (torch.bfloat16, 4e-3)]
 )
-def test_loss_and_gradient_are_torchs(dtype, tolerance):
+def test_cross_entropy_and_its_gradient_equal_torchs(dtype, tolerance):
     logits, targets = batch(dtype)
     (expected,) = torch.autograd.grad(torchs(logits, targets) / 7, logits)
 
@@ -50,7 +50,7 @@ def test_loss_and_gradient_are_torchs(dtype, tolerance):
 
 
 @pytest.mark.usefixtures("_blocks")
-def test_logits_of_any_size_neither_overflow_nor_vanish():
+def test_cross_entropy_of_extreme_logits_is_finite():
     logits = torch.tensor([[[3e38, -3e38, 0.0], [-1e4, -1e4, -1e4]]], requires_grad=True)
 
     value = cross_entropy(logits, torch.tensor([[0, 2]]))
@@ -61,16 +61,16 @@ def test_logits_of_any_size_neither_overflow_nor_vanish():
 
 
 @pytest.mark.usefixtures("_blocks")
-def test_what_is_not_finite_stays_so():
+def test_cross_entropy_of_nan_is_nan():
     logits = torch.tensor([[[float("nan"), 0.0]]], requires_grad=True)
 
     assert cross_entropy(logits, torch.tensor([[1]])).isnan()
 
 
-def test_a_large_batch_is_worked_on_in_blocks_and_a_small_one_at_once(monkeypatch):
+def test_only_large_batches_are_computed_in_blocks(monkeypatch):
     blocks = []
     monkeypatch.setattr(loss, "_blocks", lambda logits: blocks.append(len(logits)) or [slice(0, len(logits))])
-    small, large = torch.zeros(1, 2, 8), torch.zeros(1, 2, loss.LARGE // 2)
+    small, large = torch.zeros(1, 2, 8), torch.zeros(1, 2, loss.MIN_BLOCKWISE_LOGITS // 2)
 
     cross_entropy(small, torch.zeros(1, 2, dtype=torch.int64))
     assert blocks == []

@@ -1,24 +1,23 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 
 import pytest
 
 from seqgen.training.events import Evaluated, Sampled, Saved, Step
-from seqgen.training.metrics import MetricsLog, is_as_known, read_metrics
+from seqgen.training.metrics import MAX_LINE_BYTES, MetricsLog, kept_length, read_metrics
 
 
-def test_an_event_is_a_line(tmp_path):
+def test_events_are_written_as_json_lines(tmp_path):
     path = tmp_path / "metrics.jsonl"
 
     with MetricsLog(path) as log:
         log.write(Saved(3, "checkpoints/step-000003"))
         log.write(Sampled(3, "한글\n\x1b[31m"))
         log.sync()
-        assert log.length == path.stat().st_size  # nothing waits in a buffer
+        assert log.length == path.stat().st_size  # nothing is buffered
 
     assert [json.loads(line) for line in path.read_text("utf-8").splitlines()] == [
         {"event": "saved", "step": 3, "path": "checkpoints/step-000003"},
@@ -26,7 +25,7 @@ def test_an_event_is_a_line(tmp_path):
     ]
 
 
-def test_a_resumed_log_is_cut_to_the_length_it_had(tmp_path):
+def test_resumed_log_is_cut_to_its_length(tmp_path):
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path) as log:
         log.write(Saved(1, "a"))
@@ -40,7 +39,7 @@ def test_a_resumed_log_is_cut_to_the_length_it_had(tmp_path):
     assert [event["step"] for event in read_metrics(path)] == [1, 3]
 
 
-def test_the_name_of_a_log_is_on_the_disk_whoever_made_it(tmp_path, monkeypatch):
+def test_log_syncs_its_folder(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr("seqgen.training.metrics.sync_directory", synced.append)
 
@@ -51,7 +50,7 @@ def test_the_name_of_a_log_is_on_the_disk_whoever_made_it(tmp_path, monkeypatch)
     assert synced == [tmp_path] * 2
 
 
-def test_a_line_is_in_the_file_once_it_is_written(tmp_path):
+def test_written_line_is_in_the_file_at_once(tmp_path):
     path = tmp_path / "metrics.jsonl"
 
     with MetricsLog(path) as log:
@@ -61,40 +60,33 @@ def test_a_line_is_in_the_file_once_it_is_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "length", "known"),
+    ("content", "length", "kept"),
     [
-        (b"one\ntwo\n", 4, True),
-        (b"one\n", 4, True),
-        (b"one", 4, False),
-        (b"two\n", 4, False),
-        (None, 4, False),
-        (None, 0, True),
-        (b"left over", 0, True),
+        (b"one\ntwo\n", 8, 8),
+        (b"one\ntwo\n", 4, 4),
+        (b"one\ntwo\n", 6, 4),
+        (b"one\ntw", 8, 4),
+        (b"one", 8, 0),
+        (b"one\n", 0, 0),
+        (None, 8, 0),
+        (b"x" * (MAX_LINE_BYTES - 1) + b"\ntwo\n", MAX_LINE_BYTES + 2, MAX_LINE_BYTES),
     ],
+    ids=lambda value: str(value)[:20],
 )
-def test_a_log_is_known_by_what_it_began_with(tmp_path, content, length, known):
+def test_kept_length_is_that_of_complete_lines(tmp_path, content, length, kept):
     path = tmp_path / "metrics.jsonl"
     if content is not None:
         path.write_bytes(content)
 
-    assert is_as_known(path, length, hashlib.sha256(b"one\n"[:length]).hexdigest()) is known
-    assert not is_as_known(tmp_path, length, hashlib.sha256(b"one\n"[:length]).hexdigest())  # a directory
-
-
-def test_a_log_goes_on_with_the_hash_that_it_had(tmp_path):
-    path = tmp_path / "metrics.jsonl"
-    with MetricsLog(path) as log:
-        log.write(Saved(1, "a"))
-        length = log.length
-        log.write(Saved(2, "b"))
-
-    with MetricsLog(path, length) as log:
-        log.write(Saved(3, "c"))
-        assert log.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert kept_length(path, length) == kept
+    if content is not None:
+        with MetricsLog(path, length) as log:
+            assert log.length == kept
+        assert path.read_bytes() == content[:kept]
 
 
 @pytest.mark.parametrize("figure", [math.inf, -math.inf, math.nan])
-def test_json_has_no_infinity(tmp_path, figure):
+def test_nan_and_infinity_become_null(tmp_path, figure):
     path = tmp_path / "metrics.jsonl"
 
     with MetricsLog(path) as log:
@@ -104,7 +96,7 @@ def test_json_has_no_infinity(tmp_path, figure):
     assert (event["nats_per_token"], event["perplexity"]) == (800.0, None)
 
 
-def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path):
+def test_read_metrics_leaves_out_an_incomplete_last_line(tmp_path):
     path = tmp_path / "metrics.jsonl"
     with MetricsLog(path) as log:
         log.write(Saved(1, "a"))
@@ -114,7 +106,7 @@ def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path):
     assert list(read_metrics(tmp_path / "nowhere")) == []
 
 
-def test_of_steps_in_a_row_only_the_last_may_be_read(tmp_path):
+def test_read_metrics_can_return_only_the_last_of_consecutive_steps(tmp_path):
     path = tmp_path / "metrics.jsonl"
     step = Step(
         step=1, total_steps=3, epoch=0.1, nats_per_token=2.0, bits_per_character=2.9, lr=0.1, grad_norm=1.0, tokens=4,

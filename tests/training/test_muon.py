@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from seqgen.training.muon import Muon, orthogonalise
+from seqgen.training.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 20), (2, 20, 5), (2, 1, 7)])
-def test_directions_are_kept_and_lengths_made_equal(shape):
+def test_orthogonalize_keeps_directions_and_equalizes_singular_values(shape):
     matrices = torch.randn(shape, dtype=torch.float64) * 100
 
-    found = orthogonalise(matrices)
+    found = orthogonalize(matrices)
 
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
     turned = u.mT @ found @ v.mT
@@ -23,12 +23,12 @@ def test_directions_are_kept_and_lengths_made_equal(shape):
     assert float(lengths.max()) < 1.3
 
 
-def test_nothing_comes_of_nothing():
-    assert not orthogonalise(torch.zeros(1, 4, 4)).any()
+def test_orthogonalize_of_zeros_is_zeros():
+    assert not orthogonalize(torch.zeros(1, 4, 4)).any()
 
 
 @pytest.mark.parametrize("nothing_shared", [True, False], ids=["two shapes", "one shape"])
-def test_it_steps_as_torchs_own(nothing_shared):
+def test_muon_step_agrees_with_torchs(nothing_shared):
     weights = [torch.randn(12, 8), torch.randn(8, 12) if nothing_shared else torch.randn(12, 8)]
     ours, theirs = ([Parameter(weight.clone()) for weight in weights] for _ in range(2))
     settings = {"lr": 0.02, "weight_decay": 0.1}
@@ -47,7 +47,7 @@ def test_it_steps_as_torchs_own(nothing_shared):
         torch.testing.assert_close(parameter - begin, expected - begin, rtol=0.05, atol=5e-4)  # both in bf16
 
 
-def test_what_is_stacked_is_taken_apart():
+def test_muon_updates_stacked_gates_separately():
     gates = [torch.randn(6, 6) for _ in range(3)]
     together, apart = Parameter(torch.cat(gates)), [Parameter(gate.clone()) for gate in gates]
     gradient = torch.randn(18, 6)
@@ -61,7 +61,7 @@ def test_what_is_stacked_is_taken_apart():
     torch.testing.assert_close(together, torch.cat(list(apart)))
 
 
-def test_a_copy_steps_as_it_does():
+def test_copy_of_muon_takes_the_same_step():
     weight = Parameter(torch.randn(6, 4))
     muon = Muon([weight], 0.1, gates_per_weight=3, dtype=torch.bfloat16)
     weight.grad = torch.randn(6, 4)
@@ -75,7 +75,7 @@ def test_a_copy_steps_as_it_does():
     assert torch.equal(same, weight)
 
 
-def test_what_has_no_gradient_stays():
+def test_muon_skips_parameters_without_gradient():
     weight = Parameter(torch.randn(4, 4))
     before = weight.clone()
 

@@ -15,7 +15,7 @@ def groups_of(optimizer):
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_every_weight_is_optimized_once_and_only_inner_matrices_decay(model, name):
+def test_every_weight_is_in_one_group_and_only_inner_matrices_decay(model, name):
     optimizer = build_optimizer(model, TrainingConfig(optimizer=name, weight_decay=0.3), "fp32")
 
     decaying, others = groups_of(optimizer)
@@ -29,7 +29,7 @@ def test_every_weight_is_optimized_once_and_only_inner_matrices_decay(model, nam
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
-def test_the_moments_are_there_before_the_first_step_and_no_others_come(model, name):
+def test_optimizer_state_exists_before_the_first_step(model, name):
     optimizer = build_optimizer(model, TrainingConfig(optimizer=name), "fp32")
     before = {parameter: set(state) for parameter, state in optimizer.state.items()}
     assert not any(moment.any() for state in optimizer.state.values() for moment in state.values())
@@ -44,7 +44,7 @@ def test_the_moments_are_there_before_the_first_step_and_no_others_come(model, n
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4), ("transformer", 1)])
-def test_muon_takes_a_recurrent_layer_gate_by_gate_in_the_runs_precision(cell, gates, precision, dtype):
+def test_muon_gets_gates_and_dtype_of_the_run(cell, gates, precision, dtype):
     model = models.build(FAMILIES[cell].config(), 11)
 
     muon = build_optimizer(model, TrainingConfig(optimizer="muon"), precision).members[0]
@@ -53,7 +53,7 @@ def test_muon_takes_a_recurrent_layer_gate_by_gate_in_the_runs_precision(cell, g
     assert (muon.defaults["gates_per_weight"], muon.defaults["dtype"]) == (gates, dtype)
 
 
-def test_all_have_one_learning_rate(model):
+def test_set_lr_applies_to_every_group(model):
     optimizer = build_optimizer(model, TrainingConfig(optimizer="muon"), "fp32")
 
     optimizer.set_lr(0.25)

@@ -15,14 +15,14 @@ def rates(total: int, **settings: object) -> list[float]:
 
 
 def rate_at(step: int, total: int, config: TrainingConfig) -> float:
-    return learning_rate(step, Plan.first(total, warmup=config.warmup_steps).now, config)
+    return learning_rate(step, Plan.first(total, warmup=config.warmup_steps).current, config)
 
 
-def test_linear_warms_up_and_falls_evenly_towards_0():
+def test_linear_schedule():
     assert rates(9, schedule="linear", warmup_steps=4) == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 0.8, 0.6, 0.4, 0.2])
 
 
-def test_cosine_is_half_way_at_the_middle():
+def test_cosine_schedule():
     found = rates(8, schedule="cosine", warmup_steps=0)
 
     assert found[0] == pytest.approx(1.0)
@@ -30,7 +30,7 @@ def test_cosine_is_half_way_at_the_middle():
     assert found[2] + found[6] == pytest.approx(1.0)
 
 
-def test_constant_stays():
+def test_constant_schedule():
     assert rates(5, schedule="constant", warmup_steps=1) == [0.5, 1.0, 1.0, 1.0, 1.0]
 
 
@@ -39,18 +39,18 @@ def test_constant_stays():
     warmup=st.integers(0, 400),
     schedule=st.sampled_from(["linear", "cosine", "constant"]),
 )
-def test_a_rate_is_positive_and_never_above_the_highest(total, warmup, schedule):
+def test_learning_rate_is_positive_and_at_most_the_peak(total, warmup, schedule):
     assert all(0.0 < rate <= 1.0 for rate in rates(total, schedule=schedule, warmup_steps=warmup))
 
 
 @pytest.mark.parametrize(("schedule", "rate"), [("linear", 0.0), ("cosine", 0.0), ("constant", 1.0)])
-def test_past_the_end_a_rate_stays_what_it_is_at_the_end(schedule, rate):
+def test_learning_rate_past_the_end_stays(schedule, rate):
     config = TrainingConfig(lr=1.0, schedule=schedule, warmup_steps=2)
 
     assert [rate_at(step, 10, config) for step in (10, 11, 1000)] == [rate] * 3
 
 
-def test_a_warm_up_that_is_not_set_is_a_tenth_of_the_run_and_at_most_100_steps():
+def test_default_warmup_is_a_tenth_and_at_most_100_steps():
     config = TrainingConfig.of(lr=1.0)
 
     assert [rate_at(step, 20, config) for step in range(3)] == pytest.approx([1 / 3, 2 / 3, 1.0])
@@ -65,38 +65,38 @@ def test_a_warm_up_that_is_not_set_is_a_tenth_of_the_run_and_at_most_100_steps()
     places=st.lists(st.floats(0.01, 0.99), min_size=4, max_size=4),
     schedule=st.sampled_from(["linear", "cosine"]),
 )
-def test_a_replan_makes_no_jump_and_the_rate_still_ends_at_0(total, lengths, places, schedule):
+def test_replan_makes_no_jump_and_the_rate_still_ends_at_0(total, lengths, places, schedule):
     config = TrainingConfig(lr=1.0, schedule=schedule)
     plan = Plan.first(total)
     for length, place in zip(lengths, places, strict=False):
-        step = plan.now.first_step + max(1, int(place * (plan.total_steps - plan.now.first_step)))
-        before = plan.now
+        step = plan.current.first_step + max(1, int(place * (plan.total_steps - plan.current.first_step)))
+        before = plan.current
         plan = plan.replanned(step, step + length)
-        after = plan.now
+        after = plan.current
         assert after.progress_at(step) == pytest.approx(before.progress_at(step))
         assert after.warmup_at(step - 1) == pytest.approx(before.warmup_at(step - 1))
-    rates = [learning_rate(step, plan.now, config) for step in range(plan.now.first_step, plan.total_steps)]
+    rates = [learning_rate(step, plan.current, config) for step in range(plan.current.first_step, plan.total_steps)]
     assert all(0.0 <= rate <= 1.0 for rate in rates)
-    if plan.now.warmup_end < plan.total_steps:
-        assert plan.now.progress_at(plan.total_steps) == pytest.approx(1.0)
+    if plan.current.warmup_end < plan.total_steps:
+        assert plan.current.progress_at(plan.total_steps) == pytest.approx(1.0)
 
 
-def test_after_a_replan_each_step_adds_its_share_of_the_progress_left():
+def test_progress_after_a_replan_is_linear():
     plan = Plan.first(100, warmup=0).replanned(50, 60)
 
-    assert [plan.now.progress_at(step) for step in (50, 55, 60)] == pytest.approx([0.5, 0.75, 1.0])
+    assert [plan.current.progress_at(step) for step in (50, 55, 60)] == pytest.approx([0.5, 0.75, 1.0])
 
 
-def test_a_replan_within_the_warm_up_moves_its_end_and_climbs_on_from_where_it_is():
+def test_replan_during_warmup_moves_its_end():
     plan = Plan.first(1000)  # warms up for 100 steps
-    at_20 = plan.now.warmup_at(19)
+    at_20 = plan.current.warmup_at(19)
 
-    shorter, late = plan.replanned(20, 300).now, plan.replanned(20, 100).now
+    shorter, late = plan.replanned(20, 300).current, plan.replanned(20, 100).current
 
     assert (shorter.warmup_end, late.warmup_end) == (30, 21)
     assert shorter.warmup_at(19) == late.warmup_at(19) == at_20
     assert [shorter.warmup_at(step) - shorter.warmup_at(step - 1) for step in range(20, 31)] == pytest.approx(
         [(1 - at_20) / 11] * 11
     )
-    assert plan.replanned(20, 300, warmup=100).now.warmup_end == 100  # as the user said
-    assert plan.replanned(150, 300).now.warmup_end == 100  # over by then
+    assert plan.replanned(20, 300, warmup=100).current.warmup_end == 100  # set by the user
+    assert plan.replanned(150, 300).current.warmup_end == 100  # has ended

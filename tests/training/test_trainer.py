@@ -1,4 +1,4 @@
-"""The loop: which events come when, what they leave on disk, and the curves that guard the numbers."""
+"""The training loop: its events, the files it writes, and golden loss curves."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import torch
 
 from seqgen.errors import SaveError, TrainingError
 from seqgen.models.weights import load_weights
-from seqgen.training.checkpoint import Progress, newest_checkpoint, save_checkpoint
+from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, save_checkpoint
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.metrics import MetricsLog, read_metrics
-from seqgen.training.trainer import publish_best, train
+from seqgen.training.trainer import Trainer, publish_best
 
 GOLDEN = {
     ("transformer", "adamw"): [3.4754, 2.3272, 1.7149, 1.8201, 1.6648],
@@ -24,22 +24,22 @@ GOLDEN = {
     ("gru", "muon"): [3.4969, 3.1569, 2.8537, 2.5418, 2.733],
     ("gru-before", "muon"): [3.4914, 3.1297, 2.8005, 2.4997, 2.7428],
 }
-"""Training loss at steps 1, 10, 20 and 40, then the validation loss at the end: nats a token, in fp32."""
+"""Training loss at steps 1, 10, 20 and 40, then the validation loss at the end: nats per token, in fp32."""
 
 
-def begin(learner, setup):
-    """The checkpoint that a run begins with."""
+def first_checkpoint(learner, setup):
+    """Save the first checkpoint of a run."""
     return save_checkpoint(
-        setup.checkpoints, learner, Progress(step=0, seconds=0.0, metrics_bytes=0), setup.config, setup.identity
+        setup.checkpoints, learner, TrainingProgress(step=0, seconds=0.0, metrics_bytes=0), setup.config, setup.identity
     )
 
 
 def events_of(learner, setup, tmp_path, *, stop=lambda: False):
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        return list(train(learner, setup, begin(learner, setup), log, stop))
+        return list(Trainer(learner, setup, first_checkpoint(learner, setup), log).train(stop))
 
 
-def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_learner, make_setup, tmp_path):
+def test_train_yields_steps_evaluation_sample_save_and_finished(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=5, max_steps=7)
 
     events = events_of(learner, make_setup(corpus), tmp_path)
@@ -52,7 +52,7 @@ def test_steps_then_evaluation_sample_and_checkpoint_and_at_last_finished(make_l
     assert [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [k.__name__.lower() for k in kinds]
 
 
-def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_setup, tmp_path):
+def test_without_validation_the_last_weights_are_kept(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", max_steps=3, valid_split="none")
 
     events = events_of(learner, make_setup(corpus), tmp_path)
@@ -64,16 +64,16 @@ def test_without_a_validation_part_the_last_weights_are_kept(make_learner, make_
     assert torch.equal(fresh.model.head.weight, learner.model.head.weight)
 
 
-def test_the_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_path):
+def test_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=4, max_steps=12, lr=0.01)
     best: dict[str, torch.Tensor] = {}
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
         setup = make_setup(corpus)
-        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
+        for event in Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False):
             if isinstance(event, Evaluated) and event.step == 4:
                 best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
                 assert event.is_best
-                with torch.no_grad():  # from here on it can only be worse
+                with torch.no_grad():  # from here on it is worse
                     learner.model.head.bias.add_(torch.linspace(0, 30, len(learner.model.head.bias)))
             elif isinstance(event, Evaluated):
                 assert not event.is_best
@@ -83,7 +83,7 @@ def test_the_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_pa
     assert all(torch.equal(tensor, best[name]) for name, tensor in fresh.model.state_dict().items())
 
 
-def test_patience_ends_a_run_that_gets_no_better(make_learner, make_setup, tmp_path):
+def test_patience_ends_a_run_without_improvement(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner(
         "gru", eval_every=5, max_steps=50, patience=2, lr=1e-14
     )  # too small to change anything
@@ -94,11 +94,11 @@ def test_patience_ends_a_run_that_gets_no_better(make_learner, make_setup, tmp_p
     assert (events[-1].reason, events[-1].step, events[-1].best_step) == ("patience", 15, 5)
 
 
-def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_setup, tmp_path):
+def test_validation_loss_of_nan_is_never_the_best(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=5, max_steps=10)
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
         setup = make_setup(corpus)
-        events = train(learner, setup, begin(learner, setup), log, lambda: False)
+        events = Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False)
         for event in events:
             if event.step == 5:
                 break
@@ -111,7 +111,7 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(make_learner, make_se
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_stop_saves_where_it_is(make_learner, make_setup, tmp_path):
+def test_stop_saves_a_checkpoint(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=20, max_steps=50)
     polls = iter([False, False, False, True])
 
@@ -125,7 +125,7 @@ def test_stop_saves_where_it_is(make_learner, make_setup, tmp_path):
 
 @pytest.mark.parametrize(("name", "optimizer"), GOLDEN)
 def test_the_golden_curve(make_learner, make_setup, tmp_path, name, optimizer):
-    """A change that claims not to touch numbers leaves these as they are; tolerance is for other processors."""
+    """A change that is not meant to change numbers leaves these unchanged; the tolerance is for other processors."""
     learner, corpus = make_learner(name, eval_every=40, max_steps=40, optimizer=optimizer, lr=0.01, dropout=0.1)
 
     events = events_of(learner, make_setup(corpus), tmp_path)
@@ -136,17 +136,19 @@ def test_the_golden_curve(make_learner, make_setup, tmp_path, name, optimizer):
     assert found == pytest.approx(GOLDEN[name, optimizer], rel=0.01)
 
 
-def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_setup, tmp_path):
+def test_weights_with_nan_or_infinity_are_not_saved(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", max_steps=1, valid_split="none")
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
         setup = make_setup(corpus)
-        events = train(learner, setup, begin(learner, setup), log, lambda: False)
+        events = Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False)
         assert isinstance(next(events), Step)
         assert isinstance(next(events), Sampled)
         with torch.no_grad():
             learner.model.embedding.weight[3, 0] = float("inf")
 
-        with pytest.raises(TrainingError, match=r"embedding\.weight are no .* at step 1.*smaller --lr.*step-000000"):
+        with pytest.raises(
+            TrainingError, match=r"embedding\.weight contains NaN .* at step 1.*smaller --lr.*step-000000"
+        ):
             next(events)
 
     assert not (tmp_path / "model.safetensors").exists()
@@ -154,8 +156,8 @@ def test_weights_that_are_no_numbers_are_not_saved(make_learner, make_setup, tmp
 
 
 @pytest.fixture
-def go_wrong(monkeypatch):
-    """Make the loss of the steps called (from 1) no finite number."""
+def make_nan(monkeypatch):
+    """Make the loss of these steps (counted from 1) NaN."""
 
     def patch(learner, steps):
         step = learner.step
@@ -172,9 +174,9 @@ def go_wrong(monkeypatch):
     return patch
 
 
-def test_a_step_whose_numbers_go_wrong_is_skipped_and_counted(make_learner, make_setup, tmp_path, go_wrong):
+def test_step_with_nan_is_skipped_and_counted(make_learner, make_setup, tmp_path, make_nan):
     learner, corpus = make_learner("gru", eval_every=8, max_steps=8)
-    go_wrong(learner, {2, 5, 6})
+    make_nan(learner, {2, 5, 6})
 
     events = events_of(learner, make_setup(corpus), tmp_path)
 
@@ -187,14 +189,14 @@ def test_a_step_whose_numbers_go_wrong_is_skipped_and_counted(make_learner, make
     assert [(line["step"], line["nats_per_token"]) for line in lines] == [(2, None), (5, None), (6, None)]
 
 
-def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_learner, make_setup, tmp_path, go_wrong):
+def test_five_skipped_steps_in_a_row_end_the_run(make_learner, make_setup, tmp_path, make_nan):
     learner, corpus = make_learner("gru", eval_every=5, max_steps=50)
-    go_wrong(learner, {3, *range(7, 50)})
+    make_nan(learner, {3, *range(7, 50)})
     setup = make_setup(corpus)
     events = []
 
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        running = train(learner, setup, begin(learner, setup), log, lambda: False)
+        running = Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False)
         with pytest.raises(TrainingError, match=r"5 times in a row at step 11: .*smaller --lr.*step-000010$"):
             events += running
 
@@ -203,7 +205,7 @@ def test_after_five_in_a_row_the_run_stops_and_names_step_and_checkpoint(make_le
     load_weights(learner.model, checkpoint.best, "a run")
 
 
-def test_between_evaluations_a_checkpoint_is_saved_when_it_is_time(make_learner, make_setup, tmp_path):
+def test_save_every_saves_between_evaluations(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=2, max_steps=3, save_every=1e-9)
     events = events_of(learner, make_setup(corpus), tmp_path)
     kinds = [type(event) for event in events]
@@ -214,12 +216,12 @@ def test_between_evaluations_a_checkpoint_is_saved_when_it_is_time(make_learner,
     assert [event.step for event in events if isinstance(event, Saved)] == [2, 3]
 
 
-def test_a_save_between_evaluations_keeps_the_best_weights(make_learner, make_setup, tmp_path):
+def test_save_between_evaluations_keeps_the_best_weights(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=2, max_steps=4, save_every=1e-9)
     best = None
     setup = make_setup(corpus)
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
+        for event in Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False):
             if isinstance(event, Saved) and event.step == 2:
                 best = (tmp_path / "model.safetensors").read_bytes()
             elif isinstance(event, Saved) and event.step == 3:
@@ -231,7 +233,7 @@ def test_a_save_between_evaluations_keeps_the_best_weights(make_learner, make_se
     assert (checkpoint.path / "weights.safetensors").read_bytes() != best
 
 
-def test_the_best_weights_are_published_where_they_differ(make_learner, make_setup, tmp_path):
+def test_publish_best_writes_weights_that_differ(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=2, max_steps=2)
     setup = make_setup(corpus)
     events_of(learner, setup, tmp_path)
@@ -245,7 +247,7 @@ def test_the_best_weights_are_published_where_they_differ(make_learner, make_set
         assert setup.weights.read_bytes() == whole
 
 
-def test_weights_that_could_not_be_published_are_published_later(make_learner, make_setup, tmp_path, monkeypatch):
+def test_best_weights_are_published_later_after_a_failure(make_learner, make_setup, tmp_path, monkeypatch):
     learner, corpus = make_learner("gru", eval_every=4, max_steps=4)
     setup = make_setup(corpus)
     fails = iter([True, False])
@@ -259,17 +261,17 @@ def test_weights_that_could_not_be_published_are_published_later(make_learner, m
     before = None
     events = []
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
-        for event in train(learner, setup, begin(learner, setup), log, lambda: False):
+        for event in Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False):
             events.append(type(event))
             if isinstance(event, SaveFailed):
                 before = (setup.checkpoints / "step-000004").stat().st_ino
 
     assert events == [Step] * 4 + [Evaluated, Sampled, SaveFailed, Saved, Finished]
-    assert (setup.checkpoints / "step-000004").stat().st_ino == before  # whole, and not written again
+    assert (setup.checkpoints / "step-000004").stat().st_ino == before  # not written again
     assert setup.weights.is_file()
 
 
-def test_a_stop_before_the_first_step_has_nothing_to_save(make_learner, make_setup, tmp_path):
+def test_stop_before_the_first_step_saves_nothing(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru")
 
     events = events_of(learner, make_setup(corpus), tmp_path, stop=lambda: True)

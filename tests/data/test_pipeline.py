@@ -1,0 +1,133 @@
+"""From the settings to a split, a tokenizer and ids."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from seqgen.data.config import DataConfig
+from seqgen.data.pipeline import read_texts
+from seqgen.errors import RunError, TextError
+from seqgen.runs.config import TextRecord
+from seqgen.tokenizers.config import TokenizerConfig
+
+
+@pytest.fixture
+def data(corpus):
+    """The settings of the corpus."""
+    return DataConfig(text=str(corpus))
+
+
+def test_split_together_is_the_text(corpus, data):
+    texts = read_texts(data)
+
+    both = texts.split.train.documents() + texts.split.valid.documents()
+    assert sum(map(len, both)) == len(corpus.read_text("utf-8"))
+    assert texts.text.manifest.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
+    assert texts.valid is None
+
+
+def test_validation_text_is_used_whole(corpus, tmp_path):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("No one paints.\n" * 14, "utf-8")
+
+    texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
+
+    assert texts.split.train.documents() == (corpus.read_text("utf-8"),)
+    assert texts.split.valid.documents() == ("No one paints.\n" * 14,)
+    assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("characters", [1, 199])
+def test_short_validation_text_is_refused_with_its_length(corpus, tmp_path, characters):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("왕" * characters, "utf-8")
+
+    with pytest.raises(
+        TextError, match=rf"valid\.txt has {characters} characters?, too few .* \(at least 200\).*--valid"
+    ):
+        read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
+    valid.write_text("왕" * 200, "utf-8")
+    assert read_texts(DataConfig.of(text=str(corpus), valid=str(valid))).valid.manifest.characters == 200
+
+
+@pytest.mark.parametrize("content", ["a", "a short text"])
+def test_short_text_is_refused_by_name(corpus, data, content):
+    corpus.write_text(content, "utf-8")
+
+    with pytest.raises(TextError, match=r"corpus\.txt.*\d+ char"):
+        read_texts(data)
+
+
+def test_two_characters_suffice_without_validation(corpus, data):
+    corpus.write_text("ab", "utf-8")
+
+    assert read_texts(data.model_copy(update={"valid_split": "none"})).split.train.documents() == ("ab",)
+
+
+def test_recorded_cache_directory_is_used_where_it_still_exists(corpus, data, tmp_path):
+    sha256 = hashlib.sha256(corpus.read_bytes()).hexdigest()
+    record = TextRecord(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
+    (tmp_path / "kept").mkdir()
+
+    for name in ("kept", "gone"):
+        read_texts(data.model_copy(update={"cache_dir": str(tmp_path / name)}), record=record)
+
+    assert (tmp_path / "kept" / "texts").is_dir()
+    assert not (tmp_path / "gone").exists()
+
+
+def test_ids_decode_to_the_split(data):
+    texts = read_texts(data)
+
+    tokenizer = texts.tokenizer(TokenizerConfig())
+    ids = texts.ids(tokenizer)
+
+    for documents, span in ((ids.train, texts.split.train), (ids.valid, texts.split.valid)):
+        assert tuple(map(tokenizer.decode, documents)) == span.documents()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (("A sentence of some words.\n" * 200).encode("utf-16-le"), "--encoding utf-16-le"),
+        (("Größe und Übermut.\n" * 200).encode().decode("latin-1").encode(), "UTF-8 read as Latin-1"),
+        (b'{"text": "a sentence of some words"}\n' * 200, "JSON"),
+        (b"<p>A sentence of <b>some</b> words.</p>\n" * 200, "HTML"),
+        ("".join(f"{row},a sentence,of some words\n" for row in range(200)).encode(), "3 columns"),
+        (
+            "".join(f"{a}{b}{c}{d}a\n" for a in "BDF" for b in "aeiou" for c in "bdfgk" for d in "aeiou").encode(),
+            "sorted",
+        ),
+    ],
+)
+def test_misread_text_is_one_notice(corpus, data, content, words):
+    corpus.write_bytes(content)
+
+    (notice,) = read_texts(data).notices
+
+    assert notice.startswith(f"{corpus} looks like ")
+    assert words in notice
+    assert "\n" not in notice
+
+
+def test_ordinary_text_has_no_notices(data):
+    assert read_texts(data).notices == []
+
+
+def test_validation_text_is_checked_but_may_be_sorted(corpus, data, tmp_path):
+    valid = tmp_path / "valid.txt"
+    names = "".join(f"{a}{b}{c}a\n" for a in "BDF" for b in "aeiou" for c in "bdfgk")
+    for content, number in ((names, 0), ("<p>a <b>tag</b></p>\n" * 20, 1)):
+        valid.write_text(content, "utf-8")
+        assert len(read_texts(DataConfig.of(text=str(corpus), valid=str(valid))).notices) == number
+    corpus.write_text(names, "utf-8")
+    assert read_texts(data.model_copy(update={"valid_split": "none"})).notices == []
+
+
+def test_stdin_of_a_resumed_run_is_found_by_its_hash_or_refused(data):
+    record = TextRecord(sha256="1" * 64, characters=1, train_tokens=1, valid_tokens=0)
+
+    with pytest.raises(RunError, match=r"started on stdin.* cache in .*"):
+        read_texts(data.model_copy(update={"text": ("-",)}), record=record)
