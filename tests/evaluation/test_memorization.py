@@ -104,4 +104,5 @@ def test_measure_memorization_takes_constant_memory():
         finally:
             tracemalloc.stop()
 
+    peak(1)  # numpy imports parts of itself at first use
     assert peak(24) < 1.1 * peak(8)
