@@ -1,80 +1,78 @@
-"""What seqgen does with this machine, beside what a user would pick instead: a table of ratios.
+"""Measure seqgen next to what a user would pick instead, and write the results.
 
     pip install -e '.[bench]'
-    python benchmarks                                  # all but `quality`, some ten minutes
-    python benchmarks layers decoding --rounds 9       # some of it
-    python benchmarks quality --text 90.txt --valid 10.txt [--long]
+    python benchmarks                                  # the races, some ten minutes on a quiet machine
+    python benchmarks layers generation --rounds 1     # some of them, to look
+    python benchmarks presets --text 90.txt --valid 10.txt "cell=gru max_time=60s" "cell=lstm max_time=60s"
+    python benchmarks time_to_quality --text 90.txt --valid 10.txt --max-time 2.8s --max-time 5m
 
-Every row is measured in one run, its contenders taking turns; rates are medians, and so is the ratio, with the least
-and the largest behind it. The machine should have nothing else to do.
+Each name writes results/NAME.json and its table in results.md. The machine should have nothing else to do.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
+import shlex
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-import decoding
-import encoding
 import evaluation
+import generation
 import layers
-import numpy as np
-import quality
+import presets
+import results
+import time_to_quality
+import tokenization
 import torch
 import training
-from measuring import HEADER, products, rate_of, repeat
+from measuring import Row
 
 from seqgen.device import keep_freed_memory
 
-PARTS = {
+RACES = {
     "layers": layers.rows,
     "training": training.rows,
-    "decoding": decoding.rows,
+    "generation": generation.rows,
     "evaluation": evaluation.rows,
-    "encoding": encoding.rows,
+    "tokenization": tokenization.rows,
 }
+TRAINED = {"presets": presets.rows, "time_to_quality": time_to_quality.rows}
 
 
 def main() -> None:
-    """Print the machine's own rates, then a row as soon as it is known."""
-    parser = argparse.ArgumentParser(prog="python benchmarks", description="seqgen beside its peers, on this machine.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join([*PARTS, "quality"]))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--text", type=Path, help="what quality trains on")
-    parser.add_argument("--valid", type=Path, help="what quality is measured on")
-    parser.add_argument("--long", action="store_true", help="quality: the run of minutes too")
-    given = parser.parse_args()
-    parts = given.parts or list(PARTS)
-    if unknown := sorted({*parts} - {*PARTS, "quality"}):
-        parser.error(f"there is no {', '.join(unknown)}")
-    torch.set_num_threads(given.threads)
-    keep_freed_memory()  # as training does, and to the good of the peers too
-    print(describe_machine(), "\n")
-    print(HEADER)
-    for part, rows in PARTS.items():
-        if part in parts:
-            for row in rows(given.rounds, given.threads):
-                print(row, flush=True)
-    if "quality" in parts:
-        if given.text is None or given.valid is None:
-            parser.error("quality needs --text and --valid")
-        print(f"\n{quality.HEADER}")
-        for line in quality.lines(given.text, given.valid, long=given.long):
-            print(line, flush=True)
-
-
-def describe_machine() -> str:
-    """The versions, and what the machine multiplies and copies in this minute."""
-    source = np.zeros(1 << 26, np.uint8)
-    target = np.empty_like(source)
-    copies = rate_of(repeat(lambda: np.copyto(target, source), len(source) / 1e9, 5))
-    bf16, fp32 = (rate_of(products(dtype)) for dtype in (torch.bfloat16, torch.float32))
-    return (
-        f"torch {torch.__version__}, python {platform.python_version()}, {torch.get_num_threads()} threads: products "
-        f"of 2048 x 2048 at {bf16:.0f} GFLOP/s in bf16 and {fp32:.0f} in fp32, copies by one core at {copies:.1f} GB/s"
+    """Run the named benchmarks; print and write their rows."""
+    parser = argparse.ArgumentParser(
+        prog="python benchmarks", description="Measure seqgen next to what a user would pick instead."
     )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*RACES, *TRAINED]))
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of a race")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--text", type=Path, help="presets, time_to_quality: the training text")
+    parser.add_argument("--valid", type=Path, help="presets, time_to_quality: the held-out text")
+    parser.add_argument("--max-time", action="append", help="time_to_quality: training time; may be repeated")
+    given = parser.parse_intermixed_args()
+    settings = [name for name in given.names if "=" in name]
+    names = [name for name in given.names if name not in settings] or list(RACES)
+    if unknown := sorted({*names} - {*RACES, *TRAINED}):
+        parser.error(f"unknown benchmark: {', '.join(unknown)}")
+    if not TRAINED.keys().isdisjoint(names) and (given.text is None or given.valid is None):
+        parser.error("presets and time_to_quality need --text and --valid")
+    torch.set_num_threads(given.threads)
+    keep_freed_memory()  # as training does; it helps the peers too
+    command = shlex.join(["python", "benchmarks", *sys.argv[1:]])
+    for name in names:
+        machine = results.describe_machine()
+        rows: Iterable[Row]
+        if name in RACES:
+            rows = RACES[name](given.rounds, given.threads)
+        else:
+            rows = TRAINED[name](given.text, given.valid, settings if name == "presets" else given.max_time)
+        measured = []
+        for row in rows:
+            print("  ".join(f"{column} {value}" for column, value in row.items()), flush=True)
+            measured.append(row)
+        print(f"{results.write(name, command, measured, machine)}\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`seqgen eval` of a megabyte beside the forward pass of training: the same model, the same precision."""
+"""Time `seqgen eval` of a megabyte next to the forward pass of training: the same model and precision."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ BATCH_SIZE, LENGTH = 64, 128
 
 
 def rows(rounds: int, threads: int) -> Iterator[Row]:
-    """In fp32, and in what training takes by default."""
-    del threads  # torch's are set
+    """Yield the rows for fp32 and for the default precision of training."""
+    del threads  # torch has them
     model = models.build(LstmConfig(hidden_size=512, embedding_size=512, layers=2), VOCAB_SIZE).eval()
     ids = np.random.default_rng(0).integers(2, VOCAB_SIZE, TOKENS, dtype=np.int32)
     precisions: set[Precision] = {"fp32", select_precision("auto", CPU)}
@@ -46,7 +46,7 @@ def _evaluation(model: LanguageModel, ids: np.ndarray, precision: Precision) -> 
 
 
 def _forward(model: LanguageModel, ids: np.ndarray, precision: Precision) -> Work:
-    """The batches of training, their loss included, with all that a backward pass would need."""
+    """Return the forward pass of training, loss included, with all that a backward pass would need."""
     rows = torch.from_numpy(ids[: len(ids) // 8].astype(np.int64)).view(BATCH_SIZE, -1)
 
     def work() -> float:

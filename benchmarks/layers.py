@@ -1,4 +1,4 @@
-"""One recurrent layer's training step beside what the machine multiplies, and beside torch's layer in fp32.
+"""Time one recurrent layer's training step next to plain matrix products and to torch's layer in fp32.
 
 A step is forward and backward of one layer with E = H. Its work is that of the matrix products: forward
 2 x T x B x gates x H x (E + H), and twice that backward.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import torch
-from measuring import Row, products, race, repeat
+from measuring import Row, matrix_products, race, repeat
 from torch import Tensor, nn
 
 from seqgen.device import Precision, autocast, select_precision
@@ -24,8 +24,8 @@ Forward = Callable[[Tensor], Tensor]
 
 
 def rows(rounds: int, threads: int) -> Iterator[Row]:
-    """Each cell in each shape."""
-    del threads  # torch's are set
+    """Yield the rows of each cell in each shape."""
+    del threads  # torch has them
     precision = select_precision("auto", CPU)
     for batch_size, length, size in SHAPES:
         for cell, gates in GATES.items():
@@ -39,7 +39,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
                 "GFLOP",
                 {f"seqgen {precision}": repeat(_step(layer, ours, x, d_y, precision), gflop, times)},
                 {
-                    "products of 2048 x 2048, bf16": products(),
+                    "products of 2048 x 2048, bf16": matrix_products(),
                     "torch's layer, fp32": repeat(_step(layer, stock, x, d_y, "fp32"), gflop, times),
                 },
                 rounds,
@@ -47,7 +47,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
 
 
 def _forwards(cell: str, batch_size: int, size: int) -> tuple[nn.Module, Forward, Forward]:
-    """A layer, as torch runs it (where torch has none, our plain module), and as seqgen does."""
+    """Return a layer, torch's forward (our plain module where torch has none), and seqgen's."""
     layer: nn.Module
     if cell == "gru, reset before":
         layer = ResetBeforeGru(size, size)
@@ -72,7 +72,7 @@ def _forwards(cell: str, batch_size: int, size: int) -> tuple[nn.Module, Forward
 
 
 def _step(layer: nn.Module, forward: Forward, x: Tensor, d_y: Tensor, precision: Precision) -> Callable[[], None]:
-    """Forward and backward."""
+    """Return a step: forward and backward."""
 
     def step() -> None:
         layer.zero_grad()

@@ -1,8 +1,8 @@
-"""A transformer's training step beside `transformers`' Llama of the same shape, and each cell's by Muon beside AdamW.
+"""Time a training step: a transformer next to `transformers`' Llama of the same shape, and Muon next to AdamW.
 
-The step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the machine multiplies it, with
-AdamW as the peer's, and with Muon; the peer is in fp32, as a user writes it, with the same batch. What a step by Muon
-costs says how many steps of the two take equally long, for benchmarks/recipes.py to train.
+A step is whole: batch, forward, backward, clipping, optimizer. Ours is in bf16 where the processor has instructions
+for it, by AdamW and by Muon; the peer is in fp32 and by AdamW, as a user writes it, with the same batch. The cost of a
+step by Muon says how many steps of the two take equally long.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ Optimizer = Literal["adamw", "muon"]
 OPTIMIZERS: tuple[Optimizer, ...] = ("adamw", "muon")
 
 Step = Callable[[int], object]
-"""Takes the training step of that number."""
+"""Takes the training step with that number."""
 
 
 def rows(rounds: int, threads: int) -> Iterator[Row]:
-    """Each shape."""
-    del threads  # torch's are set
+    """Yield the rows of each transformer shape, and of each cell's preset."""
+    del threads  # torch has them
     precision = select_precision("auto", torch.device("cpu"))
     for name, (config, batch_size) in SHAPES.items():
         tokens = batch_size * config.block_size
@@ -55,7 +55,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
             rounds,
         )
     for cell in PRESETS:
-        muon, adamw = (_recipe(cell, optimizer) for optimizer in ("muon", "adamw"))
+        muon, adamw = (_preset_learner(cell, optimizer) for optimizer in ("muon", "adamw"))
         yield from race(
             f"train the {cell} of a minute",
             "token",
@@ -77,12 +77,12 @@ def _steps(step: Step, tokens: int) -> Work:
 
 
 def _ours(config: TransformerConfig, batch_size: int, optimizer: Optimizer) -> Step:
-    """The step of `seqgen train`."""
+    """Return the step of `seqgen train`."""
     return _learner(config, TrainingConfig(batch_size=batch_size, optimizer=optimizer, lr=1e-3, max_steps=10**6)).step
 
 
-def _recipe(cell: str, optimizer: Optimizer) -> Learner:
-    """What `seqgen train --cell ... --optimizer ...` trains with for a minute."""
+def _preset_learner(cell: str, optimizer: Optimizer) -> Learner:
+    """Return what `seqgen train --cell CELL --optimizer OPTIMIZER` trains with for a minute."""
     request = resolve_settings({"cell": cell, "optimizer": optimizer, "max_steps": 10**6})
     return _learner(request.model, request.training)
 
@@ -99,7 +99,7 @@ def _learner(config: ModelConfig, training: TrainingConfig) -> Learner:
 
 
 def _llama(config: TransformerConfig, batch_size: int) -> Step:
-    """The step of a plain loop over `transformers`."""
+    """Return the step of a plain loop over `transformers`."""
     import transformers
 
     model = transformers.LlamaForCausalLM(

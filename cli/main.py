@@ -1,4 +1,4 @@
-"""`seqgen`: the table of commands."""
+"""The `seqgen` program: its table of commands."""
 
 from __future__ import annotations
 
@@ -30,36 +30,37 @@ from seqgen._version import __version__
 app = typer.Typer(
     name="seqgen",
     cls=Program,
-    help="From a text to a language model to new text, on the machine at hand.",
+    help="Train small language models on your own text, sample from them, and measure them, on a laptop.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-tokenizers = typer.Typer(help="Build a tokenizer, and look at what it does.", no_args_is_help=True)
-corpora = typer.Typer(help="Texts to learn from: the catalog, what a text is made of, its ids.", no_args_is_help=True)
-caches = typer.Typer(help="What is kept of texts, vocabularies, ids and downloads.", no_args_is_help=True)
+tokenizers = typer.Typer(
+    help="Build a tokenizer, encode and decode with it, show its vocabulary.", no_args_is_help=True
+)
+corpora = typer.Typer(help="List and download corpora, check a text, encode it before training.", no_args_is_help=True)
+caches = typer.Typer(help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
-app.command("demo", cls=Command)(handle_errors(demo.demo))
-app.command("train", cls=Command)(handle_errors(train.train))
-app.command("sample", cls=Command)(handle_errors(sample.sample))
-app.command("eval", cls=Command)(handle_errors(evaluate.evaluate))
-app.command("runs", cls=Command)(handle_errors(runs.runs))
-app.command("info", cls=Command)(handle_errors(info.info))
+app.command("demo", cls=Command)(demo.demo)
+app.command("train", cls=Command)(train.train)
+app.command("sample", cls=Command)(sample.sample)
+app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("runs", cls=Command)(runs.runs)
+app.command("info", cls=Command)(info.info)
 app.add_typer(tokenizers, name="tokenizer")
-tokenizers.command("build", cls=Command)(handle_errors(tokenizer.build))
-tokenizers.command("encode", cls=Command)(handle_errors(tokenizer.encode))
-tokenizers.command("decode", cls=Command)(handle_errors(tokenizer.decode))
-tokenizers.command("show", cls=Command)(handle_errors(tokenizer.show))
+tokenizers.command("build", cls=Command)(tokenizer.build)
+tokenizers.command("encode", cls=Command)(tokenizer.encode)
+tokenizers.command("decode", cls=Command)(tokenizer.decode)
+tokenizers.command("show", cls=Command)(tokenizer.show)
 app.add_typer(corpora, name="corpus")
-corpora.command("list", cls=Command)(handle_errors(corpus.list_corpora))
-corpora.command("fetch", cls=Command)(handle_errors(corpus.fetch))
-corpora.command("stats", cls=Command)(handle_errors(corpus_stats.stats))
-corpora.command("encode", cls=Command)(handle_errors(corpus_encode.encode))
+corpora.command("list", cls=Command)(corpus.list_corpora)
+corpora.command("fetch", cls=Command)(corpus.fetch)
+corpora.command("stats", cls=Command)(corpus_stats.stats)
+corpora.command("encode", cls=Command)(corpus_encode.encode)
 app.add_typer(caches, name="cache")
-caches.command("list", cls=Command)(handle_errors(cache.list_entries))
-caches.command("prune", cls=Command)(handle_errors(cache.prune))
+caches.command("list", cls=Command)(cache.list_entries)
+caches.command("prune", cls=Command)(cache.prune)
 
 
 def _print_version(wanted: bool) -> None:
@@ -74,39 +75,40 @@ def root(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """From a text to a language model to new text, on the machine at hand."""
+    """Train small language models on your own text, sample from them, and measure them, on a laptop."""
 
 
 SPIN_COUNT = "10000"
-"""How often an idle OpenMP thread looks for work before it sleeps. The default, to spin on, is as fast on a quiet
-machine, and up to 60 times slower where other programs want the cores: a thread that waits keeps one from working.
+"""How often an idle OpenMP thread polls for work before it sleeps. The default, to spin much longer, is as fast on a
+quiet machine, and up to 60 times slower where other programs need the cores that it keeps busy.
 """
 
 
 def _let_idle_threads_sleep() -> None:
-    """Set the spin count of GNU OpenMP, which is read when torch is loaded, unless the user has set how it waits."""
+    """Set the spin count of GNU OpenMP before torch loads it, unless the user has configured OpenMP."""
     if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}.isdisjoint(os.environ):
         os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
 
 
 def main() -> NoReturn:
-    """The console script. Signals end it in good order; output is UTF-8 with newlines as they are, in every locale."""
+    """Run the program. Output is UTF-8 with newlines as they are, in every locale."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started this: what is said goes nowhere
+        if getattr(sys, name) is None:  # closed by the parent process: discard the output
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace", newline="\n")
     handle_signals()
     _let_idle_threads_sleep()
     try:
-        handle_errors(app)()
-    except SystemExit as end:  # which is how typer ends a command, always with a number
+        with handle_errors():
+            app(prog_name="seqgen")
+    except SystemExit as end:  # typer ends a command so, always with a number
         _end(int(end.code or 0))
     _end(0)
 
 
 def _end(code: int) -> NoReturn:
-    """Leave without the half second that Python takes to unload torch."""
+    """Exit without the half second that Python takes to unload torch."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # what could not be written has been said already
+        with contextlib.suppress(OSError, ValueError):  # the error has been reported
             stream.flush()
     os._exit(code)

@@ -1,74 +1,114 @@
-"""Options that several commands share."""
+"""The options of the commands: those made from the settings of the configs, and those that several commands share."""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import sys
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from seqgen.config import Setting
+from seqgen.errors import TextError
+from seqgen.sources.config import BYTES
+from seqgen.tokenizers.config import TokenizerConfig
+
 RunOption = Annotated[
-    str | None, typer.Option("--run", metavar="DIR", help="The run's directory.", show_default="the newest under runs/")
-]
-DeviceOption = Annotated[str, typer.Option("--device", help="Device: auto, cpu, cuda, cuda:1, ...")]
-ThreadsOption = Annotated[int | None, typer.Option("--threads", help="CPU threads.", show_default="all")]
-EncodingOption = Annotated[
-    str, typer.Option("--encoding", help="Text encoding: utf-8, cp949, ...; bytes reads raw bytes.")
-]
-OfTheModelOption = Annotated[
     str | None,
-    typer.Option("--encoding", help="Text encoding: utf-8, cp949, ...", show_default="utf-8; bytes as trained"),
+    typer.Option("--run", metavar="DIR", help="Directory of the run.", show_default="the newest under runs/"),
 ]
-NormalizationOption = Annotated[
-    Literal["none", "nfc", "nfd"] | None,
-    typer.Option(
-        "--normalization",
-        help="Unicode normalization form of the text; nfd splits Hangul into jamo.",
-        show_default="none",
-    ),
-]
-ErrorsOption = Annotated[
-    Literal["strict", "replace", "ignore"],
-    typer.Option("--errors", help="Invalid bytes: refuse the text, replace them by U+FFFD, or leave them out."),
-]
-GlobOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--glob",
-        help="Which files of a folder or archive to read: {txt,md} is either; may be repeated.",
-        show_default="*.txt",
-    ),
-]
-ExcludeOption = Annotated[
-    list[str] | None, typer.Option("--exclude", help="Files or folders to leave out: a pattern or a folder's name.")
-]
-FieldOption = Annotated[
-    str | None,
-    typer.Option(
-        "--field",
-        help="Which CSV column or JSON field is the text: body, user.name, messages[].content.",
-        show_default="text",
-    ),
-]
-BadLineOption = Annotated[
-    Literal["refuse", "skip"] | None,
-    typer.Option(
-        "--on-bad-line",
-        help="Lines and rows that are malformed or lack the field: refuse the file, or skip and count them.",
-        show_default="refuse",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+TEXTS = (
+    "Text files, .jsonl .json .csv .tsv .html .epub, folders, .zip .tar, - for stdin, corpus:NAME; also .gz .bz2 .xz "
+    ".zst."
+)
+TextsArgument = Annotated[list[str], typer.Argument(metavar="TEXT", help=TEXTS)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors to stderr.")]
+LAST = ("json", "quiet")
+"""Options that help shows after all others of their panel."""
+
+
+def with_settings(
+    settings: Mapping[str, Setting], *, main: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make an option of each of `settings`, in place of a command's `**settings`, which receives those that are given.
+
+    The options named in `main` are in the first panel of the help, in that order; the others in a panel by group.
+    """
+    ordered = sorted(settings.values(), key=lambda one: main.index(one.name) if one.name in main else len(main))
+    made = [_parameter(one, panel=None if one.name in main else one.group) for one in ordered]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        own = [
+            parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+            for parameter in signature.parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            given = {name: arguments.pop(name) for name in settings}
+            command(**arguments, **{name: value for name, value in given.items() if value not in (None, [])})
+
+        first, last = [one for one in own if one.name not in LAST], [one for one in own if one.name in LAST]
+        run.__signature__ = signature.replace(parameters=[*first, *made, *last])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _parameter(setting: Setting, panel: str | None) -> inspect.Parameter:
+    """Return the keyword parameter that typer makes the option of; None means that the option is not given."""
+    kind, choices = _typed(setting)
+    option = typer.Option(
+        setting.option,
+        help=setting.description,
+        show_default=setting.shown or False,
+        metavar=setting.metavar,
+        rich_help_panel=panel,
+        autocompletion=(lambda incomplete: [one for one in choices if one.startswith(incomplete)]) if choices else None,
+    )
+    annotation = Annotated[kind | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _typed(setting: Setting) -> tuple[Any, list[str]]:
+    """Return the type that typer reads an option as, and the values of a string that shells can complete."""
+    if setting.repeatable:
+        return list[str], []
+    first = setting.types[0]
+    if len(setting.types) == 1 and (first in {bool, int, float} or get_origin(first) is Literal):
+        return first, []
+    return str, [choice for one in setting.types if get_origin(one) is Literal for choice in get_args(one)]
+
+
+def pick(settings: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Remove the settings called `names` from `settings`, as far as they are given, and return them."""
+    return {name: settings.pop(name) for name in names if name in settings}
+
+
+def tokenizer_config(settings: dict[str, Any]) -> tuple[TokenizerConfig, dict[str, Any]]:
+    """Return the config of the tokenizer that is to be built, and the other settings.
+
+    Raises:
+        ConfigError: a setting is impossible.
+    """
+    raw = settings.get("encoding") == BYTES
+    kind = settings.get("tokenizer", "byte" if raw else "char")
+    own = {name: value for name, value in settings.items() if name in TokenizerConfig.model_fields}
+    rest = {name: value for name, value in settings.items() if name not in own and name != "tokenizer"}
+    return TokenizerConfig.of(kind=kind, raw=raw, **own), rest
 
 
 def read_stdin(encoding: str, where: str) -> str:
-    """All of stdin as text.
+    """Read all of stdin as text.
 
     Raises:
-        TextError: it is closed, or is not text in `encoding`.
+        TextError: stdin is closed, or is not text in `encoding`.
     """
-    from seqgen.errors import TextError
     from seqgen.sources.text import decode_text
 
     if sys.stdin is None:
@@ -77,39 +117,16 @@ def read_stdin(encoding: str, where: str) -> str:
 
 
 def as_text(argument: str, where: str) -> str:
-    """An argument that is text; Python marks each byte of it that is not UTF-8 by a lone surrogate.
+    """Return an argument if it is valid UTF-8; Python marks each of its other bytes by a lone surrogate.
 
     Raises:
-        TextError: it has such a byte; the message has the offset.
+        TextError: it is not; the message has the offset of the byte.
     """
-    from seqgen.errors import TextError
-
     try:
         argument.encode()
     except UnicodeEncodeError as error:
         byte = ord(argument[error.start]) - 0xDC00
         shown = f" (0x{byte:02x})" if 0x80 <= byte <= 0xFF else ""
         offset = len(argument[: error.start].encode())
-        raise TextError(f"{where} is not utf-8 at byte {offset}{shown}; convert it to UTF-8 first") from error
+        raise TextError(f"{where} is not valid UTF-8 at byte {offset}{shown}; convert it to UTF-8 first") from error
     return argument
-
-
-def as_vocab_size(size: str | None) -> int | str | None:
-    """`--vocab-size`: a number, or `auto`.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    from seqgen.errors import ConfigError
-
-    if size is None or size == "auto":
-        return size
-    if not (size.isdecimal() and len(size) < 10):
-        raise ConfigError(f"vocab_size: should be a number or auto, not {size!r}")
-    return int(size)
-
-
-def drop_none(**options: Any) -> dict[str, Any]:
-    """The options that were given: those that are not None, and what may be given again at least once."""
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
-    return {name: value for name, value in values.items() if value not in {None, ()}}

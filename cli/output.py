@@ -1,4 +1,4 @@
-"""Where things go: the product to stdout, progress and notices to stderr."""
+"""Output: the product to stdout, progress and notices to stderr."""
 
 from __future__ import annotations
 
@@ -16,27 +16,25 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDE = 10_000
-"""Columns where there is no terminal: a row stays a line."""
+"""Columns without a terminal, so that a row stays a line."""
 PAGE = 100
-"""The same for what is read rather than cut up by a program: prose in tables, lists in a row."""
+"""The same for tables of prose, which people read and programs do not."""
 
-# What a terminal would act on: C0 less tab and newline, DEL, C1.
+# Control characters that a terminal would obey: C0 without tab and newline, DEL, C1.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
-_CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}  # as Python marks it in a file's name
+_CONTROLS |= {0xDC00 + byte: f"\\x{byte:02x}" for byte in range(0x80, 0x100)}  # bytes of a file name that are not UTF-8
 _BYTES = {byte: f"\\x{byte:02x}" for byte in (*range(0x20), *range(0x7F, 0x100)) if byte != ord("\n")}
 
 
 def stderr() -> Console:
-    """A console on stderr that never reads what it is given as markup."""
+    """Return a console on stderr without markup."""
     from rich.console import Console
 
     return Console(file=cast("IO[str]", _Stderr()), markup=False, highlight=False, emoji=False)
 
 
 class _Stderr:
-    """stderr as it is at each call. What it no longer takes is not said: a log that is full, a reader that has gone or
-    a terminal that was closed ends no work.
-    """
+    """The current `sys.stderr`, whose failures are ignored: a full disk, a closed pipe or terminal ends no training."""
 
     def write(self, text: str) -> int:
         with contextlib.suppress(OSError):
@@ -49,17 +47,17 @@ class _Stderr:
 
     @property
     def _real(self) -> Any:
-        """stderr itself, where a live display of rich has put something else in its place."""
+        """stderr itself, also while a live display of rich replaces it."""
         return getattr(sys.stderr, "rich_proxied_file", sys.stderr)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "rich_proxied_file":  # by which rich would write past this
+        if name == "rich_proxied_file":  # rich would bypass this class
             raise AttributeError(name)
         return getattr(self._real, name)
 
 
 def print_line(console: Console, line: str | Text) -> None:
-    """A line of prose: broken between words on a terminal, which would break it within one; elsewhere as it is."""
+    """Print a line of prose; break it between words on a terminal, and nowhere elsewhere."""
     if console.is_terminal:
         console.print(line, overflow="fold")
     else:
@@ -67,7 +65,7 @@ def print_line(console: Console, line: str | Text) -> None:
 
 
 def stdout(piped_width: int = WIDE) -> Console:
-    """A console on stdout, for tables. In a pipe it is as wide as they are, or `piped_width` columns."""
+    """Return a console on stdout, for tables; in a pipe it is `piped_width` columns wide."""
     from rich.console import Console
 
     class Output(Console):
@@ -81,7 +79,7 @@ def stdout(piped_width: int = WIDE) -> Console:
 
 
 def notice(message: str, *, quiet: bool = False) -> None:
-    """Something the user should know, on stderr."""
+    """Print a note on stderr."""
     if not quiet:
         from rich.text import Text
 
@@ -89,24 +87,24 @@ def notice(message: str, *, quiet: bool = False) -> None:
 
 
 def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
-    """That a text is a pipe, which is waited for without end where nobody writes."""
-    from seqgen.sources.source import awaited
+    """Note that a text is a pipe, which is waited for until its writer closes it."""
+    from seqgen.sources.source import pipe_notice
 
-    if (message := awaited(names)) is not None:
+    if (message := pipe_notice(names)) is not None:
         notice(message, quiet=quiet)
 
 
 def write_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    # A name of a file that is not UTF-8 has half characters, which JSON can spell and UTF-8 cannot hold.
+    # A file name that is not UTF-8 has lone surrogates, which JSON can escape and UTF-8 cannot hold.
     sys.stdout.write(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
 
 
 def write_text(text: str, *, raw: bool = False) -> None:
-    """Text that a model or a user made, at once: control characters are escaped on a terminal, left alone in a pipe.
+    """Write text and flush; escape its control characters on a terminal, but not in a pipe.
 
-    Of `raw` text each character is a byte, which a pipe gets as it is.
+    Each character of `raw` text is a byte; a pipe receives the bytes.
     """
     if sys.stdout.isatty():
         sys.stdout.write(printable_bytes(text) if raw else printable(text))
@@ -119,7 +117,7 @@ def write_text(text: str, *, raw: bool = False) -> None:
 
 
 def write_stream(pieces: Iterable[str], *, raw: bool = False) -> None:
-    """Text as it is made, each piece at once, but never half of what a reader takes for one character."""
+    """Write each piece of a text at once, but never half of a grapheme."""
     from seqgen.generation.graphemes import whole_graphemes
 
     if raw:
@@ -131,18 +129,24 @@ def write_stream(pieces: Iterable[str], *, raw: bool = False) -> None:
 
 
 def tokenizer_name(kind: str, normalization: str) -> str:
-    """What a tokenizer is called in a table: char, or where it normalizes char/nfd."""
+    """Return the name of a tokenizer in tables: char, or with a normalization char/nfd."""
     return kind if normalization == "none" else f"{kind}/{normalization}"
 
 
 def size_in_words(number: int) -> str:
-    """Bytes as a table shows them: 12.3 MB."""
+    """Return a number of bytes as tables show it: 12.3 MB."""
     return f"{number / 1e6:,.1f} MB" if number >= 1e5 else f"{number / 1e3:,.1f} kB"
 
 
+def clock(seconds: float) -> str:
+    """Return seconds as 1:05 or 1:01:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def printable(text: str) -> str:
-    """`text` with control characters written out, so that a terminal shows them and does not obey them; and bytes of a
-    file's name that are not UTF-8.
+    """Escape control characters, which a terminal would obey, and bytes of a file name that are not UTF-8.
 
     Every line end becomes a newline: a carriage return would write the next line over this one.
     """
@@ -150,5 +154,5 @@ def printable(text: str) -> str:
 
 
 def printable_bytes(text: str) -> str:
-    """The bytes that the characters of `text` are, written out unless they are printable ASCII or a newline."""
+    """Escape the bytes that the characters of `text` are, except printable ASCII and newlines."""
     return text.translate(_BYTES)

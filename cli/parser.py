@@ -1,4 +1,4 @@
-"""How the program reads its command line: help whose choices are never split, and a usage error in one line."""
+"""The command line: help whose choices are never split, and usage errors in one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import typer
-from seqgen.cli.errors import USAGE, say_error
+from seqgen.cli.errors import USAGE, handle_errors, say_error
 from typer.core import TyperCommand, TyperGroup, TyperOption
 from typer.exceptions import TyperException
 
@@ -37,17 +37,17 @@ ALIASES = {
     "val": ("--valid",),
     "wd": ("--weight-decay",),
 }
-"""What other programs call an option that a command here has under another name."""
+"""Names that other programs give to options here."""
 
 
 class OnceOnly(TyperCommand):
-    """Refuse `--run A --run B`, of which the parser would drop A without a word; `-q -q` says the same twice."""
+    """Refuse `--run A --run B`, of which the parser would silently drop A; `-q -q` is harmless."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(order).items():
             if times > 1 and isinstance(option, TyperOption) and not option.multiple and not _is_switch(option):
-                raise typer.BadParameter("it is given more than once; say which one counts", ctx=ctx, param=option)
+                raise typer.BadParameter("it is given more than once; give it once", ctx=ctx, param=option)
         return super().parse_args(ctx, args)
 
 
@@ -56,38 +56,45 @@ def _is_switch(option: TyperOption) -> bool:
 
 
 class Command(OnceOnly):
-    """A command whose help names the choices of an option in its sentence, where a line breaks only between them.
+    """A command whose help has the choices and the default of an option in its text, and which handles errors.
 
-    In the column of types `<rnn|lstm|gru|transformer>` is one word, which an 80-column terminal cuts in two.
+    In the column of types, `<rnn|lstm|gru|transformer>` is one word, which an 80-column terminal cuts in two; a line of
+    text breaks between the choices.
     """
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        for parameter in self.params:
-            if not isinstance(parameter, TyperOption) or parameter.metavar is not None:
-                continue
-            if choices := parameter.type_descriptor.choices:
+        parameters: list[Any] = self.params  # arguments and options: both have a help
+        for parameter in parameters:
+            if isinstance(parameter, TyperOption) and (choices := parameter.type_descriptor.choices):
                 parameter.metavar = "<choice>"
-                named = f"[bold]{', '.join(map(str, choices))}[/bold]"
-                parameter.help = f"{parameter.help or ''} One of {named}.".strip()
+                parameter.help = f"{parameter.help} One of [bold]{', '.join(map(str, choices))}[/bold]."
+            if isinstance(parameter.show_default, str):
+                parameter.help = rf"{parameter.help} [dim]\[default: {parameter.show_default}][/dim]"
+                parameter.show_default = False
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors become a sentence on stderr and an exit code."""
+        with handle_errors({name for option in self.params for name in (*option.opts, *option.secondary_opts)}):
+            return super().invoke(ctx)
 
 
 class Program(TyperGroup):
-    """The table of commands; an error on the command line is a line on stderr and the exit code 2."""
+    """The table of commands; a usage error is a line on stderr and exit code 2."""
 
     def main(self, *arguments: Any, **settings: Any) -> NoReturn:
-        """Run the command that the arguments name, and leave the program."""
+        """Run the command that the arguments name, and exit."""
         try:
             code = super().main(*arguments, **{**settings, "standalone_mode": False})
         except TyperException as error:
-            if type(error).__name__ != "NoArgsIsHelpError":  # which has printed the help
+            if type(error).__name__ != "NoArgsIsHelpError":  # that one has printed the help
                 say_error(describe_usage(error))
             sys.exit(USAGE)
         sys.exit(code or 0)
 
 
 def describe_usage(error: TyperException) -> str:
-    """What was wrong with a command line, what may have been meant, and where the help is."""
+    """Say what is wrong with the command line, what may have been meant, and where the help is."""
     context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
     if type(error).__name__ == "NoSuchOption":
         message = _unknown_option(error)
@@ -109,11 +116,11 @@ def _unknown_option(error: Any) -> str:
     parameters = error.ctx.command.params if error.ctx is not None else []
     names = [name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)]
     near = nearest(error.option_name, [name for name in names if name.startswith("--")])
-    return f"there is no option {error.option_name}" + (f"; did you mean {near}?" if near else "")
+    return f"unknown option {error.option_name}" + (f"; did you mean {near}?" if near else "")
 
 
 def nearest(name: str, options: Sequence[str]) -> str | None:
-    """The option that was meant by `name`: an alias of it, one with that word in it, or one spelled like it."""
+    """Return the option that `name` may mean: by an alias, a word in common, or a similar spelling."""
     word = name.lstrip("-").partition("=")[0]
     words = {option.removeprefix("--"): option for option in options}
     aliases = [option for option in ALIASES.get(word, ()) if option in options]

@@ -1,8 +1,9 @@
-"""What preparing a text looks like: on a terminal a bar with the time left, elsewhere a line now and then."""
+"""Progress of long work: on a terminal a bar with the time left, elsewhere a line every ten seconds."""
 
 from __future__ import annotations
 
 import time
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -17,12 +18,12 @@ from rich.progress import (
 from rich.text import Text
 from seqgen.cli.output import print_line, printable, stderr
 
-PATIENCE = 10.0
-"""Seconds between two lines where there is no terminal: short work says nothing."""
+LINE_SECONDS = 10.0
+"""Seconds between two lines without a terminal; shorter work prints none."""
 
 
-class Preparing:
-    """Draws one thing after another, each until the next."""
+class PhaseBar:
+    """One bar after another, each until the next phase begins."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -31,7 +32,7 @@ class Preparing:
         self._said = time.monotonic()
 
     def show(self, message: str, done: int, total: int) -> None:
-        """Say what is being done and, with a `total`, how many bytes of it are; what waits is said at once."""
+        """Show a phase and, with a `total`, how many of its bytes are done; a `total` below 0 is a wait."""
         if not self._console.is_terminal:
             self._say(message, done, total)
             return
@@ -44,7 +45,7 @@ class Preparing:
         self._bar.update(self._bar.task_ids[0], completed=done, total=total if total > 0 else None)
 
     def stop(self) -> None:
-        """Take it from the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -57,14 +58,14 @@ class Preparing:
     def _say(self, message: str, done: int, total: int) -> None:
         if total < 0:
             print_line(self._console, Text(printable(message)))
-        elif total and time.monotonic() - self._said >= PATIENCE:
+        elif total and time.monotonic() - self._said >= LINE_SECONDS:
             self._said = time.monotonic()
             line = f"{printable(message)}: {done / 1e6:,.0f} of {total / 1e6:,.0f} MB"
             self._console.print(Text(line), soft_wrap=True)
 
 
-class Counting:
-    """On a terminal a bar over tokens, drawn from the first call until all of them are done; short work has none."""
+class TokenBar:
+    """A bar over tokens, drawn on a terminal from the first call until all are done; short work has none."""
 
     SHORT = 2_000
 
@@ -75,16 +76,21 @@ class Counting:
         self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
         self._task = self._bar.add_task(printable(name), total=None)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
     def show(self, done: int, total: int) -> None:
-        """Say how many tokens are done, and of how many."""
+        """Show how many tokens are done, and of how many."""
         if not self._wanted or total < self.SHORT:
             return
         self._bar.start()
         self._bar.update(self._task, completed=done, total=total)
         if done >= total:
-            self.stop()
+            self._stop()
 
-    def stop(self) -> None:
-        """Take it from the screen."""
+    def _stop(self) -> None:
         if self._bar.live.is_started:
             self._bar.stop()

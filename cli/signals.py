@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM, in every phase of every command.
 
-The first ends the command in good order: training finishes its step and saves, everything else unwinds as from any
-other exception. The second leaves at once.
+The first signal ends the command cleanly: training finishes its step and saves; everything else unwinds as from any
+other exception. The second signal exits immediately.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ from seqgen.cli.errors import INTERRUPTED, TERMINATED, Terminated
 
 _CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 _SHOW_CURSOR = "\x1b[?25h"
-ONE_MOMENT = 0.3
-"""Seconds within which signals count as one: `timeout` sends its own to the process and to its group."""
+SAME_SIGNAL_SECONDS = 0.3
+"""Signals within this many seconds count as one: `timeout` signals the process and then its group."""
 
 
 def handle_signals() -> None:
-    """For the whole process: the first signal becomes an exception, the second leaves at once.
+    """Make the first signal an exception, and the second exit immediately, in the whole process.
 
-    Python itself handles a signal only between two of its instructions. A thread that is woken at once leaves even from
-    the midst of a long call into C.
+    Python handles a signal only between two of its instructions; a thread that waits for the second signal can exit
+    during a long call into C.
     """
     for number, error in ((signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)):
-        if _is_heeded(number):
+        if _is_handled(number):
             signal.signal(number, _raise_once(error))
     ours, woken = socket.socketpair()
     woken.setblocking(False)
     signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
 
-    def wait_for_the_second() -> None:
+    def wait_for_second() -> None:
         first: float | None = None
-        with woken:  # stays open as long as it is listened to
+        with woken:  # keep it open while this thread listens
             while number := ours.recv(1):
                 if number[0] not in _CODES:
                     continue
                 if first is None:
                     first = time.monotonic()
-                elif time.monotonic() - first > ONE_MOMENT:
+                elif time.monotonic() - first > SAME_SIGNAL_SECONDS:
                     _leave(_CODES[signal.Signals(number[0])])
 
-    threading.Thread(target=wait_for_the_second, daemon=True).start()
+    threading.Thread(target=wait_for_second, daemon=True).start()
 
 
 def _leave(code: int) -> NoReturn:
-    """End the process here and now, with the cursor back that a progress bar may have hidden."""
+    """Exit immediately, and show the cursor that a progress bar may have hidden."""
     with contextlib.suppress(OSError):  # stderr may be closed
         cursor = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
         said = "interrupted" if code == INTERRUPTED else "terminated"
-        os.write(2, f"{cursor}error: {said}\n".encode())  # not by sys.stderr, in whose midst the signal may have come
+        os.write(2, f"{cursor}error: {said}\n".encode())  # not through sys.stderr, which may be in use
     os._exit(code)
 
 
 def _raise_once(error: type[BaseException]) -> Callable[[int, FrameType | None], None]:
-    """What raises `error`, and not again where that is being cleaned up after."""
+    """Return a handler that raises `error` at the first signal only, so that cleaning up is not interrupted."""
     raised = False
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -74,19 +74,19 @@ def _raise_once(error: type[BaseException]) -> Callable[[int, FrameType | None],
     return handle
 
 
-def _is_heeded(number: signal.Signals) -> bool:
-    """Not where whoever started this process had it ignore the signal: nohup, or a shell's background job."""
+def _is_handled(number: signal.Signals) -> bool:
+    """Return whether the signal is handled; nohup and background jobs of a shell ignore it."""
     return signal.getsignal(number) is not signal.SIG_IGN
 
 
 class Interrupts:
-    """While entered, notes the first signal instead of raising. Calling it tells whether one has come."""
+    """A context that records the first signal instead of raising; calling it returns whether there was one."""
 
     exit_code: int | None = None
-    """130 or 143 once a signal has come."""
+    """130 or 143 after a signal."""
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._note) for number in _CODES if _is_heeded(number)}
+        self._before = {number: signal.signal(number, self._note) for number in _CODES if _is_handled(number)}
         return self
 
     def __exit__(
@@ -104,16 +104,17 @@ class Interrupts:
 
 
 @contextlib.contextmanager
-def leaving_at_once() -> Iterator[None]:
-    """Inside, the first signal leaves at once: while torch is imported, an exception that is caught somewhere in there
-    would leave modules half made, and a bug to be met later.
+def exit_on_signal() -> Iterator[None]:
+    """Exit immediately at the first signal inside this context.
+
+    An exception during the import of torch may be caught in there, and leave modules half initialized.
     """
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         del frame
         _leave(_CODES[signal.Signals(number)])
 
-    before = {number: signal.signal(number, leave) for number in _CODES if _is_heeded(number)}
+    before = {number: signal.signal(number, leave) for number in _CODES if _is_handled(number)}
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""The catalogue: one recipe a corpus, read by `seqgen.sources.catalog.corpus`. Data only."""
+"""The catalog: one spec per corpus, read by `seqgen.sources.catalog.corpus`. Data only."""

@@ -1,4 +1,4 @@
-"""The machine: which device, which precision, whose random state."""
+"""The machine: device, precision, memory, threads, random state."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Item = TypeVar("Item")
 
 
 def select_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first CUDA card, else the CPU.
+    """Return the device called `name`; `auto` is the first CUDA device, else the CPU.
 
     Raises:
-        ConfigError: there is no such device on this machine.
+        ConfigError: this machine has no such device, or seqgen does not support it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-        if device.type in {"cpu", "cuda"}:  # what seqgen is written for: others lack fp64 or fused operations
+        if device.type in {"cpu", "cuda"}:  # other devices lack fp64 or fused operations
             torch.zeros(1, device=device)
             return device
     except (RuntimeError, AssertionError) as error:
@@ -39,7 +39,7 @@ def select_device(name: str) -> torch.device:
 
 
 def select_precision(name: str, device: torch.device) -> Precision:
-    """fp32 or bf16 as asked for; `auto` is bf16 where the device multiplies it natively."""
+    """Return fp32 or bf16 as named; `auto` is bf16 where the device multiplies it natively."""
     if name == "auto":
         return "bf16" if _multiplies_bf16(device) else "fp32"
     return "bf16" if name == "bf16" else "fp32"
@@ -50,13 +50,13 @@ def _multiplies_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    # Elsewhere bf16 is emulated, and slower than fp32.
+    # On other processors bf16 is emulated and slower than fp32.
     capabilities = torch.cpu.get_capabilities()
     return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
-def memory_of(device: torch.device) -> int | None:
-    """Bytes of memory that the device has in all; None where the system does not say."""
+def total_memory(device: torch.device) -> int | None:
+    """Return the bytes of memory that the device has in total; None where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
     if not hasattr(os, "sysconf"):  # Windows
@@ -65,22 +65,22 @@ def memory_of(device: torch.device) -> int | None:
 
 
 def keep_freed_memory() -> None:
-    """Let the process keep the memory that it frees, for what it allocates next; glibc only, elsewhere nothing.
+    """Keep freed memory in the process for the next allocations. Does nothing except with glibc.
 
-    By default glibc gives blocks of some MiB back to the system at once. A training step frees what the next one
-    takes anew, and then every page of it faults and is cleared: for wide layers a third of the step.
+    By default glibc returns blocks of some MiB to the system at once. A training step frees what the next step
+    allocates again, and then every page faults and is cleared: for wide layers a third of the step.
     """
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
-        mallopt(-4, 0)  # M_MMAP_MAX: nothing outside the heap
-        mallopt(-1, -1)  # M_TRIM_THRESHOLD: and the heap does not shrink
+        mallopt(-4, 0)  # M_MMAP_MAX: allocate nothing outside the heap
+        mallopt(-1, -1)  # M_TRIM_THRESHOLD: never shrink the heap
 
 
 @contextlib.contextmanager
 def torch_threads(number: int | None) -> Iterator[None]:
-    """Let torch use this many threads on the CPU inside, and as many as before outside; None changes nothing."""
+    """Set torch's number of CPU threads inside the context; None leaves it unchanged."""
     before = torch.get_num_threads()
     if number is None or number == before:
         yield
@@ -92,8 +92,8 @@ def torch_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def in_torch_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[Item]:
-    """Yield what `iterator` does, each item made with this many threads; None changes nothing."""
+def iterate_with_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[Item]:
+    """Yield the items of `iterator`, each computed with this many threads; None leaves the number unchanged."""
     while True:
         with torch_threads(number):
             try:
@@ -105,14 +105,14 @@ def in_torch_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[I
 
 @contextlib.contextmanager
 def autocast(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Matrix products in bf16 where `precision` says so, else in fp32, whatever the caller's own autocast says."""
-    torch.clear_autocast_cache()  # inside the caller's it may hold weights of steps ago
+    """Compute matrix products in `precision`, whatever autocast the caller has on."""
+    torch.clear_autocast_cache()  # the caller's autocast may hold weights of earlier steps
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
         yield
 
 
 def product_dtype(x: torch.Tensor) -> torch.dtype:
-    """That of products with `x`: the autocast's where one is on, which leaves fp64 alone, else its own."""
+    """Return the dtype of matrix products with `x`: the autocast's where one is on, except for fp64."""
     device = x.device.type
     if x.dtype is torch.float64 or not torch.is_autocast_enabled(device):
         return x.dtype
@@ -121,7 +121,7 @@ def product_dtype(x: torch.Tensor) -> torch.dtype:
 
 @contextlib.contextmanager
 def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
-    """No gradients and no dropout inside; the mode from before outside."""
+    """Switch off gradients and dropout inside the context, and restore the mode afterwards."""
     was_training = model.training
     model.eval()
     try:
@@ -132,7 +132,7 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
 
 
 class RandomState:
-    """torch's random state, kept apart: current inside `with`, put away outside, where no other draw changes it."""
+    """A random state of torch that is current inside `with` and isolated from all draws outside it."""
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self._device = device
@@ -173,18 +173,18 @@ class RandomState:
             torch.cuda.set_rng_state(states["cuda"], self._device)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """The states as uint8 tensors, by the kind of device."""
+        """Return the states as uint8 tensors by device type."""
         return dict(self._own)
 
     def load_state_dict(self, states: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state_dict` gave; torch raises a RuntimeError for what is none."""
+        """Restore what `state_dict` returned; torch raises a RuntimeError for an invalid state."""
         with self._restored():
             self._write(states)
         self._own = dict(states)
 
 
 def describe_environment(device: torch.device, precision: Precision) -> dict[str, str | int]:
-    """Describe what a figure depends on besides config and plan: versions, device, precision."""
+    """Describe what results depend on besides config and plan: versions, device, precision."""
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -66,10 +66,10 @@ class Needy(Config):
         ({"choice": {"form": "c"}}, "choice.form: should be one of 'a', 'b', not 'c'"),
         ({"words": ("a", 2)}, "words.1: should be a valid string, not 2"),
         ({"inner": {"depth": 0}}, "inner.depth: should be greater than or equal to 1, not 0"),
-        ({"colour": "red"}, "colour: there is no such setting"),
-        ({"inner": {"colour": "red"}}, "inner.colour: there is no such setting"),
+        ({"colour": "red"}, "colour: unknown setting"),
+        ({"inner": {"colour": "red"}}, "inner.colour: unknown setting"),
         ({"size": 13}, "size: thirteen brings bad luck; try 14"),
-        ({"size": 0, "colour": 1}, "size: should be greater than 0, not 0; colour: there is no such setting"),
+        ({"size": 0, "colour": 1}, "size: should be greater than 0, not 0; colour: unknown setting"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_its_name_and_value(values, message):
@@ -116,7 +116,7 @@ def test_a_config_comes_back_from_its_json():
         ("[]", "config.json: should be an object"),
         ('{"size": "3"}', "config.json: size: should be a valid integer, not '3'"),
         ('{"size": true}', "config.json: size: should be a valid integer, not True"),
-        ('{"sise": 3}', "config.json: sise: there is no such setting"),
+        ('{"sise": 3}', "config.json: sise: unknown setting"),
         (b"\xff\xfe", "config.json: Invalid JSON"),
     ],
 )

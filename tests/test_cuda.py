@@ -13,7 +13,7 @@ from .small_runs import FAMILIES, SMALL
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
 
 
-def test_the_card_gives_what_the_cpu_gives(model):
+def test_cuda_forward_agrees_with_the_cpu(model):
     tokens = torch.randint(1, 11, (3, 30))
     with torch.no_grad():
         expected, _ = model(tokens, model.initial_state(3, 64))
@@ -24,7 +24,7 @@ def test_the_card_gives_what_the_cpu_gives(model):
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 0.1), ("int8", 0.3)])
-def test_the_decoder_agrees_with_the_forward(model, precision, tolerance):
+def test_stepper_agrees_with_the_forward(model, precision, tolerance):
     model.to("cuda")
     tokens = torch.randint(1, 11, (3, 20), device="cuda")
     with torch.no_grad():
@@ -38,7 +38,7 @@ def test_the_decoder_agrees_with_the_forward(model, precision, tolerance):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_trains_is_stopped_goes_on_and_is_used_on_the_cpu(corpus, tmp_path, family, precision):
+def test_cuda_run_trains_resumes_and_loads_on_the_cpu(corpus, tmp_path, family, precision):
     settings = {**SMALL, **FAMILIES[family], "device": "cuda", "precision": precision}
     polls = iter([False] * 5 + [True])
     stopped = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings)

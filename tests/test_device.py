@@ -22,18 +22,18 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(("available", "kind"), [(True, "cuda"), (False, "cpu")])
-def test_auto_is_the_card_where_there_is_one(monkeypatch, available, kind):
+def test_select_device_auto_is_cuda_where_available(monkeypatch, available, kind):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
 
     assert select_device("auto").type == kind
 
 
-def test_a_device_is_taken_by_its_name():
+def test_select_device_by_name():
     assert select_device("cpu") == CPU
 
 
 @pytest.mark.parametrize("name", ["", "gpu", "cpu:-1", "cuda:99", "cuda:99999999999999", "cpu cuda"])
-def test_a_device_that_cannot_be_used_is_refused(name):
+def test_select_device_refuses_unusable_devices(name):
     with pytest.raises(
         ConfigError, match=f"^device: '{name}' cannot be used on this machine; try --device auto or cpu"
     ):
@@ -41,7 +41,7 @@ def test_a_device_that_cannot_be_used_is_refused(name):
 
 
 @pytest.mark.parametrize("name", ["hpu", "meta", "mps", "xpu"])
-def test_a_device_that_seqgen_is_not_written_for_is_refused(name):
+def test_select_device_refuses_unsupported_devices(name):
     with pytest.raises(ConfigError, match=f"^device: seqgen runs on cpu and cuda, not on '{name}'; try --device auto"):
         select_device(name)
 
@@ -56,25 +56,25 @@ def test_a_device_that_seqgen_is_not_written_for_is_refused(name):
         ({}, "fp32"),
     ],
 )
-def test_auto_is_bf16_where_the_processor_multiplies_it(monkeypatch, capabilities, precision):
+def test_select_precision_auto_is_bf16_where_the_cpu_multiplies_it(monkeypatch, capabilities, precision):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
 
     assert select_precision("auto", CPU) == precision
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_auto_is_bf16_on_a_card_that_multiplies_it_itself(monkeypatch, native):
+def test_select_precision_auto_is_bf16_on_cuda_with_native_bf16(monkeypatch, native):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or native)
 
     assert select_precision("auto", torch.device("cuda")) == ("bf16" if native else "fp32")
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16"])
-def test_a_precision_asked_for_is_taken(name):
+def test_select_precision_by_name(name):
     assert select_precision(name, CPU) == name
 
 
-def test_other_devices_start_from_fp32():
+def test_select_precision_auto_is_fp32_on_other_devices():
     assert select_precision("auto", torch.device("mps")) == "fp32"
 
 
@@ -88,7 +88,7 @@ def test_autocast_sets_the_precision_of_products(precision, dtype):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_evaluation_has_no_gradients_and_no_dropout_and_gives_the_mode_back(training):
+def test_evaluation_mode_switches_off_gradients_and_dropout(training):
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train(training)
 
     with evaluation_mode(model):
@@ -99,7 +99,7 @@ def test_evaluation_has_no_gradients_and_no_dropout_and_gives_the_mode_back(trai
     assert torch.is_grad_enabled()
 
 
-def test_evaluation_gives_the_mode_back_where_it_fails():
+def test_evaluation_mode_is_restored_after_an_error():
     model = nn.Dropout(0.5).train()
 
     with pytest.raises(ZeroDivisionError), evaluation_mode(model):
@@ -114,14 +114,14 @@ def draws(random: RandomState, count: int) -> list[float]:
         return torch.rand(count).tolist()
 
 
-def test_a_random_state_goes_on_where_it_was():
+def test_random_state_continues_where_it_was():
     parts, whole = RandomState(3, CPU), RandomState(3, CPU)
 
     assert draws(parts, 2) + draws(parts, 3) == draws(whole, 5)
     assert draws(RandomState(4, CPU), 5) != draws(RandomState(3, CPU), 5)
 
 
-def test_what_is_drawn_outside_changes_nothing_inside():
+def test_random_state_is_not_changed_by_outer_draws():
     disturbed, alone = RandomState(3, CPU), RandomState(3, CPU)
 
     first = draws(disturbed, 2)
@@ -131,7 +131,7 @@ def test_what_is_drawn_outside_changes_nothing_inside():
     assert first + draws(disturbed, 2) == draws(alone, 2) + draws(alone, 2)
 
 
-def test_what_is_drawn_inside_changes_nothing_outside():
+def test_random_state_does_not_change_outer_draws():
     torch.manual_seed(5)
     expected = torch.rand(4).tolist()
 
@@ -146,7 +146,7 @@ def test_what_is_drawn_inside_changes_nothing_outside():
     assert outside + torch.rand(2).tolist() == expected
 
 
-def test_draws_before_a_failure_count():
+def test_random_state_keeps_draws_before_an_error():
     failing, whole = RandomState(3, CPU), RandomState(3, CPU)
 
     with contextlib.suppress(ZeroDivisionError), failing:
@@ -156,7 +156,7 @@ def test_draws_before_a_failure_count():
     assert draws(failing, 2) == draws(whole, 4)[2:]
 
 
-def test_a_random_state_goes_on_from_what_was_saved():
+def test_random_state_continues_from_its_state_dict():
     random = RandomState(3, CPU)
     draws(random, 5)
     saved = random.state_dict()
@@ -171,7 +171,7 @@ def test_a_random_state_goes_on_from_what_was_saved():
     assert draws(other, 5) == expected
 
 
-def test_the_environment_is_plain_data():
+def test_describe_environment_is_plain_data():
     environment = describe_environment(CPU, "bf16")
 
     assert environment["device"] == "cpu"
@@ -180,7 +180,7 @@ def test_the_environment_is_plain_data():
     assert all(isinstance(value, str | int) for value in environment.values())
 
 
-def test_a_random_state_reseeds_no_other_device(monkeypatch):
+def test_random_state_reseeds_no_other_device(monkeypatch):
     seeded = []
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     monkeypatch.setattr(torch.cuda, "manual_seed", seeded.append)
@@ -206,7 +206,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what it changes is in glibc")
-def test_kept_memory_is_not_fetched_from_the_system_again():
+def test_keep_freed_memory_avoids_page_faults():
     """Page faults of two tensors of 64 MiB after others alike: one a page, or next to none."""
     faults = {
         mode: int(subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, check=True).stdout)

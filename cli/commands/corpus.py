@@ -1,4 +1,4 @@
-"""`seqgen corpus list|fetch`."""
+"""`seqgen corpus list|fetch`: list the catalog, and download from it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from seqgen.cli.output import PAGE, notice, printable, size_in_words, stderr, st
 
 if TYPE_CHECKING:
     from seqgen.sources.catalog.corpus import CorpusSpec
-    from seqgen.sources.catalog.download import Progress as Told
-    from seqgen.sources.catalog.published import Fetched, File
+    from seqgen.sources.catalog.downloads import Download, RemoteFile
+    from seqgen.sources.catalog.downloads import Progress as ProgressCallback
 
 
 def list_corpora(json: JsonOption = False) -> None:
-    """List the catalog: what there is to train on by `seqgen train corpus:NAME`."""
+    """List the corpora that `seqgen train corpus:NAME` can train on."""
     from rich.table import Table
 
     from seqgen.sources.catalog.corpus import corpus_specs
@@ -26,42 +26,41 @@ def list_corpora(json: JsonOption = False) -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for name in ("what it is", "language", "licence"):
+    for name in ("description", "language", "license"):
         table.add_column(name)
     for name in ("size", "where"):
         table.add_column(name, justify="right", no_wrap=True)
     for spec in known.values():
         size, where = size_in_words(spec.size), _where(spec)
-        table.add_row(spec.name, spec.title, spec.language, spec.licence, size, where)
+        table.add_row(spec.name, spec.title, spec.language, spec.license, size, where)
     stdout(PAGE).print(table)
 
 
 def fetch(
-    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Corpora of the catalog.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME", help="Names of corpora.")],
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Download a corpus into the cache, checked against its hash; a broken download goes on where it ended."""
-    from seqgen.sources.catalog.corpus import find
-    from seqgen.sources.catalog.download_cache import corpus_directory
-    from seqgen.sources.catalog.published import Fetched
+    """Download corpora into the cache directory, and check their hashes."""
+    from seqgen.sources.catalog.corpus import find_spec
+    from seqgen.sources.catalog.downloads import Download, download_directory
 
     records: list[dict[str, Any]] = []
-    for spec in [find(name) for name in names]:
+    for spec in [find_spec(name) for name in names]:
         record: dict[str, Any] = {"name": spec.name, "directory": None, "files": []}
-        if isinstance(spec.reader, Fetched):
-            files = _fetch(spec, spec.reader, quiet=quiet)
-            record["directory"] = str(corpus_directory(spec.name))
-            record["files"] = [file.model_dump() for file in files]
+        if isinstance(spec.reader, Download):
+            _fetch(spec, spec.reader, quiet=quiet)
+            record["directory"] = str(download_directory(spec.name))
+            record["files"] = [file.model_dump() for file in spec.reader.files]
         else:
-            notice(f"corpus:{spec.name} is {_where(spec)}: there is nothing to download", quiet=quiet)
+            notice(f"corpus:{spec.name} needs no download: it is {_where(spec)}", quiet=quiet)
         records.append(record)
     if json:
         write_json(records)
 
 
-def _fetch(spec: CorpusSpec, reader: Fetched, *, quiet: bool) -> list[File]:
-    """Fetch with a bar on a terminal, and say what can be done with it."""
+def _fetch(spec: CorpusSpec, reader: Download, *, quiet: bool) -> None:
+    """Download a corpus with a progress bar on a terminal, and say how to train on it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     console = stderr()
@@ -69,16 +68,12 @@ def _fetch(spec: CorpusSpec, reader: Fetched, *, quiet: bool) -> list[File]:
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
 
-        def follow(file: File) -> Told:
+        def follow(file: RemoteFile) -> ProgressCallback:
             task = bar.add_task(printable(file.name), total=file.size)
-            return lambda done, total: bar.update(task, completed=done, total=total or file.size)
+            return lambda done: bar.update(task, completed=done)
 
-        files = reader.fetch(spec.name, follow)
-    for stated, found in zip(reader.files, files, strict=True):
-        if stated.sha256 is None:
-            notice(f"{found.name}: {stated.sha256_source}; held from now on: SHA-256 {found.sha256}", quiet=quiet)
-    notice(f"corpus:{spec.name} is here; {_advice(spec)}; its licence: {spec.licence}", quiet=quiet)
-    return files
+        reader.fetch(spec.name, follow)
+    notice(f"corpus:{spec.name} is downloaded; {_advice(spec)}; license: {spec.license}", quiet=quiet)
 
 
 def _advice(spec: CorpusSpec) -> str:
@@ -89,13 +84,13 @@ def _advice(spec: CorpusSpec) -> str:
 
 
 def _where(spec: CorpusSpec) -> str:
-    from seqgen.sources.catalog.published import Fetched
+    from seqgen.sources.catalog.downloads import Download
 
-    if isinstance(spec.reader, Fetched):
-        return "here" if spec.reader.is_here(spec.name) else "to fetch"
-    return {"synthetic": "made", "own-text": "embedded"}.get(spec.reader.kind, "in Python")
+    if isinstance(spec.reader, Download):
+        return "downloaded" if spec.reader.is_downloaded(spec.name) else "to fetch"
+    return {"synthetic": "generated", "bundled": "included"}.get(spec.reader.kind, "part of Python")
 
 
 def _as_record(spec: CorpusSpec) -> dict[str, Any]:
-    """What --json prints of a corpus."""
+    """Return a corpus as --json prints it."""
     return spec.model_dump() | {"parts": spec.reader.parts, "where": _where(spec)}

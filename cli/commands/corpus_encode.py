@@ -1,86 +1,31 @@
-"""`seqgen corpus encode`: a text into the store, ready to be trained on; no torch."""
+"""`seqgen corpus encode`: encode a text into the cache, ready for training; no torch."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any
 
-import typer
-from seqgen.cli.options import (
-    BadLineOption,
-    EncodingOption,
-    ErrorsOption,
-    ExcludeOption,
-    FieldOption,
-    GlobOption,
-    JsonOption,
-    NormalizationOption,
-    QuietOption,
-    as_vocab_size,
-    drop_none,
-)
+from seqgen.cli.options import JsonOption, QuietOption, TextsArgument, tokenizer_config, with_settings
 from seqgen.cli.output import notice, printable, stderr, stdout, write_json
 
-if TYPE_CHECKING:
-    from seqgen.data.config import DataConfig
-    from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.config import settings_of
+from seqgen.data.config import DataConfig
+from seqgen.tokenizers.config import TokenizerConfig
+
+SETTINGS = settings_of(TokenizerConfig, DataConfig)
+SETTINGS.pop("allow_unknown")  # it is about the vocabulary of another text
 
 
+@with_settings(SETTINGS, main=("tokenizer", "vocab_size", "valid", "valid_split", "store"))
 def encode(
-    texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="Files, folders, archives or corpora, as for train.")
-    ],
-    tokenizer: Annotated[
-        Literal["char", "byte", "word", "unigram", "bpe"] | None,
-        typer.Option(help="Kind of tokenizer.", show_default="char; byte with --encoding bytes"),
-    ] = None,
-    vocab_size: Annotated[
-        str | None,
-        typer.Option(metavar="N|auto", help="word, unigram, bpe: vocabulary size; auto chooses by the text."),
-    ] = None,
-    character_coverage: Annotated[
-        float | None,
-        typer.Option(help="unigram, bpe: share of characters that the vocabulary covers.", show_default="0.9995"),
-    ] = None,
-    normalization: NormalizationOption = None,
-    encoding: EncodingOption = "utf-8",
-    errors: ErrorsOption = "strict",
-    glob: GlobOption = None,
-    exclude: ExcludeOption = None,
-    field: FieldOption = None,
-    on_bad_line: BadLineOption = None,
-    valid: Annotated[str | None, typer.Option(metavar="FILE", help="Validation text.")] = None,
-    valid_split: Annotated[
-        Literal["blocks", "tail", "document", "file", "none"] | None,
-        typer.Option(help="How to withhold a part of the text for validation.", show_default="blocks"),
-    ] = None,
-    valid_share: Annotated[
-        float | None, typer.Option(help="Share of the text to withhold.", show_default="0.05")
-    ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="DIR", help="Directory of the encoded ids.", show_default="in the user's cache"),
-    ] = None,
+    texts: TextsArgument,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
-    """Read a text and encode it, as train does before its first step; train with the same options finds it done."""
-    from seqgen.data.config import DataConfig
-    from seqgen.tokenizers.config import TokenizerConfig
-
-    data = DataConfig.of(
-        text=tuple(texts), encoding=encoding, errors=errors,
-        **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
-        **drop_none(valid=valid, valid_split=valid_split, valid_share=valid_share, store=store),
-    )  # fmt: skip
-    config = TokenizerConfig.of(
-        kind=tokenizer or ("byte" if data.is_raw else "char"),
-        raw=data.is_raw,
-        **drop_none(
-            vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
-        ),
-    )
-    figures, notices = _encode(data, config, quiet=quiet)
+    """Read and encode a text into the cache, as train does before its first step; train then finds it there."""
+    config, rest = tokenizer_config(settings)
+    figures, notices = _encode(DataConfig.of(text=tuple(texts), **rest), config, quiet=quiet)
     if json:
         write_json(figures)
     else:
@@ -90,22 +35,22 @@ def encode(
     for message in notices:
         notice(message, quiet=quiet)
     notice(
-        f"what is in {figures['store']} can be removed at any time; all but what came from stdin or a pipe is made "
-        "again when it is needed",
+        f"{figures['store']} can be removed at any time; all but texts from stdin or a pipe is made again when it is "
+        "needed",
         quiet=quiet,
     )
 
 
 def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[dict[str, Any], list[str]]:
-    """Text, tokenizer and ids into the store; figures of them, and what is to be said of the split."""
-    from seqgen.cli.progress import Preparing
+    """Put text, tokenizer and ids into the cache; return their figures and notices."""
+    from seqgen.cli.progress import PhaseBar
 
     from seqgen.data.cache.cache import size_of
     from seqgen.data.split import share_notice
     from seqgen.data.texts import read_texts
 
     began = time.perf_counter()
-    drawn = Preparing(stderr())
+    drawn = PhaseBar(stderr())
 
     def report(message: str, done: int = 0, total: int = 0) -> None:
         if not quiet:

@@ -1,31 +1,23 @@
-"""`seqgen corpus stats`: what a text is made of, before anything is trained on it."""
+"""`seqgen corpus stats`: statistics of a text and its likely problems, before training."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import (
-    BadLineOption,
-    EncodingOption,
-    ErrorsOption,
-    ExcludeOption,
-    FieldOption,
-    GlobOption,
-    JsonOption,
-    QuietOption,
-    drop_none,
-)
+from seqgen.cli.options import JsonOption, QuietOption, TextsArgument, with_settings
 from seqgen.cli.output import PAGE, notice, notice_pipes, printable, stderr, stdout, write_json
+
+from seqgen.config import settings_of
+from seqgen.sources.config import Reading
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from seqgen.sources.config import Reading
     from seqgen.sources.statistics.measure import Frequent, Repeated, Statistics
 
 BAR = 24
@@ -35,31 +27,22 @@ _ACRONYM = re.compile(r"\b(?:nfc|nul|json|cr|c1)\b")
 _KINDS = {1: "characters", 2: "pairs", 3: "triples"}
 
 
+@with_settings(settings_of(Reading))
 def stats(
-    texts: Annotated[
-        list[str], typer.Argument(metavar="TEXT", help="Files, folders, archives or corpora, as for train.")
-    ],
+    texts: TextsArgument,
     top: Annotated[int, typer.Option(min=1, help="How many of the most frequent characters and n-grams to list.")] = 10,
-    encoding: EncodingOption = "utf-8",
-    errors: ErrorsOption = "strict",
-    glob: GlobOption = None,
-    exclude: ExcludeOption = None,
-    field: FieldOption = None,
-    on_bad_line: BadLineOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
-    """Show what texts are made of: scripts, entropies, frequent n-grams, duplicates, and what looks wrong."""
+    """Show the contents of texts: scripts, entropies, frequent n-grams, duplicates, and likely problems."""
     from dataclasses import replace
 
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from seqgen.sources.config import Reading
     from seqgen.sources.statistics.measure import measure
 
-    reading = Reading.of(
-        encoding=encoding, errors=errors, **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
-    )
+    reading = Reading.of(**settings)
     notice_pipes(texts, quiet=quiet)
     console = stderr()
     notes: list[str] = []
@@ -71,7 +54,7 @@ def stats(
         )
     for message in notes:
         notice(message, quiet=quiet)
-    if reading.is_raw:  # each character is a byte, and none of them can look wrong
+    if reading.is_raw:  # each character is a byte, so none of them is a problem
         found = replace(found, bytes=found.characters, findings=())
     if json:
         write_json(found.as_record())
@@ -80,15 +63,15 @@ def stats(
 
 
 def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
-    """Each with a name by which it is found again."""
-    from seqgen.sources.source import Source, expand, passed_over, refuse_idle
+    """Yield the name of each document, and its chunks."""
+    from seqgen.sources.source import Source, expand_names, issue_notices, reject_unused_settings
 
-    refuse_idle(texts, reading)
-    for name in expand(texts, reading):
+    reject_unused_settings(texts, reading)
+    for name in expand_names(texts, reading):
         source = Source(name, reading)
         for document in source.documents():
             yield source.place, document
-        for message in passed_over(name, source.tally, reading):
+        for message in issue_notices(name, source.issues, reading):
             note(message)
 
 
@@ -97,10 +80,10 @@ def _print(found: Statistics) -> None:
     for title, content in (
         ("", _sizes(found)),
         ("scripts", _scripts(found)),
-        ("entropy, bits a character", _entropies(found)),
+        ("entropy, bits per character", _entropies(found)),
         ("most frequent characters", _single_characters(found)),
         ("most frequent n-grams", _frequent(found)),
-        ("what looks wrong", _findings(found)),
+        ("problems", _findings(found)),
     ):
         if title:
             console.print(f"\n{title}", style="bold")
@@ -133,12 +116,12 @@ def _sizes(found: Statistics) -> RenderableType:
 
 
 def _repeated(repeated: Repeated) -> str:
-    about = "" if repeated.sampled == 1 else f" (estimated from one distinct one in {repeated.sampled})"
+    about = "" if repeated.sampled == 1 else f" (estimated from 1 in {repeated.sampled})"
     return f"{repeated.copies:,} repeated, {100 * repeated.share:.1f}% of the characters{about}"
 
 
 def _of(counted: Frequent, total: int) -> str:
-    """That a count stopped before the end of the text."""
+    """Say how much of the text was counted, if not all."""
     return "" if counted.counted >= total else f" in the first {counted.counted:,}"
 
 
@@ -155,7 +138,7 @@ def _scripts(found: Statistics) -> RenderableType:
 def _entropies(found: Statistics) -> RenderableType:
     table = _table("left", "right", "fold")
     for entropy in found.entropies:
-        notes = [f"{entropy.corrected_bits:.3f} by Miller and Madow, still too small for a short text"]
+        notes = [f"{entropy.corrected_bits:.3f} with the Miller-Madow correction; too low for a short text"]
         if entropy.counted < found.characters:
             notes.append(f"of the first {entropy.counted:,} characters")
         table.add_row(f"order {entropy.order}", f"{entropy.bits:.3f}", "; ".join(notes if entropy.order else notes[1:]))
@@ -196,17 +179,17 @@ def _findings(found: Statistics) -> RenderableType:
         place = f"first in {finding.place.document}, line {finding.place.line:,}"
         lines.append(Text(printable(f"{name}: {finding.count:,}, {place}"), style="yellow"))
         lines.append(Padding(Text(finding.advice, style="dim"), (0, 0, 0, 2), expand=False))
-    return Group(*lines) if lines else Text("nothing")
+    return Group(*lines) if lines else Text("none found")
 
 
 def bar(share: float, length: float | None = None) -> str:
-    """A bar of `BAR` cells, of which `length` (else `share`) is filled, in eighths of a cell."""
+    """Return a bar of `BAR` cells, filled by `length` (else `share`), in eighths of a cell."""
     eighths = math.ceil(8 * BAR * (share if length is None else length))
     return "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
 
 
 def visible(text: str) -> str:
-    """`text` with its white space and controls drawn; a mark that would join the letter before it gets a circle."""
+    """Make white space and control characters visible; a combining mark gets a circle to sit on."""
     import unicodedata
 
     drawn = printable(text.translate(_VISIBLE))

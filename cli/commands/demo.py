@@ -1,4 +1,4 @@
-"""`seqgen demo`: all of it once, in about a minute, on the text that every Python carries."""
+"""`seqgen demo`: train, sample and evaluate once, in about a minute, on a text that comes with Python."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ PROMPT = "The "
 
 
 def demo(
-    time: Annotated[str, typer.Option("--max-time", metavar="TIME", help="How long to train.")] = TRAINING_TIME,
+    time: Annotated[str, typer.Option("--max-time", metavar="TIME", help="Training time.")] = TRAINING_TIME,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on the embedded corpus, write from it, measure it: about a minute."""
+    """Train on the embedded corpus, sample, and evaluate, in about a minute."""
     from seqgen.cli.commands.evaluate import measure, print_rows
     from seqgen.cli.commands.train import run_training
 
@@ -31,18 +31,18 @@ def demo(
     say(f"1. Train: seqgen train {CORPUS} --max-time {time}")
     stop = Interrupts()
     trained = run_training(text=CORPUS, max_time=time, quiet=quiet, stop=stop)
-    if stop.exit_code is not None:  # it came after the last step: the run is complete, the demo is not wanted
+    if stop.exit_code is not None:  # a signal after the last step: the run is complete, the rest is not wanted
         sys.exit(stop.exit_code)
 
     from seqgen.runs.load import load
 
     run = load(trained.path)
-    say(f"2. Write: seqgen sample --prompt '{PROMPT}' --max-new-tokens 400")
+    say(f"2. Sample: seqgen sample --prompt '{PROMPT}' --max-new-tokens 400")
     write_stream(chain([PROMPT], run.generate(PROMPT, stream=True, max_new_tokens=400)))
     write_text("\n")
 
-    say("3. Measure, on the parts of the text that were withheld: seqgen eval")
-    print_rows([measure(run, "withheld", run.validation_texts(), quiet=quiet)], run)
+    say("3. Measure, on the validation part of the text: seqgen eval")
+    print_rows([measure(run, "validation part", run.validation_texts(), quiet=quiet)], run)
     notice(
         "next: your own text with `seqgen train my.txt`, another cell with `--cell gru`, more time with "
         "`--max-time 5m`, every run with `seqgen runs`",

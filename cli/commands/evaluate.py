@@ -1,131 +1,84 @@
-"""`seqgen eval`: what held-out texts cost under a model."""
+"""`seqgen eval`: measure a model on held-out texts."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import (
-    BadLineOption,
-    DeviceOption,
-    ErrorsOption,
-    ExcludeOption,
-    FieldOption,
-    GlobOption,
-    JsonOption,
-    OfTheModelOption,
-    QuietOption,
-    RunOption,
-    ThreadsOption,
-    drop_none,
-)
-from seqgen.cli.output import notice, notice_pipes, printable, stderr, stdout, tokenizer_name, write_json
-from seqgen.cli.signals import leaving_at_once
+from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
+from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.progress import TokenBar
+from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION, settings_of
 from seqgen.errors import ConfigError
+from seqgen.evaluation.config import EvaluationConfig
+from seqgen.sources.config import Reading
+from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Evaluation
     from seqgen.runs.load import Run
-    from seqgen.sources.catalog.corpus import Figure
+    from seqgen.sources.catalog.corpus import PublishedResult
 
 MUCH_UNKNOWN = 0.05
-"""The share of a text's tokens that are `<unk>` from which its perplexity misleads."""
+"""Share of `<unk>` among the tokens from which perplexity misleads."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A text's figures, and what other codes need for it, in bits per byte."""
+    """The figures of a text, and those of other codes for it, in bits per byte."""
 
     name: str
     evaluation: Evaluation
     xz: float | None
     order0: float
-    published: tuple[Figure, ...] = ()
-    """What others reached on this part of the catalog, or the true entropy of a synthetic text."""
+    published: tuple[PublishedResult, ...] = ()
+    """Published results on this part of the catalog, or the true entropy of a synthetic text."""
 
 
+_MACHINE = settings_of(TrainingConfig)
+SETTINGS = {
+    **settings_of(EvaluationConfig, Reading),
+    "device": replace(_MACHINE["device"], group=EVALUATION),
+    "threads": replace(_MACHINE["threads"], group=EVALUATION, shown="all"),
+}
+SETTINGS["encoding"] = replace(SETTINGS["encoding"], shown="utf-8; bytes as trained")
+
+
+@with_settings(SETTINGS, main=[name for name, setting in SETTINGS.items() if setting.group == EVALUATION])
 def evaluate(
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT", help="Held-out texts.", show_default="what the run itself withheld"),
+        typer.Argument(metavar="TEXT", help=TEXTS, show_default="the validation part of the run's own text"),
     ] = None,
     run: RunOption = None,
-    context_window: Annotated[
-        int | None, typer.Option(help="Score windows of this many tokens instead of one continuous stream.")
-    ] = None,
-    stride: Annotated[
-        int | None, typer.Option(help="Tokens between the starts of windows.", show_default="the window")
-    ] = None,
-    sequential: Annotated[
-        bool, typer.Option("--sequential", help="Score as one stream, not in parallel lanes; slower.")
-    ] = False,
-    precision: Annotated[
-        Literal["fp32", "bf16", "int8"] | None,
-        typer.Option(help="Precision of matrix products; int8 as for sample.", show_default="fp32"),
-    ] = None,
-    encoding: OfTheModelOption = None,
-    errors: ErrorsOption = "strict",
-    glob: GlobOption = None,
-    exclude: ExcludeOption = None,
-    field: FieldOption = None,
-    on_bad_line: BadLineOption = None,
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
-    """Measure a model on texts it has not seen: perplexity, bits per character, bits per byte."""
-    from dataclasses import replace
-
-    from seqgen.sources.catalog.corpus import figures_of
-    from seqgen.sources.source import read_whole, refuse_idle
-
-    options = drop_none(encoding=encoding, glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line)
-    idle = [*options, *(["errors"] if errors != "strict" else [])]
-    if idle and not texts:
+    """Measure a model on texts that it was not trained on: perplexity, bits per character, bits per byte."""
+    reading = pick(settings, *Reading.model_fields)
+    if reading and not texts:
         raise ConfigError(
-            f"{idle[0]}: it is about reading a text, and without a text what the run withheld is scored; "
-            "name a text, or leave it out"
+            f"{next(iter(reading))}: it says how a text is read, and without a text the validation part of the run is "
+            "scored; name a text, or leave it out"
         )
-    with leaving_at_once():
+    with exit_on_signal():
         from seqgen.runs.load import load
 
-    model = load(run, device=device, threads=threads)
-    settings = drop_none(
-        context_window=context_window, stride=stride, sequential=sequential or None, precision=precision
-    )
-    named: list[tuple[str, Sequence[str]]]
-    reading = model.reading(errors=errors, **options)
+    model = load(run, **pick(settings, "device", "threads"))
     notice_pipes(texts or [], quiet=quiet)
     if texts:
-        refuse_idle(texts, reading)
-
-    def note(message: str) -> None:
-        notice(message, quiet=quiet)
-
-    named = [(text, read_whole([text], reading, note)) for text in texts or []] or [
-        ("withheld", model.validation_texts())
-    ]
-    data = model.config.data
-    withheld = data.valid or (data.text[0] if len(data.text) == 1 else "")
-    rows = [
-        replace(
-            measure(model, name, documents, quiet=quiet, **settings), published=figures_of(name if texts else withheld)
-        )
-        for name, documents in named
-    ]
-    for name, documents in named if texts else []:
-        if len(documents) == 1 and model.has_training_texts(documents[0]):
-            notice(
-                f"{name} is the text that this run learnt from: the figures say how well it is remembered; "
-                "`seqgen eval` without a text scores what was withheld of it",
-                quiet=quiet,
-            )
+        rows = _measure_texts(model, texts, model.reading(**reading), settings, quiet=quiet)
+    else:
+        data = model.config.data
+        name = data.valid or (data.text[0] if len(data.text) == 1 else "")
+        rows = [measure(model, "validation part", model.validation_texts(), part=name, quiet=quiet, **settings)]
     total = sum_rows(rows) if len(rows) > 1 else None
     if json:
         records = [as_record(row, model) for row in rows]
@@ -134,42 +87,56 @@ def evaluate(
         print_rows([*rows, total] if total is not None else rows, model)
 
 
-def measure(model: Run, name: str, documents: Sequence[str], *, quiet: bool, **settings: Any) -> Row:
-    """Score a text, with a bar on a terminal."""
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+def _measure_texts(
+    model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, quiet: bool
+) -> list[Row]:
+    """Read and score each of `texts`; note which of them the run was trained on."""
+    from seqgen.sources.source import load_documents, reject_unused_settings
 
+    reject_unused_settings(texts, reading)
+
+    def note(message: str) -> None:
+        notice(message, quiet=quiet)
+
+    named = [(text, load_documents([text], reading, note)) for text in texts]
+    rows = [measure(model, name, documents, part=name, quiet=quiet, **settings) for name, documents in named]
+    for name, documents in named:
+        if len(documents) == 1 and model.has_training_texts(documents[0]):
+            note(
+                f"{name} is the text that this run was trained on, so the figures show how well it was memorized; "
+                "`seqgen eval` without a text scores its validation part"
+            )
+    return rows
+
+
+def measure(model: Run, name: str, documents: Sequence[str], *, part: str = "", quiet: bool, **settings: Any) -> Row:
+    """Score a text, with a bar on a terminal; `part` names the part of the catalog that it may be."""
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
+    from seqgen.sources.catalog.corpus import published_results
 
-    console = stderr()
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task(printable(name), total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        evaluation = model.evaluate_text(*documents, progress=show, **settings)
+    with TokenBar(name, quiet=quiet) as bar:
+        evaluation = model.evaluate_text(*documents, progress=bar.show, **settings)
     if evaluation.size.changed:
         notice(
             f"{name}: {evaluation.size.changed:,} of its {plural(evaluation.size.characters, 'character')} "
-            f"{singular_or_plural(evaluation.size.changed, 'is', 'are')} not in NFC, as which this model's tokenizer "
-            "gives them back: the bits are what the normalized text costs",
+            f"{singular_or_plural(evaluation.size.changed, 'is', 'are')} not in NFC, to which the tokenizer of this "
+            "model normalizes; the bits are those of the normalized text",
             quiet=quiet,
         )
     if evaluation.unknown_share >= MUCH_UNKNOWN:
         notice(
-            f"{name}: {evaluation.unknown_share:.0%} of its {plural(evaluation.tokens, 'token')} are <unk>, not in "
-            "this model's vocabulary; perplexity counts each as one token, whatever its spelling: compare bits per "
-            "byte, which pay for it",
+            f"{name}: {evaluation.unknown_share:.0%} of its {plural(evaluation.tokens, 'token')} are <unk>, because "
+            "they are not in the vocabulary; compare bits per byte, which include their spelling, not perplexity",
             quiet=quiet,
         )
     whole = "".join(documents)
     encoding = model.tokenizer.text_encoding
-    return Row(name, evaluation, xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding))
+    xz, order0 = xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding)
+    return Row(name, evaluation, xz, order0, published_results(part))
 
 
 def sum_rows(rows: Sequence[Row]) -> Row:
-    """All texts as one: totals are added, and the other codes' figures weighed by bytes."""
+    """Combine texts into one row: totals are added, and the figures of other codes weighted by bytes."""
     from seqgen.evaluation.report import combine
 
     evaluation = combine([row.evaluation for row in rows])
@@ -180,7 +147,7 @@ def sum_rows(rows: Sequence[Row]) -> Row:
 
 
 def as_record(row: Row, model: Run) -> dict[str, Any]:
-    """What --json prints of a text."""
+    """Return the figures of a text as --json prints them."""
     evaluation = row.evaluation
     return {
         "text": row.name,
@@ -203,7 +170,7 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
 
 
 def print_rows(rows: Sequence[Row], model: Run) -> None:
-    """The figures as a table, a column a text."""
+    """Print the figures as a table with a column for each text."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=len(rows) > 1)

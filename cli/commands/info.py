@@ -1,4 +1,4 @@
-"""`seqgen info`: one run, in full."""
+"""`seqgen info`: show one run in full."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from seqgen.cli.output import printable, stdout, write_json
 
 def info(
     run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="The run's directory.", show_default="the newest")
+        str | None, typer.Argument(metavar="RUN", help="Directory of the run.", show_default="the newest under runs/")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Show one run: its figures, and every setting it was made with."""
+    """Show the results and every setting of a run."""
     from rich.table import Column, Table
 
     from seqgen.runs.directory import find_run

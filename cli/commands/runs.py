@@ -1,4 +1,4 @@
-"""`seqgen runs`: every run, side by side, one line each."""
+"""`seqgen runs`: list the runs, one line each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import WIDE, notice, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import WIDE, clock, notice, printable, stdout, tokenizer_name, write_json
 
 from seqgen.errors import RunError
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 COLUMNS = ("run", "model", "vocabulary", "text", "parameters", "bits/byte", "steps", "time", "state")
 FIGURES = ("parameters", "bits/byte", "steps", "time", "state")
 LEFT_OUT_FIRST = ("vocabulary", "parameters", "text", "time", "steps", "model")
-"""Of the columns, on a terminal without room for all."""
+"""The columns that a narrow terminal drops, in this order."""
 
 
 def runs(json: JsonOption = False) -> None:
-    """List the runs under runs/: what was trained on what, how big, how good, how long."""
+    """List the runs under runs/: model, text, size, result, time."""
     from seqgen.runs.directory import find_runs
     from seqgen.runs.summary import summarize
 
@@ -39,13 +39,13 @@ def runs(json: JsonOption = False) -> None:
     elif rows:
         _print_table([_cells(row.model_dump()) for row in rows])
     elif not broken:
-        notice("there are no runs here yet; train one with `seqgen train FILE`, or try `seqgen demo`")
+        notice("no runs under runs/ yet; train one with `seqgen train FILE`, or try `seqgen demo`")
     for message in broken:
         notice(message)
 
 
 def _print_table(rows: Sequence[dict[str, str]]) -> None:
-    """A line a run; on a narrow terminal with fewer columns, so that what is shown is whole."""
+    """Print a line per run; on a narrow terminal with fewer columns, so that no cell is cut."""
     console, left_out = stdout(), list[str]()
     table = _table(rows, COLUMNS)
     for name in LEFT_OUT_FIRST:
@@ -53,18 +53,18 @@ def _print_table(rows: Sequence[dict[str, str]]) -> None:
             break
         left_out.append(name)
         table = _table(rows, [column for column in COLUMNS if column not in left_out])
-    if _width(console, table) > console.width:  # a name as long as the line has it for itself
+    if _width(console, table) > console.width:  # a name as long as the line has a line to itself
         for row in rows:
             console.print(row["run"], soft_wrap=True)
             console.print(f"  {row['bits/byte']} bits/byte, {row['state']}", soft_wrap=True)
     else:
         console.print(table)
     if left_out:
-        notice(f"a wider terminal shows {', '.join(left_out)} too, and `seqgen runs --json` all there is")
+        notice(f"not shown in this width: {', '.join(left_out)}; `seqgen runs --json` has everything")
 
 
 def _width(console: Console, table: Table) -> int:
-    """The columns that a table takes where there are enough."""
+    """Return the columns that a table needs."""
     return console.measure(table, options=console.options.update(width=WIDE)).maximum
 
 
@@ -80,9 +80,7 @@ def _table(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> Table:
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
-    """What the columns show of a run."""
-    from seqgen.cli.screen import clock
-
+    """Return the cells of a run."""
     best = row["best_bits_per_byte"]
     return {
         "run": printable(row["run"]),

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import sys
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.options import (
-    BadLineOption,
-    EncodingOption,
-    ErrorsOption,
-    ExcludeOption,
-    FieldOption,
-    GlobOption,
     JsonOption,
-    NormalizationOption,
     QuietOption,
     RunOption,
+    TextsArgument,
     as_text,
-    as_vocab_size,
-    drop_none,
     read_stdin,
+    tokenizer_config,
+    with_settings,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json, write_text
 
+from seqgen.config import settings_of
 from seqgen.errors import ConfigError, RunError, SaveError, TextError
+from seqgen.sources.config import BYTES, Reading
+from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.files import blocking
 
 if TYPE_CHECKING:
@@ -37,49 +35,25 @@ TokenizerOption = Annotated[
 ]
 
 
+@with_settings(settings_of(TokenizerConfig, Reading), main=("tokenizer", "vocab_size"))
 def build(
-    texts: Annotated[list[str], typer.Argument(metavar="TEXT", help="As for train: files, directories, corpus:NAME.")],
-    out: Annotated[str, typer.Option(metavar="DIR", help="Output directory, for `train --tokenizer DIR`.")],
-    kind: Annotated[
-        Literal["char", "byte", "word", "unigram", "bpe"] | None,
-        typer.Option("--tokenizer", help="Kind of tokenizer.", show_default="char; byte with --encoding bytes"),
-    ] = None,
-    vocab_size: Annotated[
-        str | None,
-        typer.Option(metavar="N|auto", help="word, unigram, bpe: vocabulary size; auto chooses by the text."),
-    ] = None,
-    character_coverage: Annotated[
-        float | None,
-        typer.Option(help="unigram, bpe: share of characters that the vocabulary covers.", show_default="0.9995"),
-    ] = None,
-    normalization: NormalizationOption = None,
-    encoding: EncodingOption = "utf-8",
-    errors: ErrorsOption = "strict",
-    glob: GlobOption = None,
-    exclude: ExcludeOption = None,
-    field: FieldOption = None,
-    on_bad_line: BadLineOption = None,
+    texts: TextsArgument,
+    out: Annotated[str, typer.Option(metavar="DIR", help="New directory, for `train --tokenizer DIR`.")],
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Build a tokenizer from texts."""
     from seqgen.data.config import DataConfig
     from seqgen.data.texts import read_texts
-    from seqgen.tokenizers.config import TokenizerConfig
 
     if not out:
-        raise ConfigError("out: the name is empty; name a directory that is not there yet")
+        raise ConfigError("out: the name is empty; name a new directory")
     if Path(out).exists():
-        raise RunError(f"{out} is already there; name another --out")
-    if (nearest := blocking(Path(out))) is not None:  # before pieces are learned, which can take minutes
-        raise SaveError(f"{out} cannot be made: {nearest} cannot be written; name another --out")
-    settings = drop_none(
-        vocab_size=as_vocab_size(vocab_size), character_coverage=character_coverage, normalization=normalization
-    )
-    data = DataConfig.of(
-        text=tuple(texts), encoding=encoding, errors=errors, valid_split="none",
-        **drop_none(glob=glob, exclude=exclude, field=field, on_bad_line=on_bad_line),
-    )  # fmt: skip
-    config = TokenizerConfig.of(kind=kind or ("byte" if data.is_raw else "char"), raw=data.is_raw, **settings)
+        raise RunError(f"{out} exists; choose another --out")
+    if (nearest := blocking(Path(out))) is not None:  # before the vocabulary is learned, which can take minutes
+        raise SaveError(f"{out} cannot be made: {nearest} cannot be written; choose another --out")
+    config, reading = tokenizer_config(settings)
+    data = DataConfig.of(text=tuple(texts), valid_split="none", **reading)
     notice_pipes(texts, quiet=quiet)
     read = read_texts(data)
     tokenizer = read.tokenizer(config)
@@ -89,26 +63,29 @@ def build(
     notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)
 
 
+ENCODING = {"encoding": replace(settings_of(Reading)["encoding"], description="Text encoding of stdin.")}
+
+
+@with_settings(ENCODING, main=("encoding",))
 def encode(
     text: Annotated[str, typer.Argument(help="The text; - reads stdin.")] = "-",
     tokenizer: TokenizerOption = None,
     run: RunOption = None,
     pieces: Annotated[bool, typer.Option("--pieces", help="Print each id with its piece and its characters.")] = False,
-    encoding: EncodingOption = "utf-8",
     json: JsonOption = False,
+    **settings: Any,
 ) -> None:
-    """Print a text's ids."""
-    from seqgen.sources.config import BYTES
-    from seqgen.sources.content import as_raw
+    """Print the ids of a text."""
+    from seqgen.sources.content import bytes_as_characters
 
     loaded = _load(tokenizer, run)
     raw = loaded.text_encoding == "latin-1"
     if text == "-":
-        content = read_stdin(BYTES if raw else encoding, "the text from stdin")
+        content = read_stdin(BYTES if raw else settings.get("encoding", "utf-8"), "the text from stdin")
     else:
-        content = as_raw(text) if raw else as_text(text, "the text")
+        content = bytes_as_characters(text) if raw else as_text(text, "the text")
         if _is_file(text):
-            notice(f"these are the ids of the name {text!r}; for those of the file: seqgen tokenizer encode < FILE")
+            notice(f"these are the ids of the string {text!r}; to encode the file: seqgen tokenizer encode < {text}")
     ids = loaded.encode(content).tolist()
     if pieces:
         _print_pieces(ids, loaded.spelled(content), loaded, json=json)
@@ -121,12 +98,12 @@ def encode(
 def _is_file(name: str) -> bool:
     try:
         return Path(name).is_file()
-    except (OSError, ValueError):  # a text that no file can be named by
+    except (OSError, ValueError):  # the text cannot be the name of a file
         return False
 
 
 def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, json: bool) -> None:
-    """A row for each id: its piece, and how many characters of the text it stands for."""
+    """Print a row for each id: its piece, and how many characters of the text it covers."""
     from rich.table import Table
 
     if json:
@@ -145,12 +122,14 @@ def _print_pieces(ids: list[int], texts: list[str], tokenizer: Tokenizer, *, jso
 
 
 def decode(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="The ids; without any, reads stdin.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID", help="The ids; without any, they are read from stdin.")
+    ] = None,
     tokenizer: TokenizerOption = None,
     run: RunOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the text that ids stand for."""
+    """Print the text of a list of ids."""
     loaded = _load(tokenizer, run)
     words = ids or sys.stdin.buffer.read().decode("utf-8", "replace").replace(",", " ").strip("[] \n").split()
     numbers = [_as_id(word, loaded.vocab_size) for word in words]
@@ -165,7 +144,7 @@ def decode(
 def _as_id(word: str, vocab_size: int) -> int:
     if not (word.isdecimal() and len(word) <= 9 and int(word) < vocab_size):
         shown = word if len(word) <= 20 else f"{word[:20]}..."
-        raise TextError(f"{shown!r} is no id of this vocabulary: ids go from 0 to {vocab_size - 1}")
+        raise TextError(f"{shown!r} is not an id of this vocabulary; ids are from 0 to {vocab_size - 1}")
     return int(word)
 
 
@@ -174,7 +153,7 @@ def show(
     run: RunOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the vocabulary, one id a line."""
+    """Print the vocabulary, one id per line."""
     loaded = _load(tokenizer, run)
     if json:
         pieces = [piece.decode("utf-8", "backslashreplace") for piece in loaded.id_to_bytes]
@@ -206,7 +185,7 @@ def _describe(tokenizer: Tokenizer) -> str:
 
 
 def _quote(piece: str | bytes) -> str:
-    """`piece` in quotes; a mark or jamo at its beginning, which would attach to the quote, as its code and its name."""
+    """Quote `piece`; a mark or jamo at its beginning, which would join the quote, becomes its code and name."""
     from seqgen.tokenizers.normalization import attaches
 
     if isinstance(piece, bytes):
@@ -225,7 +204,7 @@ def _load(tokenizer: str | None, run: str | None) -> Tokenizer:
 
     if tokenizer is not None:
         if run is not None:
-            raise ConfigError("tokenizer: name a tokenizer or a run, not both")
+            raise ConfigError("tokenizer: give --tokenizer or --run, not both")
         return tokenizers.load(Path(tokenizer))
     directory = find_run(run)
     return tokenizers.load(directory.tokenizer, directory.read_config().tokenizer.fingerprint)

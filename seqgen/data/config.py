@@ -1,4 +1,4 @@
-"""The texts to train on, and how they are split. No torch, no numpy."""
+"""The settings of the texts to train on and of their split. No torch, no numpy."""
 
 from __future__ import annotations
 
@@ -7,32 +7,37 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from seqgen.config import FileName
+from seqgen.config import TEXT, FileName, setting
 from seqgen.sources.config import STDIN, Reading, name_of
 
 
 class DataConfig(Reading):
-    """The texts to learn from, and the part of them that is withheld to validate.
+    """The texts to train on, and the part of them that is withheld for validation.
 
-    Args:
-        text: paths of files and directories, `-` for stdin, `corpus:NAME` for a text of the catalogue; one or several.
-        valid: a text of its own to validate on.
-        valid_split: or what is withheld of the text: 20 blocks spread evenly over it (`blocks`), its end (`tail`),
-            whole documents or whole files, spread evenly (`document`, `file`), or nothing (`none`, the default beside
-            `valid`).
-        valid_share: how much that is, of the characters, the documents or the files. None is 0.05, but of a long
-            text not more than a million characters in blocks (every evaluation takes its time), of a short one not
-            less than 200.
-        store: the directory of the store; None is the user's cache.
-        allow_unknown: learn also from a text of which a vocabulary that was not built from it lacks a fifth or more.
+    `text` names files, directories, `-` for stdin, or `corpus:NAME`. With `valid` the default of `valid_split` is
+    `none`. Without `valid_share` a twentieth is withheld: of a long text at most a million characters in blocks, since
+    every evaluation takes its time; of a short text at least 200.
     """
 
     text: tuple[FileName, ...] = Field(default=("corpus:pydoc",), min_length=1)
-    valid: FileName | None = None
-    valid_split: Literal["blocks", "tail", "document", "file", "none"] = "blocks"
-    valid_share: float | None = Field(default=None, gt=0.0, lt=0.5)
-    store: FileName | None = None
-    allow_unknown: bool = False
+    valid: FileName | None = setting(None, "Validation text.", TEXT, metavar="FILE", accepts=str | Path | None)
+    valid_split: Literal["blocks", "tail", "document", "file", "none"] = setting(
+        "blocks",
+        "Without --valid, withhold 20 evenly spaced blocks, the tail, whole documents or files, or nothing.",
+        TEXT,
+    )
+    valid_share: float | None = setting(None, "Share of the text to withhold.", TEXT, shown="0.05", gt=0.0, lt=0.5)
+    store: FileName | None = setting(
+        None,
+        "Directory of the cached texts and ids.",
+        TEXT,
+        shown="in the user's cache",
+        metavar="DIR",
+        accepts=str | Path | None,
+    )
+    allow_unknown: bool = setting(
+        False, "With --init-from or --tokenizer DIR: train even if over 20% of the text is <unk>.", TEXT
+    )
 
     @field_validator("text", mode="before")
     @classmethod
@@ -50,12 +55,12 @@ class DataConfig(Reading):
     @model_validator(mode="after")
     def _one_validation_part(self) -> DataConfig:
         if self.valid is not None and self.valid_split != "none":
-            raise ValueError("valid: a file of its own and a split of the text cannot both be the validation part")
+            raise ValueError("valid: a validation file and a split of the text exclude each other; leave one out")
         if [*self.text, self.valid].count(STDIN) > 1:
             raise ValueError("text: stdin can be read once; name - once")
         return self
 
     @property
     def name(self) -> str:
-        """The texts in a few words, for messages."""
+        """Return the texts in a few words, for messages."""
         return name_of(self.text)

@@ -14,8 +14,8 @@ from seqgen.data.config import DataConfig
 from seqgen.data.split import MINIMUM, SHARE, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.config import is_path, name_of
-from seqgen.sources.misreading import PIECE, describe
-from seqgen.sources.source import is_read_once, passed_over, refuse_idle
+from seqgen.sources.misreading import SAMPLE_CHARACTERS, describe_misreading
+from seqgen.sources.source import is_read_once, issue_notices, reject_unused_settings
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.progress import Report, silent
@@ -75,9 +75,11 @@ class Texts:
         for name, text in stored:
             if text is None:
                 continue
-            notices += passed_over(name, text.manifest.tally, self.data)
+            notices += issue_notices(name, text.manifest.tally, self.data)
             in_blocks = text is self.text and self.data.valid_split in {"blocks", "tail"}
-            if not self.data.is_raw and (looks := describe(text.pieces(PIECES, PIECE), in_order=in_blocks)):
+            if not self.data.is_raw and (
+                looks := describe_misreading(text.pieces(PIECES, SAMPLE_CHARACTERS), in_order=in_blocks)
+            ):
                 notices.append(f"{name} {looks}")
         return notices
 
@@ -98,7 +100,7 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
     """
     if record is None:
         store = Cache(cache_path(data.store))
-        refuse_idle((*data.text, *([] if data.valid is None else [data.valid])), data)
+        reject_unused_settings((*data.text, *([] if data.valid is None else [data.valid])), data)
     else:  # whoever wrote a run's config names no place where something is made; it may be looked for there
         store = Cache(cache_path(), beside=None if data.store is None else Path(data.store))
     text = _stored(store, data.text, data, report, None if record is None else record.sha256)

@@ -1,1 +1,1 @@
-"""Evaluation: the code length of a text under a model, in nats, perplexity and bits per byte."""
+"""Evaluation: the cost of a text under a model in nats, perplexity and bits per byte; and memorization."""

@@ -1,27 +1,32 @@
-"""How a text is scored. No torch, no numpy."""
+"""The settings of scoring. No torch, no numpy."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from seqgen.config import Config
+from seqgen.config import EVALUATION, Config, setting
 
 
 class EvaluationConfig(Config):
-    """How much each token may see of what is before it.
+    """How much context each token is scored with.
 
     By default the state is carried through the whole text, in parallel segments that are burnt in on the tokens before
     them; `sequential` carries it in one stream. With `context_window` N a token sees at most N tokens before it:
     windows of N, each `stride` (N where left out) tokens on from the one before, score the tokens that are new in them.
     """
 
-    context_window: int | None = Field(default=None, ge=1)
-    stride: int | None = Field(default=None, ge=1)
-    sequential: bool = False
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
-    """int8 is the stepper's: a token at a time, so slower, and what sampling in int8 costs."""
+    context_window: int | None = setting(
+        None, "Score windows of this many tokens instead of one continuous stream.", EVALUATION, ge=1
+    )
+    stride: int | None = setting(
+        None, "Tokens from the start of one window to the next.", EVALUATION, shown="the window", ge=1
+    )
+    sequential: bool = setting(False, "Score in one stream instead of parallel segments; slower.", EVALUATION)
+    precision: Literal["fp32", "bf16", "int8"] = setting(
+        "fp32", "Precision of the matrix products; int8 scores one token at a time, and is slower.", EVALUATION
+    )
 
     @model_validator(mode="after")
     def _context_is_one_thing(self) -> EvaluationConfig:

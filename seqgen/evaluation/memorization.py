@@ -1,9 +1,9 @@
-"""How much of a sample stands word for word in the text that its model learnt from.
+"""Measure how much of a sample is copied word for word from the training text of its model.
 
-The text is read once, piece by piece, in flat memory. Of each piece a polynomial hash of every window of w characters
-comes from two cumulative sums (Karp and Rabin 1987, modulo 2**64), and is looked up among those of the sample. What the
-hashes find is compared character by character. A sample's longest stretch only ever grows: a piece that has none longer
-than the best so far costs one look, one that has is searched by doubling and halving.
+The text is read once, block by block, in constant memory. For each block, a polynomial hash of every window of n
+characters comes from two cumulative sums (Karp and Rabin 1987, modulo 2**64) and is looked up among the sample's. Hits
+are compared character by character. The longest copy can only grow: a block without a longer one costs one lookup, and
+a block with a longer one is searched by doubling and bisection.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-SPAN = 30
-"""Characters that a stretch must have to count as copied: a phrase of five or six words."""
-PIECE = 1 << 16
-"""Characters of the text that are looked through at once: what is made of them stays in the processor's cache."""
+NGRAM = 30
+"""Characters in a row that count as copied: a phrase of five or six words."""
+BLOCK_SIZE = 1 << 16
+"""Characters of the text that are searched at once: their hashes stay in the processor's cache."""
 _TABLE_BITS = 16
 _BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
 
@@ -28,14 +28,15 @@ Hashes = npt.NDArray[np.uint64]
 class Memorization:
     """What a sample has in common with the training text.
 
-    `stretch` is the longest part of it that stands there verbatim, which begins at its character `start`; `share` is
-    how much of it lies in stretches of `SPAN` characters or more.
+    `longest_copy` is the sample's longest substring that occurs in the text; it begins at the sample's character
+    `start`. `copied_share` is the share of the sample's characters inside n-grams of `NGRAM` characters that occur in
+    the text.
     """
 
     characters: int
-    stretch: str
+    longest_copy: str
     start: int
-    share: float
+    copied_share: float
 
 
 def measure_memorization(samples: Sequence[str], documents: Iterable[Iterable[str]]) -> list[Memorization]:
@@ -43,21 +44,22 @@ def measure_memorization(samples: Sequence[str], documents: Iterable[Iterable[st
 
     Args:
         samples: what the model wrote, one or several.
-        documents: the text, each document in chunks of any length. A stretch does not go from one into the next.
+        documents: the text, each document in chunks of any length. A copy does not cross from one into the next.
     """
     searches = [_Search(sample) for sample in samples]
     longest = max(map(len, samples), default=0)
-    powers = _Powers(max(PIECE, 2 * longest) + longest)
+    size = max(BLOCK_SIZE, 2 * longest)
+    powers = _Powers(size + longest)
     for chunks in documents:
-        for piece in _pieces(chunks, max(PIECE, 2 * longest), overlap=longest):
-            windows = powers.windows_of(piece)
+        for block in _blocks(chunks, size, overlap=longest):
+            windows = powers.windows_of(block)
             for search in searches:
-                search.look_through(piece, windows)
+                search.add(block, windows)
     return [search.result() for search in searches]
 
 
 Windows = Callable[[int], Hashes]
-"""From w to the hashes of all windows of w characters of a text, [N - w + 1]."""
+"""From n to the hashes of all windows of n characters of a text, [N - n + 1]."""
 
 
 class _Powers:
@@ -73,7 +75,7 @@ class _Powers:
         return np.multiply.accumulate(factors)
 
     def windows_of(self, text: str) -> Windows:
-        """The window hashes of `text`: (sum of code x base**i over the window) / base**(where it begins)."""
+        """Return the window hashes of `text`: (sum of code x base**i over the window) / base**(where it begins)."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         sums = np.zeros(len(codes) + 1, np.uint64)
         np.cumsum(codes * self._up[: len(codes)], out=sums[1:])
@@ -92,39 +94,39 @@ class _Search:
         self._sample = sample
         self._windows = _Powers(len(sample)).windows_of(sample)
         self._start = self._length = 0
-        self._spans = _Lookup(self._windows(SPAN))
-        self._copied = np.zeros(max(0, len(sample) - SPAN + 1), bool)
-        """Which windows of `SPAN` characters stand in the text."""
+        self._ngrams = _Lookup(self._windows(NGRAM))
+        self._copied = np.zeros(max(0, len(sample) - NGRAM + 1), bool)
+        """Which of the sample's n-grams occur in the text."""
 
-    def look_through(self, piece: str, windows: Windows) -> None:
-        """Search a piece of the text."""
-        self._mark_spans(piece, windows(SPAN))
-        known, asked = self._length, self._length + 1
-        while self._find(asked, piece, windows):  # double what is added, until it is too much
-            known, asked = asked, asked + 2 * (asked - known)
-        while asked - known > 1:
-            middle = (known + asked) // 2
-            if self._find(middle, piece, windows):
+    def add(self, block: str, windows: Windows) -> None:
+        """Search a block of the text."""
+        self._mark_ngrams(block, windows(NGRAM))
+        known, tried = self._length, self._length + 1
+        while self._find(tried, block, windows):  # double the step until it is too long
+            known, tried = tried, tried + 2 * (tried - known)
+        while tried - known > 1:
+            middle = (known + tried) // 2
+            if self._find(middle, block, windows):
                 known = middle
             else:
-                asked = middle
+                tried = middle
 
-    def _mark_spans(self, piece: str, hashes: Hashes) -> None:
-        positions = self._spans.find_in(hashes)
+    def _mark_ngrams(self, block: str, hashes: Hashes) -> None:
+        positions = self._ngrams.find_in(hashes)
         found, first = np.unique(hashes[positions], return_index=True)
-        for index in np.flatnonzero(~self._copied & np.isin(self._spans.hashes, found)):
-            position = int(positions[first[np.searchsorted(found, self._spans.hashes[index])]])
-            self._copied[index] = piece[position : position + SPAN] == self._sample[index : index + SPAN]
+        for index in np.flatnonzero(~self._copied & np.isin(self._ngrams.hashes, found)):
+            position = int(positions[first[np.searchsorted(found, self._ngrams.hashes[index])]])
+            self._copied[index] = block[position : position + NGRAM] == self._sample[index : index + NGRAM]
 
-    def _find(self, width: int, piece: str, windows: Windows) -> bool:
-        """Whether `width` characters of the sample stand in the piece; the longest so far is kept."""
+    def _find(self, width: int, block: str, windows: Windows) -> bool:
+        """Look for `width` characters of the sample in the block, and keep the longest copy so far."""
         if width > len(self._sample):
             return False
         hashes = windows(width)
         for position in _Lookup(self._windows(width)).find_in(hashes):
-            start = self._sample.find(piece[position : position + width])
+            start = self._sample.find(block[position : position + width])
             if start >= 0:
-                self._start, self._length = start, max(self._length, width)
+                self._start, self._length = start, width
                 return True
         return False
 
@@ -132,14 +134,14 @@ class _Search:
         edges = np.zeros(len(self._sample) + 1, np.int64)
         (begins,) = np.nonzero(self._copied)
         edges[begins] += 1
-        edges[begins + SPAN] -= 1
+        edges[begins + NGRAM] -= 1
         covered = int((np.cumsum(edges) > 0).sum())
-        stretch = self._sample[self._start : self._start + self._length]
-        return Memorization(len(self._sample), stretch, self._start, covered / max(1, len(self._sample)))
+        longest = self._sample[self._start : self._start + self._length]
+        return Memorization(len(self._sample), longest, self._start, covered / max(1, len(self._sample)))
 
 
 class _Lookup:
-    """Finds which of many hashes are among a few: by a table of their first bits, then exactly."""
+    """A small set of hashes to find in a large array: by a table of their first bits, then exactly."""
 
     def __init__(self, hashes: Hashes) -> None:
         self.hashes = hashes
@@ -147,7 +149,7 @@ class _Lookup:
         self._table[self._slots(hashes)] = True
 
     def find_in(self, hashes: Hashes) -> npt.NDArray[np.int64]:
-        """The positions in `hashes` of those that are."""
+        """Return the positions in `hashes` of the members of the set."""
         likely = np.flatnonzero(self._table[self._slots(hashes)])
         return likely[np.isin(hashes[likely], self.hashes)]
 
@@ -156,8 +158,8 @@ class _Lookup:
         return hashes >> np.uint64(64 - _TABLE_BITS)
 
 
-def _pieces(chunks: Iterable[str], size: int, overlap: int) -> Iterator[str]:
-    """A document in pieces of `size` characters, each with the `overlap` ones before it."""
+def _blocks(chunks: Iterable[str], size: int, overlap: int) -> Iterator[str]:
+    """Yield a document in blocks of `size` characters, each with the `overlap` characters before it."""
     held, new = "", 0
     for chunk in chunks:
         for start in range(0, len(chunk), size):

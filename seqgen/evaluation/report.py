@@ -1,8 +1,8 @@
-"""Numbers that can be compared, and what makes them honest.
+"""Report the cost of a text in numbers that can be compared between models.
 
-nats per token: the mean of -ln p over every token, each counted once; perplexity: its exponential. bits per byte: all
-nats / (ln 2 x the UTF-8 bytes of the text as it was read, not normalized). It is the one number that compares a char
-GRU with a bpe transformer, and it is the length of a lossless code: an `<unk>` costs its nats and what spells it.
+nats per token: the mean of -ln p over all tokens, each counted once; perplexity: its exponential. bits per byte: all
+nats / (ln 2 x the UTF-8 bytes of the text as it was read, before normalization). It compares models with different
+tokenizers, and it is the length of a lossless code: an `<unk>` costs its nats and its spelling.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from dataclasses import dataclass
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 
 XZ_LIMIT = 64 * 2**20
-"""Bytes over which xz -9 is not run beside: it takes about a second a megabyte."""
+"""Bytes above which xz -9 is not run for comparison: it takes about a second per megabyte."""
 
 
 @dataclass(frozen=True)
 class TextSize:
-    """What a text weighs, and what its unknown pieces cost to spell."""
+    """The size of a text, and the cost in nats of spelling its unknown pieces."""
 
     characters: int
     bytes: int
     unknown: int
     unk_cost: float
     changed: int = 0
-    """Characters that the normalization does not give back: the nats are those of the normalized text."""
+    """Characters that normalization changes: the nats are those of the normalized text."""
 
     @classmethod
     def total(cls, documents: Iterable[str], tokenizer: Tokenizer) -> TextSize:
-        """Measure texts, as `tokenizer` sees them, together."""
+        """Measure several texts together, as `tokenizer` sees them."""
         return cls.sum([cls._of(text, tokenizer) for text in documents])
 
     @classmethod
     def sum(cls, sizes: Sequence[TextSize]) -> TextSize:
-        """Several sizes as one."""
+        """Add up several sizes."""
         return cls(
             sum(size.characters for size in sizes),
             sum(size.bytes for size in sizes),
@@ -56,13 +56,13 @@ class TextSize:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a text costs under a model. `nats` is the sum over its `tokens`, without the spelling of unknowns."""
+    """The cost of a text under a model. `nats` is the sum over its `tokens`, without the spelling of `<unk>`."""
 
     tokens: int
     size: TextSize
     nats: float
     context: str
-    """In words: how much of the text each token saw."""
+    """How much of the text each token saw, in words."""
 
     @property
     def nats_per_token(self) -> float:
@@ -71,27 +71,27 @@ class Evaluation:
 
     @property
     def perplexity(self) -> float:
-        """exp(nats per token), infinite where that is past what a float holds."""
+        """exp(nats per token), or infinity above the range of a float."""
         return math.exp(self.nats_per_token) if self.nats_per_token < 700 else math.inf
 
     @property
     def unknown_share(self) -> float:
-        """The share of the tokens that are `<unk>`, of which `perplexity` does not count the spelling."""
+        """The share of tokens that are `<unk>`, whose spelling `perplexity` does not count."""
         return self.size.unknown / self.tokens
 
     @property
     def bits_per_byte(self) -> float:
-        """All nats, spelling included, in bits, by the UTF-8 bytes of the text."""
+        """All nats, with spelling, in bits, divided by the UTF-8 bytes of the text."""
         return (self.nats + self.size.unk_cost) / math.log(2) / self.size.bytes
 
     @property
     def bits_per_character(self) -> float:
-        """All nats, spelling included, in bits, by the characters of the text."""
+        """All nats, with spelling, in bits, divided by the characters of the text."""
         return (self.nats + self.size.unk_cost) / math.log(2) / self.size.characters
 
 
 def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Several texts as one: everything is added up."""
+    """Add up the evaluations of several texts."""
     size = TextSize.sum([evaluation.size for evaluation in evaluations])
     tokens, nats = sum(one.tokens for one in evaluations), math.fsum(one.nats for one in evaluations)
     context = "; ".join(dict.fromkeys(evaluation.context for evaluation in evaluations))
@@ -99,18 +99,18 @@ def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 
 def xz_bits_per_byte(text: str, encoding: str = "utf-8") -> float | None:
-    """What `xz -9` needs for the text alone; None for a text over `XZ_LIMIT` bytes."""
+    """Return the bits per byte of `xz -9` for the text; None for a text over `XZ_LIMIT` bytes."""
     content = without_surrogates(text).encode(encoding)
     if len(content) > XZ_LIMIT:
         return None
-    # -9 is a dictionary of 64 MiB; one of the text's own size gives the same length without the memory.
+    # -9 has a dictionary of 64 MiB; a dictionary of the text's size gives the same length with less memory.
     dictionary = max(4096, min(len(content), 64 * 2**20))
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": dictionary}]
     return 8 * len(lzma.compress(content, filters=filters)) / len(content)
 
 
 def order0_bits_per_byte(text: str, encoding: str = "utf-8") -> float:
-    """The entropy of the text's own character frequencies, by byte: what a code that knows them and no more needs."""
+    """Return the entropy of the text's own character frequencies in bits per byte: the cost of a unigram code."""
     counts = Counter(text)
     entropy = sum(count * math.log2(len(text) / count) for count in counts.values())
     return entropy / len(without_surrogates(text).encode(encoding))

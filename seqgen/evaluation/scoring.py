@@ -1,8 +1,8 @@
-"""What each token of some documents costs under a model: every token counted once.
+"""Score documents under a model: the cost of every token, counted once.
 
-The documents are cut into segments, which run side by side as rows of a batch. A segment reads from `begin`, is scored
-from `score`, and ends at `end`; what lies between `begin` and `score` only warms up its state. Streams, burnt-in
-parallel segments and overlapping windows differ in nothing but how these three are chosen.
+The documents are cut into segments, which run as rows of a batch. A segment reads from `begin`, is scored from `score`,
+and ends at `end`; the tokens from `begin` to `score` only warm up its state (burn-in). Streams, parallel segments with
+burn-in and overlapping windows differ only in how these three are chosen.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from seqgen.device import StepperPrecision, autocast, evaluation_mode
 from seqgen.models.base import LanguageModel, State, select
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
-Reader = Callable[[Tensor, State], tuple[Tensor, State]]
+Forward = Callable[[Tensor, State], tuple[Tensor, State]]
 """Tokens [B, T] and a state -> logits [B, T, V] and the next state."""
 
 SEGMENTS = 64
-SHORTEST_SEGMENT = 512  # scored tokens: under that the burn-in would be the larger part of the work
-COLUMNS = 256  # tokens of a segment in one call of the model, or fewer where the logits would be too many
-LOGITS = 1 << 24  # numbers in one call's logits, at most
+MIN_SEGMENT = 512  # scored tokens: in shorter segments burn-in would be most of the work
+COLUMNS = 256  # tokens of a segment in one call of the model, or fewer to keep to MAX_LOGITS
+MAX_LOGITS = 1 << 24  # numbers in the logits of one call
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Segment:
 
 
 def stream_segments(lengths: Sequence[int], burn_in: int, segments: int = SEGMENTS) -> list[Segment]:
-    """Each document in one stream, or the longer ones in parallel parts, each burnt in on the tokens before it."""
-    longest = max(SHORTEST_SEGMENT, -(-sum(lengths) // segments))
+    """Cut longer documents into parallel segments, each with burn-in on the tokens before it; keep the others whole."""
+    longest = max(MIN_SEGMENT, -(-sum(lengths) // segments))
     plan = []
     for document, length in enumerate(lengths):
         parts = 1 if segments == 1 else -(-length // longest)
@@ -52,7 +52,7 @@ def stream_segments(lengths: Sequence[int], burn_in: int, segments: int = SEGMEN
 
 
 def window_segments(lengths: Sequence[int], context_window: int, stride: int) -> list[Segment]:
-    """Windows of `context_window` tokens, each `stride` further on; a window scores what no window before it has."""
+    """Cut documents into windows of `context_window` tokens at every `stride`; each scores the tokens new in it."""
     plan = []
     for document, length in enumerate(lengths):
         scored = 0
@@ -70,30 +70,30 @@ def score(
     precision: StepperPrecision = "fp32",
     progress: Callable[[int], None] | None = None,
 ) -> float:
-    """The total of -ln p over all tokens that `segments` score, in nats.
+    """Return the total of -ln p over all tokens that `segments` score, in nats.
 
     Args:
-        model: any family; it is used in evaluation mode and left in the mode it was in.
-        documents: ids of each, [N], without the boundary, which is put before each.
+        model: any family; it runs in evaluation mode and returns to the mode it was in.
+        documents: the ids of each, [N], without the boundary, which is read before each.
         segments: `stream_segments` or `window_segments` of the documents' lengths.
-        precision: of the matrix products; int8 is the stepper's, a token at a time. Log-probabilities are summed in
-            fp64 whatever it is.
-        progress: is told how many tokens were scored, as they are.
+        precision: of matrix products; int8 uses the stepper, a token at a time. Log-probabilities are always summed in
+            fp64.
+        progress: receives the number of tokens in each part that was scored.
     """
     order = sorted(segments, key=lambda segment: segment.end - segment.begin, reverse=True)
     total = 0.0
     with evaluation_mode(model):
-        read = _reader(model, precision)
+        forward = _forward_in(model, precision)
         for start in range(0, len(order), SEGMENTS):
-            for nats, tokens in _score_group(model, documents, order[start : start + SEGMENTS], read):
+            for nats, tokens in _score_group(model, documents, order[start : start + SEGMENTS], forward):
                 total += nats
                 if progress is not None:
                     progress(tokens)
     return total
 
 
-def _reader(model: LanguageModel, precision: StepperPrecision) -> Reader:
-    """The forward in `precision`, or, for int8, the stepper over and over; it takes no boundary, the forward does."""
+def _forward_in(model: LanguageModel, precision: StepperPrecision) -> Forward:
+    """Return the forward in `precision`. In int8 it steps token by token, but boundaries take the model's forward."""
     if precision != "int8":
 
         def forward(tokens: Tensor, state: State) -> tuple[Tensor, State]:
@@ -119,29 +119,29 @@ def _reader(model: LanguageModel, precision: StepperPrecision) -> Reader:
 
 
 def _score_group(
-    model: LanguageModel, documents: Sequence[Ids], group: Sequence[Segment], read: Reader
+    model: LanguageModel, documents: Sequence[Ids], group: Sequence[Segment], forward: Forward
 ) -> Iterator[tuple[float, int]]:
-    """Lanes side by side, longest first, `COLUMNS` tokens at a time; those that have ended drop out of the batch."""
+    """Score segments as rows, longest first, `COLUMNS` tokens at a time; ended rows leave the batch."""
     lengths = [segment.end - segment.begin for segment in group]
     state = model.initial_state(len(group), lengths[0])
-    width = max(1, min(COLUMNS, LOGITS // (len(group) * model.vocab_size)))
+    width = max(1, min(COLUMNS, MAX_LOGITS // (len(group) * model.vocab_size)))
     for start in range(0, lengths[0], width):
         running = sum(length > start for length in lengths)
         if running < len(state[0]):
             state = select(state, torch.arange(running, device=model.device))
-        inputs, expected = _lay_out(documents, group[:running], start, min(width, lengths[0] - start))
-        logits, state = read(inputs.to(model.device), state)
+        inputs, expected = _make_batch(documents, group[:running], start, min(width, lengths[0] - start))
+        logits, state = forward(inputs.to(model.device), state)
         expected = expected.to(model.device)
         nats = F.cross_entropy(logits.float().flatten(0, 1), expected.flatten(), ignore_index=IGNORED, reduction="none")
         yield float(nats.double().sum()), int((expected != IGNORED).sum())
 
 
-def _lay_out(documents: Sequence[Ids], group: Sequence[Segment], start: int, width: int) -> tuple[Tensor, Tensor]:
-    """`width` inputs and targets of each segment from `start` on, int64 [segments, width].
+def _make_batch(documents: Sequence[Ids], group: Sequence[Segment], start: int, width: int) -> tuple[Tensor, Tensor]:
+    """Make a batch of `width` inputs and targets of each segment from `start` on, int64 [segments, width].
 
-    Burn-in and what is past a segment's end are ignored.
+    Targets in the burn-in and after a segment's end are ignored.
     """
-    # Any id but the boundary: what follows an end is not scored.
+    # Pad with any id but the boundary: positions after an end are not scored.
     inputs = np.ones((len(group), width), dtype=np.int64)
     targets = np.full((len(group), width), IGNORED, dtype=np.int64)
     for row, segment in enumerate(group):

@@ -1,1 +1,1 @@
-"""From a model's logits to text: processors, the loop, prompts, streams of characters."""
+"""From a model's logits to text: logits processors, the sampling loop, prompts, streams of characters."""

@@ -1,35 +1,50 @@
-"""How new text is drawn. No torch, no numpy."""
+"""The settings of sampling. No torch, no numpy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from seqgen.config import Config
+from seqgen.config import SAMPLING, Config, setting
 
 
 class SamplingConfig(Config):
     """How new text is drawn. The processors apply in the order of the fields: temperature, top-k, top-p, min-p.
 
     Off are top_k 0, top_p 1 and min_p 0; temperature 0 is the argmax. `stop` strings end a text and are not part of it.
+    Without `max_new_tokens` a model with sinusoidal positions draws no more than it has positions after the prompt.
     """
 
-    temperature: float = Field(default=0.8, ge=0.0)
-    top_k: int = Field(default=0, ge=0)
-    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
-    min_p: float = Field(default=0.0, ge=0.0, le=1.0)
-    max_new_tokens: int = Field(default=500, ge=1)
-    """Left out, no more than a model with sinusoidal positions has left after the prompt."""
-    stop: tuple[str, ...] = ()
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    precision: Literal["fp32", "bf16", "int8"] = "fp32"
-    engine: Literal["torch", "numba"] = "torch"
-    """What steps through the model; numba compiles the steps, for a CPU, and has to be installed."""
+    temperature: float = setting(
+        0.8, "Sampling temperature: 0 is greedy, 1 the model's own distribution, more is more random.", SAMPLING, ge=0.0
+    )
+    top_k: int = setting(0, "Sample from the k most likely tokens; 0 is off.", SAMPLING, ge=0)
+    top_p: float = setting(
+        1.0, "Sample from the fewest tokens whose probabilities sum to p; 1 is off.", SAMPLING, gt=0.0, le=1.0
+    )
+    min_p: float = setting(
+        0.0, "Sample from tokens at least p times as likely as the most likely one; 0 is off.", SAMPLING, ge=0.0, le=1.0
+    )
+    max_new_tokens: int = setting(500, "Maximum number of new tokens.", SAMPLING, ge=1)
+    stop: tuple[str, ...] = setting(
+        (), "Stop before this text; may be repeated.", SAMPLING, accepts=str | Sequence[str], metavar="TEXT"
+    )
+    seed: int = setting(0, "Random seed.", SAMPLING, ge=0, lt=2**63)
+    precision: Literal["fp32", "bf16", "int8"] = setting(
+        "fp32", "Precision of the weights; lower is faster and less exact.", SAMPLING
+    )
+    engine: Literal["torch", "numba"] = setting(
+        "torch",
+        "Engine; numba is faster for long texts on a CPU, but takes a second to load, and longer at its first use, "
+        "when it compiles.",
+        SAMPLING,
+    )
 
     @field_validator("stop")
     @classmethod
     def _no_empty_stop(cls, stop: tuple[str, ...]) -> tuple[str, ...]:
         if "" in stop:
-            raise ValueError("an empty text would end every sample before it begins; leave it out")
+            raise ValueError("an empty string would end every sample before it begins; leave it out")
         return stop

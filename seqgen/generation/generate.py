@@ -1,9 +1,9 @@
-"""A prompt and a seed -> new text, token by token.
+"""Generate new text from a prompt and a seed, token by token.
 
     prompt -> state -> [ logits -> processors -> token -> text so far -> stop? -> state ] ...
 
-Each sample has a random stream of its own, drawn from (seed, its number): sample i is the same however many are asked
-for, as far as the stepper gives a row the same logits however many there are.
+Each sample has its own random stream, seeded by (seed, its number). Sample i therefore does not depend on the number of
+samples, as far as the stepper's logits of a row do not depend on the number of rows.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from torch import Tensor
 
 from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.processors import compose
-from seqgen.generation.prompt import Healing, Progress, read_prompt
+from seqgen.generation.processors import build_processors
+from seqgen.generation.prompt import Healing, PromptProgress, read_prompt
 from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.utils.text import plural
 
 
 class TextStream:
-    """One sample's text as it grows: holds back half characters, and what may be the beginning of a stop string.
+    """The text of one sample as it grows. Holds back incomplete characters and what may begin a stop string.
 
-    Of what it is given first, `left_out` characters belong to the prompt.
+    The first `skipped` characters belong to the prompt and are not returned.
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], left_out: int = 0) -> None:
-        self._stepper = tokenizer.stream_decoder()
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str], skipped: int = 0) -> None:
+        self._decoder = tokenizer.stream_decoder()
         self._stop = tuple(tokenizer.written(text) for text in stop)
         self._held = ""
-        self._left_out = left_out
+        self._skipped = skipped
         self.stopped = False
 
     def push(self, token: int) -> str:
-        """What `token` adds for certain."""
-        text = self._new(self._stepper.push(token))
+        """Return the text that became certain with `token`."""
+        text = self._without_prompt(self._decoder.push(token))
         return self._release(text, final=False) if self._stop else text
 
     def flush(self) -> str:
-        """What was still held back, once no token follows."""
-        return "" if self.stopped else self._release(self._new(self._stepper.flush()), final=True)
+        """Return the text that was held back, after the last token."""
+        return "" if self.stopped else self._release(self._without_prompt(self._decoder.flush()), final=True)
 
-    def _new(self, text: str) -> str:
-        """What of `text` does not belong to the prompt."""
-        if not self._left_out:
+    def _without_prompt(self, text: str) -> str:
+        """Remove the part of `text` that belongs to the prompt."""
+        if not self._skipped:
             return text
-        new = text[self._left_out :]
-        self._left_out = max(0, self._left_out - len(text))
+        new = text[self._skipped :]
+        self._skipped = max(0, self._skipped - len(text))
         return new
 
     def _release(self, text: str, *, final: bool) -> str:
         self._held += text
-        # The stop that is complete first, as if the text came by the character: its cut into tokens changes nothing.
+        # The stop string that is complete first, as if the text came by the character, however it is cut into tokens.
         found = [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
             self.stopped = True
@@ -70,7 +70,7 @@ class TextStream:
 
 
 def _overlap(text: str, stop: str) -> int:
-    """The length of the longest end of `text` that `stop` begins with."""
+    """Return the length of the longest end of `text` that `stop` begins with."""
     return next((size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0)
 
 
@@ -82,25 +82,25 @@ def generate(
     config: SamplingConfig,
     num_samples: int = 1,
     line_end: str = "",
-    progress: Progress | None = None,
+    progress: PromptProgress | None = None,
 ) -> Iterator[list[str]]:
-    """New text after `prompt`, a piece for each sample at each step ("" for those that have ended).
+    """Yield new text after `prompt`: at each step a piece for each sample ("" for those that have ended).
 
     Args:
         model: reads the prompt.
-        stepper: a snapshot of the same weights; makes the text.
-        tokenizer: the model's own.
-        prompt: may be empty: a document's beginning, or with `line_end` a line's.
-        config: how tokens are drawn, and when a text ends.
-        num_samples: all from the same prompt, in one batch.
-        line_end: is read where there is no prompt, if it fits in the model's positions with the new tokens. A text cut
-            into windows or lanes begins anywhere, so 0 alone says little of how it begins; what follows the end of a
-            line is a line's beginning.
-        progress: is given how many tokens of the prompt were read, and of how many.
+        stepper: a snapshot of the same weights, which generates the text.
+        tokenizer: the tokenizer of the model.
+        prompt: may be empty, for the beginning of a document, or with `line_end` of a line.
+        config: how tokens are sampled, and when a text ends.
+        num_samples: the number of samples from this prompt, in one batch.
+        line_end: is read in place of an empty prompt, if it fits into the model's positions with the new tokens. A text
+            cut into windows or segments begins anywhere, so 0 alone says little about beginnings; the end of a line is
+            always followed by the beginning of one.
+        progress: receives the number of prompt tokens that were read, and their total.
 
     Raises:
-        ConfigError: prompt and new tokens together are longer than the model's positions go.
-        RunError: the model's weights are not all numbers.
+        ConfigError: prompt and new tokens together exceed the model's positions.
+        RunError: the model's weights contain NaN or infinity.
     """
     ids = tokenizer.encode(prompt or line_end).tolist()
     bounded = "max_new_tokens" in config.model_fields_set
@@ -126,9 +126,9 @@ def _generate(
     num_samples: int,
 ) -> Iterator[list[str]]:
     forbidden = [BOUNDARY] if tokenizer.unknown_id is None else [BOUNDARY, tokenizer.unknown_id]
-    processors = compose(config, forbidden)
+    processors = build_processors(config, forbidden)
     uniforms = _Uniforms(config.seed, num_samples)
-    streams = [TextStream(tokenizer, config.stop, healing.taken_back) for _ in range(num_samples)]
+    streams = [TextStream(tokenizer, config.stop, healing.prompt_characters) for _ in range(num_samples)]
     running = list(range(num_samples))
 
     logits, state = prefill()
@@ -158,37 +158,37 @@ def _generate(
 
 
 def _check_positions(model: LanguageModel, prompt: int, new: int) -> None:
-    """Refuse what has no positions: the boundary takes one, and the last new token, which is never read, none."""
+    """Refuse more tokens than positions. The boundary takes one; the last new token is never read and takes none."""
     limit = model.max_positions
     if limit is None or prompt + new <= limit:
         return
     if prompt >= limit:
         raise ConfigError(
-            f"prompt: its {prompt} tokens leave no room in this model's {limit} sinusoidal positions; give one of at "
-            f"most {limit - 1}"
+            f"prompt: its {prompt} tokens leave no room in this model's {limit} sinusoidal positions; shorten it to "
+            f"at most {limit - 1}"
         )
     raise ConfigError(
         f"max_new_tokens: {plural(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
-        f"sinusoidal positions; ask for at most {limit - prompt}"
+        f"sinusoidal positions; use at most {limit - prompt}"
     )
 
 
 def sample(logits: Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-    """One token a row, by inverting the distribution: logits fp32 [B, V], uniform fp64 [B] in [0, 1) -> int64 [B].
+    """Sample a token per row by inverting its distribution: logits fp32 [B, V], uniform fp64 [B] < 1 -> int64 [B].
 
-    In numpy, which takes half the time of torch for the few numbers of a character model.
+    numpy takes half the time of torch for the small vocabulary of a character model.
     """
     scores = logits.cpu().numpy()
     heights = np.exp(scores - scores.max(axis=-1, keepdims=True)).cumsum(axis=-1, dtype=np.float64)
     if not np.isfinite(heights[:, -1]).all():
-        raise RunError("the model's weights are not all numbers, so there is nothing to draw from; train it anew")
-    # The product stays below the total: a double under 1 is at most 1 - 2^-53.
+        raise RunError("the model's weights contain NaN or infinity, so no token can be sampled; train it again")
+    # The product stays below the total: a double below 1 is at most 1 - 2^-53.
     tokens: npt.NDArray[np.int64] = (heights <= uniform[:, None] * heights[:, -1:]).sum(axis=-1)
     return tokens
 
 
 class _Uniforms:
-    """Uniform numbers, one independent stream a sample, drawn in blocks."""
+    """Uniform random numbers: an independent stream per sample, drawn in blocks."""
 
     BLOCK = 256
 
@@ -198,7 +198,7 @@ class _Uniforms:
         self._used = 0
 
     def next(self, samples: Sequence[int]) -> npt.NDArray[np.float64]:
-        """The next number of each of `samples`, fp64 [len(samples)]."""
+        """Return the next number of each of `samples`, fp64 [len(samples)]."""
         if self._used == self._block.shape[1]:
             self._block = np.stack([generator.random(self.BLOCK) for generator in self._generators])
             self._used = 0

@@ -1,6 +1,6 @@
-"""A stream of text, cut only between graphemes: what a reader takes for one character is never shown in halves.
+"""Cut a stream of text only between graphemes, so that no visible character is ever shown in parts.
 
-A flag is two code points, a family of emoji seven, a Hangul syllable up to three. No torch.
+A flag is two code points, a family emoji seven, a Hangul syllable up to three. Imports no torch.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from collections.abc import Iterable, Iterator
 
 import regex
 
-LONGEST = 256
-"""Code points of a grapheme that are held back at most: a model may put marks on a letter for ever."""
+MAX_HELD = 256
+"""The most code points that are held back: a model may put combining marks on a letter forever."""
 
 _GRAPHEME = regex.compile(r"\X")
 
 
 def whole_graphemes(pieces: Iterable[str]) -> Iterator[str]:
-    """The same text in pieces that end where an extended grapheme cluster (UAX 29) does.
+    """Yield the same text in pieces that end where an extended grapheme cluster (UAX 29) ends.
 
-    Only the last one is held back: the rules look ahead by one character, so every other end is certain.
+    Only the last cluster is held back: the rules look ahead by one character, so all other ends are certain.
     """
     held = ""
     for piece in pieces:
         held += piece
         start = held.rfind("\n") + 1  # after a newline a grapheme always begins
         end = max((match.start() for match in _GRAPHEME.finditer(held, start)), default=start)
-        if len(held) - end > LONGEST:
+        if len(held) - end > MAX_HELD:
             end = len(held)
         if end:
             yield held[:end]

@@ -1,6 +1,6 @@
-"""Logits -> logits: each filter a small function; those it forbids become -inf, and at least one token always stays.
+"""Logits processors: small functions from logits to logits, fp32 [B, V] each.
 
-Shapes: logits fp32 [B, V] in, the same out.
+Excluded tokens become -inf; at least one token always remains.
 """
 
 from __future__ import annotations
@@ -15,47 +15,47 @@ from seqgen.generation.config import SamplingConfig
 
 LogitsProcessor = Callable[[Tensor], Tensor]
 
-ORDINARY = (1e-3, 1e3)
-"""Temperatures by which logits can be divided as they are."""
+SAFE_TEMPERATURES = (1e-3, 1e3)
+"""Temperatures by which logits can be divided without overflow."""
 
 
 def temperature(logits: Tensor, value: float) -> Tensor:
-    """Divide by `value`; 0 leaves the argmax alone (the first of equals)."""
+    """Divide by `value`; 0 keeps only the argmax (the first of equals)."""
     if value == 0.0:
         best = logits.argmax(dim=-1, keepdim=True)
         return torch.full_like(logits, -math.inf).scatter_(-1, best, 0.0)
-    if ORDINARY[0] <= value <= ORDINARY[1]:
+    if SAFE_TEMPERATURES[0] <= value <= SAFE_TEMPERATURES[1]:
         return logits / value
-    # Shifted first, so that a tiny temperature overflows towards -inf and never to inf - inf; and kept within what fp32
-    # holds, past which 0 / 0 and inf / inf wait.
+    # Shift first, so that a tiny temperature overflows to -inf and never to inf - inf; and clamp to the range of fp32,
+    # outside which there are 0 / 0 and inf / inf.
     limits = torch.finfo(logits.dtype)
     return (logits - logits.amax(dim=-1, keepdim=True)) / min(max(value, limits.tiny), limits.max)
 
 
 def top_k(logits: Tensor, count: int) -> Tensor:
-    """Keep the `count` most likely, and what is as likely as the last of them."""
+    """Keep the `count` most likely tokens, and those as likely as the last of them."""
     smallest = logits.topk(min(count, logits.shape[-1]), dim=-1).values[..., -1:]
     return logits.masked_fill(logits < smallest, -math.inf)
 
 
 def top_p(logits: Tensor, share: float) -> Tensor:
-    """Keep the fewest most likely tokens that hold `share` of the probability together (Holtzman et al. 2020)."""
+    """Keep the fewest most likely tokens whose probabilities sum to `share` (Holtzman et al. 2020)."""
     ordered, order = logits.sort(dim=-1, descending=True, stable=True)
     probabilities = ordered.softmax(dim=-1)
-    before = probabilities.cumsum(dim=-1) - probabilities  # the share held by those more likely
+    before = probabilities.cumsum(dim=-1) - probabilities  # the sum over more likely tokens
     dropped = before >= share
     dropped[..., 0] = False
     return logits.masked_fill(dropped.scatter(-1, order, dropped), -math.inf)
 
 
 def min_p(logits: Tensor, share: float) -> Tensor:
-    """Keep what is at least `share` as likely as the most likely (Nguyen et al. 2024)."""
+    """Keep tokens at least `share` times as likely as the most likely one (Nguyen et al. 2024)."""
     return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), -math.inf)
 
 
 def suppress_tokens(tokens: Sequence[int]) -> LogitsProcessor:
-    """Never draw `tokens`."""
-    masks: list[Tensor] = []  # made once: indexing costs more than all of the drawing
+    """Return a processor that excludes `tokens`."""
+    masks: list[Tensor] = []  # made once: indexing costs more than sampling
 
     def apply(logits: Tensor) -> Tensor:
         if not masks:
@@ -67,11 +67,11 @@ def suppress_tokens(tokens: Sequence[int]) -> LogitsProcessor:
     return apply
 
 
-def compose(config: SamplingConfig, forbidden: Sequence[int]) -> list[LogitsProcessor]:
-    """The processors that `config` turns on, in their order, behind the one that forbids tokens."""
+def build_processors(config: SamplingConfig, suppressed: Sequence[int]) -> list[LogitsProcessor]:
+    """Return the processors that `config` turns on, in their order, after the one that suppresses tokens."""
     processors: list[LogitsProcessor] = []
-    if forbidden:
-        processors.append(suppress_tokens(forbidden))
+    if suppressed:
+        processors.append(suppress_tokens(suppressed))
     if config.temperature != 1.0:
         processors.append(lambda logits: temperature(logits, config.temperature))
     if config.top_k:

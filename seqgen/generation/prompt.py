@@ -1,4 +1,4 @@
-"""A prompt -> the ids that are read, the logits and the state after them, and what the first tokens must spell."""
+"""Read a prompt: which ids are read, the logits and state after them, and what the first new tokens must spell."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from seqgen.errors import RunError
 from seqgen.models.base import LanguageModel, State, select
 from seqgen.tokenizers.base import Tokenizer
 
-PREFILL = 512  # tokens of a prompt that are read in one call
+PREFILL = 512  # tokens of a prompt that one call reads
 REACH = 4096
-"""Tokens at the end of a prompt that may be enough, or 4 times the model's burn-in where that is more."""
-CLOSE = 1e-5
-"""Of the logits' scale: what is no further apart is taken for the same."""
+"""Tokens at the end of a prompt that may suffice, or 4 times the model's burn-in if that is more."""
+TOLERANCE = 1e-5
+"""Largest difference of logits that count as equal, relative to their scale."""
 
-Progress = Callable[[int, int], None]
-"""Is given how many tokens of the prompt were read, and of how many."""
+PromptProgress = Callable[[int, int], None]
+"""Receives the number of prompt tokens that were read, and their total."""
 
 
 def read_prompt(
-    model: LanguageModel, tokens: Sequence[int], capacity: int, progress: Progress | None = None
+    model: LanguageModel, tokens: Sequence[int], capacity: int, progress: PromptProgress | None = None
 ) -> tuple[Tensor, State]:
     """Return logits fp32 [1, V] after `tokens`, and the state for all that follows, at most `capacity` tokens in all.
 
-    Of a prompt of more than 3 * `REACH` tokens, some 12,000, the end may be enough: it is read from two starting
-    points, and where their logits agree, only the end is read. What was set long before, and kept since, may be missed.
-    A recurrent model reads one token after another, so 2 MB took 90 s.
+    For a prompt of more than 3 * `REACH` tokens, about 12,000, the end may suffice: it is read from two starting
+    points, and if their logits agree, the rest is not read. State set long before and kept since may be missed. A
+    recurrent model reads one token after another, so reading 2 MB took 90 s.
     """
     read = torch.tensor([list(tokens)], device=model.device)
     with evaluation_mode(model):
@@ -38,14 +38,14 @@ def read_prompt(
             logits, state = _last(_read(model, read, model.initial_state(1, capacity), progress))
             found = logits[:, -1], state
     if not bool(found[0].isfinite().all()):
-        raise RunError("the model's weights are not all numbers, so there is nothing to draw from; train it anew")
+        raise RunError("the model's weights contain NaN or infinity, so no token can be sampled; train it again")
     return found[0].float(), found[1]
 
 
 def _read_end(
-    model: LanguageModel, read: Tensor, capacity: int, progress: Progress | None
+    model: LanguageModel, read: Tensor, capacity: int, progress: PromptProgress | None
 ) -> tuple[Tensor, State] | None:
-    """What `read_prompt` returns, from the end of the prompt alone; None where two starting points differ."""
+    """Do `read_prompt` from the end of the prompt alone; return None if two starting points differ."""
     reach = max(REACH, 4 * model.burn_in)
     while 3 * reach < read.shape[1]:
         fresh = model.initial_state(1, capacity)
@@ -57,16 +57,16 @@ def _read_end(
             if 2 * done > reach:
                 scale = float(logits.abs().max())
                 apart = max(apart, float((logits[0] - logits[1]).abs().max()) / max(scale, 1.0))
-        if apart <= CLOSE:
+        if apart <= TOLERANCE:
             return logits[:1, -1], select(state, torch.zeros(1, dtype=torch.int64, device=model.device))
         reach *= 4
     return None
 
 
 def _read(
-    model: LanguageModel, tokens: Tensor, state: State, progress: Progress | None
+    model: LanguageModel, tokens: Tensor, state: State, progress: PromptProgress | None
 ) -> Iterator[tuple[Tensor, State]]:
-    """Logits and state after each part of `tokens`, int64 [B, T]."""
+    """Yield logits and state after each part of `tokens`, int64 [B, T]."""
     done = 0
     for part in torch.split(tokens, PREFILL, dim=1):
         logits, state = model(part, state)
@@ -82,10 +82,10 @@ def _last(parts: Iterator[tuple[Tensor, State]]) -> tuple[Tensor, State]:
 
 
 class Healing:
-    """A prompt that ends in a space, for a tokenizer whose pieces begin with one: the space is taken back, and the
-    first tokens drawn have to begin with it.
+    """Token healing: spaces at the end of a prompt are not read, and the first new tokens must spell them.
 
-    In the training text ` the` was one piece, so a model has hardly seen a space followed by `the`.
+    Needed where a tokenizer's pieces begin with a space: ` the` is one piece of the training text, so a model has
+    rarely seen a space followed by `the`.
     """
 
     def __init__(self, tokenizer: Tokenizer, ids: list[int], num_samples: int) -> None:
@@ -93,14 +93,14 @@ class Healing:
         last = self._pieces[ids[-1]] if ids else b""
         heals = last != b"" and not last.strip(b" ") and any(_begins_with_space(piece) for piece in self._pieces)
         self.ids = ids[:-1] if heals else ids
-        """What is read of the prompt."""
-        self.taken_back = len(last) if heals else 0
-        """Characters at the beginning of a text that belong to the prompt."""
+        """The ids of the prompt that are read."""
+        self.prompt_characters = len(last) if heals else 0
+        """Characters at the beginning of the generated text that belong to the prompt."""
         self._owed = dict.fromkeys(range(num_samples), last) if heals else {}
         self._fitting: dict[bytes, Tensor] = {}
 
     def constrain(self, logits: Tensor, samples: Sequence[int]) -> Tensor:
-        """Leave to each sample's row what spells the text taken back, or its beginning; logits [B, V]."""
+        """Exclude tokens that do not continue each sample's unread spaces; logits [B, V]."""
         if not self._owed:
             return logits
         rows = [
@@ -112,7 +112,7 @@ class Healing:
         return torch.stack(rows)
 
     def push(self, sample: int, token: int) -> None:
-        """Take note of what a sample drew."""
+        """Record the token that was sampled for `sample`."""
         if sample in self._owed:
             rest = self._owed[sample][len(self._pieces[token]) :]
             if rest:

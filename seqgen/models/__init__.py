@@ -1,4 +1,4 @@
-"""Language models behind one contract (`language_model.LanguageModel`): one file a family, one row in `FAMILIES`."""
+"""Language models with one contract (`base.LanguageModel`): one file per family, one row per cell in `FAMILIES`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def build(config: RecurrentConfig | TransformerConfig, vocab_size: int) -> LanguageModel:
-    """A model with fresh weights, drawn from torch's random state."""
-    _, module, name = FAMILIES[config.cell]
+    """Build a model with fresh weights, drawn from torch's random state."""
+    module, _, name = FAMILIES[config.cell].model.rpartition(".")
     model: LanguageModel = getattr(import_module(module), name)(config, vocab_size)
     return model
 
 
 def skeleton(config: RecurrentConfig | TransformerConfig, vocab_size: int) -> LanguageModel:
-    """The model with shapes and no numbers, which takes no memory: to count it, or to hold a file against it."""
+    """Build a model on the meta device: all shapes and no numbers, so it takes no memory."""
     import torch
 
     with torch.device("meta"):

@@ -1,7 +1,7 @@
-"""One step of each recurrent cell, from the gates' sums to the next state: the equations, and nothing else.
+"""The equations of one step of each recurrent cell: from the sums of its gates to the next state.
 
 Shapes: inputs and states [B, H]; gate sums [B, gates x H] in torch's order (LSTM: input, forget, candidate, output;
-GRU: reset, update, candidate). `x_*` is the product with the input (W x + b), `h_*` that with the state (U h + b).
+GRU: reset, update, candidate). `x_*` is the product with the input, W x + b; `h_*` with the state, U h + b.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from torch.nn import functional as F
 
 
 def rnn_step(sums: Tensor) -> Tensor:
-    """h' = tanh(W x + U h + b) (Elman 1990)."""
+    """Compute h' = tanh(W x + U h + b) (Elman 1990)."""
     return torch.tanh(sums)
 
 
 def lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """c' = f * c + i * g,  h' = o * tanh(c'), with sigmoid gates i, f, o and candidate g = tanh (Gers et al. 2000).
+    """Compute c' = f * c + i * g,  h' = o * tanh(c'), with sigmoid gates i, f, o and g = tanh (Gers et al. 2000).
 
     Returns h' and c', each [B, H]. At f = 1 and i = 0 the cell state passes unchanged, and so does its gradient.
     """
@@ -27,7 +27,7 @@ def lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def gru_step_after(x_sums: Tensor, h_sums: Tensor, hidden: Tensor) -> Tensor:
-    """The reset gate after the recurrent product, as in cuDNN and torch:
+    """Apply the reset gate after the recurrent product, as in cuDNN and torch.
 
     h~ = tanh(W x + b + r * (U h + b')),  h' = z * h + (1 - z) * h~. z is the share of the old state that is kept.
     """
@@ -39,10 +39,10 @@ def gru_step_after(x_sums: Tensor, h_sums: Tensor, hidden: Tensor) -> Tensor:
 
 
 def gru_step_before(x_sums: Tensor, hidden: Tensor, weight_h: Tensor) -> Tensor:
-    """The reset gate before the recurrent product, as first published (Cho et al. 2014) and as in the lecture notes:
+    """Apply the reset gate before the recurrent product, as first published (Cho et al. 2014) and in the lecture notes.
 
-    h~ = tanh(W x + U (r * h) + b),  h' = z * h + (1 - z) * h~. Here too z is the share of the old state. Where a text
-    has h' = (1 - z) * h + z * h~, its z is 1 minus this one: the same model with the sign of the gate's weights turned.
+    h~ = tanh(W x + U (r * h) + b),  h' = z * h + (1 - z) * h~. Here too z is the share of the old state. A text with
+    h' = (1 - z) * h + z * h~ calls 1 minus this z its z: the same model with the sign of the gate's weights flipped.
     """
     x_gates, x_n = x_sums.tensor_split([2 * hidden.shape[-1]], dim=-1)
     u_gates, u_n = weight_h.tensor_split([2 * hidden.shape[-1]], dim=0)

@@ -1,49 +1,31 @@
-"""The memory that a training step is sure to take, known before any of it is taken.
+"""A lower bound of the memory that training takes, derived from the model before any of it is taken.
 
-A lower bound: what the backward pass needs of each layer whatever torch makes of it, so that nothing is refused that
-would have fitted. A step may well take twice as much.
+It is counted on a skeleton (a model on the meta device), so a new family supplies nothing. Being a lower bound, it
+refuses nothing that would have fitted; a step may take five times as much.
 """
 
 from __future__ import annotations
 
-import torch
+from torch import nn
 
 from seqgen.device import Precision
-from seqgen.models.recurrent import GATES
-from seqgen.models.registry import RecurrentConfig, TransformerConfig
-from seqgen.models.transformer import FULL_SCORES
+from seqgen.models.base import LanguageModel
+
+_BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2}
 
 
-def activation_bytes(
-    config: RecurrentConfig | TransformerConfig, vocab_size: int, rows: int, length: int, precision: Precision
-) -> int:
-    """Bytes in use when the backward pass of [rows, length] tokens begins, at least: what it needs of each layer, the
-    logits and their gradient; without what `attention_bytes` adds.
+def activation_bytes(model: LanguageModel, tokens: int, precision: Precision) -> int:
+    """Return the bytes in use, at least, when the backward pass of a batch of `tokens` tokens begins.
+
+    These are the output of every layer with weight matrices, of recurrent layers the gates, and the gradient of the
+    logits.
     """
-    size, width = config.hidden_size, _WIDTH[precision]
-    if isinstance(config, TransformerConfig):
-        # Both normed inputs, queries, keys, values and what attention makes of them; gate, its SiLU, up, their product;
-        # and what is normed, which is fp32 as the weights of the embedding are.
-        layer = width * (6 * size + 4 * config.inner_size) + 4 * 2 * size
-    else:
-        layer = width * (1 + GATES[config.cell]) * size  # the outputs, and each gate's
-    return rows * length * (config.layers * layer + width * 2 * vocab_size)
+    per_token = model.vocab_size + sum(map(_output_size, model.modules()))
+    return tokens * _BYTES[precision] * per_token
 
 
-def attention_bytes(
-    config: TransformerConfig, rows: int, length: int, precision: Precision, device: torch.device, *, plain: bool
-) -> int:
-    """Bytes that are kept for the backward pass and grow with the square of `length`, at least.
-
-    On a CPU these are, in each layer, the scores, where they are worked on whole, or the mask that a batch needs which
-    is not `plain`: documents begin within its rows.
-    """
-    if device.type != "cpu":
+def _output_size(module: nn.Module) -> int:
+    """Return how many numbers a module's own matrices, [out, in] each, make of a token."""
+    if isinstance(module, nn.Embedding):
         return 0
-    scores = rows * config.heads * length**2
-    whole = precision == "bf16" and scores <= FULL_SCORES
-    kept = (scores if whole else 0) if plain else rows * length**2
-    return _WIDTH[precision] * config.layers * kept
-
-
-_WIDTH: dict[Precision, int] = {"fp32": 4, "bf16": 2}
+    return max((weight.shape[0] for weight in module.parameters(recurse=False) if weight.dim() == 2), default=0)

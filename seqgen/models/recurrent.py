@@ -1,9 +1,8 @@
-"""Recurrent language models: embedding, a stack of rnn, lstm or gru layers, head.
+"""Recurrent language models: embedding, a stack of RNN, LSTM or GRU layers, head.
 
-The second layer and those above it add to what comes in (residual); dropout stands before the first layer, after each
-layer's output and so before the head. The recurrences over time are torch's own where it has fast ones (on CUDA, and
-lstm), else those of `recurrence.py`; `cells.py` has the equations, which the stepper steps through and the tests hold
-all of them against.
+From the second layer on, a layer adds its output to its input (residual). Dropout is applied before the first layer and
+to each layer's output. The recurrences over time are torch's own where it has fast ones (on CUDA, and LSTM), else those
+of `cpu/recurrence.py`. `cells.py` has the equations, which the stepper uses and the tests compare all of them with.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from seqgen.models.registry import GruConfig, RecurrentConfig
 from seqgen.tokenizers.base import BOUNDARY
 
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Blocks of a layer's weights, each [H, E] or [H, H]: rnn's one sum, the gates and candidates of the others."""
+"""Blocks of a layer's weights, each [H, E] or [H, H]: one for each gate and candidate."""
 
 
 class RecurrentModel(LanguageModel):
-    """rnn, lstm and gru. The state is the hidden states [B, layers, H], for lstm the cell states alike behind them."""
+    """RNN, LSTM and GRU. The state is the hidden states [B, layers, H], for LSTM followed by the cell states."""
 
     def __init__(self, config: RecurrentConfig, vocab_size: int) -> None:
         super().__init__()
@@ -61,19 +60,19 @@ class RecurrentModel(LanguageModel):
                 nn.init.orthogonal_(block)
             nn.init.zeros_(weights.b_ih)
             nn.init.zeros_(weights.b_hh)
-            if self.config.cell == "lstm":  # forget bias 1: remember until told otherwise (Jozefowicz et al. 2015)
+            if self.config.cell == "lstm":  # forget bias 1: remember by default (Jozefowicz et al. 2015)
                 weights.b_ih[hidden_size : 2 * hidden_size] = 1.0
 
     def initial_state(self, batch_size: int, capacity: int) -> State:
-        del capacity  # a recurrent state has one size
+        del capacity  # the size of a recurrent state is fixed
         members = 2 if self.config.cell == "lstm" else 1
         shape = (batch_size, self.config.layers, self.config.hidden_size)
         return tuple(torch.zeros(shape, device=self.device) for _ in range(members))
 
-    def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         if state is None:
             state = self.initial_state(tokens.shape[0], tokens.shape[1])
-        # Documents begin in few columns of a batch: the text is cut there, and the state of those rows cleared.
+        # Documents begin in few columns of a batch: cut the text there and clear the state of those rows.
         begins = tokens == BOUNDARY
         columns = begins.any(dim=0).nonzero().squeeze(1).tolist()
         outputs = []
@@ -87,7 +86,7 @@ class RecurrentModel(LanguageModel):
         return self.head(torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]), state
 
     def _stack(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """The layers over a stretch without document starts: x [B, T, E] -> [B, T, H]."""
+        """Run the layers over columns without document starts: x [B, T, E] -> [B, T, H]."""
         ends: list[tuple[Tensor, ...]] = []
         for depth, layer in enumerate(self.layers):
             y, end = _over_time(layer, x, tuple(member[:, depth] for member in state))
@@ -96,7 +95,7 @@ class RecurrentModel(LanguageModel):
         return x, tuple(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True))
 
     def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
-        return RecurrentDecoder(self, precision)
+        return RecurrentStepper(self, precision)
 
 
 def _layer(config: RecurrentConfig, input_size: int) -> nn.Module:
@@ -116,13 +115,13 @@ class LayerWeights(NamedTuple):
 
 
 def layer_weights(layer: nn.Module) -> LayerWeights:
-    """The weights of a layer of any cell, under torch's names."""
+    """Return the weights of a layer of any cell, by torch's names."""
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     return LayerWeights(*(layer.get_parameter(name) for name in names))
 
 
 def _over_time(layer: nn.Module, x: Tensor, begin: State) -> tuple[Tensor, State]:
-    """A layer over x [B, T, E] from the states [B, H] before it: outputs [B, T, H] and the states after it."""
+    """Run a layer over x [B, T, E] from the states [B, H] before it: outputs [B, T, H] and the states after it."""
     if x.device.type == "cpu" and not isinstance(layer, nn.LSTM):
         if isinstance(layer, nn.RNN):
             y, end = recurrence.rnn(x, begin[0], layer_weights(layer))
@@ -138,7 +137,7 @@ def _over_time(layer: nn.Module, x: Tensor, begin: State) -> tuple[Tensor, State
 class ResetBeforeGru(nn.Module):
     """A GRU layer with the reset gate before the recurrent product; weights named and shaped as `nn.GRU`'s.
 
-    `bias_hh_l0` is kept so that both forms share one layout on disk; here it only adds to `bias_ih_l0`.
+    `bias_hh_l0` only adds to `bias_ih_l0`; it is kept so that both forms share one layout on disk.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -159,10 +158,10 @@ class ResetBeforeGru(nn.Module):
         return torch.stack(outputs, dim=1), h.unsqueeze(0)
 
 
-class RecurrentDecoder(Stepper):
-    """One token at a time on packed weights: no modules, and the first layer's input product as a table by token.
+class RecurrentStepper(Stepper):
+    """One token at a time on packed weights, with the first layer's input product in a table by token.
 
-    What is remembered, and all that is no product, is fp32.
+    The state and everything but the products is fp32. The plain twin is the model's forward.
     """
 
     @torch.no_grad()
@@ -171,19 +170,19 @@ class RecurrentDecoder(Stepper):
         self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
         layers = [layer_weights(layer) for layer in model.layers]
         if self._cell == "lstm":
-            layers = [LayerWeights(*map(_doubled_candidate, weights)) for weights in layers]
+            layers = [LayerWeights(*map(_double_candidate, weights)) for weights in layers]
         self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
         self._layers = [self._pack(weights, precision, first=depth == 0) for depth, weights in enumerate(layers)]
         self._head = StepperLinear(model.head.weight, model.head.bias, precision)
 
     def _pack(self, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> _Products:
         w_ih, w_hh, b_ih, b_hh = weights
-        if self._reset_before:  # what it multiplies the state by comes in two parts, and depends on the first
+        if self._reset_before:  # its product with the state has two parts, and the second depends on the first
             w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
             return _Products(None if first else StepperLinear(w_ih, b_ih, precision), (w_hh, b_hh.detach().clone()))
         if first:
             return _Products(None, StepperLinear(w_hh, b_hh, precision))
-        if self._cell == "gru":  # whose candidate needs the two sums apart
+        if self._cell == "gru":  # its candidate needs the two sums apart
             return _Products(StepperLinear(w_ih, b_ih, precision), StepperLinear(w_hh, b_hh, precision))
         return _Products(None, StepperLinear(torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh, precision))
 
@@ -193,13 +192,13 @@ class RecurrentDecoder(Stepper):
         begins = zip(*(member.unbind(1) for member in state), strict=True)
         ends = []
         for depth, (layer, begin) in enumerate(zip(self._layers, begins, strict=True)):
-            end = self._advance(layer, x, begin, first=depth == 0)
+            end = self._step_layer(layer, x, begin, first=depth == 0)
             x = x + end[0] if depth else end[0]
             ends.append(end)
         return self._head(x), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
 
-    def _advance(self, layer: _Products, x: Tensor, state: State, *, first: bool) -> State:
-        """A layer's state after the step; the first one's `x` is its W x + b already."""
+    def _step_layer(self, layer: _Products, x: Tensor, state: State, *, first: bool) -> State:
+        """Return a layer's state after the step; for the first layer `x` already is W x + b."""
         hidden = state[0]
         x_sums = x if layer.x is None else layer.x(x)
         if isinstance(layer.h, tuple):
@@ -211,22 +210,22 @@ class RecurrentDecoder(Stepper):
         return _lstm_step(sums, state[1]) if self._cell == "lstm" else (cells.rnn_step(sums),)
 
 
-def _doubled_candidate(weight: Tensor) -> Tensor:
-    """An lstm's rows, the candidate's doubled: one sigmoid then serves all, as tanh(g) = 2 sigmoid(2 g) - 1."""
+def _double_candidate(weight: Tensor) -> Tensor:
+    """Double the candidate's rows of an LSTM: one sigmoid then serves all, as tanh(g) = 2 sigmoid(2 g) - 1."""
     i, f, g, o = weight.chunk(4)
     return torch.cat([i, f, 2 * g, o])
 
 
 def _lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
-    """`cells.lstm_step` for the sums of such weights, which it uses up."""
+    """Compute `cells.lstm_step` for the sums of doubled weights, which it overwrites."""
     i, f, half_g, o = sums.sigmoid_().chunk(4, dim=-1)
     cell = (f * cell).addcmul_(i, half_g, value=2).sub_(i)
     return o * cell.tanh(), cell
 
 
 class _Products(NamedTuple):
-    """A layer's products: with its input, where it is apart, and with its state, or with both end to end."""
+    """A layer's products: with its input where that is separate, and with its state or both concatenated."""
 
     x: StepperLinear | None
     h: StepperLinear | tuple[Tensor, Tensor]
-    """Or the weight and the bias themselves, where the reset gate stands before the product."""
+    """The weight and the bias themselves where the reset gate is applied before the product."""

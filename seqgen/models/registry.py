@@ -1,12 +1,13 @@
-"""What can be built: one config class a family, and the table of families. No torch."""
+"""The families of models: a config class for each, and the table that names them. No torch."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from seqgen.config import Config
+from seqgen.config import BY_PRESET, MODEL, Config, Setting, setting, settings_of
 from seqgen.utils.text import plural
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -14,18 +15,24 @@ Depth = Annotated[int, Field(ge=1, le=256)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class _RecurrentConfig(Config):
-    """What the recurrent families share.
+class FamilyConfig(Config):
+    """The settings that every family has."""
 
-    `embedding_size` None is `hidden_size` up to 128: a wider one costs a product as large as the recurrent one, and
-    gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
+    cell: str = setting("lstm", "Model architecture.", MODEL)
+    hidden_size: Size = setting(256, "Hidden size.", MODEL, shown=BY_PRESET)
+    layers: Depth = setting(1, "Number of layers.", MODEL, shown=BY_PRESET)
+    dropout: Share = setting(0.0, "Dropout rate.", MODEL, shown=BY_PRESET)
+    tie_weights: bool = setting(False, "Share input and output embeddings.", MODEL)
+
+
+class _RecurrentConfig(FamilyConfig):
+    """The settings that the recurrent families share.
+
+    `embedding_size` None is `hidden_size` up to 128: a wider embedding costs a product as large as the recurrent one,
+    and gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
     """
 
-    hidden_size: Size = 256
-    embedding_size: Size | None = None
-    layers: Depth = 1
-    dropout: Share = 0.1
-    tie_weights: bool = False
+    embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")
 
     @property
     def input_size(self) -> int:
@@ -39,7 +46,7 @@ class _RecurrentConfig(Config):
         if self.tie_weights and self.embedding_size not in {None, self.hidden_size}:
             raise ValueError(
                 f"tie_weights: the embedding ({self.embedding_size}) and the hidden state ({self.hidden_size}) must "
-                "have one size; leave embedding_size out"
+                "be equal; leave embedding_size out"
             )
         return self
 
@@ -49,24 +56,27 @@ class RnnConfig(_RecurrentConfig):
 
     cell: Literal["rnn"] = "rnn"
     hidden_size: Size = 384
-    dropout: Share = 0.0
 
 
 class LstmConfig(_RecurrentConfig):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
     cell: Literal["lstm"] = "lstm"
+    dropout: Share = 0.1
 
 
 class GruConfig(_RecurrentConfig):
     """Gated recurrent units (Cho et al. 2014). `gru_reset` chooses between the two published forms: `cells.py`."""
 
     cell: Literal["gru"] = "gru"
-    gru_reset: Literal["after", "before"] = "after"
+    dropout: Share = 0.1
+    gru_reset: Literal["after", "before"] = setting(
+        "after", "Apply the reset gate after or before the matrix product.", MODEL
+    )
 
 
-class TransformerConfig(Config):
-    """A stepper-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
+class TransformerConfig(FamilyConfig):
+    """A decoder-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
 
     `feed_forward_size` None is the customary 8/3 of `hidden_size`, rounded up to a multiple of 32.
     """
@@ -74,12 +84,14 @@ class TransformerConfig(Config):
     cell: Literal["transformer"] = "transformer"
     hidden_size: Size = 128
     layers: Depth = 4
-    heads: Depth = 4
-    block_size: Annotated[int, Field(ge=2, le=1_048_576)] = 64
-    positions: Literal["rope", "sinusoidal"] = "rope"
-    feed_forward_size: Size | None = None
-    dropout: Share = 0.0
-    tie_weights: bool = False
+    heads: Depth = setting(4, "Number of attention heads.", MODEL)
+    block_size: Annotated[int, Field(ge=2, le=1_048_576)] = setting(
+        64, "Number of tokens that attention reaches back.", MODEL
+    )
+    positions: Literal["rope", "sinusoidal"] = setting("rope", "Position encoding.", MODEL)
+    feed_forward_size: Size | None = setting(
+        None, "Width of the feed-forward layers.", MODEL, shown="8/3 of the hidden size"
+    )
 
     @property
     def inner_size(self) -> int:
@@ -90,7 +102,7 @@ class TransformerConfig(Config):
     def _heads_divide(self) -> TransformerConfig:
         if self.hidden_size % (2 * self.heads):
             raise ValueError(
-                f"heads: {plural(self.heads, 'head')} must share hidden_size {self.hidden_size} in equal, even parts; "
+                f"heads: {plural(self.heads, 'head')} must divide hidden_size {self.hidden_size} into even parts; "
                 f"try --hidden-size {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}"
             )
         return self
@@ -99,10 +111,32 @@ class TransformerConfig(Config):
 RecurrentConfig = RnnConfig | LstmConfig | GruConfig
 ModelConfig = Annotated[RecurrentConfig | TransformerConfig, Field(discriminator="cell")]
 
-FAMILIES: dict[str, tuple[type[RecurrentConfig | TransformerConfig], str, str]] = {
-    "rnn": (RnnConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "lstm": (LstmConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "gru": (GruConfig, "seqgen.models.recurrent", "RecurrentModel"),
-    "transformer": (TransformerConfig, "seqgen.models.transformer", "TransformerModel"),
+
+class Family(NamedTuple):
+    """A row of `FAMILIES`."""
+
+    config: type[RecurrentConfig | TransformerConfig]
+    model: str
+    """Module and class of the model, dotted."""
+
+
+FAMILIES: dict[str, Family] = {
+    "rnn": Family(RnnConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "lstm": Family(LstmConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "gru": Family(GruConfig, "seqgen.models.recurrent.RecurrentModel"),
+    "transformer": Family(TransformerConfig, "seqgen.models.transformer.TransformerModel"),
 }
-"""From the cell's name to its config class and to where its model is. A new family is one file and one row."""
+"""The config class and the model of each cell. A new family is one file and one row."""
+
+
+def model_settings() -> dict[str, Setting]:
+    """Return the settings of all families; the description of a setting that only some have names these."""
+    configs = {cell: family.config for cell, family in FAMILIES.items()}
+    found = settings_of(FamilyConfig, *configs.values())
+    found["cell"] = replace(found["cell"], types=(Literal[*FAMILIES],))
+    for name, made in found.items():
+        owners = [cell for cell, config in configs.items() if name in config.model_fields]
+        if len(owners) < len(configs):
+            description = f"{made.description[:1].lower()}{made.description[1:]}"
+            found[name] = replace(made, description=f"{', '.join(owners)}: {description}")
+    return found

@@ -1,7 +1,7 @@
-"""Weights on disk: safetensors, read only into a model whose names, shapes and dtypes they fit.
+"""Weights on disk: safetensors files, loaded only into a model with the same names, shapes and dtypes.
 
-The header carries a SHA-256 over names, shapes, dtypes and numbers, so that a flipped bit is an error and not a model
-that is a little worse; and over the identity of the run, so that another's weights are not taken for its own.
+The header has a SHA-256 over names, shapes, dtypes and numbers, so a flipped bit is an error and not a slightly worse
+model; and over the identity of the run, so the weights of another run are refused.
 """
 
 from __future__ import annotations
@@ -26,60 +26,60 @@ _CHECKSUM = "sha256"
 
 
 def weights_of(model: LanguageModel) -> dict[str, Tensor]:
-    """The weights by name, each once: a tied head is left out, as safetensors wants it."""
+    """Return the weights by name, without a tied head, because safetensors refuses shared memory."""
     tied = {"head.weight"} if model.get_submodule("head").weight is model.get_submodule("embedding").weight else set()
     return {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
 
 
 def load_weights(model: LanguageModel, path: Path, run: str) -> None:
-    """Fill the model with the weights in the file at `path`, which are of the run with this identity.
+    """Load the weights of the run with this identity from the file at `path` into the model.
 
     Raises:
-        RunError: the file is missing, broken, or another model's.
+        RunError: the file is missing, damaged, or belongs to another model.
     """
     load_tensors(path, weights_of(model), run=run)
 
 
 def check_weights(model: LanguageModel, path: Path) -> None:
-    """Hold the header of the file at `path` against a model, which may be a skeleton, before any memory is taken.
+    """Compare the header of the file at `path` with a model, which may be a skeleton, before any memory is taken.
 
     Raises:
-        RunError: the file is missing, broken, or another model's.
+        RunError: the file is missing, damaged, or belongs to another model.
     """
     with _open(path) as file:
         _check(path, file, set(file.keys()), weights_of(model))
 
 
 def to_bytes(tensors: dict[str, Tensor], run: str) -> bytes:
-    """Tensors from any device as the content of a safetensors file of the run with this identity."""
-    here = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    # One entry: safetensors writes several in any order, and the same weights should be the same bytes.
-    content: bytes = safetensors.torch.save(here, metadata={_CHECKSUM: _checksum(here, run)})
+    """Serialize tensors from any device as a safetensors file of the run with this identity."""
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # One entry only: safetensors writes several in any order, and the same weights should make the same bytes.
+    content: bytes = safetensors.torch.save(on_cpu, metadata={_CHECKSUM: _checksum(on_cpu, run)})
     return content
 
 
 def load_tensors(path: Path, into: dict[str, Tensor], *, run: str, optional: str | None = None) -> None:
-    """Copy a safetensors file into tensors of the very same names, shapes and dtypes.
+    """Copy a safetensors file into tensors of the same names, shapes and dtypes.
 
-    Names that begin with `optional` may be on one side alone, and are passed over then.
+    Names that begin with `optional` may be on one side only, and are skipped then.
 
     Raises:
-        RunError: the file is missing, broken or holds something else; nothing has been copied then.
+        RunError: the file is missing, damaged or does not match; nothing has been copied then.
     """
     with _open(path) as file:
-        there = set(file.keys())
-        lone = {name for name in there ^ into.keys() if optional is not None and name.startswith(optional)}
-        into = {name: tensor for name, tensor in into.items() if name not in lone}
-        _check(path, file, there - lone, into)
-        for name in there & lone:
+        names = set(file.keys())
+        unmatched = {name for name in names ^ into.keys() if optional is not None and name.startswith(optional)}
+        into = {name: tensor for name, tensor in into.items() if name not in unmatched}
+        _check(path, file, names - unmatched, into)
+        for name in names & unmatched:
             _check_dtype(path, file, name, set(_DTYPES.values()))
-        tensors = {name: file.get_tensor(name) for name in there}
+        tensors = {name: file.get_tensor(name) for name in names}
         checksum = (file.metadata() or {}).get(_CHECKSUM)
         if checksum is None:
-            raise RunError(f"{path} has no checksum: something else than this version of seqgen wrote it; train anew")
+            raise RunError(f"{path} has no checksum, so this version of seqgen did not write it; train again")
         if checksum != _checksum(tensors, run):
             raise RunError(
-                f"{path} is not as this run wrote it: it was damaged, or is another run's, or config.json was changed; "
+                f"{path} is not as this run wrote it: it is damaged or from another run, or config.json was changed; "
                 "restore both from the newest checkpoint"
             )
     for name in into:
@@ -96,13 +96,13 @@ def _checksum(tensors: dict[str, Tensor], run: str) -> str:
 
 @contextlib.contextmanager
 def _open(path: Path) -> Iterator[Any]:
-    """A safetensors file, whose size has been held against its header."""
+    """Open a safetensors file whose size matches its header."""
     try:
         open_plain(path).close()
         with safetensors.safe_open(path, framework="pt") as file:
             yield file
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing: this run has no weights yet, or not all of it was copied") from error
+        raise RunError(f"{path} is missing: this run has no weights yet, or was copied only in part") from error
     except (safetensors.SafetensorError, OSError) as error:
         raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error
 
@@ -110,15 +110,15 @@ def _open(path: Path) -> Iterator[Any]:
 def _check(path: Path, file: Any, names: set[str], expected: dict[str, Tensor]) -> None:
     if names != expected.keys():
         difference = ", ".join(sorted(names ^ expected.keys())[:4])
-        raise RunError(f"{path} is another model's than config.json describes: they differ in {difference}")
+        raise RunError(f"{path} does not match the model in config.json: they differ in {difference}")
     for name, tensor in expected.items():
         shape = file.get_slice(name).get_shape()
         if list(shape) != list(tensor.shape):
-            raise RunError(f"{path}: {name} is of shape {list(shape)}, config.json asks for {list(tensor.shape)}")
+            raise RunError(f"{path}: {name} has shape {list(shape)}, but config.json describes {list(tensor.shape)}")
         _check_dtype(path, file, name, {_DTYPES[tensor.dtype]})
 
 
 def _check_dtype(path: Path, file: Any, name: str, expected: set[str]) -> None:
     dtype = file.get_slice(name).get_dtype()
     if dtype not in expected:
-        raise RunError(f"{path}: {name} is {dtype}, expected {' or '.join(sorted(expected))}")
+        raise RunError(f"{path}: {name} has dtype {dtype}, expected {' or '.join(sorted(expected))}")

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from seqgen.config import Config, FileName
+from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, ModelConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import TrainingConfig
@@ -28,6 +28,42 @@ IDENTITY_PARTS = ("model", "tokenizer", "text", "training")
 """The parts of a config that determine the weights."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class RunOptions(Config):
+    """The settings of `seqgen.train` that config.json does not have: which run, and where it begins."""
+
+    out: FileName | None = setting(
+        None, "Directory of the run.", RUN, shown="runs/<text>-<cell>", metavar="DIR", accepts=str | Path | None
+    )
+    resume: bool = setting(False, "Continue the run in --out, or the newest run.", RUN)
+    init_from: FileName | None = setting(
+        None, "Start from the weights of another run.", RUN, metavar="DIR", accepts=str | Path | None
+    )
+    plan_from: FileName | None = setting(
+        None,
+        "Repeat the steps and threads of another run, to get exactly its weights.",
+        RUN,
+        metavar="DIR",
+        accepts=str | Path | None,
+    )
+    tokenizer: FileName = setting(
+        "char",
+        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`.",
+        TEXT,
+        shown="char; byte with --encoding bytes",
+        metavar="KIND|DIR",
+        accepts=TokenizerKind | str | Path,
+    )
+
+
+def train_settings() -> dict[str, Setting]:
+    """Return every setting of `seqgen.train` but its text, by name."""
+    return {
+        **model_settings(),
+        **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
+        **settings_of(RunOptions),
+    }
 
 
 class TokenizerRecord(Config):
@@ -130,10 +166,10 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
     """
     settings = dict(settings)
-    cell = settings.pop("cell", "lstm")
+    cell = settings.pop("cell", FamilyConfig().cell)
     if not isinstance(cell, str) or cell not in FAMILIES:
         raise ConfigError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
-    model_class = FAMILIES[cell][0]
+    model_class = FAMILIES[cell].config
     raw = settings.get("encoding") == BYTES
     tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
     if raw and tokenizer_from is None:
@@ -193,10 +229,10 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
 
 def describe_unknown_setting(name: str, cell: str) -> str:
     """Return a message that names an unknown setting, and the one that may be meant."""
-    owners = [other for other, (config, *_) in FAMILIES.items() if name in config.model_fields]
+    owners = [other for other, family in FAMILIES.items() if name in family.config.model_fields]
     if owners:
         return f"{name}: {cell} does not have this setting; it belongs to {', '.join(owners)}"
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
-    known += FAMILIES[cell][0].model_fields
+    known += FAMILIES[cell].config.model_fields
     close = difflib.get_close_matches(name, known, n=1)
-    return f"{name}: there is no such setting" + (f"; did you mean {close[0]}?" if close else "")
+    return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")

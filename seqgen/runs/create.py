@@ -151,7 +151,7 @@ def _write_run(
 
 def _settings_from(parent: RunConfig, settings: dict[str, Any]) -> RunSettings:
     """Resolve the settings of a run that starts from another run's model and tokenizer."""
-    fixed = {*FAMILIES[parent.model.cell][0].model_fields, *TokenizerConfig.model_fields, "tokenizer"}
+    fixed = {*FAMILIES[parent.model.cell].config.model_fields, *TokenizerConfig.model_fields, "tokenizer"}
     named = sorted(fixed & set(settings))
     if named:
         comes = singular_or_plural(len(named), "comes", "come")

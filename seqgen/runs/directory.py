@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.config import RunConfig
-from seqgen.sources.config import PREFIX, STDIN
+from seqgen.sources.config import CORPUS_PREFIX, STDIN
 from seqgen.utils.files import blocking, make_directory, read_at_most, write_atomically
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def create_directory(out: str | Path | None, text: str, cell: str) -> RunDirecto
         SaveError: the directory cannot be made.
     """
     check_out_is_free(out)
-    source = "stdin" if text == STDIN else text.removeprefix(PREFIX).replace(":", "-")
+    source = "stdin" if text == STDIN else text.removeprefix(CORPUS_PREFIX).replace(":", "-")
     name = f"{_drop_non_utf8(Path(source).stem) or 'text'}-{cell}"
     numbered = (RUNS / (name if number == 1 else f"{name}-{number}") for number in itertools.count(1))
     for path in numbered if out is None else [Path(out)]:

@@ -14,7 +14,7 @@ import torch
 from seqgen import models, tokenizers
 from seqgen.data.split import Split
 from seqgen.data.texts import read_texts
-from seqgen.device import RandomState, in_torch_threads, select_device, torch_threads
+from seqgen.device import RandomState, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
@@ -28,7 +28,7 @@ from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
 from seqgen.sources.config import BYTES, Reading
-from seqgen.sources.source import read_whole
+from seqgen.sources.source import load_documents
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 from seqgen.training.config import MOST_THREADS
 from seqgen.utils.text import plural
@@ -155,7 +155,7 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
-        return self.evaluate_text(*read_whole([str(path)], self.reading(**reading)), **settings)
+        return self.evaluate_text(*load_documents([str(path)], self.reading(**reading)), **settings)
 
     def reading(self, **settings: Any) -> Reading:
         """Return how to read texts for this model: as bytes for a model of bytes, else by `settings` of `Reading`.
@@ -240,7 +240,7 @@ class Run:
         with torch_threads(self._threads):
             stepper, line_end = self._stepper(config), self.config.text.line_end
             steps = generate(self.model, stepper, self.tokenizer, prompt, config, num_samples, line_end, progress)
-        return in_torch_threads(self._threads, steps)
+        return iterate_with_threads(self._threads, steps)
 
     def _stepper(self, config: SamplingConfig) -> Stepper:
         if config.engine == "torch":

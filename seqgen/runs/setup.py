@@ -19,16 +19,16 @@ from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.texts import Texts
-from seqgen.device import Precision, RandomState, memory_of, select_device, select_precision
+from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError
 from seqgen.evaluation.report import TextSize
-from seqgen.models.base import parameter_count
-from seqgen.models.memory import activation_bytes, attention_bytes
+from seqgen.models.base import LanguageModel, parameter_count
+from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import RecurrentConfig, TransformerConfig
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
-from seqgen.sources.text import BLOCK
-from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.sources.text import CHUNK_BYTES
+from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
@@ -36,7 +36,6 @@ from seqgen.training.learner import Learner
 from seqgen.training.time_budget import Clock
 from seqgen.training.trainer import Validation
 from seqgen.utils.progress import Report, silent
-from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -141,7 +140,7 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
     for _, chunk in texts.parts.train.chunks():
         counts.update(_LINE_END.findall(chunk))
         characters += len(chunk)
-        if characters >= BLOCK:
+        if characters >= CHUNK_BYTES:
             break
     for ending, _ in counts.most_common(1):
         return next((known for known in (ending, ending[1:]) if not tokenizer.unknown(known)), "")
@@ -170,42 +169,34 @@ def build_learner(
         stream = WindowBatches(corpus.train, config.batch_size, model_config.block_size, config.seed)
     else:
         stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt or 64, config.seed)
-    _check_memory(model_config, corpus.tokenizer.vocab_size, stream, precision, device)
+    _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
     return Learner(model, stream, config, precision)
 
 
-def _check_memory(
-    config: RecurrentConfig | TransformerConfig,
-    vocab_size: int,
-    stream: BatchStream,
-    precision: Precision,
-    device: torch.device,
-) -> None:
-    """Refuse what cannot fit: weights, gradients and two moments, in fp32 each; or, while there are no gradients yet,
-    what the first batch is sure to take.
+def _check_memory(model: LanguageModel, config: TrainingConfig, stream: BatchStream, precision: Precision) -> None:
+    """Refuse a skeleton or a batch that cannot fit, before any memory is taken.
+
+    It needs at least weights, gradients and a moment in fp32, or before there are gradients a batch's activations.
     """
-    there = memory_of(device)
-    if there is None:
+    device = select_device(config.device)
+    available = total_memory(device)
+    if available is None:
         return
-    parameters = parameter_count(models.skeleton(config, vocab_size))
-    if 16 * parameters > there:
+    parameters = parameter_count(model)
+    if 12 * parameters > available:
         raise ConfigError(
-            f"hidden_size: {plural(config.layers, 'layer')} of {config.hidden_size} are {parameters:,} parameters, "
-            f"which take {_in_gib(16 * parameters)} to train; this machine has {_in_gib(there)}, so choose a smaller "
-            "size"
+            f"hidden_size: this model has {parameters:,} parameters and takes {_in_gib(12 * parameters)} or more to "
+            f"train; this machine has {_in_gib(available)}, so lower --hidden-size or --layers"
         )
     rows, length = stream.batch_size, stream.length
-    needed = 12 * parameters + activation_bytes(config, vocab_size, rows, length, precision)
-    if isinstance(config, TransformerConfig) and needed <= there:  # or to look at a batch might take too much already
-        plain = not bool((stream.batch_at(0).inputs[:, 1:] == BOUNDARY).any())
-        needed += attention_bytes(config, rows, length, precision, device, plain=plain)
-    if needed > there:
-        other = "--block-size" if isinstance(config, TransformerConfig) else "--bptt"
+    needed = 8 * parameters + activation_bytes(model, rows * length, precision)
+    if needed > available:
+        other = "--bptt" if stream.carries_state else "--block-size"
         raise ConfigError(
             f"batch_size: to learn from {rows:,} rows of {length:,} tokens at once takes {_in_gib(needed)} or more; "
-            f"this machine has {_in_gib(there)}, so lower --batch-size (and raise --grad-accum) or {other}"
+            f"this machine has {_in_gib(available)}, so lower --batch-size (and raise --grad-accum) or {other}"
         )
 
 

@@ -13,7 +13,7 @@ from seqgen.config import Config
 from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
-from seqgen.sources.config import PREFIX
+from seqgen.sources.config import CORPUS_PREFIX
 from seqgen.training.metrics import read_metrics
 
 
@@ -82,7 +82,7 @@ def _combine(
         tokenizer=config.tokenizer.kind,
         normalization=config.tokenizer.normalization,
         vocab_size=config.tokenizer.vocab_size,
-        text=config.data.name if config.data.text[0].startswith(PREFIX) else Path(config.data.name).name,
+        text=config.data.name if config.data.text[0].startswith(CORPUS_PREFIX) else Path(config.data.name).name,
         best_bits_per_byte=best.get("bits_per_byte"),
         best_bits_per_character=best.get("bits_per_character"),
         best_step=best.get("step"),

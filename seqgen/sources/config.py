@@ -1,43 +1,59 @@
-"""How texts are named and read. No torch, no numpy."""
+"""The names of texts, and the settings of reading them. No torch, no numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from seqgen.config import Config
+from seqgen.config import TEXT, Config, setting
 
 STDIN = "-"
-PREFIX = "corpus:"
-"""How the name of a text of the catalogue begins."""
+CORPUS_PREFIX = "corpus:"
+"""Prefix of the name of a corpus of the catalog."""
 BYTES = "bytes"
-"""The encoding of what is no text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
+"""The encoding of files that are not text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
 
 
 class Reading(Config):
     """How bytes become documents.
 
-    Args:
-        encoding: of every file.
-        errors: what becomes of bytes that are no text: refused, U+FFFD, or left out; the latter two are counted.
-        glob: which files of a directory or members of an archive are its texts, by one pattern or several; a pattern
-            with a slash is held against the path within it, where `**/` is any folders, or none, and `{a,b}` is either.
-        exclude: which of them are not: patterns as of `glob`, or names of folders.
-        field: which column of CSV, or field of a JSON record (`user.name`, `messages[].content`), is the document; None
-            is `text`. With it, stdin is JSON lines.
-        on_bad_line: what becomes of lines, rows and elements that are malformed or lack the field: the whole text is
-            refused, or they are left out and counted.
+    A `glob` or `exclude` pattern with a slash is matched against the path within the folder, where `**/` is any number
+    of folders and `{a,b}` is either. With a `field`, stdin is JSON lines. Bytes that `errors` replaces or ignores, and
+    lines that `on_bad_line` skips, are counted.
     """
 
-    encoding: str = "utf-8"
-    errors: Literal["strict", "replace", "ignore"] = "strict"
-    glob: tuple[str, ...] = Field(default=("*.txt",), min_length=1)
-    exclude: tuple[str, ...] = ()
-    field: str | None = None
-    on_bad_line: Literal["refuse", "skip"] = "refuse"
+    encoding: str = setting("utf-8", "Text encoding: utf-8, cp949, ...; bytes reads raw bytes.", TEXT, metavar="NAME")
+    errors: Literal["strict", "replace", "ignore"] = setting(
+        "strict", "Invalid bytes: refuse the text, replace them by U+FFFD, or leave them out.", TEXT
+    )
+    glob: tuple[str, ...] = setting(
+        ("*.txt",),
+        "Which files of a folder or archive to read: {txt,md} is either; may be repeated.",
+        TEXT,
+        metavar="PATTERN",
+        accepts=str | Sequence[str],
+        min_length=1,
+    )
+    exclude: tuple[str, ...] = setting(
+        (),
+        "Files or folders to leave out: a pattern or a folder's name; may be repeated.",
+        TEXT,
+        metavar="PATTERN",
+        accepts=str | Sequence[str],
+    )
+    field: str | None = setting(
+        None,
+        "Which CSV column or JSON field is the text: body, user.name, messages[].content.",
+        TEXT,
+        shown="text",
+        metavar="NAME",
+    )
+    on_bad_line: Literal["refuse", "skip"] = setting(
+        "refuse", "Lines and rows that are malformed or lack the field: refuse the file, or skip and count them.", TEXT
+    )
 
     @field_validator("glob", "exclude", mode="before")
     @classmethod
@@ -55,26 +71,26 @@ class Reading(Config):
                 "on_bad_line": self.on_bad_line != "refuse"}  # fmt: skip
         if self.is_raw and any(idle.values()):
             name = next(name for name, given in idle.items() if given)
-            raise ValueError(f"{name}: with --encoding bytes, bytes are read as they are, so it would change nothing")
+            raise ValueError(f"{name}: with --encoding bytes, bytes are read as they are, so it would have no effect")
         return self
 
 
 def name_of(names: Iterable[str]) -> str:
-    """Texts in a few words, for messages."""
+    """Return the texts in a few words, for messages."""
     first, *others = ("stdin" if name == STDIN else name for name in names)
     return f"{first} and {len(others)} more" if others else first
 
 
 def absolute(name: str) -> str:
-    """A path from the root on, so that it is found from another folder; other names as they are."""
+    """Return the absolute path of a file or directory; other names as they are."""
     if not is_path(name):
         return name
     try:
         return str(Path(name).absolute())  # a link keeps its name, which says how to read it
-    except OSError:  # the folder that this process is in was removed; that there is no such file, opening it will tell
+    except OSError:  # the current folder was removed; opening the file will say that it is missing
         return name
 
 
 def is_path(name: str) -> bool:
-    """Whether a text's name is that of a file or a directory."""
-    return name != STDIN and not name.startswith(PREFIX)
+    """Return whether a text's name is the name of a file or directory."""
+    return name != STDIN and not name.startswith(CORPUS_PREFIX)

@@ -14,7 +14,7 @@ from seqgen.errors import TextError
 from seqgen.sources.compression import DAMAGED, SUFFIXES, decompressed
 from seqgen.sources.config import Reading
 from seqgen.sources.recognize import recognize
-from seqgen.sources.text import BLOCK, TextDecoder
+from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 
 DAMAGE: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile, tarfile.TarError)
 """What reading a file, or a member of an archive, may raise."""
@@ -38,7 +38,7 @@ class Document(NamedTuple):
 
 
 @dataclass
-class Tally:
+class ReadIssues:
     """What was passed over on the way."""
 
     ill_formed: int = 0
@@ -75,10 +75,10 @@ class Content:
     """Bytes as they are stored, where that is known."""
     packed: bool = False
     """Whether they come through a decompressor."""
-    tally: Tally = field(default_factory=Tally)
+    issues: ReadIssues = field(default_factory=ReadIssues)
 
     def blocks(self) -> Iterator[bytes]:
-        """Its bytes, up to `BLOCK` at a time.
+        """Its bytes, up to `CHUNK_BYTES` at a time.
 
         Raises:
             TextError: they cannot be read, or are damaged.
@@ -100,14 +100,14 @@ class Content:
             first = False
             yield decoder.push(block)
         yield decoder.push(b"", final=True)
-        self.tally.ill_formed += decoder.ill_formed
+        self.issues.ill_formed += decoder.ill_formed
 
     def refuse(self, error: TextError) -> None:
         """Raise what is wrong with one line, row or item; or count it, where such are to be skipped."""
         if self.reading.on_bad_line != "skip":
             raise TextError(f"{error}; --on-bad-line skip leaves such lines out") from error
-        self.tally.skipped += 1
-        self.tally.first_skipped = self.tally.first_skipped or str(error)
+        self.issues.skipped += 1
+        self.issues.first_skipped = self.issues.first_skipped or str(error)
 
     @contextlib.contextmanager
     def member(self, name: str, file: BinaryIO, size: int) -> Iterator[Content]:
@@ -117,11 +117,11 @@ class Content:
         with contextlib.ExitStack() as stack:
             if compression:
                 file = stack.enter_context(decompressed(file, compression, place))
-            yield Content(place, file, suffix, self.reading, size, packed=True, tally=self.tally)
+            yield Content(place, file, suffix, self.reading, size, packed=True, issues=self.issues)
 
     def _read(self) -> bytes:
         try:
-            return self.file.read(BLOCK)
+            return self.file.read(CHUNK_BYTES)
         except DAMAGE as error:
             reason = str(getattr(error, "strerror", None) or error).rstrip(".")
             if not self.packed:
@@ -129,6 +129,6 @@ class Content:
             raise TextError(f"{self.name} is damaged or cut short ({reason}); fetch or pack it anew") from error
 
 
-def as_raw(text: str) -> str:
+def bytes_as_characters(text: str) -> str:
     """The UTF-8 bytes of a text as `--encoding bytes` reads them: a character U+0000 to U+00FF for each."""
     return text.encode("utf-8", "surrogateescape").decode("latin-1")

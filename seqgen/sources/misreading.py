@@ -1,6 +1,7 @@
-"""Text that decodes and is not what its user thinks: another encoding, a binary file, JSON, a table, markup.
+"""Detect text that decodes but is not plain text: a wrong encoding, a binary file, JSON, a table, markup.
 
-`judge` looks at a piece of a text, of which `PIECE` characters count. Ordinary text, code among it, is none of these.
+`detect_misreading` looks at the first `SAMPLE_CHARACTERS` characters of a sample. Ordinary text and program code are
+none of these.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from itertools import pairwise
 from seqgen.sources.encodings import guess_encoding
 from seqgen.sources.lines import split_lines
 
-PIECE = 1 << 15
+SAMPLE_CHARACTERS = 1 << 15
 """Characters of a piece that are looked at."""
 SHORTEST = 100
 """Characters of a piece of which something can be said."""
@@ -92,9 +93,9 @@ JSON_TEXT = Misreading(
 )
 
 
-def judge(piece: str) -> Misreading | None:
+def detect_misreading(piece: str) -> Misreading | None:
     """Return what `piece`, which begins with a line or a document, seems to be; None where it is ordinary text."""
-    piece = piece[:PIECE]
+    piece = piece[:SAMPLE_CHARACTERS]
     if len(piece) < SHORTEST:
         return None
     for look in (_utf_16, _escaped, _binary, _lost, _encoding, _json, _table, _markup):
@@ -280,7 +281,7 @@ def _beginning(line: str) -> str:
     return _SPACE_OR_DIGIT.split(line, maxsplit=1)[0]
 
 
-def describe(pieces: Iterable[tuple[int, str]], *, in_order: bool) -> str | None:
+def describe_misreading(pieces: Iterable[tuple[int, str]], *, in_order: bool) -> str | None:
     """Return in a clause what a text looks like of which these are pieces; None where it is ordinary text.
 
     Args:
@@ -290,7 +291,7 @@ def describe(pieces: Iterable[tuple[int, str]], *, in_order: bool) -> str | None
     heads: dict[int, Misreading | None] = {}
     judged: list[Misreading | None] = []
     for document, piece in pieces:
-        found = judge(piece)
+        found = detect_misreading(piece)
         begun_as = heads.setdefault(document, found)
         judged.append(begun_as if found is None and begun_as is JSON_TEXT else found)
         if in_order and judged[-1] is None and _is_sorted(piece):

@@ -23,8 +23,8 @@ from typing import BinaryIO
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources import formats
 from seqgen.sources.compression import decompressed
-from seqgen.sources.config import PREFIX, STDIN, Reading, is_path, name_of
-from seqgen.sources.content import Content, Tally, as_raw, suffixes_of
+from seqgen.sources.config import CORPUS_PREFIX, STDIN, Reading, is_path, name_of
+from seqgen.sources.content import Content, ReadIssues, bytes_as_characters, suffixes_of
 from seqgen.sources.patterns import asked_for, is_hidden, selects, summary
 from seqgen.sources.text import open_file
 from seqgen.utils.text import plural, singular_or_plural
@@ -49,15 +49,17 @@ def read_documents(
         ConfigError: there is no such encoding, or no such corpus; or a setting would change nothing for these.
     """
     reading = reading or Reading()
-    refuse_idle(names, reading)
-    for name in expand(names, reading):
+    reject_unused_settings(names, reading)
+    for name in expand_names(names, reading):
         source = Source(name, reading)
         yield from source.documents()
-        for message in passed_over(source.name, source.tally, reading):
+        for message in issue_notices(source.name, source.issues, reading):
             note(message)
 
 
-def read_whole(names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None) -> tuple[str, ...]:
+def load_documents(
+    names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None
+) -> tuple[str, ...]:
     """The documents of all that is named, in memory, those that hold anything.
 
     Raises:
@@ -69,22 +71,22 @@ def read_whole(names: Sequence[str], reading: Reading | None = None, note: Note 
     return documents
 
 
-def passed_over(name: str, tally: Tally, reading: Reading) -> list[str]:
+def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:
     """What to say of what was replaced, left out or skipped on the way, a sentence each."""
     messages = []
-    if count := tally.ill_formed:
+    if count := issues.ill_formed:
         done = "left out" if reading.errors == "ignore" else "read as U+FFFD"
         found, verb = plural(count, "stretch", "stretches"), singular_or_plural(count, "is", "are")
         messages.append(f"{name} has {found} of bytes that {verb} no {reading.encoding}, which {verb} {done}")
-    if count := tally.skipped:
+    if count := issues.skipped:
         lines = plural(count, "line, row or element", "lines, rows or elements")
         messages.append(
-            f"{lines} of {name} {singular_or_plural(count, 'is', 'are')} skipped; the first: {tally.first_skipped}"
+            f"{lines} of {name} {singular_or_plural(count, 'is', 'are')} skipped; the first: {issues.first_skipped}"
         )
     return messages
 
 
-def refuse_idle(names: Sequence[str], reading: Reading) -> None:
+def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
     """Refuse settings that change nothing for any of `names`, whichever of them the reading was made with.
 
     Raises:
@@ -101,7 +103,7 @@ def refuse_idle(names: Sequence[str], reading: Reading) -> None:
             f"{patterns[0]}: it selects files of a folder or an archive, and {name_of(names)} is neither; leave it out"
         )
     per_record = [name for name in ("field", "on_bad_line") if name in given and getattr(reading, name) is not None]
-    if per_record and not any(_has_records(name, reading) for name in expand(names, reading)):
+    if per_record and not any(_has_records(name, reading) for name in expand_names(names, reading)):
         suffixes = ", ".join(formats.RECORDS)
         raise ConfigError(
             f"{per_record[0]}: it counts for {suffixes}, and {name_of(names)} is read as plain text; leave it out, or "
@@ -121,7 +123,7 @@ def _has_records(name: str, reading: Reading) -> bool:
     return is_path(name) and suffixes_of(name)[0] in {*formats.RECORDS, *formats.ARCHIVES}
 
 
-def expand(names: Iterable[str], reading: Reading) -> Iterator[str]:
+def expand_names(names: Iterable[str], reading: Reading) -> Iterator[str]:
     """`names` with every directory as the files in it that `reading` selects, sorted, hidden ones left out.
 
     Raises:
@@ -145,7 +147,7 @@ def is_read_once(name: str) -> bool:
     return name == STDIN or name.startswith(_PASSED_ON) or _is_pipe(name)
 
 
-def awaited(names: Iterable[str]) -> str | None:
+def pipe_notice(names: Iterable[str]) -> str | None:
     """What to say of the first pipe among `names`: whoever reads it waits until somebody writes; None without one."""
     pipe = next(filter(_is_pipe, names), None)
     return pipe and f"reading from {pipe}, which is no regular file: waiting for its writer"
@@ -200,10 +202,10 @@ def _summary(directory: str, found: Iterable[Path]) -> str:
 
 
 class Source:
-    """One file, stdin, or text of the catalogue; `size`, `sha256` and `tally` hold once its documents are read.
+    """One file, stdin, or text of the catalogue; `size`, `sha256` and `issues` hold once its documents are read.
 
     Args:
-        name: as `expand` gives it.
+        name: as `expand_names` gives it.
         reading: how its bytes become documents.
         watch: is told how many bytes were read, as they are.
     """
@@ -214,7 +216,7 @@ class Source:
         self._digest = hashlib.sha256()
         self.size = 0
         """Bytes, as they are stored."""
-        self.tally = Tally()
+        self.issues = ReadIssues()
         """What was replaced, left out or skipped."""
         self.place = name
         """Where the latest document stands, for messages."""
@@ -228,7 +230,7 @@ class Source:
 
     def documents(self) -> Iterator[Iterator[str]]:
         """The documents, in their order; each is to be gone through before the next."""
-        if self.name.startswith(PREFIX):
+        if self.name.startswith(CORPUS_PREFIX):
             yield self._catalogued()
             return
         with contextlib.ExitStack() as stack:
@@ -243,7 +245,7 @@ class Source:
             if compression:
                 opened = stack.enter_context(decompressed(raw, compression, self.name))
             size = os.fstat(file.fileno()).st_size if suffix in formats.IN_ANY_ORDER else 0
-            content = Content(self._shown, opened, suffix, self._reading, size, bool(compression), self.tally)
+            content = Content(self._shown, opened, suffix, self._reading, size, bool(compression), self.issues)
             for document in formats.read(content):
                 self.place, self.member = document.place, document.member
                 yield document.chunks
@@ -255,7 +257,7 @@ class Source:
 
         for chunk in read_chunks(self.name):
             self._take(chunk.encode())
-            yield as_raw(chunk) if self._reading.is_raw else chunk
+            yield bytes_as_characters(chunk) if self._reading.is_raw else chunk
 
     def _open(self, stack: contextlib.ExitStack) -> tuple[BinaryIO, str, str]:
         """The file, the suffix of its format and that of its compression."""

@@ -18,7 +18,7 @@ from seqgen.sources.config import BYTES
 from seqgen.sources.encodings import around, guess_encoding
 from seqgen.sources.recognize import recognize
 
-BLOCK = 1 << 20
+CHUNK_BYTES = 1 << 20
 """Bytes that are read and decoded at once: what memory a text takes, however long it is."""
 
 _URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")

@@ -4,32 +4,54 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from seqgen.config import Config
+from seqgen.config import TEXT, Config, setting
 
 TokenizerKind = Literal["char", "byte", "word", "unigram", "bpe"]
 Normalization = Literal["none", "nfc", "nfd"]
+
+
+def _parse_size(value: Any) -> Any:
+    """Return a number from its digits, as the command line has it; other types are left for the field to check."""
+    if not isinstance(value, str) or value == "auto":
+        return value
+    if not (value.isdecimal() and len(value) < 10):
+        raise ValueError(f"should be a number or auto, not {value!r}")
+    return int(value)
+
+
+VocabSize = Annotated[Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None, BeforeValidator(_parse_size)]
 
 
 class TokenizerConfig(Config):
     """Which tokenizer, and how large.
 
     `vocab_size` counts every id, the boundary and the 256 byte pieces of unigram and bpe included. None takes the
-    default of the kind, `auto` what `auto_size` says. char and byte have the size that the text or the byte has, and
-    refuse one.
-    `character_coverage` (unigram, bpe) is the share of the text's characters that get pieces of their own; the rest is
-    spelled in bytes. `normalization` is the Unicode form that a text is brought into before it is cut; what is decoded
-    is then in NFC. In nfd a Hangul syllable is its jamo, which makes a char tokenizer one of jamo.
-    `raw` (byte) is of files that are read as they are, by `--encoding bytes`, and goes with that alone.
+    default of the kind, `auto` what `auto_size` returns. char and byte have the size that the text or the byte has, and
+    refuse a size. What is decoded with a `normalization` is in NFC.
+    `raw` (byte) reads files as bytes; it is set by `--encoding bytes` and by that alone.
     """
 
-    kind: TokenizerKind = "char"
-    vocab_size: Annotated[int, Field(ge=2, le=1_000_000)] | Literal["auto"] | None = None
-    character_coverage: float = Field(default=0.9995, ge=0.98, le=1.0)  # what sentencepiece takes
-    normalization: Normalization = "none"
+    kind: TokenizerKind = setting(
+        "char", "Kind of tokenizer.", TEXT, shown="char; byte with --encoding bytes", option="tokenizer"
+    )
+    vocab_size: VocabSize = setting(
+        None,
+        "word, unigram, bpe: vocabulary size; auto chooses it from the text.",
+        TEXT,
+        shown="2000; word 10000",
+        metavar="N|auto",
+        accepts=int | Literal["auto"] | None,
+    )
+    character_coverage: float = setting(
+        0.9995, "unigram, bpe: share of characters that the vocabulary covers.", TEXT, ge=0.98, le=1.0
+    )  # the bounds are sentencepiece's
+    normalization: Normalization = setting(
+        "none", "Unicode normalization form of the text; nfd splits Hangul into jamo.", TEXT
+    )
     raw: bool = False
 
     @model_validator(mode="after")
@@ -37,33 +59,33 @@ class TokenizerConfig(Config):
         if self.raw and self.kind != "byte":
             raise ValueError(f"tokenizer: --encoding bytes goes with the byte tokenizer, not {self.kind}")
         if self.raw and self.normalization != "none":
-            raise ValueError("normalization: with --encoding bytes nothing is text that could be normalized")
+            raise ValueError("normalization: --encoding bytes reads bytes, which cannot be normalized")
         return self
 
 
 SMALLEST, LARGEST = 512, 32_000
-"""Between which the size of an `auto` vocabulary is."""
+"""Limits of the size of an `auto` vocabulary."""
 ENOUGH = 100
-"""Times that a text should show each piece of an `auto` vocabulary."""
+"""Occurrences that each piece of an `auto` vocabulary should have in the text."""
 RARE_SHARE = 0.1
-"""Of its pieces, those that may be rarer: parts of others, and what the learning gets wrong."""
+"""Share of its pieces that may be rarer, such as parts of other pieces."""
 ABOUT = (0.75, 1.5)
-"""What is near enough to `ENOUGH`, as a multiple of it."""
+"""Bounds within which the occurrences are close enough, as multiples of `ENOUGH`."""
 BUILDS = 4
 
 
 def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
-    """The size of vocabulary whose rarest pieces a text shows about `ENOUGH` times, from `SMALLEST` to `LARGEST`.
+    """Return the vocabulary size whose rarest pieces a text has about `ENOUGH` times, from `SMALLEST` to `LARGEST`.
 
-    The rule is of Gowda and May (2020): as large as can be while ids have 100 examples each. How often a text shows
-    the rarest of so many pieces is measured, as it depends on the script: by Zipf's law, from which we begin, with four
-    characters a token, 1 MB of English would feed 512 pieces, and feeds 1,100.
+    The rule is by Gowda and May (2020): as large as possible while ids have 100 examples each. The occurrences of the
+    rarest pieces are measured, since they depend on the script: Zipf's law, the first guess, with four characters per
+    token, gives 512 pieces for 1 MB of English, where 1,100 have enough examples.
 
     Args:
-        characters: of the text.
-        at_least: ids that there are at any size.
-        rarest: of a size, how often the text shows the rarest pieces but `RARE_SHARE` of them; called `BUILDS` times at
-            most.
+        characters: number of characters of the text.
+        at_least: number of ids that any vocabulary has.
+        rarest: returns for a size the occurrences of its rarest pieces, without the `RARE_SHARE` rarest; called at most
+            `BUILDS` times.
     """
     low, high = max(SMALLEST, at_least), max(LARGEST, at_least)
     sizes = range(low, high, 100)

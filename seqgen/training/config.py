@@ -1,4 +1,4 @@
-"""How a model is trained. No torch, no numpy."""
+"""The settings of training. No torch, no numpy."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from seqgen.config import Config
+from seqgen.config import BY_PRESET, RUN, TRAINING, Config, setting
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration(value: Any) -> Any:
-    """Seconds from `90`, `"90"`, `"90s"`, `"2m"`, `"1h30m"`; anything else is left for the field to refuse."""
+    """Return seconds from `90`, `"90"`, `"90s"`, `"2m"` or `"1h30m"`; the field refuses anything else."""
     if isinstance(value, str):
         if re.fullmatch(r"\d+(\.\d+)?", value):
             return float(value)
         parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", value)
         if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
-            raise ValueError(f"{value!r} is no duration; write 90s, 2m or 1h30m")
+            raise ValueError(f"{value!r} is not a duration; write 90s, 2m or 1h30m")
         return sum(float(number) * _UNITS[unit] for number, unit in parts)
     return value
 
@@ -36,31 +36,44 @@ class TrainingConfig(Config):
     `DEFAULT_TIME`. What they come to, in steps, is the run's plan (`seqgen/training/plan.py`).
     """
 
-    batch_size: Count = 32
-    bptt: Count | None = None
-    """Tokens after which gradients are cut (recurrent cells); a transformer's windows are its `block_size`."""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """Muon learns the matrices between embedding and head; what it does not learn is AdamW's."""
-    lr: float = Field(default=0.005, gt=0.0)
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_steps: int | None = Field(default=None, ge=0, lt=2**63)
-    """Steps to reach `lr`; None is a tenth of the run, at most 100."""
-    weight_decay: float = Field(default=0.01, ge=0.0)
-    clip_grad_norm: float = Field(default=1.0, gt=0.0)
-    grad_accum: Count = 1
-    max_steps: Count | None = None
-    max_epochs: float | None = Field(default=None, gt=0.0)
-    max_time: Duration | None = None
-    eval_every: Count | None = None
-    """Steps between evaluations; None is a tenth of the run."""
-    save_every: Duration = 600.0
-    """Time between checkpoints at most; each evaluation is followed by one too."""
-    on_save_error: Literal["retry", "stop"] = "retry"
-    """When a checkpoint cannot be written: go on and try at the next one, or stop."""
-    patience: int = Field(default=0, ge=0)
-    """Evaluations without improvement after which training ends; 0 never."""
-    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = None
-    """Of torch on a CPU; None is torch's own number, or with `max_time` the fastest of it, its half ... 1."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    device: str = "auto"
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    max_time: Duration | None = setting(
+        None, "Training time: 90s, 5m, 1h.", TRAINING, shown="2m", metavar="TIME", accepts=float | str | None
+    )
+    max_steps: Count | None = setting(None, "Maximum number of optimizer steps.", TRAINING)
+    max_epochs: float | None = setting(None, "Maximum number of epochs.", TRAINING, gt=0.0)
+    batch_size: Count = setting(32, "Sequences per batch.", TRAINING, shown=BY_PRESET)
+    bptt: Count | None = setting(
+        None, "rnn, lstm, gru: number of tokens to backpropagate through.", TRAINING, shown=BY_PRESET
+    )
+    grad_accum: Count = setting(1, "Gradient accumulation: batches per optimizer step.", TRAINING)
+    optimizer: Literal["adamw", "muon"] = setting(
+        "adamw",
+        "Optimizer; muon updates the matrices between embedding and head, and AdamW the rest.",
+        TRAINING,
+        shown=BY_PRESET,
+    )
+    lr: float = setting(0.005, "Peak learning rate.", TRAINING, shown=BY_PRESET, gt=0.0)
+    schedule: Literal["linear", "cosine", "constant"] = setting("linear", "Learning rate schedule.", TRAINING)
+    warmup_steps: int | None = setting(
+        None, "Warmup steps.", TRAINING, shown="a tenth of the run, at most 100", ge=0, lt=2**63
+    )
+    weight_decay: float = setting(
+        0.01, "Weight decay of the matrices between embedding and head.", TRAINING, shown=BY_PRESET, ge=0.0
+    )
+    clip_grad_norm: float = setting(1.0, "Clip gradients to this norm.", TRAINING, gt=0.0)
+    eval_every: Count | None = setting(None, "Steps between evaluations.", TRAINING, shown="a tenth of the run")
+    patience: int = setting(0, "Stop after this many evaluations without improvement.", TRAINING, shown="never", ge=0)
+    seed: int = setting(0, "Random seed.", TRAINING, ge=0, lt=2**63)
+    device: str = setting("auto", "Device: auto, cpu, cuda, cuda:1, ...", TRAINING, metavar="DEVICE")
+    precision: Literal["auto", "fp32", "bf16"] = setting(
+        "auto", "Precision; auto uses bf16 where the hardware supports it.", TRAINING
+    )
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = setting(
+        None, "CPU threads.", TRAINING, shown="all; with --max-time the fastest number"
+    )
+    save_every: Duration = setting(
+        600.0, "Maximum time between checkpoints.", RUN, shown="10m", metavar="TIME", accepts=float | str
+    )
+    on_save_error: Literal["retry", "stop"] = setting(
+        "retry", "If a checkpoint cannot be written: retry at the next one, or stop.", RUN
+    )

@@ -31,7 +31,7 @@ PRESETS: Presets = {
         "adamw": {"lr": 0.003, "batch_size": 16},
     },
 }
-"""Defaults of each cell, which replace those of the configs; docs/presets.md has the measurements."""
+"""Defaults of each cell, which replace those of the configs; docs/lab-notes.md has the measurements."""
 
 SHORT_TIME, LONG_TIME = 30.0, 300.0
 """Seconds below which a smaller model is better, and from which a larger one is."""

@@ -1,18 +1,35 @@
-"""Writing so that a crash leaves the old content or the new, never half of either; reading within bounds."""
+"""Write atomically, read within bounds, hash files, and find the user's cache directory."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 from io import BufferedReader
 from pathlib import Path
 
+import platformdirs
+
 from seqgen.errors import SaveError
 
 TEMPORARY = ".tmp-"
 """How the name of what is still being written begins."""
+CACHE_VARIABLE = "SEQGEN_CACHE"
+"""The environment variable that names another cache directory."""
+
+
+def cache_directory() -> Path:
+    """Return $SEQGEN_CACHE, or else seqgen's folder in the user's cache directory; it may not exist yet."""
+    directory = os.environ.get(CACHE_VARIABLE)
+    return Path(directory) if directory else platformdirs.user_cache_path("seqgen", appauthor=False)
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What the tests of the commands stand on: the program in-process, and a small run to ask about."""
+"""Fixtures of the command tests: the program in this process, and a small run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 5, "eval_every": 5, "bat
 
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No wish about colours or widths from outside, and logs go where the test is."""
+    """No color or width settings from outside; logs go to the folder of the test."""
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
@@ -30,7 +30,7 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def invoke(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    """Run `seqgen ARGUMENTS...` in the test's folder; with `terminal`, as if on one of so many columns."""
+    """Run `seqgen ARGUMENTS...` in the test's folder; `terminal` simulates a terminal of that width."""
 
     def run(*arguments: object, stdin: str | bytes | None = None, terminal: int = 0) -> Result:
         environment = {"TERM": "xterm-256color", "COLUMNS": str(terminal)} if terminal else {}
@@ -46,7 +46,7 @@ def invoke(in_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Invoke:
 
 
 def commands() -> dict[str, tuple[Callable[..., None], TyperCommand]]:
-    """Every command by its words: what it calls, and what typer made of it."""
+    """Return the function and the typer command of every command by its words."""
     found = {}
     for group, prefix in ((app, ""), *((info.typer_instance, f"{info.name} ") for info in app.registered_groups)):
         made = typer.main.get_group(group).commands
@@ -56,7 +56,7 @@ def commands() -> dict[str, tuple[Callable[..., None], TyperCommand]]:
 
 @pytest.fixture
 def answers(invoke: Invoke) -> Callable[..., str]:
-    """Run a command that must succeed, and give its stdout."""
+    """Run a command that must succeed, and return its stdout."""
 
     def run(*arguments: object, **options: object) -> str:
         result = invoke(*arguments, **options)
@@ -68,7 +68,7 @@ def answers(invoke: Invoke) -> Callable[..., str]:
 
 @pytest.fixture
 def refuses(invoke: Invoke) -> Callable[..., str]:
-    """Run a command that must end with `code` and one sentence on stderr that has `words` in it; give the sentence."""
+    """Run a command that must end with `code` and one sentence on stderr with `words`; return the sentence."""
 
     def run(code: int, *arguments: object, words: tuple[str, ...] = (), **options: object) -> str:
         result = invoke(*arguments, **options)
@@ -90,7 +90,7 @@ def _workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def finished(corpus: Path, _workshop: Path) -> Path:
-    """A complete run, made once for all tests: to be read, not to be changed."""
+    """A complete run, made once for all tests, and not to be changed."""
     run = _workshop / "finished"
     if not run.exists():
         text = Path(shutil.copy(corpus, _workshop))
@@ -101,13 +101,13 @@ def finished(corpus: Path, _workshop: Path) -> Path:
 
 @pytest.fixture
 def run(finished: Path, in_tmp: Path) -> Path:
-    """A copy of a complete run, where the commands find it by themselves."""
+    """A copy of a complete run under runs/."""
     return Path(shutil.copytree(finished, "runs/corpus-gru"))
 
 
 @pytest.fixture
 def stopped(corpus: Path, in_tmp: Path) -> Path:
-    """A run that was stopped after 3 of its 5 steps, where the commands find it by themselves."""
+    """A run under runs/ that was stopped after 3 of its 5 steps."""
     polls = iter([False] * 3 + [True])
     training = seqgen.train("corpus.txt", stop=lambda: next(polls), **SMALL)
     for _ in training:

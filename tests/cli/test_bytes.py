@@ -26,7 +26,7 @@ def raw_run(_workshop, in_tmp):
     return Path(shutil.copytree(made, "runs/raw"))
 
 
-def test_a_model_of_bytes_has_the_byte_tokenizer_and_counts_bytes(raw_run):
+def test_model_of_bytes_has_byte_tokenizer(raw_run):
     config = json.loads((raw_run / "config.json").read_text("utf-8"))
 
     assert config["tokenizer"]["kind"] == "byte"
@@ -34,7 +34,7 @@ def test_a_model_of_bytes_has_the_byte_tokenizer_and_counts_bytes(raw_run):
     assert config["text"]["train_tokens"] + config["text"]["valid_tokens"] == len(MIDI)
 
 
-def test_samples_are_raw_in_a_pipe_and_escaped_on_a_terminal(invoke, raw_run):
+def test_samples_of_bytes_are_raw_in_pipe_and_escaped_on_terminal(invoke, raw_run):
     piped = invoke("sample", "--max-new-tokens", 60, "--prompt-file", "a.mid").stdout_bytes
     shown = invoke("sample", "--max-new-tokens", 60, "--prompt-file", "a.mid", terminal=80).stdout
     expected = seqgen.load(raw_run).generate(MIDI.decode("latin-1"), max_new_tokens=60)
@@ -45,7 +45,7 @@ def test_samples_are_raw_in_a_pipe_and_escaped_on_a_terminal(invoke, raw_run):
     assert shown.startswith("MThd\\x00\\x00\\x00\\x06")
 
 
-def test_a_prompt_is_its_bytes(answers, raw_run):
+def test_prompt_is_read_as_bytes(answers, raw_run):
     typed = answers("sample", "--prompt", "é\udcff", "--max-new-tokens", 1, "--json")
     piped = answers("sample", "--prompt", "-", "--max-new-tokens", 1, "--json", stdin=b"\xc3\xa9\xff")
 
@@ -53,13 +53,13 @@ def test_a_prompt_is_its_bytes(answers, raw_run):
     assert json.loads(typed)["samples"] == json.loads(piped)["samples"]
 
 
-def test_several_samples_of_bytes_are_for_json_or_a_terminal(refuses, answers, raw_run):
+def test_several_samples_of_bytes_need_json_or_terminal(refuses, answers, raw_run):
     refuses(2, "sample", "-n", 2, words=("--num-samples", "--json"))
     assert len(json.loads(answers("sample", "-n", 2, "--max-new-tokens", 3, "--json"))["samples"]) == 2
     assert "--- 2 ---\n" in answers("sample", "-n", 2, "--max-new-tokens", 3, terminal=80)
 
 
-def test_bits_per_byte_are_by_the_bytes_of_the_file(answers, raw_run):
+def test_bits_per_byte_count_bytes_of_file(answers, raw_run):
     report = json.loads(answers("eval", "a.mid", "--json"))
 
     assert (report["bytes"], report["characters"], report["tokens"]) == (len(MIDI),) * 3
@@ -68,7 +68,7 @@ def test_bits_per_byte_are_by_the_bytes_of_the_file(answers, raw_run):
     assert seqgen.load(raw_run).evaluate("a.mid").bits_per_byte == pytest.approx(report["bits_per_byte"])
 
 
-def test_a_model_of_bytes_reads_no_text_and_a_model_of_text_no_bytes(refuses, raw_run, finished):
+def test_text_and_bytes_are_not_mixed(refuses, raw_run, finished):
     refuses(2, "eval", "a.mid", "--encoding", "utf-8", words=("--encoding", "bytes"))
     refuses(2, "eval", "a.mid", "--encoding", "bytes", "--run", finished, words=("--encoding", "text"))
     refuses(2, "train", "a.mid", "--encoding", "bytes", "--tokenizer", "bpe", words=("--tokenizer", "byte", "bpe"))
@@ -79,7 +79,7 @@ def test_a_model_of_bytes_reads_no_text_and_a_model_of_text_no_bytes(refuses, ra
     refuses(1, "train", "a.mid", words=("a.mid is a MIDI file", "--encoding bytes"))
 
 
-def test_a_tokenizer_of_bytes_is_built_and_gives_them_back(invoke, answers, raw_run):
+def test_byte_tokenizer_round_trips_binary_file(invoke, answers, raw_run):
     assert invoke("tokenizer", "build", "a.mid", "--encoding", "bytes", "--out", "tok").exit_code == 0
     ids = answers("tokenizer", "encode", "--tokenizer", "tok", stdin=MIDI)
 
@@ -87,7 +87,7 @@ def test_a_tokenizer_of_bytes_is_built_and_gives_them_back(invoke, answers, raw_
     assert invoke("tokenizer", "decode", "--tokenizer", "tok", stdin=ids).stdout_bytes == MIDI
 
 
-def test_the_pieces_of_bytes_are_bytes(answers, raw_run):
+def test_pieces_of_bytes_are_bytes(answers, raw_run):
     content = b"\xff\xc3\xa9\x00A"
 
     pieces = answers("tokenizer", "encode", "--tokenizer", raw_run / "tokenizer", "--pieces", "--json", stdin=content)
@@ -95,7 +95,7 @@ def test_the_pieces_of_bytes_are_bytes(answers, raw_run):
     assert "".join(entry["text"] for entry in json.loads(pieces)) == content.decode("latin-1")
 
 
-def test_bytes_are_encoded_and_measured(answers, raw_run):
+def test_corpus_encode_and_stats_of_bytes(answers, raw_run):
     encoded = json.loads(answers("corpus", "encode", "a.mid", "--encoding", "bytes", "--json"))
     measured = json.loads(answers("corpus", "stats", "a.mid", "--encoding", "bytes", "--json"))
 

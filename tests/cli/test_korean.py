@@ -1,4 +1,4 @@
-"""Korean from end to end: jamo in, syllables out, by the commands that a user types."""
+"""Korean through all commands: jamo in, syllables out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 import seqgen
 
-# Written for this test; the same sentences over and over, so that a small model learns them in a moment.
+# Written for this test; the same sentences over and over, so that a small model learns them in a second.
 TEXT = "".join(
     f"{subject} {time} {thing} {verb}.\n"
     for subject in ("나는", "동생이", "할머니께서는", "옆집 고양이가", "아무도")
@@ -28,19 +28,27 @@ SYLLABLE, LONE_JAMO = re.compile("[가-힣]"), re.compile("[\u1100-\u11ff]")
 def _jamo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("jamo")
     (folder / "한국어.txt").write_text(TEXT, "utf-8")
-    settings = {"cell": "gru", "hidden_size": 64, "max_steps": 120, "batch_size": 16, "bptt": 32, "precision": "fp32"}
+    settings = {
+        "cell": "gru",
+        "hidden_size": 64,
+        "max_steps": 60,
+        "batch_size": 16,
+        "bptt": 32,
+        "lr": 0.02,
+        "precision": "fp32",
+    }
     seqgen.train(folder / "한국어.txt", out=folder / "run", normalization="nfd", **settings).run()
     return folder
 
 
 @pytest.fixture
 def jamo(_jamo, in_tmp):
-    """A char model of jamo, where the commands find it by themselves, and the text that it learnt."""
+    """A char model of jamo, where the commands find it by themselves, and its training text."""
     shutil.copy(_jamo / "한국어.txt", in_tmp)
     return Path(shutil.copytree(_jamo / "run", "runs/한국어-gru"))
 
 
-def test_a_model_of_jamo_writes_syllables(answers, jamo):
+def test_nfd_model_samples_syllables(answers, jamo):
     config = json.loads((jamo / "config.json").read_text("utf-8"))
     assert (config["tokenizer"]["kind"], config["tokenizer"]["normalization"]) == ("char", "nfd")
     assert config["tokenizer"]["vocab_size"] < 50  # a char vocabulary of the same text has over 60
@@ -55,7 +63,7 @@ def test_a_model_of_jamo_writes_syllables(answers, jamo):
     assert sum(word in TEXT for word in words) > len(words) / 2
 
 
-def test_streamed_is_what_json_says(answers, jamo):
+def test_streamed_text_equals_json_text(answers, jamo):
     sampling = ("--max-new-tokens", 200, "--temperature", 1, "--seed", 3, "--prompt", "나는 ")
 
     (text,) = json.loads(answers("sample", *sampling, "--json"))["samples"]
@@ -64,8 +72,8 @@ def test_streamed_is_what_json_says(answers, jamo):
     assert answers("sample", *sampling, "-n", 1) == answers("sample", *sampling)
 
 
-def test_a_prompt_and_what_follows_it_are_one_text(answers, jamo):
-    """A prompt may end within a syllable: its last vowel here takes a final consonant, however it is asked for."""
+def test_continuation_joins_last_syllable_of_prompt(answers, jamo):
+    """A prompt may end within a syllable: its last vowel here takes a final consonant."""
     sampling = ("--max-new-tokens", 30, "--temperature", 0)
     decomposed = unicodedata.normalize("NFD", "할머니께서느")
 
@@ -74,7 +82,7 @@ def test_a_prompt_and_what_follows_it_are_one_text(answers, jamo):
     assert answers("sample", *sampling, "--prompt", decomposed, "-n", 2).startswith("--- 1 ---\n할머니께서는 ")
 
 
-def test_a_stop_text_is_found_in_any_form(answers, jamo):
+def test_stop_is_found_in_nfc_and_nfd(answers, jamo):
     sampling = ("sample", "--max-new-tokens", 60, "--temperature", 0, "--prompt", "할머니께서는 ")
     whole = answers(*sampling)
     stop = whole[9:11]
@@ -83,7 +91,7 @@ def test_a_stop_text_is_found_in_any_form(answers, jamo):
         assert answers(*sampling, "--stop", unicodedata.normalize(form, stop)) == whole[: whole.index(stop, 7)] + "\n"
 
 
-def test_bits_are_by_the_text_as_it_was_read(answers, jamo):
+def test_bits_do_not_depend_on_encoding(answers, jamo):
     Path("cp949.txt").write_bytes(TEXT.encode("cp949"))
     Path("utf-8.txt").write_text(TEXT, "utf-8")
 
@@ -97,7 +105,7 @@ def test_bits_are_by_the_text_as_it_was_read(answers, jamo):
     assert figures["bits_per_character"] * len(TEXT) == pytest.approx(figures["bits_per_byte"] * len(TEXT.encode()))
 
 
-def test_a_text_that_is_not_in_nfc_costs_the_same_bits_and_that_is_said(invoke, jamo):
+def test_eval_of_nfd_text_has_same_bits_and_a_note(invoke, jamo):
     Path("nfc.txt").write_text(TEXT, "utf-8")
     Path("nfd.txt").write_text(unicodedata.normalize("NFD", TEXT), "utf-8")
 
@@ -114,7 +122,7 @@ def test_a_text_that_is_not_in_nfc_costs_the_same_bits_and_that_is_said(invoke, 
     assert invoke("eval", "nfd.txt", "--quiet").stderr == ""
 
 
-def test_training_on_what_is_not_in_nfc_says_so(invoke, in_tmp):
+def test_training_on_nfd_text_is_noted(invoke, in_tmp):
     Path("nfd.txt").write_text(unicodedata.normalize("NFD", TEXT), "utf-8")
     small = ("--max-steps", 1, "--hidden-size", 8, "--cell", "gru")
 
@@ -122,14 +130,14 @@ def test_training_on_what_is_not_in_nfc_says_so(invoke, in_tmp):
     assert "NFC" not in invoke("train", "nfd.txt", *small).stderr
 
 
-def test_runs_and_info_name_the_form(answers, jamo):
+def test_runs_and_info_show_normalization(answers, jamo):
     assert "char/nfd" in answers("runs")
     assert "normalization" in answers("info")
     assert json.loads(answers("runs", "--json"))[0]["normalization"] == "nfd"
     assert "gru, char/nfd;" in answers("eval", "한국어.txt")
 
 
-def test_a_tokenizer_of_jamo_is_built_and_shown(invoke, answers, jamo):
+def test_nfd_tokenizer_is_built_and_shown(invoke, answers, jamo):
     built = invoke("tokenizer", "build", "한국어.txt", "--tokenizer", "char", "--normalization", "nfd", "--out", "jamo")
     shown = invoke("tokenizer", "show", "--tokenizer", "jamo")
 
@@ -142,7 +150,7 @@ def test_a_tokenizer_of_jamo_is_built_and_shown(invoke, answers, jamo):
     assert answers("tokenizer", "decode", *ids, "--tokenizer", "jamo") == "나는"
 
 
-def test_tables_stand_in_columns_of_cells(answers, jamo):
+def test_table_columns_are_aligned_by_cells(answers, jamo):
     shutil.copytree(jamo, "runs/👩‍👩‍👧 가나다")
     shutil.copytree(jamo, "runs/plain")
 

@@ -1,4 +1,4 @@
-"""The program: its table of commands, and what only a process shows."""
+"""The program as a process: streams, exit codes, environment, completion."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAIN = "from seqgen.cli.main import main; main()"
 
 
 def run(*arguments, check="", **options):
-    """`seqgen ARGUMENTS...` as a process of its own; `check` is what it does at its end."""
+    """Run `seqgen ARGUMENTS...` as a process; `check` is run in it at its end."""
     checked = f"import os\nleave = os._exit\ndef end(code):\n    {check}\n    leave(code)\nos._exit = end\n"
     code = checked + MAIN if check else MAIN
     options["env"] = {**os.environ, "PYTHONUNBUFFERED": "", **options.get("env", {})}
@@ -27,14 +27,14 @@ def run(*arguments, check="", **options):
 
 @pytest.fixture
 def closed_pipe():
-    """The writing end of a pipe that nobody reads any more."""
+    """The writing end of a pipe whose reading end is closed."""
     reading, writing = os.pipe()
     os.close(reading)
     yield writing
     os.close(writing)
 
 
-def test_help_lists_the_commands(answers):
+def test_help_lists_commands(answers):
     text = answers("--help")
 
     for command in ("demo", "train", "sample", "eval", "runs", "info", "tokenizer"):
@@ -42,7 +42,7 @@ def test_help_lists_the_commands(answers):
     assert answers("-h") == text
 
 
-def test_the_version(answers):
+def test_version(answers):
     assert answers("--version") == f"seqgen {__version__}\n"
 
 
@@ -53,12 +53,12 @@ SPIN = "print(os.environ.get('GOMP_SPINCOUNT'), flush=True)"
     ("chosen", "spins"),
     [
         ({}, "10000"),
-        ({"GOMP_SPINCOUNT": "7"}, "7"),
-        ({"OMP_WAIT_POLICY": "active"}, "None"),
+        pytest.param({"GOMP_SPINCOUNT": "7"}, "7", marks=pytest.mark.slow),
+        pytest.param({"OMP_WAIT_POLICY": "active"}, "None", marks=pytest.mark.slow),
         ({"OMP_NUM_THREADS": "1"}, "None"),
     ],
 )
-def test_idle_threads_sleep_unless_the_user_says_how_they_wait(monkeypatch, chosen, spins):
+def test_spin_count_is_set_unless_user_configures_openmp(monkeypatch, chosen, spins):
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -67,7 +67,8 @@ def test_idle_threads_sleep_unless_the_user_says_how_they_wait(monkeypatch, chos
     assert result.stdout.decode().splitlines()[-1] == spins
 
 
-def test_the_library_sets_no_environment():
+@pytest.mark.slow
+def test_library_sets_no_environment_variable():
     code = "import os; before = dict(os.environ); import seqgen; seqgen.train; assert dict(os.environ) == before"
 
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -75,39 +76,50 @@ def test_the_library_sets_no_environment():
 
 @pytest.mark.parametrize("arguments", [["trian"], ["train", "--hiden-size", "3"], ["train", "--layers", "two"],
                                        ["train", "--cell", "[/x]"], ["[/x]"], ["train", "--cell"], []])  # fmt: skip
-def test_usage_is_2(invoke, arguments):
+def test_usage_error_exits_with_2(invoke, arguments):
     assert invoke(*arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("arguments", [["train", "--cell", "[/x]"], ["[/x]"]])
-def test_markup_in_what_was_typed_is_shown_as_it_is(invoke, arguments):
+def test_markup_in_arguments_is_printed_literally(invoke, arguments):
     assert "'[/x]'" in invoke(*arguments).stderr
 
 
 @pytest.mark.parametrize(
     ("command", "defaults"),
     [
-        (["train"], ["lstm", "char", "utf-8", "2m", "blocks", "corpus:pydoc, embedded", "runs/<text>-<cell>"]),
+        (
+            ["train"],
+            [
+                "lstm",
+                "char; byte with --encoding bytes",
+                "utf-8",
+                "2m",
+                "blocks",
+                "corpus:pydoc, embedded",
+                "runs/<text>-<cell>",
+            ],
+        ),
         (["sample"], ["500", "0.8", "the newest under runs/", "fp32"]),
-        (["eval"], ["what the run itself withheld", "the window"]),
-        (["info"], ["the newest"]),
+        (["eval"], ["the validation part of the run's own text", "the window"]),
+        (["info"], ["the newest under runs/"]),
         (["tokenizer", "build"], ["0.9995"]),
     ],
 )
-def test_help_names_the_defaults(invoke, command, defaults):
+def test_help_shows_defaults(invoke, command, defaults):
     text = invoke(*command, "--help", terminal=200).stdout
 
     for default in defaults:
-        assert f"[default: ({default})]" in text
+        assert f"[default: {default}]" in text
 
 
 @pytest.mark.parametrize("command", ["train", "eval", "info"])
-def test_usage_brackets_an_argument_once(answers, command):
+def test_usage_has_single_brackets(answers, command):
     assert "[[" not in answers(command, "--help")
 
 
 @pytest.mark.parametrize("arguments", [["sample", "--help"], ["info", "runs/corpus-gru"], ["runs"], ["--version"]])
-def test_a_question_costs_no_torch(run_directory, arguments):
+def test_command_imports_no_torch(run_directory, arguments):
     done = run(*arguments, check="import sys; assert 'torch' not in sys.modules")
 
     assert done.returncode == 0, done.stderr
@@ -120,11 +132,11 @@ def run_directory(request):
     return request.getfixturevalue("run")
 
 
-def test_a_check_at_the_end_can_fail(run_directory):
+def test_check_helper_can_fail(run_directory):
     assert run("runs", check="assert False").returncode == 1
 
 
-def test_output_is_utf8_whatever_the_locale_says(answers, in_tmp):
+def test_output_is_utf8_in_every_locale(answers, in_tmp):
     (in_tmp / "한글.txt").write_text("왕이 그린다\r\n", "utf-8", newline="")
     answers("tokenizer", "build", "한글.txt", "--tokenizer", "byte", "--out", "built")
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
@@ -136,15 +148,15 @@ def test_output_is_utf8_whatever_the_locale_says(answers, in_tmp):
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["runs"], ["runs", "--json"], ["info", "runs/corpus-gru"], ["tokenizer", "show"],
-                                       ["tokenizer", "encode", "The king"]])  # fmt: skip
-def test_a_reader_who_has_had_enough_is_no_error(run_directory, closed_pipe, arguments):
+@pytest.mark.parametrize("arguments", [["runs"], pytest.param(["runs", "--json"], marks=pytest.mark.slow),
+                                       pytest.param(["tokenizer", "show"], marks=pytest.mark.slow)])  # fmt: skip
+def test_closed_pipe_is_not_an_error(run_directory, closed_pipe, arguments):
     done = run(*arguments, stdout=closed_pipe)
 
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_full_disk_is_4(run_directory):
+def test_full_disk_exits_with_4(run_directory):
     with Path("/dev/full").open("w") as full:
         done = run("tokenizer", "encode", "The king", stdout=full)
 
@@ -153,7 +165,7 @@ def test_a_full_disk_is_4(run_directory):
 
 
 @pytest.mark.parametrize("closed", ["0", "1", "2"])
-def test_a_closed_stream_is_no_bug(closed, tmp_path):
+def test_closed_standard_stream_is_not_a_bug(closed, tmp_path):
     code = f"import os; os.close({closed}); os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'seqgen.cli.main'])"
     script = "from seqgen.cli.main import main; import sys; sys.argv = ['seqgen', 'runs']; main()"
     code = code.replace("'-m', 'seqgen.cli.main'", f"'-c', {script!r}")
@@ -164,11 +176,25 @@ def test_a_closed_stream_is_no_bug(closed, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_a_full_disk_under_the_help_is_one_sentence(tmp_path):
-    script = "from seqgen.cli.main import main; import sys; sys.argv = ['seqgen', '--help']; main()"
+def test_full_disk_during_help_exits_with_4(tmp_path):
     with Path("/dev/full").open("w") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", script], cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
+        done = run("--help", stdout=full)
 
-    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert (done.returncode, done.stderr.count(b"\n")) == (4, 1)
+
+
+def test_python_m_seqgen_is_seqgen():
+    done = subprocess.run([sys.executable, "-m", "seqgen", "--version"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, f"seqgen {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("train --cell ", ["rnn", "lstm", "gru", "transformer"]), ("train --tokenizer b", ["byte", "bpe"])],
+)
+def test_shell_completion_offers_choices(typed, completed):
+    words = f"seqgen {typed}"
+    protocol = {"_SEQGEN_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+
+    assert run(env=protocol).stdout.decode().split() == completed

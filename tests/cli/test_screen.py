@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from seqgen.cli import screen
-from seqgen.cli.screen import TrainingScreen, clock, evaluation_line, finished_line, sample_text, sparkline
+from seqgen.cli import cpu_contention, screen
+from seqgen.cli.cpu_contention import CpuContention
+from seqgen.cli.figures import Figures, sparkline
+from seqgen.cli.lines import evaluation_line, finished_line, sample_text
+from seqgen.cli.output import clock
+from seqgen.cli.screen import TrainingScreen
 
 import seqgen
 
@@ -51,19 +55,19 @@ def draw(training, shown):
     ("seconds", "shown"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (65, "1:05"), (3599.9, "1:00:00"),
                            (3665, "1:01:05"), (360000, "100:00:00")],
 )  # fmt: skip
-def test_the_clock(seconds, shown):
+def test_clock(seconds, shown):
     assert clock(seconds) == shown
 
 
 @pytest.mark.parametrize(
     ("values", "shown"), [([1.0, 2.0, 3.0], "▁▅█"), ([3.0, 1.0], "█▁"), ([2.0, 2.0], "▁▁"), ([5.0], "▁")]
 )
-def test_the_sparkline(values, shown):
+def test_sparkline(values, shown):
     assert sparkline(values) == shown
 
 
-def test_an_evaluation_is_one_line(corpus, tmp_path):
-    figures = screen._Figures()
+def test_evaluation_is_one_line(corpus, tmp_path):
+    figures = Figures()
     training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
     figures.start(training)
     figures.step(next(iter(training)))
@@ -72,10 +76,10 @@ def test_an_evaluation_is_one_line(corpus, tmp_path):
 
     assert re.fullmatch(r"step 3/6 +loss [\d.]+ +validation 2\.164 bits/char +2\.100 bits/byte +1:05", line.plain)
     assert cell_len(evaluation_line(evaluated(step=12_000, seconds=599), figures).plain) < 80
-    assert "step 1,200/1,200" in evaluation_line(evaluated(), screen._Figures()).plain
+    assert "step 1,200/1,200" in evaluation_line(evaluated(), Figures()).plain
 
 
-def test_a_sample_is_its_first_lines_cut_to_the_width():
+def test_sample_text_is_cut_to_width():
     long = "한국어 문장이 " * 30
     text = f"\n  \n{long}\n[/x] [bold]\x1b[31m\n\nthird\nfourth\nfifth"
 
@@ -88,13 +92,13 @@ def test_a_sample_is_its_first_lines_cut_to_the_width():
     assert max(map(cell_len, lines)) <= 40
 
 
-def test_line_ends_of_a_sample_are_those_of_its_text():
+def test_sample_text_splits_at_line_ends_only():
     lines = sample_text(seqgen.Sampled(1, "one\r\ntwo\rthree\u2028still three\n"), 40).plain.split("\n")
 
     assert [line.strip("│ ") for line in lines] == ["one", "two", "three\u2028still three"]
 
 
-def test_a_sample_with_tabs_keeps_to_the_width():
+def test_sample_text_expands_tabs():
     console = Console(file=StringIO(), width=40)
 
     console.print(sample_text(seqgen.Sampled(1, "a\tb\tc\td\te\tf\tg\th\ti\tj\tk"), 40))
@@ -106,7 +110,7 @@ def test_a_sample_with_tabs_keeps_to_the_width():
     "line", ["글자\t글자\t끝", "한국어 " * 20, "👩‍👩‍👧" * 30, "\u1112\u1161\u11ab" * 40, "e\u0301" * 60]
 )
 @pytest.mark.parametrize("width", [39, 40])
-def test_a_sample_is_measured_in_cells(line, width):
+def test_sample_text_measures_cells(line, width):
     (shown,) = sample_text(seqgen.Sampled(1, line), width).plain.split("\n")
 
     assert cell_len(shown) <= width
@@ -118,11 +122,11 @@ def test_a_sample_is_measured_in_cells(line, width):
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "   "])
-def test_an_empty_sample_is_nothing(text):
+def test_sample_text_of_empty_sample_is_empty(text):
     assert sample_text(seqgen.Sampled(1, text), 40).plain == ""
 
 
-def test_how_a_run_ended():
+def test_finished_line_names_the_reason():
     fields = {"step": 1200, "total_steps": 5000, "best_step": 1000, "best_bits_per_byte": 2.1, "seconds": 65.0}
     best = {"best_bits_per_character": 2.1, "skipped": 0}
 
@@ -136,31 +140,31 @@ def test_how_a_run_ended():
     assert done == "done: 1,200 steps in 1:05; best at step 1,000: 2.100 bits/byte"
     one = {**fields, "step": 1, "total_steps": 1, "best_step": 1}
     assert finished_line(seqgen.Finished(reason="complete", **one, **best)).startswith("done: 1 step in")
-    assert patience.startswith("no better for a while: ended after 1,200 of 5,000 steps; best")
+    assert patience.startswith("stopped early, without improvement: 1,200 of 5,000 steps; best")
     assert stopped == "stopped after 1,200 of 5,000 steps, and saved, 2 of them skipped"
 
 
 @pytest.mark.parametrize("quiet", [True, False])
-def test_a_save_that_fails_is_said_even_in_silence_and_a_skipped_step_is_not(terminal, quiet):
+def test_quiet_shows_failed_saves_but_not_skipped_steps(terminal, quiet):
     shown = TrainingScreen(quiet=quiet)
 
     shown.show(seqgen.SaveFailed(7, "no room on [/x]"))
     shown.show(seqgen.Skipped(8, 9, float("nan"), float("inf"), 1, 1.0))
 
     drawn = words_of(terminal)
-    assert "note: step 7: no room on [/x]; training goes on, and tries again at the next save" in drawn
-    assert ("step 8: the loss is nan, the gradient's norm inf; the step is skipped" in drawn) is not quiet
+    assert "note: step 7: no room on [/x]; " in drawn
+    assert ("note: step 8 is skipped: its loss is nan, its gradient norm inf" in drawn) is not quiet
 
 
-def test_a_model_that_learns_by_heart_is_said_with_what_to_do(terminal):
+def test_overfitting_note_has_figures_and_advice(terminal):
     TrainingScreen(quiet=False).show(seqgen.Overfitting(70, 2.256, 1.807, 40, 2.224, 2.136))
 
     drawn = words_of(terminal)
-    assert "validation was best at step 40 and is 1.4% worse, while the training loss fell by 15.4%" in drawn
+    assert re.search(r"best at step 40 .*1\.4% .*15\.4%", drawn)
     assert "--dropout" in drawn
 
 
-def test_notes_break_between_words(terminal, corpus, tmp_path):
+def test_notes_wrap_between_words(terminal, corpus, tmp_path):
     training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
     training.notices = ["the parameters are 1,234,567 and more " * 3, "한국어 문장 " * 20, "a" * 70]
     draw(training, TrainingScreen(quiet=False))
@@ -172,7 +176,7 @@ def test_notes_break_between_words(terminal, corpus, tmp_path):
     assert notes.count("한국어") == notes.count("문장") == 20
 
 
-def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):
+def test_terminal_shows_whole_run_and_restores_cursor(terminal, corpus, tmp_path):
     draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=False))
 
     drawn = terminal.getvalue()
@@ -181,8 +185,8 @@ def test_a_whole_run_on_a_terminal(terminal, corpus, tmp_path):
     assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h")  # the cursor is back
 
 
-def test_what_moves_is_three_lines_of_80_columns(corpus, tmp_path):
-    figures = screen._Figures()
+def test_figures_are_three_lines_of_80_columns(corpus, tmp_path):
+    figures = Figures()
     training = seqgen.train(corpus, out=tmp_path / "run", **{**SMALL, "max_steps": 60})
     figures.start(training)
     for event in training:
@@ -202,7 +206,7 @@ def test_what_moves_is_three_lines_of_80_columns(corpus, tmp_path):
 
 def left_of(run, *events):
     """The time left that the bar shows after these events."""
-    figures = screen._Figures()
+    figures = Figures()
     figures.start(run)
     for event in events:
         figures.step(event)
@@ -214,7 +218,7 @@ def step_event(step, seconds, total=100, tokens_per_second=50.0):
     return seqgen.Step(step, total, 0.1, 2.0, 2.9, 0.1, 1.0, step * 10, tokens_per_second, seconds)
 
 
-def test_the_time_left_is_right_from_the_first_step_on(corpus, tmp_path):
+def test_time_left_is_estimated_from_first_step(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
 
     assert left_of(run, step_event(1, 7.0)) == ("0:20 left", 100)  # 0.2 s a step, whatever came before
@@ -222,7 +226,7 @@ def test_the_time_left_is_right_from_the_first_step_on(corpus, tmp_path):
     assert left_of(run, step_event(1, 7.0), step_event(11, 9.5, total=51)) == ("0:10 left", 51)  # planned anew
 
 
-def test_the_time_left_of_a_run_with_a_time_ends_with_it(corpus, tmp_path):
+def test_time_left_is_at_most_the_time_limit(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", max_time=15.0, threads=1, **{**SMALL, "max_steps": 100})
 
     assert left_of(run, step_event(1, 7.0))[0] == "0:08 left"
@@ -231,11 +235,11 @@ def test_the_time_left_of_a_run_with_a_time_ends_with_it(corpus, tmp_path):
 
 @pytest.mark.parametrize(("used", "said"), [(0.5, True), (1.9, False)])
 @pytest.mark.parametrize(("threads", "ever"), [(2, True), (1, False)])
-def test_threads_that_wait_for_other_programs_are_a_note(monkeypatch, used, said, threads, ever):
+def test_waiting_threads_are_noted_once(monkeypatch, used, said, threads, ever):
     now = {"wall": 0.0, "cpu": 0.0}
-    monkeypatch.setattr(screen.time, "perf_counter", lambda: now["wall"])
-    monkeypatch.setattr(screen.time, "process_time", lambda: now["cpu"])
-    waiting, messages = screen._Waiting(threads, Path("runs/a")), []
+    monkeypatch.setattr(cpu_contention.time, "perf_counter", lambda: now["wall"])
+    monkeypatch.setattr(cpu_contention.time, "process_time", lambda: now["cpu"])
+    waiting, messages = CpuContention(threads, Path("runs/a")), []
     for step in range(1, 100):
         messages.append(waiting.after_step(step))
         now["wall"] += 0.2
@@ -246,11 +250,11 @@ def test_threads_that_wait_for_other_programs_are_a_note(monkeypatch, used, said
     assert all("--out runs/a --threads 1" in message and "25%" in message for message in found)
 
 
-def test_a_pause_and_an_evaluation_are_no_waiting(monkeypatch):
+def test_pauses_and_evaluations_do_not_count_as_waiting(monkeypatch):
     now = {"wall": 0.0, "cpu": 0.0}
-    monkeypatch.setattr(screen.time, "perf_counter", lambda: now["wall"])
-    monkeypatch.setattr(screen.time, "process_time", lambda: now["cpu"])
-    waiting = screen._Waiting(2, Path("runs/a"))
+    monkeypatch.setattr(cpu_contention.time, "perf_counter", lambda: now["wall"])
+    monkeypatch.setattr(cpu_contention.time, "process_time", lambda: now["cpu"])
+    waiting = CpuContention(2, Path("runs/a"))
     for step in range(1, 100):
         assert waiting.after_step(step) is None
         if step % 10 == 0:
@@ -262,7 +266,7 @@ def test_a_pause_and_an_evaluation_are_no_waiting(monkeypatch):
         now["cpu"] += 0.38
 
 
-def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):
+def test_terminal_shows_resumed_run(terminal, corpus, tmp_path):
     polls = iter([False] * 4 + [True])
     for _ in seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **SMALL):
         pass
@@ -272,10 +276,10 @@ def test_a_resumed_run_on_a_terminal(terminal, corpus, tmp_path):
     assert "6/6" in terminal.getvalue()
 
 
-def test_the_curve_of_a_resumed_run_is_that_of_the_run_that_was_not_stopped(corpus, tmp_path):
+def test_curve_of_resumed_run_equals_uninterrupted_one(corpus, tmp_path):
     polls = iter([False] * 40 + [True])
     settings = {**SMALL, "max_steps": 60, "eval_every": 20}
-    straight, resumed = screen._Figures(), screen._Figures()
+    straight, resumed = Figures(), Figures()
     for name, stop in (("straight", lambda: False), ("resumed", lambda: next(polls))):
         training = seqgen.train(corpus, out=tmp_path / name, stop=stop, **settings)
         for event in training:
@@ -296,7 +300,7 @@ def test_the_curve_of_a_resumed_run_is_that_of_the_run_that_was_not_stopped(corp
 
 
 @pytest.mark.parametrize("value", ['"a"', "null", "1e999", "{}"])
-def test_metrics_that_training_did_not_write_are_not_drawn(corpus, tmp_path, value):
+def test_damaged_metrics_are_not_drawn(corpus, tmp_path, value):
     polls = iter([False] * 4 + [True])
     list(seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **SMALL))
     training = seqgen.train(out=tmp_path / "run", resume=True)
@@ -304,13 +308,13 @@ def test_metrics_that_training_did_not_write_are_not_drawn(corpus, tmp_path, val
     changed = re.sub(r'("bits_per_character": )[^,}]*', rf"\g<1>{value}", metrics.read_text("utf-8"))
     metrics.write_text(changed, "utf-8")
 
-    figures = screen._Figures()
+    figures = Figures()
     figures.start(training)
 
     assert (figures.best, figures._curve) == (None, [])
 
 
-def test_an_error_in_the_middle_gives_the_terminal_back(terminal, corpus, tmp_path):
+def test_error_restores_terminal(terminal, corpus, tmp_path):
     shown = TrainingScreen(quiet=False)
     training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
 
@@ -327,7 +331,7 @@ def test_an_error_in_the_middle_gives_the_terminal_back(terminal, corpus, tmp_pa
     assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h") == 1
 
 
-def test_quiet_draws_nothing(terminal, corpus, tmp_path):
+def test_quiet_screen_draws_nothing(terminal, corpus, tmp_path):
     draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=True))
 
     assert terminal.getvalue() == ""

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends a command in good order, the second at once, whatever it is doing."""
+"""Ctrl-C and SIGTERM: the first ends a command cleanly, the second exits immediately, in every phase."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import ClassVar
 
 import pytest
 from safetensors.torch import load_file
-from seqgen.cli.signals import Interrupts, leaving_at_once
+from seqgen.cli.signals import Interrupts, exit_on_signal
 
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 SAID = {130: "interrupted", 143: "terminated"}
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-"""A shell's background job ignores Ctrl-C, and so would what the tests start there."""
+"""A background job of a shell ignores Ctrl-C, and so would its child processes."""
 MAIN = "from seqgen.cli.main import main; import sys; print('ready', file=sys.stderr, flush=True); main()"
 SMALL = ("--cell", "gru", "--hidden-size", "8", "--batch-size", "4", "--precision", "fp32")
 
 
 @pytest.fixture(autouse=True)
-def _signals_are_heeded():
+def _signals_are_handled():
     before = {number: signal.getsignal(number) for number, _ in CODES}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -35,7 +35,7 @@ def _signals_are_heeded():
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
-def test_the_first_signal_is_noted(number, code):
+def test_interrupts_records_first_signal(number, code):
     before = signal.getsignal(number)
     with Interrupts() as stop:
         assert (stop(), stop.exit_code) == (False, None)
@@ -47,10 +47,10 @@ def test_the_first_signal_is_noted(number, code):
     assert signal.getsignal(number) is before
 
 
-def test_a_signal_that_was_to_be_ignored_stays_ignored():
+def test_ignored_signal_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Interrupts() as stop, leaving_at_once():
+        with Interrupts() as stop, exit_on_signal():
             signal.raise_signal(signal.SIGINT)
             assert not stop()
     finally:
@@ -58,7 +58,7 @@ def test_a_signal_that_was_to_be_ignored_stays_ignored():
 
 
 class Process:
-    """`seqgen ARGUMENTS...` in a process of its own, on one thread; `before` is run in it first."""
+    """`seqgen ARGUMENTS...` in a process, on one thread; `before` is run in it first."""
 
     started: ClassVar[list[subprocess.Popen[str]]] = []
 
@@ -71,7 +71,7 @@ class Process:
         self.said = ""
 
     def wait_for(self, words: str, stream: str = "stderr") -> None:
-        """Read what it says until `words` come."""
+        """Read its output until `words` come."""
         for line in getattr(self._process, stream):
             self.said += line
             if words in line:
@@ -85,7 +85,7 @@ class Process:
         return self._process.poll() is None
 
     def end(self) -> int:
-        """Wait until it has ended; its exit code."""
+        """Wait until it has ended, and return its exit code."""
         self.said += self._process.communicate(timeout=300)[1]
         assert "Traceback" not in self.said
         return self._process.returncode
@@ -100,7 +100,8 @@ def _nothing_is_left_running():
         process.communicate()
 
 
-def test_two_signals_in_one_moment_are_one(corpus, in_tmp):
+@pytest.mark.slow
+def test_two_signals_at_once_count_as_one(corpus, in_tmp):
     """As `timeout` sends them, to the process and then to its group."""
     process = Process("train", "corpus.txt", *SMALL, "--max-steps", "1000000", "--eval-every", "20", "--out", "run")
     process.wait_for("step 20/")
@@ -112,14 +113,14 @@ def test_two_signals_in_one_moment_are_one(corpus, in_tmp):
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
-def test_a_process_that_is_told_to_stop_saves_and_says_how_to_go_on(corpus, in_tmp, number, code):
+def test_signal_stops_and_saves_training(corpus, in_tmp, number, code):
     process = Process("train", "corpus.txt", *SMALL, "--max-steps", "1000000", "--eval-every", "20", "--out", "run")
     process.wait_for("step 20/")
     process.send(number)
 
     assert process.end() == code
     assert "stopped after" in process.said
-    assert process.said.splitlines()[-1] == "note: go on with it: seqgen train --resume --out run"
+    assert process.said.splitlines()[-1] == "note: continue it: seqgen train --resume --out run"
     metrics = [json.loads(line) for line in (in_tmp / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     saved, finished = metrics[-2:]
     assert (finished["event"], finished["reason"]) == ("finished", "stopped")
@@ -138,7 +139,7 @@ def slow(*arguments, **options):
     return original(*arguments, **options)
 module.{name} = slow
 """
-OWN = ("--out", "built", "--vocab-size", "333")  # of a size that no other test asks for: the store would have it
+OWN = ("--out", "built", "--vocab-size", "333")  # a size that no other test uses, which is not in the cache
 PHASES = {
     "reading": ("seqgen.data.cache.cache", "write_text", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "building the tokenizer": ("seqgen.tokenizers", "build", ("tokenizer", "build", "corpus.txt", *OWN)),
@@ -148,22 +149,23 @@ PHASES = {
         "sync_directory",
         ("train", "corpus.txt", *SMALL, "--max-steps", "3"),
     ),
-    "founding the run": ("seqgen.runs.create", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
+    "creating the run": ("seqgen.runs.create", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "evaluating": ("seqgen.evaluation.scoring", "_score_group", ("eval", "corpus.txt")),
     "sampling": ("seqgen.runs.load", "generate", ("sample",)),
     "sampling several": ("seqgen.runs.load", "generate", ("sample", "-n", "3")),
     "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),
 }
-"""What a command is in the midst of: where that is done, and the command."""
+"""The function that a phase is spent in, and a command with that phase."""
 IN_PYTHON = "while True: time.sleep(0.01)"
 IN_C = "import hashlib; hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)"
-"""A call that gives way to other threads and takes many minutes."""
+"""A call that releases the interpreter lock and takes many minutes."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("phase", "number", "code"), [(phase, *CODES[index % 2]) for index, phase in enumerate(PHASES)]
 )
-def test_a_signal_ends_every_phase_in_good_order(run, phase, number, code):
+def test_signal_ends_every_phase_cleanly(run, phase, number, code):
     module, name, arguments = PHASES[phase]
     before = sorted(Path("runs").iterdir())
     slowly = SLOWLY.format(module=module, name=name, wait=IN_PYTHON)
@@ -177,11 +179,11 @@ def test_a_signal_ends_every_phase_in_good_order(run, phase, number, code):
 
 
 @pytest.mark.parametrize(("number", "code"), CODES[1:])
-def test_the_second_signal_leaves_from_the_midst_of_a_call_into_c(run, number, code):
+def test_second_signal_exits_during_call_into_c(run, number, code):
     process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.runs.load", name="score", wait=IN_C))
     process.wait_for("here")
     process.send(number)
-    while process.is_running():  # those that come within a moment of the first count as one with it
+    while process.is_running():  # signals soon after the first count as one with it
         time.sleep(0.05)
         process.send(number)
 
@@ -189,8 +191,9 @@ def test_the_second_signal_leaves_from_the_midst_of_a_call_into_c(run, number, c
     assert process.said.splitlines()[-1] == f"error: {SAID[code]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), CODES[:1])
-def test_a_signal_while_torch_is_loaded_leaves_at_once(corpus, in_tmp, number, code):
+def test_signal_during_import_of_torch_exits(corpus, in_tmp, number, code):
     slow_import = """
 import sys, time
 class Slow:
@@ -209,13 +212,13 @@ sys.meta_path.insert(0, Slow())
     assert not Path("runs").exists()
 
 
-RANDOM = [0, *(pytest.param(seed, marks=pytest.mark.campaign) for seed in range(1, 50))]
+RANDOM = [pytest.param(seed, marks=pytest.mark.campaign if seed else pytest.mark.slow) for seed in range(50)]
 STEPS = ("--max-steps", "800", "--eval-every", "90", "--save-every", "0.05")
 
 
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
-    """The weights of a run that nobody interrupts, by the text it learns."""
+    """The weights of an uninterrupted run, by its text."""
     made = {}
 
     def weights(text: bytes) -> dict:
@@ -231,15 +234,15 @@ def straight(tmp_path_factory):
 
 
 @pytest.mark.parametrize("seed", RANDOM)
-def test_a_run_that_is_told_to_stop_at_random_moments_ends_as_if_it_had_not_been(corpus, in_tmp, straight, seed):
-    """From the start of the process on: what the signal meets is chance, drawn from the seed."""
+def test_run_stopped_at_random_moments_has_same_weights(corpus, in_tmp, straight, seed):
+    """Signals come at random times, drawn from the seed, from the start of the process."""
     expected = straight(corpus.read_bytes())
     chance = random.Random(seed)
     arguments: tuple[str, ...] = ("corpus.txt", *SMALL, *STEPS, "--out", "run")
     codes = []
     while not codes or codes[-1] != 0:
         process = Process("train", *arguments)
-        process.wait_for("ready")  # before, Python itself would answer
+        process.wait_for("ready")  # before, Python itself handles signals
         if len(codes) < 3:
             time.sleep(chance.uniform(0.0, 3.0))
             process.send(chance.choice([signal.SIGTERM, signal.SIGINT]))

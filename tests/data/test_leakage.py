@@ -156,7 +156,7 @@ def test_a_sample_gives_the_same_share(span, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_text(span, monkeypatch):
-    monkeypatch.setattr("seqgen.data.cache.stored_text.BLOCK", 1 << 14)
+    monkeypatch.setattr("seqgen.data.cache.stored_text.CHUNK_BYTES", 1 << 14)
     monkeypatch.setattr(leakage, "MOST", 1 << 10)
     part = "\n".join(paragraphs(100, 500)) + "\n"
 

@@ -6,7 +6,7 @@ from seqgen.errors import ConfigError
 from seqgen.evaluation.config import EvaluationConfig
 
 
-def test_by_default_the_state_is_carried():
+def test_evaluation_config_carries_the_state_by_default():
     config = EvaluationConfig()
 
     assert (config.context_window, config.stride, config.sequential, config.precision) == (None, None, False, "fp32")
@@ -25,7 +25,7 @@ def test_by_default_the_state_is_carried():
         ({"context_window": 8, "stride": 0}, "stride: should be greater than or equal to 1, not 0"),
     ],
 )
-def test_what_contradicts_itself_is_refused(values, message):
+def test_evaluation_config_refuses_contradictions(values, message):
     with pytest.raises(ConfigError) as refusal:
         EvaluationConfig.of(**values)
 
@@ -33,5 +33,5 @@ def test_what_contradicts_itself_is_refused(values, message):
 
 
 @pytest.mark.parametrize("stride", [1, 7, 8, None])
-def test_windows_may_overlap_or_touch(stride):
+def test_stride_may_be_at_most_the_window(stride):
     assert EvaluationConfig.of(context_window=8, stride=stride).stride == stride

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.evaluation import memorization
-from seqgen.evaluation.memorization import SPAN, Memorization, measure_memorization
+from seqgen.evaluation.memorization import NGRAM, Memorization, measure_memorization
 
 
 def plain(sample, documents):
@@ -21,7 +21,7 @@ def plain(sample, documents):
         if any(sample[start:end] in text for text in documents)
     ]
     longest = max((end - start for start, end in there), default=0)
-    covered = {position for start, end in there if end - start >= memorization.SPAN for position in range(start, end)}
+    covered = {position for start, end in there if end - start >= memorization.NGRAM for position in range(start, end)}
     return longest, len(covered) / max(1, len(sample))
 
 
@@ -32,25 +32,25 @@ LETTERS = st.text(st.sampled_from("ab한\ud800"), max_size=24)
     st.lists(LETTERS, min_size=1, max_size=3), st.lists(st.lists(LETTERS, max_size=4), max_size=3), st.integers(1, 9)
 )
 @settings(max_examples=300)
-def test_it_is_what_a_plain_search_finds(samples, documents, piece):
+def test_measure_memorization_agrees_with_a_plain_search(samples, documents, piece):
     texts = ["".join(chunks) for chunks in documents]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(memorization, "SPAN", 4)
-        patch.setattr(memorization, "PIECE", piece)
+        patch.setattr(memorization, "NGRAM", 4)
+        patch.setattr(memorization, "BLOCK_SIZE", piece)
 
         found = measure_memorization(samples, documents)
 
         for sample, one in zip(samples, found, strict=True):
-            assert (len(one.stretch), one.share) == plain(sample, texts)
-            assert one.stretch == sample[one.start : one.start + len(one.stretch)]
-            assert any(one.stretch in text for text in texts) or one.stretch == ""
+            assert (len(one.longest_copy), one.copied_share) == plain(sample, texts)
+            assert one.longest_copy == sample[one.start : one.start + len(one.longest_copy)]
+            assert any(one.longest_copy in text for text in texts) or one.longest_copy == ""
             assert one.characters == len(sample)
 
 
 TEXT = "".join(f"Line {number * number} of the text, which is number {number}.\n" for number in range(5000))
 
 
-def test_a_copy_with_a_beginning_and_an_end_of_its_own():
+def test_measure_memorization_finds_a_copy_inside_other_text():
     copied = TEXT[100_000:100_123]
 
     (found,) = measure_memorization([f"§§§{copied}§§"], [[TEXT[:99_999], TEXT[99_999:100_050], TEXT[100_050:]]])
@@ -58,44 +58,44 @@ def test_a_copy_with_a_beginning_and_an_end_of_its_own():
     assert found == Memorization(128, copied, 3, 123 / 128)
 
 
-def test_nothing_in_common_is_nothing():
+def test_measure_memorization_without_common_text_is_zero():
     assert measure_memorization(["§§", ""], [[TEXT]]) == [Memorization(2, "", 0, 0.0), Memorization(0, "", 0, 0.0)]
     assert measure_memorization(["text"], []) == [Memorization(4, "", 0, 0.0)]
 
 
-def test_the_whole_text_is_a_copy_of_itself():
+def test_measure_memorization_finds_the_whole_text():
     text = TEXT[:20_000]
 
     (found,) = measure_memorization([text], [[text]])
 
-    assert (found.stretch, found.share) == (text, 1.0)
+    assert (found.longest_copy, found.copied_share) == (text, 1.0)
 
 
-def test_a_stretch_does_not_go_from_one_document_into_the_next():
+def test_a_copy_does_not_cross_documents():
     whole, cut = (
         measure_memorization(["abcdef"], [["abc", "def"]]),
         measure_memorization(["abcdef"], [["abc"], ["def"]]),
     )
 
-    assert [found.stretch for found in (*whole, *cut)] == ["abcdef", "abc"]
+    assert [found.longest_copy for found in (*whole, *cut)] == ["abcdef", "abc"]
 
 
-def test_a_text_of_one_letter_takes_no_longer():
+def test_measure_memorization_of_one_repeated_letter():
     (found,) = measure_memorization(["a" * 2000], [["a" * 600_000]])
 
-    assert (len(found.stretch), found.share) == (2000, 1.0)
+    assert (len(found.longest_copy), found.copied_share) == (2000, 1.0)
 
 
-def test_equal_hashes_are_not_enough(monkeypatch):
+def test_hash_collisions_are_not_copies(monkeypatch):
     monkeypatch.setattr(memorization, "_BASE", 1)  # by which every order of the same characters is one
 
-    (found,) = measure_memorization(["abc" * SPAN], [["cab" * 9 + "x" + "bac" * 99]])
+    (found,) = measure_memorization(["abc" * NGRAM], [["cab" * 9 + "x" + "bac" * 99]])
 
-    assert found.stretch == "cab" * 9
-    assert found.share == 0.0
+    assert found.longest_copy == "cab" * 9
+    assert found.copied_share == 0.0
 
 
-def test_memory_does_not_grow_with_the_text():
+def test_measure_memorization_takes_constant_memory():
     def peak(chunks):
         tracemalloc.start()
         try:

@@ -19,7 +19,7 @@ ENGLISH = "It was the best of times, it was the worst of times.\n" * 40
 HANGUL = "나는 오늘 학교에 간다.\n" * 40
 
 
-def test_the_figures_by_hand():
+def test_evaluation_figures_by_hand():
     """Four tokens at 1, 2, 3 and 2 bits spell two characters in six bytes: 가나, nibble by nibble as it were."""
     evaluation = Evaluation(4, TextSize(characters=2, bytes=6, unknown=0, unk_cost=0.0), 8 * LN2, "one stream")
 
@@ -29,7 +29,7 @@ def test_the_figures_by_hand():
     assert evaluation.bits_per_character == pytest.approx(4.0)
 
 
-def test_spelling_counts_in_bits_per_byte_and_not_in_perplexity():
+def test_unk_cost_counts_in_bits_per_byte_and_not_in_perplexity():
     evaluation = Evaluation(4, TextSize(characters=4, bytes=8, unknown=1, unk_cost=16 * LN2), 8 * LN2, "one stream")
 
     assert evaluation.perplexity == pytest.approx(4.0)
@@ -38,7 +38,7 @@ def test_spelling_counts_in_bits_per_byte_and_not_in_perplexity():
     assert evaluation.unknown_share == 0.25
 
 
-def test_a_uniform_model_of_bytes_needs_a_little_over_eight_bits():
+def test_uniform_byte_model_has_log2_257_bits_per_byte():
     text = "한a🙂"
     tokenizer = ByteTokenizer()
     ids = tokenizer.encode(text)
@@ -52,13 +52,13 @@ def test_a_uniform_model_of_bytes_needs_a_little_over_eight_bits():
 
 
 @pytest.mark.parametrize(("nats_per_token", "perplexity"), [(0.0, 1.0), (699.0, math.exp(699)), (1e6, math.inf)])
-def test_perplexity_is_infinite_past_what_a_float_holds(nats_per_token, perplexity):
+def test_perplexity_is_infinite_above_the_range_of_a_float(nats_per_token, perplexity):
     size = TextSize(2, 2, 0, 0.0)
 
     assert Evaluation(2, size, 2 * nats_per_token, "one stream").perplexity == perplexity
 
 
-def test_an_unknown_character_costs_the_choice_among_all_others():
+def test_unknown_character_costs_the_log_of_all_other_characters():
     tokenizer = CharTokenizer("ab")
 
     size = TextSize.total(["abxa", "한x"], tokenizer)
@@ -67,7 +67,7 @@ def test_an_unknown_character_costs_the_choice_among_all_others():
     assert size.unk_cost == pytest.approx(3 * math.log(UNICODE_SCALARS - 2))
 
 
-def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
+def test_unknown_word_costs_its_bytes_and_an_end_mark():
     tokenizer = WordTokenizer([" ", "the"])
 
     size = TextSize.total(["the sea the sea 한"], tokenizer)
@@ -76,7 +76,7 @@ def test_an_unknown_word_costs_its_bytes_and_an_end_mark():
     assert size.unk_cost == pytest.approx(4 * math.log(257) * 3)
 
 
-def test_a_text_weighs_what_it_is_whatever_form_the_tokenizer_reads():
+def test_text_size_is_measured_before_normalization():
     nfc, nfd = "각 é", "\u1100\u1161\u11a8 e\u0301"
     tokenizer = CharTokenizer(sorted("\u1100\u1161\u11a8 "), "nfd")  # of e and its accent it knows neither
 
@@ -87,7 +87,7 @@ def test_a_text_weighs_what_it_is_whatever_form_the_tokenizer_reads():
     assert TextSize.total([nfd], CharTokenizer("e")).changed == 0
 
 
-def test_a_lone_surrogate_weighs_what_it_is_read_as():
+def test_lone_surrogate_counts_as_its_replacement():
     text = "a\ud800"
 
     assert TextSize.total([text], ByteTokenizer()).bytes == 4
@@ -95,7 +95,7 @@ def test_a_lone_surrogate_weighs_what_it_is_read_as():
     assert xz_bits_per_byte(text) == xz_bits_per_byte("a\ufffd")
 
 
-def test_texts_combine_by_adding_up():
+def test_combine_adds_up_evaluations():
     one = Evaluation(3, TextSize(5, 7, 1, 0.5, 2), 2.5, "windows of 8 tokens, stride 8")
     other = Evaluation(1, TextSize(1, 3, 0, 0.0), 1.5, "windows of 8 tokens, stride 8")
 
@@ -108,7 +108,7 @@ def test_texts_combine_by_adding_up():
 
 @settings(max_examples=50)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4))
-def test_the_size_of_texts_is_that_of_their_parts(texts):
+def test_text_size_of_texts_is_the_sum_of_their_sizes(texts):
     tokenizer = CharTokenizer("abc ")
     parts = [Evaluation(0, TextSize.total([text], tokenizer), 0.0, "") for text in texts]
 
@@ -116,13 +116,13 @@ def test_the_size_of_texts_is_that_of_their_parts(texts):
 
 
 @pytest.mark.parametrize("text", ["a", ENGLISH, HANGUL, "".join(map(chr, range(32, 9000)))])
-def test_xz_is_what_xz_9_needs(text):
+def test_xz_bits_per_byte_equals_xz_9(text):
     content = text.encode()
 
     assert xz_bits_per_byte(text) == 8 * len(lzma.compress(content, preset=9)) / len(content)
 
 
-def test_xz_is_left_out_for_a_text_that_takes_too_long(monkeypatch):
+def test_xz_bits_per_byte_is_none_above_the_limit(monkeypatch):
     monkeypatch.setattr(report, "XZ_LIMIT", 6)
 
     assert xz_bits_per_byte("가나") is not None
@@ -138,9 +138,9 @@ def test_xz_is_left_out_for_a_text_that_takes_too_long(monkeypatch):
         ("가가가나", (3 * math.log2(4 / 3) + 2) / 12),
     ],
 )
-def test_order_0_entropy_by_hand(text, bits_per_byte):
+def test_order0_bits_per_byte_by_hand(text, bits_per_byte):
     assert order0_bits_per_byte(text) == pytest.approx(bits_per_byte)
 
 
-def test_a_single_character_over_and_over_needs_nothing():
+def test_order0_bits_per_byte_of_one_repeated_character_is_zero():
     assert str(order0_bits_per_byte("aaaa")) == "0.0"  # and not -0.0

@@ -15,8 +15,8 @@ from seqgen import models
 from seqgen.evaluation import scoring
 from seqgen.evaluation.scoring import (
     COLUMNS,
+    MIN_SEGMENT,
     SEGMENTS,
-    SHORTEST_SEGMENT,
     Segment,
     score,
     stream_segments,
@@ -59,7 +59,7 @@ def naive(model: LanguageModel, documents: list[Ids]) -> float:
 
 @settings(max_examples=100)
 @given(lengths=LENGTHS, burn_in=st.integers(0, 600), segments=st.integers(1, 9))
-def test_lanes_score_each_token_once_after_their_burn_in(lengths, burn_in, segments):
+def test_stream_segments_score_each_token_once_after_their_burn_in(lengths, burn_in, segments):
     plan = stream_segments(lengths, burn_in, segments)
 
     for document, length in enumerate(lengths):
@@ -68,13 +68,13 @@ def test_lanes_score_each_token_once_after_their_burn_in(lengths, burn_in, segme
         assert all(segment.begin == max(0, segment.score - burn_in) for segment in own)
         assert all(segment.score < segment.end for segment in own)
         if len(own) > 1:
-            assert min(segment.end - segment.score for segment in own) >= SHORTEST_SEGMENT // 2
+            assert min(segment.end - segment.score for segment in own) >= MIN_SEGMENT // 2
     assert len(plan) <= segments + len(lengths)
 
 
 @settings(max_examples=50)
 @given(lengths=LENGTHS)
-def test_a_single_lane_is_each_document_in_one_stream(lengths):
+def test_one_segment_is_each_document_in_one_stream(lengths):
     expected = [Segment(document, 0, 0, length) for document, length in enumerate(lengths) if length]
 
     assert stream_segments(lengths, burn_in=7, segments=1) == expected
@@ -89,11 +89,11 @@ def test_a_single_lane_is_each_document_in_one_stream(lengths):
         ([2100], [Segment(0, 0, 0, 700), Segment(0, 600, 700, 1400), Segment(0, 1300, 1400, 2100)]),
     ],
 )
-def test_long_documents_are_cut_into_even_lanes(lengths, expected):
+def test_stream_segments_cuts_long_documents_evenly(lengths, expected):
     assert stream_segments(lengths, burn_in=100, segments=3) == expected
 
 
-def test_a_long_text_fills_as_many_lanes_as_run_side_by_side():
+def test_stream_segments_fills_a_whole_batch_with_a_long_text():
     assert len(stream_segments([1_000_000], burn_in=256)) == SEGMENTS
 
 
@@ -109,13 +109,13 @@ def test_a_long_text_fills_as_many_lanes_as_run_side_by_side():
         (0, 4, 2, []),
     ],
 )
-def test_windows_by_hand(length, window, stride, expected):
+def test_window_segments_by_hand(length, window, stride, expected):
     assert window_segments([length], window, stride) == [Segment(0, *segment) for segment in expected]
 
 
 @settings(max_examples=100)
 @given(lengths=LENGTHS, window=st.integers(1, 300), data=st.data())
-def test_windows_score_each_token_once_with_as_much_before_it_as_they_say(lengths, window, data):
+def test_window_segments_score_each_token_once_with_its_context(lengths, window, data):
     stride = data.draw(st.integers(1, window))
 
     plan = window_segments(lengths, window, stride)
@@ -130,7 +130,7 @@ def test_windows_score_each_token_once_with_as_much_before_it_as_they_say(length
 # Scores
 
 
-def test_one_stream_costs_what_the_forward_says(model):
+def test_score_of_one_stream_equals_the_forward(model):
     documents = random_ids(40, 1, 63)
 
     total = score(model, documents, stream_segments(lengths_of(documents), 8, segments=1))
@@ -138,7 +138,7 @@ def test_one_stream_costs_what_the_forward_says(model):
     assert total == pytest.approx(naive(model, documents), rel=1e-5)
 
 
-def test_documents_of_all_lengths_cost_what_each_costs_alone(model):
+def test_score_of_documents_is_the_sum_of_each_alone(model):
     """More segments than run at once, several longer than a call reads, some empty."""
     long = [] if model.max_positions else [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 100]
     documents = random_ids(*long, *(place % 9 for place in range(SEGMENTS + 10)), 50)
@@ -149,7 +149,7 @@ def test_documents_of_all_lengths_cost_what_each_costs_alone(model):
 
 
 @pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (1, 1), (60, 60)])
-def test_a_window_sees_what_is_in_it_and_no_more(model, window, stride):
+def test_score_of_a_window_sees_only_the_window(model, window, stride):
     documents = random_ids(45, 0, 7)
     expected = 0.0
     for ids in documents:
@@ -167,7 +167,7 @@ def test_a_window_sees_what_is_in_it_and_no_more(model, window, stride):
 
 
 @pytest.mark.parametrize("config", [GruConfig(hidden_size=16), LstmConfig(hidden_size=16)])
-def test_burnt_in_lanes_cost_what_one_stream_costs(config):
+def test_score_of_segments_with_burn_in_equals_one_stream(config):
     model = models.build(config, 11).eval()  # gates near one half: its memory fades within tens of tokens
     with torch.no_grad():
         model.get_parameter("head.weight").mul_(5.0)
@@ -182,19 +182,19 @@ def test_burnt_in_lanes_cost_what_one_stream_costs(config):
     assert abs(cold - stream) / sum(lengths) > 1e-4  # without it they differ, so the burn-in is what does it
 
 
-def test_tokens_before_a_lane_count_for_its_state_and_not_for_its_score(model):
+def test_burn_in_tokens_change_the_state_and_are_not_scored(model):
     (ids,) = documents = random_ids(30)
     whole = costs(model, [BOUNDARY, *ids.tolist()[:-1]], ids.tolist())
 
     assert score(model, documents, [Segment(0, 0, 22, 25)]) == pytest.approx(math.fsum(whole[22:25]), rel=1e-4)
 
 
-def test_nothing_to_score_costs_nothing(model):
+def test_score_of_nothing_is_zero(model):
     assert score(model, random_ids(0, 0), stream_segments([0, 0], 8)) == 0.0
     assert score(model, [], []) == 0.0
 
 
-def test_progress_adds_up_to_the_tokens(model):
+def test_score_progress_adds_up_to_the_tokens(model):
     documents = random_ids(*range(60), 40)
     told: list[int] = []
 
@@ -207,7 +207,7 @@ def test_progress_adds_up_to_the_tokens(model):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_dropout_is_off_inside_and_as_it_was_outside(training):
+def test_score_runs_without_dropout_and_restores_the_mode(training):
     model = models.build(LstmConfig(hidden_size=16, dropout=0.5), 11).train(training)
     documents = random_ids(30)
 
@@ -219,7 +219,7 @@ def test_dropout_is_off_inside_and_as_it_was_outside(training):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_with_fewer_bits_a_text_costs_nearly_the_same(model, precision):
+def test_score_in_bf16_and_int8_is_close_to_fp32(model, precision):
     documents = random_ids(60, 41)
     segments = stream_segments([60, 41], 8)
 
@@ -229,21 +229,21 @@ def test_with_fewer_bits_a_text_costs_nearly_the_same(model, precision):
     assert other == pytest.approx(fp32, rel=0.02)
 
 
-def test_the_logits_of_a_call_are_bounded_and_the_score_is_the_same(model, monkeypatch):
+def test_score_bounds_the_logits_of_a_call(model, monkeypatch):
     documents = random_ids(60, 13, 41)
     segments = stream_segments(lengths_of(documents), 8, segments=1)
     expected = score(model, documents, segments)
     sizes = []
     model.register_forward_hook(lambda model, arguments, output: sizes.append(output[0].numel()))
 
-    monkeypatch.setattr(scoring, "LOGITS", 3 * 7 * model.vocab_size)
+    monkeypatch.setattr(scoring, "MAX_LOGITS", 3 * 7 * model.vocab_size)
     assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
     assert max(sizes) == 3 * 7 * model.vocab_size
-    monkeypatch.setattr(scoring, "LOGITS", 1)  # a token at a time is the least
+    monkeypatch.setattr(scoring, "MAX_LOGITS", 1)  # a token at a time is the least
     assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_callers_autocast_changes_no_score(model):
+def test_score_ignores_the_callers_autocast(model):
     documents = random_ids(60)
     expected = score(model, documents, stream_segments([60], 8))
 

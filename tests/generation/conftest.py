@@ -28,7 +28,7 @@ class ScriptedModel(LanguageModel):
     def initial_state(self, batch_size: int, capacity: int) -> State:
         return (torch.zeros(batch_size, dtype=torch.int64),)
 
-    def advance(self, tokens: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         (position,) = state if state is not None else self.initial_state(len(tokens), 0)
         positions = position[:, None] + torch.arange(tokens.shape[1])
         return self.logits[positions.clamp(max=len(self.logits) - 1)], (position + tokens.shape[1],)
@@ -42,7 +42,7 @@ class ScriptedStepper(Stepper):
         self.model = model
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        logits, state = self.model.advance(token[:, None], state)
+        logits, state = self.model(token[:, None], state)
         return logits[:, 0], state
 
 

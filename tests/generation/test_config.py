@@ -6,7 +6,7 @@ from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
 
 
-def test_by_default_only_the_temperature_filters():
+def test_sampling_config_defaults_to_temperature_alone():
     config = SamplingConfig()
 
     assert (config.temperature, config.top_k, config.top_p, config.min_p, config.stop) == (0.8, 0, 1.0, 0.0, ())
@@ -31,7 +31,7 @@ def test_by_default_only_the_temperature_filters():
         ("precision", "int4"),
     ],
 )
-def test_an_impossible_value_is_refused_by_its_name(field, value):
+def test_sampling_config_refuses_impossible_values_by_name(field, value):
     with pytest.raises(ConfigError, match=f"^{field}: should be"):
         SamplingConfig.of(**{field: value})
 
@@ -47,11 +47,11 @@ def test_an_impossible_value_is_refused_by_its_name(field, value):
         ("top_k", 10**9),
     ],
 )
-def test_the_ends_of_the_ranges_are_allowed(field, value):
+def test_sampling_config_allows_the_ends_of_ranges(field, value):
     assert getattr(SamplingConfig.of(**{field: value}), field) == value
 
 
-def test_a_config_comes_back_from_its_json():
+def test_sampling_config_round_trips_through_json():
     config = SamplingConfig(stop=("\n\n", "한"), top_k=3)
 
     assert SamplingConfig.from_json(config.model_dump_json(), "here") == config

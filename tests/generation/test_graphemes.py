@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqgen.generation.graphemes import LONGEST, whole_graphemes
+from seqgen.generation.graphemes import MAX_HELD, whole_graphemes
 
 # Each is one grapheme, of several code points.
 FAMILY, FLAG, SKIN, KEYCAP, WALES = "👩‍👩‍👧", "🇰🇷", "👍🏽", "1️⃣", "🏴󠁧󠁢󠁷󠁬󠁳󠁿"
@@ -17,7 +17,7 @@ GRAPHEMES = [FAMILY, FLAG, SKIN, KEYCAP, WALES, ACCENTED, JAMO, SECOND_FINAL, CO
 
 @pytest.mark.parametrize("first", GRAPHEMES)
 @pytest.mark.parametrize("second", GRAPHEMES)
-def test_graphemes_that_come_by_the_code_point_leave_whole(first, second):
+def test_whole_graphemes_joins_code_points(first, second):
     text = first + second
 
     ends = list(accumulate(len(piece) for piece in whole_graphemes(text)))
@@ -30,7 +30,7 @@ PARTS = st.one_of(st.sampled_from([*GRAPHEMES, "\u200d", "🇺", "\u094d", "\u11
 
 
 @given(text=st.lists(PARTS).map("".join), data=st.data())
-def test_any_text_is_unchanged_and_cut_where_graphemes_end(text, data):
+def test_whole_graphemes_keeps_any_text_and_cuts_between_graphemes(text, data):
     places = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
     pieces = [text[start:end] for start, end in zip([0, *places], [*places, len(text)], strict=True)]
 
@@ -41,7 +41,7 @@ def test_any_text_is_unchanged_and_cut_where_graphemes_end(text, data):
     assert all(released)
 
 
-def test_no_more_than_the_last_grapheme_is_held_back_and_nothing_after_a_newline():
+def test_whole_graphemes_holds_back_only_the_last_grapheme():
     asked = []
 
     def pieces():
@@ -54,15 +54,15 @@ def test_no_more_than_the_last_grapheme_is_held_back_and_nothing_after_a_newline
     assert seen == [("The ", 1), ("e\u0301n", 2), ("d\n", 3), ("Mor", 4), ("e", 4)]
 
 
-def test_marks_without_end_are_released():
+def test_whole_graphemes_releases_endless_marks():
     asked = 0
 
     def pieces():
         nonlocal asked
-        for character in "a" + "\u0301" * 10 * LONGEST:
+        for character in "a" + "\u0301" * 10 * MAX_HELD:
             asked += 1
             yield character
 
     first = next(whole_graphemes(pieces()))
 
-    assert len(first) == asked == LONGEST + 1
+    assert len(first) == asked == MAX_HELD + 1

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import sample
-from seqgen.generation.processors import compose, min_p, suppress_tokens, temperature, top_k, top_p
+from seqgen.generation.processors import build_processors, min_p, suppress_tokens, temperature, top_k, top_p
 
 INF = math.inf
 
 
 def logits_of(probabilities: list[float]) -> Tensor:
-    """Logits [1, V] of a distribution, shifted, so that nothing relies on their being normalised."""
+    """Logits [1, V] of a distribution, shifted, so that nothing relies on their being normalized."""
     return torch.tensor([probabilities], dtype=torch.float64).log().float() + 3.0
 
 
@@ -36,21 +36,21 @@ def test_temperature_divides():
     assert probabilities(logits) == pytest.approx(probabilities(torch.tensor([[0.5, 1.5, -0.5]])))
 
 
-def test_temperature_0_keeps_the_first_of_the_best():
+def test_temperature_0_keeps_the_first_argmax():
     logits = temperature(torch.tensor([[1.0, 5.0, 2.0, 5.0], [7.0, 7.0, 7.0, -INF]]), 0.0)
 
     assert logits.softmax(dim=-1).tolist() == [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("value", [1e-6, 1e-38, 1e-46, 1e-300, 5e-324])
-def test_a_tiny_temperature_is_nearly_the_argmax(value):
+def test_tiny_temperature_is_the_argmax(value):
     logits = temperature(torch.tensor([[1e4, 1e4 - 1, -1e4, -INF]]), value)
 
     assert logits.softmax(dim=-1).tolist() == [[1.0, 0.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("value", [1e10, 1e38, 1e39, 1e300])
-def test_a_huge_temperature_is_nearly_uniform_over_what_is_allowed(value):
+def test_huge_temperature_is_uniform_over_allowed_tokens(value):
     logits = temperature(torch.tensor([[100.0, -100.0, -INF, 0.0]]), value)
 
     assert logits.softmax(dim=-1)[0].tolist() == pytest.approx([1 / 3, 1 / 3, 0.0, 1 / 3])
@@ -59,7 +59,7 @@ def test_a_huge_temperature_is_nearly_uniform_over_what_is_allowed(value):
 @pytest.mark.parametrize(
     ("count", "expected"), [(1, [3]), (2, [1, 3]), (3, [0, 1, 3, 4]), (4, [0, 1, 3, 4]), (5, [0, 1, 2, 3, 4])]
 )
-def test_top_k_keeps_the_best_and_what_ties_with_the_last(count, expected):
+def test_top_k_keeps_the_best_and_ties_with_the_last(count, expected):
     assert kept(top_k(torch.tensor([[1.0, 2.0, 0.0, 3.0, 1.0]]), count)) == expected
 
 
@@ -69,7 +69,7 @@ def test_top_k_larger_than_the_vocabulary_keeps_all():
     assert torch.equal(top_k(logits, 50), logits)
 
 
-def test_filters_look_at_each_row_alone():
+def test_processors_treat_rows_separately():
     logits = torch.tensor([[1.0, 2.0, 3.0], [6.0, 5.0, 4.0]])
 
     assert top_k(logits, 1).tolist() == [[-INF, -INF, 3.0], [6.0, -INF, -INF]]
@@ -95,18 +95,18 @@ def test_top_p_keeps_the_fewest_that_hold_the_share(share, expected):
     assert kept(top_p(logits_of([0.2, 0.05, 0.4, 0.05, 0.3]), share)) == expected
 
 
-def test_top_p_of_a_uniform_distribution_keeps_that_share_of_it():
+def test_top_p_of_a_uniform_distribution_keeps_its_share():
     assert kept(top_p(torch.zeros(1, 1000), 0.2505)) == list(range(251))
 
 
 @pytest.mark.parametrize(
     ("share", "expected"), [(0.1, [0, 1, 2, 3]), (0.14, [0, 2, 3]), (0.4, [0, 2, 3]), (0.6, [2, 3]), (1.0, [2, 3])]
 )
-def test_min_p_keeps_what_is_likely_enough_beside_the_best(share, expected):
+def test_min_p_keeps_tokens_likely_relative_to_the_best(share, expected):
     assert kept(min_p(logits_of([0.2, 0.05, 0.375, 0.375]), share)) == expected
 
 
-def test_forbidden_tokens_are_never_drawn_and_the_logits_given_stay():
+def test_suppress_tokens_excludes_tokens_and_keeps_its_argument():
     logits = torch.tensor([[9.0, 8.0, 1.0], [0.0, 1.0, 2.0]])
 
     filtered = suppress_tokens([0, 1])(logits)
@@ -116,7 +116,7 @@ def test_forbidden_tokens_are_never_drawn_and_the_logits_given_stay():
 
 
 def apply(logits: Tensor, config: SamplingConfig, forbidden: list[int]) -> Tensor:
-    for one in compose(config, forbidden):
+    for one in build_processors(config, forbidden):
         logits = one(logits)
     return logits
 
@@ -149,7 +149,7 @@ def by_hand(weights: list[float], config: SamplingConfig, forbidden: list[int]) 
     least=st.sampled_from([0.0, 0.0217, 0.1019, 0.5023]),
     forbidden=st.sampled_from([[], [0], [1, 3]]),
 )
-def test_the_filters_apply_in_their_order(weights, value, count, nucleus, least, forbidden):
+def test_build_processors_applies_them_in_order(weights, value, count, nucleus, least, forbidden):
     config = SamplingConfig(temperature=value, top_k=count, top_p=nucleus, min_p=least)
     weights = [weight / 10 for weight in weights]
 
@@ -170,15 +170,15 @@ def test_temperature_comes_before_top_p():
     assert kept(top_p(logits, 0.8)) == [0]
 
 
-def test_top_p_shares_out_what_top_k_left():
+def test_top_p_renormalizes_after_top_k():
     config = SamplingConfig(temperature=1.0, top_k=2, top_p=0.6)
 
     assert kept(apply(logits_of([0.4, 0.2, 0.2001, 0.1999]), config, [])) == [0]  # 0.4 of 0.6, not of 1
 
 
-def test_filters_that_are_off_are_not_there():
-    assert compose(SamplingConfig(temperature=1.0), []) == []
-    assert len(compose(SamplingConfig(temperature=0.5, top_k=1, top_p=0.5, min_p=0.5), [0])) == 5
+def test_build_processors_omits_processors_that_are_off():
+    assert build_processors(SamplingConfig(temperature=1.0), []) == []
+    assert len(build_processors(SamplingConfig(temperature=0.5, top_k=1, top_p=0.5, min_p=0.5), [0])) == 5
 
 
 @settings(max_examples=200)
@@ -190,7 +190,7 @@ def test_filters_that_are_off_are_not_there():
     least=st.floats(0.0, 1.0),
     uniform=st.floats(0.0, 1.0, exclude_max=True),
 )
-def test_something_always_stays_and_nothing_is_ever_not_a_number(row, value, count, nucleus, least, uniform):
+def test_processors_always_keep_a_token_and_never_make_nan(row, value, count, nucleus, least, uniform):
     config = SamplingConfig(temperature=value, top_k=count, top_p=nucleus, min_p=least)
     given_logits = torch.tensor([[5.0, *row, -3.0]])  # with one that is not forbidden and finite
 

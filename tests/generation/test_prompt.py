@@ -36,7 +36,7 @@ def tokens():
     return [0, *np.random.default_rng(0).integers(2, 11, 4000).tolist()]
 
 
-def test_the_end_of_a_long_prompt_gives_what_all_of_it_gives(model, tokens, short_reach):
+def test_read_prompt_from_the_end_equals_reading_all(model, tokens, short_reach):
     if model.max_positions is not None:
         pytest.skip("its prompts are short")
     model.burn_in = 16
@@ -51,7 +51,7 @@ def test_the_end_of_a_long_prompt_gives_what_all_of_it_gives(model, tokens, shor
     assert torch.allclose(follow[0, -1], whole(model, [*tokens, 3]), atol=1e-4, rtol=0)
 
 
-def test_a_prompt_whose_beginning_shows_to_its_end_is_read_whole(scripted, tokens, short_reach):
+def test_read_prompt_reads_all_when_the_beginning_matters(scripted, tokens, short_reach):
     model = scripted([*tokens, 5], 11)  # it counts
     model.burn_in = 16
     expected, read = whole(model, tokens), []
@@ -62,7 +62,7 @@ def test_a_prompt_whose_beginning_shows_to_its_end_is_read_whole(scripted, token
     assert read[-1] == (len(tokens), len(tokens))
 
 
-def test_progress_is_told_by_the_call(model, tokenizer):
+def test_read_prompt_reports_progress_per_call(model, tokenizer):
     told: list[tuple[int, int]] = []
     if model.max_positions is not None:
         pytest.skip("its prompts are short")
@@ -79,14 +79,14 @@ def texts(model, prompt, num_samples=1, **sampling):
     return ["".join(pieces) for pieces in zip(*steps, strict=True)]
 
 
-def test_a_space_at_the_end_of_a_prompt_is_part_of_the_next_piece(scripted):
+def test_healing_joins_a_final_space_with_the_next_piece(scripted):
     model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
 
     assert texts(model, "a ", max_new_tokens=2) == ["aba"]  # and not ` ` + what follows a lone space
     assert texts(model, "a", max_new_tokens=2) == [" aba"]
 
 
-def test_what_does_not_begin_with_the_space_cannot_come_first(scripted):
+def test_healing_excludes_pieces_without_the_space(scripted):
     model = scripted([A, B, A], PIECES.vocab_size)
 
     made = texts(model, "a ", num_samples=50, max_new_tokens=1)
@@ -95,21 +95,21 @@ def test_what_does_not_begin_with_the_space_cannot_come_first(scripted):
     assert len(set(made)) > 2
 
 
-def test_several_spaces_may_come_back_piece_by_piece(scripted):
+def test_healing_accepts_several_spaces_piece_by_piece(scripted):
     space = PIECES.id_to_bytes.index(b" ")
     model = scripted([A, space, SPACED_A, B], PIECES.vocab_size)
 
     assert texts(model, "a  ", max_new_tokens=3) == ["ab"]
 
 
-def test_a_stop_looks_at_what_is_new(scripted):
+def test_healing_matches_stops_only_in_new_text(scripted):
     model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
 
     assert texts(model, "a ", max_new_tokens=2, stop=(" a",)) == ["aba"]
     assert texts(model, "a ", max_new_tokens=2, stop=("b",)) == ["a"]
 
 
-def test_where_no_piece_begins_with_a_space_it_stays(scripted, tokenizer):
+def test_healing_keeps_the_space_where_no_piece_begins_with_one(scripted, tokenizer):
     model = scripted([*tokenizer.encode("a b").tolist(), 4, 4], tokenizer.vocab_size)
     steps = generate(model, model.stepper(), tokenizer, "a ", SamplingConfig(max_new_tokens=1))
 

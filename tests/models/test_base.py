@@ -32,7 +32,7 @@ def run(model: LanguageModel, tokens: Tensor, state: State | None = None) -> tup
 
 
 @pytest.mark.parametrize("cut", [1, 7, 8, 12, 13, 29])
-def test_a_text_in_two_parts_is_the_text(model, tokens, cut):
+def test_forward_in_two_parts_equals_forward_at_once(model, tokens, cut):
     whole, end = run(model, tokens)
 
     first, state = run(model, tokens[:, :cut])
@@ -44,7 +44,7 @@ def test_a_text_in_two_parts_is_the_text(model, tokens, cut):
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.25), ("int8", 0.5)])
-def test_the_decoder_agrees_with_the_forward(model, tokens, precision, tolerance):
+def test_stepper_agrees_with_the_forward(model, tokens, precision, tolerance):
     whole, _ = run(model, tokens)
     _, state = run(model, tokens[:, :13])
     stepper = model.stepper(precision)
@@ -55,7 +55,7 @@ def test_the_decoder_agrees_with_the_forward(model, tokens, precision, tolerance
         torch.testing.assert_close(logits, whole[:, column], rtol=0, atol=tolerance * float(whole.std()))
 
 
-def test_the_decoder_is_a_snapshot(model, tokens):
+def test_stepper_is_a_snapshot(model, tokens):
     stepper = model.stepper()
     _, state = run(model, tokens[:, :5])
     before, _ = stepper.step(tokens[:, 5], select(state, torch.arange(3)))
@@ -67,7 +67,7 @@ def test_the_decoder_is_a_snapshot(model, tokens):
     assert torch.equal(before, after)
 
 
-def test_nothing_before_a_document_changes_it(model, tokens):
+def test_tokens_before_a_document_do_not_affect_it(model, tokens):
     whole, _ = run(model, tokens)
 
     alone, _ = run(model, tokens[1:2, 12:])
@@ -75,7 +75,7 @@ def test_nothing_before_a_document_changes_it(model, tokens):
     torch.testing.assert_close(whole[1:2, 12:], alone, **TOLERANCE)
 
 
-def test_everything_before_a_token_in_reach_changes_it(model, tokens):
+def test_every_token_within_reach_affects_the_outputs(model, tokens):
     """The other side of the law above: the model does read its past."""
     changed = tokens.clone()
     changed[0, 5] = changed[0, 5] % 10 + 1
@@ -87,27 +87,13 @@ def test_everything_before_a_token_in_reach_changes_it(model, tokens):
     assert (logits[0, 5:9] != others[0, 5:9]).any(dim=-1).all()
 
 
-def test_ragged_rows_are_as_if_alone(model, tokens):
-    lengths = torch.tensor([5, 30, 17])
-
-    logits, state = model(tokens, model.initial_state(3, 64), lengths)
-
-    for row, length in enumerate(lengths.tolist()):
-        alone, end = run(model, tokens[row : row + 1, :length])
-        torch.testing.assert_close(logits[row : row + 1, :length], alone, **TOLERANCE)
-        assert torch.equal(logits[row, length:], torch.zeros(LENGTH - length, 11))
-        going_on, _ = model.stepper().step(torch.tensor([3]), end)
-        ragged, _ = model.stepper().step(torch.tensor([3]), select(state, torch.tensor([row])))
-        torch.testing.assert_close(ragged, going_on, **TOLERANCE)
-
-
-def test_without_a_state_a_window_starts_fresh(model, tokens):
+def test_forward_without_a_state_starts_fresh(model, tokens):
     logits, _ = model(tokens[:, :8])
 
     torch.testing.assert_close(logits, run(model, tokens[:, :8])[0], **TOLERANCE)
 
 
-def test_a_state_is_flat_with_the_batch_first_and_full_precision(model, tokens):
+def test_state_is_batch_first_in_full_precision(model, tokens):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _, state = run(model, tokens)
 
@@ -115,7 +101,7 @@ def test_a_state_is_flat_with_the_batch_first_and_full_precision(model, tokens):
     assert {member.dtype for member in state} <= {torch.float32, torch.int64}
 
 
-def test_fork_copies_rows(model, tokens):
+def test_select_copies_rows(model, tokens):
     _, state = run(model, tokens)
 
     twins = select(state, torch.tensor([2, 2, 0]))
@@ -125,13 +111,13 @@ def test_fork_copies_rows(model, tokens):
     assert not torch.allclose(logits[0], logits[2], **TOLERANCE)
 
 
-def test_detach_cuts_the_history(model, tokens):
+def test_detach_cuts_the_gradient(model, tokens):
     with torch.enable_grad():
         _, state = model(tokens[:, :8])
         assert all(member.grad_fn is None for member in detach(state))
 
 
-def test_a_tied_head_counts_once(model):
+def test_parameter_count_counts_a_tied_head_once(model):
     head, embedding = model.get_submodule("head"), model.get_submodule("embedding")
     numbers = sum(tensor.numel() for tensor in model.state_dict().values())
     twice = embedding.weight.numel() if head.weight is embedding.weight else 0

@@ -18,11 +18,11 @@ def sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x))
 
 
-def test_rnn_is_tanh_of_the_sum():
+def test_rnn_step_is_tanh_of_the_sum():
     assert cells.rnn_step(torch.tensor([[0.3, -2.0]])).tolist()[0] == pytest.approx([math.tanh(0.3), math.tanh(-2.0)])
 
 
-def test_lstm_is_its_equations():
+def test_lstm_step_equals_its_equations():
     i, f, g, o, c = 0.2, -0.4, 1.1, 0.7, -0.9
 
     hidden, cell = cells.lstm_step(torch.tensor([[i, f, g, o]]), torch.tensor([[c]]))
@@ -32,7 +32,7 @@ def test_lstm_is_its_equations():
     assert hidden.item() == pytest.approx(sigmoid(o) * math.tanh(expected))
 
 
-def test_lstm_with_f_1_and_i_0_keeps_the_cell_exactly():
+def test_lstm_step_with_f_1_and_i_0_keeps_the_cell():
     cell = torch.randn(4, 3)
     sums = torch.cat([torch.full((4, 3), value) for value in (-200.0, OPEN, 5.0, 0.0)], dim=1)
 
@@ -41,7 +41,7 @@ def test_lstm_with_f_1_and_i_0_keeps_the_cell_exactly():
     assert torch.equal(kept, cell)
 
 
-def test_lstm_with_f_1_passes_the_gradient_unchanged():
+def test_lstm_step_with_f_1_passes_the_gradient_unchanged():
     cell = torch.randn(2, 3, requires_grad=True)
     sums = torch.cat([torch.full((2, 3), value) for value in (-200.0, OPEN, 5.0, 0.0)], dim=1)
     _, kept = cells.lstm_step(sums, cell)
@@ -51,7 +51,7 @@ def test_lstm_with_f_1_passes_the_gradient_unchanged():
     assert torch.equal(cell.grad, torch.ones(2, 3))
 
 
-def test_gru_reset_after_is_its_equations():
+def test_gru_step_after_equals_its_equations():
     x, h, hidden = (0.5, -0.3, 0.8), (0.1, 0.6, -1.2), 0.4
 
     (found,) = cells.gru_step_after(torch.tensor([x]), torch.tensor([h]), torch.tensor([[hidden]]))
@@ -60,7 +60,7 @@ def test_gru_reset_after_is_its_equations():
     assert found.item() == pytest.approx(z * hidden + (1 - z) * math.tanh(x[2] + r * h[2]))
 
 
-def test_gru_reset_before_is_its_equations():
+def test_gru_step_before_equals_its_equations():
     x, hidden = (0.5, -0.3, 0.8), 0.4
     u_r, u_z, u_n = 1.5, -0.7, 2.0
 
@@ -71,7 +71,7 @@ def test_gru_reset_before_is_its_equations():
 
 
 @pytest.mark.parametrize("form", ["after", "before"])
-def test_gru_that_keeps_all_leaves_the_state_unchanged(form):
+def test_gru_step_with_z_1_keeps_the_state(form):
     hidden, x = torch.randn(4, 3), torch.randn(4, 9)
     x[:, 3:6] = OPEN
 
@@ -79,7 +79,7 @@ def test_gru_that_keeps_all_leaves_the_state_unchanged(form):
 
 
 @pytest.mark.parametrize("form", ["after", "before"])
-def test_gru_with_reset_0_makes_a_candidate_that_ignores_the_state(form):
+def test_gru_step_with_r_0_ignores_the_state_in_the_candidate(form):
     x = torch.randn(4, 9)
     x[:, 0:3], x[:, 3:6] = -200.0, -200.0  # reset nothing but zero, keep nothing
 
@@ -94,7 +94,7 @@ def _gru(form: str, x: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
     return cells.gru_step_after(x, h_sums, hidden)
 
 
-def test_the_two_gru_forms_differ_where_the_reset_gate_matters():
+def test_gru_forms_differ_where_the_reset_gate_matters():
     x, hidden, weight = torch.randn(4, 9), torch.randn(4, 3), torch.randn(9, 3)
 
     after = cells.gru_step_after(x, hidden @ weight.T, hidden)
@@ -103,7 +103,7 @@ def test_the_two_gru_forms_differ_where_the_reset_gate_matters():
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-def test_the_equations_are_torchs(kind):
+def test_cells_agree_with_torchs_layers(kind):
     layer = kind(5, 3, batch_first=True)
     x, hidden, cell = torch.randn(2, 1, 5), torch.randn(2, 3), torch.randn(2, 3)
     x_sums = x[:, 0] @ layer.weight_ih_l0.T + layer.bias_ih_l0
@@ -119,7 +119,7 @@ def test_the_equations_are_torchs(kind):
     torch.testing.assert_close(found, expected[0])
 
 
-def test_the_reset_before_layer_is_its_step_over_time():
+def test_reset_before_gru_is_its_step_over_time():
     layer = ResetBeforeGru(5, 3)
     for parameter in layer.parameters():
         nn.init.normal_(parameter)

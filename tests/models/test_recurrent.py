@@ -11,7 +11,7 @@ GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_every_block_of_the_recurrent_weights_is_orthogonal(cell):
+def test_recurrent_weights_are_initialized_orthogonal(cell):
     model = models.build(CELLS[cell](hidden_size=12, layers=2), 7)
 
     for layer in model.layers:
@@ -19,7 +19,7 @@ def test_every_block_of_the_recurrent_weights_is_orthogonal(cell):
             torch.testing.assert_close(block @ block.T, torch.eye(12), rtol=0, atol=1e-5)
 
 
-def test_the_forget_bias_is_1_and_every_other_bias_0():
+def test_lstm_forget_bias_is_initialized_to_1():
     model = models.build(LstmConfig(hidden_size=3, layers=1), 7)
     (layer,) = model.layers
 
@@ -27,7 +27,7 @@ def test_the_forget_bias_is_1_and_every_other_bias_0():
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_layers_from_the_second_on_add_to_what_comes_in(cell):
+def test_later_layers_are_residual(cell):
     """A second layer whose output is zero changes nothing."""
     deep = models.build(CELLS[cell](hidden_size=8, layers=2, dropout=0.0), 7)
     shallow = models.build(CELLS[cell](hidden_size=8, layers=1, dropout=0.0), 7)
@@ -40,7 +40,7 @@ def test_layers_from_the_second_on_add_to_what_comes_in(cell):
     torch.testing.assert_close(deep(tokens)[0], shallow(tokens)[0])
 
 
-def test_dropout_acts_in_training_alone():
+def test_dropout_acts_only_in_training():
     model = models.build(GruConfig(hidden_size=16, layers=2, dropout=0.5), 7)
     tokens = torch.randint(1, 7, (2, 9))
 
@@ -48,7 +48,7 @@ def test_dropout_acts_in_training_alone():
     assert not torch.equal(model.train()(tokens)[0], model(tokens)[0])
 
 
-def test_the_weights_have_the_sizes_that_the_config_says():
+def test_weights_have_the_sizes_of_the_config():
     model = models.build(LstmConfig(hidden_size=8, layers=2, embedding_size=5), 7)
     shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
 
@@ -58,14 +58,14 @@ def test_the_weights_have_the_sizes_that_the_config_says():
     assert shapes["head.weight"] == (7, 8)
 
 
-def test_a_tied_head_is_the_embedding():
+def test_tied_head_is_the_embedding():
     model = models.build(RnnConfig(hidden_size=8, tie_weights=True), 7)
 
     assert model.head.weight is model.embedding.weight
 
 
 @pytest.mark.parametrize("config", [LstmConfig(hidden_size=8), GruConfig(hidden_size=8, gru_reset="before")])
-def test_the_state_after_a_boundary_has_no_gradient_to_what_was_before(config):
+def test_boundary_cuts_the_gradient_to_the_state(config):
     model = models.build(config, 7).eval()
     state = tuple(member.requires_grad_() for member in model.initial_state(1, 4))
 

@@ -15,7 +15,7 @@ from seqgen.models.registry import TransformerConfig
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 
 
-def test_rotary_turns_each_pair_by_its_position():
+def test_rotate_turns_each_pair_by_its_position():
     cos, sin = transformer.rotary(torch.tensor([[0, 3]]), transformer.frequencies(4))
 
     fast, slow = 3.0, 3.0 * 10_000**-0.5
@@ -24,7 +24,7 @@ def test_rotary_turns_each_pair_by_its_position():
     assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(fast), math.cos(slow)])
     assert sin[0, 0, 1].tolist() == pytest.approx([math.sin(fast), math.sin(slow)])
     x = torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(1, 1, 2, 4)
-    unturned, turned = transformer.rotate(x, transformer.rotation_by(cos, sin))[0, 0]
+    unturned, turned = transformer.rotate(x, transformer.rotation_of(cos, sin))[0, 0]
     assert unturned.tolist() == [1.0, 2.0, 3.0, 4.0]
     assert turned.tolist() == pytest.approx(
         [
@@ -36,12 +36,12 @@ def test_rotary_turns_each_pair_by_its_position():
     )
 
 
-def test_rotary_scores_depend_on_distance_alone():
+def test_rotary_scores_depend_only_on_distance():
     q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
 
     def score(query_at: int, key_at: int) -> float:
         turn = [
-            transformer.rotation_by(*transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)))
+            transformer.rotation_of(*transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)))
             for at in (query_at, key_at)
         ]
         return float((transformer.rotate(q, turn[0]) * transformer.rotate(k, turn[1])).sum())
@@ -57,7 +57,7 @@ def test_sinusoids_are_sines_then_cosines():
     assert row.tolist() == pytest.approx([math.sin(2), math.sin(2 * scale), math.cos(2), math.cos(2 * scale)])
 
 
-def test_one_block_is_its_equations():
+def test_forward_of_one_block_equals_its_equations():
     """Pre-norm attention and SwiGLU, written out for one sequence with loops over heads and positions."""
     model = models.build(CONFIG, 7).eval()
     (block,) = model.blocks
@@ -72,7 +72,7 @@ def test_one_block_is_its_equations():
         heads = []
         for head in range(2):
             rows = slice(8 * head, 8 * head + 8)
-            rotation = transformer.rotation_by(*transformer.rotary(torch.arange(3)[None], transformer.frequencies(8)))
+            rotation = transformer.rotation_of(*transformer.rotary(torch.arange(3)[None], transformer.frequencies(8)))
             q, k = (
                 transformer.rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0]
                 for linear in (block.query, block.key)
@@ -92,7 +92,7 @@ def test_one_block_is_its_equations():
     torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-6)
 
 
-def test_attention_reaches_block_size_tokens_and_no_further():
+def test_attention_reaches_block_size_tokens():
     model = models.build(CONFIG, 7).eval()
     tokens = torch.randint(1, 7, (1, 9))
     changed = tokens.clone()
@@ -106,7 +106,7 @@ def test_attention_reaches_block_size_tokens_and_no_further():
     assert differs == [False] * 2 + [True] * 4 + [False] * 3
 
 
-def test_the_cache_is_no_larger_than_block_size_or_what_is_asked_for():
+def test_cache_is_at_most_block_size_or_capacity():
     model = models.build(CONFIG, 7)
 
     for capacity, ring in ((100, 4), (3, 3)):
@@ -115,7 +115,7 @@ def test_the_cache_is_no_larger_than_block_size_or_what_is_asked_for():
         assert position.shape == begin.shape == (2,)
 
 
-def test_a_large_batch_attends_as_a_small_one(monkeypatch):
+def test_stepper_attends_in_large_batches_as_in_small_ones(monkeypatch):
     model = models.build(CONFIG, 7).eval()
     _, state = model(torch.randint(1, 7, (3, 6)), model.initial_state(3, 20))
     stepper = model.stepper()
@@ -130,7 +130,7 @@ def test_a_large_batch_attends_as_a_small_one(monkeypatch):
     torch.testing.assert_close(logits[:2], logits[2:], rtol=1e-5, atol=1e-6)
 
 
-def test_sinusoidal_positions_end_at_block_size_and_say_so():
+def test_sinusoidal_positions_end_at_block_size():
     config = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4, positions="sinusoidal")
     model = models.build(config, 7).eval()
     _, state = model(torch.tensor([[0, 1, 2, 3]]), model.initial_state(1, 9))
@@ -141,7 +141,7 @@ def test_sinusoidal_positions_end_at_block_size_and_say_so():
         model.stepper().step(torch.tensor([1]), state)
 
 
-def test_positions_begin_anew_with_a_document():
+def test_positions_restart_at_a_document():
     config = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4, positions="sinusoidal")
     model = models.build(config, 7).eval()
 
@@ -150,13 +150,13 @@ def test_positions_begin_anew_with_a_document():
     torch.testing.assert_close(logits[0, :3], logits[0, 3:])
 
 
-def test_the_feed_forward_is_eight_thirds_wide():
+def test_feed_forward_is_eight_thirds_of_the_hidden_size():
     model = models.build(TransformerConfig(hidden_size=128, layers=1, heads=4), 7)
 
     assert model.blocks[0].gate.weight.shape == (352, 128)
 
 
-def test_neighbours_far_into_a_text_are_still_told_apart():
+def test_neighboring_positions_differ_far_into_a_text():
     far = 2**25
     for angles in (
         transformer.rotary(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[1][0, 0, :, 0],
@@ -166,14 +166,14 @@ def test_neighbours_far_into_a_text_are_still_told_apart():
 
 
 @pytest.mark.parametrize(("layers", "block_size", "tokens"), [(1, 64, 256), (4, 64, 256), (3, 100, 300)])
-def test_a_burn_in_is_as_long_as_attention_reaches_through_all_layers(layers, block_size, tokens):
+def test_burn_in_is_the_reach_of_attention_through_all_layers(layers, block_size, tokens):
     config = TransformerConfig(hidden_size=16, layers=layers, heads=2, block_size=block_size)
 
     assert models.build(config, 7).burn_in == tokens
 
 
 @pytest.mark.parametrize("limit", [0, 10**9])
-def test_attention_is_one_whether_its_scores_are_whole_or_not(monkeypatch, limit):
+def test_attend_causally_agrees_with_fused_attention(monkeypatch, limit):
     monkeypatch.setattr(transformer, "FULL_SCORES", limit)
     q, k, v = (torch.randn(2, 3, 9, 8).bfloat16().requires_grad_() for _ in range(3))
     wide = [member.detach().double().requires_grad_() for member in (q, k, v)]

@@ -12,7 +12,7 @@ from seqgen.models.weights import load_weights, to_bytes, weights_of
 RUN = "the identity of a run"
 
 
-def test_weights_come_back_bit_for_bit(model, tmp_path):
+def test_weights_round_trip_bit_for_bit(model, tmp_path):
     path = tmp_path / "model.safetensors"
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     path.write_bytes(to_bytes(weights_of(model), RUN))
@@ -25,7 +25,7 @@ def test_weights_come_back_bit_for_bit(model, tmp_path):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_tied_head_is_stored_once(tmp_path):
+def test_weights_of_stores_a_tied_head_once(tmp_path):
     model = models.build(LstmConfig(hidden_size=8, tie_weights=True), 7)
 
     assert "head.weight" not in weights_of(model)
@@ -35,13 +35,13 @@ def test_a_tied_head_is_stored_once(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda tensors: tensors.pop("head.bias"), "differ in head.bias"),
-        (lambda tensors: tensors.update(extra=torch.zeros(1)), "differ in extra"),
-        (lambda tensors: tensors.update({"head.bias": torch.zeros(8)}), r"head.bias is of shape \[8\]"),
-        (lambda tensors: tensors.update({"head.bias": torch.zeros(7).long()}), "head.bias is I64, expected F32"),
+        (lambda tensors: tensors.pop("head.bias"), ": .* head.bias"),
+        (lambda tensors: tensors.update(extra=torch.zeros(1)), ": .* extra"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(8)}), r"head.bias .* \[8\]"),
+        (lambda tensors: tensors.update({"head.bias": torch.zeros(7).long()}), "head.bias .* I64, expected F32"),
     ],
 )
-def test_weights_of_another_model_are_refused_and_nothing_is_loaded(tmp_path, change, message):
+def test_load_weights_refuses_another_model_and_loads_nothing(tmp_path, change, message):
     model = models.build(LstmConfig(hidden_size=8), 7)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     tensors = {name: torch.ones_like(tensor) for name, tensor in weights_of(model).items()}
@@ -55,7 +55,7 @@ def test_weights_of_another_model_are_refused_and_nothing_is_loaded(tmp_path, ch
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_file_cut_short_anywhere_is_refused(tmp_path):
+def test_load_weights_refuses_a_file_truncated_anywhere(tmp_path):
     model = models.build(LstmConfig(hidden_size=2), 3)
     path = tmp_path / "model.safetensors"
     path.write_bytes(to_bytes(weights_of(model), RUN))
@@ -67,6 +67,6 @@ def test_a_file_cut_short_anywhere_is_refused(tmp_path):
             load_weights(model, path, RUN)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_load_weights_names_a_missing_file(tmp_path):
     with pytest.raises(RunError, match=r"model\.safetensors is missing"):
         load_weights(models.build(LstmConfig(hidden_size=2), 3), tmp_path / "model.safetensors", RUN)

@@ -200,7 +200,8 @@ def test_enormous_model_is_refused_before_allocating(specimen, damaged):
         refusals = damaged(path, content, *use_run(specimen), forge=True)
 
         assert len(refusals) == 2
-        assert "hidden_size: 16 layers of 65536" in refusals[1]
+        assert "config.json" in refusals[0]
+        assert "--hidden-size" in refusals[1]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_engines_generate_the_same_text(run):
 
 
 def test_impossible_setting_is_refused_before_generating(run):
-    with pytest.raises(ConfigError, match="temprature: there is no such setting"):
+    with pytest.raises(ConfigError, match="temprature: unknown setting"):
         run.generate(temprature=1.0, stream=True)
     with pytest.raises(ConfigError, match="num_samples"):
         run.samples(num_samples=0)
@@ -155,7 +155,7 @@ def test_evaluate_reads_texts_by_its_settings(run, tmp_path):
         run.evaluate(tmp_path / "king.log")
     with pytest.raises(ConfigError, match=r"errors: .*not 'guess'"):
         run.evaluate(tmp_path / "king.log", errors="guess")
-    with pytest.raises(ConfigError, match="strid: there is no such setting"):
+    with pytest.raises(ConfigError, match="strid: unknown setting"):
         run.evaluate(tmp_path / "king.log", errors="ignore", strid=3)
 
 
@@ -189,8 +189,8 @@ def test_memorization_compares_with_the_training_texts(run):
 
     found = run.memorization(f"§{copied}§")
 
-    assert (found.stretch, found.start, found.share) == (copied, 1, 50 / 52)
-    assert run.memorization("§").stretch == ""
+    assert (found.longest_copy, found.start, found.copied_share) == (copied, 1, 50 / 52)
+    assert run.memorization("§").longest_copy == ""
 
 
 def test_validation_texts_without_a_validation_part_are_refused(corpus, tmp_path):

@@ -194,26 +194,11 @@ def test_batch_larger_than_memory_is_refused(data, monkeypatch, settings, other)
     encoded = encode_corpus(read_texts(data), TokenizerConfig())
     large, small = (resolve_settings({**settings, "batch_size": rows, "max_steps": 1}) for rows in (32, 1))
 
-    monkeypatch.setattr(run_setup, "memory_of", lambda device: 1 << 20)
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: 1 << 20)
 
     with pytest.raises(ConfigError, match=rf"batch_size: .* \d+ rows of 128 tokens .* lower --batch-size .* {other}"):
         build_learner(large.model, large.training, encoded)
     build_learner(small.model, small.training, encoded)
-
-
-def test_attention_mask_larger_than_memory_is_refused(corpus, tmp_path, monkeypatch):
-    lines = tmp_path / "lines.jsonl"
-    lines.write_text("".join(f'{{"text": "{line}"}}\n' for line in corpus.read_text("utf-8").splitlines()), "utf-8")
-    texts = [read_texts(DataConfig.of(text=str(path), valid_split="none")) for path in (corpus, lines)]
-    one, several = (encode_corpus(text, TokenizerConfig()) for text in texts)
-    window = {"block_size": 512, "batch_size": 1, "precision": "fp32"}
-    resolved = resolve_settings({"cell": "transformer", "hidden_size": 8, "heads": 1, "max_steps": 1, **window})
-
-    monkeypatch.setattr(run_setup, "memory_of", lambda device: 3 << 20)
-
-    build_learner(resolved.model, resolved.training, one)
-    with pytest.raises(ConfigError, match=r"batch_size: .* 1 rows of 512 tokens"):
-        build_learner(resolved.model, resolved.training, several)
 
 
 @pytest.mark.parametrize("sha256", ["../../elsewhere", "0" * 63, "A" * 64])

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from seqgen.sources.config import Reading
-from seqgen.sources.source import Source, read_whole
+from seqgen.sources.source import Source, load_documents
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def read(write: Callable[..., str]) -> Callable[..., tuple[str, ...]]:
     """The documents of a file of this name and content, read by these settings."""
 
     def read(name: str, content: bytes | str, **reading: Any) -> tuple[str, ...]:
-        return read_whole([write(name, content)], Reading.of(**reading))
+        return load_documents([write(name, content)], Reading.of(**reading))
 
     return read
 
@@ -45,7 +45,7 @@ def places(write: Callable[..., str], tmp_path: Path) -> Callable[..., SimpleNam
     def places(name: str, content: bytes | str, **reading: Any) -> SimpleNamespace:
         source = Source(write(name, content), Reading.of(**reading))
         found = [(source.place.replace(f"{tmp_path}/", ""), "".join(document)) for document in source.documents()]
-        return SimpleNamespace(found=found, tally=source.tally, size=source.size, sha256=source.sha256)
+        return SimpleNamespace(found=found, issues=source.issues, size=source.size, sha256=source.sha256)
 
     return places
 

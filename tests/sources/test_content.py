@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seqgen.errors import TextError
-from seqgen.sources.content import as_raw, suffixes_of
+from seqgen.sources.content import bytes_as_characters, suffixes_of
 
 PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"
 
@@ -31,4 +31,4 @@ def test_as_bytes_it_is_read(read):
 
 
 def test_a_text_as_bytes_is_its_utf8():
-    assert as_raw("é\udcff") == "\xc3\xa9\xff"
+    assert bytes_as_characters("é\udcff") == "\xc3\xa9\xff"

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seqgen.sources import misreading as quality
-from seqgen.sources.misreading import Order, describe, judge
+from seqgen.sources.misreading import Order, describe_misreading, detect_misreading
 
 from .test_encodings import CHINESE, FRENCH, GERMAN, JAPANESE, KOREAN, RUSSIAN
 
@@ -58,7 +58,7 @@ ROWS = [{"text": f"sentence {number}", "label": number % 2} for number in range(
     ],
 )  # fmt: skip
 def test_what_is_no_plain_text_is_named_with_what_to_do(piece, kind, words):
-    found = judge(piece)
+    found = detect_misreading(piece)
 
     assert found is not None
     assert found.kind == kind
@@ -100,8 +100,8 @@ def test_what_is_no_plain_text_is_named_with_what_to_do(piece, kind, words):
     ],
 )
 def test_ordinary_text_is_none_of_these(text):
-    assert judge(text) is None
-    assert describe([(0, text)], in_order=True) is None
+    assert detect_misreading(text) is None
+    assert describe_misreading([(0, text)], in_order=True) is None
 
 
 @settings(max_examples=100)
@@ -109,12 +109,12 @@ def test_ordinary_text_is_none_of_these(text):
 @example("9" * 5_000, "[")
 @example("", "[" * 5_000)
 def test_any_text_can_be_judged(text, start):
-    describe([(0, start + text * 9), (1, (start + text) * 20)], in_order=True)
+    describe_misreading([(0, start + text * 9), (1, (start + text) * 20)], in_order=True)
 
 
 def test_the_texts_of_the_catalog_are_ordinary():
     for path in sorted((Path(__file__).parents[2] / "corpora").glob("*.txt")):
-        assert describe([(0, path.read_text("utf-8"))], in_order=True) is None
+        assert describe_misreading([(0, path.read_text("utf-8"))], in_order=True) is None
 
 
 def test_korean_files_of_python_are_named_when_read_as_latin_1():
@@ -123,8 +123,8 @@ def test_korean_files_of_python_are_named_when_read_as_latin_1():
     if not files:
         pytest.skip("this Python carries no test/cjkencodings")
 
-    assert "cp949 read as Latin-1" in str(judge(files[0].read_text("latin-1")))
-    assert judge(files[0].with_name("euc_kr-utf8.txt").read_text("utf-8")) is None
+    assert "cp949 read as Latin-1" in str(detect_misreading(files[0].read_text("latin-1")))
+    assert detect_misreading(files[0].with_name("euc_kr-utf8.txt").read_text("utf-8")) is None
 
 
 @pytest.mark.parametrize(
@@ -168,13 +168,13 @@ def test_the_lines_of_documents_are_sorted_each_for_itself():
 def test_a_text_is_described_by_what_is_widespread_in_it():
     rows = "\n".join(map(json.dumps, ROWS))
 
-    assert describe([(0, KOREAN * 9), (0, HTML)], in_order=False) == (
+    assert describe_misreading([(0, KOREAN * 9), (0, HTML)], in_order=False) == (
         "looks like HTML or XML in 50% of the places looked at: tags are learned like any text; name the file .html to "
         "read its text, or convert it to plain text first"
     )
-    assert describe([(number, KOREAN * 9) for number in range(15)] + [(15, HTML)], in_order=False) is None
-    assert describe([(0, rows), (0, rows[500:2_000])], in_order=False).startswith("looks like JSON: ")
-    assert describe([], in_order=True) is None
+    assert describe_misreading([(number, KOREAN * 9) for number in range(15)] + [(15, HTML)], in_order=False) is None
+    assert describe_misreading([(0, rows), (0, rows[500:2_000])], in_order=False).startswith("looks like JSON: ")
+    assert describe_misreading([], in_order=True) is None
     names = "\n".join(sorted(NAMES))
-    assert describe([(0, names)], in_order=False) is None
-    assert describe([(0, names)], in_order=True).startswith("looks like a list in sorted order: ")
+    assert describe_misreading([(0, names)], in_order=False) is None
+    assert describe_misreading([(0, names)], in_order=True).startswith("looks like a list in sorted order: ")

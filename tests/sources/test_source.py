@@ -23,7 +23,15 @@ from seqgen.errors import ConfigError, TextError
 from seqgen.sources import compression
 from seqgen.sources import source as sources
 from seqgen.sources.config import Reading
-from seqgen.sources.source import Source, awaited, expand, is_read_once, read_documents, read_whole, refuse_idle
+from seqgen.sources.source import (
+    Source,
+    expand_names,
+    is_read_once,
+    load_documents,
+    pipe_notice,
+    read_documents,
+    reject_unused_settings,
+)
 from seqgen.sources.text import TextDecoder, decode_text
 
 KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
@@ -43,7 +51,7 @@ def write(tmp_path):
 
 
 def names_in(folder, **options):
-    return [Path(name).relative_to(folder).as_posix() for name in expand([str(folder)], Reading(**options))]
+    return [Path(name).relative_to(folder).as_posix() for name in expand_names([str(folder)], Reading(**options))]
 
 
 def test_a_directory_is_its_texts_sorted_and_none_that_are_hidden(write, tmp_path):
@@ -76,7 +84,7 @@ def test_two_stars_and_a_slash_are_any_folders_or_none(write, tmp_path, glob, fi
 def test_what_is_named_keeps_its_order(write):
     names = [write("b.txt", "b"), "corpus:pydoc", write("a.txt", "a"), "-"]
 
-    assert list(expand(names, Reading())) == names
+    assert list(expand_names(names, Reading())) == names
 
 
 def test_a_directory_without_a_fitting_file_says_what_it_has(write, tmp_path):
@@ -95,12 +103,12 @@ def test_a_directory_of_hidden_files_alone_says_that_they_are_passed_over(write,
         f"{tmp_path} has no file that fits --glob '*.txt'; it has nothing but hidden files, which are passed over "
         f"unless they are named themselves: {named}"
     )
-    assert list(expand([named], Reading())) == [named]
+    assert list(expand_names([named], Reading())) == [named]
 
     write(".git/x.txt", "x")
     with pytest.raises(TextError, match=r"named themselves: \S*/\.git and 1 more$"):
         names_in(tmp_path)
-    assert list(expand([f"{tmp_path}/.git"], Reading())) == [f"{tmp_path}/.git/x.txt"]
+    assert list(expand_names([f"{tmp_path}/.git"], Reading())) == [f"{tmp_path}/.git/x.txt"]
 
 
 @PACKED
@@ -115,16 +123,16 @@ def test_a_packed_file_is_read_through_and_hashed_as_it_lies(write, suffix):
 def test_zstandard_is_read_where_it_is_installed(write):
     zstd = pytest.importorskip("backports.zstd" if compression._zstd is None else compression._zstd.__name__)
 
-    assert read_whole([write("a.txt.zst", zstd.compress(KOREAN.encode()))]) == (KOREAN,)
+    assert load_documents([write("a.txt.zst", zstd.compress(KOREAN.encode()))]) == (KOREAN,)
     with pytest.raises(TextError, match="damaged or cut short"):
-        read_whole([write("b.txt.zst", zstd.compress(KOREAN.encode())[:-1])])
+        load_documents([write("b.txt.zst", zstd.compress(KOREAN.encode())[:-1])])
 
 
 def test_zstandard_that_is_not_installed_is_asked_for(write, monkeypatch):
     monkeypatch.setattr(compression, "_zstd", None)
 
     with pytest.raises(TextError, match=r"a\.txt\.zst: .* pip install backports.zstd"):
-        read_whole([write("a.txt.zst", b"")])
+        load_documents([write("a.txt.zst", b"")])
 
 
 @PACKED
@@ -133,7 +141,7 @@ def test_a_damaged_archive_is_named(write, suffix, damage):
     name = write(f"a.txt{suffix}", damage(PACKERS[suffix](KOREAN.encode() * 999)))
 
     with pytest.raises(TextError, match=rf"a\.txt{suffix} is damaged or cut short"):
-        read_whole([name])
+        load_documents([name])
 
 
 def test_a_bomb_is_read_a_block_at_a_time(write):
@@ -148,8 +156,8 @@ def test_a_json_line_is_a_document(write):
     lines = [{"text": "one\ntwo", "n": 1}, {"text": ""}, {"text": "\u2028 three"}]
     content = "\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
 
-    assert read_whole([write("a.jsonl", content)]) == ("one\ntwo", "\u2028 three")
-    assert read_whole([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
+    assert load_documents([write("a.jsonl", content)]) == ("one\ntwo", "\u2028 three")
+    assert load_documents([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
 
 
 def test_a_source_knows_where_its_latest_document_stands(write):
@@ -178,7 +186,7 @@ def test_a_source_knows_where_its_latest_document_stands(write):
 )
 def test_a_line_that_is_no_document_is_named(write, line, reason):
     with pytest.raises(TextError, match=rf"a\.jsonl, {reason}"):
-        read_whole([write("a.jsonl", f'{{"text": "a"}}\n{line}\n')])
+        load_documents([write("a.jsonl", f'{{"text": "a"}}\n{line}\n')])
 
 
 def test_stdin_is_a_text_or_with_a_field_json_lines(monkeypatch):
@@ -186,12 +194,12 @@ def test_stdin_is_a_text_or_with_a_field_json_lines(monkeypatch):
         monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
 
     stdin(KOREAN.encode())
-    assert read_whole(["-"]) == (KOREAN,)
+    assert load_documents(["-"]) == (KOREAN,)
     stdin(b'{"t": "a"}\n{"t": "b"}\n')
-    assert read_whole(["-"], Reading(field="t")) == ("a", "b")
+    assert load_documents(["-"], Reading(field="t")) == ("a", "b")
     monkeypatch.setattr(sources.sys, "stdin", None)
     with pytest.raises(TextError, match="stdin is closed"):
-        read_whole(["-"])
+        load_documents(["-"])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
@@ -204,15 +212,15 @@ def test_what_can_be_read_once_is_told_from_what_can_be_read_again(write, tmp_pa
     assert [name for name in [*pipes, *files, *others, "-", "/dev/fd/63"] if is_read_once(name)] == [
         *pipes, "-", "/dev/fd/63",
     ]  # fmt: skip
-    assert awaited([*files, *others, "-", *pipes]) == (
+    assert pipe_notice([*files, *others, "-", *pipes]) == (
         f"reading from {pipes[0]}, which is no regular file: waiting for its writer"
     )
-    assert awaited([*files, *others, "-"]) is None
+    assert pipe_notice([*files, *others, "-"]) is None
 
 
 def test_documents_without_text_are_none_and_none_at_all_is_refused(write):
     with pytest.raises(TextError, match=r"a\.txt and 1 more is empty"):
-        read_whole([write("a.txt", ""), write("b.txt", b"\xef\xbb\xbf")])
+        load_documents([write("a.txt", ""), write("b.txt", b"\xef\xbb\xbf")])
 
 
 # --- FACTS: bytes that are no text, byte order marks, encodings (rows 14 to 16)
@@ -247,7 +255,7 @@ def test_what_is_replaced_or_left_out_is_counted(write):
     for errors, expected in (("replace", "a\ufffd\ufffd b \ufffd c"), ("ignore", "a b  c")):
         source = Source(name, Reading(errors=errors))
         assert ["".join(document) for document in source.documents()] == [expected]
-        assert source.tally.ill_formed == 3
+        assert source.issues.ill_formed == 3
 
 
 @pytest.mark.parametrize(("errors", "expected"), [
@@ -259,14 +267,14 @@ def test_half_characters_that_json_spells_are_counted_too(write, errors, expecte
     )
 
     assert ["".join(document) for document in source.documents()] == [expected, "c"]
-    assert source.tally.ill_formed == 2
+    assert source.issues.ill_formed == 2
 
 
 def test_what_json_spells_and_what_no_text_is_are_counted_together(write):
     source = Source(write("a.jsonl", b'{"text": "\\ud800 \xff \xfe"}\n'), Reading(errors="replace"))
 
     assert ["".join(document) for document in source.documents()] == ["\ufffd \ufffd \ufffd"]
-    assert source.tally.ill_formed == 3
+    assert source.issues.ill_formed == 3
 
 
 @pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
@@ -274,7 +282,7 @@ def test_half_characters_of_utf7_are_counted_too(write, errors):
     source = Source(write("a.txt", b"a+2AA-b"), Reading(encoding="utf-7", errors=errors))
 
     assert ["".join(document) for document in source.documents()] == ["ab" if errors == "ignore" else "a\ufffdb"]
-    assert source.tally.ill_formed == 1
+    assert source.issues.ill_formed == 1
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
@@ -283,18 +291,18 @@ def test_bytes_that_begin_with_the_mark_of_another_encoding_are_told_which(write
     name = write("a.txt", ("\ufeff" + KOREAN).encode(f"{encoding}-{order}"))
 
     with pytest.raises(TextError, match=rf"a\.txt is not utf-8 at byte \d \(0xf.\); .*: say --encoding {encoding}$"):
-        read_whole([name])
-    assert read_whole([name], Reading(encoding=encoding)) == (KOREAN,)
+        load_documents([name])
+    assert load_documents([name], Reading(encoding=encoding)) == (KOREAN,)
 
 
 def test_the_place_of_a_wrong_byte_is_that_in_the_file_however_far_it_is(write):
     with pytest.raises(TextError, match=r"a\.txt is not utf-8 at byte 3000000 \(0xff\)"):
-        read_whole([write("a.txt", b"x" * 3_000_000 + b"\xff")])
+        load_documents([write("a.txt", b"x" * 3_000_000 + b"\xff")])
 
 
 def test_an_unknown_encoding_is_a_wrong_setting(write):
     with pytest.raises(ConfigError, match="no encoding called 'klingon'"):
-        read_whole([write("a.txt", "a")], Reading(encoding="klingon"))
+        load_documents([write("a.txt", "a")], Reading(encoding="klingon"))
 
 
 LEGACY = sorted(
@@ -306,7 +314,7 @@ LEGACY = sorted(
 def test_every_legacy_file_of_cpython_reads_as_its_utf8_twin():
     for path in LEGACY:
         twin = path.with_name(f"{path.stem}-utf8.txt")
-        assert read_whole([str(path)], Reading(encoding=path.stem)) == read_whole([str(twin)]), path.name
+        assert load_documents([str(path)], Reading(encoding=path.stem)) == load_documents([str(twin)]), path.name
 
 
 @settings(max_examples=60)
@@ -316,7 +324,7 @@ def test_any_bytes_under_any_name_are_documents_or_a_text_error(content, name):
         path = Path(folder, name)
         path.write_bytes(content)
         with contextlib.suppress(TextError):
-            assert all(read_whole([str(path)]))
+            assert all(load_documents([str(path)]))
 
 
 @settings(max_examples=100)
@@ -325,7 +333,7 @@ def test_what_one_call_decodes_is_what_the_file_gives(content):
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(TextError):
         path = Path(folder, "a.txt")
         path.write_bytes(content)
-        assert "".join(read_whole([str(path)])) == decode_text(content, "utf-8", "it")
+        assert "".join(load_documents([str(path)])) == decode_text(content, "utf-8", "it")
 
 
 # --- settings that would change nothing, names that are none
@@ -349,7 +357,7 @@ def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeyp
     write("folder/a.txt", "a")
 
     with pytest.raises(ConfigError, match=rf"^{named}: "):
-        refuse_idle(names, Reading(**settings))
+        reject_unused_settings(names, Reading(**settings))
 
 
 @pytest.mark.parametrize(
@@ -370,13 +378,13 @@ def test_one_that_changes_something_for_one_of_them_is_not(write, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     write("folder/a.csv", "a")
 
-    refuse_idle(names, Reading(**settings))
+    reject_unused_settings(names, Reading(**settings))
 
 
 @pytest.mark.parametrize("name", ["https://example.com/a.txt?b=c&d", "s3://bucket/a.txt"])
 def test_a_url_is_shown_as_it_was_typed_and_is_to_be_downloaded(name):
     with pytest.raises(TextError, match=rf"^{re.escape(name)} is a URL; download it first \(curl -LO "):
-        read_whole([name])
+        load_documents([name])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
@@ -387,7 +395,7 @@ def test_an_archive_cannot_come_through_a_pipe(tmp_path):
     writer.start()
 
     with pytest.raises(TextError, match=r"a\.zip comes through a pipe"):
-        read_whole([str(pipe)])
+        load_documents([str(pipe)])
     writer.join()
 
 
@@ -395,14 +403,14 @@ def test_what_is_not_text_is_named_on_stdin_too(monkeypatch):
     monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"%PDF-1.7")))
 
     with pytest.raises(TextError, match=r"^stdin is a PDF document"):
-        read_whole(["-"])
+        load_documents(["-"])
 
 
 def test_what_was_skipped_is_noted_a_sentence_a_source(write):
     notes: list[str] = []
     names = [write(f"{name}.jsonl", '{"text": "good"}\n{}\n[]\n') for name in "ab"]
 
-    read = read_whole(names, Reading(on_bad_line="skip"), notes.append)
+    read = load_documents(names, Reading(on_bad_line="skip"), notes.append)
 
     assert read == ("good", "good")
     assert [note.split(";")[0] for note in notes] == [
@@ -418,5 +426,5 @@ def test_a_file_name_that_is_not_utf8_is_read(tmp_path):
     except OSError:
         pytest.skip("this file system takes no such name")
 
-    assert read_whole([str(tmp_path)]) == ("text",)
-    assert list(expand([str(tmp_path)], Reading())) == [f"{tmp_path}/{name}"]
+    assert load_documents([str(tmp_path)]) == ("text",)
+    assert list(expand_names([str(tmp_path)], Reading())) == [f"{tmp_path}/{name}"]

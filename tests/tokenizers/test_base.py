@@ -164,7 +164,7 @@ def _changed(tokenizer: Tokenizer, **fields: object) -> dict[str, bytes]:
         ({"format_version": 2}, "format_version: should be 1, not 2"),
         ({"format_version": "1"}, "format_version"),
         ({"kind": "pickle"}, "kind: should be"),
-        ({"surprise": 1}, "surprise: there is no such setting"),
+        ({"surprise": 1}, "surprise: unknown setting"),
     ],
 )
 def test_foreign_json_is_refused(tokenizer, fields, complaint):

@@ -45,7 +45,7 @@ def test_optimizer_state_exists_before_the_first_step(model, name):
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4), ("transformer", 1)])
 def test_muon_gets_gates_and_dtype_of_the_run(cell, gates, precision, dtype):
-    model = models.build(FAMILIES[cell][0](), 11)
+    model = models.build(FAMILIES[cell].config(), 11)
 
     muon = build_optimizer(model, TrainingConfig(optimizer="muon"), precision).members[0]
 

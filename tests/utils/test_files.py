@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 
 from seqgen.errors import SaveError
-from seqgen.utils.files import blocking, make_directory, sweep, sync_directory, write_atomically, write_durably
+from seqgen.utils.files import (
+    blocking,
+    cache_directory,
+    hash_file,
+    make_directory,
+    sweep,
+    sync_directory,
+    write_atomically,
+    write_durably,
+)
 
 OVER_THE_LIMIT = """
 import resource, signal, sys
@@ -187,3 +196,23 @@ def test_what_keeps_a_directory_from_being_made_is_named(tmp_path):
 
     assert blocking(tmp_path / "new" / "deep") is None
     assert blocking(tmp_path / "file" / "new" / "deep") == tmp_path / "file"
+
+
+def test_cache_directory_is_the_one_that_the_environment_names(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path))
+
+    assert cache_directory() == tmp_path
+
+
+def test_cache_directory_is_in_the_users_cache_by_default(monkeypatch):
+    monkeypatch.delenv("SEQGEN_CACHE", raising=False)
+
+    assert cache_directory().is_absolute()
+    assert cache_directory().parts[-1] in {"seqgen", "Cache"}
+    assert cache_directory() != Path.home()
+
+
+def test_hash_file_is_the_sha256_of_its_bytes(tmp_path):
+    (tmp_path / "a").write_bytes(b"abc")
+
+    assert hash_file(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -35,12 +35,11 @@ from seqgen.data.cache.workers import build_apart
 from seqgen.data.config import DataConfig
 from seqgen.data.split import Split
 from seqgen.errors import ConfigError, RunError, SaveError, TextError, TokenizerError
-from seqgen.sources.catalog.download_cache import cache_directory
 from seqgen.sources.config import Reading, absolute, name_of
-from seqgen.sources.source import awaited, expand, is_read_once, passed_over
+from seqgen.sources.source import expand_names, is_read_once, issue_notices, pipe_notice
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.utils.files import read_at_most, write_atomically
+from seqgen.utils.files import cache_directory, read_at_most, write_atomically
 from seqgen.utils.locks import alone, making, note_use, sweep_killed
 from seqgen.utils.progress import WAITING, Progress, Report, silent
 
@@ -111,7 +110,7 @@ class Cache:
             TextError: a source cannot be read, or there is no text in them.
             ConfigError: there is no such encoding, or no such corpus.
         """
-        files = list(expand(names, reading))
+        files = list(expand_names(names, reading))
         states = [state_of(file) for file in files]
         paths = list(map(absolute, files))
         made_of = (paths, reading.model_dump(include=set(Reading.model_fields)), FORMAT)
@@ -235,12 +234,12 @@ class Cache:
 def _read(names: Sequence[str], files: Sequence[str], reading: Reading, folder: Path, report: Report) -> str:
     """Read sources into `folder`; the hash of their text."""
     total = sum(state[2] for state in map(state_of, files) if state is not None)
-    if (message := awaited(files)) is not None:
+    if (message := pipe_notice(files)) is not None:
         report(message, 0, WAITING)
     progress = Progress(report, message or f"reading {name_of(names)}", total)
     manifest = write_text(files, reading, folder, progress.add)
     if not manifest.documents:
-        skipped = passed_over(name_of(names), manifest.tally, reading)
+        skipped = issue_notices(name_of(names), manifest.tally, reading)
         raise TextError("; ".join([f"{name_of(names)} is empty, so give a text to work with", *skipped]))
     return manifest.sha256
 

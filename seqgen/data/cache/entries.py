@@ -13,12 +13,11 @@ from seqgen.data.cache.cache import KNOWN_CAP, OF_TEXT, size_of
 from seqgen.data.cache.stored_ids import RECORD_CAP, TOKENIZER, IdsManifest
 from seqgen.data.cache.stored_text import MANIFEST, MANIFEST_CAP, TextManifest
 from seqgen.errors import SeqgenError
-from seqgen.sources.catalog.download_cache import cache_directory
-from seqgen.sources.catalog.published import FETCHING
-from seqgen.sources.config import PREFIX, name_of
+from seqgen.sources.catalog.downloads import FETCHING
+from seqgen.sources.config import CORPUS_PREFIX, name_of
 from seqgen.tokenizers import SIZE_CAP
 from seqgen.tokenizers.base import TOKENIZER_FILE, kind_of
-from seqgen.utils.files import read_at_most
+from seqgen.utils.files import cache_directory, read_at_most
 from seqgen.utils.locks import MAKING, removing, take, unused
 
 Kind = Literal["text", "tokenizer", "ids", "unfinished", "download"]
@@ -119,7 +118,7 @@ def _text(place: Path) -> Entry:
         sources = TextManifest.from_json(read_at_most(place / MANIFEST, MANIFEST_CAP), MANIFEST).sources
         made_from = name_of(source.name for source in sources)
         # Those of the catalogue have no state either, and can be read again.
-        only_copy = any(source.state is None and not source.name.startswith(PREFIX) for source in sources)
+        only_copy = any(source.state is None and not source.name.startswith(CORPUS_PREFIX) for source in sources)
     return Entry("text", place, made_from, size_of(place), _time(place), _in_use(place), only_copy)
 
 
@@ -142,14 +141,14 @@ def _unfinished(place: Path, kind: Kind) -> Entry:
 
 
 def _download(place: Path) -> Entry:
-    """A corpus that was fetched; the hash that its first download had is no part of it, and stays."""
+    """Return the entry of a downloaded corpus."""
     size = sum(path.stat().st_size for path in _fetched_files(place))
     with _unfetched(place) as free:
-        return Entry("download", place, f"{PREFIX}{place.name}", size, _time(place), not free)
+        return Entry("download", place, f"{CORPUS_PREFIX}{place.name}", size, _time(place), not free)
 
 
 def _fetched_files(place: Path) -> list[Path]:
-    return [path for path in place.iterdir() if path.is_file() and path.suffix not in {".sha256", ".lock"}]
+    return [path for path in place.iterdir() if path.is_file() and path.suffix != ".lock"]
 
 
 @contextlib.contextmanager

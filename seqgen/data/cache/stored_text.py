@@ -34,10 +34,10 @@ from pydantic import Field
 from seqgen.config import Config, FileName
 from seqgen.errors import ConfigError
 from seqgen.sources.config import Reading, is_path
-from seqgen.sources.content import Tally
+from seqgen.sources.content import ReadIssues
 from seqgen.sources.lines import next_line_start
 from seqgen.sources.source import Source
-from seqgen.sources.text import BLOCK
+from seqgen.sources.text import CHUNK_BYTES
 from seqgen.tokenizers.base import without_surrogates
 from seqgen.utils.files import open_plain, read_at_most, write_atomically
 from seqgen.utils.locks import PROGRESS, keep
@@ -89,10 +89,10 @@ class TextManifest(Config):
     """Byte and character offsets of the same places, a megabyte or so apart."""
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> ReadIssues:
         """What was replaced, left out or skipped in all sources."""
         reasons = (source.first_skipped for source in self.sources if source.first_skipped is not None)
-        return Tally(
+        return ReadIssues(
             ill_formed=sum(source.ill_formed for source in self.sources),
             skipped=sum(source.skipped for source in self.sources),
             first_skipped=next(reasons, None),
@@ -129,7 +129,7 @@ class StoredText:
         return self
 
     def chunks(self, ranges: Offsets) -> Iterator[tuple[int, str]]:
-        """The text between byte offsets, in chunks of at most `BLOCK` bytes: which range, and a chunk of it.
+        """The text between byte offsets, in chunks of at most `CHUNK_BYTES` bytes: which range, and a chunk of it.
 
         Args:
             ranges: int64 [N, 2], each from the start of a character to another's.
@@ -137,12 +137,12 @@ class StoredText:
         with (self.folder / TEXT).open("rb") as file:
             for number, (start, stop) in enumerate(ranges.tolist()):
                 file.seek(start)
-                if stop - start <= BLOCK:
+                if stop - start <= CHUNK_BYTES:
                     yield number, file.read(stop - start).decode()
                     continue
                 decoder = codecs.getincrementaldecoder("utf-8")()  # which takes no byte order mark for its own
-                for at in range(start, stop, BLOCK):
-                    yield number, decoder.decode(file.read(min(BLOCK, stop - at)))
+                for at in range(start, stop, CHUNK_BYTES):
+                    yield number, decoder.decode(file.read(min(CHUNK_BYTES, stop - at)))
 
     def read(self, start: int, stop: int) -> str:
         """The text between two byte offsets, whole."""
@@ -201,7 +201,7 @@ class Span:
         return int((self.ranges[:, 1] - self.ranges[:, 0]).sum())
 
     def chunks(self) -> Iterator[tuple[int, str]]:
-        """Its text, in chunks of at most `BLOCK` bytes: which range, and a chunk of it."""
+        """Its text, in chunks of at most `CHUNK_BYTES` bytes: which range, and a chunk of it."""
         return self.text.chunks(self.ranges)
 
     def documents(self) -> tuple[str, ...]:
@@ -251,11 +251,12 @@ def write_text(
                 before = writer.documents
                 writer.add(document)
                 files[source.member] += writer.documents - before
-            tally = source.tally
+            issues = source.issues
             writer.end_source(
                 SourceRecord(
                     name=name, bytes=source.size, sha256=source.sha256, files=tuple(files.values()),
-                    ill_formed=tally.ill_formed, skipped=tally.skipped, first_skipped=tally.first_skipped, state=state,
+                    ill_formed=issues.ill_formed, skipped=issues.skipped, first_skipped=issues.first_skipped,
+                    state=state,
                 )
             )  # fmt: skip
         return writer.finish()
@@ -276,7 +277,7 @@ class _Writer:
     def __enter__(self) -> Self:
         self._text = open_at(self._folder / TEXT, self._bytes)
         self._index = open_at(self._folder / DOCUMENTS, 8 * self.documents)
-        while block := self._text.read(BLOCK):
+        while block := self._text.read(CHUNK_BYTES):
             self._digest.update(block)
         self._index.seek(0, os.SEEK_END)
         return self
@@ -302,7 +303,7 @@ class _Writer:
             content = chunk.encode()
         except UnicodeEncodeError:  # lone surrogates, which an odd codec can give
             content = without_surrogates(chunk).encode()
-        if self._bytes - self._landmarks[-1][0] >= BLOCK:
+        if self._bytes - self._landmarks[-1][0] >= CHUNK_BYTES:
             self._landmarks.append((self._bytes, self._characters))
         self._text.write(content)
         self._digest.update(content)
@@ -334,7 +335,7 @@ class _Writer:
             return self._digest.hexdigest()
         whole = hashlib.sha256(self._digest.digest())
         self._index.seek(0)
-        while block := self._index.read(BLOCK):
+        while block := self._index.read(CHUNK_BYTES):
             whole.update(block)
         whole.update(str([files for source in self.sources for files in source.files]).encode())
         return whole.hexdigest()

@@ -1,1 +1,1 @@
-"""Fast paths for the CPU, each with a plain twin."""
+"""Fast paths for the CPU. Each names its plain twin, which the tests compare it with."""

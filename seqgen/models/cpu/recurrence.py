@@ -1,12 +1,14 @@
-"""The recurrences of rnn and gru over time, forward and backward, for a CPU: torch has no fused kernel for them there.
+"""RNN and GRU layers over time on a CPU, where torch has no fused kernel for them: one autograd node per layer.
 
-`nn.GRU` and `nn.RNN` run as some ten small operations a step on a CPU, each with a node of its own for the backward
-pass. Here a layer is one node. What does not depend on the step before is done for many steps at once (the product
-with the input, the factors of the backward pass, the gradients of the weights); what remains are a few operations a
-step, in memory that is used again and stays in the cache.
+On a CPU, `nn.GRU` and `nn.RNN` run about ten small operations per step, each with its own backward node. Here, work
+that does not depend on the previous step is done for many steps at once: the product with the input, the factors of
+the backward pass, the gradients of the weights. A few operations per step remain, in reused memory that stays in cache.
 
-Inside, time comes first. Products are in the dtype of the autocast where one is on; the elementwise work and the
-state that a gru carries are in `wide`, fp32 at least. The equations are in `cells.py`.
+Plain twins: `nn.RNN`, `nn.GRU`, and `recurrent.ResetBeforeGru` for the reset gate before the product. The equations
+are in `cells.py`.
+
+Inside this module time is the first axis. Products are in the dtype of the autocast where one is on; elementwise work
+and the state that a GRU carries are in `wide`, at least fp32.
 """
 
 from __future__ import annotations
@@ -27,22 +29,22 @@ Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 Gradients = tuple[Tensor | None, ...]
 
 BLOCK_NUMBERS = 2**17
-"""How many numbers of a [steps, B, H] array are worked on at once: several such arrays fit in a CPU's cache."""
+"""Numbers of a [steps, B, H] array that are processed at once: several such arrays fit in a CPU's cache."""
 
 PACK_FROM = 16
-"""From how many steps on packing a weight (some 0.3 ms) is earned back (some 10 to 30 us a step)."""
+"""Steps from which packing a weight (about 0.3 ms) pays off (about 10 to 30 us per step)."""
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, s, grad_input=): d * s * (1 - s)
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, t, grad_input=): d * (1 - t^2)
 
 
 def rnn(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
-    """A layer of `nn.RNN`: x [B, T, E], hidden [B, H] -> outputs [B, T, H] and the last hidden state [B, H]."""
+    """Run a layer of `nn.RNN`: x [B, T, E], hidden [B, H] -> outputs [B, T, H] and the last hidden state [B, H]."""
     return _apply(_Rnn, x, hidden, weights)
 
 
 def gru(x: Tensor, hidden: Tensor, weights: Weights, *, reset_before: bool = False) -> tuple[Tensor, Tensor]:
-    """A layer of `nn.GRU`, or with the reset gate before the product; arguments and results as those of `rnn`."""
+    """Run a layer of `nn.GRU` or `ResetBeforeGru`; arguments and results are those of `rnn`."""
     return _apply(_GruBefore if reset_before else _GruAfter, x, hidden, weights)
 
 
@@ -53,13 +55,13 @@ def _apply(cell: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weigh
     steps = x.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()
     apply: Callable[..., tuple[Tensor, Tensor]] = cell.apply
     outputs, end = apply(keep, steps, hidden.to(wide), *(weight.to(dtype) for weight in weights))
-    return outputs.transpose(0, 1), end  # in memory time comes first, as in those of torch's modules
+    return outputs.transpose(0, 1), end  # time is first in memory, as in torch's modules
 
 
 class _Product:
     """y -> y @ weight.T (+ bias) (+ plus), for y [rows, in] of `steps` steps and one weight [out, in].
 
-    The weight is packed once for all steps; `torch.mm` does it in every call.
+    The weight is packed once for all steps; `torch.mm` packs it in every call.
     """
 
     def __init__(self, weight: Tensor, rows: int, steps: int, bias: Tensor | None = None) -> None:
@@ -77,28 +79,28 @@ class _Product:
 
 
 def _blocks(steps: int, numbers: int) -> list[tuple[int, int]]:
-    """Begin and end of every block of steps, a step of `numbers` numbers; the first is of the full length."""
+    """Return (begin, end) of every block of steps, with `numbers` numbers per step; the first has the full length."""
     length = max(1, BLOCK_NUMBERS // numbers)
     return [(start, min(start + length, steps)) for start in range(0, steps, length)]
 
 
 def _tanh_(x: Tensor, minus_one: Tensor) -> Tensor:
-    """tanh in place as 2 sigmoid(2 x) - 1, for a wide x: less than half the time of torch's own."""
+    """Compute tanh in place as 2 sigmoid(2 x) - 1, for x at least fp32: less than half the time of torch's."""
     return torch.add(minus_one, x.mul_(2).sigmoid_(), alpha=2, out=x)
 
 
 def _wide(x: Tensor, like: Tensor) -> Tensor:
-    """A copy of `x` in the dtype of `like`."""
+    """Copy `x` in the dtype of `like`."""
     return x.to(like.dtype, copy=True, memory_format=torch.contiguous_format)
 
 
-def _of_weights(d_sums: Tensor, inputs: Tensor) -> Tensor:
-    """d_sums [N, gates x H] and what the weights multiplied [T, B, in] -> their gradient, one product over all."""
+def _weight_gradient(d_sums: Tensor, inputs: Tensor) -> Tensor:
+    """Compute the gradient of weights from d_sums [N, gates x H] and their inputs [T, B, in] in one product."""
     return torch.mm(d_sums.t(), inputs.flatten(0, 1))
 
 
 class _Rnn(torch.autograd.Function):
-    """`cells.rnn_step` over time, x [T, B, E]: the product and a tanh a step, either way."""
+    """`cells.rnn_step` over time, x [T, B, E]: a product and a tanh per step, forward and backward."""
 
     @staticmethod
     def forward(
@@ -136,8 +138,8 @@ class _Rnn(torch.autograd.Function):
             None,
             torch.mm(flat, w).view_as(x) if needs_x else None,
             d_hidden.to(d_end.dtype),
-            _of_weights(flat, x) if needs_w else None,
-            _of_weights(flat, states[:-1]) if needs_u else None,
+            _weight_gradient(flat, x) if needs_w else None,
+            _weight_gradient(flat, states[:-1]) if needs_u else None,
             d_b,
             d_b,
         )
@@ -146,8 +148,8 @@ class _Rnn(torch.autograd.Function):
 class _GruAfter(torch.autograd.Function):
     """`cells.gru_step_after` over time, x [T, B, E].
 
-    A row of `gates` [T, B, 4 x H] has the candidate (before the tanh: its input part), reset, update, and the state's
-    part of the candidate: W gives the first three, U the last three. Weights in torch's order are rolled by one gate.
+    A row of `gates` [T, B, 4 x H] holds the candidate (before the tanh: its input part), reset, update, and the state's
+    part of the candidate. W makes the first three and U the last three, so torch's order is rolled by one gate.
     """
 
     @staticmethod
@@ -209,17 +211,17 @@ class _GruAfter(torch.autograd.Function):
             None,
             torch.mm(d_x_sums, w.roll(size, 0)).view_as(x) if needs_x else None,
             d_carried,
-            _of_weights(d_x_sums, x).roll(-size, 0) if needs_w else None,
-            _of_weights(d_h_sums, states[:-1]) if needs_u else None,
+            _weight_gradient(d_x_sums, x).roll(-size, 0) if needs_w else None,
+            _weight_gradient(d_h_sums, states[:-1]) if needs_u else None,
             d_b[: 3 * size].roll(-size),
             d_b[size:],
         )
 
     @staticmethod
     def _factors(gates: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        """The derivatives of h' by the four sums in a row of `gates`, [steps, B, 4, H], and by the h before, z.
+        """Compute the derivatives of h' by the four sums, [steps, B, 4, H], and by the previous h, which is z.
 
-        Both arguments are used up.
+        Both arguments are overwritten.
         """
         gates = gates.view(*h.shape[:2], 4, -1)
         n, r, z, h_n = gates.unbind(2)
@@ -242,7 +244,7 @@ class _GruBefore(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         (steps, rows, _), size = x.shape, u.shape[1]
         gates = x.new_empty(steps if keep else 0, rows, 3 * size)
-        resets = x.new_empty(steps, rows, size)  # r * h, the state that the candidate sees
+        resets = x.new_empty(steps, rows, size)  # r * h, the candidate's input from the state
         states = x.new_empty(steps + 1, rows, size)
         states[0] = hidden
         turns = list(zip(*(views.unbind() for views in (states[:-1], resets, states[1:])), strict=True))
@@ -296,16 +298,15 @@ class _GruBefore(torch.autograd.Function):
         flat = d_gates.view(steps * rows, -1)
         d_b = flat.sum(0)
         _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
-        d_u = (
-            torch.cat([_of_weights(flat[:, : 2 * size], states[:-1]), _of_weights(flat[:, 2 * size :], resets)])
-            if needs_u
-            else None
-        )
+        d_u = None
+        if needs_u:
+            d_r_z, d_n = flat.tensor_split([2 * size], dim=1)
+            d_u = torch.cat([_weight_gradient(d_r_z, states[:-1]), _weight_gradient(d_n, resets)])
         return (
             None,
             torch.mm(flat, w).view_as(x) if needs_x else None,
             d_carried,
-            _of_weights(flat, x) if needs_w else None,
+            _weight_gradient(flat, x) if needs_w else None,
             d_u,
             d_b,
             d_b,
@@ -313,9 +314,9 @@ class _GruBefore(torch.autograd.Function):
 
     @staticmethod
     def _factors(gates: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The derivatives, [steps, B, 3, H], of r * h by r's sum and of h' by z's and the candidate's; r; z.
+        """Compute the derivatives, [steps, B, 3, H], of r * h by r's sum, of h' by z's and the candidate's; r; z.
 
-        Both arguments are used up.
+        Both arguments are overwritten.
         """
         gates = gates.view(*h.shape[:2], 3, -1)
         r, z, n = gates.unbind(2)

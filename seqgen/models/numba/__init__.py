@@ -1,1 +1,1 @@
-"""The optional stepper that numba compiles."""
+"""The optional steppers that numba compiles. Their plain twins are the steppers of the model families."""

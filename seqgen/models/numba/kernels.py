@@ -1,11 +1,14 @@
-"""What the compiled steppers are made of, as numba compiles it: products, gates, attention, all on plain arrays.
+"""Kernels of the compiled steppers: products, gates and attention on plain arrays, compiled by numba.
 
-Arrays are C-contiguous. `Floats` are fp32; an `Array` is fp32 or the bits of bf16 (uint16), as the products next to it
-have it, and a weight may be int8 too, with a scale for each row. What is multiplied and summed is fp32 in each of them.
-Sums may be taken in any order, so that they vectorise; which order does not depend on the number of threads. Nor would
-a loop vectorise whose divisions could raise an error: hence numpy's.
+Arrays are C-contiguous. `Floats` are fp32; an `Array` is fp32 or the bits of bf16 (uint16), as the products around it
+need; a weight may also be int8 with a scale per row. All arithmetic is fp32. Sums may be reordered so that loops
+vectorize, in an order that does not depend on the number of threads. The error model is numpy's, because a loop whose
+divisions may raise an error does not vectorize.
 
-Importing this takes numba. What it compiles is kept in its cache, beside this file or in the user's cache directory.
+Importing this module needs numba, which caches the compiled code next to this file or in the user's cache directory.
+All kernels share one file because numba drops a cached function only when the function's own file changes.
+
+Plain twins: `cells.py` for the gates; `transformer.py`'s `rotate`, `remember` and `TransformerStepper` for attention.
 """
 
 from __future__ import annotations
@@ -19,37 +22,37 @@ from numba import config, get_num_threads, njit, prange, set_num_threads, types
 from numba.extending import overload
 
 __all__ = [
-    "MOST_THREADS", "PANEL", "TILE", "add_and_normalise", "attend", "block", "get_num_threads", "product", "reset",
+    "MAX_THREADS", "PANEL", "TILE", "add_and_normalize", "attend", "block", "get_num_threads", "product", "reset",
     "set_num_threads", "step_gru_after", "step_gru_before", "step_lstm", "step_rnn", "store_rows", "swiglu",
 ]  # fmt: skip
-MOST_THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+MAX_THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.int64]
 T = TypeVar("T")
 Four = tuple[T, T, T, T]
 Place = tuple[Array, Array, Integers, Integers, Floats, Floats]
-"""A cache's keys and values [B, heads, ring, D], which row b of has a token at `position` of a document from `begin`
-on, int64 [B], and the cosines and sines of its rotary angles [B, D / 2], of width 0 without them."""
+"""Keys and values [B, heads, ring, D]; position of the new token and of its document's start, int64 [B]; and cosines
+and sines of its rotary angles [B, D / 2], of width 0 without them."""
 
 F32 = np.float32
 FAST = {"reassoc", "contract", "nsz", "arcp"}
-"""What the order of sums may do; numbers that are none stay as they are."""
+"""Allow sums to be reordered, but keep NaN and infinity."""
 TILE = 4
-"""Rows of a weight, or of what it multiplies, that are worked on at once, in registers."""
+"""Rows of a weight, or of its input, that are processed at once in registers."""
 PANEL = 64
-"""Columns of the result that are worked on at once in a product of many rows."""
+"""Columns of the result that are processed at once in a product of many rows."""
 LN_2_HIGH, LN_2_LOW = F32(0.693359375), F32(-2.12194440e-4)
 
 
 def widen(number: Any) -> Any:
-    """A number of a weight in fp32; so without numba's compiler too (NUMBA_DISABLE_JIT)."""
+    """Convert a number of a weight to fp32; this form runs when numba does not compile (NUMBA_DISABLE_JIT)."""
     if isinstance(number, np.uint16):
         return np.uint32(np.uint32(number) << np.uint32(16)).view(np.float32)
     return F32(number)
 
 
-@overload(widen, inline="always", strict=False)  # strict would have the lambda annotated
+@overload(widen, inline="always", strict=False)  # strict would require an annotated lambda
 def _widen(number: Any) -> Any:
     if number is types.uint16:
         return lambda number: np.uint32(np.uint32(number) << np.uint32(16)).view(np.float32)
@@ -58,8 +61,8 @@ def _widen(number: Any) -> Any:
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def exponential(x: np.float32) -> np.float32:
-    """e^x in fp32, to its last bits, from -87 to 88 (and held there): Cephes' expf, which vectorises."""
-    # max and min would make a number of what is none.
+    """Compute e^x in fp32 to the last bits, with x clamped to [-87, 88]: Cephes' expf, which vectorizes."""
+    # max and min would turn NaN into a number.
     x = F32(-87.0) if x < F32(-87.0) else x  # noqa: FURB136
     x = F32(88.0) if x > F32(88.0) else x  # noqa: FURB136
     whole = np.floor(x * F32(1.44269504) + F32(0.5))
@@ -76,13 +79,13 @@ def exponential(x: np.float32) -> np.float32:
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def sigmoid(x: np.float32) -> np.float32:
-    """1 / (1 + e^-x)."""
+    """Compute 1 / (1 + e^-x)."""
     return F32(1.0) / (F32(1.0) + exponential(-x))
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def tanh(x: np.float32) -> np.float32:
-    """Through the sigmoid: to 2e-7, not to the last bit of what is near 0."""
+    """Compute tanh by the sigmoid, to an absolute error of 2e-7."""
     return F32(2.0) * sigmoid(F32(2.0) * x) - F32(1.0)
 
 
@@ -91,9 +94,9 @@ def tanh(x: np.float32) -> np.float32:
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def multiply(x: Floats, weight: Array, scale: Floats, out: Floats) -> None:
-    """out [B, N] = x [B, K] @ weight [N, K].T, each column times its scale [N]; for few rows.
+    """Compute out [B, N] = x [B, K] @ weight [N, K].T, each column times its scale [N], for few rows.
 
-    Rows of zeros fill the weight up to a multiple of `TILE`.
+    The weight is padded with rows of zeros to a multiple of `TILE`.
     """
     for tile in prange(weight.shape[0] // TILE):
         n = TILE * tile
@@ -115,9 +118,9 @@ def multiply(x: Floats, weight: Array, scale: Floats, out: Floats) -> None:
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def multiply_panels(x: Floats, panels: Array, scale: Floats, out: Floats) -> None:
-    """The same for many rows, the weight cut into panels [N / PANEL, K, PANEL], and filled up to whole ones.
+    """Do the same for many rows, with the weight in panels [N / PANEL, K, PANEL], the last one padded.
 
-    Sums stand side by side in a vector, where `multiply` has each spread over one.
+    A vector holds neighboring sums here, and parts of one sum in `multiply`.
     """
     rows, size = x.shape
     for panel in prange(len(panels)):
@@ -152,7 +155,7 @@ def multiply_panels(x: Floats, panels: Array, scale: Floats, out: Floats) -> Non
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def product(x: Floats, weight: Array, scale: Floats) -> Floats:
-    """[B, N] by one of the two, whichever the weight is laid out for."""
+    """Compute the product [B, N] by the kernel that the weight is laid out for."""
     out = np.empty((len(x), len(scale)), np.float32)
     if weight.ndim == 3:
         multiply_panels(x, weight, scale, out)
@@ -163,7 +166,7 @@ def product(x: Floats, weight: Array, scale: Floats) -> Floats:
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def store(numbers: Floats, kept: Array) -> None:
-    """fp32 [N] to where they are kept, as fp32 or as the bits of bf16: the nearest, of two the even one, as torch's."""
+    """Store fp32 [N] as fp32 or as the bits of bf16, rounded to nearest even like torch."""
     if kept.itemsize == 4:
         for i in range(len(numbers)):
             kept[i] = numbers[i]
@@ -177,17 +180,17 @@ def store(numbers: Floats, kept: Array) -> None:
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def store_rows(numbers: Floats, kept: Array) -> None:
-    """The same for [B, N]."""
+    """Store the rows of fp32 [B, N]."""
     for b in prange(len(numbers)):
         store(numbers[b], kept[b])
 
 
-# --- recurrent cells: the equations are in cells.py. Sums come in two, those over the input and over the hidden state
+# --- recurrent cells (equations in cells.py). x_sums are sums over the input, h_sums over the hidden state
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def step_rnn(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
-    """Sums [B, H], bias [H] -> the hidden state of layer `depth`, in state [B, layers, H], and added to out [B, H]."""
+    """Step layer `depth` of state [B, layers, H] with sums [B, H], bias [H]; add its hidden state to out [B, H]."""
     for b in prange(len(x_sums)):
         x, h, hidden, y = x_sums[b], h_sums[b], state[0][b, depth], out[b]
         for i in range(len(y)):
@@ -199,14 +202,14 @@ def step_rnn(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], d
 def step_lstm(
     x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats, Floats], depth: int, out: Floats
 ) -> None:
-    """The same for sums [B, 4 x H], and the cell state beside the hidden one."""
+    """Do the same for an LSTM, with sums [B, 4 x H] and a state of hidden and cell states."""
     for b in prange(len(x_sums)):
         lstm_row(x_sums[b], h_sums[b], bias, state[0][b, depth], state[1][b, depth], out[b])
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def lstm_row(x: Array, h: Array, bias: Floats, hidden: Floats, cell: Floats, out: Floats) -> None:
-    """A row of `step_lstm`."""
+    """Compute one row of `step_lstm`."""
     size = len(hidden)
     for i in range(size):
         f, g, o = size + i, 2 * size + i, 3 * size + i
@@ -222,14 +225,14 @@ def lstm_row(x: Array, h: Array, bias: Floats, hidden: Floats, cell: Floats, out
 def step_gru_after(
     x_sums: Array, h_sums: Array, biases: tuple[Floats, Floats], state: tuple[Floats], depth: int, out: Floats
 ) -> None:
-    """The same for a gru with the reset gate after the product, sums and a bias for each of them [B, 3 x H]."""
+    """Do the same for a GRU with the reset gate after the product: sums [B, 3 x H], a bias for each of them."""
     for b in prange(len(x_sums)):
         gru_row(x_sums[b], h_sums[b], biases[0], biases[1], state[0][b, depth], out[b])
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def gru_row(x: Array, h: Array, x_bias: Floats, h_bias: Floats, hidden: Floats, out: Floats) -> None:
-    """A row of `step_gru_after`."""
+    """Compute one row of `step_gru_after`."""
     size = len(hidden)
     for i in range(size):
         z_at, n_at = size + i, 2 * size + i
@@ -243,7 +246,7 @@ def gru_row(x: Array, h: Array, x_bias: Floats, h_bias: Floats, hidden: Floats, 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def reset(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
-    """r * h -> out [B, H], which the candidate of a gru with the reset gate before the product sees."""
+    """Compute r * h -> out [B, H], the candidate's input in a GRU with the reset gate before the product."""
     for b in prange(len(x_sums)):
         x, h, hidden, y = x_sums[b], h_sums[b], state[0][b, depth], out[b]
         for i in range(len(y)):
@@ -254,7 +257,7 @@ def reset(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], dept
 def step_gru_before(
     x_sums: Array, h_sums: Array, n_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats
 ) -> None:
-    """The same for that gru: x_sums [B, 3 x H], h_sums of the gates [B, 2 x H], and the candidate's [B, H]."""
+    """Step that GRU: x_sums [B, 3 x H], h_sums of the gates [B, 2 x H], n_sums of the candidate [B, H]."""
     for b in prange(len(x_sums)):
         x, h, n_sum, hidden, y = x_sums[b], h_sums[b], n_sums[b], state[0][b, depth], out[b]
         size = len(y)
@@ -269,8 +272,8 @@ def step_gru_before(
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def add_and_normalise(x: Floats, added: Array, epsilon: float, out: Array) -> None:
-    """x [B, H] += added, and RMSNorm of it without a scale -> out [B, H]."""
+def add_and_normalize(x: Floats, added: Array, epsilon: float, out: Array) -> None:
+    """Compute x [B, H] += added, and its RMSNorm without a scale -> out [B, H]."""
     for b in prange(len(x)):
         row, plus = x[b], added[b]
         square = F32(0.0)
@@ -287,7 +290,7 @@ def add_and_normalise(x: Floats, added: Array, epsilon: float, out: Array) -> No
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def swiglu(gate_up: Array, out: Array) -> None:
-    """silu(gate) * up, [B, 2 x N] -> out [B, N]."""
+    """Compute silu(gate) * up, [B, 2 x N] -> out [B, N]."""
     size = out.shape[1]
     for b in prange(len(out)):
         row = gate_up[b]
@@ -310,7 +313,7 @@ def rotate(x: Floats, cos: Floats, sin: Floats) -> None:
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def score(query: Floats, keys: Array, begin: int, end: int, scores: Floats) -> None:
-    """The products of a query [D] with the keys [ring, D] of slots [begin, end) -> their places in scores [ring]."""
+    """Multiply a query [D] by the keys [ring, D] of slots [begin, end), into the same slots of scores [ring]."""
     tiled = end - (end - begin) % TILE
     for slot in range(begin, tiled, TILE):
         a0 = a1 = a2 = a3 = F32(0.0)
@@ -326,7 +329,7 @@ def score(query: Floats, keys: Array, begin: int, end: int, scores: Floats) -> N
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def weigh(shares: Floats, values: Array, begin: int, end: int, out: Floats) -> None:
+def add_weighted(shares: Floats, values: Array, begin: int, end: int, out: Floats) -> None:
     """Add the values [ring, D] of slots [begin, end), each times its share, to out [D]."""
     tiled = end - (end - begin) % TILE
     for slot in range(begin, tiled, TILE):
@@ -348,7 +351,7 @@ def weigh(shares: Floats, values: Array, begin: int, end: int, out: Floats) -> N
 def attend_row(
     query: Floats, keys: Array, values: Array, ranges: tuple[tuple[int, int], tuple[int, int]], out: Floats
 ) -> None:
-    """Attention of one query [D] over keys and values [ring, D] in two ranges of slots -> out [D]."""
+    """Attend with one query [D] to keys and values [ring, D] in two ranges of slots -> out [D]."""
     scores = np.empty(len(keys), np.float32)
     factor = F32(1.0 / math.sqrt(len(query)))
     largest = F32(-np.inf)
@@ -364,19 +367,19 @@ def attend_row(
             total += scores[slot]
     out[:] = F32(0.0)
     for begin, end in ranges:
-        weigh(scores, values, begin, end, out)
+        add_weighted(scores, values, begin, end, out)
     for i in range(len(out)):
         out[i] /= total
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def attend(products: Array, place: Place, out: Array) -> None:
-    """Attention of a new token a row, whose key and value take their place in the ring.
+    """Write the key and value of each row's new token into the ring, and attend with its query.
 
     Args:
         products: queries, keys and values of the new tokens, [B, 3, heads, D].
-        place: the ring, and where in it the tokens stand.
-        out: what is found, [B, heads x D].
+        place: the ring and the position of the new tokens.
+        out: the result, [B, heads x D].
     """
     keys, values, position, begin, cos, sin = place
     rows, _, heads, size = products.shape
@@ -395,7 +398,7 @@ def attend(products: Array, place: Place, out: Array) -> None:
         store(key, keys[b, head, slot])
         store(value, values[b, head, slot])
         count = min(position[b] - begin[b] + 1, ring)
-        wrapped = max(count - slot - 1, 0)  # slots at the end of the ring that are older than those at its beginning
+        wrapped = max(count - slot - 1, 0)  # slots at the end of the ring, older than those at its beginning
         ranges = ((slot + 1 - (count - wrapped), slot + 1), (ring - wrapped, ring))
         attend_row(query, keys[b, head], values[b, head], ranges, value)
         store(value, out[b, head * size : (head + 1) * size])
@@ -403,16 +406,16 @@ def attend(products: Array, place: Place, out: Array) -> None:
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def block(x: Floats, added: Array, weights: Four[Array], scales: Four[Floats], epsilon: float, place: Place) -> Floats:
-    """A transformer's block on x + added [B, H]: its last addition is not made, but comes back.
+    """Run a transformer block on x + added [B, H], and return what is still to be added.
 
-    What `CompiledTransformer` does with calls of its own where oneDNN multiplies: for a small model, those calls take
-    longer than the work. Weights and scales in the order of `transformer.Products`.
+    Where oneDNN multiplies, `CompiledTransformerStepper` makes these calls from Python instead; in a small model they
+    take longer than the work. Weights and scales are in the order of `transformer.Products`.
     """
     rows, heads, _, size = place[0].shape
     normed, found = np.empty_like(x), np.empty_like(x)
-    add_and_normalise(x, added, epsilon, normed)
+    add_and_normalize(x, added, epsilon, normed)
     attend(product(normed, weights[0], scales[0]).reshape(rows, 3, heads, size), place, found)
-    add_and_normalise(x, product(found, weights[1], scales[1]), epsilon, normed)
+    add_and_normalize(x, product(found, weights[1], scales[1]), epsilon, normed)
     gate_up = product(normed, weights[2], scales[2])
     gated = np.empty((rows, gate_up.shape[1] // 2), np.float32)
     swiglu(gate_up, gated)

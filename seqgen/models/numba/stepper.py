@@ -1,6 +1,7 @@
-"""Decoders compiled for a CPU: a step is a few calls of `kernels.py`, in place of many small operations of torch.
+"""Steppers compiled for a CPU: a step is a few calls of `kernels.py` instead of many small operations of torch.
 
-The plain steppers beside the models are what these are held against. numba, which compiles them, is optional.
+Plain twins: `recurrent.RecurrentStepper` and `transformer.TransformerStepper`. numba, which compiles the kernels, is an
+optional dependency.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.nn import functional as F
 from seqgen.device import StepperPrecision
 from seqgen.errors import ConfigError
 from seqgen.models.base import LanguageModel, State, Stepper
-from seqgen.models.numba.products import Array, Floats, Weight, plain, tensor
+from seqgen.models.numba.products import Array, Floats, Weight, as_array, as_tensor
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
 from seqgen.models.registry import GruConfig
 from seqgen.models.transformer import (
@@ -27,114 +28,114 @@ from seqgen.models.transformer import (
     TransformerModel,
     by_layer,
     check_positions,
-    decoder_weights,
-    fork_held,
     head_weight,
     position_frequencies,
     rotary,
+    select_written,
     sinusoids,
+    stepper_weights,
 )
 
-_ONE_AT_A_TIME = threading.Lock()
-"""Not every threading layer of numba's can be called by two threads: one of them ends the process."""
+_LOCK = threading.Lock()
+"""Some of numba's threading layers end the process when two threads call them."""
 
 
 def compiled_stepper(model: LanguageModel, precision: StepperPrecision = "fp32") -> Stepper:
-    """A snapshot of the model's weights whose steps are compiled by numba.
+    """Take a snapshot of the model's weights whose steps are compiled by numba.
 
     Raises:
-        ConfigError: numba is not installed or has nowhere to keep what it compiles, or the model is not on a CPU.
+        ConfigError: numba is not installed or cannot write its cache, or the model is not on a CPU.
     """
     if model.device.type != "cpu":
-        raise ConfigError(f"engine: numba compiles for a CPU, and this model is on {model.device}; go with torch")
+        raise ConfigError(f"engine: numba compiles for a CPU, but this model is on {model.device}; use --engine torch")
     kernels = _kernels()
-    stepper = _of(model, precision, kernels)
+    stepper = _build(model, precision, kernels)
     state = stepper.select(model.initial_state(1, 1), torch.zeros(1, dtype=torch.int64))
-    stepper.step(torch.ones(1, dtype=torch.int64), state)  # which compiles, and fills the cache
+    stepper.step(torch.ones(1, dtype=torch.int64), state)  # compiles, and fills the cache
     return stepper
 
 
 def _kernels() -> ModuleType:
-    torchs = torch.get_num_threads()
+    torch_threads = torch.get_num_threads()
     try:
         from seqgen.models.numba import kernels
 
-        kernels.get_num_threads()  # which starts its threads, if they can be
+        kernels.get_num_threads()  # starts its threads, or raises
     except ModuleNotFoundError as error:
-        raise ConfigError("engine: numba is not installed; pip install numba, or go with torch") from error
-    except (ImportError, ValueError) as error:  # the second is what it says of its settings in the environment
+        raise ConfigError("engine: numba is not installed; pip install numba, or use --engine torch") from error
+    except (ImportError, ValueError) as error:  # ValueError: a bad setting in the environment
         raise ConfigError(f"engine: numba cannot be used here: {error}") from error
-    except RuntimeError as error:  # which is what numba says where it finds no directory
-        raise _no_room(error) from error
+    except RuntimeError as error:  # numba found no cache directory
+        raise _cache_error(error) from error
     finally:
-        _give_back(torchs)
+        _restore_torch_threads(torch_threads)
     return kernels
 
 
-def _give_back(torchs: int) -> None:
-    """Let torch have as many threads as before: numba, asked for its own, starts the OpenMP that they share."""
-    if torch.get_num_threads() != torchs:
-        torch.set_num_threads(torchs)
+def _restore_torch_threads(torch_threads: int) -> None:
+    """Restore torch's number of threads, which numba changes in the OpenMP library that they share."""
+    if torch.get_num_threads() != torch_threads:
+        torch.set_num_threads(torch_threads)
 
 
-def _no_room(error: Exception) -> ConfigError:
+def _cache_error(error: Exception) -> ConfigError:
     return ConfigError(
-        f"engine: numba cannot keep what it compiles: {error}; make room, or name a directory by NUMBA_CACHE_DIR"
+        f"engine: numba cannot write its cache: {error}; free some space, or set NUMBA_CACHE_DIR to another directory"
     )
 
 
-def _of(model: LanguageModel, precision: StepperPrecision, kernels: ModuleType) -> Stepper:
+def _build(model: LanguageModel, precision: StepperPrecision, kernels: ModuleType) -> Stepper:
     if isinstance(model, RecurrentModel):
-        return CompiledRecurrent(model, precision, kernels)
-    return CompiledTransformer(cast("TransformerModel", model), precision, kernels)
+        return CompiledRecurrentStepper(model, precision, kernels)
+    return CompiledTransformerStepper(cast("TransformerModel", model), precision, kernels)
 
 
 def _array(weight: Tensor) -> Floats:
-    """A copy as numpy has it."""
+    """Copy a weight into an fp32 array."""
     array: Floats = weight.detach().float().clone().numpy()
     return array
 
 
 class _Layer(NamedTuple):
-    """A recurrent layer's products, and the biases of their sums."""
+    """A recurrent layer's products and biases."""
 
     x: Weight | None
-    """None in the first layer, of whose products there is a table."""
+    """None in the first layer, whose products are in a table by token."""
     h: Weight
-    """Of a gru with the reset gate before the product: the gates' part."""
+    """For a GRU with the reset gate before the product, only the gates' part."""
     h_candidate: Weight | None
     x_bias: Floats
-    """That of all sums, where the two are only ever added."""
+    """The sum of both biases where they are only added."""
     h_bias: Floats
 
 
-class _Compiled(Stepper):
-    """What every compiled stepper does about threads; the state changes in place."""
+class _CompiledStepper(Stepper):
+    """A compiled stepper with its own number of threads. Steps change the state in place."""
 
     def __init__(self, kernels: ModuleType) -> None:
         self._kernels = kernels
-        self._threads = min(torch.get_num_threads(), kernels.MOST_THREADS)
+        self._threads = min(torch.get_num_threads(), kernels.MAX_THREADS)
 
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         kernels = self._kernels
-        with _ONE_AT_A_TIME, torch.no_grad():
-            torchs, before = torch.get_num_threads(), kernels.get_num_threads()
-            kernels.set_num_threads(self._threads)  # numba's setting is one of the thread that calls
+        with _LOCK, torch.no_grad():
+            torch_threads, before = torch.get_num_threads(), kernels.get_num_threads()
+            kernels.set_num_threads(self._threads)  # numba's setting belongs to the calling thread
             try:
                 return self._step(token, tuple(member.detach() if member.requires_grad else member for member in state))
-            except OSError as error:  # of what it compiles for a first step, or for the first of many rows
-                raise _no_room(error) from error
+            except OSError as error:  # writing the cache of a newly compiled kernel
+                raise _cache_error(error) from error
             finally:
                 kernels.set_num_threads(before)
-                _give_back(torchs)
+                _restore_torch_threads(torch_threads)
 
     @abstractmethod
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """`step` on a state without gradients."""
+        """Take a step on a state without gradients."""
 
 
-class CompiledRecurrent(_Compiled):
-    """rnn, lstm and gru."""
+class CompiledRecurrentStepper(_CompiledStepper):
+    """RNN, LSTM and GRU."""
 
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: StepperPrecision, kernels: ModuleType) -> None:
@@ -166,11 +167,11 @@ class CompiledRecurrent(_Compiled):
         for depth, layer in enumerate(self._layers):
             if layer.x is not None:
                 x_sums = layer.x(x)
-            self._advance(layer, x_sums, members, depth, x)
-        return tensor(self._head(x)).float() + self._head_bias, state
+            self._step_layer(layer, x_sums, members, depth, x)
+        return as_tensor(self._head(x)).float() + self._head_bias, state
 
-    def _advance(self, layer: _Layer, x_sums: Array, state: tuple[Floats, ...], depth: int, x: Floats) -> None:
-        """A layer's state after the step, in place, and added to x [B, H]."""
+    def _step_layer(self, layer: _Layer, x_sums: Array, state: tuple[Floats, ...], depth: int, x: Floats) -> None:
+        """Step a layer's state in place, and add its output to x [B, H]."""
         kernels = self._kernels
         h_sums = layer.h(np.ascontiguousarray(state[0][:, depth]))
         if layer.h_candidate is not None:
@@ -185,8 +186,8 @@ class CompiledRecurrent(_Compiled):
             kernels.step_rnn(x_sums, h_sums, layer.x_bias, state, depth, x)
 
 
-class CompiledTransformer(_Compiled):
-    """The blocks one after the other."""
+class CompiledTransformerStepper(_CompiledStepper):
+    """The transformer, block by block."""
 
     @torch.no_grad()
     def __init__(self, model: TransformerModel, precision: StepperPrecision, kernels: ModuleType) -> None:
@@ -196,14 +197,14 @@ class CompiledTransformer(_Compiled):
         self._kept = torch.float32 if precision == "fp32" else torch.bfloat16  # keys and values
         self._embedding = _array(model.embedding.weight)
         self._blocks = [
-            Products(*(Weight(weight, precision, kernels) for weight in decoder_weights(block)))
+            Products(*(Weight(weight, precision, kernels) for weight in stepper_weights(block)))
             for block in model.blocks
         ]
         self._head = Weight(head_weight(model), precision, kernels)
 
     def select(self, state: State, index: Tensor) -> State:
-        """Keys and values in bf16, unless the precision is fp32; `step` takes either."""
-        return fork_held(state, index, self._kept)
+        """Copy rows with keys and values in bf16, unless the precision is fp32; `step` takes either."""
+        return select_written(state, index, self._kept)
 
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         *caches, position, begin = state
@@ -215,36 +216,36 @@ class CompiledTransformer(_Compiled):
         x = np.zeros_like(added)
         place = position.numpy(), begin.numpy(), *self._rotation(relative)
         for block, (keys, values) in zip(self._blocks, by_layer(caches), strict=True):
-            added = self._advance(block, x, added, (plain(keys), plain(values), *place))
-        logits = self._head(self._normed(x, added, self._head))
-        return tensor(logits).float(), (*caches, position + 1, begin)
+            added = self._step_block(block, x, added, (as_array(keys), as_array(values), *place))
+        logits = self._head(self._normalize_for(x, added, self._head))
+        return as_tensor(logits).float(), (*caches, position + 1, begin)
 
     def _rotation(self, relative: Tensor) -> tuple[Floats, Floats]:
-        """Cosines and sines of the rotary angles, [B, D / 2]; of width 0 without them."""
+        """Return cosines and sines of the rotary angles, [B, D / 2], of width 0 without them."""
         if self._config.positions != "rope":
             none = np.empty((len(relative), 0), np.float32)
             return none, none
         cos, sin = rotary(relative, self._frequencies)
         return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
 
-    def _advance(self, block: Products[Weight], x: Floats, added: Array, place: tuple[Any, ...]) -> Array:
-        """A block on x + added [B, H]: all but its last addition is made, in place; what that adds comes back."""
+    def _step_block(self, block: Products[Weight], x: Floats, added: Array, place: tuple[Any, ...]) -> Array:
+        """Run a block on x + added [B, H] in place, and return what is still to be added."""
         kernels, rows = self._kernels, len(x)
-        laid_out = [weight.laid_out(rows) for weight in block]
-        if None not in laid_out:
-            weights, scales = zip(*laid_out, strict=True)
+        layout = [weight.layout(rows) for weight in block]
+        if None not in layout:
+            weights, scales = zip(*layout, strict=True)
             compiled: Array = kernels.block(x, added, weights, scales, NORM_EPSILON, place)
             return compiled
-        products = block.query_key_value(self._normed(x, added, block.query_key_value))
+        products = block.query_key_value(self._normalize_for(x, added, block.query_key_value))
         found = block.attention_output.input(rows)
         kernels.attend(products.reshape(rows, 3, self._config.heads, -1), place, found)
-        gate_up = block.gate_up(self._normed(x, block.attention_output(found), block.gate_up))
+        gate_up = block.gate_up(self._normalize_for(x, block.attention_output(found), block.gate_up))
         gated = block.down.input(rows)
         kernels.swiglu(gate_up, gated)
         return block.down(gated)
 
-    def _normed(self, x: Floats, added: Array, follows: Weight) -> Array:
-        """x [B, H] += added, normalised for the product that follows."""
+    def _normalize_for(self, x: Floats, added: Array, follows: Weight) -> Array:
+        """Compute x [B, H] += added, and normalize it for the product that follows."""
         normed = follows.input(len(x))
-        self._kernels.add_and_normalise(x, added, NORM_EPSILON, normed)
+        self._kernels.add_and_normalize(x, added, NORM_EPSILON, normed)
         return normed

@@ -1,13 +1,14 @@
-"""The catalogue: `corpora/*.toml`, one spec a corpus, and what `corpus:NAME` and `corpus:NAME:PART` stand for.
+"""The catalog: `corpora/*.toml`, one spec per corpus, and what `corpus:NAME` and `corpus:NAME:PART` stand for.
 
-`corpus:text8:test` is a part of a corpus that has customary ones; `corpus:text8` alone is then its `train` part, so
-that nobody learns from what figures are compared on. Reading never reaches the network: `CorpusSpec.reader.fetch` does.
+`corpus:text8:test` is a part of a corpus with customary parts. `corpus:text8` alone is its `train` part, so that no
+model learns from the text that published results are measured on. Reading never uses the network; only
+`seqgen corpus fetch` does.
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from typing import Literal
 
@@ -16,12 +17,12 @@ from pydantic import Field, ValidationError
 from seqgen.config import Config, describe
 from seqgen.errors import ConfigError
 from seqgen.sources.catalog.readers import Reader, Synthetic
-from seqgen.sources.config import PREFIX
-from seqgen.sources.text import BLOCK
+from seqgen.sources.config import CORPUS_PREFIX
+from seqgen.sources.text import CHUNK_BYTES
 
 
-class Figure(Config):
-    """A published result on a part of a corpus, to stand beside one's own."""
+class PublishedResult(Config):
+    """A published result on a part of a corpus, to compare with."""
 
     value: float
     unit: Literal["bits per character", "bits per byte", "nats per character", "perplexity per word",
@@ -32,53 +33,55 @@ class Figure(Config):
 
 
 class CorpusSpec(Config):
-    """One corpus: what it is, whose, how to read it, and what others reached on it."""
+    """A corpus: what it is, its license, how to read it, and published results on it."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str
     language: str
-    licence: str
+    license: str
     source: str
     size: int = Field(gt=0)
-    """Bytes of the text, all parts together; about, where it differs from one Python to another."""
+    """The bytes of all parts; approximate where the text depends on the Python version."""
     reader: Reader
-    figures: tuple[Figure, ...] = Field(default=(), strict=False)
+    results: tuple[PublishedResult, ...] = Field(default=(), strict=False)
 
     def chunks(self, part: str | None = None) -> Iterator[str]:
-        """The text of a part, of the `train` part where none is named and there are parts, in chunks of at most `BLOCK`
-        characters.
+        """Return the text of a part in chunks of at most `CHUNK_BYTES` characters.
+
+        Without a part this is the `train` part, or the whole text of a corpus without parts.
 
         Raises:
-            ConfigError: there is no such part.
-            TextError: the text has not been fetched, or cannot be read; some of it on the way.
+            ConfigError: the corpus has no such part.
+            TextError: the text is not downloaded or cannot be read; possibly after some chunks.
         """
         parts = self.reader.parts
         part = part or ("train" if parts else None)
         if part is not None and part not in parts:
             has = f"its parts are {', '.join(parts)}" if parts else "it has no parts"
-            raise ConfigError(f"{PREFIX}{self.name} has no part called {part!r}; {has}")
-        return _sliced(self.reader.chunks(self.name, part))
+            raise ConfigError(f"{CORPUS_PREFIX}{self.name} has no part called {part!r}; {has}")
+        texts = self.reader.chunks(self.name, part)
+        return (text[start : start + CHUNK_BYTES] for text in texts for start in range(0, len(text), CHUNK_BYTES))
 
-    def figures_of(self, part: str | None) -> tuple[Figure, ...]:
-        """What to hold a result on a part against: what was published, or of a synthetic text the truth."""
+    def results_on(self, part: str | None) -> tuple[PublishedResult, ...]:
+        """Return the published results on a part; for a synthetic text, its true entropy."""
         if isinstance(self.reader, Synthetic):
-            derived = f"seqgen.sources.catalog.synthetic.{self.reader.source}_entropy"
+            derivation = f"seqgen.sources.catalog.synthetic.{self.reader.source}_entropy"
+            entropy = self.reader.entropy
             return (
-                Figure(value=self.reader.entropy, unit="bits per byte", model="the true entropy", citation=derived),
+                PublishedResult(value=entropy, unit="bits per byte", model="the true entropy", citation=derivation),
             )
-        return tuple(figure for figure in self.figures if figure.part == part)
-
-
-def _sliced(texts: Iterable[str]) -> Iterator[str]:
-    return (text[start : start + BLOCK] for text in texts for start in range(0, len(text), BLOCK))
+        return tuple(result for result in self.results if result.part == part)
 
 
 def corpus_specs() -> dict[str, CorpusSpec]:
-    """Every spec of the catalogue, by name."""
-    folder = resources.files("seqgen.corpora")
-    found = [entry for entry in folder.iterdir() if entry.name.endswith(".toml")]
-    read = [_read_spec(entry.name, entry.read_text("utf-8")) for entry in found]
-    return {spec.name: spec for spec in sorted(read, key=lambda spec: spec.name)}
+    """Return every spec of the catalog, by name.
+
+    Raises:
+        ConfigError: a file is not a valid spec.
+    """
+    entries = [entry for entry in resources.files("seqgen.corpora").iterdir() if entry.name.endswith(".toml")]
+    specs = [_read_spec(entry.name, entry.read_text("utf-8")) for entry in entries]
+    return {spec.name: spec for spec in sorted(specs, key=lambda spec: spec.name)}
 
 
 def _read_spec(file_name: str, content: str) -> CorpusSpec:
@@ -89,45 +92,42 @@ def _read_spec(file_name: str, content: str) -> CorpusSpec:
         raise ConfigError(f"corpora/{file_name}: {reason}") from error
 
 
-def find(name: str) -> CorpusSpec:
-    """The spec called `name`.
+def find_spec(name: str) -> CorpusSpec:
+    """Return the spec called `name`.
 
     Raises:
-        ConfigError: the catalogue has no such corpus.
+        ConfigError: the catalog has no such corpus.
     """
-    known = corpus_specs()
-    if name not in known:
-        raise ConfigError(f"there is no corpus called {name!r} in the catalogue; it has: {', '.join(known)}")
-    return known[name]
+    specs = corpus_specs()
+    if name not in specs:
+        raise ConfigError(f"the catalog has no corpus called {name!r}; it has: {', '.join(specs)}")
+    return specs[name]
 
 
-def parse(text: str) -> tuple[CorpusSpec, str | None] | None:
-    """The spec and the part that `corpus:NAME[:PART]` names; None where `text` is anything else, such as a path.
+def parse_name(name: str) -> tuple[CorpusSpec, str | None]:
+    """Return the spec and the part that `corpus:NAME[:PART]` names.
 
     Raises:
-        ConfigError: the catalogue has no such corpus.
+        ConfigError: the catalog has no such corpus.
     """
-    return named(text) if text.startswith(PREFIX) else None
+    corpus, _, part = name.removeprefix(CORPUS_PREFIX).partition(":")
+    return find_spec(corpus), part or None
 
 
-def named(text: str) -> tuple[CorpusSpec, str | None]:
-    """The spec and the part that `corpus:NAME[:PART]` names; raises as `parse`."""
-    name, _, part = text.removeprefix(PREFIX).partition(":")
-    return find(name), part or None
-
-
-def read_chunks(text: str) -> Iterator[str]:
-    """The text that `corpus:NAME[:PART]` names, in chunks of at most `BLOCK` characters.
+def read_chunks(name: str) -> Iterator[str]:
+    """Return the text that `corpus:NAME[:PART]` names, in chunks of at most `CHUNK_BYTES` characters.
 
     Raises:
-        ConfigError: the catalogue has no such corpus or part.
-        TextError: the text cannot be read; some errors on the way.
+        ConfigError: the catalog has no such corpus or part.
+        TextError: the text is not downloaded or cannot be read; possibly after some chunks.
     """
-    spec, part = named(text)
+    spec, part = parse_name(name)
     return spec.chunks(part)
 
 
-def figures_of(text: str) -> tuple[Figure, ...]:
-    """What to hold a result on `corpus:NAME:PART` against; nothing for any other text."""
-    of_the_catalogue = parse(text)
-    return () if of_the_catalogue is None else of_the_catalogue[0].figures_of(of_the_catalogue[1])
+def published_results(name: str) -> tuple[PublishedResult, ...]:
+    """Return the published results on `corpus:NAME:PART`; none for any other text."""
+    if not name.startswith(CORPUS_PREFIX):
+        return ()
+    spec, part = parse_name(name)
+    return spec.results_on(part)

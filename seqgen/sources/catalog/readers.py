@@ -1,7 +1,7 @@
-"""How the catalogue's texts are read: one class a kind of source, its fields the spec's `[reader]` table.
+"""Read the texts of the catalog: one class per kind, whose fields are the `[reader]` table of a spec.
 
-Each has `parts`, the names of the parts that it is customarily split into (none for most), and `chunks(corpus, part)`.
-Nothing here reaches the network, and no code of a source is ever run.
+Each reader has `parts`, the names of its customary parts (most have none), and `chunks(corpus, part)`. Reading never
+uses the network and never runs code that it reads.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from pydantic import Field
 from seqgen.config import Config
 from seqgen.errors import TextError
 from seqgen.sources.catalog import synthetic
-from seqgen.sources.catalog.published import Fetched
+from seqgen.sources.catalog.downloads import Download
 from seqgen.sources.text import read_text
 
 
 class PythonDict(Config):
-    """The strings of the one dict that a Python module assigns, in their order, from the module's source."""
+    """The strings of the dict that a Python module assigns, in order, read from its source."""
 
     kind: Literal["python-dict"]
     module: str
@@ -36,14 +36,18 @@ class PythonDict(Config):
         return ()
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
-        """The text; there are no parts to choose from."""
+        """Return the text.
+
+        Raises:
+            TextError: this Python has no source of the module, or the module assigns no dict.
+        """
         del part
         try:
             spec = importlib.util.find_spec(self.module)
-        except ModuleNotFoundError:  # not even the package: some distributions leave pydoc_data out
+        except ModuleNotFoundError:  # some distributions leave pydoc_data out
             spec = None
         if spec is None or spec.origin is None or not Path(spec.origin).is_file():
-            raise TextError(f"corpus:{corpus}: this Python carries no source of {self.module}; train on a file")
+            raise TextError(f"corpus:{corpus}: this Python has no source of {self.module}; train on a file")
         for node in ast.walk(ast.parse(read_text(spec.origin))):
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict):
                 entries = [ast.literal_eval(value) for value in node.value.values]
@@ -53,26 +57,30 @@ class PythonDict(Config):
 
 
 class PythonLibrary(Config):
-    """Every .py file of the running Python's own library but `without`, in the order of their paths."""
+    """Every .py file of the standard library of the running Python, sorted by path."""
 
     kind: Literal["python-library"]
-    without: tuple[str, ...] = Field(strict=False)
-    """Names of folders and files that are left out, wherever they stand."""
+    exclude: tuple[str, ...] = Field(strict=False)
+    """Names of folders and files to leave out, at any depth."""
 
     @property
     def parts(self) -> tuple[str, ...]:
         return ()
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
-        """The text; there are no parts to choose from."""
+        """Return the text.
+
+        Raises:
+            TextError: this Python has no source of its library, or a file cannot be read.
+        """
         del part
         library = Path(sysconfig.get_path("stdlib"))
         files: list[Path] = []
         for folder, folders, names in os.walk(library):
-            folders[:] = [name for name in folders if name not in self.without]
-            files += [Path(folder, name) for name in names if name.endswith(".py") and name not in self.without]
+            folders[:] = [name for name in folders if name not in self.exclude]
+            files += [Path(folder, name) for name in names if name.endswith(".py") and name not in self.exclude]
         if not files:
-            raise TextError(f"corpus:{corpus}: this Python carries no source of its library; train on a file")
+            raise TextError(f"corpus:{corpus}: this Python has no source of its library; train on a file")
         try:
             yield "\n".join(filter(None, map(_read_code, sorted(files, key=lambda file: file.as_posix()))))
         except (OSError, SyntaxError, UnicodeError) as error:
@@ -80,15 +88,15 @@ class PythonLibrary(Config):
 
 
 def _read_code(path: Path) -> str:
-    """A Python file's text, in the encoding that it declares."""
+    """Return the text of a Python file, in the encoding that it declares."""
     with tokenize.open(path) as file:
         return file.read()
 
 
-class OwnText(Config):
-    """A text that was written for this project and stands beside its spec."""
+class BundledText(Config):
+    """A text that was written for this project, in a file next to its spec."""
 
-    kind: Literal["own-text"]
+    kind: Literal["bundled"]
     file: str = Field(pattern=r"^[a-z-]+\.txt$")
 
     @property
@@ -96,13 +104,13 @@ class OwnText(Config):
         return ()
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
-        """The text; there are no parts to choose from."""
+        """Return the text."""
         del corpus, part
         yield resources.files("seqgen.corpora").joinpath(self.file).read_bytes().decode("utf-8")
 
 
 class Synthetic(Config):
-    """A text made by seed, each part by one of its own; `valid` and `test` are a tenth as long as `train`."""
+    """A text generated from a seed, another seed per part; `valid` and `test` are a tenth as long as `train`."""
 
     kind: Literal["synthetic"]
     source: synthetic.SourceName
@@ -114,15 +122,15 @@ class Synthetic(Config):
         return ("train", "valid", "test")
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
-        """Make a part's text."""
+        """Generate the text of a part."""
         del corpus
         length = self.characters if part == "train" else self.characters // 10
         yield synthetic.generate(self.source, length, f"{self.seed} {part}")
 
     @property
     def entropy(self) -> float:
-        """Bits per character, which are bits per byte, that no model can do without."""
+        """The true entropy in bits per character, which is bits per byte; no model can need less."""
         return synthetic.SOURCES[self.source].entropy()
 
 
-Reader = Annotated[PythonDict | PythonLibrary | OwnText | Synthetic | Fetched, Field(discriminator="kind")]
+Reader = Annotated[PythonDict | PythonLibrary | BundledText | Synthetic | Download, Field(discriminator="kind")]

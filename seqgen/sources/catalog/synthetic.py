@@ -1,12 +1,12 @@
-"""Texts made by seed whose true entropy is known, so that a model can be held against the truth.
+"""Generate texts from a seed whose true entropy is known, to compare a model with.
 
-Each source writes records, one a line, drawn independently of one another. A newline ends a record and stands nowhere
-else, so a text is its records and the entropy of the text by character is exactly
+Each source writes independent records, one per line. A newline ends a record and occurs nowhere else, so the entropy
+of the text per character is exactly
 
     H = entropy of a record / mean length of a record                              (bits, characters; newline included)
 
-No model can need fewer bits on a long text, and one that has learnt the rule needs no more. All characters are ASCII:
-bits per character are bits per byte.
+No model can need fewer bits on a long text, and a model that has learned the rule needs no more. All characters are
+ASCII, so bits per character are bits per byte.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 Draw = Callable[[], float]
-"""Uniform in [0, 1): the one call of `random` that Python promises not to change between versions."""
+"""Uniform in [0, 1): the one method of `random` that Python promises not to change between versions."""
 SourceName = Literal["arithmetic", "brackets", "copy", "dates", "hello"]
 
 CLOSING = {"(": ")", "[": "]", "{": "}"}
-OUTSIDE, INSIDE = 0.75, 0.4
-"""The probability that a bracket opens where none is open, and where one is."""
-LARGEST = 99
+OPENS_OUTSIDE, OPENS_INSIDE = 0.75, 0.4
+"""The probability that a bracket opens where no bracket is open, and where one is."""
+MAX_ADDEND = 99
 LETTERS = "abcdefgh"
-COPIED = 8
+COPY_LENGTH = 8
 FIRST_DAY, LAST_DAY = dt.date(1900, 1, 1), dt.date(2099, 12, 31)
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
@@ -38,26 +38,26 @@ _DAYS = LAST_DAY.toordinal() - FIRST_DAY.toordinal() + 1
 
 
 @dataclass(frozen=True)
-class Source:
-    """How records are made, what each costs, and the entropy that follows."""
+class RecordSource:
+    """How to generate a record, how many bits it costs, and the entropy of the text."""
 
     record: Callable[[Draw], str]
-    """A record, newline included."""
+    """Returns a record with its newline."""
     bits: Callable[[str], float]
-    """-log2 of a record's probability; infinite where the source never writes it."""
+    """Returns -log2 of the probability of a record; infinity for a record that the source never writes."""
     entropy: Callable[[], float]
-    """Bits per character of an endless text."""
+    """Returns the bits per character of an endless text."""
 
 
 def brackets(draw: Draw) -> str:
-    """Nested brackets of three kinds.
+    """Generate nested brackets of three kinds.
 
-    At each step one opens, of any kind alike, or the innermost closes; where none is open, the line ends instead. One
-    opens with probability q = 0.75 where none is open, and with p = 0.4 where one is.
+    At each step a bracket opens, of any kind with equal probability, or the innermost closes; where no bracket is open
+    the line ends instead. A bracket opens with probability q = 0.75 where none is open, and p = 0.4 where one is.
     """
     record, open_now = "", ""
     while True:
-        if draw() < (INSIDE if open_now else OUTSIDE):
+        if draw() < (OPENS_INSIDE if open_now else OPENS_OUTSIDE):
             opening = tuple(CLOSING)[_below(draw, len(CLOSING))]
             record, open_now = record + opening, CLOSING[opening] + open_now
         elif open_now:
@@ -67,10 +67,10 @@ def brackets(draw: Draw) -> str:
 
 
 def brackets_bits(record: str) -> float:
-    """One choice a character: its probability depends on whether a bracket is open, and nothing else."""
+    """Add up one choice per character; its probability depends only on whether a bracket is open."""
     open_now, bits = "", 0.0
     for position, character in enumerate(record):
-        opens = INSIDE if open_now else OUTSIDE
+        opens = OPENS_INSIDE if open_now else OPENS_OUTSIDE
         if character in CLOSING:
             bits, open_now = bits - math.log2(opens / len(CLOSING)), CLOSING[character] + open_now
         elif character == (open_now[:1] or "\n"):
@@ -83,60 +83,60 @@ def brackets_bits(record: str) -> float:
 
 
 def brackets_entropy() -> float:
-    """With k kinds a choice inside has h(p) + p log2 k bits, one outside h(q) + q log2 k.
+    """Return 1.68811, the weighted mean of the entropies of a choice inside and outside brackets.
 
-    To one choice outside there are q / (1 - 2p) inside: one opens with probability q, and a walk that goes up with
-    probability p < 1/2 and else down is back, one lower, after 1 / (1 - 2p) steps in the mean. H is the mean of the two
-    by these weights: 1.68811.
+    With k kinds, a choice inside has h(p) + p log2 k bits, and a choice outside h(q) + q log2 k. There are
+    q / (1 - 2p) choices inside for each one outside: a bracket opens with probability q, and a random walk that goes up
+    with probability p < 1/2, and otherwise down, takes 1 / (1 - 2p) steps on average to get one lower.
     """
-    inside, outside = (_flip(opens) + opens * math.log2(len(CLOSING)) for opens in (INSIDE, OUTSIDE))
-    steps = OUTSIDE / (1 - 2 * INSIDE)
+    inside, outside = (_flip(opens) + opens * math.log2(len(CLOSING)) for opens in (OPENS_INSIDE, OPENS_OUTSIDE))
+    steps = OPENS_OUTSIDE / (1 - 2 * OPENS_INSIDE)
     return (outside + steps * inside) / (1 + steps)
 
 
 def arithmetic(draw: Draw) -> str:
-    """`a+b=c` with a and b uniform from 0 to 99, in decimals."""
-    return _sum(_below(draw, LARGEST + 1), _below(draw, LARGEST + 1))
+    """Generate `a+b=c` in decimal digits, with a and b uniform from 0 to 99."""
+    return _sum(_below(draw, MAX_ADDEND + 1), _below(draw, MAX_ADDEND + 1))
 
 
 def arithmetic_bits(record: str) -> float:
-    """What a and b cost; the sum is free for whoever can add."""
+    """Return the bits of a and b; the sum follows from them."""
     a, _, b = record.partition("=")[0].partition("+")
-    real = a.isdecimal() and b.isdecimal() and max(int(a), int(b)) <= LARGEST and record == _sum(int(a), int(b))
-    return 2 * math.log2(LARGEST + 1) if real else math.inf
+    real = a.isdecimal() and b.isdecimal() and max(int(a), int(b)) <= MAX_ADDEND and record == _sum(int(a), int(b))
+    return 2 * math.log2(MAX_ADDEND + 1) if real else math.inf
 
 
 def arithmetic_entropy() -> float:
-    """2 log2 100 = 13.288 bits a record, by its mean length, counted over all 10,000 sums: 1.43040."""
-    numbers = range(LARGEST + 1)
-    return 2 * math.log2(LARGEST + 1) / _mean_length(_sum(a, b) for a, b in itertools.product(numbers, numbers))
+    """Return 2 log2 100 = 13.288 bits per record, divided by the mean length of all 10,000 sums: 1.43040."""
+    numbers = range(MAX_ADDEND + 1)
+    return 2 * math.log2(MAX_ADDEND + 1) / _mean_length(_sum(a, b) for a, b in itertools.product(numbers, numbers))
 
 
 def copy(draw: Draw) -> str:
-    """Eight letters, each of eight, and after `|` the same again: each is to be kept for nine steps."""
-    letters = "".join(LETTERS[_below(draw, len(LETTERS))] for _ in range(COPIED))
+    """Generate eight letters, each one of eight, and the same again after `|`: a memory of nine steps."""
+    letters = "".join(LETTERS[_below(draw, len(LETTERS))] for _ in range(COPY_LENGTH))
     return f"{letters}|{letters}\n"
 
 
 def copy_bits(record: str) -> float:
-    """What the first eight letters cost; the others are free for whoever kept them."""
-    letters = record[:COPIED]
-    real = record == f"{letters}|{letters}\n" and len(letters) == COPIED and set(letters) <= set(LETTERS)
-    return COPIED * math.log2(len(LETTERS)) if real else math.inf
+    """Return the bits of the first eight letters; the others follow from them."""
+    letters = record[:COPY_LENGTH]
+    real = record == f"{letters}|{letters}\n" and len(letters) == COPY_LENGTH and set(letters) <= set(LETTERS)
+    return COPY_LENGTH * math.log2(len(LETTERS)) if real else math.inf
 
 
 def copy_entropy() -> float:
-    """8 x 3 bits in 18 characters: 4/3."""
-    return COPIED * math.log2(len(LETTERS)) / (2 * COPIED + 2)
+    """Return 8 x 3 bits in 18 characters: 4/3."""
+    return COPY_LENGTH * math.log2(len(LETTERS)) / (2 * COPY_LENGTH + 2)
 
 
 def dates(draw: Draw) -> str:
-    """A day of two centuries, uniform, as `Saturday 21 November 2026`: the day of the week follows from the rest."""
+    """Generate a day of two centuries, such as `Saturday 21 November 2026`; the weekday follows from the date."""
     return _date(FIRST_DAY.toordinal() + _below(draw, _DAYS))
 
 
 def dates_bits(record: str) -> float:
-    """What the day costs."""
+    """Return the bits of the day."""
     words = record.split()
     try:
         day = dt.date(int(words[3]), _MONTHS.index(words[2]) + 1, int(words[1]))
@@ -147,38 +147,38 @@ def dates_bits(record: str) -> float:
 
 
 def dates_entropy() -> float:
-    """log2 73,049 = 16.157 bits a record, by its mean length, counted over all days: 0.70257."""
+    """Return log2 73,049 = 16.157 bits per record, divided by the mean length of all days: 0.70257."""
     first = FIRST_DAY.toordinal()
     return math.log2(_DAYS) / _mean_length(_date(ordinal) for ordinal in range(first, first + _DAYS))
 
 
-def hello(draw: Draw) -> str:  # noqa: ARG001 (what is always the same draws nothing)
-    """`hello`, always. What a model still spends on it is what it has not learnt."""
+def hello(draw: Draw) -> str:  # noqa: ARG001 (nothing is random)
+    """Return `hello`, always. The bits that a model needs for it are what it has not learned."""
     return "hello\n"
 
 
 def hello_bits(record: str) -> float:
-    """Nothing, as there is no choice."""
+    """Return 0 bits: there is no choice."""
     return 0.0 if record == "hello\n" else math.inf
 
 
 def hello_entropy() -> float:
-    """No choice, no entropy."""
+    """Return 0: there is no choice."""
     return 0.0
 
 
-SOURCES: dict[str, Source] = {
-    "arithmetic": Source(arithmetic, arithmetic_bits, arithmetic_entropy),
-    "brackets": Source(brackets, brackets_bits, brackets_entropy),
-    "copy": Source(copy, copy_bits, copy_entropy),
-    "dates": Source(dates, dates_bits, dates_entropy),
-    "hello": Source(hello, hello_bits, hello_entropy),
+SOURCES: dict[str, RecordSource] = {
+    "arithmetic": RecordSource(arithmetic, arithmetic_bits, arithmetic_entropy),
+    "brackets": RecordSource(brackets, brackets_bits, brackets_entropy),
+    "copy": RecordSource(copy, copy_bits, copy_entropy),
+    "dates": RecordSource(dates, dates_bits, dates_entropy),
+    "hello": RecordSource(hello, hello_bits, hello_entropy),
 }
 
 
 def generate(name: SourceName, characters: int, seed: str) -> str:
-    """Whole records of a source, until there are so many characters; the same on every machine and version."""
-    draw, record = random.Random(seed).random, SOURCES[name].record  # noqa: S311 (nothing secret)
+    """Return whole records of at least `characters` characters in all, the same on every machine and version."""
+    draw, record = random.Random(seed).random, SOURCES[name].record  # noqa: S311 (not for secrets)
     records, written = [], 0
     while written < characters:
         records.append(record(draw))
@@ -191,7 +191,7 @@ def _below(draw: Draw, limit: int) -> int:
 
 
 def _flip(probability: float) -> float:
-    """The entropy of one choice of two, in bits."""
+    """Return the entropy of a choice between two, in bits."""
     return -probability * math.log2(probability) - (1 - probability) * math.log2(1 - probability)
 
 
@@ -201,7 +201,7 @@ def _sum(a: int, b: int) -> str:
 
 def _date(ordinal: int) -> str:
     day = dt.date.fromordinal(ordinal)
-    # Not by strftime, which writes in the language of the locale.
+    # strftime would write in the language of the locale.
     return f"{_WEEKDAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]} {day.year}\n"
 
 

@@ -16,7 +16,7 @@ from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.formats.archive import Member, as_path, naming_damage, open_zip
 from seqgen.sources.formats.html import shown_text
-from seqgen.sources.text import BLOCK, TextDecoder
+from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 
 CONTAINER, ENCRYPTION = PurePosixPath("META-INF/container.xml"), PurePosixPath("META-INF/encryption.xml")
 LARGEST_LIST = 1 << 24
@@ -51,12 +51,12 @@ def _text(chapters: list[Member], name: str) -> Iterator[str]:
 def _decoded(chapter: Member, place: str) -> Iterator[str]:
     """A page is in UTF-8, or in UTF-16 with its mark: EPUB has no other encodings."""
     with naming_damage(place), chapter.open() as file:
-        block = file.read(BLOCK)
+        block = file.read(CHUNK_BYTES)
         encoding = "utf-16" if block[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"
         decoder = TextDecoder(encoding, "strict", place)
         while block:
             yield decoder.push(block)
-            block = file.read(BLOCK)
+            block = file.read(CHUNK_BYTES)
         yield decoder.push(b"", final=True)
 
 

@@ -37,7 +37,7 @@ def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
 def document(content: Content, text: str, place: str) -> Document:
     """A document of a string that JSON gave, which may hold half characters."""
     text, halves = without_halves(text, content.reading.errors)
-    content.tally.ill_formed += halves
+    content.issues.ill_formed += halves
     return Document(iter([text]), place)
 
 

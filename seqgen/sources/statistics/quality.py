@@ -1,54 +1,53 @@
-"""What looks wrong in a text: each kind with how often, where first, and what to do about it."""
+"""Find what looks wrong in a text: for each kind of finding its count, its first place, and advice."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
-from seqgen.sources.misreading import GARBLED, MOJIBAKE, SORTED, Order, is_mojibake, is_mostly_upper, judge
-from seqgen.sources.statistics.blocks import Block, Place
+from seqgen.sources.lines import last_line_start, split_lines
+from seqgen.sources.misreading import GARBLED, MOJIBAKE, SORTED, Order, detect_misreading, is_mojibake, is_mostly_upper
 
+BLOCK_CHARACTERS = 1 << 20
 LONG_LINE = 10_000
-"""Characters above which a line is a long one."""
+"""The number of characters above which a line is a finding."""
 RARE_SHARE = 0.1
-"""Of the distinct characters: so many that occur once are worth a word."""
+"""The share of the distinct characters that occur once above which they are a finding."""
 
 ADVICE = {
-    "empty_documents": "there is nothing in it: see that this is the right file",
+    "empty_documents": "the file is empty; check that it is the right one",
     "wrong_encoding": "",
     "binary": "",
     "json": "",
     "table": "",
     "markup": "",
     "mojibake": str(MOJIBAKE),
-    "nul": "NUL is learned like any other character: remove it unless the text means it",
-    "c1_controls": "left from another encoding, as code pages of DOS and Windows read as Latin-1 leave them: read the "
-    "source by its own encoding",
-    "terminal_codes": "escape sequences and backspaces, meant for a terminal: remove them",
-    "form_feeds": "page breaks are learned like any other character: remove them unless the text means them",
-    "control_characters": "left from a binary file, or from a program: remove them unless the text means them",
-    "replacement_characters": "whatever wrote this text had lost the characters: go back to the source, decoded by its "
-    "own encoding",
-    "byte_order_marks": "left from files that were joined: remove them",
-    "not_nfc": "one letter is written in two ways, as itself and as letter and mark: normalize the text to NFC",
-    "cr_line_ends": "lines end with CR alone, as on an old Mac: tools that know LF see one line; convert them to LF",
-    "mixed_newlines": "the model learns each kind of line end as other characters: convert them to one",
+    "nul": "NUL is learned like any other character; remove it unless it belongs to the text",
+    "c1_controls": "they come from a DOS or Windows encoding read as Latin-1; read the source in its own encoding",
+    "terminal_codes": "escape sequences and backspaces for a terminal; remove them",
+    "form_feeds": "page breaks are learned like any other character; remove them unless they belong to the text",
+    "control_characters": "they come from a binary file or a program; remove them unless they belong to the text",
+    "replacement_characters": "characters were lost before this text was written; decode the source again in its own "
+    "encoding",
+    "byte_order_marks": "they come from joined files; remove them",
+    "not_nfc": "a letter is spelled in two ways, as one character and with a combining mark; normalize to NFC",
+    "cr_line_ends": "lines end with CR alone, and most tools see one line; convert the ends to LF",
+    "mixed_newlines": "each kind of line end is learned separately; convert them to one kind",
     "sorted_lines": str(SORTED),
-    "long_lines": "perhaps no text but data, or one that has lost its line ends; train on it as it is if it should",
-    "trailing_spaces": "spaces that nobody sees are learned too: strip them unless they mean something",
-    "rare_characters": "nothing can be learned of a character that is seen once; --tokenizer byte or bpe needs no "
-    "place for each",
-    "duplicate_documents": "a copy is learned twice, and may be withheld in one place and learned in another: keep one "
-    "of each",
-    "duplicate_lines": "a copy is learned twice, and may be withheld in one place and learned in another: keep one of "
-    "each if they are no part of the form",
+    "long_lines": "the text may be data, or may have lost its line ends; otherwise leave it as it is",
+    "trailing_spaces": "invisible spaces are learned too; remove them unless they mean something",
+    "rare_characters": "a character that occurs once cannot be learned; --tokenizer byte or bpe needs no id for each",
+    "duplicate_documents": "a copy is learned twice, and may be in both training and validation text; keep one of each",
+    "duplicate_lines": "a copy is learned twice, and may be in both training and validation text; keep one of each, "
+    "unless the repetition belongs to the text",
 }
-"""By kind, in the order in which findings come. `judge` has its own for what a document looks like, here empty."""
-
+"""By kind, in the order of the findings. Where it is empty, the advice comes from `detect_misreading`."""
 
 _CODES = {
     "nul": {0},
@@ -60,13 +59,79 @@ _CODES = {
     "byte_order_marks": {0xFEFF},
 }
 _EXPLAINED_BY = {"nul": {"wrong_encoding", "binary"}, "c1_controls": {"wrong_encoding", "binary", "mojibake"}}
-"""Kinds that are of no use to know where another was found."""
+"""Kinds that are left out where another kind explains them."""
 _NEWLINES = {"lf": re.compile(r"(?<!\r)\n"), "crlf": re.compile(r"\r\n"), "cr": re.compile(r"\r(?!\n)")}
+
+
+_LF, _CR = 10, 13
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A document and a line of it, counted from 1 as an editor shows them."""
+
+    document: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a document, or part of a line that is longer than a block."""
+
+    text: str
+    document: str
+    lines_before: int
+
+    @cached_property
+    def codes(self) -> npt.NDArray[np.int64]:
+        """The code points, [N]."""
+        encoded = self.text.encode("utf-32-le", "surrogatepass")
+        return np.frombuffer(encoded, np.uint32).astype(np.int64)
+
+    @cached_property
+    def line_ends(self) -> npt.NDArray[np.int64]:
+        r"""The positions of its line ends: each `\n`, `\r\n`, and `\r` alone."""
+        feeds, returns = self.codes == _LF, self.codes == _CR
+        feeds[1:] &= ~returns[:-1]
+        return np.flatnonzero(feeds | returns)
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines without their ends; the last is empty if the block ends with a line end."""
+        return split_lines(self.text)
+
+    def place_of(self, position: int) -> Place:
+        """Return the place of the character at `position`."""
+        return self.place_of_line(int(np.searchsorted(self.line_ends, position)))
+
+    def place_of_line(self, index: int) -> Place:
+        """Return the place of line `index` of the block, from 0."""
+        return Place(self.document, self.lines_before + index + 1)
+
+
+def split_into_blocks(document: str, chunks: Iterable[str], size: int = BLOCK_CHARACTERS) -> Iterator[Block]:
+    r"""Yield a document, which comes in `chunks` of any length, in blocks of at most twice `size` characters.
+
+    A block ends after a line end. In a line longer than a block it ends after a space, or anywhere if there is none,
+    but never inside `\r\n`.
+    """
+    held, lines = "", 0
+    for chunk in chunks:
+        for start in range(0, len(chunk), size):
+            held += chunk[start : start + size]
+            while len(held) >= size:
+                cut = last_line_start(held) or held.rfind(" ") + 1 or len(held.removesuffix("\r"))
+                block = Block(held[:cut], document, lines)
+                yield block
+                lines += len(block.line_ends)
+                held = held[cut:]
+    if held:
+        yield Block(held, document, lines)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that looks wrong: how often, where first, and what to do."""
+    """Something that looks wrong: how often it occurs, its first place, and advice."""
 
     kind: str
     count: int
@@ -75,36 +140,36 @@ class Finding:
 
 
 class QualityChecks:
-    """Collects findings, block by block."""
+    """Collect the findings of documents, block by block."""
 
     def __init__(self) -> None:
         self.newlines = dict.fromkeys(_NEWLINES, 0)
-        """How many line ends of each kind there are."""
+        """The number of line ends of each kind."""
         self.longest_line = 0
         self._counts: dict[str, int] = {}
         self._places: dict[str, Place] = {}
         self._known = np.zeros(0x110000, bool)
         self._first: dict[int, Place] = {}
-        """By code point: where it stands first, in the order of the text."""
-        self._line = 0
-        """Characters of a line that began in an earlier block."""
+        """By code point: its first place, in the order of the text."""
+        self._line_so_far = 0
+        """The characters of the current line in earlier blocks."""
         self._advice = dict(ADVICE)
         self._order = Order()
-        self._begins = True
-        """Whether the next block begins a document."""
+        self._starts_document = True
+        """Whether the next block starts a document."""
         self._start: Place | None = None
-        """Where the first document begins."""
+        """The start of the first document."""
 
     def note(self, kind: str, place: Place, count: int = 1) -> None:
-        """Count something of this kind; the first place is kept."""
+        """Add `count` to a kind of finding; its first place is kept."""
         self._counts[kind] = self._counts.get(kind, 0) + count
         self._places.setdefault(kind, place)
 
     def add(self, block: Block) -> None:
-        """Look through a block; the blocks of a document come in their order."""
-        if self._begins:
+        """Check a block; the blocks of a document come in order."""
+        if self._starts_document:
             self._note_misreading(block)
-        self._begins = False
+        self._starts_document = False
         self._start = self._start or block.place_of_line(0)
         self._note_characters(block)
         self._note_newlines(block)
@@ -112,23 +177,23 @@ class QualityChecks:
         *ended, rest = block.lines
         lengths = [len(line) for line in ended]
         if lengths:
-            lengths[0] += self._line
-            self._line = 0
-        self._line += len(rest)
+            lengths[0] += self._line_so_far
+            self._line_so_far = 0
+        self._line_so_far += len(rest)
         self._note_lengths(lengths, block)
         self._note_lines("trailing_spaces", [line.endswith((" ", "\t")) for line in ended], block)
         if not block.text.isascii():
             self._note_encoding(block)
 
     def end_document(self, last: Block) -> None:
-        """The next block begins a document, and a line; `last` was the last one of this."""
-        self._note_lengths([0] * len(last.line_ends) + [self._line], last)
-        self._line = 0
-        self._begins = True
+        """End a document whose last block was `last`."""
+        self._note_lengths([0] * len(last.line_ends) + [self._line_so_far], last)
+        self._line_so_far = 0
+        self._starts_document = True
         self._order.end_document()
 
     def findings(self, characters: dict[int, int]) -> list[Finding]:
-        """All that was found, in the order of `ADVICE`, given how often each code point occurs. Ask it once, last."""
+        """Return the findings in the order of `ADVICE`, given the count of each code point; call it once."""
         for kind, codes in _CODES.items():
             if kind not in _EXPLAINED_BY or not self._counts.keys() & _EXPLAINED_BY[kind]:
                 self._note_codes(kind, codes & characters.keys(), characters)
@@ -149,25 +214,25 @@ class QualityChecks:
         ]
 
     def _note_lengths(self, lengths: list[int], block: Block) -> None:
-        """Look at the characters of each line of a block."""
+        """Check the lengths of the lines of a block."""
         longest = max(lengths, default=0)
         self.longest_line = max(self.longest_line, longest)
         if longest > LONG_LINE:
             self._note_lines("long_lines", [length > LONG_LINE for length in lengths], block)
 
     def _note_lines(self, kind: str, hits: list[bool], block: Block) -> None:
-        """Count the lines of a block that are hits."""
+        """Note the lines of a block where `hits` is true."""
         if any(hits):
             self.note(kind, block.place_of_line(hits.index(True)), sum(hits))
 
     def _note_codes(self, kind: str, codes: Set[int], characters: dict[int, int]) -> None:
-        """Count all characters of these code points."""
+        """Note all characters with these code points."""
         if codes:
             place = next(place for code, place in self._first.items() if code in codes)
             self.note(kind, place, sum(characters[code] for code in codes))
 
     def _note_characters(self, block: Block) -> None:
-        """Remember where characters stand that were not seen before."""
+        """Record the first place of each new character."""
         positions = np.flatnonzero(~self._known[block.codes])
         if not len(positions):
             return
@@ -177,9 +242,9 @@ class QualityChecks:
             self._first[int(codes[index])] = block.place_of(int(positions[first[index]]))
 
     def _note_misreading(self, block: Block) -> None:
-        """Look at what a document begins with."""
-        found = judge(block.text)
-        if found is not None and not ADVICE[found.kind]:  # the others are counted wherever they are
+        """Check what the start of a document looks like."""
+        found = detect_misreading(block.text)
+        if found is not None and not ADVICE[found.kind]:  # the other kinds are counted everywhere
             self._advice[found.kind] = self._advice[found.kind] or str(found)
             self.note(found.kind, block.place_of_line(0))
 

@@ -20,7 +20,7 @@ def filled(answers, corpus, monkeypatch, tmp_path):
     return tmp_path / "kept"
 
 
-def test_an_empty_store_is_an_empty_list(invoke, in_tmp, monkeypatch):
+def test_list_of_empty_cache_is_empty(invoke, in_tmp, monkeypatch):
     monkeypatch.setenv("SEQGEN_CACHE", str(in_tmp))
     monkeypatch.delenv("SEQGEN_STORE")
 
@@ -30,7 +30,7 @@ def test_an_empty_store_is_an_empty_list(invoke, in_tmp, monkeypatch):
     assert invoke("cache", "prune", "--all").exit_code == 0
 
 
-def test_list_has_a_line_for_each_entry(answers, filled):
+def test_list_has_one_line_per_entry(answers, filled):
     lines = answers("cache", "list").splitlines()
     records = json.loads(answers("cache", "list", "--json"))
 
@@ -43,7 +43,7 @@ def test_list_has_a_line_for_each_entry(answers, filled):
     assert all(Path(record["path"]).is_dir() and record["bytes"] == size_of(Path(record["path"])) for record in records)
 
 
-def test_a_dry_run_removes_nothing(answers, filled):
+def test_dry_run_removes_nothing(answers, filled):
     before = size_of(filled)
     shown = json.loads(answers("cache", "prune", "--all", "--dry-run", "--json"))
 
@@ -52,7 +52,7 @@ def test_a_dry_run_removes_nothing(answers, filled):
     assert len(answers("cache", "prune", "--all", "--dry-run").splitlines()) == 4
 
 
-def test_all_removes_all_but_what_is_in_use(invoke, answers, filled):
+def test_prune_all_keeps_entries_in_use(invoke, answers, filled):
     held = Cache(filled).text(["corpus.txt"], DataConfig())
 
     pruned = json.loads(answers("cache", "prune", "--all", "--json"))
@@ -75,13 +75,13 @@ def test_all_removes_all_but_what_is_in_use(invoke, answers, filled):
         (["--older-than", "30d", "--max-size", "0MB"], 0),
     ],
 )
-def test_what_is_old_or_too_much_is_removed(answers, filled, arguments, left):
+def test_prune_by_age_and_size(answers, filled, arguments, left):
     answers("cache", "prune", *arguments)
 
     assert len(json.loads(answers("cache", "list", "--json"))) == left
 
 
-def test_what_was_used_longest_ago_goes_first(answers, filled):
+def test_prune_by_size_removes_least_recently_used_first(answers, filled):
     records = json.loads(answers("cache", "list", "--json"))
     kilobytes = (sum(record["bytes"] for record in records) - 1) / 1000
 
@@ -91,7 +91,7 @@ def test_what_was_used_longest_ago_goes_first(answers, filled):
     assert [record["path"] for record in left] == [record["path"] for record in records[:-1]]
 
 
-def test_another_store_can_be_named(answers, filled, monkeypatch):
+def test_other_cache_directory_is_listed(answers, filled, monkeypatch):
     monkeypatch.delenv("SEQGEN_STORE")
 
     assert json.loads(answers("cache", "list", "--json")) == []
@@ -100,7 +100,7 @@ def test_another_store_can_be_named(answers, filled, monkeypatch):
     assert json.loads(answers("cache", "list", "--json", "--store", filled)) == []
 
 
-def test_a_named_store_goes_without_the_downloads_of_the_user(answers, filled, tmp_path):
+def test_named_cache_excludes_downloads(answers, filled, tmp_path):
     part = tmp_path / "cache" / "corpora" / "cheese" / "all"
     part.parent.mkdir(parents=True)
     part.write_text("content", "utf-8")
@@ -128,7 +128,7 @@ def test_a_named_store_goes_without_the_downloads_of_the_user(answers, filled, t
         (["--max-size", "-1"], "--max-size: "),
     ],
 )
-def test_what_is_not_said_or_said_wrongly_is_refused(refuses, filled, arguments, flag):
+def test_prune_refuses_missing_or_malformed_limits(refuses, filled, arguments, flag):
     before = size_of(filled)
 
     refuses(2, "cache", "prune", *arguments, words=(flag,))
@@ -137,7 +137,7 @@ def test_what_is_not_said_or_said_wrongly_is_refused(refuses, filled, arguments,
 
 
 @pytest.mark.parametrize("command", [("list",), ("prune", "--all")])
-def test_a_store_that_is_no_directory_is_refused(refuses, tmp_path, command):
+def test_cache_that_is_not_a_directory_is_refused(refuses, tmp_path, command):
     (tmp_path / "file").touch()
 
     for name in ("file", "mistyped"):

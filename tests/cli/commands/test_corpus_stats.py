@@ -24,7 +24,7 @@ def texts(in_tmp):
     return in_tmp
 
 
-def test_a_page_in_a_pipe_is_plain(answers, texts):
+def test_page_in_a_pipe_is_plain_text(answers, texts):
     page = answers("corpus", "stats", "korean.txt", "nasty.txt", "--top", 30)
 
     assert "\x1b" not in page
@@ -36,7 +36,7 @@ def test_a_page_in_a_pipe_is_plain(answers, texts):
 
 
 @pytest.mark.parametrize("width", [0, 60])
-def test_frequent_ngrams_keep_to_the_page_and_their_counts(answers, in_tmp, width):
+def test_frequent_ngrams_fit_the_page(answers, in_tmp, width):
     words = [letter * 7 for letter in "abcdefghijklmnopqrstuvwxyz"]
     Path("a.txt").write_text(" ".join([*words * 3, *("한" * 64 for _ in range(9))]), encoding="utf-8")
 
@@ -47,13 +47,13 @@ def test_frequent_ngrams_keep_to_the_page_and_their_counts(answers, in_tmp, widt
     assert all(re.search(rf"{word} 3\b", block) for word in words)
 
 
-def test_what_looks_wrong_in_json_lines_is_placed_by_the_line_of_the_file(answers, in_tmp):
+def test_finding_in_json_lines_has_line_of_file(answers, in_tmp):
     Path("a.jsonl").write_text('{"text": "plain"}\n\n{"text": "one\\ntwo\\u0000"}\n', encoding="utf-8")
 
     assert "NUL: 1, first in the document on line 3 of a.jsonl, line 2\n" in answers("corpus", "stats", "a.jsonl")
 
 
-def test_what_a_text_seems_to_be_is_a_finding(answers, in_tmp):
+def test_unexpected_format_is_a_finding(answers, in_tmp):
     Path("old.txt").write_bytes("Köln, Größe, für Müller, Übermut und Äpfel.\r".encode("cp437") * 40)
     Path("empty.txt").write_bytes(b"")
 
@@ -66,7 +66,7 @@ def test_what_a_text_seems_to_be_is_a_finding(answers, in_tmp):
     assert "terminal" not in page
 
 
-def test_bars_stand_under_each_other_whatever_the_width_of_the_character(answers, texts):
+def test_bars_are_aligned_after_wide_characters(answers, texts):
     page = answers("corpus", "stats", "korean.txt", "--top", 20)
     block = page.split("most frequent characters\n")[1].split("\n\n")[0].splitlines()
 
@@ -75,7 +75,7 @@ def test_bars_stand_under_each_other_whatever_the_width_of_the_character(answers
     assert len({cell_len(line[: line.index("█")]) for line in block}) == 1
 
 
-def test_on_a_terminal_it_keeps_to_the_width(answers, texts):
+def test_page_fits_terminal_width(answers, texts):
     page = answers("corpus", "stats", "korean.txt", "nasty.txt", terminal=60)
 
     plain = [line for line in page.replace("\x1b[1m", "").replace("\x1b[2m", "").split("\n") if "\x1b" not in line]
@@ -84,13 +84,13 @@ def test_on_a_terminal_it_keeps_to_the_width(answers, texts):
     assert "\x1b]" not in page
 
 
-def test_no_colour_where_none_is_wanted(answers, texts, monkeypatch):
+def test_no_color_is_respected(answers, texts, monkeypatch):
     monkeypatch.setenv("NO_COLOR", "1")
 
     assert "\x1b[33m" not in answers("corpus", "stats", "nasty.txt", terminal=60)
 
 
-def test_json_is_one_object(answers, texts):
+def test_stats_json_is_one_object(answers, texts):
     record = json.loads(answers("corpus", "stats", "--json", "--top", 2, "korean.txt", "nasty.txt"))
 
     assert record["documents"] == 2
@@ -102,33 +102,33 @@ def test_json_is_one_object(answers, texts):
     assert places["nul"] == {"document": "nasty.txt", "line": 3}
 
 
-def test_other_encodings_are_read(answers, in_tmp):
+def test_stats_reads_other_encodings(answers, in_tmp):
     Path("cp949.txt").write_bytes("한국어\n".encode("cp949"))
 
     assert json.loads(answers("corpus", "stats", "cp949.txt", "--encoding", "cp949", "--json"))["bytes"] == 10
 
 
-def test_what_cannot_be_read_is_refused(refuses, texts):
+def test_stats_refuses_unreadable_texts(refuses, texts):
     refuses(1, "corpus", "stats", "korean.txt", "none.txt", words=("none.txt", "no such file"))
     refuses(1, "corpus", "stats", "korean.txt", "--encoding", "ascii", words=("korean.txt", "byte 0"))
     refuses(2, "corpus", "stats", "corpus:none", words=("'none'",))
 
 
 @pytest.mark.parametrize(("share", "drawn"), [(0.0, ""), (1e-9, "▏"), (0.5, "█" * 12), (1.0, "█" * 24)])
-def test_bars(share, drawn):
+def test_bar_is_drawn_in_eighths(share, drawn):
     assert bar(share) == drawn
 
 
 @pytest.mark.parametrize(
     ("text", "shown"), [(" a\n", "␣a↵"), ("\t\r", "⇥␍"), ("\x1b[", "\\x1b["), ("\u0301", "◌\u0301")]
 )
-def test_what_cannot_be_seen_is_drawn(text, shown):
+def test_visible_draws_invisible_characters(text, shown):
     assert visible(text) == shown
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp949"])
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_the_locale_changes_nothing(tmp_path, encoding, locale):
+def test_stats_do_not_depend_on_locale(tmp_path, encoding, locale):
     """One byte order mark is dropped, newlines stay, and what is written is UTF-8."""
     (tmp_path / "text.txt").write_bytes("한국어\r\n둘째 줄\n".encode(encoding))
     code = "from seqgen.cli.main import main; main()"

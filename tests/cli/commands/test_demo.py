@@ -19,18 +19,18 @@ def _small(monkeypatch, corpus):
     monkeypatch.setattr("seqgen.training.time_budget.BENCHMARK_SECONDS", 0.0)
 
 
-def test_the_demo_trains_writes_and_measures(invoke, in_tmp):
+def test_demo_trains_samples_and_evaluates(invoke, in_tmp):
     result = invoke("demo")
 
     assert result.exit_code == 0, result.output
     assert (in_tmp / "runs" / "corpus-lstm" / "model.safetensors").is_file()
     assert result.stdout.startswith("The ")
     assert "bits per byte" in result.stdout
-    for words in ("1. Train: seqgen train", "2. Write: seqgen sample", "3. Measure", "done: 3 steps", "seqgen runs"):
+    for words in ("1. Train: seqgen train", "2. Sample: seqgen sample", "3. Measure", "done: 3 steps", "seqgen runs"):
         assert words in result.stderr
 
 
-def test_the_demo_can_be_quiet(invoke):
+def test_quiet_demo_prints_only_sample_and_table(invoke):
     result = invoke("demo", "--quiet")
 
     assert result.exit_code == 0
@@ -38,7 +38,7 @@ def test_the_demo_can_be_quiet(invoke):
     assert "bits per byte" in result.stdout
 
 
-def test_a_signal_after_the_last_step_ends_the_demo(invoke, in_tmp, monkeypatch):
+def test_signal_after_last_step_ends_demo(invoke, in_tmp, monkeypatch):
     show = TrainingScreen.show
 
     def interrupted(screen, event):

@@ -32,7 +32,7 @@ def report(answers, run, corpus):
     return read
 
 
-def test_one_text_is_one_object_of_consistent_figures(report, run, corpus):
+def test_json_of_one_text_is_consistent(report, run, corpus):
     figures = report("corpus.txt")
 
     assert figures.keys() == KEYS
@@ -48,13 +48,13 @@ def test_one_text_is_one_object_of_consistent_figures(report, run, corpus):
     assert 0 < figures["xz_bits_per_byte"] < figures["order0_bits_per_byte"] < 8
 
 
-def test_the_true_entropy_stands_beside_what_a_run_on_a_synthetic_text_withheld(answers):
+def test_validation_part_of_synthetic_corpus_shows_true_entropy(answers):
     answers("train", "corpus:hello:valid", "--hidden-size", "8", "--max-steps", "2", "--quiet")
 
-    assert "withheld: 0 bits per byte, the true entropy" in answers("eval", "--quiet")
+    assert "validation part: 0 bits per byte, the true entropy" in answers("eval", "--quiet")
 
 
-def test_unknown_characters_are_counted_and_paid_for(report):
+def test_unknown_characters_are_counted_and_cost_bits(report):
     Path("korean.txt").write_text("The 왕 paints.\n", "utf-8")
 
     figures = report("korean.txt")
@@ -66,7 +66,7 @@ def test_unknown_characters_are_counted_and_paid_for(report):
     assert figures["bits_per_character"] * 14 == pytest.approx(figures["bits_per_byte"] * 16)
 
 
-def test_where_much_is_unknown_a_note_says_which_figure_to_compare(invoke, run):
+def test_many_unknown_tokens_note_to_compare_bits_per_byte(invoke, run):
     Path("much.txt").write_text("왕국 a king " * 9, "utf-8")
     Path("little.txt").write_text("a king " * 9 + "왕", "utf-8")
 
@@ -77,7 +77,7 @@ def test_where_much_is_unknown_a_note_says_which_figure_to_compare(invoke, run):
     assert json.loads(invoke("eval", "much.txt", "--run", run, "--json", "--quiet").output)["unknown_share"] == 0.2
 
 
-def test_several_texts_are_files_and_a_total(report):
+def test_json_of_several_texts_has_files_and_total(report):
     Path("second.txt").write_text("The old king paints the river.\n" * 20, "utf-8")
 
     content = report("corpus.txt", "second.txt")
@@ -96,32 +96,32 @@ def test_several_texts_are_files_and_a_total(report):
     assert total["perplexity"] == pytest.approx(math.exp(total["nats_per_token"]))
 
 
-def test_the_text_that_a_run_learnt_from_is_called_so(invoke, run, corpus):
+def test_training_text_is_noted(invoke, run, corpus):
     Path("copy.txt").write_bytes(corpus.read_bytes())
     Path("other.txt").write_text("The old king.\n", "utf-8")
 
     shown = invoke("eval", "copy.txt", "other.txt")
 
-    assert shown.stderr.startswith("note: copy.txt is the text that this run learnt from")
+    assert shown.stderr.startswith("note: copy.txt is ")
     assert shown.stderr.count("\n") == 1
     assert invoke("eval", "copy.txt", "--quiet").stderr == ""
     assert invoke("eval").stderr == ""
 
 
-def test_without_a_text_it_is_what_the_run_withheld(report, run):
+def test_without_text_validation_part_is_scored(report, run):
     lines = map(json.loads, (run / "metrics.jsonl").read_text("utf-8").splitlines())
     best = min(line["nats_per_token"] for line in lines if line["event"] == "evaluated")
 
     figures = report()
 
-    assert figures["text"] == "withheld"
+    assert figures["text"] == "validation part"
     assert figures["nats_per_token"] == pytest.approx(best, abs=1e-3)
     valid_tokens = json.loads((run / "config.json").read_text("utf-8"))["text"]["valid_tokens"]
     assert figures["tokens"] == valid_tokens
     assert report("--precision", "bf16")["nats_per_token"] == pytest.approx(best, abs=1e-2)
 
 
-def test_a_withheld_part_that_has_changed_is_refused(refuses, stopped, corpus, monkeypatch):
+def test_changed_validation_text_is_refused(refuses, stopped, corpus, monkeypatch):
     corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
     refuses(1, "eval", words=("corpus.txt", "not the text"))
 
@@ -130,12 +130,12 @@ def test_a_withheld_part_that_has_changed_is_refused(refuses, stopped, corpus, m
     refuses(1, "eval", words=("corpus.txt", "no such file"))
 
 
-def test_the_context_is_chosen_and_said(report):
+def test_context_options_change_reported_context(report):
     carried, sequential = report("corpus.txt"), report("corpus.txt", "--sequential")
     windows = report("corpus.txt", "--context-window", 4)
     strided = report("corpus.txt", "--context-window", 4, "--stride", 1)
 
-    assert "lanes" in carried["context"]
+    assert "segments" in carried["context"]
     assert "one stream" in sequential["context"]
     assert windows["context"] == "windows of 4 tokens, stride 4"
     assert strided["context"] == "windows of 4 tokens, stride 1"
@@ -154,11 +154,11 @@ def test_the_context_is_chosen_and_said(report):
         (["--context-window", 4, "--stride", 0], "stride"),
     ],
 )
-def test_an_impossible_context_is_named(refuses, run, corpus, arguments, word):
+def test_impossible_context_is_refused_by_its_option(refuses, run, corpus, arguments, word):
     refuses(2, "eval", "corpus.txt", *arguments, words=(word,))
 
 
-def test_the_contexts_of_several_texts_are_said_together(answers, report, run):
+def test_context_of_several_texts_is_combined(answers, report, run):
     Path("short.txt").write_text("The old king.\n", "utf-8")
 
     content = report("corpus.txt", "short.txt")
@@ -170,7 +170,7 @@ def test_the_contexts_of_several_texts_are_said_together(answers, report, run):
     assert report("short.txt", "short.txt")["total"]["context"] == contexts[1]
 
 
-def test_a_perplexity_past_what_a_float_holds_is_null(answers, report, run):
+def test_perplexity_beyond_float_is_null(answers, report, run):
     weights = load_file(run / "model.safetensors")
     weights["head.bias"][seqgen.load(run).tokenizer.encode("T")[0]] = -1e4
     (run / "model.safetensors").write_bytes(to_bytes(weights, RunDirectory(run).read_config().identity))
@@ -183,7 +183,7 @@ def test_a_perplexity_past_what_a_float_holds_is_null(answers, report, run):
     assert "inf" in answers("eval", "one.txt").split()
 
 
-def test_the_table_is_on_stdout_and_nothing_else_anywhere(invoke, run, corpus):
+def test_table_is_on_stdout_and_stderr_is_empty(invoke, run, corpus):
     Path("held-out.txt").write_text("The old king watches the river.\n" * 50, "utf-8")
 
     result = invoke("eval", "held-out.txt")
@@ -196,7 +196,7 @@ def test_the_table_is_on_stdout_and_nothing_else_anywhere(invoke, run, corpus):
     assert [line.rpartition("  ")[0].strip() for line in lines[1:]] == [*names, "tokens", "characters", "bytes"]
 
 
-def test_a_table_of_many_texts_stays_a_table_in_a_pipe(invoke, run, corpus):
+def test_wide_table_is_not_wrapped_in_a_pipe(invoke, run, corpus):
     names = [f"{'a-long-name-' * 3}{number}.txt" for number in range(4)]
     for name in names:
         Path(name).write_text("The old king!\n", "utf-8")
@@ -207,14 +207,14 @@ def test_a_table_of_many_texts_stays_a_table_in_a_pipe(invoke, run, corpus):
     assert any(line.startswith("unknown pieces") and line.split()[-5:] == ["1"] * 4 + ["4"] for line in lines)
 
 
-def test_json_on_a_terminal_is_json(invoke, run, corpus):
+def test_json_on_terminal_is_json(invoke, run, corpus):
     result = invoke("eval", "corpus.txt", "--json", terminal=60)
 
     assert json.loads(result.stdout).keys() == KEYS
 
 
 @pytest.mark.parametrize("terminal", [0, 90])
-def test_markup_in_a_file_name_is_shown_as_it_is(invoke, run, corpus, terminal):
+def test_markup_in_file_name_is_printed_literally(invoke, run, corpus, terminal):
     Path("[").mkdir()
     Path("[/x].txt").write_text(corpus.read_text("utf-8"), "utf-8")
 
@@ -224,7 +224,7 @@ def test_markup_in_a_file_name_is_shown_as_it_is(invoke, run, corpus, terminal):
     assert "[/x].txt" in result.stdout
 
 
-def test_texts_that_cannot_be_read(refuses, run):
+def test_unreadable_texts_are_refused(refuses, run):
     Path("empty.txt").touch()
     Path("broken.txt").write_bytes(b"ab\xff")
 
@@ -235,13 +235,13 @@ def test_texts_that_cannot_be_read(refuses, run):
     refuses(2, "eval", "corpus:atlantis", words=("atlantis",))
 
 
-def test_one_character_can_be_measured(report):
+def test_text_of_one_character_is_scored(report):
     Path("one.txt").write_text("T", "utf-8")
 
     assert report("one.txt")["tokens"] == 1
 
 
-def test_without_a_run_it_says_so(refuses, corpus):
+def test_eval_without_run_is_refused(refuses, corpus):
     refuses(1, "eval", "corpus.txt", words=("no trained run",))
     refuses(1, "eval", "corpus.txt", "--run", "nowhere", words=("nowhere",))
 
@@ -249,7 +249,7 @@ def test_without_a_run_it_says_so(refuses, corpus):
 OUT = ("--out", "run")
 
 
-def test_what_a_run_of_several_texts_withheld_has_no_published_figures(answers, in_tmp, corpus):
+def test_validation_part_of_several_corpora_has_no_published_figures(answers, in_tmp, corpus):
     answers(
         "train", "corpus.txt", "corpus:hello", "--cell", "gru", "--hidden-size", 8, "--max-steps", 2, "--out", "run"
     )

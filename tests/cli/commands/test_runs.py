@@ -18,22 +18,22 @@ def second(run):
     return Path(shutil.copytree(run, "runs/second"))
 
 
-def test_an_empty_folder_is_a_notice(invoke):
+def test_without_runs_prints_a_note(invoke):
     result = invoke("runs")
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert result.stderr.startswith("note: there are no runs here yet")
+    assert result.stderr.startswith("note: no runs under runs/ yet")
     assert "seqgen train" in result.stderr
 
 
-def test_an_empty_folder_is_an_empty_list(invoke):
+def test_without_runs_json_is_an_empty_list(invoke):
     result = invoke("runs", "--json")
 
     assert json.loads(result.stdout) == []
     assert result.stderr == ""
 
 
-def test_every_run_is_one_line(answers, run):
+def test_each_run_is_one_line(answers, run):
     long = Path(shutil.copytree(run, "runs/a-run-with-quite-a-long-name-that-no-narrow-column-would-ever-hold"))
 
     lines = answers("runs").splitlines()
@@ -61,7 +61,7 @@ NAMES = ["runs/corpus-gru", "runs/english-prose-transformer-12", "runs/a-name-of
         (200, ["run", "model", "vocabulary", "text", "parameters", "bits/byte", "steps", "time", "state"]),
     ],
 )
-def test_a_narrow_terminal_has_fewer_columns_and_whole_names(invoke, run, terminal, columns):
+def test_narrow_terminal_drops_columns_not_names(invoke, run, terminal, columns):
     for name in NAMES[1:]:
         shutil.copytree(run, name)
 
@@ -76,7 +76,7 @@ def test_a_narrow_terminal_has_fewer_columns_and_whole_names(invoke, run, termin
     ]
 
 
-def test_a_name_longer_than_the_line_has_a_line(invoke, run):
+def test_name_longer_than_line_has_its_own_line(invoke, run):
     long = Path(shutil.copytree(run, "runs/" + "a" * 60))
 
     lines = invoke("runs", terminal=60).stdout.splitlines()
@@ -85,7 +85,7 @@ def test_a_name_longer_than_the_line_has_a_line(invoke, run):
     assert [line.split()[-1] for line in lines if "bits/byte, " in line] == ["complete"] * 2
 
 
-def test_a_run_that_is_being_trained_is_running(answers, run):
+def test_state_of_run_in_training_is_running(answers, run):
     with RunDirectory(run).acquire_lock():
         (row,) = json.loads(answers("runs", "--json"))
         shown = json.loads(answers("info", "--json"))["summary"]["state"]
@@ -94,7 +94,7 @@ def test_a_run_that_is_being_trained_is_running(answers, run):
     assert json.loads(answers("runs", "--json"))[0]["state"] == "complete"
 
 
-def test_json_lists_every_field(answers, run, second):
+def test_json_has_every_field(answers, run, second):
     first, other = json.loads(answers("runs", "--json"))
 
     assert (first["run"], other["run"]) == (str(run), str(second))
@@ -117,7 +117,7 @@ def test_json_lists_every_field(answers, run, second):
         ("metrics.jsonl", b"\xff\xfe\n"),
     ],
 )
-def test_a_broken_run_is_a_notice_and_hides_no_other(invoke, run, second, name, content):
+def test_broken_run_is_a_note_and_others_are_listed(invoke, run, second, name, content):
     (run / name).write_bytes(content)
 
     result = invoke("runs")
@@ -131,13 +131,13 @@ def test_a_broken_run_is_a_notice_and_hides_no_other(invoke, run, second, name, 
     assert [one["run"] for one in json.loads(invoke("runs", "--json").stdout)] == [str(second)]
 
 
-def test_with_nothing_but_broken_runs_it_does_not_say_that_there_are_none(invoke, run):
+def test_only_broken_runs_are_not_reported_as_none(invoke, run):
     (run / "config.json").write_text("{", "utf-8")
 
     assert "there are no runs" not in invoke("runs").stderr
 
 
-def test_a_run_without_weights_is_empty(answers, run):
+def test_state_of_run_without_weights_is_empty(answers, run):
     (run / "model.safetensors").unlink()
     (run / "metrics.jsonl").unlink()
 
@@ -148,7 +148,7 @@ def test_a_run_without_weights_is_empty(answers, run):
 
 
 @pytest.mark.parametrize("terminal", [0, 100])
-def test_markup_in_names_is_shown_as_it_is(answers, run, terminal):
+def test_markup_in_names_is_printed_literally(answers, run, terminal):
     run.rename("runs/[bold]red")
 
     assert "[bold]red" in answers("runs", terminal=terminal)

@@ -1,9 +1,10 @@
-"""`seqgen sample`: the same seed the same text, prompts from everywhere, and half a run is one sentence."""
+"""`seqgen sample`: seeds, settings, output, and runs that are missing or damaged."""
 
 from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def samples(answers, run):
     return read
 
 
-def test_the_same_seed_gives_the_same_text(samples):
+def test_same_seed_gives_same_text(samples):
     (text,) = samples("--seed", 3)
 
     assert samples("--seed", 3) == [text]
@@ -36,31 +37,32 @@ def test_the_same_seed_gives_the_same_text(samples):
     assert len(text) == 60
 
 
-def test_streamed_is_what_json_says(answers, samples):
+def test_streamed_text_equals_json_text(answers, samples):
     (text,) = samples("--seed", 3, "--prompt", "The old")
 
     assert answers("sample", *LENGTH, "--seed", 3, "--prompt", "The old") == f"The old{text}\n"
 
 
-def test_the_compiled_engine_writes_what_torch_writes(answers, samples):
+@pytest.mark.slow
+def test_numba_engine_gives_same_text_as_torch(answers, samples):
     pytest.importorskip("numba")
 
     assert samples("--seed", 3, "--engine", "numba", "-n", 2) == samples("--seed", 3, "-n", 2)
     assert answers("sample", *LENGTH, "--seed", 3, "--engine", "numba") == f"{samples('--seed', 3)[0]}\n"
 
 
-def test_what_is_refused_is_refused_before_anything_is_written(refuses, run):
+def test_impossible_setting_writes_nothing_to_stdout(refuses, run):
     refuses(2, "sample", "--prompt", "The old", "--max-new-tokens", 0, words=("max-new-tokens",))
 
 
-def test_json_is_one_document_that_names_run_and_prompt(answers, run):
+def test_json_names_run_and_prompt(answers, run):
     content = json.loads(answers("sample", "--json", *LENGTH, "--prompt", "The"))
 
     assert content.keys() == {"run", "prompt", "samples"}
     assert (content["run"], content["prompt"]) == (str(run), "The")
 
 
-def test_several_samples_come_in_order_and_none_depends_on_how_many(answers, samples):
+def test_samples_do_not_depend_on_their_number(answers, samples):
     texts = samples("-n", 3, "--prompt", "A")
 
     assert len(set(texts)) == 3
@@ -70,7 +72,7 @@ def test_several_samples_come_in_order_and_none_depends_on_how_many(answers, sam
     assert printed == "\n".join(f"--- {number} ---\nA{text}\n" for number, text in enumerate(texts, 1))
 
 
-def test_a_prompt_comes_from_the_argument_a_file_or_a_pipe(samples):
+def test_prompt_is_read_from_argument_file_or_stdin(samples):
     Path("prompt.txt").write_text("The old king\n", "utf-8")
 
     text = samples("--prompt", "The old king")
@@ -86,14 +88,14 @@ def test_a_prompt_comes_from_the_argument_a_file_or_a_pipe(samples):
         (b"The\n\r\n", "The\n"), (b"The \n", "The "), (b"\nThe", "\nThe"), (b"The\x0b", "The\x0b"),
     ],
 )  # fmt: skip
-def test_of_a_prompt_file_one_line_end_is_dropped(answers, run, content, prompt):
+def test_prompt_file_loses_its_final_line_end(answers, run, content, prompt):
     Path("prompt.txt").write_bytes(content)
 
     for given in (("--prompt-file", "prompt.txt"), ("--prompt", "-")):
         assert json.loads(answers("sample", "--json", *LENGTH, *given, stdin=content))["prompt"] == prompt
 
 
-def test_without_echo_only_what_is_new_is_printed(answers, samples):
+def test_no_echo_prints_only_new_text(answers, samples):
     texts = samples("-n", 2, "--prompt", "The old ")
 
     assert answers("sample", *LENGTH, "--prompt", "The old ", "--no-echo") == f"{texts[0]}\n"
@@ -101,14 +103,14 @@ def test_without_echo_only_what_is_new_is_printed(answers, samples):
     assert printed == f"--- 1 ---\n{texts[0]}\n\n--- 2 ---\n{texts[1]}\n"
 
 
-def test_escapes_are_interpreted_on_request(answers, run):
+def test_escapes_option_interprets_escapes(answers, run):
     shown = json.loads(answers("sample", "--json", *LENGTH, "--escapes", "--prompt", r"a\n\tb\\n\x41\ud55c\q é"))
 
     assert shown["prompt"] == "a\n\tb\\nA한\\q é"
     assert json.loads(answers("sample", "--json", *LENGTH, "--prompt", r"a\n"))["prompt"] == r"a\n"
 
 
-def test_two_escaped_halves_are_one_character(answers, run):
+def test_escaped_surrogate_pair_is_one_character(answers, run):
     shown = answers("sample", "--json", *LENGTH, "--escapes", "--prompt", r"\ud83d\ude00 \uD83D\uDE00\n")
 
     assert json.loads(shown)["prompt"] == "\U0001f600 \U0001f600\n"
@@ -116,16 +118,16 @@ def test_two_escaped_halves_are_one_character(answers, run):
 
 @pytest.mark.parametrize("option", ["--prompt", "--stop"])
 @pytest.mark.parametrize("half", [r"\ud83d", r"\ude00"])
-def test_an_escaped_half_is_refused_by_its_name(refuses, run, option, half):
+def test_lone_escaped_surrogate_is_refused(refuses, run, option, half):
     refuses(2, "sample", "--escapes", option, f"a{half} b", words=(f"{option}: ", f"{half} is half"))
 
 
 @pytest.mark.parametrize("prompt", [(), ("--prompt", "-"), ("--prompt-file", "corpus.txt")])
-def test_escapes_of_nothing_are_refused(refuses, run, prompt):
+def test_escapes_without_prompt_and_stop_is_refused(refuses, run, prompt):
     refuses(2, "sample", "--escapes", *prompt, words=("--escapes: ", "--prompt", "--stop"))
 
 
-def test_an_escaped_stop_ends_the_text(samples):
+def test_escaped_stop_ends_text(samples):
     (text,) = samples("--prompt", "The old king", "--temperature", 1)
     (stopped,) = samples(
         "--prompt", "The old king", "--temperature", 1, "--escapes", "--stop", f"\\x{ord(text[9]):02x}"
@@ -139,7 +141,7 @@ def test_an_escaped_stop_ends_the_text(samples):
     [(r"\n", r"'\n' has a backslash and a letter; --escapes"), ("€ or", "'€'"), ("\n", ""), ("The ", "")],
     ids=["escape", "unknown", "", "known"],
 )
-def test_a_stop_that_matches_nothing_is_named(invoke, run, stop, words):
+def test_stop_that_cannot_occur_is_noted(invoke, run, stop, words):
     stderr = invoke("sample", *LENGTH, "--stop", stop).stderr
 
     assert stderr.count("--stop") == (1 if words else 0)
@@ -147,24 +149,24 @@ def test_a_stop_that_matches_nothing_is_named(invoke, run, stop, words):
     assert invoke("sample", *LENGTH, "--stop", stop, "--quiet").stderr == ""
 
 
-def test_a_long_prompt_shows_how_much_of_it_was_read(invoke, run):
-    Path("prompt.txt").write_text("The old king paints.\n" * 600, "utf-8")
+def test_long_prompt_shows_progress_bar_on_terminal(invoke, run):
+    Path("prompt.txt").write_text("The old king paints.\n" * 150, "utf-8")
 
     assert "reading the prompt" in invoke("sample", *LENGTH, "--prompt-file", "prompt.txt", terminal=80).stderr
     assert invoke("sample", *LENGTH, "--prompt-file", "prompt.txt").stderr == ""
     assert "reading" not in invoke("sample", *LENGTH, "--prompt", "The", terminal=80).stderr
 
 
-def test_a_prompt_that_cannot_be_read(refuses, run):
+def test_unreadable_prompt_is_refused(refuses, run):
     Path("prompt.txt").write_bytes(b"The \xff")
 
     refuses(1, "sample", "--prompt", "-", stdin=b"The \xff", words=("stdin", "byte 4"))
     refuses(1, "sample", "--prompt-file", "prompt.txt", words=("prompt.txt", "byte 4"))
-    refuses(1, "sample", "--prompt-file", "gone.txt", words=("gone.txt", "no such file"))
-    refuses(2, "sample", "--prompt-file", "prompt.txt", "--prompt", "The", words=("--prompt-file: ", "not both"))
+    refuses(1, "sample", "--prompt-file", "gone.txt", words=("gone.txt",))
+    refuses(2, "sample", "--prompt-file", "prompt.txt", "--prompt", "The", words=("--prompt-file: ",))
 
 
-def test_a_prompt_in_another_encoding(answers, refuses, run):
+def test_prompt_is_read_in_given_encoding(answers, refuses, run):
     Path("prompt.txt").write_bytes("왕 paints".encode("cp949"))
     piped = {"stdin": "왕 paints".encode("cp949")}
 
@@ -174,16 +176,16 @@ def test_a_prompt_in_another_encoding(answers, refuses, run):
     refuses(2, "sample", "--prompt-file", "prompt.txt", "--encoding", "klingon", words=("--encoding: ", "'klingon'"))
 
 
-def test_weights_that_are_no_numbers_are_one_sentence(refuses, run):
+def test_weights_with_nan_are_refused(refuses, run):
     weights = load_file(run / "model.safetensors")
     weights["head.bias"].fill_(math.nan)
     (run / "model.safetensors").write_bytes(to_bytes(weights, RunDirectory(run).read_config().identity))
 
-    refuses(1, "sample", words=("weights are not all numbers", "train it anew"))
-    refuses(1, "sample", "--json", "-n", 2, words=("weights are not all numbers",))
+    refuses(1, "sample", words=("NaN or infinity", "train it again"))
+    refuses(1, "sample", "--json", "-n", 2, words=("NaN or infinity",))
 
 
-def test_characters_never_seen_are_named(invoke, refuses, run):
+def test_unknown_characters_of_prompt_are_noted(invoke, refuses, run):
     result = invoke("sample", *LENGTH, "--prompt", "Thé 왕")
 
     assert result.exit_code == 0
@@ -196,51 +198,52 @@ def test_characters_never_seen_are_named(invoke, refuses, run):
     assert invoke("sample", *LENGTH, "--strict", "--prompt", "The king").stderr == ""
 
 
-def test_novelty_is_said_on_stderr_and_the_text_stays_the_text(invoke, answers, run):
+def test_memorization_is_a_note_on_stderr(invoke, answers, run):
     one = invoke("sample", *LENGTH, "--memorization")
     three = invoke("sample", *LENGTH, "--memorization", "-n", 3)
 
     assert one.stdout == answers("sample", *LENGTH)
-    assert one.stderr.startswith("note: its longest stretch from the training text is ")
+    assert re.match(r"note: .* \d+ of 60 characters", one.stderr)
     assert one.stderr.count("\n") == 1
     assert three.stdout == answers("sample", *LENGTH, "-n", 3)
     assert [line[:15] for line in three.stderr.splitlines()] == [f"note: sample {number}:" for number in (1, 2, 3)]
     assert invoke("sample", *LENGTH, "--memorization", "--quiet").stderr == ""
 
 
-def test_novelty_in_json_stands_beside_each_sample(answers, run):
+def test_memorization_in_json_has_an_entry_per_sample(answers, run):
     content = json.loads(answers("sample", "--json", *LENGTH, "--memorization", "-n", 2))
 
-    assert [found.keys() for found in content["memorization"]] == [{"characters", "stretch", "start", "share"}] * 2
+    keys = {"characters", "longest_copy", "start", "copied_share"}
+    assert [found.keys() for found in content["memorization"]] == [keys] * 2
     for text, found in zip(content["samples"], content["memorization"], strict=True):
         assert found["characters"] == len(text) == 60
-        assert text[found["start"] :].startswith(found["stretch"])
-        assert found["stretch"]
+        assert text[found["start"] :].startswith(found["longest_copy"])
+        assert found["longest_copy"]
 
 
-def test_a_long_stretch_is_quoted_shortly():
+def test_long_copied_stretch_is_abbreviated():
     shown = _describe(Memorization(300, "a" * 100 + "\n" + "b" * 100, 7, 0.67))
 
-    assert f"201 of 300 characters, '{'a' * 30} ... {'b' * 30}'; 67% of it" in shown
+    assert f"201 of 300 characters, '{'a' * 30} ... {'b' * 30}'; 67% of" in shown
 
 
-def test_novelty_needs_the_text_as_it_was(refuses, stopped, corpus, monkeypatch):
+def test_memorization_refuses_changed_training_text(refuses, stopped, corpus, monkeypatch):
     corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
-    refuses(1, "sample", "--memorization", words=("corpus.txt", "not the text"))
+    refuses(1, "sample", "--memorization", words=("corpus.txt",))
 
     corpus.unlink()
     monkeypatch.setenv("SEQGEN_STORE", "empty")
-    refuses(1, "sample", "--memorization", words=("corpus.txt", "no such file"))
+    refuses(1, "sample", "--memorization", words=("corpus.txt",))
 
 
-def test_of_many_characters_never_seen_the_first_are_named(invoke, run):
+def test_only_first_unknown_characters_are_named(invoke, run):
     stderr = invoke("sample", *LENGTH, "--prompt", "0123456789+-").stderr
 
     assert "'9' ..." in stderr
     assert "'+'" not in stderr
 
 
-def test_a_stop_text_ends_the_text_before_it(answers, samples):
+def test_text_ends_before_stop_string(answers, samples):
     (text,) = samples()
     stop = text[20:22]
     expected = text[: text.find(stop)]
@@ -249,14 +252,14 @@ def test_a_stop_text_ends_the_text_before_it(answers, samples):
     assert answers("sample", *LENGTH, "--stop", stop) == f"{expected}\n"
 
 
-def test_temperature_0_is_the_likeliest_text(samples):
+def test_temperature_0_is_greedy(samples):
     (text,) = samples("--temperature", 0, "--seed", 1)
 
     assert samples("--temperature", 0, "--seed", 2) == [text]
     assert samples("--top-k", 1, "--seed", 3) == [text]
 
 
-def test_the_filters_change_the_text(samples):
+def test_processors_change_the_text(samples):
     (text,) = samples("--temperature", 1)
 
     for narrower in (["--top-k", 3], ["--top-p", 0.1], ["--min-p", 0.99], ["--temperature", 0.01]):
@@ -273,11 +276,11 @@ def test_the_filters_change_the_text(samples):
         ("--seed", -1),
     ],
 )  # fmt: skip
-def test_an_impossible_setting_is_named(refuses, run, flag, value):
+def test_impossible_setting_is_refused_by_its_option(refuses, run, flag, value):
     refuses(2, "sample", flag, value, words=(f"{flag}: ",))
 
 
-def test_escape_sequences_are_written_out_on_a_terminal_and_raw_in_a_pipe(answers, run):
+def test_prompt_control_characters_are_escaped_on_terminal_only(answers, run):
     prompt = "\x1b]52;c;aGk=\x07\tThe\n"
 
     assert answers("sample", *LENGTH, "--prompt", prompt).startswith(prompt)
@@ -286,7 +289,7 @@ def test_escape_sequences_are_written_out_on_a_terminal_and_raw_in_a_pipe(answer
     assert answers("sample", *LENGTH, "--prompt", prompt, "-n", 2, terminal=80).count("\\x1b]52") == 2
 
 
-def test_escape_sequences_that_a_model_has_learnt_are_written_out_too(answers, corpus, in_tmp):
+def test_sampled_control_characters_are_escaped_on_terminal_only(answers, corpus, in_tmp):
     corpus.write_text(corpus.read_text("utf-8").replace("e", "\x1b"), "utf-8")
     for _ in seqgen.train("corpus.txt", cell="gru", hidden_size=16, max_steps=1, precision="fp32"):
         pass
@@ -299,14 +302,14 @@ def test_escape_sequences_that_a_model_has_learnt_are_written_out_too(answers, c
     assert "\x1b" in json.loads(answers("sample", "--max-new-tokens", 200, "--json"))["samples"][0]
 
 
-def test_a_prompt_that_is_not_utf_8_is_refused_with_its_place(refuses, run):
+def test_prompt_argument_with_invalid_utf8_is_refused_with_offset(refuses, run):
     prompt = b"The \xff\xfe".decode("utf-8", "surrogateescape")  # as Python hands on such an argument
 
-    refuses(1, "sample", "--prompt", prompt, words=("the prompt is not utf-8 at byte 4 (0xff)",))
-    refuses(1, "sample", "--prompt", "\ud800", words=("the prompt is not utf-8 at byte 0;",))  # as Windows might
+    refuses(1, "sample", "--prompt", prompt, words=("at byte 4 (0xff)",))
+    refuses(1, "sample", "--prompt", "\ud800", words=("at byte 0;",))  # as Windows might
 
 
-def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, samples, run):
+def test_lone_surrogate_becomes_replacement_character(answers, samples, run):
     Path("prompt.txt").write_bytes(b"The +2AA-")  # utf-7 can hold a lone surrogate
     assert answers("sample", *LENGTH, "--prompt-file", "prompt.txt", "--encoding", "utf-7").startswith("The \ufffd")
     piped = answers("sample", *LENGTH, "--prompt", "-", "--encoding", "utf-7", stdin=b"The +2AA-")
@@ -315,23 +318,23 @@ def test_what_no_utf8_can_hold_becomes_the_replacement_character(answers, sample
 
 
 @pytest.mark.parametrize("terminal", [0, 80])
-def test_markup_is_shown_as_it_is(invoke, refuses, run, terminal):
+def test_markup_is_printed_literally(invoke, refuses, run, terminal):
     result = invoke("sample", *LENGTH, "--prompt", "[/x][bold]:smile:", terminal=terminal)
 
     assert result.stdout.startswith("[/x][bold]:smile:")
     assert "'['" in result.stderr
     assert "'/'" in result.stderr
-    assert "[/x]: no such run" in invoke("sample", "--run", "[/x]", terminal=terminal).stderr
+    assert "[/x]: " in invoke("sample", "--run", "[/x]", terminal=terminal).stderr
 
 
 # --- no run, and half a run
 
 
-def test_without_a_run_it_says_how_to_get_one(refuses):
-    refuses(1, "sample", words=("no trained run", "seqgen train FILE"))
-    refuses(1, "sample", "--run", "nowhere", words=("nowhere", "no such run", "seqgen runs"))
+def test_missing_run_is_refused(refuses):
+    refuses(1, "sample", words=("seqgen train FILE",))
+    refuses(1, "sample", "--run", "nowhere", words=("nowhere", "seqgen runs"))
     Path("folder").mkdir()
-    refuses(1, "sample", "--run", "folder", words=("folder is not a run", "config.json"))
+    refuses(1, "sample", "--run", "folder", words=("folder", "config.json"))
     Path("file").touch()
     refuses(1, "sample", "--run", "file", words=("file",))
     refuses(1, "sample", "--run", "x" * 300, words=("xxx",))
@@ -381,19 +384,19 @@ def write(name, content):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda run: (run / "model.safetensors").unlink(), ("model.safetensors is missing",)),
-        (truncate, ("model.safetensors is not a whole safetensors file",)),
-        (truncate_header, ("model.safetensors is not a whole safetensors file",)),
+        (lambda run: (run / "model.safetensors").unlink(), ("model.safetensors",)),
+        (truncate, ("model.safetensors",)),
+        (truncate_header, ("model.safetensors",)),
         (resize, ("model.safetensors", "config.json")),
         (change_cell, ("model.safetensors", "config.json")),
-        (swap_tokenizer, ("tokenizer", "not the tokenizer that belongs here")),
-        (empty_tokenizer, ("tokenizer", "tokenizer.json is missing", "not all")),
-        (lambda run: (run / "config.json").unlink(), ("is not a run", "config.json")),
-        (write("config.json", b"{"), ("config.json", "Invalid JSON")),
+        (swap_tokenizer, ("tokenizer",)),
+        (empty_tokenizer, ("tokenizer.json",)),
+        (lambda run: (run / "config.json").unlink(), ("config.json",)),
+        (write("config.json", b"{"), ("config.json",)),
         (write("config.json", b"\xff\xfe"), ("config.json",)),
         (write("config.json", b"[]"), ("config.json",)),
         (write("config.json", b'{"format_version": 2}'), ("config.json", "format_version")),
-        (write("model.safetensors", b"cos\nsystem\n(S'touch canary'\ntR."), ("not a whole safetensors file",)),
+        (write("model.safetensors", b"cos\nsystem\n(S'touch canary'\ntR."), ("model.safetensors",)),
     ],
     ids=[
         "no weights", "truncated weights", "truncated header", "another size", "another cell", "another tokenizer",
@@ -401,7 +404,7 @@ def write(name, content):
         "a pickle",
     ],
 )  # fmt: skip
-def test_half_a_run_is_one_sentence(refuses, run, damage, words):
+def test_damaged_run_is_refused(refuses, run, damage, words):
     damage(run)
 
     refuses(1, "sample", "--run", run, words=(str(run), *words))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,14 @@ def char(answers, corpus):
     return "built"
 
 
-def test_what_is_encoded_is_decoded(answers, built):
+def test_decode_inverts_encode(answers, built):
     ids = answers("tokenizer", "encode", TEXT, "--tokenizer", built)
 
     assert answers("tokenizer", "decode", *ids.split(), "--tokenizer", built) == TEXT
     assert list(map(int, ids.split())) == tokenizers.load(Path(built)).encode(TEXT).tolist()
 
 
-def test_what_is_encoded_is_decoded_through_pipes(answers, built):
+def test_decode_inverts_encode_through_pipes(answers, built):
     ids = answers("tokenizer", "encode", "--tokenizer", built, stdin=TEXT)
     as_json = answers("tokenizer", "encode", "-", "--tokenizer", built, "--json", stdin=TEXT)
 
@@ -44,8 +45,8 @@ def test_what_is_encoded_is_decoded_through_pipes(answers, built):
     assert json.loads(answers("tokenizer", "decode", "--tokenizer", built, "--json", stdin=as_json)) == TEXT
 
 
-def test_what_is_not_utf_8_is_refused_with_its_place(refuses, built):
-    refuses(1, "tokenizer", "encode", "ab\udcff", "--tokenizer", built, words=("not utf-8 at byte 2 (0xff)",))
+def test_encode_refuses_invalid_utf8_with_offset(refuses, built):
+    refuses(1, "tokenizer", "encode", "ab\udcff", "--tokenizer", built, words=("at byte 2 (0xff)",))
     for argument in ([], ["-"]):
         refuses(
             1,
@@ -59,13 +60,13 @@ def test_what_is_not_utf_8_is_refused_with_its_place(refuses, built):
         )
 
 
-def test_what_is_encoded_may_begin_with_a_byte_order_mark(answers, built):
+def test_encode_drops_byte_order_mark_of_stdin(answers, built):
     ids = answers("tokenizer", "encode", "--tokenizer", built, stdin=b"\xef\xbb\xbfking")
 
     assert ids == answers("tokenizer", "encode", "king", "--tokenizer", built)
 
 
-def test_pieces_say_what_each_id_stands_for(answers, built):
+def test_pieces_shows_piece_of_each_id(answers, built):
     text = "The king \xe9\n"
     rows = json.loads(answers("tokenizer", "encode", text, "--tokenizer", built, "--pieces", "--json"))
 
@@ -81,7 +82,7 @@ def test_pieces_say_what_each_id_stands_for(answers, built):
     ]
 
 
-def test_pieces_on_a_terminal_name_the_unknown_and_obey_nothing(answers, char):
+def test_pieces_marks_unknown_and_escapes_controls(answers, char):
     shown = answers("tokenizer", "encode", "k\x1b[31m[/x]", "--tokenizer", char, "--pieces", terminal=80)
 
     assert "(unknown) '\\x1b'" in shown
@@ -90,7 +91,7 @@ def test_pieces_on_a_terminal_name_the_unknown_and_obey_nothing(answers, char):
     assert "\x1b[31m[/x]" not in shown
 
 
-def test_a_byte_of_a_character_is_shown_as_its_code(answers, corpus):
+def test_pieces_shows_byte_as_hex_code(answers, corpus):
     answers("tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", "built")
 
     lines = answers("tokenizer", "encode", "\xe9", "--tokenizer", "built", "--pieces").splitlines()
@@ -98,20 +99,20 @@ def test_a_byte_of_a_character_is_shown_as_its_code(answers, corpus):
     assert answers("tokenizer", "show", "--tokenizer", "built").splitlines()[196].split() == ["196", "'\\xc3'"]
 
 
-def test_the_kind_is_char_where_none_is_named(answers, invoke, corpus):
+def test_build_makes_char_tokenizer_by_default(answers, invoke, corpus):
     answers("tokenizer", "build", "corpus.txt", "--out", "built")
 
     assert tokenizers.load(Path("built")).kind == "char"
     assert invoke("tokenizer", "build", "corpus.txt", "--model-type", "bpe", "--out", "other").exit_code == 2
 
 
-def test_nothing_is_nothing(answers, built):
+def test_encode_of_empty_text_is_empty(answers, built):
     assert answers("tokenizer", "encode", "", "--tokenizer", built) == "\n"
     assert json.loads(answers("tokenizer", "encode", "", "--tokenizer", built, "--json")) == []
     assert answers("tokenizer", "decode", "--tokenizer", built, stdin="[]\n") == ""
 
 
-def test_show_prints_one_id_a_line(answers, built):
+def test_show_prints_one_id_per_line(answers, built):
     lines = answers("tokenizer", "show", "--tokenizer", built).splitlines()
     content = json.loads(answers("tokenizer", "show", "--tokenizer", built, "--json"))
 
@@ -124,7 +125,7 @@ def test_show_prints_one_id_a_line(answers, built):
         assert lines[content["unknown_id"]].endswith("(unknown)")
 
 
-def test_show_obeys_nothing_that_it_shows(answers, in_tmp):
+def test_show_escapes_control_characters(answers, in_tmp):
     Path("text.txt").write_text("[/x][bold]\x1b[31m:smile:\n", "utf-8")
     answers("tokenizer", "build", "text.txt", "--tokenizer", "char", "--out", "built")
 
@@ -135,16 +136,16 @@ def test_show_obeys_nothing_that_it_shows(answers, in_tmp):
     assert "\x1b[31m" not in shown
 
 
-def test_a_runs_own_tokenizer_is_the_default(answers, refuses, run):
+def test_tokenizer_of_newest_run_is_the_default(answers, refuses, run):
     ids = answers("tokenizer", "encode", TEXT)
 
     assert answers("tokenizer", "encode", TEXT, "--run", run) == ids
     assert answers("tokenizer", "decode", *ids.split(), "--run", run) == TEXT
     assert answers("tokenizer", "show").startswith("      0  (document boundary)\n")
-    refuses(2, "tokenizer", "show", "--run", run, "--tokenizer", run / "tokenizer", words=("not both",))
+    refuses(2, "tokenizer", "show", "--run", run, "--tokenizer", run / "tokenizer", words=("--tokenizer", "--run"))
 
 
-def test_build_says_what_it_built(invoke, corpus):
+def test_build_notes_kind_and_fingerprint(invoke, corpus):
     result = invoke("tokenizer", "build", "corpus.txt", "--tokenizer", "char", "--out", "built")
 
     assert result.stdout == ""
@@ -163,7 +164,7 @@ def test_build_reads_several_texts(answers, corpus):
 
 
 @pytest.mark.parametrize("name", ["built", "corpus.txt"])
-def test_build_replaces_nothing(refuses, char, corpus, name):
+def test_build_refuses_existing_out(refuses, char, corpus, name):
     before = sorted(Path.cwd().rglob("*"))
 
     refuses(1, "tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", name, words=(name, "--out"))
@@ -172,7 +173,7 @@ def test_build_replaces_nothing(refuses, char, corpus, name):
     assert tokenizers.load(Path(char)).kind == "char"
 
 
-def test_build_refuses_what_cannot_be_built(refuses, corpus):
+def test_build_refuses_impossible_settings_and_texts(refuses, corpus):
     build = ("tokenizer", "build", "corpus.txt", "--out", "built")
     Path("empty.txt").touch()
 
@@ -187,22 +188,22 @@ def test_build_refuses_what_cannot_be_built(refuses, corpus):
     assert not Path("built").exists()
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_the_text_is_read(refuses, corpus):
+def test_build_refuses_unwritable_out_before_reading_text(refuses, corpus):
     refuses(4, "tokenizer", "build", "gone.txt", "--out", "corpus.txt/built/deep", words=("corpus.txt", "--out"))
 
 
 @pytest.mark.parametrize("word", ["999", "-1", "1.5", "king", "٣٣٣", "9" * 5000])
-def test_what_is_no_id_is_refused(refuses, char, word):
-    sentence = refuses(1, "tokenizer", "decode", "--tokenizer", char, stdin=f"3 {word}", words=("is no id", "0 to"))
+def test_decode_refuses_invalid_id(refuses, char, word):
+    sentence = refuses(1, "tokenizer", "decode", "--tokenizer", char, stdin=f"3 {word}", words=("0 to",))
 
     assert len(sentence) < 200
 
 
-def test_bytes_that_are_no_text_are_no_ids(refuses, char):
-    refuses(1, "tokenizer", "decode", "--tokenizer", char, stdin=b"3 \xff", words=("is no id",))
+def test_decode_refuses_invalid_utf8(refuses, char):
+    refuses(1, "tokenizer", "decode", "--tokenizer", char, stdin=b"3 \xff", words=("0 to",))
 
 
-def test_decoded_control_characters_are_written_out_on_a_terminal(answers, in_tmp):
+def test_decode_escapes_control_characters_on_terminal_only(answers, in_tmp):
     Path("text.txt").write_text("\x1b[31m", "utf-8")
     answers("tokenizer", "build", "text.txt", "--tokenizer", "byte", "--out", "built")
     ids = answers("tokenizer", "encode", "\x1b[31m", "--tokenizer", "built").split()
@@ -211,17 +212,17 @@ def test_decoded_control_characters_are_written_out_on_a_terminal(answers, in_tm
     assert answers("tokenizer", "decode", *ids, "--tokenizer", "built", terminal=80) == "\\x1b[31m\n"
 
 
-def test_what_is_no_tokenizer_is_one_sentence(refuses, char, corpus):
-    refuses(1, "tokenizer", "show", "--tokenizer", "nowhere", words=("nowhere", "no such directory"))
+def test_missing_or_damaged_tokenizer_is_refused(refuses, char, corpus):
+    refuses(1, "tokenizer", "show", "--tokenizer", "nowhere", words=("nowhere",))
     refuses(1, "tokenizer", "show", "--tokenizer", corpus, words=("corpus.txt",))
     Path(char, "tokenizer.json").write_text("{", "utf-8")
     refuses(1, "tokenizer", "show", "--tokenizer", char, words=("built", "tokenizer.json"))
-    refuses(1, "tokenizer", "show", words=("no trained run",))
+    refuses(1, "tokenizer", "show", words=("seqgen train",))
 
 
-def test_bytes_that_are_no_text_are_told_of(invoke, in_tmp):
+def test_build_notes_replaced_bytes(invoke, in_tmp):
     Path("some.txt").write_bytes(b"some \xff text\n" * 40)
 
     result = invoke("tokenizer", "build", "some.txt", "--tokenizer", "char", "--errors", "replace", "--out", "built")
 
-    assert "some.txt has 40 stretches of bytes that are no utf-8, which are read as U+FFFD" in result.stderr
+    assert re.search(r"some\.txt has 40 .*U\+FFFD", result.stderr)

@@ -1,4 +1,4 @@
-"""`seqgen train`: what it makes, what it says, what it refuses, and that a resumed run is the same run."""
+"""`seqgen train`: the run directory, the output, and refused settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision",
 
 
 def small_but(*options):
-    """`SMALL` and these options, which take the place of its own: none is given twice."""
+    """Return `SMALL` with these options in place of its own."""
     own = {flag: value for flag, value in zip(SMALL[::2], SMALL[1::2], strict=True) if flag not in options}
     return (*(word for pair in own.items() for word in pair), *options)
 
@@ -30,17 +30,17 @@ def _corpus(corpus):
     """Every test has corpus.txt in its folder."""
 
 
-# --- what it makes
+# --- run directory
 
 
-def test_a_run_is_named_after_its_text_and_its_cell(answers):
+def test_run_is_named_after_text_and_cell(answers):
     answers("train", "corpus.txt", *SMALL)
     answers("train", "corpus.txt", *SMALL)
 
     assert sorted(path.name for path in Path("runs").iterdir()) == ["corpus-gru", "corpus-gru-2"]
 
 
-def test_a_run_directory_holds_what_the_design_says(answers):
+def test_run_directory_has_the_documented_files(answers):
     answers("train", "corpus.txt", *SMALL, "--eval-every", 2)
 
     checkpoint = ["best", "optimizer", "state", "weights"]
@@ -62,7 +62,7 @@ def test_a_run_directory_holds_what_the_design_says(answers):
     assert config["text"]["train_tokens"] + config["text"]["valid_tokens"] == config["text"]["characters"]
 
 
-def test_the_settings_reach_the_config(answers):
+def test_options_are_recorded_in_config_json(answers):
     answers(
         "train", "corpus.txt", *SMALL, "--layers", 2, "--dropout", 0.25, "--tie-weights", "--gru-reset", "before",
         "--lr", 0.001, "--schedule", "cosine", "--warmup-steps", 1, "--weight-decay", 0.5, "--clip-grad-norm", 0.5,
@@ -80,8 +80,10 @@ def test_the_settings_reach_the_config(answers):
     assert config["data"].items() >= {"valid_split": "tail", "valid_share": 0.1}.items()
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "transformer"])
-def test_every_cell_trains_and_writes(answers, cell):
+@pytest.mark.parametrize(
+    "cell", [*(pytest.param(cell, marks=pytest.mark.slow) for cell in ("rnn", "lstm")), "transformer"]
+)
+def test_every_cell_trains_and_samples(answers, cell):
     more = ["--heads", 2, "--block-size", 16] if cell == "transformer" else []
 
     answers("train", "corpus.txt", *small_but("--cell", cell, *more))
@@ -89,8 +91,10 @@ def test_every_cell_trains_and_writes(answers, cell):
     assert answers("sample", "--run", f"runs/corpus-{cell}", "--max-new-tokens", 5)
 
 
-@pytest.mark.parametrize("kind", ["char", "byte", "word", "unigram", "bpe"])
-def test_every_kind_of_tokenizer_can_be_chosen(answers, kind):
+@pytest.mark.parametrize(
+    "kind", ["word", "bpe", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("char", "byte", "unigram"))]
+)
+def test_every_kind_of_tokenizer_trains_samples_and_evaluates(answers, kind):
     size = ["--vocab-size", 300] if kind in {"unigram", "bpe"} else []
 
     answers("train", "corpus.txt", *SMALL, "--tokenizer", kind, *size)
@@ -100,7 +104,7 @@ def test_every_kind_of_tokenizer_can_be_chosen(answers, kind):
     assert json.loads(answers("eval", "corpus.txt", "--json"))["bits_per_byte"] > 0
 
 
-def test_a_tokenizer_that_was_built_before_can_be_used(answers, refuses):
+def test_built_tokenizer_is_used(answers, refuses):
     answers("tokenizer", "build", "corpus.txt", "--tokenizer", "byte", "--out", "bytes")
 
     answers("train", "corpus.txt", *SMALL, "--tokenizer", "bytes")
@@ -112,7 +116,7 @@ def test_a_tokenizer_that_was_built_before_can_be_used(answers, refuses):
     refuses(1, "train", "corpus.txt", *SMALL, "--tokenizer", "empty", words=("empty", "tokenizer.json"))
 
 
-def test_a_text_to_validate_on(answers):
+def test_valid_option_names_validation_text(answers):
     Path("valid.txt").write_text("The old king paints the river.\n" * 10, "utf-8")
 
     answers("train", "corpus.txt", *SMALL, "--valid", "valid.txt")
@@ -124,16 +128,16 @@ def test_a_text_to_validate_on(answers):
     assert report["nats_per_token"] == pytest.approx(best["nats_per_token"], abs=1e-3)
 
 
-def test_nothing_withheld(invoke, answers, refuses):
+def test_valid_split_none_withholds_nothing(invoke, answers, refuses):
     result = invoke("train", "corpus.txt", *SMALL, "--valid-split", "none")
 
     assert result.exit_code == 0
-    assert "no validation part" in result.stderr
+    assert "note: " in result.stderr
     assert answers("sample", "--max-new-tokens", 5)
-    refuses(1, "eval", words=("no validation part",))
+    refuses(1, "eval", words=("runs/corpus-gru",))
 
 
-def test_another_encoding(answers, refuses):
+def test_encoding_option_decodes_text(answers, refuses):
     Path("korean.txt").write_bytes("나는 오늘 학교에 갔다.\n".encode("cp949") * 400)
 
     refuses(1, "train", "korean.txt", *SMALL, words=("korean.txt", "byte 0", "--encoding"))
@@ -144,9 +148,9 @@ def test_another_encoding(answers, refuses):
     assert json.loads(answers("eval", "--json"))["unknown_characters"] == 0
 
 
-@pytest.mark.parametrize(("time", "seconds"), [("90s", 90), ("90", 90), ("1m30s", 90), ("1h", 3600), ("0.5m", 30)])
-def test_a_time_is_accepted_beside_a_number_of_steps(answers, monkeypatch, time, seconds):
-    monkeypatch.setattr(budget, "BENCHMARK_SECONDS", 0.0)
+@pytest.mark.parametrize(("time", "seconds"), [("1m30s", 90)])
+def test_max_time_and_max_steps_combine(answers, monkeypatch, time, seconds):
+    monkeypatch.setattr(budget, "PROBE_SECONDS", 0.0)
 
     answers("train", "corpus.txt", *SMALL, "--max-time", time)
 
@@ -155,13 +159,13 @@ def test_a_time_is_accepted_beside_a_number_of_steps(answers, monkeypatch, time,
 
 
 @pytest.mark.parametrize("time", ["soon", "s", "-5s", "1m30", "0", "0s", "", "1e3s"])
-def test_a_time_that_is_none_is_refused(refuses, time):
+def test_invalid_duration_is_refused(refuses, time):
     refuses(2, "train", "corpus.txt", "--max-time", time, words=("--max-time: ",))
 
     assert not Path("runs").exists()
 
 
-def test_epochs_become_steps(answers):
+def test_max_epochs_sets_number_of_steps(answers):
     answers("train", "corpus.txt", *SMALL[:-2], "--bptt", 32, "--max-epochs", 0.2)
 
     config = config_of("runs/corpus-gru")
@@ -169,10 +173,10 @@ def test_epochs_become_steps(answers):
     assert len(steps) == steps[-1]["total_steps"] == round(0.2 * config["text"]["train_tokens"] / (8 * 32))
 
 
-# --- what it says
+# --- output
 
 
-def test_without_a_terminal_it_speaks_in_plain_lines_on_stderr(invoke, answers):
+def test_without_terminal_stderr_has_plain_lines(invoke, answers):
     result = invoke("train", "corpus.txt", *SMALL, "--eval-every", 2)
 
     assert result.stdout == ""
@@ -180,17 +184,18 @@ def test_without_a_terminal_it_speaks_in_plain_lines_on_stderr(invoke, answers):
     lines = result.stderr.splitlines()
     assert re.fullmatch(r"runs/corpus-gru: gru 1x16, [\d,]+ parameters, char vocabulary of \d+", lines[0])
     assert re.fullmatch(
-        r"[\d,]+ tokens to learn from, \d+ withheld; 3 steps by adamw on cpu in fp32, (1 thread|\d+ threads)", lines[1]
+        r"[\d,]+ training tokens, \d+ for validation; 3 steps with adamw on cpu in fp32, (1 thread|\d+ threads)",
+        lines[1],
     )
     evaluations = [line for line in lines if line.startswith("step ")]
     assert [line.split()[1] for line in evaluations] == ["2/3", "3/3"]
     assert all(re.search(r"validation [\d.]+ bits/char +[\d.]+ bits/byte +\d+:\d\d$", line) for line in evaluations)
     assert sum(line.startswith("done: 3 steps") for line in lines) == 1
-    assert lines[-1] == "note: write with it: seqgen sample --run runs/corpus-gru"
+    assert lines[-1] == "note: sample from it: seqgen sample --run runs/corpus-gru"
     assert answers(*lines[-1].split("seqgen ")[1].split(), "--max-new-tokens", 5)
 
 
-def test_a_deep_path_does_not_break_the_lines(invoke):
+def test_long_path_does_not_wrap_lines(invoke):
     out = "a-rather-long-name-for-a-run/" * 4 + "end"
 
     lines = invoke("train", "corpus.txt", *SMALL, "--out", out).stderr.splitlines()
@@ -199,13 +204,13 @@ def test_a_deep_path_does_not_break_the_lines(invoke):
     assert lines[-1].endswith(f"--run {out}")
 
 
-def test_quiet_is_silent(invoke):
+def test_quiet_prints_nothing(invoke):
     result = invoke("train", "corpus.txt", *SMALL, "--quiet")
 
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_on_a_terminal_it_draws(invoke):
+def test_terminal_shows_live_display(invoke):
     result = invoke("train", "corpus.txt", *SMALL, terminal=70)
 
     assert result.exit_code == 0
@@ -214,7 +219,7 @@ def test_on_a_terminal_it_draws(invoke):
     assert "done: 3 steps" in result.stderr
 
 
-def test_markup_in_names_is_shown_as_it_is(invoke, answers):
+def test_markup_in_names_is_printed_literally(invoke, answers):
     Path("[").mkdir()
     Path("[/x].txt").write_text(Path("corpus.txt").read_text("utf-8"), "utf-8")
 
@@ -226,7 +231,7 @@ def test_markup_in_names_is_shown_as_it_is(invoke, answers):
         assert f"seqgen sample --run {out}" in result.stderr
 
 
-def test_control_characters_in_names_are_written_out(invoke, refuses):
+def test_control_characters_in_names_are_escaped(invoke, refuses):
     result = invoke("train", "corpus.txt", *SMALL, "--out", "red\x1b[31m")
     assert result.exit_code == 0
     assert "\x1b" not in result.stderr
@@ -235,10 +240,10 @@ def test_control_characters_in_names_are_written_out(invoke, refuses):
     assert "\x1b" not in refuses(1, "train", "\x1b]52;c;aGk=\x07.txt", words=("\\x1b]52;c;aGk=\\x07.txt",))
 
 
-# --- what it refuses
+# --- refused settings
 
 
-def test_a_directory_that_is_there_is_refused_and_left_alone(answers, refuses):
+def test_existing_out_directory_is_refused_and_unchanged(answers, refuses):
     answers("train", "corpus.txt", *SMALL, "--out", "mine")
     Path("empty").mkdir()
     before = contents_of(".")
@@ -250,7 +255,7 @@ def test_a_directory_that_is_there_is_refused_and_left_alone(answers, refuses):
     assert contents_of(".") == before
 
 
-def test_a_place_where_nothing_can_be_made_is_not_saved(refuses):
+def test_unwritable_out_exits_with_4(refuses):
     refuses(4, "train", "corpus.txt", *SMALL, "--out", "corpus.txt/run", words=("corpus.txt/run",))
     refuses(4, "train", "corpus.txt", *SMALL, "--out", "x" * 300, words=("xxx", "name too long"))
 
@@ -258,16 +263,16 @@ def test_a_place_where_nothing_can_be_made_is_not_saved(refuses):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, ("there is no such file",)),
-        (b"", ("is empty", "give a text")),
-        (b"\xef\xbb\xbf", ("is empty",)),
+        (None, ()),
+        (b"", ("empty",)),
+        (b"\xef\xbb\xbf", ("empty",)),
         (b"a", ("1 character", "longer")),
         (b"a short text\n" * 10, ("130 characters", "--valid-split none", "--valid FILE")),
         (b"fine so far \xff" * 500, ("byte 12", "0xff", "--encoding")),
     ],
     ids=["missing", "empty", "only a byte order mark", "one character", "short", "undecodable"],
 )
-def test_a_text_that_cannot_be_learnt_from(refuses, content, words):
+def test_unusable_text_is_refused(refuses, content, words):
     if content is not None:
         Path("text.txt").write_bytes(content)
     before = sorted(Path.cwd().rglob("*"))
@@ -277,15 +282,15 @@ def test_a_text_that_cannot_be_learnt_from(refuses, content, words):
     assert sorted(Path.cwd().rglob("*")) == before
 
 
-def test_a_directory_without_a_text_is_refused_with_what_it_has(refuses, in_tmp):
+def test_folder_without_matching_file_is_refused(refuses, in_tmp):
     Path("docs").mkdir()
     Path("docs/read.md").write_text("words", "utf-8")
 
-    refuses(1, "train", "docs", *SMALL, words=("docs has no file that fits --glob '*.txt'", "1 *.md"))
-    refuses(1, "train", "corpus.txt", *SMALL, "--valid", "docs", words=("docs has no file",))
+    refuses(1, "train", "docs", *SMALL, words=("docs", "--glob '*.txt'", "1 *.md"))
+    refuses(1, "train", "corpus.txt", *SMALL, "--valid", "docs", words=("docs",))
 
 
-def test_several_sources_are_one_text(answers, in_tmp, corpus):
+def test_several_texts_are_read_as_one(answers, in_tmp, corpus):
     Path("more").mkdir()
     Path("more/a.md").write_text("No one forgets the sea.\n" * 9, "utf-8")
     Path("reviews.jsonl").write_text('{"review": "The rain paints."}\n' * 3, "utf-8")
@@ -299,50 +304,50 @@ def test_several_sources_are_one_text(answers, in_tmp, corpus):
     assert [Path(name).name for name in read["data"]["text"]] == ["corpus.txt", "more", "reviews.jsonl"]
 
 
-def test_stdin_is_a_text_and_resuming_finds_it_in_the_store(answers, refuses, in_tmp, corpus, tmp_path):
+def test_text_from_stdin_is_resumed_from_cache(answers, refuses, in_tmp, corpus, tmp_path):
     store = ("--store", tmp_path / "kept")
-    answers("train", "-", *SMALL, *store, "--out", "run", stdin=b"No other store has this.\n" + corpus.read_bytes())
+    answers("train", "-", *SMALL, *store, "--out", "run", stdin=b"No other cache has this.\n" + corpus.read_bytes())
 
     answers("train", "--resume", "--out", "run", "--max-steps", "5")
     answers("eval", "--run", "run")
 
     shutil.rmtree(tmp_path / "kept")
-    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("stdin", "can be read once"))
+    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("stdin",))
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
-def test_a_pipe_is_a_text_that_is_waited_for_once(invoke, answers, refuses, in_tmp, corpus, tmp_path):
+def test_text_from_named_pipe_is_resumed_from_cache(invoke, answers, refuses, in_tmp, corpus, tmp_path):
     os.mkfifo("pipe")
-    content = b"No other store has this pipe.\n" + corpus.read_bytes()
+    content = b"No other cache has this pipe.\n" + corpus.read_bytes()
     writer = Thread(target=Path("pipe").write_bytes, args=(content,), daemon=True)
     writer.start()
 
     trained = invoke("train", "pipe", *SMALL, "--store", tmp_path / "kept", "--out", "run")
 
     assert trained.exit_code == 0, trained.output
-    assert trained.stderr.startswith("reading from pipe, which is no regular file: waiting for its writer\n")
+    assert trained.stderr.startswith("reading from pipe")
     answers("train", "--resume", "--out", "run", "--max-steps", "5")
     answers("eval", "--run", "run")
-    Path("pipe").unlink()  # as those are that a shell makes for one command
+    Path("pipe").unlink()  # as a shell removes the pipe of `<(command)`
     answers("train", "--resume", "--out", "run", "--max-steps", "6")
     answers("eval", "--run", "run")
     os.mkfifo("pipe")
     shutil.rmtree(tmp_path / "kept")
-    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("pipe, which can be read once", "save"))
-    refuses(1, "eval", "--run", "run", words=("pipe, which can be read once",))
+    refuses(1, "train", "--resume", "--out", "run", "--max-steps", "7", words=("pipe",))
+    refuses(1, "eval", "--run", "run", words=("pipe",))
 
 
-def test_bytes_that_are_no_text_are_counted_where_they_are_not_refused(invoke, in_tmp, corpus):
+def test_replaced_bytes_are_counted_in_a_note(invoke, in_tmp, corpus):
     corpus.write_bytes(corpus.read_bytes() + b"\xff and \xfe\n")
 
     result = invoke("train", "corpus.txt", *SMALL, "--errors", "replace")
 
     assert result.exit_code == 0
-    assert "corpus.txt has 2 stretches of bytes that are no utf-8, which are read as U+FFFD" in result.stderr
+    assert re.search(r"corpus\.txt has 2 .*U\+FFFD", result.stderr)
 
 
 @pytest.mark.parametrize("length", [2, 3, 17])
-def test_the_shortest_texts_train_where_nothing_is_withheld(answers, length):
+def test_shortest_texts_train_without_validation(answers, length):
     Path("short.txt").write_text("ab" * 9, "utf-8")
     Path("short.txt").write_text(Path("short.txt").read_text("utf-8")[:length], "utf-8")
 
@@ -379,15 +384,15 @@ def test_the_shortest_texts_train_where_nothing_is_withheld(answers, length):
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
 )
-def test_an_impossible_setting_is_named(refuses, arguments, words):
+def test_impossible_setting_is_refused_by_its_option(refuses, arguments, words):
     refuses(2, "train", "corpus.txt", *small_but(*arguments), words=words)
 
     assert not Path("runs").exists()
 
 
-def test_training_that_diverges_says_so_and_what_to_do(invoke):
+def test_diverged_training_exits_with_1_and_advises_lr(invoke):
     steps = ("--max-steps", 20, "--eval-every", 20)
     result = invoke("train", "corpus.txt", *small_but("--lr", 1e30, "--warmup-steps", 0, *steps))
 
     assert result.exit_code == 1
-    assert re.search(r"error: .* at step \d+: training has diverged; try a smaller --lr", result.stderr)
+    assert re.search(r"error: .* at step \d+: .*--lr", result.stderr)

@@ -77,7 +77,7 @@ def test_shards_give_the_ids_of_each_document_in_one_call(built, kind, form, doc
         patch.setattr(encoding, "FLUSH", 7)
         patch.setattr(encoding, "WINDOW", 5)
         span = Span.whole(store_text(Path(folder), *documents))
-        patch.setattr(stored_text, "BLOCK", block)
+        patch.setattr(stored_text, "CHUNK_BYTES", block)
 
         found, counts = encode_all(span, tokenizer)
 

@@ -15,7 +15,7 @@ from seqgen.data.cache.entries import Entry, choose, list_entries, remove
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.sources import source as sources
-from seqgen.sources.catalog.download_cache import corpus_directory, hold_hash
+from seqgen.sources.catalog.downloads import download_directory
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.locks import alone, making
 
@@ -129,11 +129,10 @@ def test_unfinished_work_is_an_entry(store):
     assert remove([entry]) == [entry]
 
 
-def test_a_download_is_an_entry_and_its_held_hash_is_none(store):
-    folder = corpus_directory("cheese")
+def test_a_download_is_an_entry(store):
+    folder = download_directory("cheese")
     folder.mkdir(parents=True)
     (folder / "cheese.zip").write_bytes(b"1234567")
-    hold_hash(folder / "cheese.zip", "0" * 64)
 
     with alone(folder, "fetching"):
         (entry,) = list_entries(store.path)
@@ -143,7 +142,7 @@ def test_a_download_is_an_entry_and_its_held_hash_is_none(store):
     assert not entry.in_use
     assert remove([entry]) == [entry]
 
-    assert [path.name for path in folder.iterdir()] == ["cheese.zip.sha256"]
+    assert not folder.exists()
     assert list_entries(store.path) == []
 
 

@@ -46,7 +46,7 @@ def test_documents_stand_one_after_another(tmp_path):
 def test_chunks_are_no_longer_than_a_block_however_long_a_document_is(tmp_path):
     text = store_text(tmp_path, *DOCUMENTS)
 
-    assert max(len(chunk.encode()) for _, chunk in Span.whole(text).chunks()) <= stored_text.BLOCK + 3
+    assert max(len(chunk.encode()) for _, chunk in Span.whole(text).chunks()) <= stored_text.CHUNK_BYTES + 3
 
 
 @settings(max_examples=30)

@@ -23,7 +23,7 @@ def operands(shape, rows):
 @pytest.mark.parametrize("rows", [1, 2, 3, 16])
 @pytest.mark.parametrize("shape", [LARGE, SMALL], ids=["large", "small"])
 @pytest.mark.parametrize("precision", RELATIVE_ERROR)
-def test_it_is_the_plain_product(precision, shape, rows):
+def test_stepper_linear_agrees_with_linear(precision, shape, rows):
     x, weight, bias = operands(shape, rows)
 
     found, expected = StepperLinear(weight, bias, precision)(x), F.linear(x, weight, bias)
@@ -35,7 +35,7 @@ def test_it_is_the_plain_product(precision, shape, rows):
 
 
 @pytest.mark.parametrize("precision", RELATIVE_ERROR)
-def test_later_changes_of_the_weights_are_not_seen(precision):
+def test_stepper_linear_is_a_snapshot(precision):
     x, weight, bias = operands(LARGE, 2)
     product = StepperLinear(weight, bias, precision)
     before = product(x)
@@ -47,7 +47,7 @@ def test_later_changes_of_the_weights_are_not_seen(precision):
 
 
 @pytest.mark.parametrize("precision", RELATIVE_ERROR)
-def test_a_row_does_not_depend_on_the_others(precision):
+def test_stepper_linear_treats_rows_separately(precision):
     x, weight, bias = operands(LARGE, 16)
     product = StepperLinear(weight, bias, precision)
 
@@ -58,7 +58,7 @@ def test_a_row_does_not_depend_on_the_others(precision):
     assert torch.equal(product(loud)[0], product(x)[0])
 
 
-def test_a_row_of_zeros_stays_one_in_int8():
+def test_stepper_linear_in_int8_keeps_a_row_of_zeros():
     x, weight, _ = operands(LARGE, 1)
     weight[3] = 0.0
 
@@ -66,7 +66,7 @@ def test_a_row_of_zeros_stays_one_in_int8():
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_without_onednn_the_numbers_are_kept_alike(precision, monkeypatch):
+def test_stepper_linear_without_onednn_gives_the_same_numbers(precision, monkeypatch):
     x, weight, bias = operands(LARGE, 4)
     with_it = StepperLinear(weight, bias, precision)(x)
     monkeypatch.setattr(packed, "can_pack", lambda weight: False)

@@ -58,7 +58,7 @@ def steps(request):
 @pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("rows", "steps"), [(3, 11), (1, 5), (4, 1), (1, 1)])
-def test_outputs_and_gradients_are_the_oracles(form, rows, steps):
+def test_outputs_and_gradients_agree_with_torch(form, rows, steps):
     layer = make_layer(form, 5, 4).double()
     x, hidden = torch.randn(rows, steps, 5).double(), torch.randn(rows, 4).double()
 
@@ -71,7 +71,7 @@ def test_outputs_and_gradients_are_the_oracles(form, rows, steps):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("precision", "ratio"), [("fp32", 2.5), ("bf16", 1.25)])
-def test_rounding_errors_are_about_those_of_torchs_own_operations(form, precision, ratio):
+def test_rounding_errors_are_close_to_torchs(form, precision, ratio):
     """The distance from the fp64 truth, of every result and gradient, beside that of the oracle in that precision."""
     layer = make_layer(form, 48, 64)
     x, hidden = torch.randn(16, 40, 48), torch.randn(16, 64)
@@ -86,7 +86,7 @@ def test_rounding_errors_are_about_those_of_torchs_own_operations(form, precisio
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_without_gradients_the_numbers_are_the_same_and_nothing_is_kept(form, precision, steps):
+def test_no_grad_gives_the_same_numbers_and_keeps_nothing(form, precision, steps):
     layer = make_layer(form, 24, 32)
     x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
     with autocast(CPU, precision):
@@ -101,7 +101,7 @@ def test_without_gradients_the_numbers_are_the_same_and_nothing_is_kept(form, pr
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_the_same_input_gives_the_same_bits_whatever_ran_before(form, precision, steps):
+def test_results_are_deterministic_whatever_ran_before(form, precision, steps):
     layer = make_layer(form, 24, 32)
     x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
 
@@ -113,7 +113,7 @@ def test_the_same_input_gives_the_same_bits_whatever_ran_before(form, precision,
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_neither_the_arguments_nor_the_gradients_that_come_in_are_changed(form):
+def test_arguments_and_incoming_gradients_are_not_changed(form):
     layer = make_layer(form, 6, 5)
     x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy look alike
     x_before, hidden_before = x.clone(), hidden.clone()
@@ -132,7 +132,7 @@ def test_neither_the_arguments_nor_the_gradients_that_come_in_are_changed(form):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("frozen", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
-def test_a_frozen_weight_gets_no_gradient_and_the_others_theirs(form, frozen):
+def test_frozen_weight_gets_no_gradient(form, frozen):
     layer = make_layer(form, 6, 5)
     x, hidden = torch.randn(3, 4, 6), torch.randn(3, 5)
     ours(form, layer, x, hidden)[0].sum().backward()
@@ -147,7 +147,7 @@ def test_a_frozen_weight_gets_no_gradient_and_the_others_theirs(form, frozen):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_products_are_in_the_precision_of_the_autocast_and_the_carried_state_in_full(form, steps):
+def test_products_follow_the_autocast_and_the_state_is_fp32(form, steps):
     layer = make_layer(form, 24, 32)
     x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
 
@@ -162,7 +162,7 @@ def test_products_are_in_the_precision_of_the_autocast_and_the_carried_state_in_
 
 
 @pytest.mark.parametrize("form", ["gru", "gru-before"])
-def test_a_state_that_is_kept_is_not_rounded_from_step_to_step(form):
+def test_carried_state_is_not_rounded_to_bf16_at_each_step(form):
     """An update gate of 0.999 in 300 steps of bf16: what is carried in bf16 would not move at all."""
     layer = make_layer(form, 1, 8)
     with torch.no_grad():

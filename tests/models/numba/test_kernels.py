@@ -1,4 +1,4 @@
-"""What the compiled steppers are made of, against numpy."""
+"""The kernels of the compiled steppers, against numpy and torch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ pytest.importorskip("numba")
 import numba
 
 from seqgen.models.numba import kernels
-from seqgen.models.numba.products import plain, tensor
+from seqgen.models.numba.products import as_array, as_tensor
 
 
-def test_the_exponential_is_one_to_its_last_bits():
+def test_exponential_is_exact_to_its_last_bits():
     points = np.linspace(-87, 88, 20_001).astype(np.float32)
 
     found = np.array([kernels.exponential(x) for x in points])
@@ -24,7 +24,7 @@ def test_the_exponential_is_one_to_its_last_bits():
     np.testing.assert_allclose(found, np.exp(points.astype(np.float64)), rtol=3e-7)
 
 
-def test_what_is_far_out_is_held_there_and_what_is_no_number_stays_none():
+def test_exponential_clamps_its_argument_and_keeps_nan():
     assert kernels.exponential(np.float32(-1e30)) == pytest.approx(np.exp(-87.0), rel=1e-6)
     assert kernels.exponential(np.float32(np.inf)) == pytest.approx(np.exp(88.0), rel=1e-6)
     assert np.isnan(kernels.exponential(np.float32(np.nan)))
@@ -32,7 +32,7 @@ def test_what_is_far_out_is_held_there_and_what_is_no_number_stays_none():
 
 
 @pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="the instructions have other names there")
-def test_a_loop_over_the_exponential_is_vectorised():
+def test_exponential_vectorizes():
     @numba.njit(fastmath=kernels.FAST, error_model="numpy")
     def squash(x):
         for i in range(len(x)):
@@ -46,9 +46,11 @@ def test_a_loop_over_the_exponential_is_vectorised():
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 16])
 @pytest.mark.parametrize(("columns", "size"), [(4, 1), (5, 17), (6, 64), (31, 33), (65, 8)])
-@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize(
+    "kind", ["fp32", pytest.param("bf16", marks=pytest.mark.slow), pytest.param("int8", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("panels", [False, True], ids=["rows", "panels"])
-def test_a_product_is_that_of_numpy(rows, columns, size, kind, panels):
+def test_product_agrees_with_torch(rows, columns, size, kind, panels):
     width = kernels.PANEL if panels else kernels.TILE
     weight = torch.randn(-(-columns // width) * width, size)
     weight[columns:] = 0
@@ -57,15 +59,15 @@ def test_a_product_is_that_of_numpy(rows, columns, size, kind, panels):
         weight = (weight * 40).round().clamp(-127, 127).to(torch.int8)
     elif kind == "bf16":
         weight = weight.bfloat16()
-    laid_out = weight.unflatten(0, (-1, width)).transpose(1, 2).contiguous() if panels else weight
+    layout = weight.unflatten(0, (-1, width)).transpose(1, 2).contiguous() if panels else weight
 
-    out = kernels.product(x.numpy(), plain(laid_out), scale.numpy())
+    out = kernels.product(x.numpy(), as_array(layout), scale.numpy())
 
     expected = (x.double() @ weight[:columns].double().T) * scale
     np.testing.assert_allclose(out, expected.numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_kept_as_bf16_is_rounded_as_torch_rounds():
+def test_store_rounds_to_bf16_like_torch():
     numbers = torch.cat([torch.randn(1000), torch.tensor([1.00390625, 1.01171875, -0.0, 3e38, torch.inf, torch.nan])])
     odd = torch.tensor([0x7FFFFFFF, -1, 0x7F800001], dtype=torch.int32).view(
         torch.float32
@@ -75,13 +77,13 @@ def test_what_is_kept_as_bf16_is_rounded_as_torch_rounds():
 
     kernels.store(numbers.numpy(), kept)
 
-    torch.testing.assert_close(tensor(kept), numbers.bfloat16(), rtol=0, atol=0, equal_nan=True)
+    torch.testing.assert_close(as_tensor(kept), numbers.bfloat16(), rtol=0, atol=0, equal_nan=True)
 
 
 @pytest.mark.parametrize("position", [0, 3, 6, 7, 12])
 @pytest.mark.parametrize("begin", [0, 2])
-@pytest.mark.parametrize("kept", [torch.float32, torch.bfloat16])
-def test_attention_is_over_the_ring_from_the_beginning_of_the_document(position, begin, kept):
+@pytest.mark.parametrize("kept", [torch.float32, pytest.param(torch.bfloat16, marks=pytest.mark.slow)])
+def test_attend_covers_the_ring_from_the_start_of_the_document(position, begin, kept):
     ring, heads, size = 7, 2, 6
     keys, values = (torch.randn(1, heads, ring, size).to(kept) for _ in range(2))
     products = torch.randn(1, 3, heads, size)
@@ -97,7 +99,7 @@ def test_attention_is_over_the_ring_from_the_beginning_of_the_document(position,
     out = np.empty((1, heads * size), np.float32)
 
     kernels.attend(
-        products.numpy(), (plain(keys), plain(values), np.array([position]), np.array([begin]), empty, empty), out
+        products.numpy(), (as_array(keys), as_array(values), np.array([position]), np.array([begin]), empty, empty), out
     )
 
     np.testing.assert_allclose(out, expected.numpy(), rtol=1e-5, atol=1e-6)

@@ -1,4 +1,4 @@
-"""The ways in which the compiled steppers multiply, against torch."""
+"""The ways in which the compiled steppers multiply, against torch. What needs other kernels than fp32's is slow."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ pytest.importorskip("numba")
 
 from seqgen.models.cpu.packed import SMALL, can_pack
 from seqgen.models.numba import kernels
-from seqgen.models.numba.products import MANY, Weight, plain, tensor
+from seqgen.models.numba.products import MANY, Weight, as_array, as_tensor
 
 
 @pytest.mark.parametrize(("precision", "kept"), [
     ("fp32", lambda weight: weight),
-    ("bf16", lambda weight: weight.bfloat16().float()),
-    ("int8", lambda weight: (weight / (scale := weight.abs().amax(1, keepdim=True) / 127)).round() * scale),
+    pytest.param("bf16", lambda weight: weight.bfloat16().float(), marks=pytest.mark.slow),
+    pytest.param("int8", lambda weight: (weight / (scale := weight.abs().amax(1, keepdim=True) / 127)).round() * scale,
+                 marks=pytest.mark.slow),
 ])  # fmt: skip
 @pytest.mark.parametrize("rows", [MANY - 1, MANY])
-def test_what_is_multiplied_by_a_small_weight_is_not_rounded(precision, kept, rows):
+def test_weight_does_not_round_inputs_of_small_weights(precision, kept, rows):
     weight, x = torch.randn(7, 40), torch.randn(rows, 40)
 
     product = Weight(weight, precision, kernels)(x.numpy())
@@ -26,37 +27,44 @@ def test_what_is_multiplied_by_a_small_weight_is_not_rounded(precision, kept, ro
     torch.testing.assert_close(torch.from_numpy(product), x @ kept(weight).T, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize(("precision", "share"), [("fp32", 1e-6), ("bf16", 0.004), ("int8", 0.004)])
-def test_many_rows_by_a_large_weight_are_what_few_are_but_for_rounding(precision, share):
+@pytest.mark.parametrize(
+    ("precision", "share"),
+    [
+        ("fp32", 1e-6),
+        pytest.param("bf16", 0.004, marks=pytest.mark.slow),
+        pytest.param("int8", 0.004, marks=pytest.mark.slow),
+    ],
+)
+def test_weight_gives_many_rows_the_products_of_few(precision, share):
     weight = torch.randn(300, SMALL // 300 + 1)
     x = torch.randn(MANY, weight.shape[1])
     product = Weight(weight, precision, kernels)
     packs = can_pack(weight if precision == "fp32" else weight.bfloat16())
-    assert (product.laid_out(MANY) is None) == packs
-    assert product.laid_out(MANY - 1) is not None
+    assert (product.layout(MANY) is None) == packs
+    assert product.layout(MANY - 1) is not None
 
-    many = tensor(product(x.numpy())).float()
+    many = as_tensor(product(x.numpy())).float()
 
-    few = torch.cat([tensor(product(row.numpy())) for row in x.split(1)])
+    few = torch.cat([as_tensor(product(row.numpy())) for row in x.split(1)])
     assert float((many - few).norm() / few.norm()) < share
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
-def test_what_it_takes_is_what_it_multiplies(precision):
+def test_weight_input_has_the_dtype_of_the_product(precision):
     weight = torch.randn(300, SMALL // 300 + 1)
     product = Weight(weight, precision, kernels)
     x = torch.randn(MANY, weight.shape[1])
     filled = product.input(MANY)
-    tensor(filled).copy_(x)
+    as_tensor(filled).copy_(x)
 
-    torch.testing.assert_close(tensor(product(filled)), tensor(product(x.numpy())), rtol=0, atol=0)
+    torch.testing.assert_close(as_tensor(product(filled)), as_tensor(product(x.numpy())), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_an_array_is_the_tensors_memory(dtype):
+def test_as_array_and_as_tensor_share_memory(dtype):
     numbers = torch.randn(3, 4).to(dtype)
 
-    back = tensor(plain(numbers))
+    back = as_tensor(as_array(numbers))
 
     assert torch.equal(back, numbers)
     assert back.data_ptr() == numbers.data_ptr()

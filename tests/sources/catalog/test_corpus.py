@@ -5,16 +5,23 @@ import sys
 import pytest
 
 from seqgen.errors import ConfigError, TextError
-from seqgen.sources.catalog import corpus as catalogue
-from seqgen.sources.catalog.corpus import CorpusSpec, corpus_specs, figures_of, find, parse, read_chunks
-from seqgen.sources.catalog.published import Fetched
+from seqgen.sources.catalog import corpus
+from seqgen.sources.catalog.corpus import (
+    CorpusSpec,
+    corpus_specs,
+    find_spec,
+    parse_name,
+    published_results,
+    read_chunks,
+)
+from seqgen.sources.catalog.downloads import Download
 from seqgen.sources.catalog.readers import Synthetic
 
-RECIPE = """
+SPEC = """
 name = "proverbs"
 title = "Proverbs"
 language = "English"
-licence = "CC0-1.0"
+license = "CC0-1.0"
 source = "this test"
 size = 100
 [reader]
@@ -25,12 +32,12 @@ module = "proverbs_of_a_test"
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty catalogue."""
-    monkeypatch.setattr(catalogue.resources, "files", lambda package: tmp_path)
+    """The folder of an empty catalog."""
+    monkeypatch.setattr(corpus.resources, "files", lambda package: tmp_path)
     return tmp_path
 
 
-def test_the_catalogue_has_recipes_under_their_names():
+def test_corpus_specs_are_sorted_by_name():
     found = corpus_specs()
 
     assert list(found) == sorted(found)
@@ -40,10 +47,10 @@ def test_the_catalogue_has_recipes_under_their_names():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, spec in corpus_specs().items() if not isinstance(spec.reader, Fetched)]
+    "name", [name for name, spec in corpus_specs().items() if not isinstance(spec.reader, Download)]
 )
-def test_what_needs_no_download_is_read_and_has_about_the_size_that_is_stated(name):
-    spec = find(name)
+def test_a_corpus_without_download_has_the_size_of_its_spec(name):
+    spec = find_spec(name)
 
     size = sum(len("".join(spec.chunks(part)).encode()) for part in spec.reader.parts or (None,))
 
@@ -51,24 +58,22 @@ def test_what_needs_no_download_is_read_and_has_about_the_size_that_is_stated(na
     assert size == pytest.approx(spec.size, rel=0.001 if exact else 0.5)
 
 
-@pytest.mark.parametrize("name", [name for name, spec in corpus_specs().items() if isinstance(spec.reader, Fetched)])
-def test_what_is_fetched_has_a_pinned_hash_with_its_source_and_no_figure_without_a_part(name):
-    spec = find(name)
-    assert isinstance(spec.reader, Fetched)
+@pytest.mark.parametrize("name", [name for name, spec in corpus_specs().items() if isinstance(spec.reader, Download)])
+def test_a_download_has_https_addresses_a_train_part_and_results_on_its_parts(name):
+    spec = find_spec(name)
+    assert isinstance(spec.reader, Download)
 
     for file in spec.reader.files:
         assert file.url.startswith("https://")
-        assert file.sha256 is not None
-        assert file.size is not None
         assert file.sha256_source
-    assert {figure.part for figure in spec.figures} <= set(spec.reader.parts)
+    assert {result.part for result in spec.results} <= set(spec.reader.parts)
     assert "train" in spec.reader.parts
 
 
 @pytest.mark.parametrize("name", ["text8", "enwik8"])
-def test_the_hundred_megabytes_are_cut_where_all_cut_them(name):
-    reader = find(name).reader
-    assert isinstance(reader, Fetched)
+def test_text8_and_enwik8_have_the_customary_parts(name):
+    reader = find_spec(name).reader
+    assert isinstance(reader, Download)
 
     bounds = [(part.start, part.end) for part in reader.split]
 
@@ -79,7 +84,7 @@ def read(name):
     return "".join(read_chunks(name))
 
 
-def test_pydoc_is_a_long_text_read_without_running_its_module(monkeypatch):
+def test_pydoc_is_read_without_running_its_module(monkeypatch):
     monkeypatch.delitem(sys.modules, "pydoc_data.topics", raising=False)
 
     text = read("corpus:pydoc")
@@ -91,7 +96,7 @@ def test_pydoc_is_a_long_text_read_without_running_its_module(monkeypatch):
     assert text == "\n".join(topics.values())
 
 
-def test_pystdlib_is_code_of_this_python_without_its_tests():
+def test_pystdlib_is_the_standard_library_without_its_tests():
     text = read("corpus:pystdlib")
 
     assert text.count("\ndef ") > 1_000
@@ -99,18 +104,17 @@ def test_pystdlib_is_code_of_this_python_without_its_tests():
     assert "import unittest; unittest.main(" not in text[:1_000]
 
 
-def test_anything_else_is_a_path(corpus):
-    assert parse(str(corpus)) is None
-    assert figures_of(str(corpus)) == ()
+def test_a_path_has_no_published_results():
+    assert published_results("corpus.txt") == ()
 
 
-def test_a_name_alone_is_the_train_part():
+def test_a_name_without_a_part_is_the_train_part():
     assert read("corpus:copy") == read("corpus:copy:train") != read("corpus:copy:test")
 
 
 @pytest.mark.parametrize("text", ["corpus:copy", "corpus:copy:test", "corpus:pydoc"])
-def test_chunks_are_the_text(text):
-    spec, part = parse(text)
+def test_chunks_join_to_the_text(text):
+    spec, part = parse_name(text)
 
     chunks = list(read_chunks(text))
 
@@ -118,15 +122,15 @@ def test_chunks_are_the_text(text):
     assert all(0 < len(chunk) <= 1 << 20 for chunk in chunks)
 
 
-def test_what_is_not_here_says_how_to_fetch_it(monkeypatch, tmp_path):
+def test_a_missing_download_names_the_fetch_command(monkeypatch, tmp_path):
     monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path))
 
-    with pytest.raises(TextError, match="corpus:text8 has not been fetched yet; run `seqgen corpus fetch text8`"):
+    with pytest.raises(TextError, match="seqgen corpus fetch text8"):
         read("corpus:text8:valid")
 
 
-def test_an_unknown_name_is_refused_with_those_that_there_are():
-    with pytest.raises(ConfigError, match=r"no corpus called 'pydok' in the catalogue; it has: .*\bpydoc\b"):
+def test_an_unknown_name_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match=r"no corpus called 'pydok'; it has: .*\bpydoc\b"):
         read("corpus:pydok")
 
 
@@ -143,35 +147,35 @@ def test_an_unknown_part_is_refused(text, reason):
         read(text)
 
 
-def test_figures_stand_beside_the_part_that_they_are_of():
-    assert [figure.value for figure in figures_of("corpus:text8:test")] == [1.27, 1.18]
-    assert figures_of("corpus:text8:valid") == figures_of("corpus:text8") == ()
-    assert figures_of("corpus:tinyshakespeare:valid")[0].unit == "nats per character"
+def test_published_results_are_those_on_the_part():
+    assert [result.value for result in published_results("corpus:text8:test")] == [1.27, 1.18]
+    assert published_results("corpus:text8:valid") == published_results("corpus:text8") == ()
+    assert published_results("corpus:tinyshakespeare:valid")[0].unit == "nats per character"
 
 
-def test_beside_a_synthetic_text_stands_the_truth():
-    reader = find("copy").reader
+def test_the_result_on_a_synthetic_text_is_its_true_entropy():
+    reader = find_spec("copy").reader
     assert isinstance(reader, Synthetic)
 
-    (figure,) = figures_of("corpus:copy:valid")
+    (result,) = published_results("corpus:copy:valid")
 
-    assert (figure.value, figure.unit) == (reader.entropy, "bits per byte")
+    assert (result.value, result.unit) == (reader.entropy, "bits per byte")
 
 
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
         ("name = ", "Invalid value"),
-        ('colour = "red"' + RECIPE, "colour: there is no such setting"),
-        (RECIPE.replace("python-dict", "python-code"), "reader.kind: "),
-        (RECIPE.replace('licence = "CC0-1.0"', ""), "licence: is missing"),
-        (RECIPE.replace('"Proverbs"', "7"), "title: should be a valid string, not 7"),
-        (RECIPE.replace('"proverbs"', '"a:b"'), "name: "),
-        (RECIPE + "figures = 3", "reader.python-dict.figures: there is no such setting"),
-        (RECIPE + '[[figures]]\nvalue = 1.0\nunit = "bits"\nmodel = "a"\ncitation = "b"', "figures.0.unit: should be"),
+        ('colour = "red"' + SPEC, "colour: there is no such setting"),
+        (SPEC.replace("python-dict", "python-code"), "reader.kind: "),
+        (SPEC.replace('license = "CC0-1.0"', ""), "license: is missing"),
+        (SPEC.replace('"Proverbs"', "7"), "title: should be a valid string, not 7"),
+        (SPEC.replace('"proverbs"', '"a:b"'), "name: "),
+        (SPEC + "results = 3", "reader.python-dict.results: there is no such setting"),
+        (SPEC + '[[results]]\nvalue = 1.0\nunit = "bits"\nmodel = "a"\ncitation = "b"', "results.0.unit: should be"),
     ],
 )
-def test_a_malformed_recipe_is_named_with_its_fault(folder, content, reason):
+def test_a_malformed_spec_is_refused_with_its_file_and_field(folder, content, reason):
     (folder / "broken.toml").write_text(content, "utf-8")
 
     with pytest.raises(ConfigError) as refusal:
@@ -181,8 +185,8 @@ def test_a_malformed_recipe_is_named_with_its_fault(folder, content, reason):
     assert reason in str(refusal.value)
 
 
-def test_only_toml_files_are_recipes(folder):
-    (folder / "proverbs.toml").write_text(RECIPE, "utf-8")
+def test_corpus_specs_reads_only_toml_files(folder):
+    (folder / "proverbs.toml").write_text(SPEC, "utf-8")
     (folder / "__init__.py").write_text("not = toml at all", "utf-8")
 
     (spec,) = corpus_specs().values()

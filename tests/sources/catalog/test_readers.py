@@ -1,4 +1,4 @@
-"""What the running Python carries, what is made by seed, and what was written for this project."""
+"""Texts of the running Python, generated texts, and bundled texts."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import pytest
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.catalog import readers
-from seqgen.sources.catalog.readers import OwnText, PythonDict, PythonLibrary, Synthetic
+from seqgen.sources.catalog.readers import BundledText, PythonDict, PythonLibrary, Synthetic
 
 
 @pytest.fixture
 def modules(monkeypatch, tmp_path):
-    """A folder on the path of modules."""
+    """A folder on the module path."""
     monkeypatch.syspath_prepend(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def library(monkeypatch, tmp_path):
-    """A library of Python's own, read by a reader that leaves out tests."""
+    """A reader of a library in the test's folder that leaves out tests."""
     monkeypatch.setattr(readers.sysconfig, "get_path", lambda name: str(tmp_path))
-    return PythonLibrary.of(kind="python-library", without=["tests", "built.py"])
+    return PythonLibrary.of(kind="python-library", exclude=["tests", "built.py"])
 
 
 def read_dict(module: str) -> str:
     return "".join(PythonDict.of(kind="python-dict", module=module).chunks("proverbs", None))
 
 
-def test_the_strings_of_the_first_dict_are_the_text(modules):
+def test_python_dict_reads_the_strings_without_running_the_module(modules):
     source = 'raise SystemExit("run")\n'  # must be parsed, never run
     source += 'proverbs = {"b": "Still waters" " run deep.", "a": "No news", "n": 3}\n'
     (modules / "proverbs_of_a_test.py").write_text(source, "utf-8")
@@ -37,7 +37,7 @@ def test_the_strings_of_the_first_dict_are_the_text(modules):
     assert read_dict("proverbs_of_a_test") == "Still waters run deep.\nNo news"
 
 
-def test_a_module_without_a_dict_is_refused(modules):
+def test_python_dict_refuses_a_module_without_a_dict(modules):
     (modules / "proverbs_of_a_test.py").write_text("proverbs = []\n", "utf-8")
 
     with pytest.raises(TextError, match="does not assign a dict"):
@@ -45,12 +45,12 @@ def test_a_module_without_a_dict_is_refused(modules):
 
 
 @pytest.mark.parametrize("module", ["sys", "no_such_module", "no_such_package.topics"])
-def test_a_module_that_this_python_lacks_is_refused(module):
-    with pytest.raises(TextError, match=f"corpus:proverbs: this Python carries no source of {module}; train on a file"):
+def test_python_dict_names_a_missing_module(module):
+    with pytest.raises(TextError, match=f"corpus:proverbs: this Python has no source of {module}; train on a file"):
         read_dict(module)
 
 
-def test_the_library_is_its_files_in_the_order_of_their_paths(library, tmp_path):
+def test_python_library_joins_the_files_sorted_by_path(library, tmp_path):
     for name, code in {"b.py": "b = 1\n", "a/z.py": "z = 1\n", "a/b/c.py": "c = 1\n", "tests/t.py": "t = 1\n",
                        "built.py": "u = 1\n", "a.txt": "no code", "empty.py": ""}.items():  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -62,19 +62,19 @@ def test_the_library_is_its_files_in_the_order_of_their_paths(library, tmp_path)
     assert text == "c = 1\n\n# coding: latin-1\ns = 'Käse'\n\nz = 1\n\nb = 1\n"
 
 
-def test_a_library_without_source_is_refused(library):
-    with pytest.raises(TextError, match="corpus:pystdlib: this Python carries no source of its library"):
+def test_python_library_without_source_is_refused(library):
+    with pytest.raises(TextError, match="corpus:pystdlib: this Python has no source of its library"):
         "".join(library.chunks("pystdlib", None))
 
 
-def test_a_file_of_the_library_that_is_no_text_is_refused(library, tmp_path):
+def test_python_library_names_a_file_that_cannot_be_decoded(library, tmp_path):
     (tmp_path / "a.py").write_bytes(b"# coding: no-such-encoding\n")
 
     with pytest.raises(TextError, match=r"corpus:pystdlib cannot be read from .*no-such-encoding"):
         "".join(library.chunks("pystdlib", None))
 
 
-def test_parts_of_a_synthetic_text_are_drawn_apart():
+def test_parts_of_a_synthetic_text_differ():
     reader = Synthetic.of(kind="synthetic", source="copy", characters=10_000, seed=0)
 
     train, valid, test = ("".join(reader.chunks("copy", part)) for part in reader.parts)
@@ -89,17 +89,17 @@ def test_parts_of_a_synthetic_text_are_drawn_apart():
     assert reader.entropy == pytest.approx(4 / 3)
 
 
-def test_an_own_text_is_read_from_the_package():
-    assert "ferry" in "".join(OwnText.of(kind="own-text", file="english-prose.txt").chunks("english-prose", None))
+def test_a_bundled_text_is_read_from_the_package():
+    assert "ferry" in "".join(BundledText.of(kind="bundled", file="english-prose.txt").chunks("english-prose", None))
 
 
 @pytest.mark.parametrize("file", ["../../secret.txt", "/etc/passwd", "corpus.toml"])
-def test_an_own_text_is_nothing_else(file):
+def test_a_bundled_text_is_not_a_path(file):
     with pytest.raises(ConfigError, match="file: "):
-        OwnText.of(kind="own-text", file=file)
+        BundledText.of(kind="bundled", file=file)
 
 
-def test_the_modules_are_not_run():
-    assert "this" not in sys.modules  # of Python's library, and it would have said so
-    "".join(PythonLibrary.of(kind="python-library", without=["test", "site-packages"]).chunks("pystdlib", None))
+def test_python_library_does_not_run_its_modules():
+    assert "this" not in sys.modules  # importing it would print a poem
+    "".join(PythonLibrary.of(kind="python-library", exclude=["test", "site-packages"]).chunks("pystdlib", None))
     assert "this" not in sys.modules

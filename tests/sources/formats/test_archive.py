@@ -18,7 +18,7 @@ from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.errors import TextError
 from seqgen.sources.formats import archive
-from seqgen.sources.source import read_whole
+from seqgen.sources.source import load_documents
 
 MEMBERS = {"b.txt": "second\n", "./a.txt": "first\n", "x/c.md": "mark\n", ".hid.txt": "no", "__MACOSX/._b.txt": "no"}
 UNSAFE = {"/etc/d.txt": "absolute\n", "../../e.txt": "up\n"}
@@ -202,7 +202,7 @@ def test_any_damage_is_refused_or_harmless(write, zipped, tarred, name):
         for place, byte in changes.items():
             content[place] = byte
         with contextlib.suppress(TextError):
-            assert read_whole([write(name, bytes(content))])
+            assert load_documents([write(name, bytes(content))])
 
     damage()
 
@@ -211,7 +211,7 @@ def test_a_zip_whose_member_has_no_name_is_damaged(write, zipped):
     content = zipped({"a.txt": "text"}).replace(b"a.txt", b"\0.txt")  # which ends the name where it begins
 
     with pytest.raises(TextError, match="a member has no name"):
-        read_whole([write("a.zip", content)])
+        load_documents([write("a.zip", content)])
 
 
 def test_whole_members_are_withheld_as_files(write, zipped, tmp_path):
@@ -249,4 +249,4 @@ def test_a_tar_that_continues_after_its_end_is_never_read_in_part(tmp_path, dama
     (tmp_path / "d.tar").write_bytes(content)
 
     with pytest.raises(TextError, match=r"d\.tar (continues after the end|is damaged)"):
-        read_whole([str(tmp_path / "d.tar")])
+        load_documents([str(tmp_path / "d.tar")])

@@ -55,8 +55,8 @@ def test_a_row_that_does_not_fit_is_refused_by_its_line_or_skipped_and_counted(r
     assert read.found == [
         ("the document on line 2 of a.csv", "one\nmore"), ("the document on line 5 of a.csv", "two"),
     ]  # fmt: skip
-    assert read.tally.skipped == 1
-    assert "line 4" in read.tally.first_skipped
+    assert read.issues.skipped == 1
+    assert "line 4" in read.issues.first_skipped
 
 
 @pytest.mark.parametrize(

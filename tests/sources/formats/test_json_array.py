@@ -48,7 +48,7 @@ def test_an_element_that_lacks_the_field_is_refused_by_its_number_or_skipped(rea
         read("a.json", content)
     found = places("a.json", content, on_bad_line="skip")
     assert found.found == [("element 1 of a.json", "a"), ("element 3 of a.json", "c")]
-    assert found.tally.skipped == 1
+    assert found.issues.skipped == 1
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from seqgen.errors import TextError
-from seqgen.sources.source import read_whole
+from seqgen.sources.source import load_documents
 
 GOOD = '{"text": "a"}\n'
 
@@ -17,7 +17,7 @@ def test_a_bad_line_is_refused_by_its_number_or_skipped_and_counted(read, places
 
     found = places("a.jsonl", GOOD + line + "\n" + GOOD, on_bad_line="skip")
     assert [text for _, text in found.found] == ["a", "a"]
-    assert found.tally.skipped == 1
+    assert found.issues.skipped == 1
 
 
 def test_a_malformed_line_has_one_line_number_and_a_column(read):
@@ -54,4 +54,4 @@ def test_a_number_of_any_length_in_another_field_changes_nothing(tmp_path):
     path = tmp_path / "numbers.jsonl"
     path.write_text(f'{{"a": {"9" * 10_000}, "text": "kept"}}\n', "utf-8")
 
-    assert read_whole([str(path)]) == ("kept",)
+    assert load_documents([str(path)]) == ("kept",)

@@ -1,4 +1,4 @@
-"""Counts and entropies of streams against the plain definitions."""
+"""N-gram counts and entropies equal their plain definitions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def count(n, documents, **options):
 
 
 @given(st.integers(1, 3), st.lists(st.lists(SYMBOLS, max_size=4), max_size=3))
-def test_counts_are_those_of_the_whole_documents_however_they_are_cut(n, documents):
+def test_counts_do_not_depend_on_the_chunks(n, documents):
     whole = [[symbol for chunk in chunks for symbol in chunk] for chunks in documents]
     expected = Counter(tuple(text[i : i + n]) for text in whole for i in range(len(text) - n + 1))
 
@@ -38,7 +38,7 @@ def test_counts_are_those_of_the_whole_documents_however_they_are_cut(n, documen
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=60))
-def test_the_entropy_is_that_of_what_follows_each_context(symbols):
+def test_entropy_is_conditional_on_the_context(symbols):
     pairs = Counter(pairwise(symbols))
     contexts = Counter(symbols[:-1])
     total = len(symbols) - 1
@@ -52,7 +52,7 @@ def test_the_entropy_is_that_of_what_follows_each_context(symbols):
     assert entropy.corrected_bits == pytest.approx(bits + missing, abs=1e-12)
 
 
-def test_fair_coins_have_one_bit_which_the_correction_comes_closer_to():
+def test_the_correction_brings_the_entropy_of_fair_coins_closer_to_one_bit():
     coins = np.random.default_rng(0).integers(0, 2, 200)
 
     entropies = [count(n, [[coins]]).entropy() for n in (1, 2, 3)]
@@ -61,15 +61,15 @@ def test_fair_coins_have_one_bit_which_the_correction_comes_closer_to():
     assert abs(1 - entropies[2].corrected_bits) < 1 - entropies[2].bits
 
 
-def test_nothing_has_no_entropy():
+def test_the_entropy_of_an_empty_table_is_zero():
     assert count(3, [[[1, 2]]]).entropy().bits == 0.0
 
 
-def test_equally_frequent_ones_come_in_their_order():
+def test_most_frequent_sorts_equal_counts_by_symbol():
     assert count(1, [[[5, 3, 3, 4, 5]]]).most_frequent(2) == [((3,), 2), ((5,), 2)]
 
 
-def test_a_full_table_says_how_much_it_has_seen():
+def test_a_full_table_reports_how_much_it_counted():
     table = count(1, [[[1, 2, 3], [4], [1, 1]]], limit=3)
 
     assert table.is_full

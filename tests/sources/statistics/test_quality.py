@@ -1,41 +1,44 @@
-"""What looks wrong in a text: each kind is found, counted and placed, and good texts are left in peace."""
+"""Each kind of finding is counted and placed; good texts have none."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from seqgen.sources.misreading import judge
-from seqgen.sources.statistics.blocks import Block, Place, blocks_of
-from seqgen.sources.statistics.quality import ADVICE, LONG_LINE, QualityChecks
+from seqgen.sources.misreading import detect_misreading
+from seqgen.sources.statistics.quality import ADVICE, LONG_LINE, Block, Place, QualityChecks, split_into_blocks
 
 GOOD = (
     "CAFÉ… «À la carte», “naïve”, São João, NÃO, ÇA, Ångström, señor, ESPAÑA, Größe, Žižek.\n"
     "Человек, ЁЖ. Ελλάδα, ΩΜΕΓΑ. 한국어 문장 ㅋㅋ. 漢字かな. Tiếng Việt. العربية.\n"
 )
-"""Once per character or more; nothing in it is wrong."""
+"""Text in which nothing is wrong."""
 
 
 def look(*texts: str, size: int = 1 << 20):
     """The findings of some documents, a, b, ..., by kind."""
-    oddities = QualityChecks()
+    checks = QualityChecks()
     for name, text in zip("abcd", texts, strict=False):
         last = Block("", name, 0)
-        for last in blocks_of(name, [text], size):
-            oddities.add(last)
-        oddities.end_document(last)
+        for last in split_into_blocks(name, [text], size):
+            checks.add(last)
+        checks.end_document(last)
     counts = Counter(map(ord, "".join(texts)))
-    return {finding.kind: (finding.count, finding.place) for finding in oddities.findings(dict(counts))}, oddities
+    return {finding.kind: (finding.count, finding.place) for finding in checks.findings(dict(counts))}, checks
 
 
-def test_a_good_text_has_nothing():
-    found, oddities = look(GOOD * 2, GOOD)
+def test_a_good_text_has_no_findings():
+    found, checks = look(GOOD * 2, GOOD)
 
     assert found == {}
-    assert oddities.newlines == {"lf": 6, "crlf": 0, "cr": 0}
-    assert oddities.longest_line == len(GOOD.split("\n", 1)[0])
+    assert checks.newlines == {"lf": 6, "crlf": 0, "cr": 0}
+    assert checks.longest_line == len(GOOD.split("\n", 1)[0])
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,7 @@ def test_a_good_text_has_nothing():
         ("one\r", "mixed_newlines", 1),
     ],
 )
-def test_an_odd_line_is_counted_and_placed(odd, kind, count):
+def test_a_finding_has_its_count_and_first_place(odd, kind, count):
     found, _ = look(GOOD * 2, GOOD + GOOD + odd + GOOD)
 
     assert found[kind] == (count, Place("b", 5))
@@ -85,7 +88,7 @@ def test_an_odd_line_is_counted_and_placed(odd, kind, count):
         "Tiếng Việt",
     ],
 )
-def test_utf8_read_as_another_encoding_is_mojibake(encoding, text):
+def test_utf8_read_as_latin_1_is_mojibake(encoding, text):
     content = text.encode()
     garbled = "".join(bytes([byte]).decode(encoding, "ignore") or chr(byte) for byte in content)
 
@@ -106,30 +109,30 @@ def test_utf8_read_as_another_encoding_is_mojibake(encoding, text):
         "A «MANHû e a «MANHÔ, «IRMû.\n",
     ],
 )
-def test_quotation_marks_after_letters_are_no_mojibake(text):
+def test_quotation_marks_after_letters_are_not_mojibake(text):
     text += "A plain line, twice or more.\n"
 
     assert look(text * 30)[0] == {}
-    assert judge(text * 30) is None
+    assert detect_misreading(text * 30) is None
 
 
-def test_characters_that_occur_once_are_a_finding_where_they_are_many():
+def test_many_characters_that_occur_once_are_a_finding():
     assert "rare_characters" not in look("abcdefghij" * 2 + "k")[0]
     assert look("a\naab\nc")[0]["rare_characters"] == (2, Place("a", 2))
 
 
-def test_blocks_change_nothing():
+def test_findings_do_not_depend_on_the_blocks():
     text = f"one\r\n{'x' * (LONG_LINE + 5)} \ne\u0301\nÃ©\n\0" + "tail " * LONG_LINE
 
-    whole, oddities = look(text, text)
+    whole, checks = look(text, text)
     cut, in_blocks = look(text, text, size=64)
 
     assert whole == cut
     assert whole["long_lines"] == (4, Place("a", 2))
-    assert oddities.longest_line == in_blocks.longest_line == 1 + 5 * LONG_LINE
+    assert checks.longest_line == in_blocks.longest_line == 1 + 5 * LONG_LINE
 
 
-def test_advice_says_what_to_do_in_one_sentence():
+def test_advice_is_a_clause():
     own = {kind: advice for kind, advice in ADVICE.items() if kind not in {"mojibake", "nul"}}
 
     assert all(advice[:1].islower() or not advice for advice in own.values())
@@ -145,21 +148,21 @@ def test_advice_says_what_to_do_in_one_sentence():
         ("Every other one is NUL.\n", "utf-16-le", "utf-8", "--encoding utf-16-le"),
     ],
 )
-def test_a_text_in_another_encoding_is_that_and_neither_terminal_codes_nor_utf_8(text, encoding, read_as, advice):
-    oddities = QualityChecks()
+def test_a_wrong_encoding_is_one_finding(text, encoding, read_as, advice):
+    checks = QualityChecks()
     garbled = (text * 40).encode(encoding).decode(read_as)
-    for block in blocks_of("a", [garbled]):
-        oddities.add(block)
-    oddities.end_document(block)
+    for block in split_into_blocks("a", [garbled]):
+        checks.add(block)
+    checks.end_document(block)
 
-    found = {finding.kind: finding for finding in oddities.findings(dict(Counter(map(ord, garbled))))}
+    found = {finding.kind: finding for finding in checks.findings(dict(Counter(map(ord, garbled))))}
 
     assert found.keys() <= {"wrong_encoding", "control_characters", "trailing_spaces"}
     assert found["wrong_encoding"].place == Place("a", 1)
     assert advice in found["wrong_encoding"].advice
 
 
-def test_documents_that_are_no_plain_text_are_counted():
+def test_documents_of_markup_and_json_are_counted():
     page = "<html><body>\n" + "<p>A sentence of <b>some</b> words.</p>\n" * 9
     rows = '{"text": "one sentence of many"}\n' * 9
 
@@ -169,7 +172,7 @@ def test_documents_that_are_no_plain_text_are_counted():
     assert found["json"] == (1, Place("c", 1))
 
 
-def test_carriage_returns_alone_are_a_finding_where_they_are_the_rule():
+def test_lines_that_mostly_end_with_cr_are_a_finding():
     assert look("one\rtwo\rthree\r")[0]["cr_line_ends"] == (3, Place("a", 1))
     both = look("one\rtwo\rthree\n")[0]
     assert (both["cr_line_ends"][0], both["mixed_newlines"]) == (2, (1, Place("a", 3)))
@@ -184,3 +187,45 @@ def test_sorted_lines_are_a_finding(newline):
 
     assert whole[0]["sorted_lines"] == in_blocks[0]["sorted_lines"] == (59, Place("a", 1))
     assert "sorted_lines" not in look(newline.join(names[::-1]))[0]
+
+
+TEXTS = st.lists(st.text(st.sampled_from("ab \r\n한"), max_size=20), max_size=6)
+
+
+@given(TEXTS, st.integers(2, 9))
+def test_blocks_join_to_the_document_and_keep_line_ends_whole(chunks, size):
+    blocks = list(split_into_blocks("a.txt", chunks, size))
+
+    assert "".join(block.text for block in blocks) == "".join(chunks)
+    assert all(0 < len(block.text) <= 2 * size for block in blocks)
+    for left, right in pairwise(blocks):
+        assert not (left.text.endswith("\r") and right.text.startswith("\n"))
+
+
+@given(TEXTS, st.integers(2, 9))
+def test_place_of_is_the_line_of_the_character(chunks, size):
+    text = "".join(chunks)
+    ends = [match.end() for match in re.finditer(r"\r\n|\r|\n", text)]
+    expected = [1 + sum(end <= position for end in ends) for position in range(len(text))]
+
+    places = [
+        block.place_of(position)
+        for block in split_into_blocks("a.txt", chunks, size)
+        for position in range(len(block.text))
+    ]
+
+    seen = [position for position in range(len(text)) if text[:position][-1:] + text[position] != "\r\n"]
+    assert [places[position] for position in seen] == [Place("a.txt", expected[position]) for position in seen]
+
+
+def test_a_block_ends_after_a_line_or_a_word():
+    assert [block.text for block in split_into_blocks("a", ["one\ntwo three"], 6)] == ["one\n", "two ", "three"]
+    assert [block.text for block in split_into_blocks("a", ["onetwothree"], 6)] == ["onetwo", "three"]
+    assert [block.text for block in split_into_blocks("a", ["one\rtwo three"], 6)] == ["one\r", "two ", "three"]
+
+
+def test_lines_of_a_block_have_no_ends():
+    block = Block("one\r\ntwo\rthree\n", "a", 7)
+
+    assert block.lines == ["one", "two", "three", ""]
+    assert block.place_of_line(2) == Place("a", 10)

@@ -1,4 +1,4 @@
-"""How fast text is made, sampling included, beside what a user would pick instead.
+"""Time generation, sampling included, next to what a user would pick instead.
 
 LSTM: onnxruntime's LSTM operator in fp32, its sampling in numpy. Transformer: `generate` of `transformers` with its
 cache, Llama of the same shape, in fp32. All sample at temperature 0.8 from random weights over 67 characters.
@@ -36,7 +36,7 @@ PRECISIONS: tuple[StepperPrecision, ...] = ("fp32", "bf16", "int8")
 
 
 def rows(rounds: int, threads: int) -> Iterator[Row]:
-    """Each model, one text at a time and sixteen."""
+    """Yield the rows of each model, one text at a time and sixteen."""
     for batch_size in (1, 16):
         model = models.build(LSTM, VOCAB_SIZE).eval()
         yield from race(
@@ -57,7 +57,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
 
 
 def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
-    """`seqgen sample` without the screen, by each engine in each precision."""
+    """Return `seqgen sample` without the screen, for each engine and precision."""
     tokenizer = CharTokenizer.train([CHARACTERS], TokenizerConfig())
     config = SamplingConfig(max_new_tokens=TOKENS, temperature=TEMPERATURE)
 
@@ -76,7 +76,7 @@ def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
 
 
 def _onnx_lstm(model: LanguageModel, batch_size: int, threads: int) -> Work:
-    """A session that reads a token and a state a call, and numpy that draws."""
+    """Return an ONNX session that reads one token per call; numpy samples."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -99,7 +99,7 @@ def _onnx_lstm(model: LanguageModel, batch_size: int, threads: int) -> Work:
 
 
 def _lstm_graph(model: LanguageModel) -> bytes:
-    """Embedding, two LSTM operators, the second's output added to the first's, head: as onnx."""
+    """Return embedding, two residual LSTM operators and head, as ONNX."""
     from onnx import TensorProto, helper, numpy_helper
 
     size, constants, nodes = LSTM.hidden_size, [], []
@@ -143,7 +143,7 @@ def _lstm_graph(model: LanguageModel) -> bytes:
 
 
 def _llama(config: TransformerConfig, batch_size: int) -> Work:
-    """`transformers`' Llama of the same shape, by its own `generate`."""
+    """Return the `generate` of `transformers` with a Llama of the same shape."""
     import transformers
 
     model = transformers.LlamaForCausalLM(

@@ -1,4 +1,4 @@
-"""Text to ids beside a copy of the same bytes by one core."""
+"""Time text to ids next to a copy of the same bytes by one core."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS: tuple[TokenizerKind, ...] = ("char", "byte", "word", "unigram", "bpe")
 
 
 def rows(rounds: int, threads: int) -> Iterator[Row]:
-    """Each kind of tokenizer."""
+    """Yield a row for each kind of tokenizer."""
     del threads
     content = np.frombuffer(TEXT.encode(), np.uint8)
     out = np.empty_like(content)
@@ -28,7 +28,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
 
     for kind in KINDS:
         tokenizer = tokenizers.build([TEXT[:500_000]], TokenizerConfig(kind=kind))
-        # The slow ones get a part: a rate is a rate.
+        # The slow tokenizers encode a tenth of the text.
         text = TEXT if kind in {"char", "byte"} else TEXT[: len(TEXT) // 10]
 
         def encode(tokenizer: Tokenizer = tokenizer, text: str = text) -> float:

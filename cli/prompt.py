@@ -1,0 +1,92 @@
+"""What a user gives `sample` to start and to stop with: read, checked against the vocabulary, escapes interpreted."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from seqgen.cli.options import as_text, read_stdin
+from seqgen.cli.output import notice
+
+from seqgen.errors import ConfigError, TextError
+
+if TYPE_CHECKING:
+    from seqgen.runs.load import Run
+
+_LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
+_ESCAPE = re.compile(
+    r"""\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}  # the two halves of a character beyond U+FFFF
+    | \\(?:[\\nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})""",
+    re.VERBOSE,
+)
+
+
+def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
+    """Return the prompt from the option, a file or stdin; of the latter two without the final line end.
+
+    Raises:
+        ConfigError: a prompt and a file are given.
+        TextError: the prompt cannot be read, or is not text in `encoding`.
+    """
+    from seqgen.sources.config import BYTES
+    from seqgen.sources.content import bytes_as_characters
+    from seqgen.sources.text import read_text
+
+    if prompt_file is not None:
+        if prompt:
+            raise ConfigError("prompt_file: give a prompt or a file with one, not both")
+        content = read_text(prompt_file, encoding)
+    elif prompt == "-":
+        content = read_stdin(encoding, "the prompt from stdin")
+    else:
+        return bytes_as_characters(prompt) if encoding == BYTES else as_text(prompt, "the prompt")
+    return content if encoding == BYTES else _LINE_END.sub("", content)
+
+
+def interpret_escapes(text: str, option: str) -> str:
+    r"""Replace the escapes `\n`, `\t`, `\r`, `\\`, `\xHH` and `\uHHHH` by their characters; keep other backslashes.
+
+    Raises:
+        ConfigError: an escape is half of a character; the message names `option`.
+    """
+
+    def character(match: re.Match[str]) -> str:
+        units = codecs.decode(match[0], "unicode_escape").encode("utf-16-le", "surrogatepass")
+        try:
+            return units.decode("utf-16-le")
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{option}: {match[0]} is half of a character; write both, as in \\ud83d\\ude00"
+            ) from error
+
+    return _ESCAPE.sub(character, text)
+
+
+def check_prompt(prompt: str, run: Run, *, strict: bool, quiet: bool) -> None:
+    """Note which characters or words of the prompt are not in the vocabulary.
+
+    Raises:
+        TextError: there are some, and `strict` is set.
+    """
+    unknown = run.tokenizer.unknown(prompt)
+    if not unknown:
+        return
+    names = ", ".join(repr(piece) for piece in list(unknown)[:10]) + (" ..." if len(unknown) > 10 else "")
+    message = f"these of the prompt are not in the {run.tokenizer.kind} vocabulary of this model: {names}"
+    if strict:
+        raise TextError(f"{message}; leave them out, or leave --strict out")
+    notice(f"{message}; they are read as <unk>", quiet=quiet)
+
+
+def check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:
+    r"""Note the stop strings that cannot occur: those with unknown characters, or with `\n` as two characters."""
+    known = None if run.tokenizer.unknown_id is None else set(b"".join(run.tokenizer.id_to_bytes).decode())
+    for stop in stops:
+        foreign = set() if known is None else set(run.tokenizer.written(stop)) - known
+        if _ESCAPE.search(stop):
+            notice(f"--stop '{stop}' has a backslash and a letter; --escapes reads them as one character", quiet=quiet)
+        elif foreign:
+            names = ", ".join(map(repr, sorted(foreign)))
+            notice(f"--stop {stop!r} stops nothing: {names} not in the vocabulary of this model", quiet=quiet)

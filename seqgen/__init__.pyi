@@ -1,0 +1,115 @@
+# The public names for editors and type checkers, written by `python docs/generate.py` from the settings of the configs.
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from seqgen._version import __version__ as __version__
+from seqgen.errors import ConfigError as ConfigError
+from seqgen.errors import RunError as RunError
+from seqgen.errors import SaveError as SaveError
+from seqgen.errors import SeqgenError as SeqgenError
+from seqgen.errors import TextError as TextError
+from seqgen.errors import TokenizerError as TokenizerError
+from seqgen.errors import TrainingError as TrainingError
+from seqgen.evaluation.report import Evaluation as Evaluation
+from seqgen.runs.load import Run as Run
+from seqgen.runs.load import load as load
+from seqgen.runs.train import TrainingRun as TrainingRun
+from seqgen.training.events import Evaluated as Evaluated
+from seqgen.training.events import Event as Event
+from seqgen.training.events import Finished as Finished
+from seqgen.training.events import Overfitting as Overfitting
+from seqgen.training.events import Replanned as Replanned
+from seqgen.training.events import Sampled as Sampled
+from seqgen.training.events import Saved as Saved
+from seqgen.training.events import SaveFailed as SaveFailed
+from seqgen.training.events import Skipped as Skipped
+from seqgen.training.events import Step as Step
+from seqgen.training.time_budget import Clock
+from seqgen.utils.progress import Report
+
+__all__ = [
+    "ConfigError",
+    "Evaluated",
+    "Evaluation",
+    "Event",
+    "Finished",
+    "Overfitting",
+    "Replanned",
+    "Run",
+    "RunError",
+    "Sampled",
+    "SaveError",
+    "SaveFailed",
+    "Saved",
+    "SeqgenError",
+    "Skipped",
+    "Step",
+    "TextError",
+    "TokenizerError",
+    "TrainingError",
+    "TrainingRun",
+    "__version__",
+    "load",
+    "train",
+]
+
+def train(
+    text: str | Path | Sequence[str | Path] | None = ...,
+    *,
+    started: float | None = ...,
+    clock: Clock = ...,
+    stop: Callable[[], bool] = ...,
+    report: Report = ...,
+    cell: Literal["rnn", "lstm", "gru", "transformer"] = ...,
+    hidden_size: int = ...,
+    layers: int = ...,
+    dropout: float = ...,
+    tie_weights: bool = ...,
+    embedding_size: int | None = ...,
+    gru_reset: Literal["after", "before"] = ...,
+    heads: int = ...,
+    block_size: int = ...,
+    positions: Literal["rope", "sinusoidal"] = ...,
+    feed_forward_size: int | None = ...,
+    tokenizer: Literal["char", "byte", "word", "unigram", "bpe"] | str | Path = ...,
+    vocab_size: int | Literal["auto"] | None = ...,
+    character_coverage: float = ...,
+    normalization: Literal["none", "nfc", "nfd"] = ...,
+    encoding: str = ...,
+    errors: Literal["strict", "replace", "ignore"] = ...,
+    glob: str | Sequence[str] = ...,
+    exclude: str | Sequence[str] = ...,
+    field: str | None = ...,
+    on_bad_line: Literal["refuse", "skip"] = ...,
+    valid: str | Path | None = ...,
+    valid_split: Literal["blocks", "tail", "document", "file", "none"] = ...,
+    valid_share: float | None = ...,
+    store: str | Path | None = ...,
+    allow_unknown: bool = ...,
+    max_time: float | str | None = ...,
+    max_steps: int | None = ...,
+    max_epochs: float | None = ...,
+    batch_size: int = ...,
+    bptt: int | None = ...,
+    grad_accum: int = ...,
+    optimizer: Literal["adamw", "muon"] = ...,
+    lr: float = ...,
+    schedule: Literal["linear", "cosine", "constant"] = ...,
+    warmup_steps: int | None = ...,
+    weight_decay: float = ...,
+    clip_grad_norm: float = ...,
+    eval_every: int | None = ...,
+    patience: int = ...,
+    seed: int = ...,
+    device: str = ...,
+    precision: Literal["auto", "fp32", "bf16"] = ...,
+    threads: int | None = ...,
+    save_every: float | str = ...,
+    on_save_error: Literal["retry", "stop"] = ...,
+    out: str | Path | None = ...,
+    resume: bool = ...,
+    init_from: str | Path | None = ...,
+    plan_from: str | Path | None = ...,
+) -> TrainingRun: ...

@@ -1,0 +1,165 @@
+"""README.md and docs/ against the program: commands and options exist, commands run, tables are up to date."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import re
+import shlex
+import zipfile
+from pathlib import Path
+
+import pytest
+from seqgen.cli.main import app
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from seqgen.sources.compression import SUFFIXES
+from seqgen.sources.formats import FORMATS
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+RUNNABLE = ["data", "evaluation", "korean", "run-directory", "sampling"]
+SMALL = ["--cell", "gru", "--hidden-size", "8", "--max-steps", "1", "--batch-size", "4"]
+TEXT = "".join(f"The {number}th sailor left the river, and the moon was quiet.\n" for number in range(99))
+CHAPTERS = {
+    "mimetype": "application/epub+zip",
+    "META-INF/container.xml": '<container><rootfile full-path="a.opf"/></container>',
+    "a.opf": '<item id="a" href="a.xhtml" media-type="application/xhtml+xml"/><itemref idref="a"/>',
+    "a.xhtml": "<p>Once.</p>",
+}
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Return the words of each `seqgen ...` line in a page's code blocks, without shell comments."""
+    lines = [line for block in page.read_text("utf-8").split("```")[1::2] for line in block.splitlines()]
+    lines = [re.sub(r"\s#\s.*", "", line.removeprefix("$ ")) for line in lines]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("seqgen ")]
+
+
+def zip_of(members: dict[str, str]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return packed.getvalue()
+
+
+@pytest.fixture
+def desk(tmp_path, monkeypatch):
+    """A working directory with the files that the guides name."""
+    midi = b"MThd\x00\x00\x00\x06" + bytes(range(256)) * 9
+    rows = "".join(f'{number},"Well, ""it"" was\nthe {number}th time that I read it"\n' for number in range(99))
+    files = {
+        "letters.txt": TEXT, "novel.txt": TEXT, "held-out.txt": TEXT, "a.txt": TEXT, "b.txt": TEXT,
+        "opening.txt": "The moon", "korean.txt": "나는 학교에 간다. 하늘이 맑다.\n" * 60,
+        "notes/a.txt": TEXT, "notes/b.md": TEXT, "notes/2024/c.md": TEXT, "notes/drafts/d.txt": TEXT,
+        "reviews.csv": f"id,review\n{rows}", "chats.jsonl": '{"messages": [{"content": "hi"}, {"content": "yo"}]}\n',
+        "scraped.jsonl": '{"text": "one"}\n{"text": null}\n{bad\n', "texts.zip": zip_of({"a.txt": TEXT, "b.md": TEXT}),
+        "book.epub": zip_of(CHAPTERS), "old.txt": "나는 학교에 간다.\n".encode("cp949"), "broken.txt": b"a\xffb",
+        "songs/a.mid": midi, "song.mid": midi, "letters.pdf": b"%PDF-1.7\n\xff",
+    }  # fmt: skip
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_options_exist(page):
+    commands = dict(get_command(app).commands)
+    groups = {name: command for name, command in commands.items() if hasattr(command, "commands")}
+    for group, members in groups.items():
+        commands |= {f"{group} {name}": command for name, command in members.commands.items()}
+
+    for words in commands_of(page):
+        name = " ".join(words[:2]) if words[0] in groups else words[0]
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options | {"--help", "--version"}, words
+
+
+def test_the_readme_uses_the_main_commands():
+    assert {"train", "sample", "eval"} <= {words[0] for words in commands_of(ROOT / "README.md")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guide", RUNNABLE)
+def test_commands_of_the_guide_run(desk, guide):
+    """In their order, with small models; what needs a download or is meant for the shell is left out."""
+    commands = [words for words in commands_of(ROOT / "docs" / f"{guide}.md") if "corpus:text8:test" not in words]
+    for name in ("novel-lstm", "corpus-gru"):
+        assert CliRunner().invoke(app, ["train", "novel.txt", *SMALL, "--out", f"runs/{name}"]).exit_code == 0
+
+    for words in commands:
+        line = [word for word in words if word not in {">", "new.mid", "story.txt"}]
+        if line[0] == "train":
+            line += SMALL
+        elif line[0] == "sample":
+            at = line.index("--max-new-tokens") if "--max-new-tokens" in line else len(line)
+            line[at : at + 2] = ["--max-new-tokens", "5"]
+        result = CliRunner().invoke(app, line)
+
+        if line != ["train", "letters.pdf", *SMALL]:
+            assert result.exit_code == 0, (line, result.output)
+    assert len(commands) >= 2
+
+
+def test_the_data_guide_shows_the_error_for_a_pdf(desk):
+    guide = (ROOT / "docs" / "data.md").read_text("utf-8")
+    command, answer = re.search(r"\$ seqgen (train letters\.pdf)\n(error: .*)\n", guide).groups()
+
+    assert CliRunner().invoke(app, command.split()).stderr.strip() == answer
+
+
+def test_the_data_guide_names_every_suffix():
+    guide = (ROOT / "docs" / "data.md").read_text("utf-8")
+
+    assert {*FORMATS, *SUFFIXES} <= set(re.findall(r"`(\.\w+)`", guide))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files_and_headings(page):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text("utf-8")):
+        name, _, anchor = target.partition("#")
+        path = (page.parent / name).resolve() if name else page
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text("utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, target
+
+
+def test_reliability_names_tests_that_exist():
+    table = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    tests = {
+        (path.name, name)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text("utf-8"), re.MULTILINE)
+    }
+    named = set()
+    for cell in re.findall(r"`test_\w+\.py`: .*?(?=\||; `test_\w+\.py`)", table):
+        file, *names = re.findall(r"`(test_[\w.]+)`", cell)
+        named |= {(file, name) for name in names}
+
+    assert len(named) > 50
+    assert named <= tests, named - tests
+
+
+def test_benchmark_tables_match_their_results(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    spec = importlib.util.spec_from_file_location("results", ROOT / "benchmarks" / "results.py")
+    results = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(results)
+
+    assert results.TABLES.read_text("utf-8") == results.tables()
+
+
+def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    demo, tests, *_ = re.findall(r"^```sh\n(.+?)\n```$", readme, re.MULTILINE | re.DOTALL)
+
+    assert len(readme.splitlines()) <= 130
+    assert demo.endswith("seqgen demo")
+    assert tests.endswith("pytest")

@@ -1,0 +1,37 @@
+"""The files that `docs/generate.py` writes from the settings of the configs."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+
+import pytest
+from seqgen.cli.commands.train import train as train_command
+
+ROOT = Path(__file__).parents[1]
+
+
+def _generate() -> dict[Path, str]:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.generate()
+
+
+FILES = _generate()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_generated_file_is_up_to_date(path):
+    assert path.read_text("utf-8") == FILES[path], "run `python docs/generate.py`"
+
+
+def test_stub_and_page_have_every_option_of_train():
+    stub, page = (FILES[path] for path in sorted(FILES, key=lambda path: path.suffix, reverse=True))
+    settings = inspect.signature(train_command).parameters.keys() - {"text", "quiet"}
+
+    assert len(settings) > 40
+    for name in settings:
+        assert f"\n    {name}: " in stub
+        assert f"| `--{name.replace('_', '-')}" in page
