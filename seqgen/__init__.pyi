@@ -86,7 +86,7 @@ def train(
     valid: str | Path | None = ...,
     valid_split: Literal["blocks", "tail", "document", "file", "none"] = ...,
     valid_share: float | None = ...,
-    store: str | Path | None = ...,
+    cache_dir: str | Path | None = ...,
     allow_unknown: bool = ...,
     max_time: float | str | None = ...,
     max_steps: int | None = ...,

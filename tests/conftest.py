@@ -88,7 +88,7 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
 def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Use a cache separate from the user's."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEQGEN_STORE", str(tmp_path_factory.mktemp("store")))
+        patch.setenv("SEQGEN_CACHE", str(tmp_path_factory.mktemp("store")))
         yield
 
 

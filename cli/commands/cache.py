@@ -1,4 +1,4 @@
-"""`seqgen cache list|prune`: list and remove cached texts, vocabularies, ids and downloads."""
+"""`seqgen cache list|prune`: what is kept of texts, vocabularies, ids and downloads, and how to make room."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.data.cache.entries import Entry
 
-StoreOption = Annotated[
+CacheDirOption = Annotated[
     str | None,
     typer.Option(
-        "--store",
+        "--cache-dir",
         metavar="DIR",
-        help="Only this cache, without the downloads.",
+        help="This cache directory alone, without the downloads.",
         show_default="the user's cache and downloads",
     ),
 ]
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
-def list_entries(store: StoreOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """List the cache and the downloads: kind, size, last use, source."""
+def list_entries(cache_dir: CacheDirOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
+    """List what the cache and the downloads hold: kind, size, last use, what it was made from."""
     from seqgen.data.cache import entries as cached
     from seqgen.data.cache.cache import cache_path
 
-    _check_store(store)
-    entries = cached.list_entries(cache_path(store), downloads=store is None)
+    _check_cache_dir(cache_dir)
+    entries = cached.list_entries(cache_path(cache_dir), downloads=cache_dir is None)
     if json:
         write_json([_as_record(entry) for entry in entries])
         return
     if entries:
         _print_table(entries)
-    notice(f"{cache_path(store)}: {_total(entries)}", quiet=quiet)
+    notice(f"{cache_path(cache_dir)}: {_total(entries)}", quiet=quiet)
 
 
-def _check_store(store: str | None) -> None:
-    """Refuse a name that is not a directory."""
+def _check_cache_dir(cache_dir: str | None) -> None:
+    """Refuse a name that is mistyped: no directory."""
     from seqgen.data.cache.cache import cache_path
 
-    path = cache_path(store)
-    if path.is_file() or (store is not None and not path.is_dir()):
-        raise ConfigError(f"store: {path} is not a directory; name the one that --store or SEQGEN_STORE named before")
+    path = cache_path(cache_dir)
+    if path.is_file() or (cache_dir is not None and not path.is_dir()):
+        raise ConfigError(f"cache_dir: {path} is not a directory; name another with --cache-dir or SEQGEN_CACHE")
 
 
 def prune(
@@ -64,24 +64,24 @@ def prune(
         bool, typer.Option("--all", help="Remove everything, including texts from stdin, which exist nowhere else.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
-    store: StoreOption = None,
+    cache_dir: CacheDirOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove entries of the cache and downloads, except those that a running process uses.
+    """Remove entries of the cache and downloads; what a running process builds is kept.
 
-    Removed entries are made again when they are needed; `seqgen corpus fetch` downloads a corpus again.
+    What is removed is made again when it is needed, and a corpus is fetched again by `seqgen corpus fetch`.
     """
     from seqgen.data.cache import entries as cached
     from seqgen.data.cache.cache import cache_path
 
     age, size = _as_seconds(older_than), _as_bytes(max_size)
     if age is None and size is None and not everything:
-        raise ConfigError("all: nothing to remove is named; give --older-than 30d, --max-size 1GB or --all")
+        raise ConfigError("all: say what to remove: --older-than 30d, --max-size 1GB or --all")
     if everything and (age is not None or size is not None):
         raise ConfigError("all: it removes everything, so --older-than and --max-size would change nothing")
-    _check_store(store)
-    entries = cached.list_entries(cache_path(store), downloads=store is None)
+    _check_cache_dir(cache_dir)
+    entries = cached.list_entries(cache_path(cache_dir), downloads=cache_dir is None)
     chosen = cached.choose(entries, time.time(), older_than=age, max_bytes=size, everything=everything)
     gone = chosen if dry_run else cached.remove(chosen)
     if json:
@@ -93,8 +93,6 @@ def prune(
     kept_entries = [entry for entry in entries if entry not in gone]
     said = "would be removed" if dry_run else "removed"
     notice(f"{_total(gone)} {said}; {_total(kept_entries)} kept", quiet=quiet)
-    if used := [entry for entry in kept_entries if entry.in_use]:
-        notice(f"{_total(used)} of them in use by a running process", quiet=quiet)
 
 
 def _print_table(entries: Sequence[Entry]) -> None:
@@ -107,8 +105,7 @@ def _print_table(entries: Sequence[Entry]) -> None:
     table.add_column("made from", overflow="fold")
     for entry in entries:
         used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
-        notes = [name for name, there in (("in use", entry.in_use), ("the only copy", entry.only_copy)) if there]
-        made_from = f"{entry.made_from} ({', '.join(notes)})" if notes else entry.made_from
+        made_from = f"{entry.made_from} (the only copy)" if entry.only_copy else entry.made_from
         table.add_row(entry.kind, size_in_words(entry.bytes), used, printable(made_from))
     stdout().print(table)
 
@@ -119,14 +116,13 @@ def _total(entries: Sequence[Entry]) -> str:
 
 
 def _as_record(entry: Entry) -> dict[str, Any]:
-    """Return an entry as --json prints it."""
+    """What --json prints of an entry."""
     return {
         "kind": entry.kind,
         "path": str(entry.path),
         "made_from": entry.made_from,
         "bytes": entry.bytes,
         "last_used": entry.last_used,
-        "in_use": entry.in_use,
         "only_copy": entry.only_copy,
     }
 

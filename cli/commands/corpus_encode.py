@@ -35,8 +35,8 @@ def encode(
     for message in notices:
         notice(message, quiet=quiet)
     notice(
-        f"{figures['store']} can be removed at any time; all but texts from stdin or a pipe is made again when it is "
-        "needed",
+        f"{figures['cache_dir']} can be removed at any time; all but texts from stdin or a pipe is made again when "
+        "it is needed",
         quiet=quiet,
     )
 
@@ -46,8 +46,8 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     from seqgen.cli.progress import PhaseBar
 
     from seqgen.data.cache.cache import size_of
+    from seqgen.data.pipeline import read_texts
     from seqgen.data.split import share_notice
-    from seqgen.data.texts import read_texts
 
     began = time.perf_counter()
     drawn = PhaseBar(stderr())
@@ -63,16 +63,16 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     finally:
         drawn.stop()
     seconds = time.perf_counter() - began
-    read, place = texts.text.manifest, texts.store.path
+    read, place = texts.text.manifest, texts.cache.path
     figures = {
         "text": data.name, "bytes": read.characters if data.is_raw else read.bytes, "characters": read.characters,
-        "documents": read.documents, "ill_formed": read.tally.ill_formed, "skipped": read.tally.skipped,
+        "documents": read.documents, "ill_formed": read.issues.ill_formed, "skipped": read.issues.skipped,
         "sha256": read.sha256,
         "tokenizer": built.kind, "vocab_size": built.vocab_size, "fingerprint": built.fingerprint,
         "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,
         "bytes_per_id": int(ids.dtype[-1]), "seconds": round(seconds, 2),
         "megabytes_per_second": round(read.bytes / 1e6 / seconds, 1),
-        "store": str(place), "store_bytes": size_of(place),
+        "cache_dir": str(place), "cache_bytes": size_of(place),
     }  # fmt: skip
     unlike = share_notice(data, ids.valid.characters, read.characters)
     leakage = None if ids.leakage is None or not ids.leakage.is_notable else str(ids.leakage)

@@ -44,7 +44,7 @@ def build(
 ) -> None:
     """Build a tokenizer from texts."""
     from seqgen.data.config import DataConfig
-    from seqgen.data.texts import read_texts
+    from seqgen.data.pipeline import read_texts
 
     if not out:
         raise ConfigError("out: the name is empty; name a new directory")

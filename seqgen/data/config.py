@@ -27,7 +27,7 @@ class DataConfig(Reading):
         TEXT,
     )
     valid_share: float | None = setting(None, "Share of the text to withhold.", TEXT, shown="0.05", gt=0.0, lt=0.5)
-    store: FileName | None = setting(
+    cache_dir: FileName | None = setting(
         None,
         "Directory of the cached texts and ids.",
         TEXT,

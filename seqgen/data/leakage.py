@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgen.config import Config
-from seqgen.data.cache.encode import regroup
-from seqgen.data.cache.stored_text import Offsets, Span
+from seqgen.data.cache.cached_text import Offsets, Span
 from seqgen.sources.lines import last_line_start
 
 Hashes: TypeAlias = npt.NDArray[np.uint64]
@@ -98,7 +97,7 @@ def _slots(hashes: Hashes) -> Hashes:
 
 def _pieces(span: Span, step: int) -> Iterator[tuple[Hashes, Weights]]:
     """Hashes of short lines and of windows, those that are multiples of `step`, and how many characters each is for."""
-    for _, chunk in regroup(span.chunks(), lambda held: last_line_start(held) or len(held)):
+    for _, chunk in span.chunks_split_at(lambda held: last_line_start(held) or len(held)):
         codes = np.frombuffer(chunk.encode("utf-32-le"), np.uint32)
         starts, stops, weights = _lines_and_windows(codes)
         hashes = _hashes(codes, starts, stops)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.data.config import DataConfig
+from seqgen.data.pipeline import read_texts
 from seqgen.data.split import share_notice
-from seqgen.data.texts import read_texts
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, TextError
 from seqgen.models.registry import FAMILIES
@@ -175,7 +175,7 @@ def _check_unknown_share(corpus: EncodedCorpus, settings: RunSettings, init_from
 def _with_absolute_paths(data: DataConfig) -> DataConfig:
     """Make paths absolute, so that the run can be resumed from another folder."""
     changes: dict[str, Any] = {"text": tuple(_check_file_name("text", absolute(path)) for path in data.text)}
-    for name in ("valid", "store"):
+    for name in ("valid", "cache_dir"):
         path = getattr(data, name)
         changes[name] = None if path is None else _check_file_name(name, absolute(path))
     return data.model_copy(update=changes)

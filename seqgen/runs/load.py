@@ -12,8 +12,8 @@ from typing import Any, Literal, overload
 import torch
 
 from seqgen import models, tokenizers
+from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
-from seqgen.data.texts import read_texts
 from seqgen.device import RandomState, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
@@ -252,7 +252,7 @@ class Run:
     def _split(self) -> Split:
         texts = read_texts(self.config.data, record=self.config.text)
         check_same_text(texts, self.config.text, self.config.data)
-        return texts.parts
+        return texts.split
 
     def _segments(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Segment], str]:
         limit = self.model.max_positions

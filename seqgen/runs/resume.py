@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from seqgen import tokenizers
 from seqgen._version import __version__
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, RunError
 from seqgen.runs.config import (
@@ -171,7 +171,7 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
     for part in (recorded.model, built, recorded.data, recorded.training):
         if name in type(part).model_fields:
             then, now = (getattr(part, name), getattr(type(part).of(**{**part.model_dump(), name: value}), name))
-            if name in {"text", "valid", "store"} and now is not None:
+            if name in {"text", "valid", "cache_dir"} and now is not None:
                 now = tuple(map(absolute, now)) if isinstance(now, tuple) else absolute(now)
             return then, now
     raise ConfigError(describe_unknown_setting(name, recorded.model.cell))

@@ -18,7 +18,7 @@ from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
-from seqgen.data.texts import Texts
+from seqgen.data.pipeline import Texts
 from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError
 from seqgen.evaluation.report import TextSize
@@ -137,7 +137,7 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
         return ""
     counts: Counter[str] = Counter()
     characters = 0
-    for _, chunk in texts.parts.train.chunks():
+    for _, chunk in texts.split.train.chunks():
         counts.update(_LINE_END.findall(chunk))
         characters += len(chunk)
         if characters >= CHUNK_BYTES:

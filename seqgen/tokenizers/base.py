@@ -126,7 +126,7 @@ class Tokenizer(ABC):
 
         As far on as is known; 0 where no place is. So a text of any length is encoded a megabyte at a time.
         """
-        return line_cut(text)
+        return line_split_point(text)
 
     def _character_cut(self, text: str) -> int:
         """`cut` where an id never depends on more than one character, but for those that normalization composes."""
@@ -287,7 +287,7 @@ def without_surrogates(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub(REPLACEMENT, text)
 
 
-def line_cut(text: str) -> int:
+def line_split_point(text: str) -> int:
     """The last place in `text` after a newline and before what is no white space; 0 where there is none.
 
     To cut a text there changes no id of any kind: no piece reaches across, and no character there combines.

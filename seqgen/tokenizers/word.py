@@ -32,7 +32,7 @@ from seqgen.tokenizers.config import ENOUGH, LARGEST, SMALLEST, Normalization, T
 UNKNOWN = 1
 FIRST = 2  # the boundary and <unk> come before the pieces
 DEFAULT_VOCAB_SIZE = 10_000
-LONGEST_WORD = 1_000_000
+LONG_WORD_CHARACTERS = 1_000_000
 """Characters over which what has no white space is not held together when it is read from a stream."""
 
 Version = Literal[1, 2]
@@ -107,7 +107,7 @@ class WordTokenizer(Tokenizer):
     def split_point(self, text: str) -> int:
         """After the last white space before a piece; a word of a million characters is cut as it comes."""
         place = next((place for place in range(len(text) - 1, 0, -1) if _is_cut(text, place)), 0)
-        return place or (self._character_cut(text) if len(text) > LONGEST_WORD else 0)
+        return place or (self._character_cut(text) if len(text) > LONG_WORD_CHARACTERS else 0)
 
     def unk_cost(self, piece: str) -> float:
         """The word's UTF-8 bytes and an end mark, each one of 257 equally likely symbols."""

@@ -15,7 +15,7 @@ COMMANDS = {
     "train": ("train", *TRAIN, "--out", "made"),
     "eval": ("eval", "--run", "runs/corpus-gru"),
     "stats": ("corpus", "stats"),
-    "encode": ("corpus", "encode", "--store", "kept"),
+    "encode": ("corpus", "encode", "--cache-dir", "kept"),
     "build": ("tokenizer", "build", "--tokenizer", "char", "--out", "made"),
 }
 EVERY = pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)

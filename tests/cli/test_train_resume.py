@@ -62,7 +62,7 @@ def test_resume_refuses_changed_text(refuses, stopped, monkeypatch):
     refuses(1, "train", "--resume", words=("corpus.txt",))
     refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt",))
     Path("corpus.txt").unlink()
-    monkeypatch.setenv("SEQGEN_STORE", "empty")
+    monkeypatch.setenv("SEQGEN_CACHE", "empty")
     refuses(1, "train", "--resume", "--max-steps", 9, words=("corpus.txt",))
 
     assert contents_of(stopped) == before

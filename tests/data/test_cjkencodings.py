@@ -1,4 +1,4 @@
-"""The texts in East Asian encodings that CPython carries for its own tests: each gives the ids of its UTF-8 twin."""
+"""The texts in East Asian encodings that CPython carries for its own tests: each is the text of its UTF-8 twin."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.sources.text import read_text
-from seqgen.tokenizers import KINDS, build
-from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.data.cache.cache import Cache
+from seqgen.sources.config import Reading
 
 
 def _legacy_files() -> list[Path]:
@@ -27,19 +26,13 @@ def _twin(path: Path) -> Path:
 FILES = _legacy_files()
 
 
-@pytest.mark.skipif(not FILES, reason="this Python carries no test/cjkencodings")
-@pytest.mark.parametrize("normalization", ["none", "nfd"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.skipif(not FILES, reason="this Python has no test/cjkencodings")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_a_legacy_file_gives_the_ids_of_its_twin(path, kind, normalization):
-    text, twin = read_text(path, path.stem), read_text(_twin(path))
-    config = TokenizerConfig(kind=kind, normalization=normalization)
+def test_legacy_file_is_read_as_its_utf8_twin(tmp_path, path):
+    cache = Cache(tmp_path)
 
-    tokenizer, twins = build([text], config), build([twin], config)
+    legacy, twin = cache.text([str(path)], Reading(encoding=path.stem)), cache.text([str(_twin(path))], Reading())
 
     assert path.read_bytes() != _twin(path).read_bytes()
-    assert tokenizer.fingerprint == twins.fingerprint
-    assert tokenizer.encode(text).tolist() == twins.encode(twin).tolist()
-    assert tokenizer.unknown(text) == twins.unknown(twin)
-    if tokenizer.unknown(text).total() == 0:
-        assert tokenizer.decode(tokenizer.encode(text)) == twins.written(twin)
+    assert legacy.manifest.sha256 == twin.manifest.sha256
+    assert legacy.manifest.characters == twin.manifest.characters

@@ -64,7 +64,7 @@ def test_a_text_is_named_by_a_string(text):
         DataConfig.from_json(json.dumps({"text": text}), "config.json")
 
 
-@pytest.mark.parametrize("name", ["valid", "store", "encoding", "glob", "exclude", "field"])
+@pytest.mark.parametrize("name", ["valid", "cache_dir", "encoding", "glob", "exclude", "field"])
 def test_so_is_every_other_name(name):
     several = name in {"glob", "exclude"}
     for value in (5, [5] if several else ["a.txt"], True):

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from seqgen.data import leakage
-from seqgen.data.cache.stored_text import Span
+from seqgen.data.cache.cached_text import Span
 from seqgen.data.config import DataConfig
 from seqgen.data.leakage import NOTABLE, WINDOW, find_leakage
 from seqgen.data.split import split_text
 
-from .storing import store_text
+from .caching import cache_text
 
 NEWLINES = ["\n", "\r\n", "\r"]
 LINES = [f"line {number:03} of a text that is long enough to be seen in windows" for number in range(9)]
@@ -42,7 +42,7 @@ def shuffled(pieces):
 
 @pytest.fixture
 def span(tmp_path):
-    return lambda *documents: Span.whole(store_text(tmp_path, *documents))
+    return lambda *documents: Span.whole(cache_text(tmp_path, *documents))
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def after_split(tmp_path):
     """What is found after a text was split as by default."""
 
     def found(text, **settings):
-        parts = split_text(store_text(tmp_path, text), DataConfig(**settings))
-        return find_leakage(parts.train, parts.valid)
+        split = split_text(cache_text(tmp_path, text), DataConfig(**settings))
+        return find_leakage(split.train, split.valid)
 
     return found
 
@@ -136,7 +136,7 @@ def test_a_passage_is_found_wherever_its_lines_begin(span):
 
 def test_documents_and_parts_of_them_are_compared_alike(tmp_path, span):
     assert find_leakage(span(*LINES[:4]), span(*LINES[:4])).share == 1
-    text = store_text(tmp_path, *LINES)
+    text = cache_text(tmp_path, *LINES)
     train, valid = Span(text, np.array([[0, 30]])), Span(text, np.array([[35, 60]]))
 
     assert find_leakage(train, valid).found == 0
@@ -156,7 +156,7 @@ def test_a_sample_gives_the_same_share(span, monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_text(span, monkeypatch):
-    monkeypatch.setattr("seqgen.data.cache.stored_text.CHUNK_BYTES", 1 << 14)
+    monkeypatch.setattr("seqgen.data.cache.cached_text.CHUNK_BYTES", 1 << 14)
     monkeypatch.setattr(leakage, "MOST", 1 << 10)
     part = "\n".join(paragraphs(100, 500)) + "\n"
 
@@ -174,6 +174,6 @@ def test_memory_does_not_grow_with_the_text(span, monkeypatch):
 
 
 def test_nothing_withheld_leaks_nothing(tmp_path, span):
-    text = store_text(tmp_path, "ab")
+    text = cache_text(tmp_path, "ab")
 
     assert find_leakage(span("ab"), Span(text, np.empty((0, 2), np.int64))).share == 0

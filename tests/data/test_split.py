@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.config import DataConfig
-from seqgen.data.split import BLOCKS, MINIMUM, MOST, Split, share_notice, split_text
+from seqgen.data.split import BLOCKS, MAX_BLOCK_CHARACTERS, MIN_CHARACTERS, Split, share_notice, split_text
 from seqgen.errors import TextError
 
-from .storing import store_text
+from .caching import cache_text
 
 
 def distinct_text(length: int, line_lengths: tuple[int, ...] = ()) -> str:
@@ -30,13 +30,13 @@ def distinct_text(length: int, line_lengths: tuple[int, ...] = ()) -> str:
 class Texts:
     """The parts of a text as strings."""
 
-    def __init__(self, parts: Split) -> None:
-        self.train, self.valid = parts.train.documents(), parts.valid.documents()
+    def __init__(self, split: Split) -> None:
+        self.train, self.valid = split.train.documents(), split.valid.documents()
 
 
 def cut(*documents: str, **settings) -> Texts:
     with tempfile.TemporaryDirectory() as folder:
-        return Texts(split_text(store_text(Path(folder), *documents), DataConfig(**settings)))
+        return Texts(split_text(cache_text(Path(folder), *documents), DataConfig(**settings)))
 
 
 def in_order(split: Texts) -> str:
@@ -147,7 +147,7 @@ def test_the_arithmetic_holds_for_shares_that_are_no_whole_percent():
 @pytest.mark.parametrize("valid_split", ["blocks", "tail"])
 @pytest.mark.parametrize("length", [1_000, 3_980, 4_000])
 def test_of_a_short_text_the_least_that_says_something_is_withheld_unless_a_share_is_asked_for(length, valid_split):
-    assert [len(part) for part in cut("x" * length, valid_split=valid_split).valid] == [MINIMUM]
+    assert [len(part) for part in cut("x" * length, valid_split=valid_split).valid] == [MIN_CHARACTERS]
 
 
 @settings(max_examples=60)
@@ -165,7 +165,7 @@ def test_the_parts_are_the_text_each_character_once(length, line_lengths, valid_
     assert in_order(split) == text
     assert all((*split.train, *split.valid))
     withheld = round(length * share)
-    blocks = 1 if valid_split == "tail" else min(BLOCKS, withheld // MINIMUM)
+    blocks = 1 if valid_split == "tail" else min(BLOCKS, withheld // MIN_CHARACTERS)
     assert len(split.valid) == blocks
     assert all(withheld // blocks // 2 <= len(part) <= withheld // blocks * 1.5 + 1 for part in split.valid)
 
@@ -215,9 +215,9 @@ def test_one_document_cannot_be_withheld_whole():
 
 
 def test_of_a_long_text_a_million_characters_are_withheld_unless_a_share_is_asked_for(monkeypatch):
-    monkeypatch.setattr("seqgen.data.split.MOST", 4_000)
+    monkeypatch.setattr("seqgen.data.split.MAX_BLOCK_CHARACTERS", 4_000)
 
-    assert MOST == 1_000_000
+    assert MAX_BLOCK_CHARACTERS == 1_000_000
     assert sum(map(len, cut("a" * 100_000).valid)) == 4_000
     assert sum(map(len, cut("a" * 100_000, valid_share=0.05).valid)) == 5_000
 

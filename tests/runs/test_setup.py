@@ -8,7 +8,7 @@ import torch
 from seqgen import tokenizers
 from seqgen.data.cache import cache as store_module
 from seqgen.data.config import DataConfig
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
 from seqgen.runs import setup as run_setup
 from seqgen.runs.config import TextRecord, resolve_settings
@@ -40,7 +40,7 @@ def test_text_record_counts_both_parts(corpus, data):
 
     record = encoded.record
     assert record.characters == len(corpus.read_text("utf-8"))
-    assert record.train_tokens == encoded.train.tokens == texts.parts.train.bytes
+    assert record.train_tokens == encoded.train.tokens == texts.split.train.bytes
     assert record.valid_tokens == sum(map(len, encoded.validation.documents))
     assert encoded.characters_per_token == 1.0
 
@@ -81,7 +81,7 @@ def test_check_same_text_refuses_changed_texts(corpus, tmp_path):
 @pytest.mark.parametrize("field", ["text", "valid"])
 @pytest.mark.parametrize("valid_sha256", ["0" * 64, None])
 def test_refused_file_leaves_no_copy_in_the_cache(corpus, tmp_path, monkeypatch, field, valid_sha256):
-    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "store"))
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "store"))
     record = encode_corpus(read_texts(DataConfig(text=str(corpus))), TokenizerConfig()).record
     (tmp_path / "secret.txt").write_text("nobody else's business", "utf-8")
     forged = DataConfig.of(**{"text": str(corpus), field: str(tmp_path / "secret.txt")})
@@ -123,7 +123,7 @@ def unwritable(monkeypatch, tmp_path):
 
     def close():
         (tmp_path / "file").touch()
-        monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "file" / "store"))
+        monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "file" / "store"))
 
     monkeypatch.setattr(store_module, "SETTLED", -60.0)  # trust a file that was just written
     return close

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import EncodedCorpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner

@@ -1,4 +1,4 @@
-"""Locks on what the store makes and what is used of it."""
+"""Locks on entries of a cache: one process builds, and what killed ones left is removed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from filelock import Timeout
 
-from seqgen.utils.locks import alone, keep, making, take, unused
-
-
-class _User:
-    """Whatever uses a folder."""
+from seqgen.utils.locks import build_folder, hold_lock, note_use, remove_entry, remove_leftovers
 
 
-def test_a_lock_that_was_removed_is_held_by_one_alone(tmp_path):
+def test_lock_is_held_by_one_thread_at_a_time_and_leaves_no_file(tmp_path):
     inside = []
 
     def work(number):
         for _ in range(30):
-            with alone(tmp_path, "name"):
+            with hold_lock(tmp_path, "name"):
                 inside.append(number)
                 assert inside == [number]
                 inside.clear()
@@ -31,54 +28,62 @@ def test_a_lock_that_was_removed_is_held_by_one_alone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_used_is_not_taken(tmp_path):
-    folder = tmp_path / "entry"
-    folder.mkdir()
-    (folder / "file").touch()
-    first, second = _User(), _User()
-    keep(folder, first)
-    keep(folder, second)
+def test_lock_ends_with_its_process(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from seqgen.utils.locks import hold_lock\n"
+        "with hold_lock(Path(sys.argv[1]), 'name'): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
 
-    del first
-    assert not take(folder)
-    with unused(folder) as free:
-        assert not free
-    del second
-    with unused(folder) as free:
-        assert free
-    assert (folder / "file").exists()
-    assert take(folder)
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(Timeout), hold_lock(tmp_path, "name", timeout=0):
+            pass
+        process.kill()
+    with hold_lock(tmp_path, "name", timeout=0):
+        pass
+
+
+def test_build_folder_is_empty_at_first_and_removed_unless_renamed(tmp_path):
+    (tmp_path / ".building-entry").mkdir()
+    for keep in (False, True):
+        with build_folder(tmp_path, "entry") as building:
+            building.mkdir()
+            if keep:
+                building.rename(tmp_path / "entry")
+
+        assert [path.name for path in tmp_path.iterdir()] == ["entry"] * keep
+
+
+def test_entry_is_not_removed_while_it_is_built(tmp_path):
+    with build_folder(tmp_path, "entry") as building:
+        building.mkdir()
+        assert not remove_entry(building)
+        assert not remove_entry(tmp_path / "entry")
+        remove_leftovers(tmp_path)
+        assert building.is_dir()
+
+    (tmp_path / "entry").mkdir()
+    assert remove_entry(tmp_path / "entry")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_another_process_uses_is_not_taken(tmp_path):
-    folder = tmp_path / "entry"
-    folder.mkdir()
-    code = (
-        "import sys; from pathlib import Path; from seqgen.utils.locks import keep\n"
-        "class User: pass\n"
-        "user = User(); keep(Path(sys.argv[1]), user); print('kept', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(folder)]
+def test_leftovers_of_killed_processes_are_removed(tmp_path):
+    (tmp_path / ".building-killed").mkdir()
+    (tmp_path / ".building-gone.lock").touch()
+    (tmp_path / "entry").mkdir()
 
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"kept\n"
-        assert not take(folder)
-        process.kill()
-    assert take(folder)
+    remove_leftovers(tmp_path)
+    remove_leftovers(tmp_path / "missing")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["entry"]
 
 
-def test_what_is_being_made_is_not_taken(tmp_path):
-    with making(tmp_path, "entry") as made:
-        made.mkdir()
-        assert not take(made)
-        assert not take(tmp_path / "entry")
-        assert made.is_dir()
-    made.mkdir()  # by a process that was killed
-    assert take(made)
-    assert not made.exists()
+def test_note_use_sets_the_time_and_ignores_a_missing_folder(tmp_path):
+    import os
 
+    os.utime(tmp_path, (0, 0))
+    note_use(tmp_path)
+    note_use(tmp_path / "missing")
 
-def test_what_is_gone_cannot_be_kept(tmp_path):
-    with pytest.raises(FileNotFoundError):
-        keep(tmp_path / "entry", _User())
+    assert tmp_path.stat().st_mtime > 0

@@ -1,1 +1,1 @@
-"""The cache of texts, tokenizers and ids on disk, under names that are hashes of what made them. No torch."""
+"""Cache texts, tokenizers and ids on disk, so that a second run on the same text starts at once. No torch."""

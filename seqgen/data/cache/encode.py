@@ -1,46 +1,27 @@
-"""Stored text -> ids, in shards: a shard's ids depend on nothing outside of it.
+"""Encode a span of a cached text: ids and counts, in bounded memory, whole or in shards. No torch.
 
-A text is cut into shards where cutting changes no id: at the ends of parts, and within a long part after a newline that
-no white space follows, or not at all. So the ids are the same whoever encodes which shard, and a process that was
-killed goes on after the last whole one.
+A span is cut into shards only where that changes no id: at the ends of its ranges, and within a long range after a
+newline that no white space follows. So the ids are the same in one process as in several.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgen.config import Config
-from seqgen.data.cache.stored_text import OFFSET, Offsets, Span, StoredText
-from seqgen.tokenizers.base import Tokenizer, line_cut
+from seqgen.data.cache.cached_text import OFFSET_DTYPE, CachedText, Offsets, Span
+from seqgen.sources.text import CHUNK_BYTES
+from seqgen.tokenizers.base import Tokenizer, line_split_point
 from seqgen.tokenizers.normalization import last_boundary
 
-SHARD = 1 << 22
-"""Bytes of text in a shard: less than a second's work, and enough that handing it over costs nothing."""
-FLUSH = 1 << 18
-"""Ids that are handed over at once."""
-WINDOW = 1 << 16
-
-
-@dataclass(frozen=True)
-class Shard:
-    """From byte `start` in part `first` to byte `stop` in part `last`."""
-
-    first: int
-    start: int
-    last: int
-    stop: int
-
-    def ranges(self, parts: Offsets) -> Offsets:
-        """The byte ranges of the shard, int64 [N, 2]."""
-        ranges = np.array(parts[self.first : self.last + 1])
-        ranges[0, 0], ranges[-1, 1] = self.start, self.stop
-        return ranges
+SEARCH_BYTES = 1 << 16
+"""Bytes in which a newline is looked for at once."""
 
 
 class Counts(Config):
@@ -56,116 +37,115 @@ class Counts(Config):
     """Characters that the tokenizer's normalization changes for good."""
 
     def plus(self, other: Counts) -> Counts:
-        """Both together."""
-        pairs = [(name, getattr(self, name) + getattr(other, name)) for name in type(self).model_fields]
-        return Counts(**dict(pairs))
+        """Return the sums of both."""
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields})
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """Some ids in a row: [N], the places among them where parts begin, and what they stand for."""
+class Shard:
+    """Part of a span: its byte ranges, int64 [N, 2]; with `continued`, the first is the rest of a range cut before."""
 
-    ids: npt.NDArray[Any]
-    starts: Offsets
-    counts: Counts
+    ranges: Offsets
+    continued: bool = False
 
 
-def plan_shards(span: Span) -> list[Shard]:
-    """All parts in shards of about `SHARD` bytes."""
-    text, parts = span.text, span.ranges
-    ends = np.cumsum(parts[:, 1] - parts[:, 0])
-    shards, part, start = [], 0, int(parts[0, 0]) if len(parts) else 0
-    while part < len(parts):
-        stop = int(parts[part, 1])
-        cut = _cut_after(text, start + SHARD, stop)
+def plan_shards(span: Span, size: int) -> list[Shard]:
+    """Cut a span into shards of about `size` bytes."""
+    ranges = span.ranges
+    ends = np.cumsum(ranges[:, 1] - ranges[:, 0])
+    shards, number, start = [], 0, int(ranges[0, 0]) if len(ranges) else 0
+    while number < len(ranges):
+        continued, stop = start > int(ranges[number, 0]), int(ranges[number, 1])
+        cut = _cut_after(span.text, start + size, stop)
         if cut < stop:
-            shards.append(Shard(part, start, part, cut))
+            shards.append(Shard(np.array([[start, cut]]), continued))
             start = cut
             continue
-        done = int(ends[part]) - (stop - start)
-        last = max(part, int(np.searchsorted(ends, done + SHARD, side="right")) - 1)
-        shards.append(Shard(part, start, last, int(parts[last, 1])))
-        part = last + 1
-        start = int(parts[part, 0]) if part < len(parts) else stop
+        done = int(ends[number]) - (stop - start)
+        last = max(number, int(np.searchsorted(ends, done + size, side="right")) - 1)
+        shard = np.array(ranges[number : last + 1])
+        shard[0, 0] = start
+        shards.append(Shard(shard, continued))
+        number = last + 1
+        start = int(ranges[number, 0]) if number < len(ranges) else stop
     return shards
 
 
-def _cut_after(text: StoredText, position: int, stop: int) -> int:
-    """The first place from `position` on that follows a newline and is no white space; `stop` if there is none."""
+def _cut_after(text: CachedText, position: int, stop: int) -> int:
+    """Return the first place from `position` on that follows a newline and is not white space, or `stop`."""
     while position < stop:
-        window = text.bytes_at(position, min(WINDOW, stop - position) + 4)
-        newline = window.find(b"\n", 0, WINDOW)
+        window = text.bytes_at(position, min(SEARCH_BYTES, stop - position) + 4)
+        newline = window.find(b"\n", 0, SEARCH_BYTES)
         while newline >= 0:
             character = window[newline + 1 : newline + 5].decode("utf-8", "ignore")[:1]
             if position + newline + 1 < stop and character and not character.isspace():
                 return position + newline + 1
-            newline = window.find(b"\n", newline + 1, WINDOW)
-        position += WINDOW
+            newline = window.find(b"\n", newline + 1, SEARCH_BYTES)
+        position += SEARCH_BYTES
     return stop
 
 
-def encode_portion(
-    span: Span, tokenizer: Tokenizer, dtype: npt.DTypeLike, *, goes_on: bool, spell: bool
-) -> Iterator[Encoded]:
-    """The ids of a text's parts, `FLUSH` at a time.
+@dataclass
+class IdsFiles:
+    """The open files of encoded documents: their ids, and where each begins among all ids."""
+
+    ids: BinaryIO
+    starts: BinaryIO
+    dtype: npt.DTypeLike
+    tokens: int = 0
+    """Ids that were written."""
+
+
+def encode_span(
+    span: Span,
+    tokenizer: Tokenizer,
+    files: IdsFiles,
+    *,
+    continued: bool = False,
+    spell: bool = False,
+    watch: Callable[[int], None] = lambda _: None,
+) -> Counts:
+    """Encode each range of a span as a document, append the ids to `files`, and return what was counted.
 
     Args:
-        span: the parts.
-        tokenizer: what encodes them.
-        dtype: of the ids.
-        goes_on: the first range is what is left of a part.
+        span: the text.
+        tokenizer: what encodes it.
+        files: where to write.
+        continued: the first range is the rest of a document that has begun.
         spell: count what it costs to spell unknown pieces.
+        watch: receives how many bytes of UTF-8 were encoded since its last call, about a megabyte at a time.
     """
-    held: list[npt.NDArray[Any]] = []
-    starts: list[int] = []
-    tokens = characters = size = unknown = changed = 0
-    spelling, latest = 0.0, 0 if goes_on else -1
-
-    def put_together() -> Encoded:
-        counts = Counts(
-            tokens=tokens, characters=characters, bytes=size, documents=len(starts), unknown=unknown,
-            unk_cost=spelling, changed=changed,
-        )  # fmt: skip
-        return Encoded(np.concatenate(held), np.array(starts, dtype=OFFSET), counts)
-
-    for number, piece in regroup(span.chunks(), tokenizer.split_point):
+    begin = files.tokens
+    characters = size = documents = unknown = changed = unwatched = 0
+    unk_cost, latest = 0.0, 0 if continued else -1
+    for number, chunk in span.chunks_split_at(tokenizer.split_point):
         if number != latest:
-            starts.append(tokens)
-            latest = number
-        ids = tokenizer.encode(piece)
-        held.append(ids.astype(dtype))
-        tokens, characters, size = tokens + len(ids), characters + len(piece), size + tokenizer.byte_length(piece)
-        changed += tokenizer.changed_characters(piece)
-        if tokenizer.unknown_id is not None and (there := int((ids == tokenizer.unknown_id).sum())):
-            unknown += there
-            spelling += _spelling(piece, tokenizer) if spell else 0.0
-        if tokens >= FLUSH:
-            yield put_together()
-            held, starts = [], []
-            tokens = characters = size = unknown = changed = 0
-            spelling = 0.0
-    if held:
-        yield put_together()
+            files.starts.write(files.tokens.to_bytes(OFFSET_DTYPE.itemsize, "little"))
+            documents, latest = documents + 1, number
+        ids = tokenizer.encode(chunk)
+        files.ids.write(ids.astype(files.dtype).tobytes())
+        files.tokens, characters = files.tokens + len(ids), characters + len(chunk)
+        size += tokenizer.byte_length(chunk)
+        changed += tokenizer.changed_characters(chunk)
+        if tokenizer.unknown_id is not None and (found := int((ids == tokenizer.unknown_id).sum())):
+            unknown += found
+            unk_cost += _unk_cost(chunk, tokenizer) if spell else 0.0
+        unwatched += len(chunk.encode())
+        if unwatched >= CHUNK_BYTES:
+            watch(unwatched)
+            unwatched = 0
+    watch(unwatched)
+    return Counts(
+        tokens=files.tokens - begin, characters=characters, bytes=size, documents=documents, unknown=unknown,
+        unk_cost=unk_cost, changed=changed,
+    )  # fmt: skip
 
 
-def _spelling(piece: str, tokenizer: Tokenizer) -> float:
-    return math.fsum(count * tokenizer.unk_cost(one) for one, count in tokenizer.unknown(piece).items())
-
-
-def regroup(chunks: Iterable[tuple[int, str]], cut: Callable[[str], int]) -> Iterator[tuple[int, str]]:
-    """Chunks of parts as longer or shorter ones that end where `cut`, told the text so far, finds a place to cut it."""
-    held, latest = "", -1
-    for number, chunk in chunks:
-        place = 0 if not held else cut(held) if number == latest else len(held)
-        if place:
-            yield latest, held[:place]
-            held = held[place:]
-        held, latest = held + chunk, number
-    if held:
-        yield latest, held
+def _unk_cost(text: str, tokenizer: Tokenizer) -> float:
+    return math.fsum(count * tokenizer.unk_cost(piece) for piece, count in tokenizer.unknown(text).items())
 
 
 def training_chunks(span: Span) -> Iterator[str]:
-    """The text of parts, a megabyte at a time, in whole lines wherever there are any: to train a tokenizer on."""
-    for _, chunk in regroup(span.chunks(), lambda held: line_cut(held) or last_boundary(held) or len(held)):
+    """Yield the text to train a tokenizer on, a megabyte at a time, in whole lines wherever there are any."""
+    for _, chunk in span.chunks_split_at(lambda held: line_split_point(held) or last_boundary(held) or len(held)):
         yield chunk

@@ -1,70 +1,59 @@
-"""The program of a worker: `python -m seqgen.data.cache.worker`, told by lines of JSON on stdin what to do.
+"""The program of a worker: `python -m seqgen.data.cache.worker JOB.json`.
 
-The first line is the job; to build a tokenizer that is all. To encode, each line after it is a shard, which is answered
-with messages: a line of JSON that says how many ids and starts follow it, and these; last, `{"done": true}`. What goes
-wrong is a message too. When stdin ends, so does the worker.
+It encodes a shard of a text, or builds a tokenizer, and writes the result next to the job. On stdout it reports how
+many bytes it has encoded, a number a line. An error goes to a file: its type, and its message or traceback.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from seqgen import tokenizers
-from seqgen.data.cache.encode import Shard, encode_portion, training_chunks
-from seqgen.data.cache.stored_text import Span, StoredText
+from seqgen.data.cache.cached_ids import IDS, STARTS
+from seqgen.data.cache.cached_text import CachedText, Span
+from seqgen.data.cache.encode import IdsFiles, encode_span, training_chunks
+from seqgen.data.cache.workers import COUNTS, ERROR, RANGES
 from seqgen.errors import SeqgenError
 from seqgen.tokenizers.config import TokenizerConfig
 
 
-def build(job: dict[str, Any]) -> None:
-    """Build a tokenizer from parts of a stored text, and save it."""
-    span = Span(StoredText(Path(job["text"])), np.load(job["parts"]))
-    tokenizers.build(training_chunks(span), TokenizerConfig(**job["config"])).save(Path(job["out"]))
-
-
-def encode(job: dict[str, Any], orders: BinaryIO, answers: BinaryIO) -> None:
-    """Encode shard after shard, as they are asked for."""
-    text, parts = StoredText(Path(job["text"])), np.load(job["parts"], mmap_mode="r")
+def work(job: dict[str, Any]) -> None:
+    """Do a job: build a tokenizer, or encode a shard."""
+    folder = Path(job["folder"])
+    span = Span(CachedText(Path(job["text"])), np.load(folder / RANGES))
+    if job["task"] == "build":
+        tokenizers.build(training_chunks(span), TokenizerConfig(**job["config"])).save(folder)
+        return
     tokenizer = tokenizers.load(Path(job["tokenizer"]))
-    for line in orders:
-        shard = Shard(**json.loads(line))
-        goes_on = shard.start > parts[shard.first, 0]
-        span = Span(text, shard.ranges(parts))
-        for encoded in encode_portion(span, tokenizer, job["dtype"], goes_on=goes_on, spell=job["spell"]):
-            _answer(answers, starts=len(encoded.starts), counts=encoded.counts.model_dump())
-            answers.write(encoded.starts.tobytes() + encoded.ids.tobytes())
-        _answer(answers, done=True)
+    with (folder / IDS).open("wb") as ids, (folder / STARTS).open("wb") as starts:
+        files = IdsFiles(ids, starts, job["dtype"])
+        counts = encode_span(span, tokenizer, files, continued=job["continued"], spell=job["spell"], watch=_report)
+    (folder / COUNTS).write_bytes(counts.model_dump_json().encode())
 
 
-def _answer(answers: BinaryIO, **message: Any) -> None:
-    answers.write(json.dumps(message).encode() + b"\n")
-    answers.flush()
+def _report(size: int) -> None:
+    os.write(sys.stdout.fileno(), f"{size}\n".encode())  # at once: other workers write to the same pipe
 
 
 def main() -> None:
-    """Do the job; Ctrl-C is for whoever started this, and ends its stdin."""
+    """Do the job that the command line names. Ctrl-C is for the process that started this one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    orders, answers = sys.stdin.buffer, sys.stdout.buffer
-    job = json.loads(orders.readline())
+    path = Path(sys.argv[1])
     try:
-        if job["task"] == "build":
-            build(job)
-            _answer(answers, done=True)
-        else:
-            encode(job, orders, answers)
-    except BrokenPipeError:  # nobody waits for the answer any more
-        pass
-    except SeqgenError as error:
-        _answer(answers, error=type(error).__name__, message=str(error))
-    except Exception:  # noqa: BLE001 (a bug, which is told whole)
-        _answer(answers, bug=traceback.format_exc())
+        work(json.loads(path.read_bytes()))
+    except Exception as error:
+        if not isinstance(error, BrokenPipeError):  # the process that started this one has ended
+            message = str(error) if isinstance(error, SeqgenError) else traceback.format_exc()
+            path.with_name(ERROR).write_text(json.dumps([type(error).__name__, message]), "utf-8")
+        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

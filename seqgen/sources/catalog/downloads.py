@@ -23,7 +23,7 @@ from seqgen.config import Config
 from seqgen.errors import SaveError, TextError
 from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 from seqgen.utils.files import cache_directory, hash_file
-from seqgen.utils.locks import alone, keep, note_use
+from seqgen.utils.locks import hold_lock, note_use
 
 PartName = Literal["train", "valid", "test"]
 Progress = Callable[[int], None]
@@ -105,7 +105,6 @@ class Download(Config):
 
     def _decode(self, path: Path, part: Part) -> Iterator[str]:
         decoder = TextDecoder("utf-8", "strict", str(path))
-        keep(path.parent, decoder)
         note_use(path.parent)
         with _open(path, part.member, self.max_bytes) as file:
             for block in _read_part(file, part, path):
@@ -128,7 +127,7 @@ class Download(Config):
         folder = download_directory(corpus)
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with alone(folder, FETCHING, 0):
+            with hold_lock(folder, FETCHING, timeout=0):
                 for file in self.files:
                     _download(file, folder, progress(file))
         except Timeout as error:

@@ -7,22 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.data.cache.cache import Cache, size_of
-from seqgen.data.config import DataConfig
+from seqgen.data.cache.cache import size_of
+from seqgen.utils.locks import build_folder
 
 
 @pytest.fixture
 def filled(answers, corpus, monkeypatch, tmp_path):
-    """A store with a text, a tokenizer and ids."""
-    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path / "kept"))
-    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "cache"))
+    """A cache directory with a text, a tokenizer and ids."""
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "kept"))
     answers("corpus", "encode", "corpus.txt", "--quiet")
     return tmp_path / "kept"
 
 
-def test_list_of_empty_cache_is_empty(invoke, in_tmp, monkeypatch):
+def test_list_of_an_empty_cache_is_empty(invoke, in_tmp, monkeypatch):
     monkeypatch.setenv("SEQGEN_CACHE", str(in_tmp))
-    monkeypatch.delenv("SEQGEN_STORE")
 
     assert json.loads(invoke("cache", "list", "--json").stdout) == []
     assert invoke("cache", "list").stdout == ""
@@ -30,7 +28,7 @@ def test_list_of_empty_cache_is_empty(invoke, in_tmp, monkeypatch):
     assert invoke("cache", "prune", "--all").exit_code == 0
 
 
-def test_list_has_one_line_per_entry(answers, filled):
+def test_list_has_a_line_for_each_entry(answers, filled):
     lines = answers("cache", "list").splitlines()
     records = json.loads(answers("cache", "list", "--json"))
 
@@ -38,12 +36,12 @@ def test_list_has_one_line_per_entry(answers, filled):
     assert sorted(line.split()[0] for line in lines[1:]) == ["ids", "text", "tokenizer"]
     assert sum("corpus.txt" in line for line in lines) == 3
     assert {key for record in records for key in record} == {
-        "kind", "path", "made_from", "bytes", "last_used", "in_use", "only_copy",
+        "kind", "path", "made_from", "bytes", "last_used", "only_copy",
     }  # fmt: skip
     assert all(Path(record["path"]).is_dir() and record["bytes"] == size_of(Path(record["path"])) for record in records)
 
 
-def test_dry_run_removes_nothing(answers, filled):
+def test_a_dry_run_removes_nothing(answers, filled):
     before = size_of(filled)
     shown = json.loads(answers("cache", "prune", "--all", "--dry-run", "--json"))
 
@@ -52,15 +50,12 @@ def test_dry_run_removes_nothing(answers, filled):
     assert len(answers("cache", "prune", "--all", "--dry-run").splitlines()) == 4
 
 
-def test_prune_all_keeps_entries_in_use(invoke, answers, filled):
-    held = Cache(filled).text(["corpus.txt"], DataConfig())
-
-    pruned = json.loads(answers("cache", "prune", "--all", "--json"))
-    assert [record["kind"] for record in pruned["kept"]] == ["text"]
-    assert "1 entry, " in invoke("cache", "prune", "--all").stderr
-    assert "in use" in invoke("cache", "prune", "--all").stderr
-    del held
-    answers("cache", "prune", "--all")
+def test_all_removes_all_but_what_is_being_built(invoke, answers, filled):
+    with build_folder(filled / "ids", "name") as building:
+        building.mkdir()
+        pruned = json.loads(answers("cache", "prune", "--all", "--json"))
+        assert [record["kind"] for record in pruned["kept"]] == ["unfinished"]
+        assert "1 entry, " in invoke("cache", "prune", "--all").stderr
 
     assert json.loads(answers("cache", "list", "--json")) == []
 
@@ -75,13 +70,13 @@ def test_prune_all_keeps_entries_in_use(invoke, answers, filled):
         (["--older-than", "30d", "--max-size", "0MB"], 0),
     ],
 )
-def test_prune_by_age_and_size(answers, filled, arguments, left):
+def test_what_is_old_or_too_much_is_removed(answers, filled, arguments, left):
     answers("cache", "prune", *arguments)
 
     assert len(json.loads(answers("cache", "list", "--json"))) == left
 
 
-def test_prune_by_size_removes_least_recently_used_first(answers, filled):
+def test_what_was_used_longest_ago_goes_first(answers, filled):
     records = json.loads(answers("cache", "list", "--json"))
     kilobytes = (sum(record["bytes"] for record in records) - 1) / 1000
 
@@ -91,17 +86,17 @@ def test_prune_by_size_removes_least_recently_used_first(answers, filled):
     assert [record["path"] for record in left] == [record["path"] for record in records[:-1]]
 
 
-def test_other_cache_directory_is_listed(answers, filled, monkeypatch):
-    monkeypatch.delenv("SEQGEN_STORE")
+def test_cache_dir_names_another_cache(answers, filled, monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "empty"))
 
     assert json.loads(answers("cache", "list", "--json")) == []
-    assert len(json.loads(answers("cache", "list", "--json", "--store", filled))) == 3
-    answers("cache", "prune", "--all", "--store", filled)
-    assert json.loads(answers("cache", "list", "--json", "--store", filled)) == []
+    assert len(json.loads(answers("cache", "list", "--json", "--cache-dir", filled))) == 3
+    answers("cache", "prune", "--all", "--cache-dir", filled)
+    assert json.loads(answers("cache", "list", "--json", "--cache-dir", filled)) == []
 
 
-def test_named_cache_excludes_downloads(answers, filled, tmp_path):
-    part = tmp_path / "cache" / "corpora" / "cheese" / "all"
+def test_cache_dir_leaves_out_the_downloads(answers, filled):
+    part = filled / "corpora" / "cheese" / "all"
     part.parent.mkdir(parents=True)
     part.write_text("content", "utf-8")
 
@@ -109,8 +104,8 @@ def test_named_cache_excludes_downloads(answers, filled, tmp_path):
         return sorted(record["kind"] for record in json.loads(answers("cache", "list", "--json", *arguments)))
 
     assert kinds() == ["download", "ids", "text", "tokenizer"]
-    assert kinds("--store", filled) == ["ids", "text", "tokenizer"]
-    answers("cache", "prune", "--all", "--store", filled)
+    assert kinds("--cache-dir", filled) == ["ids", "text", "tokenizer"]
+    answers("cache", "prune", "--all", "--cache-dir", filled)
     assert kinds() == ["download"]
     assert part.exists()
     answers("cache", "prune", "--all")
@@ -128,7 +123,7 @@ def test_named_cache_excludes_downloads(answers, filled, tmp_path):
         (["--max-size", "-1"], "--max-size: "),
     ],
 )
-def test_prune_refuses_missing_or_malformed_limits(refuses, filled, arguments, flag):
+def test_what_is_not_said_or_said_wrongly_is_refused(refuses, filled, arguments, flag):
     before = size_of(filled)
 
     refuses(2, "cache", "prune", *arguments, words=(flag,))
@@ -137,8 +132,8 @@ def test_prune_refuses_missing_or_malformed_limits(refuses, filled, arguments, f
 
 
 @pytest.mark.parametrize("command", [("list",), ("prune", "--all")])
-def test_cache_that_is_not_a_directory_is_refused(refuses, tmp_path, command):
+def test_cache_dir_that_is_not_a_directory_is_refused(refuses, tmp_path, command):
     (tmp_path / "file").touch()
 
     for name in ("file", "mistyped"):
-        refuses(2, "cache", *command, "--store", tmp_path / name, words=("--store", name, "not a directory"))
+        refuses(2, "cache", *command, "--cache-dir", tmp_path / name, words=("--cache-dir", name, "not a directory"))

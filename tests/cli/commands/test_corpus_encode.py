@@ -13,17 +13,19 @@ def store(tmp_path):
 
 
 def test_encoded_text_is_reused_by_train(answers, corpus, store):
-    told = json.loads(answers("corpus", "encode", "corpus.txt", "--store", store, "--json"))
+    told = json.loads(answers("corpus", "encode", "corpus.txt", "--cache-dir", store, "--json"))
 
     assert told["train_tokens"] + told["valid_tokens"] == told["characters"] == len(corpus.read_text("utf-8"))
     assert (told["tokenizer"], told["bytes_per_id"], told["store"]) == ("char", 1, store)
     ids = sorted(path for path in (corpus.parent / "kept" / "ids").rglob("ids.bin"))
-    answers("train", "corpus.txt", "--store", store, "--cell", "gru", "--hidden-size", "8", "--max-steps", "2")
+    answers("train", "corpus.txt", "--cache-dir", store, "--cell", "gru", "--hidden-size", "8", "--max-steps", "2")
     assert sorted((corpus.parent / "kept" / "ids").rglob("ids.bin")) == ids
 
 
 def test_output_is_a_list_with_a_note_on_the_cache(invoke, corpus, store):
-    result = invoke("corpus", "encode", "corpus.txt", "--tokenizer", "bpe", "--vocab-size", "auto", "--store", store)
+    result = invoke(
+        "corpus", "encode", "corpus.txt", "--tokenizer", "bpe", "--vocab-size", "auto", "--cache-dir", store
+    )
 
     assert result.exit_code == 0
     assert "tokenizer             bpe\n" in result.stdout

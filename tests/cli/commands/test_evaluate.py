@@ -126,7 +126,7 @@ def test_changed_validation_text_is_refused(refuses, stopped, corpus, monkeypatc
     refuses(1, "eval", words=("corpus.txt", "not the text"))
 
     corpus.unlink()
-    monkeypatch.setenv("SEQGEN_STORE", "empty")
+    monkeypatch.setenv("SEQGEN_CACHE", "empty")
     refuses(1, "eval", words=("corpus.txt", "no such file"))
 
 

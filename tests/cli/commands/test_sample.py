@@ -232,7 +232,7 @@ def test_memorization_refuses_changed_training_text(refuses, stopped, corpus, mo
     refuses(1, "sample", "--memorization", words=("corpus.txt",))
 
     corpus.unlink()
-    monkeypatch.setenv("SEQGEN_STORE", "empty")
+    monkeypatch.setenv("SEQGEN_CACHE", "empty")
     refuses(1, "sample", "--memorization", words=("corpus.txt",))
 
 

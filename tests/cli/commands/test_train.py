@@ -305,7 +305,7 @@ def test_several_texts_are_read_as_one(answers, in_tmp, corpus):
 
 
 def test_text_from_stdin_is_resumed_from_cache(answers, refuses, in_tmp, corpus, tmp_path):
-    store = ("--store", tmp_path / "kept")
+    store = ("--cache-dir", tmp_path / "kept")
     answers("train", "-", *SMALL, *store, "--out", "run", stdin=b"No other cache has this.\n" + corpus.read_bytes())
 
     answers("train", "--resume", "--out", "run", "--max-steps", "5")
@@ -322,7 +322,7 @@ def test_text_from_named_pipe_is_resumed_from_cache(invoke, answers, refuses, in
     writer = Thread(target=Path("pipe").write_bytes, args=(content,), daemon=True)
     writer.start()
 
-    trained = invoke("train", "pipe", *SMALL, "--store", tmp_path / "kept", "--out", "run")
+    trained = invoke("train", "pipe", *SMALL, "--cache-dir", tmp_path / "kept", "--out", "run")
 
     assert trained.exit_code == 0, trained.output
     assert trained.stderr.startswith("reading from pipe")

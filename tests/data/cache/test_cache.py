@@ -1,205 +1,35 @@
-"""The store: what was made is found again, what was changed is made anew, what was killed goes on."""
+"""The cache finds what was built, and builds again what was changed or damaged."""
 
 from __future__ import annotations
 
-import io
+import errno
 import os
-import signal
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
-from types import SimpleNamespace
 
 import pytest
-import test
 
-from seqgen import tokenizers
 from seqgen.data.cache import cache as module
-from seqgen.data.cache import stored_ids, workers
-from seqgen.data.cache.cache import Cache, cache_path, size_of
-from seqgen.data.cache.stored_ids import StoredIds, write_ids
+from seqgen.data.cache.cache import Cache, cache_path, check_hash, size_of
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
-from seqgen.errors import ConfigError, SaveError, TextError
-from seqgen.sources import source as sources
+from seqgen.errors import ConfigError, RunError, SaveError, TextError
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.utils.locks import making, take
+from seqgen.utils.locks import build_folder
 
 from ...conftest import TEXT
-
-CJK = Path(test.__file__).with_name("cjkencodings")
-LEGACY = sorted(path for path in CJK.glob("*.txt") if not path.stem.endswith("-utf8"))
+from ..caching import as_lists, prepare
 
 
 @pytest.fixture
-def store(tmp_path):
-    return Cache(tmp_path / "store")
-
-
-def encoded(store, config=None, **settings):
-    """Text, tokenizer and ids of some settings."""
-    data = DataConfig(**settings)
-    text = store.text(data.text, data)
-    parts = split_text(text, data)
-    tokenizer = store.tokenizer(parts, data, config or TokenizerConfig())
-    return text, tokenizer, store.ids(parts, data, tokenizer)
-
-
-def ids_of(stored: StoredIds) -> list[list[int]]:
-    return [ids.tolist() for ids in (*stored.train, *stored.valid)]
-
-
-def test_a_text_that_validates_itself_is_not_one_that_nothing_validates(store, corpus):
-    data = DataConfig.of(text=str(corpus), valid=str(corpus))
-    text = store.text(data.text, data)
-    both = split_text(text, data, text)
-
-    assert len(store.ids(both, data, store.tokenizer(both, data, TokenizerConfig())).valid) == 1
-    assert len(encoded(store, text=str(corpus), valid_split="none")[2].valid) == 0
-
-
-def test_who_waited_for_another_finds_what_that_made(store, corpus, made, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60.0)
-    encoded(store, text=str(corpus))
-    made.clear()
-    for name in ("_known", "_known_ids"):
-        original, answers = getattr(Cache, name), iter([None])
-        monkeypatch.setattr(
-            Cache, name, lambda self, key, original=original, answers=answers: next(answers, original(self, key))
-        )
-
-    encoded(store, text=str(corpus))
-
-    assert made == []
-
-
-@pytest.mark.parametrize("again", ["corpus.txt", "./corpus.txt", "{corpus}"])
-def test_a_text_is_known_by_every_name_of_its_file(store, corpus, made, monkeypatch, again):
-    monkeypatch.setattr(module, "SETTLED", -60.0)
-    monkeypatch.chdir(corpus.parent)
-    encoded(store, text="corpus.txt")
-    made.clear()
-
-    text, _, _ = encoded(store, text=again.format(corpus=corpus))
-
-    assert made == []
-    assert [source.name for source in text.manifest.sources] == ["corpus.txt"]
-
-
-def test_what_is_found_takes_no_store_that_can_be_written(store, corpus, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60.0)
-    expected = ids_of(encoded(store, text=str(corpus))[2])
-    beside = Cache(corpus / "no directory", beside=store.path)
-
-    text = beside.text([str(corpus)], DataConfig())
-
-    assert text.manifest.sha256 == store.text([str(corpus)], DataConfig()).manifest.sha256
-    monkeypatch.setattr(Cache, "_making", lambda self, *given: pytest.fail("nothing is to be made"))
-    assert ids_of(encoded(store, text=str(corpus))[2]) == expected
-
-
-def test_what_is_looked_for_in_another_store_is_not_made_there(store, corpus, made, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60.0)
-    elsewhere = Cache(tmp_path / "elsewhere")
-    encoded(elsewhere, text=str(corpus))
-    made.clear()
-    before = size_of(elsewhere.path)
-
-    beside = Cache(store.path, beside=elsewhere.path)
-    assert ids_of(encoded(beside, text=str(corpus))[2])
-    assert made == []
-    corpus.write_text("another text\n" * 999, "utf-8")
-    encoded(beside, text=str(corpus))
-
-    assert made == ["write_text", "write_ids"]
-    assert size_of(elsewhere.path) == before
-
-
-@pytest.mark.parametrize("pattern", ["texts/*/text.utf8", "texts/*/documents.i64", "ids/*/ids.bin", "ids/*/starts.i64",
-                                     "tokenizers/*/tokenizer.json", "tokenizers/*/fingerprint"])  # fmt: skip
-def test_one_flipped_bit_is_noticed_and_what_has_it_made_again(store, corpus, monkeypatch, pattern):
-    monkeypatch.setattr(module, "SETTLED", -60.0)
-    expected = ids_of(encoded(store, text=str(corpus))[2])
-    (path,) = store.path.glob(pattern)
-    content = path.read_bytes()
-    path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
-
-    assert ids_of(encoded(store, text=str(corpus))[2]) == expected
-
-    assert path.read_bytes() == content
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
-@pytest.mark.parametrize("name", ["manifest.json", "documents.i64"])
-def test_a_pipe_in_the_store_is_not_waited_for(store, corpus, name):
-    text, _, _ = encoded(store, text=str(corpus))
-    (text.folder / name).unlink()
-    os.mkfifo(text.folder / name)
-
-    assert store.known_text(text.manifest.sha256) is None
-
-
-def test_a_text_that_is_refused_leaves_nothing(store, tmp_path):
-    (tmp_path / "bad.txt").write_bytes(b"good " * 99 + b"\xff")
-
-    with pytest.raises(TextError, match="is not utf-8 at byte 495"):
-        encoded(store, text=str(tmp_path / "bad.txt"))
-
-    assert size_of(store.path) == 0
-
-
-def piped(monkeypatch, content):
-    """Give this process another stdin."""
-    monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=content))
-
-
-def test_who_reads_stdin_waits_for_nobody_else_who_does(store, monkeypatch):
-    with store._making("texts", "other", waits=False) as other:
-        other.mkdir()
-        read = [store._making("texts", "other", waits=False) for _ in range(2)]
-        with read[0] as second, read[1] as third:
-            assert len({other, second, third}) == 3
-    with store._making("texts", "other", waits=False) as again:
-        assert again == other, "what a killed process left is used again, not left for ever"
-
-
-def test_two_texts_from_stdin_can_be_read_at_once(store, monkeypatch):
-    class Slow(io.BytesIO):
-        """While it is read, another text is."""
-
-        def read(self, size=-1):
-            if not inner:
-                inner.append(None)
-                piped(monkeypatch, io.BytesIO(b"the inner text"))
-                inner[0] = store.text(["-"], DataConfig())
-            return super().read(size)
-
-    inner = []
-    piped(monkeypatch, Slow(b"the outer text"))
-
-    outer = store.text(["-"], DataConfig())
-
-    assert [text.read(0, 14) for text in (outer, *inner)] == ["the outer text", "the inner text"]
-
-
-def test_one_text_read_under_two_names_at_once_is_one_text(store, tmp_path):
-    def read(name, number):
-        path = tmp_path / f"{name}{number}.txt"
-        path.write_text(f"text {number}", "utf-8")
-        both.wait()
-        return store.text([str(path)], DataConfig()).read(0, 99)
-
-    both = Barrier(2)
-    with ThreadPoolExecutor(2) as pool:
-        for number in range(60):
-            assert list(pool.map(read, "ab", [number] * 2)) == [f"text {number}"] * 2
+def cache(tmp_path):
+    return Cache(tmp_path / "cache")
 
 
 @pytest.fixture
-def made(monkeypatch):
-    """What is made, not found, from now on."""
+def built(monkeypatch):
+    """What is built, not found, from now on."""
     calls: list[str] = []
     for name in ("write_text", "write_ids"):
         original = getattr(module, name)
@@ -209,203 +39,237 @@ def made(monkeypatch):
     return calls
 
 
-def test_the_ids_are_those_of_the_parts(store, corpus):
-    text, tokenizer, stored = encoded(store, text=str(corpus))
-    parts = split_text(text, DataConfig(text=str(corpus)))
-
-    expected = [tokenizer.encode(part).tolist() for part in (*parts.train.documents(), *parts.valid.documents())]
-    assert ids_of(stored) == expected
-    assert stored.train.ids.dtype.itemsize == 1
-    assert stored.manifest.train.tokens + stored.manifest.valid.tokens == len(TEXT)
+def leftovers(cache):
+    """What is in the cache and is not an entry."""
+    return sorted(path.name for kind in cache.path.iterdir() for path in kind.iterdir() if path.name.startswith("."))
 
 
-def test_a_text_that_is_there_is_not_read_again(store, corpus, made, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60)  # a file of a moment ago is trusted too
-    first = encoded(store, text=str(corpus))
-    assert made == ["write_text", "write_ids"]
+def test_ids_are_those_of_the_split(cache, corpus):
+    text, tokenizer, ids = prepare(cache, text=str(corpus))
+    split = split_text(text, DataConfig(text=str(corpus)))
 
-    again = encoded(store, text=str(corpus))
-
-    assert made == ["write_text", "write_ids"]
-    assert ids_of(again[2]) == ids_of(first[2])
-
-
-def test_a_file_of_a_moment_ago_is_read_again_and_its_ids_are_found(store, corpus, made, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", 1e6)  # a long moment: the machine may be busy
-    encoded(store, text=str(corpus))
-    encoded(store, text=str(corpus))
-
-    assert made == ["write_text", "write_ids", "write_text"]
+    expected = [tokenizer.encode(part).tolist() for part in (*split.train.documents(), *split.valid.documents())]
+    assert as_lists(ids) == expected
+    assert ids.train.ids.dtype.itemsize == 1
+    assert ids.manifest.train.tokens + ids.manifest.valid.tokens == len(TEXT)
 
 
-def test_another_tokenizer_shares_the_text(store, corpus, made, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60)
-    encoded(store, text=str(corpus))
-    encoded(store, TokenizerConfig(kind="byte"), text=str(corpus))
+def test_ids_differ_between_a_text_as_its_own_validation_text_and_no_validation_text(cache, corpus):
+    data = DataConfig.of(text=str(corpus), valid=str(corpus))
+    text = cache.text(data.text, data)
+    both = split_text(text, data, text)
 
-    assert made == ["write_text", "write_ids", "write_ids"]
+    assert len(cache.ids(both, data, cache.tokenizer(both, data, TokenizerConfig())).valid) == 1
+    assert len(prepare(cache, text=str(corpus), valid_split="none")[2].valid) == 0
 
 
-def test_a_file_that_was_changed_is_another_text(store, corpus, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60)
-    first = encoded(store, text=str(corpus))[0].manifest.sha256
+# what is found
+
+
+@pytest.mark.parametrize("again", ["corpus.txt", "./corpus.txt", "{corpus}"])
+def test_unchanged_file_is_found_by_every_name_of_it(cache, corpus, built, monkeypatch, again):
+    monkeypatch.chdir(corpus.parent)
+    first = prepare(cache, text="corpus.txt")
+    assert built == ["write_text", "write_ids"]
+    built.clear()
+
+    text, _, ids = prepare(cache, text=again.format(corpus=corpus))
+
+    assert built == []
+    assert as_lists(ids) == as_lists(first[2])
+    assert [source.name for source in text.manifest.sources] == ["corpus.txt"]
+
+
+def test_text_is_shared_by_tokenizers(cache, corpus, built):
+    prepare(cache, text=str(corpus))
+    prepare(cache, TokenizerConfig(kind="byte"), text=str(corpus))
+
+    assert built == ["write_text", "write_ids", "write_ids"]
+
+
+def test_changed_file_of_the_same_size_and_time_is_read_again(cache, corpus):
+    first = prepare(cache, text=str(corpus))[0].manifest.sha256
     state = corpus.stat()
     corpus.write_bytes(corpus.read_bytes().replace(b"rain", b"snow"))
-    os.utime(corpus, ns=(state.st_atime_ns, state.st_mtime_ns))  # of the same size and, it claims, time
+    os.utime(corpus, ns=(state.st_atime_ns, state.st_mtime_ns))
 
-    assert encoded(store, text=str(corpus))[0].manifest.sha256 != first
-
-
-@pytest.mark.parametrize("damage", ["text.utf8", "ids.bin", "starts.i64", "manifest.json", "tokenizer.json"])
-def test_what_is_damaged_is_made_again(store, corpus, damage, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60)
-    expected = ids_of(encoded(store, text=str(corpus))[2])
-    for path in store.path.rglob(damage):
-        path.write_bytes(path.read_bytes()[:-9])
-
-    assert ids_of(encoded(store, text=str(corpus))[2]) == expected
+    assert prepare(cache, text=str(corpus))[0].manifest.sha256 != first
 
 
-def test_an_empty_text_leaves_nothing_behind(store, tmp_path):
-    (tmp_path / "empty.txt").touch()
+def test_touched_file_is_read_again_and_its_ids_are_found(cache, corpus, built):
+    prepare(cache, text=str(corpus))
+    os.utime(corpus, (0, 0))
+    prepare(cache, text=str(corpus))
 
-    with pytest.raises(TextError, match=r"empty\.txt is empty"):
-        encoded(store, text=str(tmp_path / "empty.txt"))
-    assert not [path for path in store.path.rglob("*") if path.is_file() and path.suffix != ".lock"]
-
-
-def test_a_store_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
-    (tmp_path / "file").touch()
-
-    with pytest.raises(SaveError, match=r"the store in .*file.* cannot be written: .*SEQGEN_STORE"):
-        encoded(Cache(tmp_path / "file" / "store"), text=str(corpus))
+    assert built == ["write_text", "write_ids", "write_text"]
 
 
-def test_the_place_is_the_one_given_or_the_environments_or_the_users_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("SEQGEN_STORE", str(tmp_path))
-    assert cache_path("here") == Path("here")
-    assert cache_path() == tmp_path
-    monkeypatch.delenv("SEQGEN_STORE")
-    assert cache_path().parts[-2:] == ("seqgen", "store")
-    (tmp_path / "a").write_bytes(b"abc")
-    assert size_of(tmp_path) == 3
+def test_another_version_builds_again(cache, corpus, built, monkeypatch):
+    prepare(cache, text=str(corpus))
+    monkeypatch.setattr(module, "__version__", "another")
+    prepare(cache, text=str(corpus))
+
+    assert built == ["write_text", "write_ids"] * 2
 
 
-@pytest.mark.skipif(not LEGACY, reason="this Python was installed without its own tests")
-@pytest.mark.parametrize("path", LEGACY, ids=lambda path: path.stem)
-def test_every_legacy_file_of_cpython_gives_the_ids_of_its_utf8_twin(store, path):
-    twin = path.with_name(f"{path.stem}-utf8.txt")
+def test_entries_are_found_in_a_cache_that_cannot_be_written(cache, corpus, monkeypatch):
+    def refuse(self, *given, **settings):
+        raise OSError(errno.EROFS, "Read-only file system")
 
-    legacy = encoded(store, text=str(path), encoding=path.stem, valid_split="none")
-    utf8 = encoded(store, text=str(twin), valid_split="none")
+    expected = as_lists(prepare(cache, text=str(corpus))[2])
+    for module_or_class, name in ((Path, "mkdir"), (os, "utime")):
+        monkeypatch.setattr(module_or_class, name, refuse)
 
-    assert ids_of(legacy[2]) == ids_of(utf8[2])
-    assert legacy[2].manifest.train == utf8[2].manifest.train
-    assert legacy[0].manifest.sha256 == utf8[0].manifest.sha256
+    assert as_lists(prepare(cache, text=str(corpus))[2]) == expected
 
 
-# --- processes
+def test_process_that_waited_finds_what_the_other_built(cache, corpus, built, monkeypatch):
+    prepare(cache, text=str(corpus))
+    built.clear()
+    find, missed = Cache._find, set()
+
+    def miss_once(self, kind, key, open_entry):
+        if kind not in missed:
+            missed.add(kind)
+            return None
+        return find(self, kind, key, open_entry)
+
+    monkeypatch.setattr(Cache, "_find", miss_once)
+
+    prepare(cache, text=str(corpus))
+
+    assert missed == {"texts", "tokenizers", "ids"}
+    assert built == []
 
 
-@pytest.fixture
-def long(tmp_path, monkeypatch):
-    """A text of many shards, with something to be encoded apart."""
-    for where in (stored_ids, sys.modules["seqgen.data.cache.encode"]):
-        monkeypatch.setattr(where, "SHARD", 2_000)
-    monkeypatch.setattr(stored_ids, "APART", 0)
-    path = tmp_path / "long.txt"
-    path.write_text("".join(f"{number} {TEXT}" for number in range(5)), "utf-8")
-    return path
+# what is damaged
 
 
-def test_processes_change_no_id(store, long, tmp_path):
-    data = DataConfig(text=str(long))
-    parts = split_text(store.text(data.text, data), data)
-    tokenizer = tokenizers.build([TEXT], TokenizerConfig(kind="bpe", vocab_size=300))
+@pytest.mark.parametrize("pattern", ["texts/*/text.utf8", "texts/*/documents.i64", "ids/*/ids.bin", "ids/*/starts.i64",
+                                     "tokenizers/*/tokenizer.json", "tokenizers/*/fingerprint"])  # fmt: skip
+@pytest.mark.parametrize("damage", ["flipped bit", "cut short"])
+def test_damaged_entry_is_built_again(cache, corpus, pattern, damage):
+    expected = as_lists(prepare(cache, text=str(corpus))[2])
+    (path,) = cache.path.glob(pattern)
+    content = path.read_bytes()
+    changed = content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+    path.write_bytes(changed if damage == "flipped bit" else content[:-9])
 
-    for count in (1, 2, 3):
-        write_ids(tmp_path / f"by {count}", parts, tokenizer, lambda *_: None, count)
+    assert as_lists(prepare(cache, text=str(corpus))[2]) == expected
 
-    alone, *others = [StoredIds(tmp_path / f"by {count}") for count in (1, 2, 3)]
-    assert all(ids_of(other) == ids_of(alone) and other.manifest == alone.manifest for other in others)
-
-
-def test_a_tokenizer_built_apart_is_the_one_built_here(store, long, monkeypatch):
-    config = TokenizerConfig(kind="unigram", vocab_size=400)
-    here = encoded(store, config, text=str(long))[1]
-    monkeypatch.setattr(module, "BUILT_APART", 0)
-
-    assert encoded(Cache(store.path / "other"), config, text=str(long))[1].fingerprint == here.fingerprint
+    assert path.read_bytes() == content
 
 
-def test_what_goes_wrong_in_a_process_is_the_same_error(store, long, monkeypatch):
-    monkeypatch.setattr(module, "BUILT_APART", 0)
+# what is left behind
+
+
+@pytest.mark.parametrize(("content", "message"), [(b"", r"\.txt is empty"), (b"good " * 99 + b"\xff", "at byte 495")])
+def test_refused_text_leaves_nothing(cache, tmp_path, content, message):
+    (tmp_path / "bad.txt").write_bytes(content)
+
+    with pytest.raises(TextError, match=message):
+        prepare(cache, text=str(tmp_path / "bad.txt"))
+
+    assert size_of(cache.path) == 0
+
+
+def test_text_with_another_hash_is_refused_and_not_kept(cache, corpus):
+    with pytest.raises(RunError, match=corpus.name):
+        cache.text([str(corpus)], DataConfig(), sha256="0" * 64)
+
+    assert size_of(cache.path) == 0
+    check_hash("a text", "1", "1")
+
+
+@pytest.mark.parametrize("process_bytes", [0, 1 << 30], ids=["in a process", "here"])
+def test_tokenizer_that_cannot_be_built_leaves_nothing(cache, corpus, monkeypatch, process_bytes):
+    monkeypatch.setattr(module, "PROCESS_BYTES", process_bytes)
 
     with pytest.raises(ConfigError, match="vocab_size: 10 is too small for bpe"):
-        encoded(store, TokenizerConfig(kind="bpe", vocab_size=10), text=str(long))
+        prepare(cache, TokenizerConfig(kind="bpe", vocab_size=10), text=str(corpus))
+
+    assert leftovers(cache) == []
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there is no such program")
-def test_a_process_that_dies_is_told_of(monkeypatch, store, long, tmp_path):
-    monkeypatch.setattr(workers.sys, "executable", "/bin/true")
+def test_tokenizer_built_in_a_process_is_the_same(cache, corpus, monkeypatch):
+    config = TokenizerConfig(kind="unigram", vocab_size=400)
+    here = prepare(cache, config, text=str(corpus))[1]
+    monkeypatch.setattr(module, "PROCESS_BYTES", 0)
 
-    with pytest.raises(SaveError, match=r"ended with code 0, .*run the same command again"):
-        encoded(store, TokenizerConfig(kind="bpe", vocab_size=300), text=str(long))
-
-
-# --- killed half way
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from seqgen.data.cache import encode as encoding
-from seqgen.data.cache import stored_ids
-from seqgen.cli.main import main
-encoding.SHARD = stored_ids.SHARD = 2_000
-end = stored_ids._Writer.end_shard
-left = [int(sys.argv.pop(1))]
-def end_shard(self, name):
-    end(self, name)
-    left[0] -= 1
-    if not left[0]:
-        os.kill(os.getpid(), signal.SIGKILL)
-stored_ids._Writer.end_shard = end_shard
-main()
-"""
+    other = Cache(cache.path / "other")
+    assert prepare(other, config, text=str(corpus))[1].fingerprint == here.fingerprint
+    (folder,) = (other.path / "tokenizers").iterdir()
+    files = {"tokenizer.json", "sentencepiece.model", "fingerprint", "entry.json"}
+    assert {path.name for path in folder.iterdir()} == files
 
 
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-@pytest.mark.parametrize("shards", [3, 9])
-def test_killed_half_way_it_goes_on_after_the_last_whole_shard(tmp_path, long, monkeypatch, shards):
-    command = ["corpus", "encode", str(long), "--store", str(tmp_path / "store")]
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(shards), *command], check=False, capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
-    encode, again = stored_ids.encode_portion, []
-    monkeypatch.setattr(stored_ids, "encode_portion", lambda *a, **k: again.append(1) or encode(*a, **k))
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
+@pytest.mark.parametrize("name", ["write_text", "write_ids", "tokenizers.build"])
+def test_interrupted_build_leaves_nothing(cache, corpus, monkeypatch, name, error):
+    def fail(first, *given):
+        for folder in (first, *given):
+            if isinstance(folder, Path):
+                folder.mkdir()
+                (folder / "half").touch()
+        raise error
 
-    _, _, stored = encoded(Cache(tmp_path / "store"), text=str(long))
-    resumed = len(again)
-    again.clear()
+    monkeypatch.setattr(f"seqgen.data.cache.cache.{name}", fail)
 
-    assert ids_of(stored) == ids_of(encoded(Cache(tmp_path / "straight"), text=str(long))[2])
-    assert resumed == len(again) - shards
+    with pytest.raises((error, SaveError)):
+        prepare(cache, text=str(corpus))
+
+    assert leftovers(cache) == []
 
 
-# --- FACTS: a text larger than memory (row 18), a gigantic line (row 17), without torch
+def test_build_removes_what_killed_processes_left(cache, corpus):
+    for kind in ("texts", "tokenizers", "ids"):
+        for name in (".building-killed", ".building-alive"):
+            (cache.path / kind / name).mkdir(parents=True)
+            (cache.path / kind / name / "half").touch()
+        (cache.path / kind / ".building-gone.lock").touch()
+
+    with build_folder(cache.path / "ids", "alive") as alive:
+        alive.mkdir()
+        prepare(cache, text=str(corpus))
+        assert leftovers(cache) == [".building-alive", ".building-alive.lock"]
+
+
+def test_cache_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
+    (tmp_path / "file").touch()
+
+    with pytest.raises(SaveError, match=r"file.*cache.*SEQGEN_CACHE"):
+        prepare(Cache(tmp_path / "file" / "cache"), text=str(corpus))
+
+
+def test_cache_path_is_the_given_directory_or_the_users(monkeypatch, tmp_path):
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path))
+
+    assert cache_path("here") == Path("here")
+    assert cache_path() == tmp_path
+
+
+def test_size_of_adds_up_all_files(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a").write_bytes(b"abc")
+    (tmp_path / "folder" / "b").write_bytes(b"de")
+
+    assert size_of(tmp_path) == 5
+
+
+# a text larger than memory
 
 FLAT = """
 import resource, sys
-from seqgen.data.config import DataConfig
-from seqgen.utils.locks import making
-from seqgen.data.split import split_text
 from seqgen.data.cache.cache import Cache, cache_path
+from seqgen.data.config import DataConfig
+from seqgen.data.split import split_text
 from seqgen.tokenizers.config import TokenizerConfig
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 def encode(path):
     data = DataConfig(text=path)
-    store = Cache(cache_path())
-    parts = split_text(store.text(data.text, data), data)
-    store.ids(parts, data, store.tokenizer(parts, data, TokenizerConfig()))
+    cache = Cache(cache_path())
+    split = split_text(cache.text(data.text, data), data)
+    cache.ids(split, data, cache.tokenizer(split, data, TokenizerConfig()))
 encode(sys.argv[1]); before = peak()
 encode(sys.argv[2])
 assert "torch" not in sys.modules
@@ -418,107 +282,10 @@ def test_memory_stays_flat_over_a_long_text_and_a_long_line(tmp_path, end):
     pytest.importorskip("resource", reason="only there does the system say how much memory a process took")
     sentence = "The quick brown fox jumps over the lazy dog, 한국어" + end
     (tmp_path / "short.txt").write_text(sentence * 100_000, "utf-8", newline="")
-    (tmp_path / "long.txt").write_text(sentence * 2_000_000, "utf-8", newline="")
+    (tmp_path / "long.txt").write_text(sentence * 600_000, "utf-8", newline="")
     files = [str(tmp_path / "short.txt"), str(tmp_path / "long.txt")]
-    environment = {**os.environ, "SEQGEN_STORE": str(tmp_path / "store")}
+    environment = {**os.environ, "SEQGEN_CACHE": str(tmp_path / "cache")}
 
-    told = subprocess.run([sys.executable, "-c", FLAT, *files], check=True, capture_output=True, env=environment)
+    done = subprocess.run([sys.executable, "-c", FLAT, *files], check=True, capture_output=True, env=environment)
 
-    assert int(told.stdout) < 30, "megabytes more for 110 MB than for 5"
-
-
-# --- nothing is left behind
-
-
-def left_in(store):
-    """What stands in the store and is no whole entry."""
-    return sorted(path.name for kind in store.path.iterdir() for path in kind.iterdir() if path.name.startswith("."))
-
-
-def test_what_is_made_leaves_no_lock(store, corpus):
-    for kind in ("char", "bpe"):
-        encoded(store, TokenizerConfig(kind=kind), text=str(corpus))
-
-    assert left_in(store) == []
-
-
-@pytest.mark.parametrize("apart", [0, 1 << 30], ids=["apart", "here"])
-def test_a_tokenizer_that_cannot_be_built_leaves_nothing(store, corpus, monkeypatch, apart):
-    monkeypatch.setattr(module, "BUILT_APART", apart)
-
-    with pytest.raises(ConfigError, match="too small"):
-        encoded(store, TokenizerConfig(kind="bpe", vocab_size=10), text=str(corpus))
-
-    assert left_in(store) == []
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
-@pytest.mark.parametrize("name", ["write_text", "write_ids", "tokenizers.build"])
-def test_what_is_interrupted_or_broken_leaves_nothing(store, corpus, monkeypatch, name, error):
-    def fail(first, *given):
-        for folder in (first, *given):
-            if isinstance(folder, Path):
-                folder.mkdir()
-                (folder / "half").touch()
-        raise error
-
-    monkeypatch.setattr(f"seqgen.data.cache.cache.{name}", fail)
-
-    with pytest.raises((error, SaveError)):
-        encoded(store, text=str(corpus))
-
-    assert left_in(store) == []
-
-
-def test_what_was_interrupted_far_on_is_kept_to_be_gone_on_with(store, corpus, monkeypatch):
-    def fail(folder, *given):
-        folder.mkdir(exist_ok=True)
-        (folder / "progress.json").touch()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "write_ids", fail)
-    with pytest.raises(KeyboardInterrupt):
-        encoded(store, text=str(corpus))
-    assert [name[:8] for name in left_in(store)] == [".making-"]
-
-    monkeypatch.undo()
-    encoded(store, text=str(corpus))
-    assert left_in(store) == []
-
-
-def test_what_a_killed_process_left_is_swept_by_the_next_build(store, corpus):
-    for kind in ("texts", "tokenizers", "ids"):
-        for name in (".making-killed", ".making-far-on", ".making-long-ago"):
-            (store.path / kind / name).mkdir(parents=True)
-            (store.path / kind / name / "half").touch()
-        for name in ("far-on", "long-ago"):
-            (store.path / kind / f".making-{name}" / "progress.json").touch()
-        os.utime(store.path / kind / ".making-long-ago" / "progress.json", (0, 0))
-        (store.path / kind / ".killed.lock").touch()
-        (store.path / kind / ".gone.lock").touch()
-
-    with making(store.path / "ids", "killed"):  # by a process that lives
-        encoded(store, text=str(corpus))
-        assert left_in(store) == [".killed.lock", *[".making-far-on"] * 3, ".making-killed"]
-
-
-def test_what_another_format_gave_is_made_anew(store, corpus, made, monkeypatch):
-    monkeypatch.setattr(module, "SETTLED", -60.0)
-    encoded(store, text=str(corpus))
-    everything = list(made)
-    made.clear()
-    monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
-
-    encoded(store, text=str(corpus))
-
-    assert made == everything
-
-
-@pytest.mark.parametrize("opens", ["_load", "StoredIds"])
-def test_what_was_made_is_opened_before_another_process_may_remove_it(store, corpus, monkeypatch, opens):
-    original, removed = getattr(module, opens), []
-    monkeypatch.setattr(module, opens, lambda folder: removed.append(take(folder)) or original(folder))
-
-    encoded(store, text=str(corpus))
-
-    assert removed[-1] is False
+    assert int(done.stdout) < 10, "megabytes more for 33 MB than for 5"

@@ -1,131 +1,161 @@
-"""Processes that prepare a text: each in the order of its work, and every way to die told of."""
+"""Worker processes: what they write, the errors that they pass on, and every way in which they end early."""
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from seqgen import tokenizers
 from seqgen.data.cache import workers
-from seqgen.data.cache.encode import Shard, encode_portion
-from seqgen.data.cache.stored_text import Span
-from seqgen.data.cache.workers import encode_apart, processors
-from seqgen.errors import SaveError, TokenizerError
+from seqgen.data.cache.cached_text import Span
+from seqgen.data.cache.workers import build_in_process, processors, run_workers
+from seqgen.errors import ConfigError, SaveError, TokenizerError
 from seqgen.tokenizers.config import TokenizerConfig
 
-from ..storing import store_text
+from ..caching import cache_text
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="a program is more than a script there")
-TEXTS = [f"document {number} of several\n" for number in range(7)]
-ANSWER = b'{"starts": 1, "counts": {"tokens": 5}}\n'
-PAYLOAD = bytes(8) + b"01234"
+TEXTS = ["the first\n", "the second\nand its end\n"]
 
 
 @pytest.fixture
-def job(tmp_path):
-    """What is told to a process that encodes."""
-    span = Span.whole(store_text(tmp_path, *TEXTS))
+def span(tmp_path):
+    return Span.whole(cache_text(tmp_path, *TEXTS))
+
+
+@pytest.fixture
+def job(tmp_path, span):
+    """A job that encodes both documents."""
     tokenizers.build(TEXTS, TokenizerConfig()).save(tmp_path / "tokenizer")
-    np.save(tmp_path / "parts.npy", span.ranges)
+    folder = tmp_path / "shard"
+    folder.mkdir()
+    np.save(folder / "ranges.npy", span.ranges)
     return {
-        "text": str(span.text.folder), "parts": str(tmp_path / "parts.npy"),
-        "tokenizer": str(tmp_path / "tokenizer"), "dtype": "<u1", "spell": True,
+        "task": "encode", "folder": str(folder), "text": str(span.text.folder), "continued": False,
+        "tokenizer": str(tmp_path / "tokenizer"), "dtype": "<u2", "spell": True,
     }  # fmt: skip
 
 
-def each_alone(job):
-    """A shard of each part."""
-    return [Shard(number, start, number, stop) for number, (start, stop) in enumerate(parts_of(job))]
-
-
-def parts_of(job):
-    return np.load(job["parts"]).tolist()
-
-
 @pytest.fixture
-def instead(tmp_path, monkeypatch):
-    """Put another program in the place of the worker: it takes its orders, does what is said here, and is killed."""
+def replace_worker(tmp_path, monkeypatch):
+    """Put another program in the place of the worker."""
+    if os.name == "nt":
+        pytest.skip("a script is not a program there")
 
-    def put(*lines):
+    def replace(*lines):
         script = tmp_path / "worker"
-        code = ["import os, signal, sys, time", "sys.stdin.buffer.readline()", *lines, "sys.stdout.buffer.flush()"]
-        script.write_text("\n".join([f"#!{sys.executable}", *code, "os.kill(os.getpid(), signal.SIGKILL)"]), "utf-8")
+        script.write_text("\n".join([f"#!{sys.executable}", "import os, signal, sys, time", *lines]), "utf-8")
         script.chmod(0o700)
         monkeypatch.setattr(workers.sys, "executable", str(script))
 
-    return put
+    return replace
 
 
-@pytest.mark.parametrize("count", [1, 3, 20])
-def test_shards_come_in_their_order_whoever_made_them(job, count):
-    tokenizer = tokenizers.load(Path(job["tokenizer"]))
+def test_worker_writes_ids_starts_and_counts(job, tmp_path):
+    watched = []
+    tokenizer = tokenizers.load(tmp_path / "tokenizer")
 
-    given = [[encoded.ids.tolist() for encoded in shard] for shard in encode_apart(job, each_alone(job), workers=count)]
+    run_workers([job], watched.append)
 
-    assert given == [[tokenizer.encode(text).tolist()] for text in TEXTS]
-
-
-def test_what_is_counted_here_is_counted_there(job, tmp_path):
-    tokenizer = tokenizers.build(["docu"], TokenizerConfig())  # of which most characters are unknown
-    tokenizer.save(tmp_path / "poor")
-    span = Span.whole(store_text(tmp_path, *TEXTS))
-    (here,) = encode_portion(span, tokenizer, "<u1", goes_on=False, spell=True)
-
-    shard = Shard(0, 0, len(TEXTS) - 1, span.bytes)
-    ((there,),) = [list(one) for one in encode_apart({**job, "tokenizer": str(tmp_path / "poor")}, [shard], workers=1)]
-
-    assert there.counts == here.counts
-    assert there.counts.unk_cost > 0
-    assert there.starts.tolist() == here.starts.tolist()
+    folder = tmp_path / "shard"
+    assert np.fromfile(folder / "ids.bin", "<u2").tolist() == tokenizer.encode("".join(TEXTS)).tolist()
+    assert np.fromfile(folder / "starts.i64", "<i8").tolist() == [0, len(TEXTS[0])]
+    assert json.loads((folder / "counts.json").read_bytes())["documents"] == 2
+    assert sum(watched) == len("".join(TEXTS))
 
 
-def test_the_error_of_a_process_is_raised_here_as_what_it_is(job, tmp_path):
+def test_continued_shard_begins_no_document(job, tmp_path):
+    run_workers([{**job, "continued": True}])
+
+    assert np.fromfile(tmp_path / "shard" / "starts.i64", "<i8").tolist() == [len(TEXTS[0])]
+
+
+def test_tokenizer_built_in_a_process_is_the_one_built_here(span, tmp_path):
+    config = TokenizerConfig(kind="word")
+    (tmp_path / "built").mkdir()
+
+    build_in_process(span, config, tmp_path / "built")
+
+    assert [path.name for path in (tmp_path / "built").iterdir()] == ["tokenizer.json"]
+    assert tokenizers.load(tmp_path / "built").fingerprint == tokenizers.build(["".join(TEXTS)], config).fingerprint
+
+
+def test_error_of_a_worker_is_raised_with_its_type_and_message(span, job, tmp_path):
+    (tmp_path / "built").mkdir()
+    with pytest.raises(ConfigError, match=r"^vocab_size: 10 is too small for bpe"):
+        build_in_process(span, TokenizerConfig(kind="bpe", vocab_size=10), tmp_path / "built")
+
     (tmp_path / "tokenizer" / "tokenizer.json").write_text("no tokenizer", "utf-8")
-
     with pytest.raises(TokenizerError, match=r"tokenizer\.json"):
-        [list(shard) for shard in encode_apart(job, each_alone(job), workers=2)]
+        run_workers([job])
 
 
-def test_a_bug_in_a_process_is_told_whole(job):
+def test_bug_in_a_worker_is_raised_with_its_traceback(job):
     del job["spell"]
 
     with pytest.raises(RuntimeError, match=r"(?s)worker\.py.*KeyError: 'spell'"):
-        [list(shard) for shard in encode_apart(job, each_alone(job), workers=1)]
+        run_workers([job])
 
 
-@pytest.mark.parametrize("written", [b"", ANSWER[:20], ANSWER, ANSWER + PAYLOAD[:4], ANSWER + PAYLOAD[:-1]])
-def test_a_process_that_is_killed_while_it_answers_is_told_of(job, instead, written):
-    instead(f"sys.stdout.buffer.write({written!r})")
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [("os.kill(os.getpid(), signal.SIGKILL)", -9), ("print(5, flush=True); sys.exit(7)", 7)],
+)
+def test_worker_that_ends_early_is_a_save_error(job, replace_worker, ending, code):
+    replace_worker(ending)
 
-    with pytest.raises(SaveError, match=r"ended with code -9, perhaps for want of memory; run the same command again"):
-        [list(shard) for shard in encode_apart(job, each_alone(job), workers=2)]
-
-
-def test_what_a_killed_process_had_answered_whole_is_given(job, instead):
-    instead(f"sys.stdout.buffer.write({ANSWER + PAYLOAD + ANSWER + PAYLOAD[:-1]!r})")
-    shards = encode_apart(job, each_alone(job)[:1], workers=1)
-    shard = next(shards)
-
-    assert next(shard).ids.tobytes() == b"01234"
-    with pytest.raises(SaveError, match="ended with code -9"):
-        next(shard)
+    with pytest.raises(SaveError, match=rf"code {code}\b"):
+        run_workers([job])
 
 
-def test_who_stops_listening_leaves_no_process_behind(job, instead, tmp_path):
-    note = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
-    answer = f"sys.stdout.buffer.write({ANSWER + PAYLOAD!r})"
-    instead(note, answer, "sys.stdout.buffer.flush()", "time.sleep(600)")
-    shards = encode_apart(job, each_alone(job)[:1], workers=1)
-    next(next(shards))
+def test_worker_that_fails_ends_the_others(job, tmp_path, replace_worker):
+    replace_worker(
+        "if 'other' in sys.argv[-1]: print(1, flush=True); sys.exit(3)",
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))",
+        "while True: print(1, flush=True); time.sleep(0.01)",
+    )
+    (tmp_path / "other").mkdir()
 
-    shards.close()
+    with pytest.raises(SaveError, match=r"code 3\b"):
+        run_workers([job, {**job, "folder": str(tmp_path / "other")}])
+
+    if (tmp_path / "pid").is_file():
+        with pytest.raises(ProcessLookupError):
+            os.kill(int((tmp_path / "pid").read_text("utf-8")), 0)
+
+
+def test_interrupt_ends_the_workers(job, tmp_path, replace_worker):
+    replace_worker(
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))", "print(1, flush=True); time.sleep(600)"
+    )
+
+    def interrupt(size):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_workers([job], interrupt)
 
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text("utf-8")), 0)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is not a signal to one process there")
+def test_worker_ignores_ctrl_c(job, tmp_path):
+    path = tmp_path / "shard" / "job.json"
+    path.write_text(json.dumps(job), "utf-8")
+    code = (
+        "import os, signal, sys; from seqgen.data.cache import worker; work = worker.work\n"
+        "worker.work = lambda job: (os.kill(os.getpid(), signal.SIGINT), work(job))\n"
+        "sys.argv = ['worker', sys.argv[1]]; worker.main()"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code, str(path)], check=False, stdout=subprocess.PIPE).returncode == 0
+    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
 
 
 def test_there_is_a_processor():

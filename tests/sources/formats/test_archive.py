@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.data.cache.stored_text import StoredText, write_text
+from seqgen.data.cache.cached_text import CachedText
+from seqgen.data.cache.write_text import write_text
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.errors import TextError
@@ -221,7 +222,7 @@ def test_whole_members_are_withheld_as_files(write, zipped, tmp_path):
 
     write_text(reading.text, reading, tmp_path / "stored")
 
-    assert split_text(StoredText(tmp_path / "stored"), reading, None).valid.documents() == texts[2]
+    assert split_text(CachedText(tmp_path / "stored"), reading, None).valid.documents() == texts[2]
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])

@@ -1,4 +1,4 @@
-"""From settings to parts, a tokenizer and ids: one way, for training and for commands."""
+"""From the settings to a split, a tokenizer and ids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from seqgen.data.config import DataConfig
-from seqgen.data.texts import read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.errors import RunError, TextError
 from seqgen.runs.config import TextRecord
 from seqgen.tokenizers.config import TokenizerConfig
@@ -19,28 +19,28 @@ def data(corpus):
     return DataConfig(text=str(corpus))
 
 
-def test_the_parts_together_are_the_text(corpus, data):
+def test_split_together_is_the_text(corpus, data):
     texts = read_texts(data)
 
-    both = texts.parts.train.documents() + texts.parts.valid.documents()
+    both = texts.split.train.documents() + texts.split.valid.documents()
     assert sum(map(len, both)) == len(corpus.read_text("utf-8"))
     assert texts.text.manifest.sha256 == hashlib.sha256(corpus.read_bytes()).hexdigest()
     assert texts.valid is None
 
 
-def test_a_text_of_its_own_validates_whole(corpus, tmp_path):
+def test_validation_text_is_used_whole(corpus, tmp_path):
     valid = tmp_path / "valid.txt"
     valid.write_text("No one paints.\n" * 14, "utf-8")
 
     texts = read_texts(DataConfig.of(text=str(corpus), valid=str(valid)))
 
-    assert texts.parts.train.documents() == (corpus.read_text("utf-8"),)
-    assert texts.parts.valid.documents() == ("No one paints.\n" * 14,)
+    assert texts.split.train.documents() == (corpus.read_text("utf-8"),)
+    assert texts.split.valid.documents() == ("No one paints.\n" * 14,)
     assert texts.valid.manifest.sha256 == hashlib.sha256(valid.read_bytes()).hexdigest()
 
 
 @pytest.mark.parametrize("characters", [1, 199])
-def test_a_text_too_short_to_validate_on_is_refused_with_the_arithmetic(corpus, tmp_path, characters):
+def test_short_validation_text_is_refused_with_its_length(corpus, tmp_path, characters):
     valid = tmp_path / "valid.txt"
     valid.write_text("왕" * characters, "utf-8")
 
@@ -53,36 +53,38 @@ def test_a_text_too_short_to_validate_on_is_refused_with_the_arithmetic(corpus, 
 
 
 @pytest.mark.parametrize("content", ["a", "a short text"])
-def test_a_text_that_is_too_short_is_named(corpus, data, content):
+def test_short_text_is_refused_by_name(corpus, data, content):
     corpus.write_text(content, "utf-8")
 
     with pytest.raises(TextError, match=r"corpus\.txt.*\d+ char"):
         read_texts(data)
 
 
-def test_two_characters_are_enough_where_nothing_is_withheld(corpus, data):
+def test_two_characters_suffice_without_validation(corpus, data):
     corpus.write_text("ab", "utf-8")
 
-    assert read_texts(data.model_copy(update={"valid_split": "none"})).parts.train.documents() == ("ab",)
+    assert read_texts(data.model_copy(update={"valid_split": "none"})).split.train.documents() == ("ab",)
 
 
-def test_a_recorded_store_is_looked_into_and_not_written(corpus, data, tmp_path):
+def test_recorded_cache_directory_is_used_where_it_still_exists(corpus, data, tmp_path):
     sha256 = hashlib.sha256(corpus.read_bytes()).hexdigest()
     record = TextRecord(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
-    (tmp_path / "named").mkdir()
+    (tmp_path / "kept").mkdir()
 
-    read_texts(data.model_copy(update={"store": str(tmp_path / "named")}), record=record)
+    for name in ("kept", "gone"):
+        read_texts(data.model_copy(update={"cache_dir": str(tmp_path / name)}), record=record)
 
-    assert list((tmp_path / "named").iterdir()) == []
+    assert (tmp_path / "kept" / "texts").is_dir()
+    assert not (tmp_path / "gone").exists()
 
 
-def test_from_texts_to_ids(data):
+def test_ids_decode_to_the_split(data):
     texts = read_texts(data)
 
     tokenizer = texts.tokenizer(TokenizerConfig())
     ids = texts.ids(tokenizer)
 
-    for documents, span in ((ids.train, texts.parts.train), (ids.valid, texts.parts.valid)):
+    for documents, span in ((ids.train, texts.split.train), (ids.valid, texts.split.valid)):
         assert tuple(map(tokenizer.decode, documents)) == span.documents()
 
 
@@ -100,7 +102,7 @@ def test_from_texts_to_ids(data):
         ),
     ],
 )
-def test_a_text_that_is_not_what_it_is_taken_for_is_one_notice(corpus, data, content, words):
+def test_misread_text_is_one_notice(corpus, data, content, words):
     corpus.write_bytes(content)
 
     (notice,) = read_texts(data).notices
@@ -110,11 +112,11 @@ def test_a_text_that_is_not_what_it_is_taken_for_is_one_notice(corpus, data, con
     assert "\n" not in notice
 
 
-def test_an_ordinary_text_has_no_notices(data):
+def test_ordinary_text_has_no_notices(data):
     assert read_texts(data).notices == []
 
 
-def test_a_validation_text_is_looked_at_too_and_its_order_does_not_matter(corpus, data, tmp_path):
+def test_validation_text_is_checked_but_may_be_sorted(corpus, data, tmp_path):
     valid = tmp_path / "valid.txt"
     names = "".join(f"{a}{b}{c}a\n" for a in "BDF" for b in "aeiou" for c in "bdfgk")
     for content, number in ((names, 0), ("<p>a <b>tag</b></p>\n" * 20, 1)):
@@ -124,8 +126,8 @@ def test_a_validation_text_is_looked_at_too_and_its_order_does_not_matter(corpus
     assert read_texts(data.model_copy(update={"valid_split": "none"})).notices == []
 
 
-def test_stdin_of_a_run_that_goes_on_is_looked_for_by_its_hash(data):
+def test_stdin_of_a_resumed_run_is_found_by_its_hash_or_refused(data):
     record = TextRecord(sha256="1" * 64, characters=1, train_tokens=1, valid_tokens=0)
 
-    with pytest.raises(RunError, match=r"stdin, which can be read once, and the store in .* has its text no more"):
+    with pytest.raises(RunError, match=r"started on stdin.* cache in .*"):
         read_texts(data.model_copy(update={"text": ("-",)}), record=record)

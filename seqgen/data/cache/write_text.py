@@ -1,0 +1,138 @@
+"""Write sources as a cached text: one pass, in bounded memory. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from seqgen.data.cache.cached_text import (
+    DOCUMENTS,
+    MANIFEST,
+    OFFSET_DTYPE,
+    TEXT,
+    SourceRecord,
+    TextManifest,
+    hash_files,
+)
+from seqgen.sources.config import Reading
+from seqgen.sources.source import Source
+from seqgen.sources.text import CHUNK_BYTES
+from seqgen.utils.files import write_atomically
+
+HELD_STARTS = 1 << 16
+"""Starts of documents that are in memory before they are written."""
+
+
+def write_text(
+    names: Sequence[str], reading: Reading, folder: Path, watch: Callable[[int], None] = lambda _: None
+) -> TextManifest:
+    """Read the sources, write their text into `folder`, and return its manifest.
+
+    Args:
+        names: as `sources.source.expand_names` gives them.
+        reading: how their bytes become documents.
+        folder: where to write; it must not exist.
+        watch: receives how many bytes of the sources were read since its last call.
+
+    Raises:
+        TextError: a source cannot be read.
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir()
+    with _TextWriter(folder) as writer:
+        for name in names:
+            source = Source(name, reading, watch)
+            files: Counter[str | None] = Counter()
+            for document in source.documents():
+                files[source.member] += writer.add(document)
+            issues = source.issues
+            writer.sources.append(
+                SourceRecord(
+                    name=name, bytes=source.size, sha256=source.sha256, files=tuple(files.values()),
+                    ill_formed=issues.ill_formed, skipped=issues.skipped, first_skipped=issues.first_skipped,
+                )
+            )  # fmt: skip
+        return writer.finish()
+
+
+class _TextWriter:
+    """The files of a cached text while they are written."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bytes = self._characters = self._documents = 0
+        self._landmarks = [(0, 0)]
+        self._starts = array("q")
+        self._digest = hashlib.sha256()
+        self.sources: list[SourceRecord] = []
+
+    def __enter__(self) -> Self:
+        self._text = (self._folder / TEXT).open("wb")
+        self._index = (self._folder / DOCUMENTS).open("w+b")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._text.close()
+        self._index.close()
+
+    def add(self, document: Iterator[str]) -> int:
+        """Write a document and return 1, or 0 if it is empty."""
+        start = self._bytes
+        for chunk in document:
+            self._write(chunk)
+        if self._bytes == start:
+            return 0
+        self._starts.append(start)
+        self._documents += 1
+        if len(self._starts) >= HELD_STARTS:
+            self._flush_starts()
+        return 1
+
+    def _write(self, chunk: str) -> None:
+        content = chunk.encode()
+        if self._bytes - self._landmarks[-1][0] >= CHUNK_BYTES:
+            self._landmarks.append((self._bytes, self._characters))
+        self._text.write(content)
+        self._digest.update(content)
+        self._bytes += len(content)
+        self._characters += len(chunk)
+
+    def _flush_starts(self) -> None:
+        self._index.write(np.array(self._starts, dtype=OFFSET_DTYPE).tobytes())
+        self._starts = array("q")
+
+    def finish(self) -> TextManifest:
+        """Write the manifest, once all else is on the disk, and return it."""
+        self._starts.append(self._bytes)
+        self._flush_starts()
+        for file in (self._text, self._index):
+            file.flush()
+            os.fsync(file.fileno())
+        manifest = TextManifest(
+            sha256=self._sha256(), bytes=self._bytes, characters=self._characters, documents=self._documents,
+            sources=tuple(self.sources), landmarks=tuple(self._landmarks),
+            files=hash_files(self._folder, (TEXT, DOCUMENTS)),
+        )  # fmt: skip
+        write_atomically(self._folder / MANIFEST, manifest.model_dump_json().encode())
+        return manifest
+
+    def _sha256(self) -> str:
+        """Return the hash of the text; that of several documents includes where each begins, and their files."""
+        if self._documents == len(self.sources) == 1:
+            return self._digest.hexdigest()
+        whole = hashlib.sha256(self._digest.digest())
+        self._index.seek(0)
+        while block := self._index.read(CHUNK_BYTES):
+            whole.update(block)
+        whole.update(str([files for source in self.sources for files in source.files]).encode())
+        return whole.hexdigest()
