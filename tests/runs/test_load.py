@@ -175,10 +175,10 @@ def test_validation_texts_of_a_changed_text_are_refused(corpus, tmp_path):
 
 
 def test_training_texts_are_the_text_without_the_validation_part(run, corpus):
-    learnt, text = ["".join(part) for part in run.training_texts()], corpus.read_text("utf-8")
+    training, text = ["".join(part) for part in run.training_texts()], corpus.read_text("utf-8")
 
-    assert sum(map(len, (*learnt, *run.validation_texts()))) == len(text)
-    assert all(part in text for part in learnt)
+    assert sum(map(len, (*training, *run.validation_texts()))) == len(text)
+    assert all(part in text for part in training)
     assert run.has_training_texts(text)
     assert not run.has_training_texts(text[:-1])
 
