@@ -32,7 +32,7 @@ from .survival import (
     try_each,
 )
 
-pytestmark = NEEDS_FORK
+pytestmark = [NEEDS_FORK, pytest.mark.xdist_group("worker")]  # one worker for all of them
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
 
 UNDER_A_LIMIT = """

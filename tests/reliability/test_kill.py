@@ -20,7 +20,7 @@ from .survival import (
     try_each,
 )
 
-pytestmark = NEEDS_FORK
+pytestmark = [NEEDS_FORK, pytest.mark.xdist_group("worker")]  # one worker for all of them
 
 
 def kills(points: range) -> list[Fault]:

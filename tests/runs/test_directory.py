@@ -80,9 +80,9 @@ def test_long_preset_sets_the_model_and_settings_override_it():
 
 @pytest.mark.parametrize("cell", PRESETS)
 def test_cell_preset_applies_and_settings_override_it(cell):
-    for optimizer, recipe in PRESETS[cell].items():
+    for optimizer, preset in PRESETS[cell].items():
         chosen = resolve_settings({"cell": cell, "optimizer": optimizer}).training
-        assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, recipe["lr"], recipe["batch_size"])
+        assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, preset["lr"], preset["batch_size"])
         assert resolve_settings({"cell": cell, "optimizer": optimizer, "lr": 0.5}).training.lr == 0.5
 
 
