@@ -129,6 +129,10 @@ def test_xz_bits_per_byte_is_none_above_the_limit(monkeypatch):
     assert xz_bits_per_byte("가나a") is None
 
 
+def test_xz_bits_per_byte_is_none_above_64_mib():
+    assert xz_bits_per_byte("a" * (64 * 2**20 + 1)) is None
+
+
 @pytest.mark.parametrize(
     ("text", "bits_per_byte"),
     [

@@ -130,6 +130,17 @@ def test_arguments_and_incoming_gradients_are_not_changed(form):
     assert all(torch.equal(tensor, before) for tensor, before in zip((y, end), outputs_before, strict=True))
 
 
+@pytest.mark.skipif(not recurrence.can_pack(torch.empty(1)), reason="needs oneDNN")
+@pytest.mark.parametrize(("steps", "used"), [(15, False), (16, True)])
+def test_weights_are_packed_for_long_sequences(steps, used, monkeypatch):
+    made, plain = [], recurrence.PackedWeight
+    monkeypatch.setattr(recurrence, "PackedWeight", lambda *arguments: made.append(1) or plain(*arguments))
+
+    ours("gru", make_layer("gru", 6, 5), torch.randn(2, steps, 6), torch.zeros(2, 5))
+
+    assert bool(made) == used
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("frozen", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
 def test_frozen_weight_gets_no_gradient(form, frozen):
