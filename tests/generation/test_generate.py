@@ -206,6 +206,7 @@ def test_generate_samples_from_the_models_distribution(model, tokenizer, prompt)
     assert len(set(texts)) == 3
 
 
+@pytest.mark.parametrize("model", ["gru", "transformer-sinusoidal"], indirect=True)
 def test_generate_reads_a_prompt_longer_than_one_call(model, tokenizer):
     if model.max_positions is not None:
         model = models.build(model.config.model_copy(update={"block_size": 2 * PREFILL}), model.vocab_size).eval()

@@ -37,9 +37,8 @@ def tokens():
     return [0, *np.random.default_rng(0).integers(2, 11, 3100).tolist()]
 
 
+@pytest.mark.parametrize("model", ["lstm", "transformer"], indirect=True)
 def test_read_prompt_from_the_end_equals_reading_all(model, tokens, short_reach):
-    if model.max_positions is not None:
-        pytest.skip("its prompts have a limit")
     model.burn_in = 16
     expected, read = whole(model, tokens), []
 
@@ -109,10 +108,9 @@ def test_read_prompt_reads_four_times_as_much_until_the_second_half_agrees(short
     assert tokens_per_reading(FadingModel(fades, 16), 3100) == expected
 
 
+@pytest.mark.parametrize("model", ["rnn"], indirect=True)
 def test_read_prompt_reports_progress_per_call(model, tokenizer):
     reports: list[tuple[int, int]] = []
-    if model.max_positions is not None:
-        pytest.skip("its prompts have a limit")
     length = 2 * PREFILL + 1
 
     list(generate(model, model.stepper(), tokenizer, "a" * (length - 1), SamplingConfig(max_new_tokens=1),
