@@ -354,7 +354,7 @@ def test_generate_omits_the_line_end_where_new_tokens_need_its_position(tokenize
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(4)  # so that what is read makes a difference
+            parameter.mul_(4)  # so that the prompt makes a difference
 
     def text(line_end):
         config = SamplingConfig(max_new_tokens=new, seed=3)

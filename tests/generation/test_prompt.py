@@ -13,7 +13,7 @@ from seqgen.generation.prompt import PREFILL, read_prompt
 from seqgen.models.base import LanguageModel
 from seqgen.tokenizers.word import WordTokenizer
 
-PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # as a subword tokenizer has them
+PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # like those of a subword tokenizer
 A, B, SPACED_A, SPACED_AB = (PIECES.id_to_bytes.index(piece) for piece in (b"a", b"b", b" a", b" ab"))
 
 
@@ -127,7 +127,7 @@ def texts(model, prompt, num_samples=1, **sampling):
 def test_healing_joins_a_final_space_with_the_next_piece(scripted):
     model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
 
-    assert texts(model, "a ", max_new_tokens=2) == ["aba"]  # and not ` ` + what follows a lone space
+    assert texts(model, "a ", max_new_tokens=2) == ["aba"]  # not what follows a lone space
     assert texts(model, "a", max_new_tokens=2) == [" aba"]
 
 

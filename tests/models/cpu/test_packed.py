@@ -11,7 +11,7 @@ from seqgen.models.cpu.packed import StepperLinear
 
 LARGE, SMALL = (384, 512), (40, 24)
 RELATIVE_ERROR = {"fp32": 1e-6, "bf16": 6e-3, "int8": 1.5e-2}
-"""Of the products, root mean square; int8's weights are off by up to half of 1/127 of their row's largest."""
+"""Root mean square of the products; int8 rounds weights by up to half of 1/127 of their row's largest."""
 
 
 def operands(shape, rows):

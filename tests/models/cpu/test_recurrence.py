@@ -115,7 +115,7 @@ def test_results_are_deterministic_whatever_ran_before(form, precision, steps):
 @pytest.mark.parametrize("form", FORMS)
 def test_arguments_and_incoming_gradients_are_not_changed(form):
     layer = make_layer(form, 6, 5)
-    x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy look alike
+    x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy have the same strides
     x_before, hidden_before = x.clone(), hidden.clone()
     y, end = ours(form, layer, x, hidden)
     seeds = torch.randn_like(y), torch.randn_like(end)
