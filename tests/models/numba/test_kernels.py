@@ -15,6 +15,8 @@ import numba
 from seqgen.models.numba import kernels
 from seqgen.models.numba.products import as_array, as_tensor
 
+pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
+
 
 def test_exponential_is_exact_to_its_last_bits():
     points = np.linspace(-87, 88, 20_001).astype(np.float32)
