@@ -107,7 +107,7 @@ def test_notices_report_what_is_unusual(corpus, tmp_path):
     small = tmp_path / "small.txt"
     small.write_text(corpus.read_text("utf-8")[:600], "utf-8")
     notices = seqgen.train([small, corpus], out=tmp_path / "4", valid_split="file", **GRU).notices
-    assert any("of the text is withheld, not 5%: files are withheld whole" in notice for notice in notices)
+    assert any("not 5%" in notice for notice in notices)
     assert seqgen.train(corpus, out=tmp_path / "3", **GRU).notices == []
 
 
