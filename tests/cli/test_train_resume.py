@@ -128,8 +128,7 @@ def test_newest_run_without_weights_is_resumed(answers, refuses):
     assert answers("sample", "--run", begun.path, "--max-new-tokens", 5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("last", [seqgen.Step, seqgen.Finished])
+@pytest.mark.parametrize(("number", "last"), [(signal.SIGINT, seqgen.Step), (signal.SIGTERM, seqgen.Finished)])
 def test_signal_after_last_step_is_ignored(invoke, monkeypatch, number, last):
     show = TrainingScreen.show
 
