@@ -111,6 +111,24 @@ def test_notices_report_what_is_unusual(corpus, tmp_path):
     assert seqgen.train(corpus, out=tmp_path / "3", **GRU).notices == []
 
 
+@pytest.mark.parametrize(("seconds", "noted"), [(5.0, False), (5.5, True)])
+def test_long_preparation_is_reported(corpus, tmp_path, seconds, noted):
+    now = 100.0
+
+    def report(message, *progress):
+        nonlocal now
+        if message.startswith("measuring"):
+            now = 100.0 + seconds
+
+    settings = {name: value for name, value in GRU.items() if name not in {"max_steps", "eval_every"}}
+    run = seqgen.train(
+        corpus, out=tmp_path / "run", started=100.0, clock=lambda: now, report=report, max_time=10.0, **settings
+    )
+    run.close()
+
+    assert any("--max-time" in notice for notice in run.notices) is noted
+
+
 def test_interrupt_while_creating_the_directory_removes_it(corpus, tmp_path, monkeypatch):
     def interrupt(path: Path) -> None:
         raise KeyboardInterrupt
