@@ -1,4 +1,4 @@
-"""The files that `docs/generate.py` writes from the settings of the configs."""
+"""The files that `docs/generate.py` writes from the settings of the configs and the docstrings of the modules."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_generated_file_is_up_to_date(path):
 
 
 def test_stub_and_page_have_every_option_of_train():
-    stub, page = (FILES[path] for path in sorted(FILES, key=lambda path: path.suffix, reverse=True))
+    stub, page = (FILES[ROOT / path] for path in ("seqgen/__init__.pyi", "docs/settings.md"))
     settings = inspect.signature(train_command).parameters.keys() - {"text", "quiet"}
 
     assert len(settings) > 40

@@ -1,4 +1,4 @@
-"""The families of models: a config class for each, and the table that names them. No torch."""
+"""The model families: their config classes, and the table that names them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class FamilyConfig(Config):
 class _RecurrentConfig(FamilyConfig):
     """The settings that the recurrent families share.
 
-    `embedding_size` None is `hidden_size` up to 128: a wider embedding costs a product as large as the recurrent one,
-    and gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
+    `embedding_size` None is `hidden_size` up to 128: a wider embedding costs as much as the recurrent product and
+    gained nothing in experiments. Tied weights need the two equal.
     """
 
     embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")

@@ -2,7 +2,7 @@
 
 runs/shakespeare-gru/
   config.json         model, tokenizer, data and training settings; versions; fingerprints of corpus and tokenizer
-  tokenizer/          the tokenizer, whole
+  tokenizer/          the tokenizer
   model.safetensors   the best weights so far, which sample and eval load
   checkpoints/        step-000500/ ...: everything that an exact resume needs
   metrics.jsonl       one line per event

@@ -1,1 +1,1 @@
-"""From files that people have to text: formats by suffix, archives as folders, foreign files by name. No torch."""
+"""Read files, folders, archives, stdin and the catalog into documents. No torch."""

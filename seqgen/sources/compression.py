@@ -1,4 +1,4 @@
-"""Files that are read through a decompressor: by their suffix, a block at a time, so that a bomb takes no memory."""
+"""Decompress .gz, .bz2, .xz and .zst files a block at a time, so that a decompression bomb takes no memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
 
 def _find_zstd() -> Any:
-    """Python's own module from 3.14 on, its backport before; None where neither is installed."""
+    """Return the module of Python 3.14, or its backport; None if neither is installed."""
     for name in ("compression.zstd", "backports.zstd"):
         try:
             return importlib.import_module(name)
@@ -27,15 +27,15 @@ def _find_zstd() -> Any:
 
 _zstd = _find_zstd()
 _ZSTD_ERRORS: tuple[type[Exception], ...] = () if _zstd is None else (_zstd.ZstdError,)
-DAMAGED: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, lzma.LZMAError, *_ZSTD_ERRORS)
-"""What reading such a file may raise."""
+READ_ERRORS: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, lzma.LZMAError, *_ZSTD_ERRORS)
+"""The exceptions that reading a damaged file may raise."""
 
 
 def decompressed(file: BufferedIOBase | BinaryIO, suffix: str, name: str) -> BinaryIO:
-    """What is in a compressed file, to be read; closing it leaves `file` open.
+    """Open the content of a compressed file; closing it leaves `file` open.
 
     Raises:
-        TextError: nothing here decompresses this suffix; the message says what to install.
+        TextError: the package that reads .zst is not installed.
     """
     if suffix == ".zst" and _zstd is None:
         raise TextError(f"{name}: to read .zst, pip install backports.zstd")

@@ -1,4 +1,4 @@
-"""What a format reads: the bytes of a file, or of a member of an archive, and how they become documents."""
+"""The content of an open file or archive member, which the formats read, and the documents that they return."""
 
 from __future__ import annotations
 
@@ -11,50 +11,52 @@ from pathlib import PurePath
 from typing import BinaryIO, NamedTuple, Protocol
 
 from seqgen.errors import TextError
-from seqgen.sources.compression import DAMAGED, SUFFIXES, decompressed
+from seqgen.sources.compression import READ_ERRORS, SUFFIXES, decompressed
 from seqgen.sources.config import Reading
 from seqgen.sources.recognize import recognize
 from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 
-DAMAGE: tuple[type[Exception], ...] = (*DAMAGED, zipfile.BadZipFile, tarfile.TarError)
-"""What reading a file, or a member of an archive, may raise."""
-_SHORT = {".tgz": (".tar", ".gz"), ".tbz2": (".tar", ".bz2"), ".txz": (".tar", ".xz"), ".tzst": (".tar", ".zst")}
+ARCHIVE_ERRORS: tuple[type[Exception], ...] = (*READ_ERRORS, zipfile.BadZipFile, tarfile.TarError)
+"""The exceptions that reading a damaged file or archive member may raise."""
+_TAR_SUFFIXES = {".tgz": (".tar", ".gz"), ".tbz2": (".tar", ".bz2"), ".txz": (".tar", ".xz"), ".tzst": (".tar", ".zst")}
 
 
 class Readable(Protocol):
-    """What is asked of a file."""
+    """A file as the formats use it."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Document(NamedTuple):
-    """A document: its text in chunks, to be gone through before the next one is asked for, and where it stands."""
+    """A document: its text in chunks, to be read before the next document, and its place."""
 
     chunks: Iterator[str]
     place: str
     """For messages: `a.txt`, `the document on line 3 of a.jsonl`, `a.zip/b.txt`."""
     member: str | None = None
-    """Of an archive, the member that it is from."""
+    """The archive member that it comes from."""
 
 
 @dataclass
 class ReadIssues:
-    """What was passed over on the way."""
+    """What reading replaced or skipped."""
 
     ill_formed: int = 0
-    """How many stretches of bytes were no text, and were replaced or left out."""
+    """The number of byte sequences that are not valid in the encoding, and were replaced or left out."""
     skipped: int = 0
-    """How many lines, rows or items were left out by `on_bad_line`."""
+    """The number of lines, rows or array elements that `on_bad_line` skipped."""
     first_skipped: str | None = None
-    """Why the first of them was."""
+    """Why the first of them was skipped."""
+    unselected: str | None = None
+    """Which members of an archive do not match `glob`."""
 
 
 def suffixes_of(name: str) -> tuple[str, str]:
-    """The suffix that names a file's format, and that of its compression, in small letters; empty where it has none."""
+    """Return the suffix of the format and the suffix of the compression, in lower case; empty if missing."""
     path = PurePath(name)
     suffix = path.suffix.lower()
-    if suffix in _SHORT:
-        return _SHORT[suffix]
+    if suffix in _TAR_SUFFIXES:
+        return _TAR_SUFFIXES[suffix]
     if suffix in SUFFIXES:
         return path.with_suffix("").suffix.lower(), suffix
     return suffix, ""
@@ -62,35 +64,35 @@ def suffixes_of(name: str) -> tuple[str, str]:
 
 @dataclass
 class Content:
-    """A file that is open, and how it is to be read."""
+    """An open file, and how to read it."""
 
     name: str
-    """As messages show it."""
+    """The name that messages show."""
     file: Readable
-    """Its bytes, decompressed."""
+    """The bytes, decompressed."""
     suffix: str
-    """What names its format."""
+    """The suffix of the format."""
     reading: Reading
     size: int = 0
-    """Bytes as they are stored, where that is known."""
-    packed: bool = False
-    """Whether they come through a decompressor."""
+    """The number of stored bytes, if known."""
+    compressed: bool = False
+    """Whether the bytes come from a decompressor or an archive."""
     issues: ReadIssues = field(default_factory=ReadIssues)
 
     def blocks(self) -> Iterator[bytes]:
-        """Its bytes, up to `CHUNK_BYTES` at a time.
+        """Yield the bytes in blocks of at most `CHUNK_BYTES`.
 
         Raises:
-            TextError: they cannot be read, or are damaged.
+            TextError: the file cannot be read or is damaged.
         """
         while block := self._read():
             yield block
 
     def text(self) -> Iterator[str]:
-        """Its bytes decoded, a block at a time.
+        """Yield the decoded text in chunks.
 
         Raises:
-            TextError: it is something else than text, or not in the encoding that it is said to be in.
+            TextError: the file is not a text file, or is not valid in the encoding.
         """
         decoder = TextDecoder(self.reading.encoding, self.reading.errors, self.name)
         first = True
@@ -103,32 +105,32 @@ class Content:
         self.issues.ill_formed += decoder.ill_formed
 
     def refuse(self, error: TextError) -> None:
-        """Raise what is wrong with one line, row or item; or count it, where such are to be skipped."""
+        """Raise the error of one line, row or element, or count it if those are skipped."""
         if self.reading.on_bad_line != "skip":
-            raise TextError(f"{error}; --on-bad-line skip leaves such lines out") from error
+            raise TextError(f"{error}; to skip such lines, give --on-bad-line skip") from error
         self.issues.skipped += 1
         self.issues.first_skipped = self.issues.first_skipped or str(error)
 
     @contextlib.contextmanager
     def member(self, name: str, file: BinaryIO, size: int) -> Iterator[Content]:
-        """A member of this archive, open, decompressed where its name says so."""
+        """Open a member of this archive, decompressed by its suffix."""
         suffix, compression = suffixes_of(name)
         place = f"{self.name}/{name}"
         with contextlib.ExitStack() as stack:
             if compression:
                 file = stack.enter_context(decompressed(file, compression, place))
-            yield Content(place, file, suffix, self.reading, size, packed=True, issues=self.issues)
+            yield Content(place, file, suffix, self.reading, size, compressed=True, issues=self.issues)
 
     def _read(self) -> bytes:
         try:
             return self.file.read(CHUNK_BYTES)
-        except DAMAGE as error:
+        except ARCHIVE_ERRORS as error:
             reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-            if not self.packed:
+            if not self.compressed:
                 raise TextError(f"{self.name} cannot be read: {reason}") from error
-            raise TextError(f"{self.name} is damaged or cut short ({reason}); fetch or pack it anew") from error
+            raise TextError(f"{self.name} is damaged or cut short ({reason}); download or create it again") from error
 
 
 def bytes_as_characters(text: str) -> str:
-    """The UTF-8 bytes of a text as `--encoding bytes` reads them: a character U+0000 to U+00FF for each."""
+    """Return the UTF-8 bytes of a text as `--encoding bytes` reads them: a character U+0000 to U+00FF per byte."""
     return text.encode("utf-8", "surrogateescape").decode("latin-1")

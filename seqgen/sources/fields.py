@@ -1,4 +1,4 @@
-"""A field of a JSON record: `text`, `user.name`, `messages[].content`, `choices[0].text`."""
+"""Find a field of a JSON record: `text`, `user.name`, `messages[].content`, `choices[0].text`."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ _KINDS: dict[type, str] = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object",
     str: "a string",
 }  # fmt: skip
-"""What a value of JSON may be, as JSON calls it; a bool is an int to Python, and so stands before it."""
+"""The names of JSON's types; bool comes before int, because it is a subclass."""
 ALL = -1
-"""The step `[]`: every element."""
+"""The step `[]`, which means every element."""
 
 
 def parse_field(field: str) -> tuple[str | int, ...]:
-    """The steps from a record to its text: names, and numbers of elements or `ALL`.
+    """Return the steps from a record to its text: names, element numbers, or `ALL`.
 
     Raises:
-        ConfigError: it is no such path.
+        ConfigError: the field is not a valid path.
     """
     steps: list[str | int] = []
     at = 0
     while at < len(field):
         step = _STEP.match(field, at)
         if step is None or (at == 0 and field[0] == "."):
-            raise ConfigError(f"field: {field!r} is no path; write it as text, user.name or messages[].content")
+            raise ConfigError(f"field: {field!r} is not a valid path, such as text, user.name or messages[].content")
         steps.append(step[1] if step[1] is not None else int(step[2]) if step[2] else ALL)
         at = step.end()
     return tuple(steps)
 
 
 def text_at(value: Any, steps: tuple[str | int, ...], field: str, where: str) -> str:
-    """The text that steps lead to; several strings, by `[]`, are joined by newlines.
+    """Return the string at a field of a record; `[]` joins several strings with newlines.
 
     Args:
-        value: what JSON gave.
-        steps: as of `parse_field`.
-        field: as the user wrote it; a record may have it as a name that holds dots.
-        where: names the record in an error.
+        value: the parsed JSON record.
+        steps: the result of `parse_field`.
+        field: the field as the user wrote it; a record may have this very name, dots included.
+        where: the name of the record in an error.
 
     Raises:
-        TextError: the record lacks the field, or it is no string.
+        TextError: the record has no such field, or its value is not a string.
     """
     if isinstance(value, dict) and field in value:
         steps = (field,)
@@ -53,8 +53,8 @@ def text_at(value: Any, steps: tuple[str | int, ...], field: str, where: str) ->
 
 
 def kind_of(value: Any) -> str:
-    """What a value of JSON is, as JSON calls it."""
-    return next(name for known, name in _KINDS.items() if isinstance(value, known))
+    """Return the JSON type of a value, with its article."""
+    return next(name for kind, name in _KINDS.items() if isinstance(value, kind))
 
 
 def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -> list[str]:
@@ -64,7 +64,8 @@ def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -
                 f"; for its elements write --field '{field}[]', or '{field}[].NAME'" if isinstance(value, list) else ""
             )
             raise TextError(
-                f"{where}: the field {field!r} is {kind_of(value)}, not a string{inside or '; name another by --field'}"
+                f"{where}: the field {field!r} is {kind_of(value)}, not a string"
+                f"{inside or '. Choose a text field with --field'}"
             )
         return [value]
     step, rest = steps[0], steps[1:]
@@ -75,12 +76,12 @@ def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -
             raise TextError(f"{where}: {before or 'the record'} is {kind_of(value)}, not an object{inside}")
         if step not in value:
             names = ", ".join(list(value)[:8]) or "none"
-            raise TextError(f"{where} has no field {field!r}; name one by --field, of those that it has: {names}")
+            raise TextError(f"{where} has no field {field!r}. Choose a field with --field; the record has: {names}")
         return _strings(value[step], rest, field, where)
     if not isinstance(value, list):
-        raise TextError(f"{where}: where {field!r} has [] is {kind_of(value)}, not an array")
+        raise TextError(f"{where}: at the [] of {field!r} is {kind_of(value)}, not an array")
     if step == ALL:
         return [text for element in value for text in _strings(element, rest, field, where)]
     if step >= len(value):
-        raise TextError(f"{where}: where {field!r} has [{step}] is an array of {len(value)}")
+        raise TextError(f"{where}: the array at the [{step}] of {field!r} has only {len(value)} elements")
     return _strings(value[step], rest, field, where)

@@ -1,6 +1,6 @@
-"""Where a line ends: at LF, CRLF or CR, and nowhere else.
+"""Cut text into lines, which end at LF, CRLF or CR and nowhere else.
 
-Not as `str.splitlines` has it, which also cuts at VT, FF, FS, GS, RS, NEL, U+2028 and U+2029.
+`str.splitlines` also cuts at VT, FF, FS, GS, RS, NEL, U+2028 and U+2029.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ def with_lf(text: str) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """Return the lines of `text` without their ends; the last is empty where the text ends with a line end."""
+    """Return the lines of `text` without their ends; the last is empty if the text ends with a line end."""
     return with_lf(text).split("\n")
 
 
@@ -26,7 +26,7 @@ def lines_with_ends(chunks: Iterable[str]) -> Iterator[str]:
     """Yield the lines of a text that comes in chunks, each with its end as it is."""
     held: list[str] = []
     for chunk in chunks:
-        if held and held[-1].endswith("\r"):  # the LF of a CRLF may be still to come
+        if held and held[-1].endswith("\r"):  # the LF of a CRLF may come next
             held[-1] += chunk
         else:
             held.append(chunk)
@@ -38,15 +38,15 @@ def lines_with_ends(chunks: Iterable[str]) -> Iterator[str]:
 
 
 def last_line_start(text: str) -> int:
-    """Return the last place in `text` after a line end that more text cannot change; 0 where there is none.
+    """Return the last position after a line end that more text cannot change; 0 if there is none.
 
-    A CR that ends `text` may be the first half of a CRLF.
+    A CR at the end of `text` may be the first half of a CRLF.
     """
     end = len(text) - text.endswith("\r")
     return max(text.rfind("\n", 0, end), text.rfind("\r", 0, end)) + 1
 
 
 def next_line_start(text: str, position: int = 0) -> int | None:
-    """Return the place after the first line end that begins at `position` or later; None where there is none."""
-    found = LINE_END.search(text, position)
-    return None if found is None else found.end()
+    """Return the position after the first line end at `position` or later; None if there is none."""
+    match = LINE_END.search(text, position)
+    return None if match is None else match.end()

@@ -1,7 +1,7 @@
-"""Name a file that is not text by its first bytes, and say what to do with it.
+"""Recognize a file that is not text by its first bytes, and advise how to get its text.
 
-A table of magic numbers. Magic numbers that are plain ASCII words count only where a NUL follows among the first bytes,
-so that a text that begins with `OggS` or `MZ` stays a text.
+A table of magic numbers. Magic numbers of ASCII letters count only if a NUL is among the first bytes, so that a text
+that starts with `OggS` or `MZ` stays a text.
 """
 
 from __future__ import annotations
@@ -10,41 +10,41 @@ import shlex
 from dataclasses import dataclass
 
 HEAD = 4096
-"""Bytes of a file that are looked at; the names of the first members of an office document are among them."""
+"""The number of bytes to check; they include the names of the first members of an office document."""
 
 
 @dataclass(frozen=True)
 class Recognized:
-    """What a file is, and what to do to train on its text."""
+    """What a file is, and how to train on its text."""
 
     what: str
     """With its article: `a PDF document`."""
     advice: str
-    """`{name}` stands for the file."""
+    """`{name}` is replaced by the name of the file."""
 
     def describe(self, name: str) -> str:
-        """One sentence on the file called `name`, or on stdin."""
+        """Return a sentence on the file called `name`, or on stdin."""
         return f"{name} is {self.what}: {self.advice.format(name='FILE' if name == 'stdin' else shlex.quote(name))}"
 
 
-_RAW = "it has no text to read; to model its bytes say --encoding bytes"
+_RAW = "it has no text; to train on its bytes give --encoding bytes"
 _DATA = "export its text to .txt, .csv or .jsonl first, then train on that"
 _OFFICE = "save it as plain text (soffice --headless --convert-to txt {name}), then train on that"
 _SHEET = "save it as CSV, then train on a column of that by --field"
 
-_IMAGE = Recognized("a picture", f"{_RAW}, for a text in it use OCR first (tesseract {{name}} text)")
+_IMAGE = Recognized("a picture", f"{_RAW}, for text in it use OCR first (tesseract {{name}} text)")
 _AUDIO, _VIDEO = Recognized("an audio file", _RAW), Recognized("a video", _RAW)
 _PROGRAM = Recognized("a program or a compiled library", _RAW)
-_WEIGHTS = Recognized("a file of model weights", "name the text that a model is to be trained on")
+_WEIGHTS = Recognized("a file of model weights", "name the text to train on instead")
 _FONT = Recognized("a font", _RAW)
 
 
 def _packed(what: str, suffix: str) -> Recognized:
-    return Recognized(what, f"give it a name that ends in {suffix}, and it is read as that")
+    return Recognized(what, f"rename it to end in {suffix}")
 
 
 def _unpack(what: str, command: str) -> Recognized:
-    return Recognized(what, f"unpack it first ({command} {{name}}), then train on what is in it")
+    return Recognized(what, f"unpack it first ({command} {{name}}), then train on its content")
 
 
 _ZIP = _packed("a ZIP archive", ".zip")
@@ -55,7 +55,7 @@ _MAGIC: tuple[tuple[int, bytes, Recognized], ...] = (
     (0, b"{\\rtf", Recognized("an RTF document", _OFFICE)),
     (0, b"%!PS", Recognized("a PostScript document", "extract its text first (ps2ascii {name}), then train on that")),
     (0, b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", _OLD_OFFICE),
-    (60, b"BOOKMOBI", Recognized("a Kindle book", "convert it to .epub first, which is read as its text")),
+    (60, b"BOOKMOBI", Recognized("a Kindle book", "convert it to .epub first")),
     (0, b"AT&TFORM", Recognized("a DjVu document", "extract its text first (djvutxt {name}), then train on that")),
     # compressed files and archives
     (0, b"\x1f\x8b\x08", _packed("compressed by gzip", ".gz")),
@@ -89,7 +89,7 @@ _MAGIC: tuple[tuple[int, bytes, Recognized], ...] = (
     (0, b"\xce\xfa\xed\xfe", _PROGRAM),
     (0, b"\x00\x01\x00\x00\x00", _FONT),
 )
-"""Offset, bytes, and what has them; the first that fits counts."""
+"""Offset, bytes, and the kind of file; the first match counts."""
 
 _WORDS: tuple[tuple[int, bytes, Recognized], ...] = (
     (0, b"PAR1", Recognized("a Parquet file", _DATA)),
@@ -116,7 +116,7 @@ _WORDS: tuple[tuple[int, bytes, Recognized], ...] = (
     (0, b"wOFF", _FONT),
     (0, b"wOF2", _FONT),
 )
-"""The same for magic numbers that a text could begin with: they count where there is a NUL, too."""
+"""The same for magic numbers of letters, which count only with a NUL among the first bytes."""
 
 _ZIPPED: tuple[tuple[bytes, Recognized], ...] = (
     (b"mimetypeapplication/epub+zip", _packed("an EPUB book", ".epub")),
@@ -128,11 +128,11 @@ _ZIPPED: tuple[tuple[bytes, Recognized], ...] = (
     (b"data.pkl", _WEIGHTS),
     (b".npy", Recognized("a file of NumPy arrays", _DATA)),
 )
-"""What names of members near the beginning say of a ZIP file."""
+"""The kind of a ZIP file by the names of its first members."""
 
 
 def recognize(head: bytes) -> Recognized | None:
-    """Name what begins with `head`, the first `HEAD` bytes of a file; None where it may be text."""
+    """Return the kind of a file by its first `HEAD` bytes; None if it may be text."""
     head = head[:HEAD]
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return next((known for name, known in _ZIPPED if name in head), _ZIP)
@@ -141,7 +141,7 @@ def recognize(head: bytes) -> Recognized | None:
     if _is_safetensors(head):
         return _WEIGHTS
     if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
-        return Recognized("a Python pickle", f"a pickle can run code, so none is read; {_DATA}")
+        return Recognized("a Python pickle", f"a pickle can run code and is never read; {_DATA}")
     known = (*_MAGIC, *_WORDS) if b"\x00" in head else _MAGIC
     return next((found for at, magic, found in known if head.startswith(magic, at)), None)
 
@@ -151,5 +151,5 @@ def _is_bzip2(head: bytes) -> bool:
 
 
 def _is_safetensors(head: bytes) -> bool:
-    """Whether the length of a JSON header comes first: 8 bytes, little-endian."""
+    """Return whether the file starts with the length of a JSON header: 8 bytes, little-endian."""
     return head[8:10] == b'{"' and head[4:8] == bytes(4)

@@ -1,12 +1,11 @@
-"""What a user names -> documents, in bounded memory. No torch, no numpy.
+"""Read the documents of named texts, in bounded memory. No torch, no numpy.
 
     name        a file, a directory, - for stdin, corpus:NAME
-    bytes       counted and hashed as they are read, decompressed where the name ends in .gz .bz2 .xz .zst
-    documents   by the format that the name's suffix says (`seqgen.sources.formats`): one a file, a row, a line
+    bytes       counted and hashed while they are read, decompressed if the name ends in .gz .bz2 .xz .zst
+    documents   by the suffix of the name (`seqgen.sources.formats`): one per file, row or line
 
-`read_documents` is all of it in one call. A document is an iterator of chunks of text, none of which is longer than
-`text.BLOCK` (but for a row or a line of JSON, which is read whole); it is to be gone through before the next one is
-asked for.
+`read_documents` does all of it. A document is an iterator of chunks of text of at most `text.CHUNK_BYTES` characters
+(a row or a line of JSON is one chunk). Read all chunks of a document before the next document.
 """
 
 from __future__ import annotations
@@ -25,31 +24,33 @@ from seqgen.sources import formats
 from seqgen.sources.compression import decompressed
 from seqgen.sources.config import CORPUS_PREFIX, STDIN, Reading, is_path, name_of
 from seqgen.sources.content import Content, ReadIssues, bytes_as_characters, suffixes_of
-from seqgen.sources.patterns import asked_for, is_hidden, selects, summary
+from seqgen.sources.patterns import is_hidden, pattern_options, selects, suffix_counts, unselected_message
 from seqgen.sources.text import open_file
 from seqgen.utils.text import plural, singular_or_plural
 
-_PASSED_ON = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+_FILE_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 Note = Callable[[str], None]
-"""Is given what the user should know, a sentence each."""
+"""Receives a sentence that the user should read."""
 
 
 def read_documents(
     names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None
 ) -> Iterator[Iterator[str]]:
-    """The documents of all that is named, each an iterator of chunks to be gone through before the next.
+    """Yield the documents of named texts, each an iterator of chunks to read before the next document.
 
     Args:
         names: files, directories, archives, `-` for stdin, `corpus:NAME`.
-        reading: how their bytes become documents.
-        note: is given what was replaced or skipped, a sentence a source.
+        reading: how bytes become documents.
+        note: receives what was left out, replaced or skipped, a sentence per text.
 
     Raises:
-        TextError: something cannot be read, or is not what it is said to be; the message has the place.
-        ConfigError: there is no such encoding, or no such corpus; or a setting would change nothing for these.
+        TextError: a text cannot be read or is not valid; the message has the place.
+        ConfigError: an encoding or corpus is unknown, or a setting does not apply to these texts.
     """
     reading = reading or Reading()
     reject_unused_settings(names, reading)
+    for message in unselected_notices(names, reading):
+        note(message)
     for name in expand_names(names, reading):
         source = Source(name, reading)
         yield from source.documents()
@@ -60,24 +61,25 @@ def read_documents(
 def load_documents(
     names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None
 ) -> tuple[str, ...]:
-    """The documents of all that is named, in memory, those that hold anything.
+    """Return the documents of named texts that are not empty.
 
     Raises:
-        TextError, ConfigError: as of `read_documents`; and there is no text.
+        TextError, ConfigError: as `read_documents`; also if all documents are empty.
     """
     documents = tuple(filter(None, map("".join, read_documents(names, reading, note))))
     if not documents:
-        raise TextError(f"{name_of(names)} is empty; give a text to work with")
+        raise TextError(f"{name_of(names)} is empty; name a file with text")
     return documents
 
 
 def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:
-    """What to say of what was replaced, left out or skipped on the way, a sentence each."""
-    messages = []
+    """Return a sentence for each kind of issue that reading counted."""
+    messages = [] if issues.unselected is None else [issues.unselected]
     if count := issues.ill_formed:
         done = "left out" if reading.errors == "ignore" else "read as U+FFFD"
-        found, verb = plural(count, "stretch", "stretches"), singular_or_plural(count, "is", "are")
-        messages.append(f"{name} has {found} of bytes that {verb} no {reading.encoding}, which {verb} {done}")
+        verb = singular_or_plural(count, "is", "are")
+        invalid = f"{plural(count, 'byte sequence')} of {name} {verb} not valid {reading.encoding}"
+        messages.append(f"{invalid}; {singular_or_plural(count, 'it is', 'they are')} {done}")
     if count := issues.skipped:
         lines = plural(count, "line, row or element", "lines, rows or elements")
         messages.append(
@@ -87,16 +89,16 @@ def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:
 
 
 def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
-    """Refuse settings that change nothing for any of `names`, whichever of them the reading was made with.
+    """Refuse settings that were given but apply to none of `names`.
 
     Raises:
-        ConfigError: one does.
+        ConfigError: a setting does not apply.
         TextError: a directory cannot be read.
     """
     given = reading.model_fields_set
     decoding = [name for name in ("encoding", "errors") if getattr(reading, name) != Reading.model_fields[name].default]
     if decoding and not reading.is_raw and not any(is_path(name) or name == STDIN for name in names):
-        raise ConfigError(f"{decoding[0]}: a text of the catalogue is UTF-8, so it would change nothing; leave it out")
+        raise ConfigError(f"{decoding[0]}: texts of the catalog are UTF-8, so this does not apply; leave it out")
     patterns = [name for name in ("glob", "exclude") if name in given]
     if patterns and not any(_is_folder(name) for name in names):
         raise ConfigError(
@@ -106,64 +108,77 @@ def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
     if per_record and not any(_has_records(name, reading) for name in expand_names(names, reading)):
         suffixes = ", ".join(formats.RECORDS)
         raise ConfigError(
-            f"{per_record[0]}: it counts for {suffixes}, and {name_of(names)} is read as plain text; leave it out, or "
-            "give the file the suffix of what it is"
+            f"{per_record[0]}: it applies to {suffixes}, and {name_of(names)} is read as plain text; leave it out, or "
+            "rename the file to the suffix of its format"
         )
 
 
 def _is_folder(name: str) -> bool:
-    """Whether files are chosen from what is named: a directory, or an archive."""
+    """Return whether a name is a directory or an archive, whose files are selected by patterns."""
     return is_path(name) and (_is_directory(name) or suffixes_of(name)[0] in formats.ARCHIVES)
 
 
 def _has_records(name: str, reading: Reading) -> bool:
-    """Whether what is named has fields, as far as its name tells."""
+    """Return whether a text may have fields, by its name."""
     if name == STDIN:
         return reading.field is not None
     return is_path(name) and suffixes_of(name)[0] in {*formats.RECORDS, *formats.ARCHIVES}
 
 
 def expand_names(names: Iterable[str], reading: Reading) -> Iterator[str]:
-    """`names` with every directory as the files in it that `reading` selects, sorted, hidden ones left out.
+    """Yield `names`, each directory replaced by its selected files, sorted, without hidden ones.
 
     Raises:
-        TextError: a directory has no such file, or cannot be read; or a name is empty.
+        TextError: a directory has no selected file or cannot be read, or a name is empty.
     """
     for name in names:
-        if not name:  # which pathlib takes for the folder that one is in
-            raise TextError("the name of a text is empty; name a file, a directory, - for stdin or corpus:NAME")
+        if not name:  # for pathlib this is the current folder
+            raise TextError("a name is empty; name a file, a directory, - for stdin or corpus:NAME")
         if not is_path(name) or not _is_directory(name):
             yield name
             continue
-        found = sorted(_files_in(name))
-        fitting = [file for file in found if selects(reading, file.relative_to(name))]
-        if not fitting:
-            raise TextError(f"{name} has no file that fits {asked_for(reading)}; it has {_summary(name, found)}")
-        yield from map(str, fitting)
+        files = sorted(_files_in(name))
+        selected = [file for file in files if selects(reading, file.relative_to(name))]
+        if not selected:
+            options = pattern_options(reading)
+            raise TextError(f"{name} has no file that matches {options}; it has {_content_of(name, files)}")
+        yield from map(str, selected)
+
+
+def unselected_notices(names: Iterable[str], reading: Reading) -> list[str]:
+    """Return a sentence for each directory of `names` with files that `glob` does not match.
+
+    Raises:
+        TextError: a directory cannot be read.
+    """
+    folders = [name for name in names if is_path(name) and _is_directory(name)]
+    files = ((folder, [file.relative_to(folder) for file in _files_in(folder)]) for folder in folders)
+    messages = (unselected_message(folder, "file", paths, reading) for folder, paths in files)
+    return [message for message in messages if message is not None]
 
 
 def is_read_once(name: str) -> bool:
-    """Whether what is named is gone once it was read: stdin, a pipe, what a shell passed on by its number."""
-    return name == STDIN or name.startswith(_PASSED_ON) or _is_pipe(name)
+    """Return whether a text can be read only once: stdin, a pipe, or a file descriptor from the shell."""
+    return name == STDIN or name.startswith(_FILE_DESCRIPTORS) or _is_pipe(name)
 
 
 def pipe_notice(names: Iterable[str]) -> str | None:
-    """What to say of the first pipe among `names`: whoever reads it waits until somebody writes; None without one."""
+    """Return a sentence that the first pipe of `names` is read as soon as a program writes to it; None without one."""
     pipe = next(filter(_is_pipe, names), None)
-    return pipe and f"reading from {pipe}, which is no regular file: waiting for its writer"
+    return pipe and f"reading from the pipe {pipe}: waiting for a program to write to it"
 
 
 def _is_pipe(name: str) -> bool:
     try:
         return is_path(name) and Path(name).is_fifo()
-    except (OSError, ValueError):  # what is wrong with it, opening it will tell
+    except (OSError, ValueError):  # opening it will raise the right error
         return False
 
 
 def _is_directory(name: str) -> bool:
     try:
         return Path(name).is_dir()
-    except (OSError, ValueError):  # what is wrong with it, opening it will tell
+    except (OSError, ValueError):  # opening it will raise the right error
         return False
 
 
@@ -173,13 +188,13 @@ def _files_in(directory: str) -> Iterator[Path]:
 
 
 def _hidden_in(directory: str) -> Iterator[Path]:
-    """What is passed over: hidden files, and hidden folders, into which nothing looks."""
+    """Yield the hidden files and the hidden folders, whose files are not listed."""
     for folder, hidden, files in _walk(directory):
         yield from (Path(folder, name) for name in (*hidden, *filter(is_hidden, files)))
 
 
 def _walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
-    """Each folder that is not hidden, with the names of the hidden folders and of all files in it."""
+    """Yield each folder that is not hidden, the names of its hidden folders, and the names of its files."""
 
     def refuse(error: OSError) -> None:
         raise TextError(f"{error.filename} cannot be read: {error.strerror or error}") from error
@@ -190,77 +205,77 @@ def _walk(directory: str) -> Iterator[tuple[str, list[str], list[str]]]:
         yield folder, hidden, files
 
 
-def _summary(directory: str, found: Iterable[Path]) -> str:
-    """What a directory has, of which nothing fits."""
-    if there := summary(found):
-        return there
+def _content_of(directory: str, files: Iterable[Path]) -> str:
+    """Return what a directory without selected files has."""
+    if counts := suffix_counts(files):
+        return counts
     hidden = sorted(_hidden_in(directory))
     if not hidden:
-        return "no files at all"
-    named = name_of(map(str, hidden))
-    return f"nothing but hidden files, which are passed over unless they are named themselves: {named}"
+        return "no files"
+    return f"only hidden files, which are read only if you name them: {name_of(map(str, hidden))}"
 
 
 class Source:
-    """One file, stdin, or text of the catalogue; `size`, `sha256` and `issues` hold once its documents are read.
+    """A file, stdin, or a text of the catalog.
+
+    `size`, `sha256` and `issues` are complete when all documents were read.
 
     Args:
-        name: as `expand_names` gives it.
-        reading: how its bytes become documents.
-        watch: is told how many bytes were read, as they are.
+        name: a name from `expand_names`.
+        reading: how bytes become documents.
+        progress: receives the number of bytes of each block.
     """
 
-    def __init__(self, name: str, reading: Reading, watch: Callable[[int], None] = lambda _: None) -> None:
-        self.name, self._reading, self._watch = name, reading, watch
-        self._shown = "stdin" if name == STDIN else name
+    def __init__(self, name: str, reading: Reading, progress: Callable[[int], None] = lambda _: None) -> None:
+        self.name, self._reading, self._progress = name, reading, progress
+        self._display_name = "stdin" if name == STDIN else name
         self._digest = hashlib.sha256()
         self.size = 0
-        """Bytes, as they are stored."""
+        """The number of stored bytes."""
         self.issues = ReadIssues()
-        """What was replaced, left out or skipped."""
         self.place = name
-        """Where the latest document stands, for messages."""
+        """The place of the latest document, for messages."""
         self.member: str | None = None
-        """Of an archive, the member that the latest document is from."""
+        """The archive member of the latest document."""
 
     @property
     def sha256(self) -> str:
-        """Of the bytes, as they are stored."""
+        """The SHA-256 of the stored bytes."""
         return self._digest.hexdigest()
 
     def documents(self) -> Iterator[Iterator[str]]:
-        """The documents, in their order; each is to be gone through before the next."""
+        """Yield the documents in order; read each one before the next."""
         if self.name.startswith(CORPUS_PREFIX):
-            yield self._catalogued()
+            yield self._catalog_chunks()
             return
         with contextlib.ExitStack() as stack:
             file, suffix, compression = self._open(stack)
-            raw: BinaryIO | _Tapped = file
-            if suffix in formats.IN_ANY_ORDER and file.seekable():
+            raw: BinaryIO | _ObservedFile = file
+            if suffix in formats.SEEKING and file.seekable():
                 self._hash(file)
                 file.seek(0)
             else:
-                raw = _Tapped(file, self._take)
-            opened: BinaryIO | _Tapped = raw
+                raw = _ObservedFile(file, self._count)
+            opened: BinaryIO | _ObservedFile = raw
             if compression:
                 opened = stack.enter_context(decompressed(raw, compression, self.name))
-            size = os.fstat(file.fileno()).st_size if suffix in formats.IN_ANY_ORDER else 0
-            content = Content(self._shown, opened, suffix, self._reading, size, bool(compression), self.issues)
+            size = os.fstat(file.fileno()).st_size if suffix in formats.SEEKING else 0
+            content = Content(self._display_name, opened, suffix, self._reading, size, bool(compression), self.issues)
             for document in formats.read(content):
                 self.place, self.member = document.place, document.member
                 yield document.chunks
-            if isinstance(raw, _Tapped):
-                self._hash(raw)  # what a decompressor left: the hash is the whole file's
+            if isinstance(raw, _ObservedFile):
+                self._hash(raw)  # the bytes that the decompressor did not read: the hash is that of the whole file
 
-    def _catalogued(self) -> Iterator[str]:
+    def _catalog_chunks(self) -> Iterator[str]:
         from seqgen.sources.catalog.corpus import read_chunks
 
         for chunk in read_chunks(self.name):
-            self._take(chunk.encode())
+            self._count(chunk.encode())
             yield bytes_as_characters(chunk) if self._reading.is_raw else chunk
 
     def _open(self, stack: contextlib.ExitStack) -> tuple[BinaryIO, str, str]:
-        """The file, the suffix of its format and that of its compression."""
+        """Return the open file, the suffix of its format, and the suffix of its compression."""
         if self.name != STDIN:
             suffix, compression = suffixes_of(self.name)
             if self._reading.is_raw and suffix not in formats.ARCHIVES:
@@ -270,28 +285,28 @@ class Source:
             raise TextError("stdin is closed; pipe a text into it, or name a file")
         return sys.stdin.buffer, ".jsonl" if self._reading.field is not None else "", ""
 
-    def _hash(self, file: BinaryIO | _Tapped) -> None:
-        """Read a file to its end; one that is not tapped is counted and hashed here."""
-        for block in Content(self._shown, file, "", self._reading).blocks():
-            if not isinstance(file, _Tapped):
-                self._take(block)
+    def _hash(self, file: BinaryIO | _ObservedFile) -> None:
+        """Read a file to its end; a file that is not observed is counted and hashed here."""
+        for block in Content(self._display_name, file, "", self._reading).blocks():
+            if not isinstance(file, _ObservedFile):
+                self._count(block)
 
-    def _take(self, block: bytes) -> None:
+    def _count(self, block: bytes) -> None:
         self.size += len(block)
         self._digest.update(block)
-        self._watch(len(block))
+        self._progress(len(block))
 
 
-class _Tapped(io.BufferedIOBase):
-    """A file that tells what is read from it, on the way to its reader."""
+class _ObservedFile(io.BufferedIOBase):
+    """A file that passes each block on to `observe` when it is read."""
 
-    def __init__(self, file: BinaryIO, take: Callable[[bytes], None]) -> None:
-        self._file, self._take = file, take
+    def __init__(self, file: BinaryIO, observe: Callable[[bytes], None]) -> None:
+        self._file, self._observe = file, observe
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int | None = -1, /) -> bytes:
         block = self._file.read(-1 if size is None else size)
-        self._take(block)
+        self._observe(block)
         return block

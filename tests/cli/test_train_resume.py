@@ -179,7 +179,7 @@ def test_init_from_counts_unknown_pieces(invoke, run):
     assert result.exit_code == 0
     text = Path("other.txt").read_text("utf-8")
     unknown = len([character for character in text if character not in Path("corpus.txt").read_text("utf-8")])
-    counts = re.findall(r"note: the (?:training|validation) part has ([\d,]+) pieces", result.stderr)
+    counts = re.findall(r"note: the (?:training|validation) part has ([\d,]+) tokens", result.stderr)
     assert sum(int(count.replace(",", "")) for count in counts) == unknown
     assert "<unk>" in result.stderr
 

@@ -1,4 +1,4 @@
-"""A prompt: its end is enough where it is, its last space is taken back, and progress is told."""
+"""Reading a prompt: from its end where that suffices, token healing, and progress."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ A, B, SPACED_A, SPACED_AB = (PIECES.id_to_bytes.index(piece) for piece in (b"a",
 
 
 def whole(model, tokens):
-    """The logits after all of `tokens`, read in one call."""
+    """Return the logits after all of `tokens`, read in one call."""
     with torch.no_grad():
         logits, _ = model(torch.tensor([tokens]), model.initial_state(1, len(tokens)))
     return logits[0, -1]
@@ -25,20 +25,20 @@ def whole(model, tokens):
 
 @pytest.fixture
 def short_reach(monkeypatch):
-    """A long prompt is one of 200 tokens."""
+    """Make prompts of 200 tokens long ones."""
     monkeypatch.setattr(prompt_module, "REACH", 64)
     monkeypatch.setattr(prompt_module, "PREFILL", 32)
 
 
 @pytest.fixture
 def tokens():
-    """A prompt's ids, 4,000 of them."""
-    return [0, *np.random.default_rng(0).integers(2, 11, 4000).tolist()]
+    """Return a prompt of 3,100 ids."""
+    return [0, *np.random.default_rng(0).integers(2, 11, 3100).tolist()]
 
 
 def test_read_prompt_from_the_end_equals_reading_all(model, tokens, short_reach):
     if model.max_positions is not None:
-        pytest.skip("its prompts are short")
+        pytest.skip("its prompts have a limit")
     model.burn_in = 16
     expected, read = whole(model, tokens), []
 
@@ -52,7 +52,7 @@ def test_read_prompt_from_the_end_equals_reading_all(model, tokens, short_reach)
 
 
 def test_read_prompt_reads_all_when_the_beginning_matters(scripted, tokens, short_reach):
-    model = scripted([*tokens, 5], 11)  # it counts
+    model = scripted([*tokens, 5], 11)  # depends on every token
     model.burn_in = 16
     expected, read = whole(model, tokens), []
 
@@ -63,15 +63,15 @@ def test_read_prompt_reads_all_when_the_beginning_matters(scripted, tokens, shor
 
 
 def test_read_prompt_reports_progress_per_call(model, tokenizer):
-    told: list[tuple[int, int]] = []
+    reports: list[tuple[int, int]] = []
     if model.max_positions is not None:
-        pytest.skip("its prompts are short")
+        pytest.skip("its prompts have a limit")
     length = 2 * PREFILL + 1
 
     list(generate(model, model.stepper(), tokenizer, "a" * (length - 1), SamplingConfig(max_new_tokens=1),
-                  progress=lambda done, total: told.append((done, total))))  # fmt: skip
+                  progress=lambda done, total: reports.append((done, total))))  # fmt: skip
 
-    assert told == [(PREFILL, length), (2 * PREFILL, length), (length, length)]
+    assert reports == [(PREFILL, length), (2 * PREFILL, length), (length, length)]
 
 
 def texts(model, prompt, num_samples=1, **sampling):

@@ -1,4 +1,4 @@
-"""Encodings are guessed where the bytes tell, and nothing is said where they do not."""
+"""Encodings are guessed from enough bytes; unsure guesses are None."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.errors import TextError
-from seqgen.sources.encodings import MOST, around, guess_encoding
+from seqgen.sources.encodings import SAMPLE_BYTES, guess_encoding, sample_around
 from seqgen.sources.text import decode_text
 
 KOREAN = "나는 오늘 학교에 간다. 날씨가 맑아서 걸어가기로 했다.\n저녁에는 친구와 함께 밥을 먹었다.\n"
@@ -39,11 +39,11 @@ FRENCH = "L'été dernier, nous avons mangé des pâtes à la crème près de la
         ("“It’s here,” he said – and left…\n", "cp1252", "cp1252"),
     ],
 )
-def test_an_encoding_is_guessed_and_named_in_the_error(text, encoding, guess):
+def test_guess_encoding_and_the_error_that_names_it(text, encoding, guess):
     content = (text * 10).encode(encoding, "replace")
 
     assert guess_encoding(content) == guess
-    with pytest.raises(TextError, match=f"is not utf-8 at byte .*; it looks like {guess}: say --encoding {guess}$"):
+    with pytest.raises(TextError, match=f"valid utf-8 at byte .*; it looks like {guess}: give --encoding {guess}$"):
         decode_text(content, "utf-8", "a.txt")
 
 
@@ -61,30 +61,30 @@ def test_an_encoding_is_guessed_and_named_in_the_error(text, encoding, guess):
     ],
     ids=["one byte", "three syllables", "noise", "damaged", "wide by accident", "Turkish", "ASCII", "nothing"],
 )
-def test_nothing_is_said_where_it_is_unsure(content):
+def test_guess_encoding_returns_none_when_unsure(content):
     assert guess_encoding(content) is None
 
 
 @settings(max_examples=100)
 @given(st.binary(max_size=60))
-def test_any_bytes_can_be_guessed_at(content):
+def test_guess_encoding_accepts_any_bytes(content):
     for some in (content, content * 9):
         guess = guess_encoding(some)
         assert guess is None or some.decode(guess, "replace")
 
 
-def test_what_is_in_the_encoding_that_was_given_is_not_named_again():
-    with pytest.raises(TextError, match=r"is not cp949 at byte .*; say --encoding"):
+def test_the_error_does_not_suggest_the_encoding_in_use():
+    with pytest.raises(TextError, match=r"is not valid cp949 at byte .*; give --encoding"):
         decode_text((KOREAN * 9).encode("cp949") + b"\xff\xff", "cp949", "a.txt")
-    with pytest.raises(TextError, match="it looks like utf-8: say --encoding utf-8"):
+    with pytest.raises(TextError, match="it looks like utf-8: give --encoding utf-8"):
         decode_text(KOREAN.encode(), "ascii", "a.txt")
 
 
-def test_what_is_far_into_a_long_file_is_seen():
+def test_the_error_samples_the_text_around_the_wrong_byte():
     content = b"ASCII to begin with.\n" * 20_000 + (KOREAN * 30).encode("cp949")
 
-    with pytest.raises(TextError, match="say --encoding cp949"):
+    with pytest.raises(TextError, match="give --encoding cp949"):
         decode_text(content, "utf-8", "a.txt")
-    assert MOST // 2 < len(around(content, 200_000)) <= MOST
-    assert around(content, 420_000).startswith(b"ASCII to begin")
-    assert around(b"ab\ncd", 4) == b"ab\ncd"
+    assert SAMPLE_BYTES // 2 < len(sample_around(content, 200_000)) <= SAMPLE_BYTES
+    assert sample_around(content, 420_000).startswith(b"ASCII to begin")
+    assert sample_around(b"ab\ncd", 4) == b"ab\ncd"

@@ -22,16 +22,16 @@ RECORD = {
         ("pairs[0][1]", "y"),
     ],
 )
-def test_a_path_leads_to_its_text(field, text):
+def test_text_at_returns_the_text_of_a_field(field, text):
     assert text_at(RECORD, parse_field(field), field, "here") == text
 
 
-def test_a_path_is_names_and_elements():
+def test_parse_field_returns_names_and_element_numbers():
     assert parse_field("a.b[].c[3]") == ("a", "b", ALL, "c", 3)
 
 
 @pytest.mark.parametrize("field", ["a..b", ".a", "a[x]", "a]", "a[", "a."])
-def test_what_is_no_path_is_refused(field):
+def test_parse_field_refuses_an_invalid_path(field):
     with pytest.raises(ConfigError, match=r"^field: "):
         parse_field(field)
 
@@ -39,15 +39,15 @@ def test_what_is_no_path_is_refused(field):
 @pytest.mark.parametrize(
     ("field", "reason"),
     [
-        ("body", "no field 'body'; .* it has: text, user.name, user"),
-        ("user.age", "no field 'user.age'; .* it has: name"),
+        ("body", "no field 'body'.* has: text, user.name, user"),
+        ("user.age", "no field 'user.age'.* has: name"),
         ("text.a", "is a string, not an object"),
         ("user[]", "is an object, not an array"),
-        ("messages[2].content", "is an array of 2"),
+        ("messages[2].content", "has only 2 elements"),
         ("messages[]", "is an object, not a string"),
-        ("messages[].text", "it has: role, content"),
+        ("messages[].text", "has: role, content"),
     ],
 )
-def test_what_a_record_lacks_is_named(field, reason):
+def test_text_at_names_what_is_missing_or_not_a_string(field, reason):
     with pytest.raises(TextError, match=rf"here.*{reason}"):
         text_at(RECORD, parse_field(field), field, "here")

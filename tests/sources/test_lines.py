@@ -1,4 +1,4 @@
-"""One definition of a line: LF, CRLF and CR end one, and nothing else does."""
+"""LF, CRLF and CR end a line, and nothing else does."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ TEXTS = st.text(st.sampled_from("ab\r\n\x0b\x0c\x1c\x85\u2028"), max_size=12)
 
 
 @given(TEXTS)
-def test_lines_end_at_lf_crlf_and_cr_alone(text):
+def test_split_lines_cuts_at_lf_crlf_and_cr_only(text):
     assert split_lines(text) == re.split(r"\r\n|\r|\n", text)
     assert with_lf(text) == "\n".join(split_lines(text))
 
 
 @given(TEXTS, st.lists(st.integers(0, 12), max_size=5))
-def test_lines_do_not_depend_on_the_chunks_in_which_they_come(text, cuts):
+def test_lines_with_ends_does_not_depend_on_the_chunks(text, cuts):
     edges = [0, *sorted(cuts), len(text)]
     chunks = [text[start:stop] for start, stop in pairwise(edges)]
 
@@ -30,7 +30,7 @@ def test_lines_do_not_depend_on_the_chunks_in_which_they_come(text, cuts):
 
 
 @given(TEXTS, TEXTS)
-def test_the_last_line_start_stays_one_whatever_follows(text, more):
+def test_last_line_start_is_valid_whatever_text_follows(text, more):
     place = last_line_start(text)
 
     assert split_lines(text + more) == split_lines(text[:place])[:-1] + split_lines(text[place:] + more)
@@ -48,5 +48,5 @@ def test_the_last_line_start_stays_one_whatever_follows(text, more):
         ("", 0, None),
     ],
 )
-def test_the_next_line_starts_after_a_line_end(text, position, start):
+def test_next_line_start_is_after_a_line_end(text, position, start):
     assert next_line_start(text, position) == start

@@ -76,7 +76,7 @@ def array() -> bytes:
         (b"GGUF" + struct.pack("<IQ", 3, 1), "a file of model weights"),
     ],
 )  # fmt: skip
-def test_a_file_that_is_not_text_is_named(content, what):
+def test_recognize_names_the_kind_of_a_file(content, what):
     found = recognize(content[:HEAD])
 
     assert found is not None
@@ -85,7 +85,7 @@ def test_a_file_that_is_not_text_is_named(content, what):
     assert "{" not in found.describe("letters.bin")
 
 
-def test_a_command_that_is_advised_can_be_typed():
+def test_describe_quotes_the_file_in_the_command():
     found = recognize(b"%PDF-1.7")
 
     assert "(pdftotext 'my letters.pdf')" in found.describe("my letters.pdf")
@@ -93,7 +93,7 @@ def test_a_command_that_is_advised_can_be_typed():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a program of another kind")
-def test_the_running_python_is_a_program():
+def test_recognize_names_a_program():
     assert recognize(Path(sys.executable).read_bytes()[:HEAD]).what.startswith("a program")
 
 
@@ -102,12 +102,12 @@ def test_the_running_python_is_a_program():
     ["MZ is how it begins", "BM", "OggS", "ID3 tags", "GIF89a is a format", "PAR1 PAR2", "BZh9 is a level", "", "PK",
      "8BPS", "RIFF and WAVE", "GGUF", "<html>", '{"a": 1}'],
 )  # fmt: skip
-def test_a_text_that_begins_like_a_magic_number_stays_a_text(text):
+def test_a_text_that_starts_with_a_magic_number_is_text(text):
     assert recognize(text.encode()) is None
 
 
 @given(st.text())
-def test_utf8_without_nul_is_never_taken_for_something_else(text):
+def test_utf8_without_nul_is_text(text):
     if "\0" not in text and not text.startswith(("%PDF-", "{\\rtf", "%!PS", "AT&TFORM")):
         assert recognize(text.encode()) is None
 

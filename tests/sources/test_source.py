@@ -32,7 +32,6 @@ from seqgen.sources.source import (
     read_documents,
     reject_unused_settings,
 )
-from seqgen.sources.text import TextDecoder, decode_text
 
 KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
 PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -54,7 +53,7 @@ def names_in(folder, **options):
     return [Path(name).relative_to(folder).as_posix() for name in expand_names([str(folder)], Reading(**options))]
 
 
-def test_a_directory_is_its_texts_sorted_and_none_that_are_hidden(write, tmp_path):
+def test_expand_names_sorts_files_and_ignores_hidden_ones(write, tmp_path):
     for name in ("b.txt", "a/z.txt", "a.txt", "c.md", ".hidden.txt", ".git/x.txt", "a/d.txt.gz"):
         write(name, "x")
 
@@ -74,45 +73,42 @@ def test_a_directory_is_its_texts_sorted_and_none_that_are_hidden(write, tmp_pat
         ("a**/*.md", ["a/b/c.md", "a/b.md"]),
     ],
 )
-def test_two_stars_and_a_slash_are_any_folders_or_none(write, tmp_path, glob, fitting):
+def test_glob_with_two_stars_matches_any_folders_or_none(write, tmp_path, glob, fitting):
     for name in ("d.md", "a/b.md", "a/b/c.md", "a.md.gz", "e.txt"):
         write(name, "x")
 
     assert names_in(tmp_path, glob=glob) == fitting
 
 
-def test_what_is_named_keeps_its_order(write):
+def test_expand_names_keeps_the_order_of_the_names(write):
     names = [write("b.txt", "b"), "corpus:pydoc", write("a.txt", "a"), "-"]
 
     assert list(expand_names(names, Reading())) == names
 
 
-def test_a_directory_without_a_fitting_file_says_what_it_has(write, tmp_path):
+def test_a_directory_without_a_matching_file_is_refused_with_its_suffixes(write, tmp_path):
     write("a.md", "x")
 
-    with pytest.raises(TextError, match=r"no file that fits --glob '\*\.txt'; it has 1 \*\.md"):
+    with pytest.raises(TextError, match=r"no file that matches --glob '\*\.txt'; it has 1 \*\.md"):
         names_in(tmp_path)
 
 
-def test_a_directory_of_hidden_files_alone_says_that_they_are_passed_over(write, tmp_path):
+def test_a_directory_of_hidden_files_is_refused_with_their_names(write, tmp_path):
     write("a/.b.txt", "x")
     with pytest.raises(TextError) as refusal:
         names_in(tmp_path)
     named = f"{tmp_path}/a/.b.txt"
-    assert str(refusal.value) == (
-        f"{tmp_path} has no file that fits --glob '*.txt'; it has nothing but hidden files, which are passed over "
-        f"unless they are named themselves: {named}"
-    )
+    assert str(refusal.value).endswith(f": {named}")
     assert list(expand_names([named], Reading())) == [named]
 
     write(".git/x.txt", "x")
-    with pytest.raises(TextError, match=r"named themselves: \S*/\.git and 1 more$"):
+    with pytest.raises(TextError, match=r": \S*/\.git and 1 more$"):
         names_in(tmp_path)
     assert list(expand_names([f"{tmp_path}/.git"], Reading())) == [f"{tmp_path}/.git/x.txt"]
 
 
 @PACKED
-def test_a_packed_file_is_read_through_and_hashed_as_it_lies(write, suffix):
+def test_a_compressed_file_is_decompressed_and_hashed_as_stored(write, suffix):
     content = PACKERS[suffix](KOREAN.encode() * 9)
     source = Source(write(f"a.txt{suffix}", content), Reading())
 
@@ -120,7 +116,7 @@ def test_a_packed_file_is_read_through_and_hashed_as_it_lies(write, suffix):
     assert (source.size, source.sha256) == (len(content), hashlib.sha256(content).hexdigest())
 
 
-def test_zstandard_is_read_where_it_is_installed(write):
+def test_zstandard_is_decompressed(write):
     zstd = pytest.importorskip("backports.zstd" if compression._zstd is None else compression._zstd.__name__)
 
     assert load_documents([write("a.txt.zst", zstd.compress(KOREAN.encode()))]) == (KOREAN,)
@@ -128,7 +124,7 @@ def test_zstandard_is_read_where_it_is_installed(write):
         load_documents([write("b.txt.zst", zstd.compress(KOREAN.encode())[:-1])])
 
 
-def test_zstandard_that_is_not_installed_is_asked_for(write, monkeypatch):
+def test_missing_zstandard_names_the_package(write, monkeypatch):
     monkeypatch.setattr(compression, "_zstd", None)
 
     with pytest.raises(TextError, match=r"a\.txt\.zst: .* pip install backports.zstd"):
@@ -137,14 +133,14 @@ def test_zstandard_that_is_not_installed_is_asked_for(write, monkeypatch):
 
 @PACKED
 @pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: b"no archive, " * 9])
-def test_a_damaged_archive_is_named(write, suffix, damage):
+def test_a_damaged_compressed_file_is_refused(write, suffix, damage):
     name = write(f"a.txt{suffix}", damage(PACKERS[suffix](KOREAN.encode() * 999)))
 
     with pytest.raises(TextError, match=rf"a\.txt{suffix} is damaged or cut short"):
         load_documents([name])
 
 
-def test_a_bomb_is_read_a_block_at_a_time(write):
+def test_a_decompression_bomb_is_read_in_chunks(write):
     content = gzip.compress(gzip.compress(bytes(1 << 28), 9), 9)  # 256 MB
     documents = read_documents([write("bomb.gz", gzip.decompress(content))])
     document = next(documents)
@@ -160,7 +156,7 @@ def test_a_json_line_is_a_document(write):
     assert load_documents([write("a.ndjson.gz", gzip.compress(content.encode()))]) == ("one\ntwo", "\u2028 three")
 
 
-def test_a_source_knows_where_its_latest_document_stands(write):
+def test_place_is_that_of_the_latest_document(write):
     lines = Source(write("a.jsonl", '{"text": "one"}\n\n{"text": "two"}\n'), Reading())
     plain = Source(write("a.txt", "one\ntwo\n"), Reading())
 
@@ -173,23 +169,23 @@ def test_a_source_knows_where_its_latest_document_stands(write):
     [
         (
             '{"body": "b", "title": "t"}',
-            r"line 2 has no field 'text'; name one by --field, of those that it has: body, title",
+            r"line 2 has no field 'text'.*--field.*has: body, title",
         ),
         ('{"text": "a"', r"line 2, column 13 is not valid JSON \(Expecting ',' delimiter\); each line"),
         ("[" * 100_000, "line 2 is not valid JSON"),
         ('["text"]', "line 2 is an array, not an object"),
-        ('{"text": 3}', "line 2: the field 'text' is a number, not a string; name another by --field"),
+        ('{"text": 3}', "line 2: the field 'text' is a number, not a string.*--field"),
         ('{"text": null}', "line 2: the field 'text' is null, not a string"),
         ('{"text": true}', "line 2: the field 'text' is true or false, not a string"),
         ('{"text": ["a"]}', "line 2: the field 'text' is an array, not a string"),
     ],
 )
-def test_a_line_that_is_no_document_is_named(write, line, reason):
+def test_a_line_without_a_document_is_refused(write, line, reason):
     with pytest.raises(TextError, match=rf"a\.jsonl, {reason}"):
         load_documents([write("a.jsonl", f'{{"text": "a"}}\n{line}\n')])
 
 
-def test_stdin_is_a_text_or_with_a_field_json_lines(monkeypatch):
+def test_stdin_is_plain_text_or_with_a_field_json_lines(monkeypatch):
     def stdin(content: bytes) -> None:
         monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(content)))
 
@@ -202,8 +198,18 @@ def test_stdin_is_a_text_or_with_a_field_json_lines(monkeypatch):
         load_documents(["-"])
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
-def test_what_can_be_read_once_is_told_from_what_can_be_read_again(write, tmp_path):
+def test_unselected_files_of_a_directory_are_noted(write, tmp_path):
+    for name in ("folder/a.txt", "folder/b.md", "folder/x/c.md", "folder/.hidden.md", "other/d.txt"):
+        write(name, "text")
+    notes: list[str] = []
+
+    load_documents([str(tmp_path / "folder"), str(tmp_path / "other")], note=notes.append)
+
+    assert notes == [f"2 files of {tmp_path}/folder do not match --glob '*.txt': 2 *.md"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_is_read_once_and_pipe_notice_recognize_pipes(write, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
     pipes, files = [str(tmp_path / "pipe"), str(tmp_path / "link")], [write("a.txt", "a"), str(tmp_path)]
@@ -212,131 +218,13 @@ def test_what_can_be_read_once_is_told_from_what_can_be_read_again(write, tmp_pa
     assert [name for name in [*pipes, *files, *others, "-", "/dev/fd/63"] if is_read_once(name)] == [
         *pipes, "-", "/dev/fd/63",
     ]  # fmt: skip
-    assert pipe_notice([*files, *others, "-", *pipes]) == (
-        f"reading from {pipes[0]}, which is no regular file: waiting for its writer"
-    )
+    assert pipes[0] in pipe_notice([*files, *others, "-", *pipes])
     assert pipe_notice([*files, *others, "-"]) is None
 
 
-def test_documents_without_text_are_none_and_none_at_all_is_refused(write):
+def test_load_documents_refuses_empty_files(write):
     with pytest.raises(TextError, match=r"a\.txt and 1 more is empty"):
         load_documents([write("a.txt", ""), write("b.txt", b"\xef\xbb\xbf")])
-
-
-# --- FACTS: bytes that are no text, byte order marks, encodings (rows 14 to 16)
-
-
-@settings(max_examples=200)
-@given(
-    content=st.binary(max_size=60) | st.text().map(lambda text: text.encode("utf-8", "replace")),
-    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp949", "euc_kr", "shift_jis", "johab"]),
-    errors=st.sampled_from(["strict", "replace", "ignore"]),
-    block=st.integers(1, 9),
-)
-def test_a_text_read_in_blocks_is_the_text_read_at_once_and_fails_at_the_same_byte(content, encoding, errors, block):
-    def in_blocks() -> str:
-        decoder = TextDecoder(encoding, errors, "it")
-        blocks = [content[start : start + block] for start in range(0, len(content), block)]
-        return "".join(map(decoder.push, blocks)) + decoder.push(b"", final=True)
-
-    try:
-        whole = content.decode(encoding, errors)
-        whole = whole if encoding in {"utf-8-sig", "utf-16"} else whole.removeprefix("\ufeff")
-    except UnicodeDecodeError as error:
-        with pytest.raises(TextError, match=rf"at byte {error.start} \(0x"):
-            in_blocks()
-    else:
-        assert in_blocks() == whole
-
-
-def test_what_is_replaced_or_left_out_is_counted(write):
-    name = write("a.txt", b"a\xff\xfe b \xe3\x81 c")
-
-    for errors, expected in (("replace", "a\ufffd\ufffd b \ufffd c"), ("ignore", "a b  c")):
-        source = Source(name, Reading(errors=errors))
-        assert ["".join(document) for document in source.documents()] == [expected]
-        assert source.issues.ill_formed == 3
-
-
-@pytest.mark.parametrize(("errors", "expected"), [
-    ("strict", "a\ufffd\ufffdb🜂"), ("replace", "a\ufffd\ufffdb🜂"), ("ignore", "ab🜂"),
-])  # fmt: skip
-def test_half_characters_that_json_spells_are_counted_too(write, errors, expected):
-    source = Source(
-        write("a.jsonl", '{"text": "a\\ud800\\ud801b\\ud83d\\udf02"}\n{"text": "c"}\n'), Reading(errors=errors)
-    )
-
-    assert ["".join(document) for document in source.documents()] == [expected, "c"]
-    assert source.issues.ill_formed == 2
-
-
-def test_what_json_spells_and_what_no_text_is_are_counted_together(write):
-    source = Source(write("a.jsonl", b'{"text": "\\ud800 \xff \xfe"}\n'), Reading(errors="replace"))
-
-    assert ["".join(document) for document in source.documents()] == ["\ufffd \ufffd \ufffd"]
-    assert source.issues.ill_formed == 3
-
-
-@pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
-def test_half_characters_of_utf7_are_counted_too(write, errors):
-    source = Source(write("a.txt", b"a+2AA-b"), Reading(encoding="utf-7", errors=errors))
-
-    assert ["".join(document) for document in source.documents()] == ["ab" if errors == "ignore" else "a\ufffdb"]
-    assert source.issues.ill_formed == 1
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
-@pytest.mark.parametrize("order", ["le", "be"])
-def test_bytes_that_begin_with_the_mark_of_another_encoding_are_told_which(write, encoding, order):
-    name = write("a.txt", ("\ufeff" + KOREAN).encode(f"{encoding}-{order}"))
-
-    with pytest.raises(TextError, match=rf"a\.txt is not utf-8 at byte \d \(0xf.\); .*: say --encoding {encoding}$"):
-        load_documents([name])
-    assert load_documents([name], Reading(encoding=encoding)) == (KOREAN,)
-
-
-def test_the_place_of_a_wrong_byte_is_that_in_the_file_however_far_it_is(write):
-    with pytest.raises(TextError, match=r"a\.txt is not utf-8 at byte 3000000 \(0xff\)"):
-        load_documents([write("a.txt", b"x" * 3_000_000 + b"\xff")])
-
-
-def test_an_unknown_encoding_is_a_wrong_setting(write):
-    with pytest.raises(ConfigError, match="no encoding called 'klingon'"):
-        load_documents([write("a.txt", "a")], Reading(encoding="klingon"))
-
-
-LEGACY = sorted(
-    path for path in Path(test.__file__).with_name("cjkencodings").glob("*.txt") if "-utf8" not in path.name
-)
-
-
-@pytest.mark.skipif(not LEGACY, reason="this Python was installed without its own tests")
-def test_every_legacy_file_of_cpython_reads_as_its_utf8_twin():
-    for path in LEGACY:
-        twin = path.with_name(f"{path.stem}-utf8.txt")
-        assert load_documents([str(path)], Reading(encoding=path.stem)) == load_documents([str(twin)]), path.name
-
-
-@settings(max_examples=60)
-@given(content=st.binary(max_size=200), name=st.sampled_from(["a.txt", "a.jsonl", "a.txt.gz", "a.xz", "a.jsonl.bz2"]))
-def test_any_bytes_under_any_name_are_documents_or_a_text_error(content, name):
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, name)
-        path.write_bytes(content)
-        with contextlib.suppress(TextError):
-            assert all(load_documents([str(path)]))
-
-
-@settings(max_examples=100)
-@given(content=st.binary(max_size=60))
-def test_what_one_call_decodes_is_what_the_file_gives(content):
-    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(TextError):
-        path = Path(folder, "a.txt")
-        path.write_bytes(content)
-        assert "".join(load_documents([str(path)])) == decode_text(content, "utf-8", "it")
-
-
-# --- settings that would change nothing, names that are none
 
 
 @pytest.mark.parametrize(
@@ -352,7 +240,7 @@ def test_what_one_call_decodes_is_what_the_file_gives(content):
         (["corpus:pydoc"], {"errors": "ignore"}, "errors"),
     ],
 )
-def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeypatch, names, settings, named):
+def test_a_setting_that_does_not_apply_is_refused(write, tmp_path, monkeypatch, names, settings, named):
     monkeypatch.chdir(tmp_path)
     write("folder/a.txt", "a")
 
@@ -374,7 +262,7 @@ def test_a_setting_that_would_change_nothing_is_refused(write, tmp_path, monkeyp
         (["corpus:pydoc", "-"], {"encoding": "cp949"}),
     ],
 )
-def test_one_that_changes_something_for_one_of_them_is_not(write, tmp_path, monkeypatch, names, settings):
+def test_a_setting_that_applies_to_one_text_is_accepted(write, tmp_path, monkeypatch, names, settings):
     monkeypatch.chdir(tmp_path)
     write("folder/a.csv", "a")
 
@@ -382,13 +270,13 @@ def test_one_that_changes_something_for_one_of_them_is_not(write, tmp_path, monk
 
 
 @pytest.mark.parametrize("name", ["https://example.com/a.txt?b=c&d", "s3://bucket/a.txt"])
-def test_a_url_is_shown_as_it_was_typed_and_is_to_be_downloaded(name):
+def test_a_url_is_refused_with_a_download_command(name):
     with pytest.raises(TextError, match=rf"^{re.escape(name)} is a URL; download it first \(curl -LO "):
         load_documents([name])
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no such pipes")
-def test_an_archive_cannot_come_through_a_pipe(tmp_path):
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_an_archive_through_a_pipe_is_refused(tmp_path):
     pipe = tmp_path / "a.zip"
     os.mkfifo(pipe)
     writer = Thread(target=lambda: os.close(os.open(pipe, os.O_WRONLY)))
@@ -399,14 +287,14 @@ def test_an_archive_cannot_come_through_a_pipe(tmp_path):
     writer.join()
 
 
-def test_what_is_not_text_is_named_on_stdin_too(monkeypatch):
+def test_stdin_that_is_not_text_is_refused(monkeypatch):
     monkeypatch.setattr(sources.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"%PDF-1.7")))
 
     with pytest.raises(TextError, match=r"^stdin is a PDF document"):
         load_documents(["-"])
 
 
-def test_what_was_skipped_is_noted_a_sentence_a_source(write):
+def test_skipped_lines_are_noted_once_per_source(write):
     notes: list[str] = []
     names = [write(f"{name}.jsonl", '{"text": "good"}\n{}\n[]\n') for name in "ab"]
 
@@ -428,3 +316,66 @@ def test_a_file_name_that_is_not_utf8_is_read(tmp_path):
 
     assert load_documents([str(tmp_path)]) == ("text",)
     assert list(expand_names([str(tmp_path)], Reading())) == [f"{tmp_path}/{name}"]
+
+
+def test_replaced_and_dropped_bytes_are_counted(write):
+    name = write("a.txt", b"a\xff\xfe b \xe3\x81 c")
+
+    for errors, expected in (("replace", "a\ufffd\ufffd b \ufffd c"), ("ignore", "a b  c")):
+        source = Source(name, Reading(errors=errors))
+        assert ["".join(document) for document in source.documents()] == [expected]
+        assert source.issues.ill_formed == 3
+
+
+@pytest.mark.parametrize(("errors", "expected"), [
+    ("strict", "a\ufffd\ufffdb🜂"), ("replace", "a\ufffd\ufffdb🜂"), ("ignore", "ab🜂"),
+])  # fmt: skip
+def test_lone_surrogates_of_json_are_counted(write, errors, expected):
+    source = Source(
+        write("a.jsonl", '{"text": "a\\ud800\\ud801b\\ud83d\\udf02"}\n{"text": "c"}\n'), Reading(errors=errors)
+    )
+
+    assert ["".join(document) for document in source.documents()] == [expected, "c"]
+    assert source.issues.ill_formed == 2
+
+
+def test_lone_surrogates_and_invalid_bytes_are_counted_together(write):
+    source = Source(write("a.jsonl", b'{"text": "\\ud800 \xff \xfe"}\n'), Reading(errors="replace"))
+
+    assert ["".join(document) for document in source.documents()] == ["\ufffd \ufffd \ufffd"]
+    assert source.issues.ill_formed == 3
+
+
+@pytest.mark.parametrize("errors", ["strict", "replace", "ignore"])
+def test_lone_surrogates_of_utf7_are_counted(write, errors):
+    source = Source(write("a.txt", b"a+2AA-b"), Reading(encoding="utf-7", errors=errors))
+
+    assert ["".join(document) for document in source.documents()] == ["ab" if errors == "ignore" else "a\ufffdb"]
+    assert source.issues.ill_formed == 1
+
+
+def test_the_offset_of_an_invalid_byte_is_that_in_the_file(write):
+    with pytest.raises(TextError, match=r"a\.txt is not valid utf-8 at byte 3000000 \(0xff\)"):
+        load_documents([write("a.txt", b"x" * 3_000_000 + b"\xff")])
+
+
+LEGACY = sorted(
+    path for path in Path(test.__file__).with_name("cjkencodings").glob("*.txt") if "-utf8" not in path.name
+)
+
+
+@pytest.mark.skipif(not LEGACY, reason="this Python was installed without its own tests")
+def test_legacy_encodings_decode_the_files_of_cpython():
+    for path in LEGACY:
+        twin = path.with_name(f"{path.stem}-utf8.txt")
+        assert load_documents([str(path)], Reading(encoding=path.stem)) == load_documents([str(twin)]), path.name
+
+
+@settings(max_examples=60)
+@given(content=st.binary(max_size=200), name=st.sampled_from(["a.txt", "a.jsonl", "a.txt.gz", "a.xz", "a.jsonl.bz2"]))
+def test_any_bytes_are_documents_or_a_text_error(content, name):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content)
+        with contextlib.suppress(TextError):
+            assert all(load_documents([str(path)]))

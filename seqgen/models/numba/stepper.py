@@ -20,6 +20,7 @@ from seqgen.device import StepperPrecision
 from seqgen.errors import ConfigError
 from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.models.numba.products import Array, Floats, Weight, as_array, as_tensor
+from seqgen.models.positions import check_positions, rotary, sinusoids
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
 from seqgen.models.registry import GruConfig
 from seqgen.models.transformer import (
@@ -27,12 +28,9 @@ from seqgen.models.transformer import (
     Products,
     TransformerModel,
     by_layer,
-    check_positions,
     head_weight,
     position_frequencies,
-    rotary,
     select_written,
-    sinusoids,
     stepper_weights,
 )
 

@@ -1,1 +1,1 @@
-"""The catalog: the corpora that `corpus:NAME` names, and their downloads. No torch."""
+"""Read the catalog, the corpora that `corpus:NAME` names, and download them. No torch."""

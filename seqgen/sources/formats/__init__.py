@@ -1,4 +1,4 @@
-"""What a file's suffix says of how it is read. One file a format, one signature: `read(content) -> documents`."""
+"""Choose a format by the suffix of a file. Each format is a module with `read(content) -> documents`."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ RECORDS: dict[str, Format] = {
     ".csv": csv.read,
     ".tsv": csv.read,
 }
-"""Many documents a file: `--field` names the one of each record, `--on-bad-line` says what to do without."""
+"""Formats with many documents per file: `--field` names the text of a record, `--on-bad-line` skips bad ones."""
 
 BOOKS: dict[str, Format] = {".html": html.read, ".htm": html.read, ".xhtml": html.read, ".epub": epub.read}
-"""One document a file, its markup left out."""
+"""Formats with one document per file, read without its markup."""
 
 ARCHIVES: dict[str, Format] = {".zip": archive.read, ".tar": archive.read}
-"""Many files a file: read as folders."""
+"""Formats that are read like folders."""
 
 FORMATS: dict[str, Format] = RECORDS | BOOKS | ARCHIVES
 
-IN_ANY_ORDER = frozenset([".epub", *ARCHIVES])
-"""What is not read from its beginning to its end, so that no pipe can be one."""
+SEEKING = frozenset([".epub", *ARCHIVES])
+"""Formats that are not read from beginning to end, and so not from a pipe."""
 
 
 def read(content: Content) -> Iterator[Document]:
-    """Read the documents of a file, by its suffix; plain text is what has none of these."""
+    """Read the documents of a file by its suffix; without a known suffix it is plain text."""
     if content.reading.is_raw and content.suffix not in ARCHIVES:
         return raw.read(content)
     return FORMATS.get(content.suffix, plain.read)(content)

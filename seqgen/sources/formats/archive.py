@@ -1,7 +1,7 @@
-"""ZIP and tar archives as folders: their regular members in the order of their names, those that `--glob` selects.
+"""Read ZIP and tar archives like folders: the regular members that `--glob` selects, sorted by name.
 
-Nothing is written to the disk, so where a name leads (absolute, `../`) does not matter. Links, devices and pipes are no
-regular members and are passed over. What is declared is held against limits before anything is expanded.
+Nothing is extracted to the disk, so absolute names and `../` do no harm. Links, devices and pipes are ignored. The
+declared sizes are checked against limits before anything is decompressed.
 """
 
 from __future__ import annotations
@@ -20,42 +20,43 @@ from typing import IO, BinaryIO, cast
 
 from seqgen.errors import TextError
 from seqgen.sources.config import Reading
-from seqgen.sources.content import DAMAGE, Content, Document
-from seqgen.sources.patterns import asked_for, is_hidden, selects, summary
+from seqgen.sources.content import ARCHIVE_ERRORS, Content, Document
+from seqgen.sources.patterns import is_hidden, pattern_options, selects, suffix_counts, unselected_message
 
-MOST_MEMBERS = 200_000
-"""A header takes a kilobyte of memory."""
-LARGEST = 1 << 36
-"""Bytes that an archive may expand to: 64 GiB."""
-RATIO, FREE = 250, 1 << 26
-"""How many times its own size an archive may expand to, once that is more than `FREE` bytes: text shrinks to a tenth,
-logs to a hundredth; deflate's limit is 1,032, which only a bomb comes near.
+MAX_MEMBERS = 200_000
+"""The header of a member takes a kilobyte of memory."""
+MAX_EXPANDED_BYTES = 1 << 36
+"""The largest size of the content of an archive: 64 GiB."""
+MAX_RATIO, MIN_RATIO_BYTES = 250, 1 << 26
+"""The largest ratio of content to archive, checked above `MIN_RATIO_BYTES` of content.
+
+Text shrinks to a tenth, logs to a hundredth. The limit of deflate is 1,032, which only a bomb approaches.
 """
-HELD = 1 << 26
-"""Bytes of members of a tar archive that are held in memory, to be read in the order of their names."""
-_UNREADABLE: tuple[type[Exception], ...] = (*DAMAGE, NotImplementedError, ValueError, struct.error)
-"""What opening an archive may raise, damaged or of a kind that Python does not know."""
+BATCH_BYTES = 1 << 26
+"""The size of the members of a tar archive that are held in memory, to be read sorted by name."""
+_UNREADABLE: tuple[type[Exception], ...] = (*ARCHIVE_ERRORS, NotImplementedError, ValueError, struct.error)
+"""The exceptions that opening a damaged archive, or one of an unknown kind, may raise."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A regular member: its name as a path, its size, and how it is opened."""
+    """A regular member: its path in the archive, its size, and how to open it."""
 
     path: PurePosixPath
     size: int
     offset: int
-    """Where it begins in the archive."""
+    """The position in the archive."""
     open: Callable[[], IO[bytes]]
     encrypted: bool = False
 
 
 def read(content: Content) -> Iterator[Document]:
-    """Read the documents of each member by the format that its own name says.
+    """Read the documents of each member by the suffix of the member.
 
     Raises:
-        TextError: the archive is damaged, encrypted, or beyond a limit; no member fits; or one cannot be read.
+        TextError: the archive is damaged, encrypted, or above a limit; no member matches; or a member cannot be read.
     """
-    from seqgen.sources import formats  # which knows this one, too
+    from seqgen.sources import formats  # which imports this module
 
     with contextlib.ExitStack() as stack:
         with naming_damage(content.name):
@@ -63,26 +64,26 @@ def read(content: Content) -> Iterator[Document]:
         for name, size, file in _in_order(_select(members, content), content):
             with content.member(name, file, size) as member:
                 if member.suffix in formats.ARCHIVES:
-                    raise TextError(f"{member.name} is an archive within an archive; unpack {content.name} first")
+                    raise TextError(f"{member.name} is an archive inside an archive; unpack {content.name} first")
                 for document in formats.read(member):
                     yield document._replace(member=name)
 
 
 @contextlib.contextmanager
 def naming_damage(name: str) -> Iterator[None]:
-    """Turn what reading a damaged archive raises into a TextError."""
+    """Turn the exceptions of reading a damaged archive into a TextError."""
     try:
         yield
     except _UNREADABLE as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".") or type(error).__name__
-        raise TextError(f"{name} is damaged, cut short or of a kind that cannot be read ({reason})") from error
+        raise TextError(f"{name} is damaged, cut short or of an unknown kind ({reason})") from error
 
 
 def open_zip(content: Content, stack: contextlib.ExitStack) -> list[Member]:
-    """List the regular members of a ZIP file, the last of each name.
+    """Return the regular members of a ZIP file; of members with the same name the last.
 
     Raises:
-        TextError: a limit is passed, or it comes through a pipe.
+        TextError: the archive is above a limit, or comes through a pipe.
     """
     archive = stack.enter_context(zipfile.ZipFile(_seekable(content)))
     expanded = 0
@@ -92,7 +93,7 @@ def open_zip(content: Content, stack: contextlib.ExitStack) -> list[Member]:
         _check_limits(content, number, expanded)
         if not info.filename:
             raise zipfile.BadZipFile("a member has no name")
-        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where the system that packed it has none
+        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 if the system that created the archive has no file types
         if not info.is_dir() and kind in {0, stat.S_IFREG}:
             path = as_path(_name_in_zip(info, content.reading))
             opening = functools.partial(archive.open, info)
@@ -101,7 +102,7 @@ def open_zip(content: Content, stack: contextlib.ExitStack) -> list[Member]:
 
 
 def _open_tar(content: Content, stack: contextlib.ExitStack) -> list[Member]:
-    file = _Bounded(_seekable(content))
+    file = _BoundedFile(_seekable(content))
     archive = stack.enter_context(
         tarfile.TarFile(fileobj=cast("BinaryIO", file), encoding="utf-8", errors="surrogateescape")
     )
@@ -112,15 +113,15 @@ def _open_tar(content: Content, stack: contextlib.ExitStack) -> list[Member]:
             path = as_path(info.name)
             opening = cast("Callable[[], IO[bytes]]", functools.partial(archive.extractfile, info))
             members[path] = Member(path, info.size, info.offset_data, opening)
-    if not file.at_end:  # at a header that it cannot read, tarfile stops without a word
+    if not file.at_end:  # tarfile stops silently at a header that it cannot read
         raise TextError(
-            f"{content.name} is damaged or cut short: at byte {archive.offset:,} of the tar archive there is neither a "
-            "member nor the empty block that ends it; fetch or pack it anew"
+            f"{content.name} is damaged or cut short: at byte {archive.offset:,} of the tar archive is neither a "
+            "member nor the empty block that ends it; download or create it again"
         )
-    if _seekable(content).read(RECORD).strip(b"\0"):  # two empty blocks end an archive, and zeros fill its last record
+    if _seekable(content).read(RECORD).strip(b"\0"):  # zeros fill the last record of an archive
         raise TextError(
-            f"{content.name} continues after the end of its tar archive: it is damaged, or several archives joined "
-            "into one; unpack it by tar --ignore-zeros, and name the folder"
+            f"{content.name} has more data after the end of its tar archive: it is damaged, or several archives were "
+            "joined; unpack it with tar --ignore-zeros, and name the folder"
         )
     return list(members.values())
 
@@ -128,65 +129,69 @@ def _open_tar(content: Content, stack: contextlib.ExitStack) -> list[Member]:
 def _seekable(content: Content) -> BinaryIO:
     file = cast("BinaryIO", content.file)
     if not file.seekable():
-        raise TextError(f"{content.name} comes through a pipe, which an archive cannot be read from; name a file")
+        raise TextError(f"{content.name} comes through a pipe, and an archive cannot be read from a pipe; name a file")
     return file
 
 
 def _check_limits(content: Content, members: int, expanded: int) -> None:
-    """Refuse an archive that would take more than any text does, with a TextError."""
-    name, advice = content.name, "unpack it yourself if you trust it, and name the folder"
-    if members > MOST_MEMBERS:
-        raise TextError(f"{name} has more than {MOST_MEMBERS:,} members; {advice}")
-    if expanded > LARGEST:
-        raise TextError(f"{name} expands to more than {LARGEST >> 30} GiB; {advice}")
-    if expanded > max(FREE, RATIO * content.size):
+    """Raise a TextError for an archive that is larger than any real text."""
+    name, advice = content.name, "if you trust it, unpack it yourself and name the folder"
+    if members > MAX_MEMBERS:
+        raise TextError(f"{name} has more than {MAX_MEMBERS:,} members; {advice}")
+    if expanded > MAX_EXPANDED_BYTES:
+        raise TextError(f"{name} expands to more than {MAX_EXPANDED_BYTES >> 30} GiB; {advice}")
+    if expanded > max(MIN_RATIO_BYTES, MAX_RATIO * content.size):
         raise TextError(
-            f"{name} expands to more than {RATIO} times its {content.size:,} bytes, as a decompression bomb does; "
+            f"{name} expands to more than {MAX_RATIO} times its {content.size:,} bytes, like a decompression bomb; "
             f"{advice}"
         )
 
 
 def as_path(name: str) -> PurePosixPath:
-    """The name of a member as a path within the archive: what leads out of it, or to it, is left out."""
+    """Return the name of a member as a path inside the archive, without `..` and a leading slash."""
     parts = [part for part in name.replace("\\", "/").split("/") if part not in {"", ".", ".."}]
     return PurePosixPath(*parts)
 
 
 def _name_in_zip(info: zipfile.ZipInfo, reading: Reading) -> str:
-    """A member's name, which without the UTF-8 flag is in whatever encoding the machine had that packed it."""
+    """Return the name of a member; without the UTF-8 flag its encoding is that of the machine that created it."""
     if info.flag_bits & 0x800:
         return info.filename
-    name = info.filename.encode("cp437", "replace")  # as zipfile has decoded it
+    name = info.filename.encode("cp437", "replace")  # undo the decoding by zipfile
     for encoding in ("utf-8", reading.encoding):
         with contextlib.suppress(UnicodeError, LookupError):
-            if "x".encode(encoding) == b"x":  # no archive has names in UTF-16
+            if "x".encode(encoding) == b"x":  # names are never in UTF-16
                 return name.decode(encoding)
     return info.filename
 
 
 def _select(members: list[Member], content: Content) -> list[Member]:
-    shown = [member for member in members if not any(map(is_hidden, member.path.parts))]
-    fitting = [member for member in shown if selects(content.reading, member.path)]
-    if not fitting:
-        there = summary(member.path for member in shown) or "no members that are not hidden"
-        raise TextError(f"{content.name} has no member that fits {asked_for(content.reading)}; it has {there}")
-    encrypted = next((member for member in fitting if member.encrypted), None)
+    """Return the members that the patterns select, sorted by name."""
+    visible = [member for member in members if not any(map(is_hidden, member.path.parts))]
+    selected = [member for member in visible if selects(content.reading, member.path)]
+    if not selected:
+        has = suffix_counts(member.path for member in visible) or "no members except hidden ones"
+        options = pattern_options(content.reading)
+        raise TextError(f"{content.name} has no member that matches {options}; it has {has}")
+    paths = [member.path for member in visible]
+    content.issues.unselected = unselected_message(content.name, "member", paths, content.reading)
+    encrypted = next((member for member in selected if member.encrypted), None)
     if encrypted is not None:
         raise TextError(
             f"{content.name}: the member {encrypted.path} is encrypted; unpack the archive with its password first"
         )
-    return sorted(fitting, key=lambda member: member.path.parts)
+    return sorted(selected, key=lambda member: member.path.parts)
 
 
 def _in_order(members: list[Member], content: Content) -> Iterator[tuple[str, int, BinaryIO]]:
-    """Open member after member.
+    """Open the members one after the other.
 
-    Each rewinding of a compressed tar expands it anew, so as many members as fit into `HELD` bytes are read in the
-    order in which they lie. A member that is larger is not held but streamed.
+    Each seek backwards in a compressed tar decompresses it again. So members of together at most `BATCH_BYTES` are read
+    in the order of the archive and held in memory. A larger member is streamed.
     """
     while members:
         batch, size = [members[0]], members[0].size
-        while content.suffix != ".zip" and len(batch) < len(members) and size + members[len(batch)].size <= HELD:
+        while content.suffix != ".zip" and len(batch) < len(members) and size + members[len(batch)].size <= BATCH_BYTES:
             batch.append(members[len(batch)])
             size += batch[-1].size
         members = members[len(batch) :]
@@ -205,20 +210,20 @@ def _in_order(members: list[Member], content: Content) -> Iterator[tuple[str, in
 
 
 RECORD = 20 * tarfile.BLOCKSIZE
-"""Bytes to which tar fills an archive up."""
+"""The size of a record: tar fills an archive up to a multiple of it."""
 
 
-class _Bounded:
-    """A file of which nothing is read at once that no member's header can need: tarfile reads these whole."""
+class _BoundedFile:
+    """A file that refuses to read more at once than a header can need: tarfile reads headers whole."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.seek, self.tell = file, file.seek, file.tell
         self.at_end = False
-        """Whether what was read last is the block of zeros that ends a tar archive."""
+        """Whether the last block read is the block of zeros that ends a tar archive."""
 
     def read(self, size: int = -1) -> bytes:
-        if not 0 <= size <= HELD:
-            raise TextError(f"a header or member of the tar archive asks for {size:,} bytes at once; unpack it first")
+        if not 0 <= size <= BATCH_BYTES:
+            raise TextError(f"a header of the tar archive claims {size:,} bytes; unpack the archive first")
         block = self._file.read(size)
         self.at_end = block == bytes(tarfile.BLOCKSIZE)
         return block

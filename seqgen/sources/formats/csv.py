@@ -1,4 +1,4 @@
-"""CSV and TSV: the first row names the columns, and a column's cells are the documents. Streamed."""
+"""Read CSV and TSV: the first row names the columns, and each cell of one column is a document. Streamed."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from seqgen.sources.fields import DEFAULT_FIELD
 from seqgen.sources.lines import lines_with_ends
 from seqgen.utils.text import plural
 
-LARGEST_CELL = 1 << 27
-"""Characters; a quote that is never closed makes one cell of the rest of a file."""
+MAX_CELL = 1 << 27
+"""Characters; a quote without an end makes the rest of the file one cell."""
 DELIMITERS = ",;\t|"
 
 
 def read(content: Content) -> Iterator[Document]:
-    """Read a document a row, from the column that `--field` names; a .tsv is cut at tabs, a .csv at the first row's."""
-    lines = lines_with_ends(content.text())  # which a cell in quotes keeps
+    """Read a document per row, from the column that `--field` names.
+
+    A .tsv file is cut at tabs, a .csv file at the most frequent delimiter of its first row.
+    """
+    lines = lines_with_ends(content.text())  # a quoted cell keeps its line ends
     header = next(lines, "")
     delimiter = "\t" if content.suffix == ".tsv" else max(DELIMITERS, key=_outside_quotes(header).count)
-    csv.field_size_limit(max(csv.field_size_limit(), LARGEST_CELL))  # of the process: 131,072 is less than an article
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_CELL))  # the default, 131,072, is less than an article
     rows = csv.reader(chain([header], lines), delimiter=delimiter, strict=True)
     try:
         names = next((row for row in rows if row), None)
@@ -42,16 +45,16 @@ def read(content: Content) -> Iterator[Document]:
             if "field limit" in str(error):
                 raise TextError(
                     f"{content.name}: a cell of the row that begins on line {number:,} is longer than "
-                    f"{csv.field_size_limit():,} characters; cut it up, or save that text as a file of its own"
+                    f"{csv.field_size_limit():,} characters; split it, or save that text in a separate file"
                 ) from error
-            raise TextError(  # whatever on_bad_line says: where the next row begins cannot be known
+            raise TextError(  # also with on_bad_line skip: the start of the next row is unknown
                 f"{content.name}: the quotes of the row that begins on line {number:,} are not balanced ({error}), so "
-                "what follows cannot be cut into rows; close the cell with a quote, and double each quote within it"
+                "the rest cannot be cut into rows; close the cell with a quote, and double each quote inside it"
             ) from error
         if row and len(row) != len(names):
             content.refuse(
                 TextError(
-                    f"{content.name}, line {number:,}: the row has {plural(len(row), 'cell')}, and the first row "
+                    f"{content.name}, line {number:,}: the row has {plural(len(row), 'cell')}, but the first row "
                     f"names {len(names)}"
                 )
             )
@@ -63,8 +66,7 @@ def _column(names: list[str], content: Content) -> int:
     field = content.reading.field or DEFAULT_FIELD
     shown = ", ".join(repr(name) for name in names[:20])
     if field not in names:
-        reason = f"no column {field!r}" if content.reading.field else "no column 'text', and none is named"
-        raise ConfigError(f"field: {content.name} has {reason}; name one by --field, of those that it has: {shown}")
+        raise ConfigError(f"field: {content.name} has no column {field!r}. Choose one with --field; it has: {shown}")
     if names.count(field) > 1:
         raise ConfigError(f"field: {content.name} has {names.count(field)} columns called {field!r}; rename them")
     return names.index(field)

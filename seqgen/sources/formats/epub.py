@@ -1,6 +1,6 @@
-"""EPUB: the text of a book's chapters in their reading order, as one document.
+"""Read EPUB books: the text of the chapters in reading order, as one document.
 
-The book is a ZIP file of XHTML. What lists its chapters is read by the HTML parser, too, so no XML entity is expanded.
+A book is a ZIP file of XHTML. The HTML parser reads its lists of chapters too, so no XML entity is expanded.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from seqgen.sources.formats.html import shown_text
 from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 
 CONTAINER, ENCRYPTION = PurePosixPath("META-INF/container.xml"), PurePosixPath("META-INF/encryption.xml")
-LARGEST_LIST = 1 << 24
-"""Bytes of the lists of files that are read whole."""
+MAX_LIST_BYTES = 1 << 24
+"""The largest size of a list of files, which is read whole."""
 _PAGES = {"application/xhtml+xml", "text/html"}
 
 
 def read(content: Content) -> Iterator[Document]:
-    """Read the book as one document, an empty line between chapters.
+    """Read the book as one document, with an empty line between chapters.
 
     Raises:
-        TextError: it is damaged or protected, beyond a limit of archives, or has no chapters.
+        TextError: the book is damaged, protected, above a limit of archives, or has no chapters.
     """
     with contextlib.ExitStack() as stack:
         with naming_damage(content.name):
             members = {member.path: member for member in open_zip(content, stack)}
             if any(member.encrypted for member in members.values()):
-                raise TextError(f"{content.name} is encrypted; unpack it with its password, and pack it without one")
+                raise TextError(f"{content.name} is encrypted; create it again without a password")
             chapters = _chapters(members, content.name)
         yield Document(_text(chapters, content.name), content.name)
 
@@ -49,7 +49,7 @@ def _text(chapters: list[Member], name: str) -> Iterator[str]:
 
 
 def _decoded(chapter: Member, place: str) -> Iterator[str]:
-    """A page is in UTF-8, or in UTF-16 with its mark: EPUB has no other encodings."""
+    """Yield the text of a page, in UTF-8 or in UTF-16 with a byte order mark; EPUB has no other encodings."""
     with naming_damage(place), chapter.open() as file:
         block = file.read(CHUNK_BYTES)
         encoding = "utf-16" if block[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8"
@@ -61,7 +61,7 @@ def _decoded(chapter: Member, place: str) -> Iterator[str]:
 
 
 def _chapters(members: dict[PurePosixPath, Member], name: str) -> list[Member]:
-    """The pages of the book, in their reading order."""
+    """Return the pages of the book in reading order."""
     container = _listed(members, CONTAINER, name)
     package = next((attributes.get("full-path", "") for tag, attributes in container if tag == "rootfile"), "")
     listed = _listed(members, as_path(package), name)
@@ -70,7 +70,7 @@ def _chapters(members: dict[PurePosixPath, Member], name: str) -> list[Member]:
     order = [attributes.get("idref", "") for tag, attributes in listed if tag == "itemref"]
     lost = next((idref for idref in order if idref not in items), None)
     if lost is not None:
-        raise TextError(f"{name} lists a chapter by the name {lost!r}, which no file of it has; it is damaged")
+        raise TextError(f"{name} lists the chapter {lost!r}, but has no such file; it is damaged")
     spine = [items[idref] for idref in order]
     paths = [
         as_path(posixpath.normpath(posixpath.join(folder, unquote(item.get("href", "")))))
@@ -80,20 +80,20 @@ def _chapters(members: dict[PurePosixPath, Member], name: str) -> list[Member]:
     missing = next((path for path in paths if path not in members), None)
     if not paths or missing is not None:
         what = "lists no chapters" if missing is None else f"lists the chapter {missing}, which is missing"
-        raise TextError(f"{name} {what}; it is damaged, or no EPUB book")
+        raise TextError(f"{name} {what}; it is damaged, or not an EPUB book")
     if ENCRYPTION in members:
         hidden = {attributes.get("uri", "") for tag, attributes in _listed(members, ENCRYPTION, name)
                   if tag == "cipherreference"}  # fmt: skip
-        if hidden & set(map(str, paths)):  # fonts may be: that is not what keeps a book from being read
-            raise TextError(f"{name} is protected by DRM: its chapters are encrypted, so they cannot be read")
+        if hidden & set(map(str, paths)):  # encrypted fonts do no harm
+            raise TextError(f"{name} is protected by DRM: its chapters are encrypted")
     return [members[path] for path in paths]
 
 
 def _listed(members: dict[PurePosixPath, Member], path: PurePosixPath, name: str) -> list[tuple[str, dict[str, str]]]:
-    """The elements of an XML file of the book: their names without prefix, in small letters, and their attributes."""
+    """Return the elements of an XML file of the book: lower-case names without prefix, and attributes."""
     member = members.get(path)
-    if member is None or member.size > LARGEST_LIST:
-        raise TextError(f"{name} has no usable {path if path.parts else 'package'}; it is damaged, or no EPUB book")
+    if member is None or member.size > MAX_LIST_BYTES:
+        raise TextError(f"{name} has no usable {path if path.parts else 'package'}; it is damaged, or not an EPUB book")
     with member.open() as file:
         parser = _Elements()
         parser.feed(TextDecoder("utf-8", "replace", f"{name}/{path}").push(file.read(), final=True))
@@ -101,6 +101,8 @@ def _listed(members: dict[PurePosixPath, Member], path: PurePosixPath, name: str
 
 
 class _Elements(HTMLParser):
+    """Collect the elements of an XML file."""
+
     def __init__(self) -> None:
         super().__init__()
         self.found: list[tuple[str, dict[str, str]]] = []

@@ -1,25 +1,29 @@
-"""HTML: the text that a page shows, without scripts and styles. Paragraphs stay apart, other white space is one space.
+"""Read HTML: the text that a page shows, without scripts and styles.
 
-Python's own parser, which expands no entity but the characters that HTML names, and fetches nothing.
+An empty line separates paragraphs; other white space becomes one space. The parser of the standard library expands no
+entities except the named characters of HTML, and downloads nothing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from html import unescape
 from html.parser import HTMLParser
 
 from seqgen.sources.content import Content, Document
 
+MAX_MARKUP = 1 << 24
+"""The number of characters after which a tag, comment or script without an end is read as text."""
 _WITHOUT_TEXT = frozenset(["script", "style", "title", "template", "noscript"])
 _PARAGRAPHS = frozenset(
     ["address", "article", "aside", "blockquote", "body", "dl", "fieldset", "figure", "footer", "form", "h1", "h2",
      "h3", "h4", "h5", "h6", "header", "hr", "main", "nav", "ol", "p", "pre", "section", "table", "ul"]
 )  # fmt: skip
-"""An empty line comes before and after them."""
+"""Elements with an empty line before and after them."""
 _LINES = frozenset(["br", "caption", "dd", "div", "dt", "figcaption", "legend", "li", "option", "tr"])
-"""A new line begins before and after them."""
-_SPACE = re.compile(r"[ \t\n\r\f]+")  # HTML's white space: a no-break space is none
+"""Elements with a line break before and after them."""
+_SPACE = re.compile(r"[ \t\n\r\f]+")  # in HTML a no-break space is not white space
 
 
 def read(content: Content) -> Iterator[Document]:
@@ -28,36 +32,45 @@ def read(content: Content) -> Iterator[Document]:
 
 
 def shown_text(chunks: Iterable[str]) -> Iterator[str]:
-    """The text of a page that comes in chunks, as it is parsed."""
+    """Yield the text of a page that comes in chunks."""
     page = _Page()
     for chunk in chunks:
         page.feed(chunk)
+        if len(page.rawdata) > MAX_MARKUP:
+            page.end_markup()
         if text := page.take():
             yield text
-    page.close()
+    page.end_markup()
     yield page.take() + ("\n" if page.has_text else "")
 
 
 class _Page(HTMLParser):
+    """Collect the shown text of a page while it is parsed."""
+
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.has_text = False
         self._made: list[str] = []
         self._in_prolog = False
-        """Whether a document type that declares entities has begun, whose end Python's parser takes for text."""
+        """Whether the parser is in a document type with entity declarations, whose end it takes for text."""
         self._without: list[str] = []
-        """Elements without text that are open."""
+        """The open elements without shown text."""
         self._kept = 0
-        """Elements that are open whose white space is kept."""
+        """The number of open elements whose white space is kept."""
         self._break = 0
-        """Newlines that come before the next text."""
+        """The number of newlines before the next text."""
         self._space = False
-        """Whether a space does."""
+        """Whether a space comes before the next text."""
 
     def take(self) -> str:
-        """The text since the last call."""
+        """Return the text since the last call."""
         text, self._made = "".join(self._made), []
         return text
+
+    def end_markup(self) -> None:
+        """Read markup without an end as text; `close` would parse the rest again at each `<`."""
+        text, self.rawdata = self.rawdata, ""
+        self.handle_data(unescape(text))
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         del attrs
@@ -72,7 +85,7 @@ class _Page(HTMLParser):
         self._kept += tag == "pre"
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag not in _WITHOUT_TEXT:  # <script/> of XHTML, which is closed at once
+        if tag not in _WITHOUT_TEXT:  # such as <script/> in XHTML
             self.handle_starttag(tag, attrs)
             self._kept -= tag == "pre"
 
@@ -101,7 +114,7 @@ class _Page(HTMLParser):
         self._in_prolog = "[" in decl
 
     def unknown_decl(self, data: str) -> None:
-        if data.startswith("CDATA["):  # of XHTML
+        if data.startswith("CDATA["):  # in XHTML
             self.handle_data(data.removeprefix("CDATA["))
 
     def _break_at(self, tag: str) -> None:

@@ -1,7 +1,6 @@
-"""JSON (.json): an array of objects or strings, a document each; or an object that holds such an array.
+"""Read JSON (.json): an array of objects or strings, one document each, or an object with such an array.
 
-The file is read whole, so there is a limit. One whose first line is a complete object is JSON lines under another name,
-and read as these, whatever its size.
+The file is read whole, up to a limit. A file whose first line is a complete object is read as JSON lines, of any size.
 """
 
 from __future__ import annotations
@@ -18,15 +17,14 @@ from seqgen.sources.fields import ALL, DEFAULT_FIELD, kind_of, parse_field, text
 from seqgen.sources.formats.json_lines import document, read_lines
 from seqgen.sources.lines import LINE_END
 
-LARGEST = 1 << 28
-"""Characters of a file that is read whole; it takes some five times as many bytes of memory."""
+MAX_CHARACTERS = 1 << 28
+"""The longest file that is read whole; it takes about five bytes of memory per character."""
 
 
 def read(content: Content) -> Iterator[Document]:
-    """Read a document an element of the array.
+    """Read a document per element of the array.
 
-    In an object, `--field data[].text` leads to the array by what is before the first `[]`; without a `[]` the object
-    is one document.
+    In an object, `--field data[].text` names the array before the first `[]`; without `[]` the object is one document.
     """
     chunks = content.text()
     head = _beginning(chunks)
@@ -54,12 +52,12 @@ def read(content: Content) -> Iterator[Document]:
 
 
 def _beginning(chunks: Iterator[str]) -> str:
-    """Take as much of a text as tells whether its first line is an object that another line follows."""
+    """Read the first line of the text, and as much as shows whether another line follows."""
     held = [next((chunk for chunk in chunks if chunk and not chunk.isspace()), "")]
     size, ended, rest = len(held[0]), False, held[0].lstrip()
     if not rest.startswith("{"):
         return held[0]
-    while size <= LARGEST:
+    while size <= MAX_CHARACTERS:
         if not ended:
             _, *others = LINE_END.split(rest, maxsplit=1)
             ended, rest = bool(others), "".join(others)
@@ -82,10 +80,10 @@ def _load(content: Content, chunks: Iterator[str]) -> Any:
     for chunk in chunks:
         held.append(chunk)
         size += len(chunk)
-        if size > LARGEST:
+        if size > MAX_CHARACTERS:
             raise TextError(
-                f"{content.name} has more than {LARGEST >> 20} MB, and a JSON array is read whole; make JSON lines of "
-                f"it first (jq -c '.[]' {shlex.quote(content.name)} > lines.jsonl)"
+                f"{content.name} has more than {MAX_CHARACTERS >> 20} MB, and a JSON array is read whole; convert it "
+                f"to JSON lines first (jq -c '.[]' {shlex.quote(content.name)} > lines.jsonl)"
             )
     try:
         return json.loads("".join(held), parse_int=float)
@@ -100,11 +98,13 @@ def _load(content: Content, chunks: Iterator[str]) -> Any:
 def _array_in(
     value: dict[str, Any], steps: tuple[str | int, ...], field: str, name: str
 ) -> tuple[Any, tuple[str | int, ...], str]:
-    """The array within an object that steps lead to, and the steps that are left for its elements."""
+    """Return the array inside an object, and the remaining steps and field of its elements."""
     if field in value or ALL not in steps:
         if field == DEFAULT_FIELD and field not in value and any(isinstance(held, list) for held in value.values()):
             arrays = ", ".join(f"{key}[]" for key, held in value.items() if isinstance(held, list))
-            raise TextError(f"{name} is an object with arrays ({arrays}); name the texts by --field, as in data[].text")
+            raise TextError(
+                f"{name} is an object with arrays ({arrays}); choose a text with --field, as in data[].text"
+            )
         return [value], steps, field
     cut = steps.index(ALL)
     array: Any = value
@@ -112,7 +112,7 @@ def _array_in(
         there = isinstance(array, dict) and step in array if isinstance(step, str) else _has(array, step)
         if not there:
             names = ", ".join(list(array)[:8]) if isinstance(array, dict) else kind_of(array)
-            raise TextError(f"{name} has no {step!r} on the way to {field!r}; there is: {names}")
+            raise TextError(f"{name} has no {step!r} on the path {field!r}; it has: {names}")
         array = array[step]
     return array, steps[cut + 1 :], field
 

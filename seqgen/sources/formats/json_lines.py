@@ -1,4 +1,4 @@
-"""JSON lines (.jsonl, .ndjson): each line is an object, and its field a document."""
+"""Read JSON lines (.jsonl, .ndjson): each line is an object, and one of its fields is a document."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD, kind_of, parse_field, text_at
 from seqgen.sources.lines import lines_with_ends
-from seqgen.sources.text import without_halves
+from seqgen.sources.text import replace_surrogates
 
 
 def read(content: Content) -> Iterator[Document]:
-    """Read a document a line; empty lines are passed over."""
+    """Read a document per line; empty lines are ignored."""
     yield from read_lines(content, content.text())
 
 
 def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
-    """Read a document a line from text that is decoded already."""
+    """Read a document per line from decoded text."""
     field = content.reading.field or DEFAULT_FIELD
     steps = parse_field(field)
     for number, line in enumerate(lines_with_ends(chunks), 1):
@@ -35,9 +35,9 @@ def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
 
 
 def document(content: Content, text: str, place: str) -> Document:
-    """A document of a string that JSON gave, which may hold half characters."""
-    text, halves = without_halves(text, content.reading.errors)
-    content.issues.ill_formed += halves
+    """Return the document of a JSON string; lone surrogates in it are replaced."""
+    text, surrogates = replace_surrogates(text, content.reading.errors)
+    content.issues.ill_formed += surrogates
     return Document(iter([text]), place)
 
 
@@ -48,7 +48,7 @@ def _object(line: str, where: str) -> Any:
         raise TextError(
             f"{where}, column {error.colno:,} is not valid JSON ({error.msg}); each line should be an object"
         ) from error
-    except (ValueError, RecursionError) as error:  # a number of too many digits; brackets without end
+    except (ValueError, RecursionError) as error:  # a number with too many digits, or brackets too deep
         raise TextError(f"{where} is not valid JSON ({error}); each line should be an object") from error
     if not isinstance(record, dict):
         raise TextError(f"{where} is {kind_of(record)}, not an object with fields")

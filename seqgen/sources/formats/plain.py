@@ -1,4 +1,4 @@
-"""Plain text: a file is a document."""
+"""Read plain text: a file is a document."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Bytes as they are, by `--encoding bytes`: a file is a document, a byte b the character U+00b.
+"""Read bytes unchanged, with `--encoding bytes`: a file is a document, and byte b is the character U+00b.
 
-So a text carries any bytes without loss; the byte tokenizer gives each its own id, and bits per byte are by these.
+So a text holds any bytes without loss; the byte tokenizer gives each byte an id, and bits per byte count these bytes.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from seqgen.sources.catalog.download_cache import download_directory, hold_hash
 
 from seqgen.data.cache.cache import Cache, size_of
 from seqgen.data.cache.entries import Entry, choose, list_entries, remove
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.sources import source as sources
+from seqgen.sources.catalog.downloads import download_directory
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.locks import build_folder, hold_lock
 
@@ -99,22 +99,21 @@ def test_unfinished_entry_is_listed_and_removed_once_nobody_builds_it(cache):
     assert list_entries(cache.path) == []
 
 
-def test_download_is_listed_and_removed_without_its_recorded_hash(cache):
+def test_download_is_listed_and_removed_unless_it_is_being_fetched(cache):
     folder = download_directory("cheese")
     folder.mkdir(parents=True)
     (folder / "cheese.zip").write_bytes(b"1234567")
-    hold_hash(folder / "cheese.zip", "0" * 64)
 
     with hold_lock(folder, "fetching"):
         (entry,) = list_entries(cache.path)
         assert (entry.kind, entry.made_from, entry.bytes) == ("download", "corpus:cheese", 7)
         assert remove([entry]) == []
     (entry,) = list_entries(cache.path)
+    assert list_entries(cache.path, downloads=False) == []
     assert remove([entry]) == [entry]
 
-    assert [path.name for path in folder.iterdir()] == ["cheese.zip.sha256"]
+    assert not folder.exists()
     assert list_entries(cache.path) == []
-    assert list_entries(cache.path, downloads=False) == []
 
 
 def entry(number: int, *, used: float, only_copy: bool = False) -> Entry:

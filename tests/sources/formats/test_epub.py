@@ -24,7 +24,7 @@ BOOK = {
 }
 
 
-def test_a_book_is_the_text_of_its_chapters_in_their_order(places, zipped):
+def test_a_book_is_read_as_its_chapters_in_reading_order(places, zipped):
     packed = zipped(BOOK)
     found = places("a.epub", packed)
 
@@ -39,8 +39,8 @@ def test_a_book_is_the_text_of_its_chapters_in_their_order(places, zipped):
         ({"META-INF/container.xml": None}, "no usable META-INF/container.xml"),
         ({"OEBPS/book.opf": "<package/>"}, "lists no chapters"),
         ({"META-INF/container.xml": "<container><rootfile/></container>"}, "no usable package"),
-        ({"OEBPS/book.opf": PACKAGE.replace('idref="one"', "")}, "lists a chapter by the name ''"),
-        ({"OEBPS/book.opf": PACKAGE.replace('id="one"', "")}, "lists a chapter by the name 'one'"),
+        ({"OEBPS/book.opf": PACKAGE.replace('idref="one"', "")}, "lists the chapter ''"),
+        ({"OEBPS/book.opf": PACKAGE.replace('id="one"', "")}, "lists the chapter 'one'"),
         ({"text/ch1.xhtml": None}, r"the chapter text/ch1\.xhtml, which is missing"),
         ({"META-INF/encryption.xml": '<enc:CipherReference URI="text/ch1.xhtml"/>'}, "protected by DRM"),
     ],
@@ -61,13 +61,13 @@ def test_a_book_in_an_encrypted_zip_is_refused(read, zipped):
         read("a.epub", bytes(content))
 
 
-def test_encrypted_fonts_keep_no_book_from_being_read(read, zipped):
+def test_a_book_with_encrypted_fonts_is_read(read, zipped):
     fonts = {"META-INF/encryption.xml": '<CipherReference URI="OEBPS/font.otf"/>'}
 
     assert len(read("a.epub", zipped({**BOOK, **fonts}))) == 1
 
 
 @pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04" + bytes(40)])
-def test_what_is_no_book_is_refused(read, content):
+def test_a_file_that_is_not_a_book_is_refused(read, content):
     with pytest.raises(TextError, match=r"a\.epub is damaged"):
         read("a.epub", content)

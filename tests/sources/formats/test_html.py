@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqgen.sources.formats import html
 from seqgen.sources.formats.html import shown_text
 
 PAGE = """<!doctype html><html><head><title>T</title><style>p {}</style><script>var a = '<p>no</p>';</script></head>
@@ -17,31 +18,47 @@ SHOWN = "Head\n\nOne <two> three é\nline\n\na\nb\n\n1\t2\n3\n\n  keep\n   this\
 
 
 @pytest.mark.parametrize("name", ["a.html", "a.HTM", "a.xhtml"])
-def test_a_page_is_the_text_that_it_shows(read, name):
+def test_a_page_is_read_as_its_shown_text(read, name):
     assert read(name, PAGE) == (SHOWN,)
 
 
 @given(st.lists(st.integers(0, len(PAGE)), max_size=8))
-def test_a_page_does_not_depend_on_the_blocks_in_which_it_comes(cuts):
+def test_shown_text_does_not_depend_on_the_chunks(cuts):
     edges = [0, *sorted(cuts), len(PAGE)]
 
     assert "".join(shown_text(PAGE[start:stop] for start, stop in pairwise(edges))) == SHOWN
 
 
-def test_no_entity_is_expanded(read):
+def test_declared_entities_are_not_expanded(read):
     content = '<!DOCTYPE html [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><html><body>x &b; y</body></html>'
 
     assert read("a.xhtml", content) == ("x &b; y\n",)
 
 
-def test_a_page_without_any_tag_is_its_text(read):
+def test_a_page_without_tags_is_read_as_text(read):
     assert read("a.html", "plain  text") == ("plain text\n",)
 
 
-def test_the_encoding_holds_for_a_page_too(read):
+def test_a_page_is_decoded_with_the_encoding(read):
     assert read("a.html", "<p>나는</p>".encode("cp949"), encoding="cp949") == ("나는\n",)
 
 
 @given(st.text(alphabet="<>/!-&;[]aptdrscriptpre \n"))
-def test_any_markup_gives_text(markup):
+def test_shown_text_accepts_any_markup(markup):
     assert isinstance("".join(shown_text([markup])), str)
+
+
+@pytest.mark.parametrize("start", ["<p ", "<!-- ", "</p ", "<![CDATA[ ", "<a href='"])
+def test_markup_without_an_end_is_read_as_text(start):
+    markup = start * 100_000  # html.parser alone takes minutes
+
+    assert "".join(shown_text(["<p>a</p>", markup])) == f"a\n\n{' '.join(markup.split())}\n"
+
+
+def test_markup_without_an_end_is_held_up_to_a_limit(monkeypatch):
+    monkeypatch.setattr(html, "MAX_MARKUP", 10)
+
+    texts = shown_text(["<p x", "x" * 20, "<b>b</b>"])
+
+    assert next(texts) == "<p x" + "x" * 20
+    assert "".join(texts) == "b\n"

@@ -11,7 +11,7 @@ GOOD = '{"text": "a"}\n'
 
 
 @pytest.mark.parametrize("line", ["{bad", '{"text": null}', '{"other": 1}', "[]", "1" * 5000])
-def test_a_bad_line_is_refused_by_its_number_or_skipped_and_counted(read, places, line):
+def test_a_bad_line_is_refused_or_skipped(read, places, line):
     with pytest.raises(TextError, match=r"a\.jsonl, line 2.*--on-bad-line skip"):
         read("a.jsonl", GOOD + line + "\n" + GOOD)
 
@@ -20,7 +20,7 @@ def test_a_bad_line_is_refused_by_its_number_or_skipped_and_counted(read, places
     assert found.issues.skipped == 1
 
 
-def test_a_malformed_line_has_one_line_number_and_a_column(read):
+def test_the_error_of_a_malformed_line_has_its_line_and_column(read):
     with pytest.raises(TextError) as refusal:
         read("a.jsonl", GOOD + '{"text" 1}\n')
 
@@ -28,7 +28,7 @@ def test_a_malformed_line_has_one_line_number_and_a_column(read):
     assert "line 1" not in str(refusal.value)
 
 
-def test_a_conversation_is_one_document_a_line(read):
+def test_a_conversation_is_one_document(read):
     lines = [{"messages": [{"content": "hi"}, {"content": f"no {number}"}]} for number in range(2)]
 
     found = read("a.ndjson", "\r\n".join(map(json.dumps, lines)), field="messages[].content")
@@ -37,7 +37,7 @@ def test_a_conversation_is_one_document_a_line(read):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_lines_end_as_those_of_any_text(places, end):
+def test_lines_end_at_lf_crlf_and_cr_only(places, end):
     found = places("a.jsonl", end.join(['{"text": "a\u2028b"}', "", '{"text": "c"}', ""]))
 
     assert found.found == [
@@ -45,12 +45,12 @@ def test_lines_end_as_those_of_any_text(places, end):
     ]  # fmt: skip
 
 
-def test_where_every_line_is_skipped_that_is_said(read):
+def test_a_file_whose_lines_are_all_skipped_is_empty(read):
     with pytest.raises(TextError, match="is empty"):
         read("a.jsonl", "{}\n", on_bad_line="skip")
 
 
-def test_a_number_of_any_length_in_another_field_changes_nothing(tmp_path):
+def test_a_long_number_in_another_field_is_accepted(tmp_path):
     path = tmp_path / "numbers.jsonl"
     path.write_text(f'{{"a": {"9" * 10_000}, "text": "kept"}}\n', "utf-8")
 

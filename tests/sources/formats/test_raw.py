@@ -14,22 +14,22 @@ ALL = bytes(range(256)) + b"\xef\xbb\xbf\r\n"
 
 
 @pytest.mark.parametrize("name", ["a.mid", "a.txt", "a.csv", "a.json", "a"])
-def test_a_file_is_its_bytes_whatever_its_suffix_says(read, name):
+def test_raw_bytes_ignore_the_suffix(read, name):
     assert read(name, ALL, encoding="bytes") == (ALL.decode("latin-1"),)
 
 
-def test_a_compressed_file_is_read_through(read):
+def test_raw_bytes_of_a_compressed_file_are_decompressed(read):
     assert read("a.mid.gz", gzip.compress(ALL), encoding="bytes") == (ALL.decode("latin-1"),)
 
 
 @pytest.mark.parametrize("setting", [{"errors": "replace"}, {"field": "text"}, {"on_bad_line": "skip"}])
-def test_what_would_change_nothing_for_bytes_is_refused(setting):
+def test_settings_that_do_not_apply_to_raw_bytes_are_refused(setting):
     with pytest.raises(ConfigError, match=rf"^{next(iter(setting))}: with --encoding bytes"):
         Reading.of(encoding="bytes", **setting)
 
 
 @given(st.binary())
-def test_bytes_go_through_the_tokenizer_and_come_back(content):
+def test_raw_bytes_survive_the_byte_tokenizer(content):
     tokenizer = ByteTokenizer(raw=True)
     text = content.decode("latin-1")
     ids = tokenizer.encode(text)
