@@ -173,6 +173,11 @@ def test_leakage_memory_does_not_grow_with_the_text(span, monkeypatch):
     assert peak(12) < 1.3 * peak(4)
 
 
+def test_leak_is_notable_from_the_notice_share_on():
+    assert leakage.Leakage(found=25, looked_for=100).is_notable
+    assert not leakage.Leakage(found=24, looked_for=100).is_notable
+
+
 def test_empty_validation_text_has_no_leak(tmp_path, span):
     text = cache_text(tmp_path, "ab")
 

@@ -78,6 +78,13 @@ def test_recorded_cache_directory_is_used_where_it_still_exists(corpus, data, tm
     assert not (tmp_path / "gone").exists()
 
 
+def test_single_character_is_refused(corpus, data):
+    corpus.write_text("a", "utf-8")
+
+    with pytest.raises(TextError, match="1 character"):
+        read_texts(data.model_copy(update={"valid_split": "none"}))
+
+
 def test_ids_decode_to_the_split(data):
     texts = read_texts(data)
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-import numpy as np
 
 from seqgen.data.cache.cached_text import (
     DOCUMENTS,
@@ -26,9 +23,6 @@ from seqgen.sources.config import Reading
 from seqgen.sources.source import Source
 from seqgen.sources.text import CHUNK_BYTES
 from seqgen.utils.files import write_atomically
-
-HELD_STARTS = 1 << 16
-"""Starts of documents that are in memory before they are written."""
 
 
 def write_text(
@@ -70,7 +64,6 @@ class _TextWriter:
         self._folder = folder
         self._bytes = self._characters = self._documents = 0
         self._landmarks = [(0, 0)]
-        self._starts = array("q")
         self._digest = hashlib.sha256()
         self.sources: list[SourceRecord] = []
 
@@ -92,10 +85,8 @@ class _TextWriter:
             self._write(chunk)
         if self._bytes == start:
             return 0
-        self._starts.append(start)
+        self._write_offset(start)
         self._documents += 1
-        if len(self._starts) >= HELD_STARTS:
-            self._flush_starts()
         return 1
 
     def _write(self, chunk: str) -> None:
@@ -107,14 +98,12 @@ class _TextWriter:
         self._bytes += len(content)
         self._characters += len(chunk)
 
-    def _flush_starts(self) -> None:
-        self._index.write(np.array(self._starts, dtype=OFFSET_DTYPE).tobytes())
-        self._starts = array("q")
+    def _write_offset(self, offset: int) -> None:
+        self._index.write(offset.to_bytes(OFFSET_DTYPE.itemsize, "little"))
 
     def finish(self) -> TextManifest:
         """Write the manifest, once all else is on the disk, and return it."""
-        self._starts.append(self._bytes)
-        self._flush_starts()
+        self._write_offset(self._bytes)
         for file in (self._text, self._index):
             file.flush()
             os.fsync(file.fileno())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 
-from seqgen.data.cache import write_text as module
 from seqgen.data.cache.cached_text import CachedText, Span
 from seqgen.data.cache.write_text import write_text
 from seqgen.sources.config import Reading
@@ -46,8 +45,7 @@ def test_sources_are_recorded_as_they_were_read(tmp_path):
     assert manifest == CachedText(tmp_path / "cached").manifest
 
 
-def test_many_short_documents_are_written(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "HELD_STARTS", 3)
+def test_many_short_documents_are_written(tmp_path):
     (tmp_path / "a.jsonl").write_text("".join(f'{{"text": "{number}"}}\n' for number in range(100)), "utf-8")
 
     write_text([str(tmp_path / "a.jsonl")], Reading(), tmp_path / "cached")
