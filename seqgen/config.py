@@ -52,7 +52,7 @@ FileName = Annotated[
 class Config(BaseModel):
     """The base of every config: immutable, no unknown keys, no silent conversions."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False, defer_build=True)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
     def of(cls, **values: Any) -> Self:

@@ -65,8 +65,8 @@ def evaluate(
     reading = pick(settings, *Reading.model_fields)
     if reading and not texts:
         raise ConfigError(
-            f"{next(iter(reading))}: it says how a text is read, and without a text the validation part of the run is "
-            "scored; name a text, or leave it out"
+            f"{next(iter(reading))}: it has no effect without a text, because the validation part of the run is scored; "
+            "name a text, or leave it out"
         )
     with exit_on_signal():
         from seqgen.runs.load import load
