@@ -137,7 +137,7 @@ def test_evaluate_refuses_missing_and_empty_files(run, tmp_path):
 
     with pytest.raises(TextError, match="is empty"):
         run.evaluate(tmp_path / "empty.txt")
-    with pytest.raises(TextError, match="no such file"):
+    with pytest.raises(TextError, match="is missing"):
         run.evaluate(tmp_path / "gone.txt")
 
 
