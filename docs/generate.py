@@ -1,4 +1,4 @@
-"""Write the files that are made from the code: `seqgen/__init__.pyi` and `docs/settings.md`.
+"""Write the files that are made from the code: `seqgen/__init__.pyi`, `docs/settings.md` and `docs/layout.md`.
 
     python docs/generate.py
 
@@ -20,12 +20,17 @@ from seqgen.runs.config import train_settings
 from seqgen.runs.train import train
 
 ROOT = Path(__file__).parents[1]
+CODE = ("cli", "seqgen", "benchmarks")
 WRITTEN_BY = "written by `python docs/generate.py` from the settings of the configs"
 
 
 def generate() -> dict[Path, str]:
     """Return the content of each generated file by its path."""
-    return {ROOT / "seqgen" / "__init__.pyi": stub(), ROOT / "docs" / "settings.md": settings_page()}
+    return {
+        ROOT / "seqgen" / "__init__.pyi": stub(),
+        ROOT / "docs" / "settings.md": settings_page(),
+        ROOT / "docs" / "layout.md": layout_page(),
+    }
 
 
 def stub() -> str:
@@ -126,6 +131,34 @@ def _table(settings: Iterable[Setting]) -> list[str]:
 
 def _escape(text: str) -> str:
     return text.replace("<", "&lt;").replace("|", "\\|").replace("*", "\\*")
+
+
+def layout_page() -> str:
+    """Return the page of the code's layout: a section for each folder, a line for each module."""
+    heading = (
+        "# How the code is laid out\n\n<!-- written by `python docs/generate.py` from the modules' docstrings -->\n"
+    )
+    return "\n".join([heading, *(_section(folder) for name in CODE for folder in _folders(ROOT / name))])
+
+
+def _folders(folder: Path) -> list[Path]:
+    inner = [path for path in sorted(folder.iterdir()) if path.is_dir() and any(path.glob("*.py"))]
+    return [folder, *(found for path in inner for found in _folders(path))]
+
+
+def _section(folder: Path) -> str:
+    own = folder / "__init__.py"
+    lines = [f"## {folder.relative_to(ROOT).as_posix()}/", "", *([_summary(own), ""] if own.exists() else [])]
+    lines += ["| file | what it does |", "|---|---|"]
+    for path in sorted(path for path in folder.glob("*.py") if path != own):
+        lines.append(f"| [{path.name}](../{path.relative_to(ROOT).as_posix()}) | {_summary(path)} |")
+    return "\n".join([*lines, ""])
+
+
+def _summary(path: Path) -> str:
+    """Return the first paragraph of a module's docstring."""
+    docstring = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    return " ".join(docstring.partition("\n\n")[0].split()).replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The same laws on a CUDA card; without one these tests are skipped, by name."""
+"""The laws of the models on a CUDA device; skipped without one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from seqgen.models.base import select
 
 from .small_runs import FAMILIES, SMALL
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA card here")
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
 def test_cuda_forward_agrees_with_the_cpu(model):

@@ -3,11 +3,14 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from seqgen import device
 from seqgen.device import (
     RandomState,
     autocast,
@@ -62,6 +65,12 @@ def test_select_precision_auto_is_bf16_where_the_cpu_multiplies_it(monkeypatch, 
     assert select_precision("auto", CPU) == precision
 
 
+def test_select_precision_auto_is_fp32_where_torch_cannot_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+
+    assert select_precision("auto", CPU) == "fp32"
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_select_precision_auto_is_bf16_on_cuda_with_native_bf16(monkeypatch, native):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation or native)
@@ -82,7 +91,7 @@ def test_select_precision_auto_is_fp32_on_other_devices():
 def test_autocast_sets_the_precision_of_products(precision, dtype):
     with autocast(CPU, precision):
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
-    with torch.autocast("cpu", dtype=torch.bfloat16), autocast(CPU, precision):  # whatever the caller's says
+    with torch.autocast("cpu", dtype=torch.bfloat16), autocast(CPU, precision):  # overrides the caller's
         assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == dtype
     assert torch.mm(torch.ones(2, 2), torch.ones(2, 2)).dtype == torch.float32
 
@@ -167,7 +176,7 @@ def test_random_state_continues_from_its_state_dict():
 
     assert {tensor.dtype for tensor in saved.values()} == {torch.uint8}
     assert draws(other, 5) == expected
-    other.load_state_dict(saved)  # neither going on nor being loaded changed it
+    other.load_state_dict(saved)  # neither drawing nor loading changed it
     assert draws(other, 5) == expected
 
 
@@ -190,6 +199,24 @@ def test_random_state_reseeds_no_other_device(monkeypatch):
     assert seeded == []
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has mallopt")
+def test_keep_freed_memory_never_maps_and_never_trims(monkeypatch):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: library)
+
+    device.keep_freed_memory()
+
+    assert calls == [(-4, 0), (-1, -1)]  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux only")
+def test_total_memory_of_the_cpu_is_the_systems():
+    kibibytes = int(Path("/proc/meminfo").read_text("ascii").split()[1])
+
+    assert device.total_memory(CPU) == pytest.approx(1024 * kibibytes, rel=0.1)
+
+
 FAULTS = """
 import resource, sys, torch
 from seqgen.device import keep_freed_memory
@@ -205,9 +232,10 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="what it changes is in glibc")
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has mallopt")
 def test_keep_freed_memory_avoids_page_faults():
-    """Page faults of two tensors of 64 MiB after others alike: one a page, or next to none."""
+    """Two tensors of 64 MiB after others of that size cause a page fault per page, or almost none."""
     faults = {
         mode: int(subprocess.run([sys.executable, "-c", FAULTS, mode], capture_output=True, check=True).stdout)
         for mode in ("given-back", "kept")

@@ -19,8 +19,10 @@ from seqgen.sources.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-RUNNABLE = ["data", "evaluation", "korean", "run-directory", "sampling"]
-SMALL = ["--cell", "gru", "--hidden-size", "8", "--max-steps", "1", "--batch-size", "4"]
+RUNNABLE = ["data", "evaluation", "korean", "run-directory", "sampling", "training"]
+SMALL = {"--cell": "gru", "--hidden-size": "8", "--max-steps": "1", "--batch-size": "4", "--threads": "1"}
+IMPLIED = {"--init-from": {"--cell", "--hidden-size"}, "--plan-from": {"--max-steps", "--threads"}}
+"""Options that must not be repeated with these."""
 TEXT = "".join(f"The {number}th sailor left the river, and the moon was quiet.\n" for number in range(99))
 CHAPTERS = {
     "mimetype": "application/epub+zip",
@@ -84,26 +86,51 @@ def test_the_readme_uses_the_main_commands():
     assert {"train", "sample", "eval"} <= {words[0] for words in commands_of(ROOT / "README.md")}
 
 
+def shorten(words: list[str], resumed_steps: int = 2) -> list[str]:
+    """Return the command with a small model, one step, a few tokens, and without the shell's part."""
+    words = [word for word in words if word not in {">", "new.mid", "story.txt"}]
+    limits = {"train": ["--max-time", "--max-steps"], "sample": ["--max-new-tokens"]}.get(words[0], [])
+    for option in limits:
+        at = words.index(option) if option in words else len(words)
+        words[at : at + 2] = []
+    if words[0] == "sample":
+        return [*words, "--max-new-tokens", "5"]
+    if words[0] != "train":
+        return words
+    if "--resume" in words:
+        return [*words, "--max-steps", str(resumed_steps)]
+    given = {*words, *(option for name, options in IMPLIED.items() if name in words for option in options)}
+    return [*words, *(item for option, value in SMALL.items() if option not in given for item in (option, value))]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("guide", RUNNABLE)
 def test_commands_of_the_guide_run(desk, guide):
-    """In their order, with small models; what needs a download or is meant for the shell is left out."""
-    commands = [words for words in commands_of(ROOT / "docs" / f"{guide}.md") if "corpus:text8:test" not in words]
+    """In their order, except those that need a download or show an error."""
+    commands = [words for words in commands_of(ROOT / "docs" / f"{guide}.md") if "letters.pdf" not in words]
+    commands = [words for words in commands if not any("corpus:text8" in word for word in words)]
     for name in ("novel-lstm", "corpus-gru"):
-        assert CliRunner().invoke(app, ["train", "novel.txt", *SMALL, "--out", f"runs/{name}"]).exit_code == 0
+        cell = ["--cell", name[-4:].strip("-")]
+        line = shorten(["train", "novel.txt", *cell, "--out", f"runs/{name}"])
+        assert CliRunner().invoke(app, line).exit_code == 0
 
-    for words in commands:
-        line = [word for word in words if word not in {">", "new.mid", "story.txt"}]
-        if line[0] == "train":
-            line += SMALL
-        elif line[0] == "sample":
-            at = line.index("--max-new-tokens") if "--max-new-tokens" in line else len(line)
-            line[at : at + 2] = ["--max-new-tokens", "5"]
-        result = CliRunner().invoke(app, line)
+    for number, words in enumerate(commands):
+        result = CliRunner().invoke(app, shorten(words, number + 2))
 
-        if line != ["train", "letters.pdf", *SMALL]:
-            assert result.exit_code == 0, (line, result.output)
+        assert result.exit_code == 0, (words, result.output)
     assert len(commands) >= 2
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/sampling.md"])
+def test_python_of_the_page_runs(desk, page, capsys):
+    (desk / "corpus.txt").write_text(TEXT, "utf-8")
+    assert CliRunner().invoke(app, shorten(["train", "novel.txt", "--out", "runs/novel-lstm"])).exit_code == 0
+    (code,) = re.findall(r"```python\n(.+?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    code = code.replace('max_time="60s"', "max_steps=1, hidden_size=8, threads=1")
+
+    exec(code, {})
+
+    assert len(capsys.readouterr().out.splitlines()) > 3
 
 
 def test_the_data_guide_shows_the_error_for_a_pdf(desk):

@@ -1,9 +1,10 @@
-"""The files that `docs/generate.py` writes from the settings of the configs."""
+"""The files that `docs/generate.py` writes from the settings of the configs and the docstrings of the modules."""
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,16 @@ def test_generated_file_is_up_to_date(path):
 
 
 def test_stub_and_page_have_every_option_of_train():
-    stub, page = (FILES[path] for path in sorted(FILES, key=lambda path: path.suffix, reverse=True))
+    stub, page = (FILES[ROOT / path] for path in ("seqgen/__init__.pyi", "docs/settings.md"))
     settings = inspect.signature(train_command).parameters.keys() - {"text", "quiet"}
 
     assert len(settings) > 40
     for name in settings:
         assert f"\n    {name}: " in stub
         assert f"| `--{name.replace('_', '-')}" in page
+
+
+def test_stub_is_packaged():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+    assert "__init__.pyi" in project["tool"]["setuptools"]["package-data"]["seqgen"]

@@ -26,14 +26,18 @@ def list_corpora(json: JsonOption = False) -> None:
         return
     table = Table(box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for name in ("description", "language", "license"):
+    console = stdout(PAGE)
+    details = ("language", "license") if console.width >= PAGE else ()
+    for name in ("description", *details):
         table.add_column(name)
     for name in ("size", "where"):
         table.add_column(name, justify="right", no_wrap=True)
     for spec in known.values():
         size, where = size_in_words(spec.size), _where(spec)
-        table.add_row(spec.name, spec.title, spec.language, spec.license, size, where)
-    stdout(PAGE).print(table)
+        table.add_row(spec.name, spec.title, *((spec.language, spec.license) if details else ()), size, where)
+    console.print(table)
+    if not details:
+        notice("not shown in this width: language, license; `seqgen corpus list --json` has everything")
 
 
 def fetch(

@@ -16,7 +16,7 @@ SETTINGS = settings_of(TokenizerConfig, DataConfig)
 SETTINGS.pop("allow_unknown")  # it is about the vocabulary of another text
 
 
-@with_settings(SETTINGS, main=("tokenizer", "vocab_size", "valid", "valid_split", "store"))
+@with_settings(SETTINGS, main=("tokenizer", "vocab_size", "valid", "valid_split", "cache_dir"))
 def encode(
     texts: TextsArgument,
     json: JsonOption = False,

@@ -121,7 +121,7 @@ def _print_all(model: Run, start: str, texts: list[str]) -> None:
 
 def _stream(model: Run, start: str, settings: dict[str, Any], *, echo: bool) -> str:
     """Write a text while it is generated, after the prompt if `echo` is set; return what was generated."""
-    from seqgen.tokenizers.normalization import composed
+    from seqgen.tokenizers.normalization import compose_chunks
 
     generated = model.generate(start, stream=True, **settings)
     # Read the prompt, with its bar, and meet errors before anything is written.
@@ -135,7 +135,7 @@ def _stream(model: Run, start: str, settings: dict[str, Any], *, echo: bool) -> 
 
     pieces, raw = chain([start] if echo else [], new()), model.config.data.is_raw
     try:
-        write_stream(pieces if model.tokenizer.normalization == "none" else composed(pieces), raw=raw)
+        write_stream(pieces if model.tokenizer.normalization == "none" else compose_chunks(pieces), raw=raw)
     finally:
         if not raw or sys.stdout.isatty():  # of bytes in a pipe it would be one more byte
             write_text("\n")

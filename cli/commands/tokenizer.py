@@ -25,7 +25,7 @@ from seqgen.config import settings_of
 from seqgen.errors import ConfigError, RunError, SaveError, TextError
 from seqgen.sources.config import BYTES, Reading
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.utils.files import blocking
+from seqgen.utils.files import unwritable_parent
 
 if TYPE_CHECKING:
     from seqgen.tokenizers.base import Tokenizer
@@ -50,7 +50,7 @@ def build(
         raise ConfigError("out: the name is empty; name a new directory")
     if Path(out).exists():
         raise RunError(f"{out} exists; choose another --out")
-    if (nearest := blocking(Path(out))) is not None:  # before the vocabulary is learned, which can take minutes
+    if (nearest := unwritable_parent(Path(out))) is not None:  # before minutes of training
         raise SaveError(f"{out} cannot be made: {nearest} cannot be written; choose another --out")
     config, reading = tokenizer_config(settings)
     data = DataConfig.of(text=tuple(texts), valid_split="none", **reading)
@@ -88,7 +88,7 @@ def encode(
             notice(f"these are the ids of the string {text!r}; to encode the file: seqgen tokenizer encode < {text}")
     ids = loaded.encode(content).tolist()
     if pieces:
-        _print_pieces(ids, loaded.spelled(content), loaded, json=json)
+        _print_pieces(ids, loaded.token_texts(content), loaded, json=json)
     elif json:
         write_json(ids)
     else:
@@ -186,14 +186,14 @@ def _describe(tokenizer: Tokenizer) -> str:
 
 def _quote(piece: str | bytes) -> str:
     """Quote `piece`; a mark or jamo at its beginning, which would join the quote, becomes its code and name."""
-    from seqgen.tokenizers.normalization import attaches
+    from seqgen.tokenizers.normalization import combines_with_previous
 
     if isinstance(piece, bytes):
         try:
             piece = piece.decode()
         except UnicodeDecodeError:  # one byte of a character
             return repr(piece)[1:]
-    if not piece or not attaches(piece[0]):
+    if not piece or not combines_with_previous(piece[0]):
         return printable(repr(piece))
     return f"'{ascii(piece[0])[1:-1]}{printable(repr(piece[1:]))[1:-1]}'  {unicodedata.name(piece[0], '')}"
 

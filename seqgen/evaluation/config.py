@@ -1,4 +1,4 @@
-"""The settings of scoring. No torch, no numpy."""
+"""The settings of scoring. Imports no torch and no numpy."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from seqgen.config import EVALUATION, Config, setting
 class EvaluationConfig(Config):
     """How much context each token is scored with.
 
-    By default the state is carried through the whole text, in parallel segments that are burnt in on the tokens before
-    them; `sequential` carries it in one stream. With `context_window` N a token sees at most N tokens before it:
-    windows of N, each `stride` (N where left out) tokens on from the one before, score the tokens that are new in them.
+    By default the state is carried through the whole text, in parallel segments with burn-in on the tokens before them;
+    `sequential` carries it in one stream. With `context_window` N a token sees at most N tokens before it: windows of N
+    tokens begin at every `stride` (default N), and each scores the tokens that are new in it.
     """
 
     context_window: int | None = setting(
@@ -31,11 +31,11 @@ class EvaluationConfig(Config):
     @model_validator(mode="after")
     def _context_is_one_thing(self) -> EvaluationConfig:
         if self.stride is not None and self.context_window is None:
-            raise ValueError("stride: only windows have a stride; give a context_window too")
+            raise ValueError("stride: needs a context_window")
         if self.stride is not None and self.context_window is not None and self.stride > self.context_window:
             raise ValueError(
-                f"stride: {self.stride} is more than the context_window {self.context_window}: tokens would be left out"
+                f"stride: {self.stride} is more than the context_window {self.context_window}: it would skip tokens"
             )
         if self.sequential and self.context_window is not None:
-            raise ValueError("sequential: one stream carries its state on, windows do not; choose one of the two")
+            raise ValueError("sequential: cannot be combined with context_window; choose one")
         return self

@@ -1,4 +1,4 @@
-"""The settings of sampling. No torch, no numpy."""
+"""The settings of sampling. Imports no torch and no numpy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from seqgen.config import SAMPLING, Config, setting
 
 
 class SamplingConfig(Config):
-    """How new text is drawn. The processors apply in the order of the fields: temperature, top-k, top-p, min-p.
+    """How new tokens are sampled. Processors apply in the order of the fields: temperature, top-k, top-p, min-p.
 
-    Off are top_k 0, top_p 1 and min_p 0; temperature 0 is the argmax. `stop` strings end a text and are not part of it.
-    Without `max_new_tokens` a model with sinusoidal positions draws no more than it has positions after the prompt.
+    top_k 0, top_p 1 and min_p 0 are off; temperature 0 is the argmax. A `stop` string ends a text and is left out.
+    Without `max_new_tokens`, a model with sinusoidal positions ends a text with its last position.
     """
 
     temperature: float = setting(

@@ -1,4 +1,4 @@
-"""The families of models: a config class for each, and the table that names them. No torch."""
+"""The model families: their config classes, and the table that names them. Imports no torch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ class FamilyConfig(Config):
     dropout: Share = setting(0.0, "Dropout rate.", MODEL, shown=BY_PRESET)
     tie_weights: bool = setting(False, "Share input and output embeddings.", MODEL)
 
+    @property
+    def window(self) -> int | None:
+        """Tokens of a training window, for a family that trains on windows; the others carry their state."""
+        return None
+
 
 class _RecurrentConfig(FamilyConfig):
     """The settings that the recurrent families share.
 
-    `embedding_size` None is `hidden_size` up to 128: a wider embedding costs a product as large as the recurrent one,
-    and gained nothing in the trials (docs/recipes.md). Tied weights need the two equal.
+    `embedding_size` None is `hidden_size` up to 128: a wider embedding costs as much as the recurrent product and
+    gained nothing in experiments. Tied weights need the two equal.
     """
 
     embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")
@@ -92,6 +97,11 @@ class TransformerConfig(FamilyConfig):
     feed_forward_size: Size | None = setting(
         None, "Width of the feed-forward layers.", MODEL, shown="8/3 of the hidden size"
     )
+
+    @property
+    def window(self) -> int:
+        """Tokens of a training window."""
+        return self.block_size
 
     @property
     def inner_size(self) -> int:

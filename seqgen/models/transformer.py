@@ -4,8 +4,7 @@ Attention reaches `block_size` tokens back (a sliding window). The key-value cac
 is in slot p mod size, so a text of any length runs in constant memory. A boundary token hides everything before it, and
 positions count from it.
 
-Rotary embedding: Su et al. 2021, in the half-split layout of Llama; SwiGLU: Shazeer 2020; sinusoidal positions:
-Vaswani et al. 2017.
+SwiGLU: Shazeer 2020. Positions: `positions.py`.
 """
 
 from __future__ import annotations
@@ -20,14 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
-from seqgen.errors import TextError
 from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.models.cpu.packed import StepperLinear
+from seqgen.models.positions import check_positions, frequencies, rotary, rotate, rotation_of, sinusoids
 from seqgen.models.registry import TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY
 
 T = TypeVar("T")
-ROPE_BASE = 10_000.0
 NORM_EPSILON = 1e-5
 
 
@@ -110,16 +108,6 @@ class TransformerModel(LanguageModel):
 
     def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
         return TransformerStepper(self, precision)
-
-
-def check_positions(relative: Tensor, config: TransformerConfig) -> None:
-    """Refuse positions in the document, int64, beyond the limit of sinusoidal positions."""
-    if config.positions == "sinusoidal" and int(relative.max()) >= config.block_size:
-        raise TextError(
-            f"sinusoidal positions end at block_size {config.block_size}, but this text continues to token "
-            f"{int(relative.max()) + 1}; use windows of at most {config.block_size} tokens, or a model trained "
-            "with --positions rope"
-        )
 
 
 def by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -210,46 +198,13 @@ def attend_causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def remember(cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tensor) -> None:
-    """Write the newest keys and values [B, heads, T, D] over the oldest of the ring, in at."""
+    """Write the newest keys and values [B, heads, T, D] over the oldest of the ring, in place."""
     ring, length = cache[0].shape[2], k.shape[2]
     kept = min(ring, length)
     slots = (consumed[:, None] + torch.arange(length - kept, length, device=k.device)) % ring
     index = slots[:, None, :, None].expand(-1, k.shape[1], -1, k.shape[3])
     for member, new in zip(cache, (k, v), strict=True):
         member.scatter_(2, index, new[:, :, -kept:].to(member.dtype))
-
-
-def frequencies(size: int, device: torch.device | None = None) -> Tensor:
-    """Return the rotation of each pair per position, in radians: fp64 [size / 2]."""
-    exponents = torch.arange(0, size, 2, device=device, dtype=torch.float64) / size
-    return torch.pow(ROPE_BASE, -exponents)
-
-
-def rotary(positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2].
-
-    The angles are fp64, because fp32 cannot tell neighboring positions apart from 2^24 on.
-    """
-    angles = (positions[:, :, None] * frequencies).unsqueeze(1)
-    return angles.cos().float(), angles.sin().float()
-
-
-def rotation_of(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay out cosines and signed sines for `rotate`, [B, 1, T, D] each: both halves of D hold those of every pair."""
-    return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
-
-
-def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotate each pair (i, i + D/2) of x [B, heads, T, D] by its position's angle."""
-    cos, sin = (member.to(x.dtype) for member in rotation)
-    swapped = x.roll(x.shape[-1] // 2, -1)  # whole rows: halves take a CPU a third longer
-    return torch.addcmul(x * cos, swapped, sin)
-
-
-def sinusoids(positions: Tensor, frequencies: Tensor) -> Tensor:
-    """Compute sinusoidal positions, sines then cosines: [B, T] -> fp32 [B, T, size]."""
-    angles = positions[:, :, None] * frequencies
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
 
 
 def position_frequencies(model: TransformerModel) -> Tensor:

@@ -176,7 +176,7 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
         tokenizer["raw"] = True
     preset = preset_for(cell, settings, sized=from_weights)
     model_values = {name: preset.pop(name) for name in model_class.model_fields.keys() & preset.keys()}
-    if {"max_steps", "max_epochs", "max_time"}.isdisjoint(settings):
+    if settings.keys().isdisjoint(LENGTH_SETTINGS):
         preset["max_time"] = DEFAULT_TIME
     configs: list[tuple[type[Config], dict[str, Any]]] = [
         (model_class, model_values), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, preset)

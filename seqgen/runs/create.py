@@ -79,7 +79,7 @@ def new_run(request: RunRequest) -> RunSetup:
         timings=timings,
         followed_plan=None if followed is None else followed.plan,
     )
-    directory, lock, checkpoint = _write_run(request.out, settings.data.text[0], config, corpus, learner, progress)
+    directory, lock, checkpoint = _write_run(request.out, config, corpus, learner, progress)
     notices = [*_notices(settings, learner, corpus), *_preparation_notice(preparation, learner.config.max_time)]
     return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
 
@@ -121,20 +121,13 @@ def _first_plan(
 
 
 def _write_run(
-    out: str | Path | None,
-    text: str,
-    config: RunConfig,
-    corpus: EncodedCorpus,
-    learner: Learner,
-    progress: TrainingProgress,
+    out: str | Path | None, config: RunConfig, corpus: EncodedCorpus, learner: Learner, progress: TrainingProgress
 ) -> tuple[RunDirectory, BaseFileLock, Checkpoint]:
-    """Create the run's directory, named `out` or after `text`, with its first checkpoint.
-
-    So a full disk is noticed before the training.
+    """Create the run's directory with its first checkpoint, so that a full disk is noticed before the training.
 
     config.json is written last: a directory without it is not a run. If anything fails, the directory is removed.
     """
-    directory = create_directory(out, text, config.model.cell)
+    directory = create_directory(out, config.data.text[0], config.model.cell)
     lock: BaseFileLock | None = None
     try:
         lock = directory.acquire_lock()

@@ -1,6 +1,6 @@
 """Text <-> ids: char, byte, word, unigram, bpe, behind one contract (`base.Tokenizer`).
 
-`KINDS` names them all; `build` makes one from texts, `load` reads one from a directory.
+`KINDS` names them all; `build` trains one on texts, `load` reads one from a directory.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ KINDS: dict[str, tuple[str, str]] = {
 }
 """From the kind's name to where its class is."""
 
-SIZE_CAP = 256 * 1024 * 1024
-"""Bytes that a tokenizer's files may have in all: a hostile directory cannot exhaust the memory."""
+MAX_BYTES = 256 << 20
+"""Bytes of a tokenizer's files, at most: a hostile directory cannot exhaust the memory."""
 
 
 def build(documents: Iterable[str], config: TokenizerConfig) -> Tokenizer:
-    """The tokenizer that `config` describes, built from texts, which are read once.
+    """Return the tokenizer that `config` describes, trained on texts, which are read once.
 
     Raises:
         ConfigError: `config` asks for what its kind does not have, or for less than these texts need.
@@ -41,10 +41,10 @@ def build(documents: Iterable[str], config: TokenizerConfig) -> Tokenizer:
 
 
 def load(directory: Path, fingerprint: str | None = None) -> Tokenizer:
-    """The tokenizer that was saved in `directory`; with a `fingerprint`, only if it is exactly that one.
+    """Return the tokenizer that was saved in `directory`; with a `fingerprint`, only if it is exactly that one.
 
     Raises:
-        TokenizerError: a file is missing, too large, damaged or foreign, or the fingerprint is another.
+        TokenizerError: a file is missing, too large, damaged or not of a tokenizer, or the fingerprint differs.
     """
     from seqgen.tokenizers.base import TOKENIZER_FILE, fingerprint_of, kind_of
 
@@ -69,18 +69,18 @@ def _class_of(kind: str) -> type[Tokenizer]:
 
 
 def _read_files(directory: Path) -> dict[str, bytes]:
-    """Those of a tokenizer's files that are there, by name, read up to `SIZE_CAP` bytes in all."""
+    """Return those of a tokenizer's files that exist, by name."""
     from seqgen.tokenizers.base import FILES
 
     files: dict[str, bytes] = {}
-    left = SIZE_CAP
+    left = MAX_BYTES
     try:
         if not directory.is_dir():
-            raise TokenizerError("there is no such directory, so no tokenizer")
+            raise TokenizerError("the directory is missing")
         for path in (directory / name for name in FILES):
             if path.is_file():
                 if path.stat().st_size > left:
-                    raise TokenizerError(f"{path.name} is too large: a tokenizer has at most {SIZE_CAP >> 20} MB")
+                    raise TokenizerError(f"{path.name} is too large: a tokenizer has at most {MAX_BYTES >> 20} MB")
                 files[path.name] = read_at_most(path, left)
                 left -= len(files[path.name])
     except OSError as error:

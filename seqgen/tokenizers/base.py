@@ -1,9 +1,9 @@
-"""What every tokenizer is: text <-> ids, with id 0 the document boundary.
+"""The contract of every tokenizer: text <-> ids, with id 0 the document boundary.
 
-A tokenizer is a Unicode form that a text is brought into (`normalization`), a table (`id_to_bytes`) and a way to cut a
-text into ids. Decoding is the same for all: the pieces' bytes, joined and read as UTF-8, in NFC where the tokenizer
-normalizes. That makes the streaming decoder exact on any ids, broken UTF-8 included.
-On disk it is a few named files; its fingerprint is their hash, so it can be checked before anything is parsed.
+A tokenizer has a Unicode form that a text is brought into (`normalization`), a table (`id_to_bytes`) and a way to
+encode a text. Decoding is the same for all: the bytes of the ids, joined and read as UTF-8, in NFC where the tokenizer
+normalizes. So the streaming decoder is exact on any ids, also where they are not valid UTF-8.
+On disk it is a few named files. Its fingerprint is their hash, so it can be checked before anything is parsed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,12 @@ from pydantic import ConfigDict
 from seqgen.config import Config
 from seqgen.errors import ConfigError, SaveError, TokenizerError
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
-from seqgen.tokenizers.normalization import Composer, changed_characters, last_boundary, normalize
+from seqgen.tokenizers.normalization import (
+    StreamComposer,
+    count_changed_characters,
+    last_normalization_boundary,
+    normalize,
+)
 from seqgen.utils.files import make_directory, write_atomically
 
 Ids: TypeAlias = npt.NDArray[np.int32]
@@ -37,7 +42,7 @@ BOUNDARY = 0
 
 REPLACEMENT = "\ufffd"
 UNICODE_SCALARS = 0x110000 - 0x800
-"""How many code points a text can hold: all of Unicode less the surrogates."""
+"""How many code points a text can contain: all of Unicode without the surrogates."""
 
 TOKENIZER_FILE = "tokenizer.json"
 MODEL_FILE = "sentencepiece.model"
@@ -49,19 +54,19 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class StreamDecoder:
-    """Turns ids into text one at a time; what it gives in all is what `decode` gives in one call."""
+    """Turn ids into text one at a time; all that it returns, joined, is what `decode` returns in one call."""
 
     def __init__(
         self, pieces: Sequence[bytes], normalization: Normalization = "none", encoding: TextEncoding = "utf-8"
     ) -> None:
         self._pieces = pieces
         self._bytes = codecs.getincrementaldecoder(encoding)("replace")
-        self._composer = None if normalization == "none" else Composer()
+        self._composer = None if normalization == "none" else StreamComposer()
 
     def push(self, token: int) -> str:
-        """The text that `token` completes.
+        """Return the text that `token` completes.
 
-        A character split across tokens is held back until it is whole, and where the tokenizer normalizes, until
+        A character split across tokens is held back until it is complete, and where the tokenizer normalizes, until
         nothing that follows can compose with it.
 
         Raises:
@@ -73,7 +78,7 @@ class StreamDecoder:
         return text if self._composer is None else self._composer.push(text)
 
     def flush(self) -> str:
-        """What was still held back: an incomplete character becomes U+FFFD."""
+        """Return what was still held back: an incomplete character becomes U+FFFD."""
         text = self._bytes.decode(b"", final=True)
         return text if self._composer is None else self._composer.push(text) + self._composer.flush()
 
@@ -83,11 +88,11 @@ class Tokenizer(ABC):
 
     kind: ClassVar[TokenizerKind]
     id_to_bytes: Sequence[bytes]
-    """From id to the UTF-8 bytes that it stands for; the boundary stands for none."""
+    """From id to its UTF-8 bytes; the boundary has none."""
     unknown_id: int | None = None
-    """The id of what the vocabulary does not hold, where there is such an id."""
+    """The id of all that is not in the vocabulary, where there is such an id."""
     text_encoding: TextEncoding = "utf-8"
-    """How the pieces' bytes are text: latin-1 where a character is a byte of a file, as `--encoding bytes` reads it."""
+    """How the bytes of ids are read: latin-1 where a character is a byte of a file, as with `--encoding bytes`."""
 
     def __init__(self, normalization: Normalization = "none") -> None:
         self.normalization: Normalization = normalization
@@ -105,37 +110,37 @@ class Tokenizer(ABC):
         """
 
     def encode(self, text: str) -> Ids:
-        """Text to ids, [N] int32. Lone surrogates count as U+FFFD; no text gives the boundary."""
+        """Return the ids of a text, int32 [N], never the boundary. Lone surrogates count as U+FFFD."""
         return self._encode(normalize(text, self.normalization))
 
     @abstractmethod
     def _encode(self, text: str) -> Ids:
-        """`encode` of a text that is normalized already."""
+        """Encode a text that is normalized already."""
 
-    def spelled(self, text: str) -> list[str]:
-        """What of `text`, normalized, each of its ids stands for; a character of several ids stands with the last."""
-        return self._spell(normalize(without_surrogates(text), self.normalization))
+    def token_texts(self, text: str) -> list[str]:
+        """Return the text that each id of `text`, normalized, encodes; a character of several ids is at the last."""
+        return self._token_texts(normalize(without_surrogates(text), self.normalization))
 
-    def _spell(self, text: str) -> list[str]:
-        """`spelled` of a text that is normalized already and has no lone surrogates."""
+    def _token_texts(self, text: str) -> list[str]:
+        """Return the `token_texts` of a text that is normalized already and has no lone surrogates."""
         decoder = codecs.getincrementaldecoder(self.text_encoding)()
         return [decoder.decode(self.id_to_bytes[token]) for token in self._encode(text).tolist()]
 
     def split_point(self, text: str) -> int:
-        """Where a text of which `text` is the beginning can be cut: the ids of both sides are those of the whole.
+        """Return the last place at which a text that begins with `text` can be cut, or 0 if there is none.
 
-        As far on as is known; 0 where no place is. So a text of any length is encoded a megabyte at a time.
+        The ids of both sides are those of the whole. So a text of any length is encoded a megabyte at a time.
         """
         return line_split_point(text)
 
-    def _character_cut(self, text: str) -> int:
-        """`cut` where an id never depends on more than one character, but for those that normalization composes."""
-        return len(text) if self.normalization == "none" else last_boundary(text)
+    def _character_split_point(self, text: str) -> int:
+        """Return the `split_point` if an id depends only on one character, and those that compose with it."""
+        return len(text) if self.normalization == "none" else last_normalization_boundary(text)
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids, in an array, a tensor or any iterable, to text, in NFC where the tokenizer normalizes.
+        """Return the text of ids in an array, a tensor or any iterable; in NFC where the tokenizer normalizes.
 
-        Bytes that are no UTF-8 become U+FFFD.
+        Bytes that are not valid UTF-8 become U+FFFD.
 
         Raises:
             TokenizerError: the vocabulary has no such id.
@@ -150,64 +155,63 @@ class Tokenizer(ABC):
         return normalize(content.decode(self.text_encoding, "replace"), self._written_form)
 
     def written(self, text: str) -> str:
-        """`text` as `decode` would write it: in NFC where the tokenizer normalizes, without lone surrogates."""
+        """Return `text` as `decode` would write it: in NFC where the tokenizer normalizes, without lone surrogates."""
         return normalize(without_surrogates(text), self._written_form)
 
     def changed_characters(self, text: str) -> int:
-        """How many characters of `text` do not come back as they were because of the normalization."""
-        return 0 if self.normalization == "none" else changed_characters(text)
+        """Return how many characters of `text` do not come back as they were because of the normalization."""
+        return 0 if self.normalization == "none" else count_changed_characters(text)
 
     def stream_decoder(self) -> StreamDecoder:
-        """A decoder to be fed one id at a time."""
+        """Return a decoder that takes one id at a time."""
         return StreamDecoder(self.id_to_bytes, self.normalization, self.text_encoding)
 
     def byte_length(self, text: str) -> int:
-        """How many bytes a text without lone surrogates has in the file that it was read from, as UTF-8 or raw."""
+        """Return the bytes of a text without lone surrogates in the file that it was read from, as UTF-8 or raw."""
         return len(text.encode(self.text_encoding))
 
     def unknown(self, text: str) -> Counter[str]:
-        """What in `text`, normalized, the vocabulary does not hold, with counts: characters or words."""
+        """Return the characters or words of `text`, normalized, that are not in the vocabulary, with counts."""
         return self._find_unknown(normalize(without_surrogates(text), self.normalization))
 
     def _find_unknown(self, text: str) -> Counter[str]:
-        """`unknown` of a text that is normalized already and has no lone surrogates."""
+        """Return the `unknown` of a text that is normalized already and has no lone surrogates."""
         del text
         return Counter()
 
     def unk_cost(self, piece: str) -> float:
-        """What it costs to say which unknown this is: the lossless code length beside the `<unk>` itself."""
+        """Return the nats that it takes to say which unknown piece this is, in addition to the `<unk>` itself."""
         raise TokenizerError(f"a {self.kind} tokenizer has no unknown pieces, so {piece!r} has no spelling")
 
     @property
     def vocab_size(self) -> int:
-        """How many ids there are, the boundary included."""
+        """How many ids there are, including the boundary."""
         return len(self.id_to_bytes)
 
     @property
     def fingerprint(self) -> str:
-        """A SHA-256 of everything that changes an id."""
+        """The SHA-256 of everything that changes an id."""
         return fingerprint_of(self.to_files())
 
     @abstractmethod
     def to_files(self) -> dict[str, bytes]:
-        """The tokenizer as file names (of `FILES`) and contents."""
+        """Return the tokenizer as file names (of `FILES`) and contents."""
 
     def _to_json(self, **fields: Any) -> bytes:
-        """`tokenizer.json` with the `fields` of the kind. What was not normalized never named a normalization."""
-        named = {} if self.normalization == "none" else {"normalization": self.normalization}
-        return to_json(self.kind, **named, **fields)
+        """Return `tokenizer.json` with the `fields` of the kind."""
+        return to_json(self.kind, normalization=self.normalization, **fields)
 
     @classmethod
     @abstractmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        """The inverse of `to_files`; `files` has passed the fingerprint check, if there was one to pass.
+        """Return the tokenizer of what `to_files` gave; the fingerprint has been checked, if one is known.
 
         Raises:
             TokenizerError: the files are not those of a tokenizer of this kind.
         """
 
     def save(self, directory: Path) -> None:
-        """Write the tokenizer, whole, into `directory`, which is made if it is not there.
+        """Write the tokenizer into `directory`, which is made if it does not exist.
 
         Raises:
             SaveError: something could not be written.
@@ -225,7 +229,7 @@ class Tokenizer(ABC):
 
 
 class TokenizerFile(Config):
-    """What `tokenizer.json` holds for every kind; each kind adds its own fields."""
+    """The content of `tokenizer.json` for every kind; each kind adds its own fields."""
 
     format_version: Literal[1]  # FORMAT_VERSION
     normalization: Normalization = "none"
@@ -241,23 +245,23 @@ F = TypeVar("F", bound=TokenizerFile)
 
 
 def to_json(kind: str, **fields: Any) -> bytes:
-    """The bytes of `tokenizer.json`: readable, and the same for the same content on every machine."""
+    """Return the bytes of `tokenizer.json`: readable, and the same for the same content on every machine."""
     content = {"format_version": FORMAT_VERSION, "kind": kind, **fields}
     return (json.dumps(content, ensure_ascii=False, indent=1) + "\n").encode("utf-8")
 
 
 def read_json(files: Mapping[str, bytes], schema: type[F], *others: str) -> F:
-    """`tokenizer.json` as `schema` says it must be, from `files` that are it and `others`, no less and no more.
+    """Return `tokenizer.json` as `schema` has it, from `files`, which must be it and `others` and no more.
 
     Raises:
-        TokenizerError: a file is missing or one too many, or the JSON is malformed, foreign or of another version.
+        TokenizerError: a file is missing or one too many, or the JSON is malformed or of another kind or version.
     """
     for name in (TOKENIZER_FILE, *others):
         if name not in files:
             raise TokenizerError(f"{name} is missing")
     for name in files:
         if name not in (TOKENIZER_FILE, *others):
-            raise TokenizerError(f"{name} is no part of this kind of tokenizer")
+            raise TokenizerError(f"{name} is not part of this kind of tokenizer")
     try:
         return schema.from_json(files[TOKENIZER_FILE], TOKENIZER_FILE)
     except ConfigError as error:
@@ -265,16 +269,16 @@ def read_json(files: Mapping[str, bytes], schema: type[F], *others: str) -> F:
 
 
 def kind_of(files: Mapping[str, bytes]) -> TokenizerKind:
-    """Which kind of tokenizer `files` are; the kind itself then checks the rest.
+    """Return the kind of tokenizer that `files` are; its class then checks the rest.
 
     Raises:
-        TokenizerError: `tokenizer.json` is missing, malformed, or names no kind that there is.
+        TokenizerError: `tokenizer.json` is missing, malformed, or names an unknown kind.
     """
     return read_json(files, _KindFile, *(name for name in files if name != TOKENIZER_FILE)).kind
 
 
 def fingerprint_of(files: Mapping[str, bytes]) -> str:
-    """A SHA-256 over names and contents, independent of their order."""
+    """Return the SHA-256 of names and contents, independent of their order."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}:{len(files[name])}\n".encode())
@@ -283,14 +287,14 @@ def fingerprint_of(files: Mapping[str, bytes]) -> str:
 
 
 def without_surrogates(text: str) -> str:
-    """`text` with each lone surrogate, which no UTF-8 can hold, as U+FFFD."""
+    """Return `text` with each lone surrogate, which UTF-8 cannot hold, as U+FFFD."""
     return text if text.isascii() else _SURROGATE.sub(REPLACEMENT, text)
 
 
 def line_split_point(text: str) -> int:
-    """The last place in `text` after a newline and before what is no white space; 0 where there is none.
+    """Return the last place in `text` after a newline and before a character that is not white space, or 0.
 
-    To cut a text there changes no id of any kind: no piece reaches across, and no character there combines.
+    To cut a text there changes no id of any kind: no piece reaches across, and no character combines across it.
     """
     newline = text.rfind("\n", 0, -1)
     while newline >= 0 and text[newline + 1].isspace():
@@ -299,10 +303,10 @@ def line_split_point(text: str) -> int:
 
 
 def not_empty(documents: Iterable[str], normalization: Normalization = "none") -> Iterator[str]:
-    """The documents that hold anything, normalized, lone surrogates replaced, one by one.
+    """Yield the documents that are not empty, normalized, with lone surrogates replaced.
 
     Raises:
-        TokenizerError: at their end, if there were none.
+        TokenizerError: at the end, if all were empty.
     """
     empty = True
     for document in documents:
@@ -314,4 +318,4 @@ def not_empty(documents: Iterable[str], normalization: Normalization = "none") -
 
 
 def _refuse_id(token: int, vocab_size: int) -> NoReturn:
-    raise TokenizerError(f"there is no id {token} in a vocabulary of {vocab_size} (0 to {vocab_size - 1})")
+    raise TokenizerError(f"id {token} is not in a vocabulary of {vocab_size} (0 to {vocab_size - 1})")

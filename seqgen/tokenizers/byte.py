@@ -1,4 +1,4 @@
-"""One id a byte of UTF-8, or raw, one a byte of any file: 257 ids, nothing unknown."""
+"""One id for each byte of UTF-8, or with `raw` for each byte of a file: 257 ids, nothing unknown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from seqgen.tokenizers.base import (
 )
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
 
-FIRST = 1  # the boundary comes before the bytes
+FIRST_ID = 1  # the boundary comes before the bytes
 
 
 class ByteFile(TokenizerFile):
@@ -46,7 +46,7 @@ class ByteTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
-        """There is nothing to learn; an empty text is refused as for every kind."""
+        """Return the tokenizer: it learns nothing, but refuses an empty text as every kind does."""
         if config.vocab_size is not None:
             raise ConfigError("vocab_size: a byte tokenizer always has 257 ids; leave it out")
         next(not_empty(documents))
@@ -57,16 +57,16 @@ class ByteTokenizer(Tokenizer):
             content = without_surrogates(text).encode(self.text_encoding)
         except UnicodeEncodeError as error:
             raise TokenizerError(
-                f"this tokenizer reads bytes, each as a character U+0000 to U+00FF, and {text[error.start]!r} is none; "
-                "give the bytes of the text: text.encode().decode('latin-1')"
+                f"this tokenizer reads bytes, each as a character U+0000 to U+00FF, and {text[error.start]!r} is not a "
+                "byte; give the bytes of the text: text.encode().decode('latin-1')"
             ) from error
-        return np.add(np.frombuffer(content, dtype=np.uint8), FIRST, dtype=np.int32)
+        return np.add(np.frombuffer(content, dtype=np.uint8), FIRST_ID, dtype=np.int32)
 
     def split_point(self, text: str) -> int:
-        return self._character_cut(text)
+        return self._character_split_point(text)
 
     def to_files(self) -> dict[str, bytes]:
-        return {TOKENIZER_FILE: self._to_json(**({"raw": True} if self.text_encoding == "latin-1" else {}))}
+        return {TOKENIZER_FILE: self._to_json(raw=self.text_encoding == "latin-1")}
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:

@@ -1,4 +1,4 @@
-"""One id a character (a Unicode code point); unseen characters share one `<unk>`."""
+"""One id for each character (Unicode code point); unseen characters share one `<unk>`."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ from seqgen.tokenizers.base import (
 )
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
 
-UNKNOWN = 1
-FIRST = 2  # the boundary and <unk> come before the characters
-BLOCK = 1 << 16  # characters a numpy call: its code points stay in the cache, and memory stays flat
+UNKNOWN_ID = 1
+FIRST_ID = 2  # the boundary and <unk> come before the characters
+CALL_CHARACTERS = 1 << 16
+"""Characters for one numpy call: their code points stay in the processor's cache, and memory stays flat."""
 
 
 class CharFile(TokenizerFile):
@@ -39,19 +40,19 @@ class CharFile(TokenizerFile):
 
 
 class CharTokenizer(Tokenizer):
-    """The characters of the training text, in code point order, behind the boundary and `<unk>`."""
+    """The characters of the training text, in code point order, after the boundary and `<unk>`."""
 
     kind = "char"
-    unknown_id = UNKNOWN
+    unknown_id = UNKNOWN_ID
 
     def __init__(self, characters: Sequence[str], normalization: Normalization = "none") -> None:
         super().__init__(normalization)
         self.characters = tuple(characters)
         self.id_to_bytes = (b"", REPLACEMENT.encode(), *(character.encode() for character in self.characters))
-        # One lookup a character at 540 MB/s a core, where a dict gives 23. The last entry serves all larger ones.
+        # A table looks up 540 MB/s on one core, a dict 23. The last entry is for all larger code points.
         code_points = [ord(character) for character in self.characters]
-        self._table = np.full(max(*code_points, ord(REPLACEMENT)) + 2, UNKNOWN, dtype=np.int32)
-        self._table[code_points] = np.arange(FIRST, len(self.id_to_bytes))
+        self._table = np.full(max(*code_points, ord(REPLACEMENT)) + 2, UNKNOWN_ID, dtype=np.int32)
+        self._table[code_points] = np.arange(FIRST_ID, len(self.id_to_bytes))
         self._table[0xD800:0xE000] = self._table[ord(REPLACEMENT)]  # lone surrogates
 
     @classmethod
@@ -67,21 +68,24 @@ class CharTokenizer(Tokenizer):
 
     def _encode(self, text: str) -> Ids:
         ids = np.empty(len(text), dtype=np.int32)
-        for number, code_points in enumerate(_code_points(text)):
-            np.take(self._table, code_points, out=ids[number * BLOCK : (number + 1) * BLOCK], mode="clip")
+        start = 0
+        for code_points in _code_points(text):
+            stop = start + len(code_points)
+            np.take(self._table, code_points, out=ids[start:stop], mode="clip")
+            start = stop
         return ids
 
-    def _spell(self, text: str) -> list[str]:
+    def _token_texts(self, text: str) -> list[str]:
         return list(text)
 
     def split_point(self, text: str) -> int:
-        return self._character_cut(text)
+        return self._character_split_point(text)
 
     def _find_unknown(self, text: str) -> Counter[str]:
-        return Counter(text[place] for place in np.flatnonzero(self._encode(text) == UNKNOWN).tolist())
+        return Counter(text[place] for place in np.flatnonzero(self._encode(text) == UNKNOWN_ID).tolist())
 
     def unk_cost(self, piece: str) -> float:
-        """Every code point outside the vocabulary is as likely: ln of how many there are, whichever `piece` is."""
+        """Return ln of how many code points are not in the vocabulary: all are equally likely."""
         del piece
         return math.log(UNICODE_SCALARS - len(self.characters))
 
@@ -90,13 +94,13 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        described = read_json(files, CharFile)
-        if any(before >= after for before, after in pairwise(described.characters)):
-            raise TokenizerError(f"{TOKENIZER_FILE}: characters: should each stand once, in code point order")
-        return cls(described.characters, described.normalization)
+        file = read_json(files, CharFile)
+        if any(before >= after for before, after in pairwise(file.characters)):
+            raise TokenizerError(f"{TOKENIZER_FILE}: characters: each must occur once, in code point order")
+        return cls(file.characters, file.normalization)
 
 
 def _code_points(text: str) -> Iterator[npt.NDArray[np.uint32]]:
-    """The code points of `text`, `BLOCK` at a time."""
-    for start in range(0, len(text), BLOCK):
-        yield np.frombuffer(text[start : start + BLOCK].encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    """Yield the code points of `text`, `CALL_CHARACTERS` at a time."""
+    for start in range(0, len(text), CALL_CHARACTERS):
+        yield np.frombuffer(text[start : start + CALL_CHARACTERS].encode("utf-32-le", "surrogatepass"), dtype="<u4")

@@ -63,19 +63,19 @@ class TokenizerConfig(Config):
         return self
 
 
-SMALLEST, LARGEST = 512, 32_000
+MIN_AUTO_SIZE, MAX_AUTO_SIZE = 512, 32_000
 """Limits of the size of an `auto` vocabulary."""
-ENOUGH = 100
+MIN_EXAMPLES = 100
 """Occurrences that each piece of an `auto` vocabulary should have in the text."""
 RARE_SHARE = 0.1
 """Share of its pieces that may be rarer, such as parts of other pieces."""
-ABOUT = (0.75, 1.5)
-"""Bounds within which the occurrences are close enough, as multiples of `ENOUGH`."""
-BUILDS = 4
+TOLERANCE = (0.75, 1.5)
+"""Bounds within which the occurrences are close enough, as multiples of `MIN_EXAMPLES`."""
+MAX_BUILDS = 4
 
 
 def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
-    """Return the vocabulary size whose rarest pieces a text has about `ENOUGH` times, from `SMALLEST` to `LARGEST`.
+    """Return the vocabulary size, within bounds, at which a text has the rarest pieces about `MIN_EXAMPLES` times.
 
     The rule is by Gowda and May (2020): as large as possible while ids have 100 examples each. The occurrences of the
     rarest pieces are measured, since they depend on the script: Zipf's law, the first guess, with four characters per
@@ -85,15 +85,15 @@ def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) ->
         characters: number of characters of the text.
         at_least: number of ids that any vocabulary has.
         rarest: returns for a size the occurrences of its rarest pieces, without the `RARE_SHARE` rarest; called at most
-            `BUILDS` times.
+            `MAX_BUILDS` times.
     """
-    low, high = max(SMALLEST, at_least), max(LARGEST, at_least)
+    low, high = max(MIN_AUTO_SIZE, at_least), max(MAX_AUTO_SIZE, at_least)
     sizes = range(low, high, 100)
-    size = max((size for size in sizes if size * math.log(size) * ENOUGH * 4 <= characters), default=low)
-    for _ in range(BUILDS):
-        times = max(rarest(size), 1.0) / ENOUGH
+    size = max((size for size in sizes if size * math.log(size) * MIN_EXAMPLES * 4 <= characters), default=low)
+    for _ in range(MAX_BUILDS):
+        times = max(rarest(size), 1.0) / MIN_EXAMPLES
         following = min(max(round(size * times**0.4), low), high)  # twice the size: a quarter of the times, or less
-        if ABOUT[0] <= times <= ABOUT[1] or following == size:
+        if TOLERANCE[0] <= times <= TOLERANCE[1] or following == size:
             break
         size = following
     return size

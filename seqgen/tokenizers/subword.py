@@ -1,12 +1,12 @@
 r"""Subwords by sentencepiece, unigram or bpe, made lossless on any text.
 
-sentencepiece learns the pieces and cuts text into them. What it would lose is kept out of its hands:
-- its table from id to bytes is ours (`_pieces_of`), so decoding is the same as for every other kind;
-- U+2581, its own sign for a space, is spelled in byte pieces on our side when it stands in a text;
+sentencepiece trains the pieces and cuts text into them. Where it would lose something, seqgen does the work:
+- the table from id to bytes is ours (`_id_to_bytes`), so decoding is the same as for every other kind;
+- U+2581, its own sign for a space, is encoded in byte pieces here when it occurs in a text;
 - the space is always a piece: where a text has none, or so few that the character coverage leaves it out, sentencepiece
-  would spell it in the bytes of U+2581, and decode it as that;
-- text is cut after each newline, and within a line after every `line_cap` characters, so that long lines cost no
-  more than short ones and a text encoded in parts, cut after newlines, gives the ids of the whole.
+  would encode it in the bytes of U+2581, and decode it as that;
+- text is cut after each newline, and within a line after every `line_cap` characters. So long lines cost no more than
+  short ones, and a text encoded in parts, cut after newlines, gives the ids of the whole.
 """
 
 from __future__ import annotations
@@ -37,40 +37,40 @@ from seqgen.tokenizers.base import (
     read_json,
     without_surrogates,
 )
-from seqgen.tokenizers.config import ENOUGH, RARE_SHARE, Normalization, TokenizerConfig, auto_size
-from seqgen.tokenizers.normalization import last_multiple
+from seqgen.tokenizers.config import MIN_EXAMPLES, RARE_SHARE, Normalization, TokenizerConfig, auto_size
+from seqgen.tokenizers.normalization import last_boundary_at_multiple
 from seqgen.utils.text import plural
 
 DEFAULT_VOCAB_SIZE = 2_000
 LINE_CAP = 1_024
-"""Characters a line may have before it is cut. At 4 bytes each they stay below 4,192, beyond which sentencepiece skips
-a line when it learns."""
-BLOCK_LINES = 256
-"""A block to be encoded at once has at most so many times `line_cap` characters, which keeps memory flat."""
+"""Characters of a line before it is cut. At 4 bytes each they are below 4,192 bytes, above which sentencepiece skips a
+line in training."""
+CALL_LINES = 256
+"""Text for one call of sentencepiece has at most this many times `line_cap` characters, which keeps memory flat."""
 TRAINING_CHARACTERS = 1 << 23
-"""What the pieces are learnt from at most, for the memory that it takes: the double took unigram 480 MB."""
+"""Characters to train on, at most, for the memory that it takes: twice as many took unigram 480 MB."""
 TRAINING_THREADS = 4
-"""Fixed, because the number of threads changes the order of unigram's sums and thereby the pieces."""
+"""Fixed, because the number of threads changes the order of unigram's sums and so the pieces."""
 
-FEWEST_CHARACTERS = 128
-"""Of a short text, whose characters are all rare, so many get pieces of their own with an `auto` vocabulary."""
-_FIXED = 258
-"""Ids that every vocabulary begins with: the boundary, the newline, 256 bytes."""
+MIN_AUTO_CHARACTERS = 128
+"""Characters that have pieces in an `auto` vocabulary even of a short text, in which all are rare."""
+_FIRST_PIECE = 258
+"""The first id after the boundary, the newline and 256 bytes."""
 
 SPACE = "\u2581"
 # sentencepiece skips every training line that holds the second of these, its own sign for an unknown character.
 _TRAINING_LINE = re.compile(rf"[^\n\u2581\u2585]{{1,{LINE_CAP}}}")
-_NOTHING_TO_LEARN = re.compile(r"sentences_\.empty|all_chars_count|seed_sentencepieces\.empty")
-"""What sentencepiece says of no lines, and of those that hold newlines, carriage returns, NUL or `<0x41>` alone."""
+_NOTHING_TO_TRAIN_ON = re.compile(r"sentences_\.empty|all_chars_count|seed_sentencepieces\.empty")
+"""What sentencepiece says of no lines, and of lines with only newlines, carriage returns, NUL or `<0x41>`."""
 _TOO_SMALL = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
 _PROBE = "  \ufb01\uff21 e\u0301\u212b\t\x00\r\n\u1112\u1161 <unk>  "
-"""Every kind of thing that a model with another normalization would change."""
-# A malformed model makes sentencepiece raise any of these (ValueError: a message that is no UTF-8 itself).
+"""What a model with another normalization would change."""
+# A malformed model makes sentencepiece raise any of these (ValueError: its message is not valid UTF-8).
 _SENTENCEPIECE_ERRORS = (RuntimeError, OSError, ValueError, IndexError)
 
 
 class SubwordFile(TokenizerFile):
-    """`tokenizer.json` of a unigram or bpe tokenizer, beside sentencepiece's own file."""
+    """`tokenizer.json` of a unigram or bpe tokenizer, next to sentencepiece's own file."""
 
     kind: Literal["unigram", "bpe"]
     line_cap: int = Field(ge=1, le=1 << 20)
@@ -78,7 +78,7 @@ class SubwordFile(TokenizerFile):
 
 
 class SubwordTokenizer(Tokenizer):
-    """The boundary, the newline, 256 byte pieces, and the learnt pieces in sentencepiece's order."""
+    """The boundary, the newline, 256 byte pieces, and the trained pieces in sentencepiece's order."""
 
     kind: ClassVar[Literal["unigram", "bpe"]]
 
@@ -92,41 +92,41 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     def train(cls, documents: Iterable[str], config: TokenizerConfig) -> Self:
-        """Learn the pieces, `config.vocab_size` in all or as many as the text has.
+        """Train the pieces, `config.vocab_size` in all or as many as the text has.
 
         Raises:
-            ConfigError: `vocab_size` is below the smallest possible, which the message tells.
+            ConfigError: `vocab_size` is below the smallest possible, which the message names.
             TokenizerError: the texts are empty.
         """
         lines, characters = _training_lines(not_empty(documents, config.normalization))
         if config.vocab_size == "auto":
-            model = _learn_auto(lines, characters, cls.kind, config.character_coverage)
+            model = _train_auto(lines, characters, cls.kind, config.character_coverage)
             return cls(model, normalization=config.normalization)
         size = config.vocab_size or DEFAULT_VOCAB_SIZE
         try:
-            model = _learn(lines, cls.kind, size, config.character_coverage)
+            model = _train(lines, cls.kind, size, config.character_coverage)
         except _TooSmallError as error:
             if config.vocab_size is not None:
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
-                    f"boundary, the newline, 256 bytes and {plural(error.smallest - _FIXED, 'character')}, the space "
-                    "included, of which a lower --character-coverage takes fewer)"
+                    f"boundary, the newline, 256 bytes and {plural(error.smallest - _FIRST_PIECE, 'character')}, "
+                    "including the space; a lower --character-coverage takes fewer)"
                 ) from error
-            model = _learn(lines, cls.kind, 2 * error.smallest, config.character_coverage)
+            model = _train(lines, cls.kind, 2 * error.smallest, config.character_coverage)
         return cls(model, normalization=config.normalization)
 
     def _encode(self, text: str) -> Ids:
-        parts = [self._encode_lines(lines) for lines in self._blocks(without_surrogates(text))]
+        parts = [self._encode_lines(lines) for lines in self._line_groups(without_surrogates(text))]
         return np.concatenate(parts) if parts else np.empty(0, dtype=np.int32)
 
     def split_point(self, text: str) -> int:
-        """Where a line begins, or has had so many times `line_cap` characters in the form that it is encoded in."""
+        """Return the last place where a line begins, or has a multiple of `line_cap` characters, normalized."""
         start = max(text.rfind("\n"), text.rfind(SPACE)) + 1
-        return start + last_multiple(text[start:], self._line_cap, self.normalization)
+        return start + last_boundary_at_multiple(text[start:], self._line_cap, self.normalization)
 
-    def _blocks(self, text: str) -> Iterator[list[str]]:
-        """The text in lines, a block at a time; where a block ends changes no line, but for a newline of its own."""
-        start, longest = 0, BLOCK_LINES * self._line_cap
+    def _line_groups(self, text: str) -> Iterator[list[str]]:
+        """Yield the lines of `text` for one call each; where a group ends changes no line."""
+        start, longest = 0, CALL_LINES * self._line_cap
         while start < len(text):
             end = start + longest  # a multiple of the cap, which is where a line without an end is cut
             if end < len(text):
@@ -135,7 +135,7 @@ class SubwordTokenizer(Tokenizer):
             start = end
 
     def _encode_lines(self, lines: list[str]) -> Ids:
-        encoded = self._processor.encode(lines, out_type=int, num_threads=1)  # more gain nothing: processes do
+        encoded = self._processor.encode(lines, out_type=int, num_threads=1)  # more threads gain nothing, processes do
         if SPACE in lines:
             encoded = [self._space_ids if line == SPACE else ids for line, ids in zip(lines, encoded, strict=True)]
         return np.fromiter(chain.from_iterable(encoded), dtype=np.int32)
@@ -149,13 +149,13 @@ class SubwordTokenizer(Tokenizer):
 
     @classmethod
     def from_files(cls, files: Mapping[str, bytes]) -> Self:
-        described = read_json(files, SubwordFile, MODEL_FILE)
-        if described.kind != cls.kind:
-            raise TokenizerError(f"{TOKENIZER_FILE}: kind: should be {cls.kind}, not {described.kind}")
+        file = read_json(files, SubwordFile, MODEL_FILE)
+        if file.kind != cls.kind:
+            raise TokenizerError(f"{TOKENIZER_FILE}: kind: should be {cls.kind}, not {file.kind}")
         model = files[MODEL_FILE]
-        if hashlib.sha256(model).hexdigest() != described.model_sha256:  # sentencepiece never reads a damaged model
+        if hashlib.sha256(model).hexdigest() != file.model_sha256:  # sentencepiece never reads a damaged model
             raise TokenizerError(f"{MODEL_FILE} is damaged: its SHA-256 is not the one in {TOKENIZER_FILE}")
-        tokenizer = cls(model, described.line_cap, described.normalization)
+        tokenizer = cls(model, file.line_cap, file.normalization)
         ids = tokenizer._encode(_PROBE)
         if b"".join([tokenizer.id_to_bytes[token] for token in ids.tolist()]) != _PROBE.encode() or BOUNDARY in ids:
             raise TokenizerError(f"{MODEL_FILE} changes the text that it encodes: it was not made by seqgen")
@@ -163,19 +163,19 @@ class SubwordTokenizer(Tokenizer):
 
 
 class UnigramTokenizer(SubwordTokenizer):
-    """Pieces by the unigram language model (Kudo 2018): the likeliest segmentation of each line."""
+    """Pieces of the unigram language model (Kudo 2018): the most likely segmentation of each line."""
 
     kind = "unigram"
 
 
 class BpeTokenizer(SubwordTokenizer):
-    """Pieces by byte pair encoding (Sennrich et al. 2016): the learnt merges, in their order."""
+    """Pieces of byte pair encoding (Sennrich et al. 2016): the trained merges, in their order."""
 
     kind = "bpe"
 
 
 class _TooSmallError(Exception):
-    """sentencepiece wants at least `smallest` ids."""
+    """sentencepiece needs at least `smallest` ids."""
 
     def __init__(self, smallest: int) -> None:
         super().__init__(smallest)
@@ -183,13 +183,13 @@ class _TooSmallError(Exception):
 
 
 def _training_lines(documents: Iterable[str]) -> tuple[list[str], int]:
-    """The lines to learn from, in their order, and the characters of all: of a text beyond `TRAINING_CHARACTERS` a
-    sample in which every line is as likely. It is always drawn by the same seed.
+    """Return the lines to train on, in their order, and the number of characters of the text.
 
-    We sample, and not sentencepiece by its `input_sentence_size`: that one holds each line that it draws twice, and
-    without `shuffle_input_sentence` it takes the first lines of the text.
+    Of a text with more than `TRAINING_CHARACTERS` they are a sample in which every line is equally likely, always drawn
+    by the same seed. sentencepiece's own `input_sentence_size` holds each line that it draws twice, and without
+    `shuffle_input_sentence` it takes the first lines of the text.
     """
-    draw = Random(0).random  # noqa: S311 (not to be secret, but the same again)
+    draw = Random(0).random  # noqa: S311 (not secret: the same every time)
     kept: list[str] = []
     draws, limit = array("d"), 1.0
     size = total = 0
@@ -209,32 +209,33 @@ def _training_lines(documents: Iterable[str]) -> tuple[list[str], int]:
     return kept, total
 
 
-def _learn_auto(lines: list[str], characters: int, kind: str, character_coverage: float) -> bytes:
-    """The sentencepiece model of `lines`, from a text of so many `characters`, with the vocabulary of `auto_size`.
+def _train_auto(lines: list[str], characters: int, kind: str, character_coverage: float) -> bytes:
+    """Return the sentencepiece model of `lines`, from a text of `characters`, with the vocabulary of `auto_size`.
 
-    Characters that the text shows less than `ENOUGH` times are spelled in bytes: of Korean or Chinese there are
-    thousands. The size is found by bpe, which learns in seconds what takes unigram a minute, and fits both.
+    Characters that the text contains less than `MIN_EXAMPLES` times are spelled in bytes: Korean and Chinese have
+    thousands. The size is found by bpe, which takes seconds where unigram takes a minute; it fits both.
     """
     share = sum(map(len, lines)) / max(characters, 1)
     counts = Counter(chain.from_iterable(lines))
-    kept = {character for character, count in counts.items() if count >= ENOUGH * share}
-    kept |= {character for character, _ in counts.most_common(FEWEST_CHARACTERS)}
+    kept = {character for character, count in counts.items() if count >= MIN_EXAMPLES * share}
+    kept |= {character for character, _ in counts.most_common(MIN_AUTO_CHARACTERS)}
     rare = re.compile(f"[{re.escape(''.join(counts.keys() - kept))}]+") if counts.keys() - kept else None
     if rare is not None:
         lines = [part for line in lines for part in rare.split(line) if part]
 
     def rarest(size: int) -> float:
-        processor, _ = _read_model(_learn(lines, "bpe", size, character_coverage))
+        processor, _ = _read_model(_train(lines, "bpe", size, character_coverage))
         ids = chain.from_iterable(processor.encode(lines, out_type=int, num_threads=1))
-        learned = np.bincount(np.fromiter(ids, dtype=np.int32), minlength=processor.get_piece_size())[_FIXED:]
+        learned = np.bincount(np.fromiter(ids, dtype=np.int32), minlength=processor.get_piece_size())[_FIRST_PIECE:]
         return float(np.quantile(learned, RARE_SHARE)) / share if share else 0.0
 
-    return _learn(lines, kind, auto_size(characters, _FIXED + 1 + len(kept), rarest), character_coverage)
+    return _train(lines, kind, auto_size(characters, _FIRST_PIECE + 1 + len(kept), rarest), character_coverage)
 
 
-def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: float) -> bytes:
-    """The sentencepiece model of `lines`, with at most `vocab_size` pieces; of lines that hold nothing, with the space
-    as the one piece that is not a byte.
+def _train(lines: list[str], kind: str, vocab_size: int, character_coverage: float) -> bytes:
+    """Return the sentencepiece model of `lines`, with at most `vocab_size` pieces.
+
+    If the lines are empty, the space is the only piece that is not a byte.
     """
     model = io.BytesIO()
     try:
@@ -252,34 +253,34 @@ def _learn(lines: list[str], kind: str, vocab_size: int, character_coverage: flo
             user_defined_symbols=["\n"],
             required_chars=SPACE,
             # The unknown piece, unreachable as every byte has its own, is our boundary. Named as usual it would keep a
-            # literal <unk>, of which PTB and WikiText are full, from being learnt; no line can hold this name.
+            # literal <unk>, of which PTB and WikiText are full, from being a piece; no line can contain this name.
             unk_id=BOUNDARY,
             unk_piece="\n<boundary>",
             bos_id=-1,
             eos_id=-1,
             pad_id=-1,
             num_threads=TRAINING_THREADS,
-            minloglevel=2,  # errors only, which come as exceptions; otherwise it writes to stderr
+            minloglevel=2,  # errors only, which are raised; otherwise it writes to stderr
         )
     except _SENTENCEPIECE_ERRORS as error:
         if too_small := _TOO_SMALL.search(str(error)):
             raise _TooSmallError(int(too_small[1])) from error
-        if _NOTHING_TO_LEARN.search(str(error)) and lines != [" "]:
-            return _learn([" "], kind, vocab_size, character_coverage)
-        raise TokenizerError(f"sentencepiece cannot learn {kind} pieces: {error}; use char or byte instead") from error
+        if _NOTHING_TO_TRAIN_ON.search(str(error)) and lines != [" "]:
+            return _train([" "], kind, vocab_size, character_coverage)
+        raise TokenizerError(f"sentencepiece cannot train {kind} pieces: {error}; use char or byte instead") from error
     return model.getvalue()
 
 
 def _read_model(model: bytes) -> tuple[SentencePieceProcessor, tuple[bytes, ...]]:
     try:
         processor = SentencePieceProcessor(model_proto=model)
-        return processor, _pieces_of(processor)
+        return processor, _id_to_bytes(processor)
     except _SENTENCEPIECE_ERRORS as error:
         raise TokenizerError(f"{MODEL_FILE} cannot be read: {error}") from error
 
 
-def _pieces_of(processor: SentencePieceProcessor) -> tuple[bytes, ...]:
-    """From id to bytes: none for the boundary, one for a byte piece (`<0x41>`), U+2581 as the space it stands for."""
+def _id_to_bytes(processor: SentencePieceProcessor) -> tuple[bytes, ...]:
+    """Return the table from id to bytes: none for the boundary, one for `<0x41>`, U+2581 as a space."""
     pieces = []
     for token in range(processor.get_piece_size()):
         name: str = processor.id_to_piece(token)

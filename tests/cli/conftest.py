@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -17,6 +18,8 @@ import seqgen
 
 Invoke = Callable[..., Result]
 
+LENGTH = ("--max-new-tokens", 60)
+"""Short samples."""
 SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
 
 
@@ -113,3 +116,13 @@ def stopped(corpus: Path, in_tmp: Path) -> Path:
     for _ in training:
         pass
     return training.path
+
+
+@pytest.fixture
+def samples(answers, run):
+    """The samples of `seqgen sample --json ARGUMENTS...`."""
+
+    def read(*arguments, **options):
+        return json.loads(answers("sample", "--json", *LENGTH, *arguments, **options))["samples"]
+
+    return read

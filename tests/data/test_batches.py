@@ -45,14 +45,14 @@ def pairs_of(stream: BatchStream, step: int, rank: int = 0, world: int = 1) -> l
     return [list(zip(inputs, targets, strict=True)) for inputs, targets in rows]
 
 
-def test_inputs_are_the_boundary_and_then_what_was_the_target_before():
+def test_inputs_are_the_boundary_and_the_targets_before():
     batch = ContiguousBatches(as_ids(HELLO_WORLD), batch_size=1, length=10, seed=0).batch_at(0)
 
     assert batch.inputs.tolist() == [[0, 1, 2, 3, 3, 0, 5, 4, 6, 3]]
     assert batch.targets.tolist() == [[1, 2, 3, 3, 4, 5, 4, 6, 3, 7]]
 
 
-def test_two_lanes_by_hand():
+def test_contiguous_batches_by_hand():
     stream = ContiguousBatches(as_ids(HELLO_WORLD), batch_size=2, length=3, seed=0)
 
     assert [stream.batch_at(step).inputs.tolist() for step in range(3)] == [
@@ -69,7 +69,7 @@ def test_two_lanes_by_hand():
 
 @settings(max_examples=60)
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES)
-def test_lanes_walk_the_circle_from_evenly_spread_starts(lengths, batch_size, length):
+def test_contiguous_rows_start_evenly_and_continue(lengths, batch_size, length):
     documents = distinct(lengths)
     stream = ContiguousBatches(as_ids(documents), batch_size, length, seed=0)
     pairs, steps = circle(documents), math.ceil(3 * stream.batches_per_epoch)
@@ -104,7 +104,7 @@ def order_of_epoch(stream: BatchStream, epoch: int) -> list[int]:
     return [target for step in steps for row in pairs_of(stream, step) for _, target in row]
 
 
-def test_windows_come_in_another_order_each_epoch_and_with_each_seed():
+def test_window_order_differs_between_epochs_and_seeds():
     documents = as_ids(distinct([500, 500]))
 
     orders = [order_of_epoch(WindowBatches(documents, 4, 10, seed), epoch) for seed in (0, 1) for epoch in (0, 1)]
@@ -113,7 +113,7 @@ def test_windows_come_in_another_order_each_epoch_and_with_each_seed():
     assert order_of_epoch(WindowBatches(documents, 4, 10, 1), 1) == orders[3]
 
 
-def test_windows_are_cut_at_other_places_in_other_epochs():
+def test_window_offset_differs_between_epochs():
     stream = WindowBatches(as_ids(distinct([1000])), batch_size=4, length=10, seed=0)
 
     cuts = {min(target for _, target in row) % 10 for step in range(250) for row in pairs_of(stream, step)[:1]}
@@ -124,7 +124,7 @@ def test_windows_are_cut_at_other_places_in_other_epochs():
 @STREAMS
 @settings(max_examples=30)
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES, steps=st.lists(st.integers(0, 200), max_size=8))
-def test_a_batch_depends_on_its_step_alone(stream_class, lengths, batch_size, length, steps):
+def test_batch_depends_only_on_its_step(stream_class, lengths, batch_size, length, steps):
     ids = as_ids(distinct(lengths))
     used = stream_class(ids, batch_size, length, 3)
 
@@ -135,7 +135,7 @@ def test_a_batch_depends_on_its_step_alone(stream_class, lengths, batch_size, le
 @STREAMS
 @settings(max_examples=30)
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES, step=st.integers(0, 50), world=st.integers(1, 5))
-def test_ranks_share_out_the_rows_of_one_batch(stream_class, lengths, batch_size, length, step, world):
+def test_ranks_divide_the_rows_of_a_batch(stream_class, lengths, batch_size, length, step, world):
     stream = stream_class(as_ids(distinct(lengths)), batch_size, length, 0)
     whole = pairs_of(stream, step)
 
@@ -148,7 +148,7 @@ def test_ranks_share_out_the_rows_of_one_batch(stream_class, lengths, batch_size
 @STREAMS
 @settings(max_examples=30)
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES)
-def test_every_batch_has_the_size_it_says(stream_class, lengths, batch_size, length):
+def test_batches_have_the_declared_shape(stream_class, lengths, batch_size, length):
     stream = stream_class(as_ids(distinct(lengths)), batch_size, length, 0)
 
     for step in range(math.ceil(2 * stream.batches_per_epoch)):
@@ -156,13 +156,13 @@ def test_every_batch_has_the_size_it_says(stream_class, lengths, batch_size, len
     assert stream.tokens == sum(lengths)
 
 
-def test_an_epoch_of_lanes_need_not_be_a_whole_number_of_batches():
+def test_contiguous_epoch_may_end_within_a_batch():
     assert ContiguousBatches(as_ids(distinct([1000])), batch_size=4, length=32, seed=0).batches_per_epoch == 7.8125
 
 
 @settings(max_examples=60)
 @given(lengths=LENGTHS, batch_size=SIZES, length=SIZES)
-def test_an_epoch_of_windows_has_as_few_batches_as_can_be_and_none_larger_than_it_must(lengths, batch_size, length):
+def test_window_epoch_has_the_fewest_batches_of_equal_size(lengths, batch_size, length):
     stream = WindowBatches(as_ids(distinct(lengths)), batch_size, length, 0)
     windows = math.ceil(sum(lengths) / stream.length)
 
@@ -184,7 +184,7 @@ def test_an_epoch_of_windows_has_as_few_batches_as_can_be_and_none_larger_than_i
         (1, 32, 128, (1, 1), (1, 1)),
     ],
 )
-def test_a_text_shorter_than_a_batch_makes_it_smaller(stream_class, tokens, batch_size, length, lanes, windows):
+def test_short_text_makes_the_batch_smaller(stream_class, tokens, batch_size, length, lanes, windows):
     stream = stream_class(as_ids(distinct([tokens])), batch_size, length, 0)
 
     shape = lanes if stream_class is ContiguousBatches else windows
@@ -201,12 +201,12 @@ def test_documents_without_a_token_are_left_out(stream_class):
 
 @STREAMS
 @pytest.mark.parametrize("documents", [[], [[]], [[], []]])
-def test_nothing_to_learn_from_is_refused(stream_class, documents):
-    with pytest.raises(TextError, match="not a single token"):
+def test_documents_without_tokens_are_refused(stream_class, documents):
+    with pytest.raises(TextError, match="no tokens"):
         stream_class(as_ids(documents), 4, 8, 0)
 
 
-def test_a_position_far_into_training_is_still_exact():
+def test_position_far_into_training_is_exact():
     stream = ContiguousBatches(as_ids(distinct([997])), batch_size=2, length=100, seed=0)
 
     _, target = pairs_of(stream, 10**12)[0][0]
@@ -214,6 +214,6 @@ def test_a_position_far_into_training_is_still_exact():
     assert target == 10**14 % 997 + 1
 
 
-def test_only_contiguous_batches_carry_their_state():
+def test_only_contiguous_batches_carry_state():
     assert ContiguousBatches.carries_state
     assert not WindowBatches.carries_state

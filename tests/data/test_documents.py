@@ -15,5 +15,5 @@ def test_documents_are_slices_of_one_array():
     assert np.shares_memory(documents[0], documents.ids)
 
 
-def test_none_are_none():
+def test_empty_documents_are_left_out():
     assert (len(Documents.of([])), Documents.of([]).tokens) == (0, 0)

@@ -11,7 +11,7 @@ import pytest
 from seqgen.data import leakage
 from seqgen.data.cache.cached_text import Span
 from seqgen.data.config import DataConfig
-from seqgen.data.leakage import NOTABLE, WINDOW, find_leakage
+from seqgen.data.leakage import NOTICE_SHARE, WINDOW_CHARACTERS, find_leakage
 from seqgen.data.split import split_text
 
 from .caching import cache_text
@@ -58,7 +58,7 @@ def after_split(tmp_path):
 
 @pytest.mark.parametrize("newline", NEWLINES)
 @pytest.mark.parametrize("pieces", [names(2_000), paragraphs(60, 700)], ids=["names", "paragraphs"])
-def test_what_is_there_twice_is_found_and_what_is_there_once_is_not(after_split, pieces, newline):
+def test_duplicates_are_found_and_unique_text_is_not(after_split, pieces, newline):
     twice = after_split(newline.join(shuffled(pieces * 2)))
     once = after_split(newline.join(pieces))
 
@@ -69,7 +69,7 @@ def test_what_is_there_twice_is_found_and_what_is_there_once_is_not(after_split,
 
 
 @pytest.mark.parametrize("newline", NEWLINES)
-def test_the_training_text_itself_is_found_whole(span, newline):
+def test_training_text_as_validation_text_is_found_whole(span, newline):
     text = newline.join([*names(300), "한국어 문장이 하나 더 있다.", LINES[0]])
 
     found = find_leakage(span(text), span(text))
@@ -80,7 +80,7 @@ def test_the_training_text_itself_is_found_whole(span, newline):
 
 @pytest.mark.parametrize("valid_newline", NEWLINES)
 @pytest.mark.parametrize("newline", NEWLINES)
-def test_the_kind_of_line_end_makes_no_difference(span, newline, valid_newline):
+def test_line_ends_do_not_matter(span, newline, valid_newline):
     lines = [*paragraphs(6, 90), *names(60)]
 
     found = find_leakage(span(newline.join(lines[3:36])), span(valid_newline.join(lines)))
@@ -91,13 +91,13 @@ def test_the_kind_of_line_end_makes_no_difference(span, newline, valid_newline):
 
 @pytest.mark.parametrize("newline", NEWLINES)
 @pytest.mark.parametrize("common", [["Yes.", "No."], ["}", "else {", "return 0;"], ["ROMEO:", "JULIET:", "", "All:"]])
-def test_short_lines_that_recur_in_ordinary_text_are_no_leak(after_split, common, newline):
+def test_recurring_short_lines_are_not_a_leak(after_split, common, newline):
     drawn = random.Random(2)
     text = newline.join(line for one in paragraphs(900, 60) for line in (drawn.choice(common), one))
 
     found = after_split(text)
 
-    assert 0 < found.share < NOTABLE / 2
+    assert 0 < found.share < NOTICE_SHARE / 2
     assert not found.is_notable
 
 
@@ -108,7 +108,7 @@ def test_short_lines_that_recur_in_ordinary_text_are_no_leak(after_split, common
         "10.0.0.{1} - - GET /page?id={0} HTTP/1.1 200 Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML)",
     ],
 )
-def test_a_log_of_one_sentence_with_other_numbers_is_no_leak(after_split, template):
+def test_log_lines_with_different_numbers_are_not_a_leak(after_split, template):
     drawn = random.Random(4)
 
     found = after_split(
@@ -116,7 +116,7 @@ def test_a_log_of_one_sentence_with_other_numbers_is_no_leak(after_split, templa
     )
 
     assert found.looked_for > 1_000
-    assert found.share < NOTABLE / 2
+    assert found.share < NOTICE_SHARE / 2
 
 
 def test_different_lines_count_once_by_their_length(span):
@@ -125,16 +125,16 @@ def test_different_lines_count_once_by_their_length(span):
     assert (found.found, found.looked_for) == (2, 2 + 4 + 1)
 
 
-def test_a_passage_is_found_wherever_its_lines_begin(span):
+def test_passage_is_found_at_any_offset(span):
     passage = paragraphs(1, 600)[0]
 
     found = find_leakage(span("Before it: " + passage), span(passage[100:500] + " and after"))
 
     assert found.share > 0.9
-    assert find_leakage(span(passage), span(passage[: WINDOW - 1])).found == 0
+    assert find_leakage(span(passage), span(passage[: WINDOW_CHARACTERS - 1])).found == 0
 
 
-def test_documents_and_parts_of_them_are_compared_alike(tmp_path, span):
+def test_documents_and_parts_of_documents_are_compared(tmp_path, span):
     assert find_leakage(span(*LINES[:4]), span(*LINES[:4])).share == 1
     text = cache_text(tmp_path, *LINES)
     train, valid = Span(text, np.array([[0, 30]])), Span(text, np.array([[35, 60]]))
@@ -142,11 +142,11 @@ def test_documents_and_parts_of_them_are_compared_alike(tmp_path, span):
     assert find_leakage(train, valid).found == 0
 
 
-def test_a_sample_gives_the_same_share(span, monkeypatch):
+def test_sampled_hashes_give_the_same_share(span, monkeypatch):
     both, only = paragraphs(40, 500, seed=3), paragraphs(60, 500, seed=4)
     train, valid = span("\n".join(both)), span("\n".join(both + only))
     exact = find_leakage(train, valid)
-    monkeypatch.setattr(leakage, "MOST", 1_000)
+    monkeypatch.setattr(leakage, "MAX_HASHES", 1_000)
 
     sampled = find_leakage(train, valid)
 
@@ -155,9 +155,9 @@ def test_a_sample_gives_the_same_share(span, monkeypatch):
     assert sampled.looked_for == pytest.approx(exact.looked_for, rel=0.2)
 
 
-def test_memory_does_not_grow_with_the_text(span, monkeypatch):
+def test_leakage_memory_does_not_grow_with_the_text(span, monkeypatch):
     monkeypatch.setattr("seqgen.data.cache.cached_text.CHUNK_BYTES", 1 << 14)
-    monkeypatch.setattr(leakage, "MOST", 1 << 10)
+    monkeypatch.setattr(leakage, "MAX_HASHES", 1 << 10)
     part = "\n".join(paragraphs(100, 500)) + "\n"
 
     def peak(times):
@@ -173,7 +173,7 @@ def test_memory_does_not_grow_with_the_text(span, monkeypatch):
     assert peak(12) < 1.3 * peak(4)
 
 
-def test_nothing_withheld_leaks_nothing(tmp_path, span):
+def test_empty_validation_text_has_no_leak(tmp_path, span):
     text = cache_text(tmp_path, "ab")
 
     assert find_leakage(span("ab"), Span(text, np.empty((0, 2), np.int64))).share == 0

@@ -13,20 +13,20 @@ def drawn(count, seed=0):
     return permutation(count, np.random.default_rng(seed))(np.arange(count)).tolist()
 
 
-def test_a_short_order_is_numpys_own():
+def test_short_permutation_is_numpys():
     assert drawn(1000) == np.random.default_rng(0).permutation(1000).tolist()
 
 
 @given(count=st.integers(1, 300), seed=st.integers(0, 99))
-def test_a_long_order_has_each_once(count, seed):
+def test_long_permutation_has_each_number_once(count, seed):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "DRAWN_AT_MOST", 0)
+        patch.setattr(module, "MAX_TABLE_SIZE", 0)
 
         assert sorted(drawn(count, seed)) == list(range(count))
 
 
-def test_a_long_order_is_another_with_another_seed_and_leaves_little_in_its_place(monkeypatch):
-    monkeypatch.setattr(module, "DRAWN_AT_MOST", 0)
+def test_long_permutation_depends_on_the_seed_and_has_few_fixed_points(monkeypatch):
+    monkeypatch.setattr(module, "MAX_TABLE_SIZE", 0)
 
     order = np.array(drawn(10_000))
 
@@ -37,7 +37,7 @@ def test_a_long_order_is_another_with_another_seed_and_leaves_little_in_its_plac
     assert (np.abs(np.diff(order)) == 1).sum() < 15  # 2 are expected
 
 
-def test_places_far_into_a_huge_order_are_looked_up_alone():
+def test_huge_permutation_is_computed_at_single_places():
     order = permutation(10**12, np.random.default_rng(0))
 
     assert len(set(order(np.arange(10**12 - 1000, 10**12)).tolist())) == 1000

@@ -44,7 +44,7 @@ def in_order(split: Texts) -> str:
     return "".join(chain.from_iterable(zip_longest(split.train, split.valid, fillvalue="")))
 
 
-def test_the_default_is_twenty_even_blocks_of_five_percent():
+def test_default_split_withholds_twenty_even_blocks_of_five_percent():
     text = distinct_text(100_000)  # no newline: cut where the arithmetic says
 
     split = cut(text)
@@ -66,7 +66,7 @@ def test_blocks_begin_and_end_at_line_starts_where_lines_are_short():
     assert in_order(split) == text
 
 
-def test_a_cut_that_already_is_a_line_start_stays():
+def test_cut_at_a_line_start_stays():
     text = distinct_text(100_000, (125,))  # 2,375 and 2,625 are multiples of 125
 
     split = cut(text)
@@ -76,7 +76,7 @@ def test_a_cut_that_already_is_a_line_start_stays():
 
 
 @pytest.mark.parametrize(("line_start", "place"), [(2_375, 2_375), (2_376, 2_376), (2_500, 2_500), (2_501, 2_375)])
-def test_a_cut_moves_to_a_line_start_within_half_a_block(line_start, place):
+def test_cut_moves_to_a_line_start_within_half_a_block(line_start, place):
     text = "a" * (line_start - 1) + "\n" + "a" * (100_000 - line_start)
 
     assert len(cut(text).train[0]) == place
@@ -97,20 +97,20 @@ def test_parts_begin_and_end_at_lines_of_every_kind(newline):
 @pytest.mark.parametrize(
     ("carriage_return", "place"), [(2_373, 2_375), (2_374, 2_376), (2_400, 2_402), (2_499, 2_501), (2_500, 2_375)]
 )
-def test_no_cut_is_made_within_a_crlf(carriage_return, place):
+def test_cut_is_never_within_a_crlf(carriage_return, place):
     text = "a" * carriage_return + "\r\n" + "a" * (100_000 - 2 - carriage_return)
 
     assert len(cut(text).train[0]) == place
 
 
-def test_a_short_text_has_fewer_blocks_each_long_enough():
+def test_short_text_has_fewer_blocks_of_sufficient_length():
     split = cut(distinct_text(9_000))  # 450 to withhold
 
     assert [len(part) for part in split.valid] == [225, 225]
     assert [len(part) for part in split.train] == [2138, 4275, 2137]
 
 
-def test_the_tail_is_the_end_from_a_line_start():
+def test_tail_starts_at_a_line():
     text = distinct_text(10_000, (30,))
 
     split = cut(text, valid_split="tail")
@@ -120,14 +120,14 @@ def test_the_tail_is_the_end_from_a_line_start():
 
 
 @pytest.mark.parametrize("settings", [{"valid_split": "none"}, {"valid": "valid.txt"}])
-def test_nothing_is_withheld_where_nothing_is_asked_for(settings):
+def test_split_none_withholds_nothing(settings):
     split = cut("short", **settings)
 
     assert (split.train, split.valid) == (("short",), ())
 
 
 @pytest.mark.parametrize("valid_split", ["blocks", "tail"])
-def test_a_text_too_short_is_refused_with_the_arithmetic_and_a_way_out(valid_split):
+def test_short_text_is_refused_with_the_numbers_and_options(valid_split):
     with pytest.raises(TextError) as refusal:
         cut("x" * 3_980, valid_split=valid_split, valid_share=0.05)
     with pytest.raises(TextError, match="5% of 999 characters is 50, too few"):
@@ -139,14 +139,14 @@ def test_a_text_too_short_is_refused_with_the_arithmetic_and_a_way_out(valid_spl
     assert "--valid FILE" in message
 
 
-def test_the_arithmetic_holds_for_shares_that_are_no_whole_percent():
+def test_refusal_names_fractional_shares():
     with pytest.raises(TextError, match=r"^0\.5% of 10,000 characters is 50,"):
         cut("x" * 10_000, valid_share=0.005)
 
 
 @pytest.mark.parametrize("valid_split", ["blocks", "tail"])
 @pytest.mark.parametrize("length", [1_000, 3_980, 4_000])
-def test_of_a_short_text_the_least_that_says_something_is_withheld_unless_a_share_is_asked_for(length, valid_split):
+def test_short_text_withholds_the_minimum_unless_a_share_is_given(length, valid_split):
     assert [len(part) for part in cut("x" * length, valid_split=valid_split).valid] == [MIN_CHARACTERS]
 
 
@@ -157,7 +157,7 @@ def test_of_a_short_text_the_least_that_says_something_is_withheld_unless_a_shar
     valid_split=st.sampled_from(["blocks", "tail"]),
     share=st.floats(0.05, 0.499),
 )
-def test_the_parts_are_the_text_each_character_once(length, line_lengths, valid_split, share):
+def test_parts_contain_each_character_once(length, line_lengths, valid_split, share):
     text = distinct_text(length, line_lengths)
 
     split = cut(text, valid_split=valid_split, valid_share=share)
@@ -179,7 +179,7 @@ def test_no_part_reaches_from_one_document_into_the_next():
     assert sum(map(len, (*split.train, *split.valid))) == sum(map(len, documents))
 
 
-def test_a_cut_moves_to_the_start_of_a_document_as_to_that_of_a_line():
+def test_cut_moves_to_the_start_of_a_document():
     documents = ["a" * 37 for _ in range(300)]
 
     split = cut(*documents)
@@ -188,7 +188,7 @@ def test_a_cut_moves_to_the_start_of_a_document_as_to_that_of_a_line():
 
 
 @pytest.mark.parametrize("valid_split", ["document", "file"])
-def test_whole_documents_or_files_are_withheld_spread_evenly(valid_split):
+def test_documents_or_files_are_withheld_evenly(valid_split):
     documents = [f"document {number:03}" * 4 for number in range(100)]
 
     split = cut(*documents, valid_split=valid_split)
@@ -197,24 +197,24 @@ def test_whole_documents_or_files_are_withheld_spread_evenly(valid_split):
     assert split.train == tuple(document for document in documents if document not in split.valid)
 
 
-def test_documents_that_stand_side_by_side_can_both_be_withheld():
+def test_adjacent_documents_can_be_withheld():
     split = cut("a", "b" * 200, "c", valid_split="document", valid_share=0.49)
 
     assert (split.train, split.valid) == (("a", "c"), ("b" * 200,))
 
 
 @pytest.mark.parametrize("valid_split", ["document", "file"])
-def test_whole_ones_too_short_to_validate_on_are_refused_with_the_arithmetic(valid_split):
+def test_short_withheld_documents_are_refused_with_their_length(valid_split):
     with pytest.raises(TextError, match=rf"the {valid_split}s withheld have 199 characters, .*\(at least 200\)"):
         cut(*["왕" * 99] * 10, "왕" * 100, *["왕" * 99] * 29, valid_split=valid_split)
 
 
-def test_one_document_cannot_be_withheld_whole():
+def test_single_document_cannot_be_withheld():
     with pytest.raises(TextError, match="there is 1 document, so none can be withheld whole"):
         cut("a" * 9_000, valid_split="document")
 
 
-def test_of_a_long_text_a_million_characters_are_withheld_unless_a_share_is_asked_for(monkeypatch):
+def test_long_text_withholds_the_maximum_unless_a_share_is_given(monkeypatch):
     monkeypatch.setattr("seqgen.data.split.MAX_BLOCK_CHARACTERS", 4_000)
 
     assert MAX_BLOCK_CHARACTERS == 1_000_000
@@ -236,7 +236,7 @@ def test_of_a_long_text_a_million_characters_are_withheld_unless_a_share_is_aske
         (0, {"valid_split": "none"}, None),
     ],
 )
-def test_a_share_that_is_far_from_the_one_wanted_is_said(withheld, settings, said):
+def test_share_notice_if_far_from_the_wanted_share(withheld, settings, said):
     notice = share_notice(DataConfig(**settings), int(withheld * 1_000), 100_000)
 
     assert notice is said or notice.startswith(said)

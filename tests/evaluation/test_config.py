@@ -15,11 +15,11 @@ def test_evaluation_config_carries_the_state_by_default():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"stride": 4}, "stride: only windows have a stride; give a context_window too"),
-        ({"stride": 9, "context_window": 8}, "stride: 9 is more than the context_window 8: tokens would be left out"),
+        ({"stride": 4}, "stride: needs a context_window"),
+        ({"stride": 9, "context_window": 8}, "stride: 9 is more than the context_window 8"),
         (
             {"sequential": True, "context_window": 8},
-            "sequential: one stream carries its state on, windows do not; choose one",
+            "sequential: cannot be combined with context_window",
         ),
         ({"context_window": 0}, "context_window: should be greater than or equal to 1, not 0"),
         ({"context_window": 8, "stride": 0}, "stride: should be greater than or equal to 1, not 0"),

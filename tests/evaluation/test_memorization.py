@@ -1,4 +1,4 @@
-"""What stands verbatim in a text, against the plain search."""
+"""Memorization, against a plain search."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from seqgen.evaluation.memorization import NGRAM, Memorization, measure_memoriza
 
 
 def plain(sample, documents):
-    """The longest stretch and the covered share, by trying all."""
+    """Return the length of the longest copy and the copied share, by trying all substrings."""
     there = [
         (start, end)
         for start in range(len(sample))
@@ -31,7 +31,7 @@ LETTERS = st.text(st.sampled_from("ab한\ud800"), max_size=24)
 @given(
     st.lists(LETTERS, min_size=1, max_size=3), st.lists(st.lists(LETTERS, max_size=4), max_size=3), st.integers(1, 9)
 )
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_measure_memorization_agrees_with_a_plain_search(samples, documents, piece):
     texts = ["".join(chunks) for chunks in documents]
     with pytest.MonkeyPatch.context() as patch:
@@ -87,7 +87,7 @@ def test_measure_memorization_of_one_repeated_letter():
 
 
 def test_hash_collisions_are_not_copies(monkeypatch):
-    monkeypatch.setattr(memorization, "_BASE", 1)  # by which every order of the same characters is one
+    monkeypatch.setattr(memorization, "_BASE", 1)  # with which all orders of the same characters collide
 
     (found,) = measure_memorization(["abc" * NGRAM], [["cab" * 9 + "x" + "bac" * 99]])
 
@@ -104,4 +104,5 @@ def test_measure_memorization_takes_constant_memory():
         finally:
             tracemalloc.stop()
 
+    peak(1)  # numpy imports parts of itself at first use
     assert peak(24) < 1.1 * peak(8)

@@ -39,7 +39,7 @@ def lengths_of(documents: list[Ids]) -> list[int]:
 
 
 def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[float]:
-    """-ln p of each target, from one forward in fp64."""
+    """Return -ln p of each target, from one forward in fp64."""
     exact = copy.deepcopy(model).double().eval()
     state = tuple(member.double() if member.is_floating_point() else member for member in exact.initial_state(1, 9999))
     with torch.no_grad():
@@ -48,13 +48,13 @@ def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[f
 
 
 def naive(model: LanguageModel, documents: list[Ids]) -> float:
-    """What the documents cost, each in one forward over the boundary and all of it."""
+    """Return the cost of the documents, each in one forward over the boundary and all of it."""
     return math.fsum(
         math.fsum(costs(model, [BOUNDARY, *ids.tolist()[:-1]], ids.tolist())) for ids in documents if len(ids)
     )
 
 
-# Plans
+# Segments
 
 
 @settings(max_examples=100)
@@ -103,7 +103,7 @@ def test_stream_segments_fills_a_whole_batch_with_a_long_text():
         (8, 4, 4, [(0, 0, 4), (4, 4, 8)]),
         (8, 4, 2, [(0, 0, 4), (2, 4, 6), (4, 6, 8)]),
         (6, 4, 1, [(0, 0, 4), (1, 4, 5), (2, 5, 6)]),
-        (10, 4, 4, [(0, 0, 4), (4, 4, 8), (8, 8, 10)]),  # the last window is what is left
+        (10, 4, 4, [(0, 0, 4), (4, 4, 8), (8, 8, 10)]),  # the last window is the rest
         (3, 4, 2, [(0, 0, 3)]),
         (3, 1, 1, [(0, 0, 1), (1, 1, 2), (2, 2, 3)]),
         (0, 4, 2, []),
@@ -179,7 +179,7 @@ def test_score_of_segments_with_burn_in_equals_one_stream(config):
 
     assert len(stream_segments(lengths, 256, segments=8)) == 9
     assert abs(burnt_in - stream) / sum(lengths) < 1e-6
-    assert abs(cold - stream) / sum(lengths) > 1e-4  # without it they differ, so the burn-in is what does it
+    assert abs(cold - stream) / sum(lengths) > 1e-4  # without burn-in they differ
 
 
 def test_burn_in_tokens_change_the_state_and_are_not_scored(model):
@@ -196,14 +196,14 @@ def test_score_of_nothing_is_zero(model):
 
 def test_score_progress_adds_up_to_the_tokens(model):
     documents = random_ids(*range(60), 40)
-    told: list[int] = []
+    reports: list[int] = []
 
-    score(model, documents, stream_segments(lengths_of(documents), 8), progress=told.append)
+    score(model, documents, stream_segments(lengths_of(documents), 8), progress=reports.append)
 
-    assert sum(told) == sum(lengths_of(documents))
-    told.clear()
-    score(model, documents, window_segments(lengths_of(documents), 9, 2), progress=told.append)
-    assert sum(told) == sum(lengths_of(documents))
+    assert sum(reports) == sum(lengths_of(documents))
+    reports.clear()
+    score(model, documents, window_segments(lengths_of(documents), 9, 2), progress=reports.append)
+    assert sum(reports) == sum(lengths_of(documents))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,4 +1,4 @@
-"""A model that says what it is told to say, and tokenizers for it."""
+"""A model that generates a script, and a tokenizer for it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.tokenizers.char import CharTokenizer
 
-LIKELY = 30.0  # against 0 for all others: drawn but for once in e^30
+LIKELY = 30.0  # the others' logits are 0: sampled except once in e^30
 
 
 class ScriptedModel(LanguageModel):
-    """After a document's beginning it says `script`, whatever is drawn, then its last token for ever."""
+    """Generates `script` from the beginning of a document, whatever was sampled, then its last token forever."""
 
     def __init__(self, script: Sequence[int], vocab_size: int, always: Sequence[int] = ()) -> None:
         super().__init__()
@@ -48,11 +48,11 @@ class ScriptedStepper(Stepper):
 
 @pytest.fixture
 def scripted() -> Callable[..., LanguageModel]:
-    """The class of a model that says a script."""
+    """Return the class of a model that generates a script."""
     return ScriptedModel
 
 
 @pytest.fixture
 def tokenizer() -> CharTokenizer:
-    """Eleven ids, as many as the small models have."""
+    """Return a tokenizer with eleven ids, as many as the small models have."""
     return CharTokenizer("\n abcdefg")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from seqgen.generation.graphemes import MAX_HELD, whole_graphemes
 
-# Each is one grapheme, of several code points.
+# Each is one grapheme of several code points.
 FAMILY, FLAG, SKIN, KEYCAP, WALES = "👩‍👩‍👧", "🇰🇷", "👍🏽", "1️⃣", "🏴󠁧󠁢󠁷󠁬󠁳󠁿"
 ACCENTED, JAMO, SECOND_FINAL, CONJUNCT, LINE_END = "e\u0301\u0327", "\u1112\u1161\u11ab", "한\u11a8", "क्ष", "\r\n"
 GRAPHEMES = [FAMILY, FLAG, SKIN, KEYCAP, WALES, ACCENTED, JAMO, SECOND_FINAL, CONJUNCT, LINE_END, "a", "글", "\n", "ㅋ"]

@@ -1,4 +1,4 @@
-"""The laws of the contract, for every family."""
+"""The laws of the model contract, for every family."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LENGTH = 30
 
 @pytest.fixture
 def tokens() -> Tensor:
-    """Three rows of 30 tokens, each begun by the boundary; a second document begins in the middle row at 12."""
+    """Return three rows of 30 tokens that begin with the boundary; the middle row has a second document at 12."""
     tokens = torch.randint(1, 11, (3, LENGTH))
     tokens[:, 0] = 0
     tokens[1, 12] = 0
@@ -76,7 +76,7 @@ def test_tokens_before_a_document_do_not_affect_it(model, tokens):
 
 
 def test_every_token_within_reach_affects_the_outputs(model, tokens):
-    """The other side of the law above: the model does read its past."""
+    """The converse of the law above: the model does read its past."""
     changed = tokens.clone()
     changed[0, 5] = changed[0, 5] % 10 + 1
 

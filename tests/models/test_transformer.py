@@ -10,51 +10,10 @@ from seqgen import models
 from seqgen.errors import TextError
 from seqgen.models import transformer
 from seqgen.models.base import select
+from seqgen.models.positions import frequencies, rotary, rotate, rotation_of
 from seqgen.models.registry import TransformerConfig
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
-
-
-def test_rotate_turns_each_pair_by_its_position():
-    cos, sin = transformer.rotary(torch.tensor([[0, 3]]), transformer.frequencies(4))
-
-    fast, slow = 3.0, 3.0 * 10_000**-0.5
-    assert cos.shape == sin.shape == (1, 1, 2, 2)
-    assert cos[0, 0, 0].tolist() == [1.0, 1.0]
-    assert cos[0, 0, 1].tolist() == pytest.approx([math.cos(fast), math.cos(slow)])
-    assert sin[0, 0, 1].tolist() == pytest.approx([math.sin(fast), math.sin(slow)])
-    x = torch.tensor([1.0, 2.0, 3.0, 4.0]).expand(1, 1, 2, 4)
-    unturned, turned = transformer.rotate(x, transformer.rotation_of(cos, sin))[0, 0]
-    assert unturned.tolist() == [1.0, 2.0, 3.0, 4.0]
-    assert turned.tolist() == pytest.approx(
-        [
-            1.0 * math.cos(fast) - 3.0 * math.sin(fast),
-            2.0 * math.cos(slow) - 4.0 * math.sin(slow),
-            3.0 * math.cos(fast) + 1.0 * math.sin(fast),
-            4.0 * math.cos(slow) + 2.0 * math.sin(slow),
-        ]
-    )
-
-
-def test_rotary_scores_depend_only_on_distance():
-    q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
-
-    def score(query_at: int, key_at: int) -> float:
-        turn = [
-            transformer.rotation_of(*transformer.rotary(torch.tensor([[at]]), transformer.frequencies(8)))
-            for at in (query_at, key_at)
-        ]
-        return float((transformer.rotate(q, turn[0]) * transformer.rotate(k, turn[1])).sum())
-
-    assert score(5, 2) == pytest.approx(score(105, 102), abs=1e-4)
-    assert score(5, 2) != pytest.approx(score(5, 3), abs=1e-4)
-
-
-def test_sinusoids_are_sines_then_cosines():
-    (row,) = transformer.sinusoids(torch.tensor([[2]]), transformer.frequencies(4))[0]
-
-    scale = 10_000**-0.5
-    assert row.tolist() == pytest.approx([math.sin(2), math.sin(2 * scale), math.cos(2), math.cos(2 * scale)])
 
 
 def test_forward_of_one_block_equals_its_equations():
@@ -72,10 +31,9 @@ def test_forward_of_one_block_equals_its_equations():
         heads = []
         for head in range(2):
             rows = slice(8 * head, 8 * head + 8)
-            rotation = transformer.rotation_of(*transformer.rotary(torch.arange(3)[None], transformer.frequencies(8)))
+            rotation = rotation_of(*rotary(torch.arange(3)[None], frequencies(8)))
             q, k = (
-                transformer.rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0]
-                for linear in (block.query, block.key)
+                rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0] for linear in (block.query, block.key)
             )
             v = y @ block.value.weight[rows].T
             outputs = []
@@ -154,15 +112,6 @@ def test_feed_forward_is_eight_thirds_of_the_hidden_size():
     model = models.build(TransformerConfig(hidden_size=128, layers=1, heads=4), 7)
 
     assert model.blocks[0].gate.weight.shape == (352, 128)
-
-
-def test_neighboring_positions_differ_far_into_a_text():
-    far = 2**25
-    for angles in (
-        transformer.rotary(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[1][0, 0, :, 0],
-        transformer.sinusoids(torch.tensor([[far, far + 1]]), transformer.frequencies(8))[0, :, 0],
-    ):
-        assert angles.tolist() == pytest.approx([math.sin(far), math.sin(far + 1)], abs=1e-6)
 
 
 @pytest.mark.parametrize(("layers", "block_size", "tokens"), [(1, 64, 256), (4, 64, 256), (3, 100, 300)])

@@ -1,4 +1,4 @@
-"""What the campaigns stand on: a small run to be damaged, limits on time and memory, the count of what was tried."""
+"""Fixtures for hostile inputs: a small run to damage, limits on time and memory, a count of inputs tried."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TRIED = pytest.StashKey[int]()
 
 
 class HangError(BaseException):
-    """Something took longer than it may; no `except Exception` on the way stops it."""
+    """Something took too long. A BaseException, so that no `except Exception` catches it."""
 
 
 @contextlib.contextmanager
 def limited(seconds: float = LIMIT_SECONDS) -> Iterator[None]:
-    """Fail what goes on for longer than `seconds`."""
+    """Raise a HangError after `seconds`."""
 
     def ring(number: int, frame: object) -> None:
         raise HangError(f"not done after {seconds} s")
@@ -45,24 +45,24 @@ def limited(seconds: float = LIMIT_SECONDS) -> Iterator[None]:
 
 
 def peak() -> int:
-    """Bytes of memory that this process has held at most."""
-    import resource  # which Windows has not
+    """Return the peak memory of this process in bytes."""
+    import resource  # not on Windows
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it does not matter whether the disk keeps what is written."""
+    """Skip fsync."""
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
 @pytest.fixture
 def attempt(request: pytest.FixtureRequest) -> Callable[..., list[str]]:
-    """Try one hostile input: make each of these calls, which may succeed or be refused; give what refused them.
+    """Make each of these calls, which may succeed or raise a SeqgenError; return the errors' messages.
 
-    The calls of one test may together hold LIMIT_BYTES more than was ever held before. What is held between them does
-    not count: in a fresh checkout hypothesis builds its tables, some 200 MB, while the first test runs.
+    The calls of one test may together raise the peak memory by LIMIT_BYTES. Memory used between the calls does not
+    count: hypothesis builds tables of some 200 MB while the first test runs.
     """
     stash = request.config.stash
     grown = 0
@@ -93,23 +93,23 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 class Specimen:
-    """A run that can be damaged and is then made whole again."""
+    """A run that can be damaged and restored."""
 
     def __init__(self, root: Path, run: Path) -> None:
         self.root, self.run = root, run
         self.whole = {path: path.read_bytes() for path in sorted(run.rglob("*")) if path.is_file()}
 
     def files(self, *suffixes: str) -> list[Path]:
-        """The paths in the run, of these suffixes if any are given."""
+        """Return the files of the run, or those with these suffixes."""
         return [path for path in self.whole if not suffixes or path.suffix in suffixes]
 
     @property
     def checkpoint(self) -> Path:
-        """The newest checkpoint."""
+        """Return the newest checkpoint."""
         return max(path.parent for path in self.whole if path.name == "state.json")
 
     def sign(self) -> None:
-        """Let state.json vouch for the checkpoint's files as they are now, as one who forges them would."""
+        """Update the hashes in state.json to the checkpoint's current files, as a forger would."""
         path = self.checkpoint / "state.json"
         state = json.loads(path.read_bytes())
         state["files"] = {
@@ -118,7 +118,7 @@ class Specimen:
         path.write_text(json.dumps(state), "utf-8")
 
     def heal(self) -> None:
-        """Put every file back, and remove what was not there."""
+        """Restore every file, and remove new ones."""
         for path in sorted(self.run.rglob("*"), reverse=True):
             if path.is_dir() and not path.is_symlink():
                 if not any(whole.is_relative_to(path) for whole in self.whole):
@@ -152,7 +152,7 @@ def _make_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Spec
 
 @pytest.fixture
 def specimen(_make_once: Callable[[str], Specimen]) -> Iterator[Specimen]:
-    """A small run, stopped after 3 of its 5 steps, that is healed after the test."""
+    """A small run, stopped after 3 of its 5 steps; restored after the test."""
     made = _make_once("char")
     yield made
     made.heal()
@@ -160,7 +160,7 @@ def specimen(_make_once: Callable[[str], Specimen]) -> Iterator[Specimen]:
 
 @pytest.fixture
 def subword_specimen(_make_once: Callable[[str], Specimen]) -> Iterator[Specimen]:
-    """The same with a bpe tokenizer."""
+    """The same run with a bpe tokenizer."""
     made = _make_once("bpe")
     yield made
     made.heal()
@@ -168,7 +168,7 @@ def subword_specimen(_make_once: Callable[[str], Specimen]) -> Iterator[Specimen
 
 @pytest.fixture
 def damaged(specimen: Specimen, attempt: Callable[..., list[str]]) -> Callable[..., list[str]]:
-    """Try `content` in place of a file, and heal the run."""
+    """Replace a file by `content`, make the calls, and restore the run."""
 
     def damaged(path: Path, content: bytes, *calls: Callable[[], object], forge: bool = False) -> list[str]:
         try:

@@ -1,4 +1,4 @@
-"""Ways to damage the files of a run, and ways to read it then."""
+"""Ways to damage the files of a run, and ways to read the run afterwards."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from seqgen.runs.summary import summarize
 
 
 def examples(ordinary, campaign):
-    """So many inputs each run of the tests, so many in the campaign."""
+    """Return hypothesis settings with this many examples, ordinarily and in the campaign."""
     count = campaign if settings.get_current_profile_name() == "campaign" else ordinary
-    fixtures = HealthCheck.function_scoped_fixture  # the specimen is healed and used again
+    fixtures = HealthCheck.function_scoped_fixture  # the specimen is restored and reused
     return settings(max_examples=count, suppress_health_check=[fixtures, HealthCheck.too_slow])
 
 
@@ -39,7 +39,7 @@ EDITS = st.lists(
 
 
 def edited(content, edits):
-    """`content` with bits flipped, and bytes deleted, inserted, doubled or cut off."""
+    """Return `content` with bits flipped, and bytes deleted, inserted, repeated or cut off."""
     for kind, place, what in edits:
         at = place * len(content) >> 16
         match kind:
@@ -66,7 +66,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 ).map(json.dumps)
-"""As text; `json.dumps` writes NaN and Infinity, which are none."""
+"""As text; json.dumps writes NaN and Infinity, which are not valid JSON."""
 NASTY = st.sampled_from([
     "1" + "0" * 5_000, "-" * 9, "1e999", "-1e999", "1e-999", "NaN", '"\\ud800"', '"\\u0000"', '"\ud800"', "",
     "[" * 2_000, "[" * 300 + "]" * 300, '{"a":' * 2_000, '{"a": 1, "a": 2}', "0.1", "1.0", "true", '"auto"', '"cpu"',
@@ -81,7 +81,7 @@ _HOLE = "\x00hole\x00"
 
 
 def paths_in(content, path=()):
-    """The way to every value in parsed JSON."""
+    """Yield the path of every value in parsed JSON."""
     yield path
     items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for name, value in items:
@@ -89,7 +89,7 @@ def paths_in(content, path=()):
 
 
 def restructured(text, changes):
-    """JSON with values replaced, deleted, given twice or added."""
+    """Return JSON with values replaced, deleted, repeated or added."""
     content, holes = json.loads(text), []
     for kind, place, value in changes:
         paths = [path for path in paths_in(content) if path] or [()]
@@ -115,14 +115,14 @@ def restructured(text, changes):
 
 
 def both(content):
-    """A strategy: `content`, which is JSON, damaged as bytes or as JSON."""
+    """Return a strategy for `content`, which is JSON, damaged as bytes or as JSON."""
     return st.one_of(
         EDITS.map(lambda edits: edited(content, edits)), CHANGES.map(lambda changes: restructured(content, changes))
     )
 
 
 def set_field(content, field, value):
-    """JSON with the dotted `field` set."""
+    """Return JSON with the dotted `field` set."""
     parsed = json.loads(content)
     *parents, name = field.split(".")
     inner = parsed
@@ -136,7 +136,7 @@ def set_field(content, field, value):
 
 
 def read_run(specimen):
-    """The cheap ways to read a run: what `seqgen runs` and `seqgen info` do."""
+    """Return the cheap ways to read a run: what `seqgen runs` and `seqgen info` do."""
 
     def shown():
         for directory, config in find_runs(specimen.root):
@@ -150,7 +150,7 @@ def read_run(specimen):
 
 
 def use_run(specimen, steps=0):
-    """The dear ways: load and write, resume and take some steps."""
+    """Return the expensive ways: load and sample, resume and take some steps."""
 
     def sample():
         assert isinstance(seqgen.load(specimen.run).generate("the", max_new_tokens=3), str)

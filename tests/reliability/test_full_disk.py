@@ -1,4 +1,4 @@
-"""A full or failing disk ends no run by itself: a save that fails is tried again, and the ones before it are whole."""
+"""A full or failing disk does not end a run: a failed save is repeated, and older checkpoints stay complete."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from .survival import (
     STEPS,
     TEXT,
     Subject,
-    assert_ended_alike,
     assert_readable,
+    assert_same_end,
     assert_survived,
+    complete_checkpoints,
     leftovers,
     subject,
     try_each,
-    whole_checkpoints,
 )
 
-pytestmark = NEEDS_FORK
+pytestmark = [NEEDS_FORK, pytest.mark.xdist_group("worker")]  # one worker for all of them
 CODES = (errno.ENOSPC, errno.EIO, errno.EACCES)
 
 UNDER_A_LIMIT = """
@@ -57,54 +57,54 @@ STAGES = (
     "fsync runs/run/checkpoints",
     "open runs/run/.tmp-model.safetensors",
 )
-"""How the first operation of each stage of a save begins."""
+"""How the first operation of each stage of a save starts."""
 
 
 def stages(subject: Subject, save: int) -> list[int]:
-    """The first operation of each of `STAGES`, in the save after evaluation `save`."""
+    """Return the first operation of each of `STAGES`, in the save after evaluation `save`."""
     return [next(at for at in subject.save(save) if subject.operations[at].startswith(stage)) for stage in STAGES]
 
 
-def fail_and_go_on(subject: Subject) -> Callable[[Path, Fault], None]:
-    """The third save meets the fault: training goes on, the next save succeeds, and the end is the same."""
+def fail_and_continue(subject: Subject) -> Callable[[Path, Fault], None]:
+    """Return an attempt: the third save fails, training continues, and the end is the same."""
 
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
-        outcome = subject.warm.train(world, run, fault)
+        outcome = subject.worker.train(world, run, fault)
         assert outcome.error is None, outcome.error
         assert [name for name, *_ in outcome.events].count("Step") == STEPS
         assert [event[:2] for event in outcome.events[-2:]] == [["Saved", STEPS], ["Finished", STEPS]]
-        assert_ended_alike(run, subject.run)
+        assert_same_end(run, subject.run)
         assert len(list(run.glob("checkpoints/*"))) == 2, "more than two checkpoints"
         assert not leftovers(run), leftovers(run)
         if "SaveFailed" not in outcome.names():
             return
         moment = moment_of(world) / "runs" / "run"
         assert_readable(moment)
-        whole = [path.name for path in whole_checkpoints(moment)]
-        assert len(whole) >= 2, f"only {whole} whole"
-        if fault.at % 3 == 0:  # had it been killed then
+        complete = [path.name for path in complete_checkpoints(moment)]
+        assert len(complete) >= 2, f"only {complete} complete"
+        if fault.at % 3 == 0:  # if it had been killed then
             assert_survived(subject, moment_of(world), moment, saves=2)
 
     return attempt
 
 
 def fail_at_any_time(subject: Subject) -> Callable[[Path, Fault], None]:
-    """The run goes on to the same end, or ends with a SaveError, from which it can be gone on with."""
+    """Return an attempt: the run reaches the same end, or ends with a SaveError and can be resumed."""
 
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
-        outcome = subject.warm.train(world, run, fault)
+        outcome = subject.worker.train(world, run, fault)
         if not outcome.events:
             assert outcome.error is not None
             assert outcome.error[0] == "SaveError", outcome.error
             if fault.until_step is None:
-                assert not run.exists(), "what was not founded is still there"
+                assert not run.exists(), "a directory without a run was left"
             else:  # it could not be removed either
                 assert_survived(subject, world, run, saves=0)
         elif outcome.error is None:
             assert_readable(run)
-            assert_ended_alike(run, subject.run)
+            assert_same_end(run, subject.run)
         else:
             assert outcome.error[0] == "SaveError", outcome.error
             assert_survived(subject, world, run, subject.saves(fault.at))
@@ -112,10 +112,11 @@ def fail_at_any_time(subject: Subject) -> Callable[[Path, Fault], None]:
     return attempt
 
 
+@pytest.mark.slow
 def test_run_continues_when_any_operation_of_a_save_fails(lstm, tmp_path):
     faults = [Fault("fail", at, code=CODES[at % 3]) for at in lstm.save(2)]
 
-    try_each(tmp_path, faults, fail_and_go_on(lstm))
+    try_each(tmp_path, faults, fail_and_continue(lstm))
 
 
 def test_failed_save_is_an_event(lstm, tmp_path):
@@ -123,17 +124,17 @@ def test_failed_save_is_an_event(lstm, tmp_path):
     world.mkdir()
     rename = next(at for at in lstm.save(2) if lstm.operations[at].startswith("rename"))
 
-    outcome = lstm.warm.train(world, world / "runs" / "run", Fault("fail", rename))
+    outcome = lstm.worker.train(world, world / "runs" / "run", Fault("fail", rename))
 
     saves = [(name, step) for name, step, _ in outcome.events if name.startswith("Save")]
     assert saves == [("Saved", 2), ("SaveFailed", 4), ("Saved", 6)]
 
 
 def test_run_continues_when_the_disk_is_full_for_a_while(lstm, tmp_path):
-    writes = [at for at in lstm.save(2) if lstm.operations[at].startswith("write")]
+    writes = [at for at in lstm.save(2) if lstm.operations[at].startswith("write")][::3]
     faults = [Fault("fail", at, half=True, until_step=5) for at in writes]
 
-    try_each(tmp_path, faults, fail_and_go_on(lstm))
+    try_each(tmp_path, faults, fail_and_continue(lstm))
 
 
 def test_unwritten_metrics_are_written_later(lstm, tmp_path):
@@ -142,19 +143,19 @@ def test_unwritten_metrics_are_written_later(lstm, tmp_path):
     faults = [
         Fault("fail", at, half=half, until_step=until)
         for at, until in ((third, 4), (third, 5), (fourth, 5))
-        for half in (True, False)
+        for half in ((True, False) if at == third else (True,))
     ]
 
-    try_each(tmp_path, faults, fail_and_go_on(lstm))
+    try_each(tmp_path, faults, fail_and_continue(lstm))
 
 
 def test_on_save_error_stop_ends_the_run(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
-        outcome = lstm.warm.train(world, run, fault, on_save_error="stop")
+        outcome = lstm.worker.train(world, run, fault, on_save_error="stop")
         assert outcome.error is not None
         assert outcome.error[0] == "SaveError"
-        named = re.search(r"the last checkpoint is (\S+), from which", outcome.error[1])
+        named = re.search(r"the last checkpoint is ([^;\s]+)", outcome.error[1])
         assert named is not None
         assert Path(named[1]).is_dir()
         newest = newest_checkpoint(run / "checkpoints")
@@ -163,16 +164,17 @@ def test_on_save_error_stop_ends_the_run(lstm, tmp_path):
         assert outcome.names()[-1] == "Sampled"
         assert_survived(lstm, world, run, saves=2)
 
-    try_each(tmp_path, [Fault("fail", at) for at in stages(lstm, 2)], attempt)
+    try_each(tmp_path, [Fault("fail", at) for at in stages(lstm, 2)[::3]], attempt)
 
 
+@pytest.mark.slow
 def test_last_save_is_tried_twice(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
-        outcome = lstm.warm.train(world, run, fault)
+        outcome = lstm.worker.train(world, run, fault)
         assert outcome.error is None
         assert outcome.names()[-3:] == ["SaveFailed", "Saved", "Finished"]
-        assert_ended_alike(run, lstm.run)
+        assert_same_end(run, lstm.run)
 
     try_each(tmp_path, [Fault("fail", at) for at in stages(lstm, 3)], attempt)
 
@@ -180,18 +182,18 @@ def test_last_save_is_tried_twice(lstm, tmp_path):
 def test_failed_last_save_is_an_error_and_the_run_resumes(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
-        outcome = lstm.warm.train(world, run, fault)
+        outcome = lstm.worker.train(world, run, fault)
         assert outcome.error is not None
         assert outcome.error[0] == "SaveError"
         assert outcome.names()[-1] == "SaveFailed"
         assert_survived(lstm, world, run, saves=3)
 
-    faults = [Fault("fail", at, until_step=STEPS + 1) for at in stages(lstm, 3)]
+    faults = [Fault("fail", at, until_step=STEPS + 1) for at in stages(lstm, 3)[::3]]
     try_each(tmp_path, faults, attempt)
 
 
 def test_full_disk_is_noticed_before_training(lstm, tmp_path):
-    faults = [Fault("fail", at, code=CODES[at % 3]) for at in range(lstm.after("founded", 0))]
+    faults = [Fault("fail", at, code=CODES[at % 3]) for at in range(0, lstm.after("created", 0), 4)]
 
     try_each(tmp_path, faults, fail_at_any_time(lstm))
 
@@ -201,22 +203,21 @@ def test_command_on_a_full_disk_names_the_last_checkpoint(tmp_path):
     run = tmp_path / "run"
     polls = iter([False] * 4 + [True])
     list(seqgen.train(tmp_path / "text.txt", out=run, stop=lambda: next(polls), **SETTINGS, **FAMILIES["gru"]))
-    before = whole_checkpoints(run)
+    before = complete_checkpoints(run)
     limit = (before[-1] / "optimizer.safetensors").stat().st_size - 1
     assert (run / "metrics.jsonl").stat().st_size < limit - 2000
 
     command = [sys.executable, "-c", UNDER_A_LIMIT, str(limit), "train", "--resume", "--out", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=environment)
 
-    assert told.returncode == 4, told.stderr
-    error = told.stderr.splitlines()[-1]
-    assert error.startswith("error: the checkpoint run/checkpoints/step-000006 could not be written: File too large")
-    assert "make room" in error
-    assert "the last checkpoint is run/checkpoints/step-000004" in error
+    assert done.returncode == 4, done.stderr
+    error = done.stderr.splitlines()[-1]
+    assert "run/checkpoints/step-000006 could not be written: File too large" in error
+    assert "run/checkpoints/step-000004" in error
     assert "--resume" in error
-    assert "Traceback" not in told.stderr
-    assert whole_checkpoints(run) == before
+    assert "Traceback" not in done.stderr
+    assert complete_checkpoints(run) == before
     assert len(before) == 2
     assert leftovers(run) == []
     assert_readable(run)

@@ -1,4 +1,4 @@
-"""A run goes on to the very same end wherever its process was killed, or its machine lost power."""
+"""A run whose process was killed, or whose machine lost power, resumes to exactly the same end."""
 
 from __future__ import annotations
 
@@ -9,23 +9,32 @@ from pathlib import Path
 import pytest
 
 from .faults import Fault
-from .survival import FAMILIES, NEEDS_FORK, Subject, assert_died, assert_survived, subject, try_each, whole_checkpoints
+from .survival import (
+    FAMILIES,
+    NEEDS_FORK,
+    Subject,
+    assert_died,
+    assert_survived,
+    complete_checkpoints,
+    subject,
+    try_each,
+)
 
-pytestmark = NEEDS_FORK
+pytestmark = [NEEDS_FORK, pytest.mark.xdist_group("worker")]  # one worker for all of them
 
 
 def kills(points: range) -> list[Fault]:
-    """A kill before each."""
+    """Return a kill before each operation."""
     return [Fault("kill", at) for at in points]
 
 
 def torn_writes(operations: list[str], points: range) -> list[Fault]:
-    """A kill in the middle of each write."""
+    """Return a kill in the middle of each write."""
     return [Fault("torn", at) for at in points if operations[at].startswith("write")]
 
 
 def power_losses(operations: list[str], points: range) -> list[Fault]:
-    """A loss of power before each, with more or less of what was not on the disk, where that is a difference."""
+    """Return power losses before each operation, with different survivors where they differ."""
     after = {"none": {"fsync"}, "names": {"fsync", "open", "mkdir", "rename", "replace", "unlink", "rmdir"}}
     faults = [
         Fault("power", at, survivors=kept)
@@ -37,26 +46,26 @@ def power_losses(operations: list[str], points: range) -> list[Fault]:
 
 
 def train_and_die(subject: Subject) -> Callable[[Path, Fault], None]:
-    """A new run meets the fault, and goes on."""
+    """Return an attempt: a new run meets the fault, and is resumed."""
 
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
-        assert_died(subject.warm.train(world, run, fault))
+        assert_died(subject.worker.train(world, run, fault))
         if fault.act != "power":
             named = sorted(run.glob("checkpoints/step-*"))
-            assert named == whole_checkpoints(run), "something looks like a checkpoint and is none"
+            assert named == complete_checkpoints(run), "an incomplete directory looks like a checkpoint"
         assert_survived(subject, world, run, subject.saves(fault.at))
 
     return attempt
 
 
 def resume_and_die(subject: Subject, base: Path, saves: int) -> Callable[[Path, Fault], None]:
-    """The run under `base` meets the fault as it goes on, and goes on again."""
+    """Return an attempt: the run under `base` meets the fault while it resumes, and is resumed again."""
 
     def attempt(world: Path, fault: Fault) -> None:
         shutil.copytree(base, world, dirs_exist_ok=True)
         run = world / "runs" / "run"
-        assert_died(subject.warm.resume(world, run, fault))
+        assert_died(subject.worker.resume(world, run, fault))
         assert_survived(subject, world, run, saves)
 
     return attempt
@@ -80,13 +89,24 @@ def test_run_survives_a_kill_at_any_operation_of_a_save(lstm, tmp_path):
     try_each(tmp_path, kills(lstm.save(2)), train_and_die(lstm))
 
 
+@pytest.mark.slow
 def test_run_survives_a_kill_within_any_write_of_a_save(lstm, tmp_path):
     try_each(tmp_path, torn_writes(lstm.operations, lstm.save(2)), train_and_die(lstm))
 
 
-def test_run_survives_power_loss_around_every_rename_of_a_save(lstm, tmp_path):
-    names = [at for at in lstm.save(2) if lstm.operations[at].split()[0] in {"rename", "replace"}]
-    faults = [fault for at in names for fault in power_losses(lstm.operations, range(at, at + 3))]
+def renames(subject: Subject) -> list[int]:
+    return [at for at in subject.save(2) if subject.operations[at].split()[0] in {"rename", "replace"}]
+
+
+def test_run_survives_power_loss_after_every_rename_of_a_save(lstm, tmp_path):
+    faults = [Fault("power", at + 1, survivors="names") for at in renames(lstm)]
+
+    try_each(tmp_path, faults, train_and_die(lstm))
+
+
+@pytest.mark.slow
+def test_run_survives_any_power_loss_around_every_rename_of_a_save(lstm, tmp_path):
+    faults = [fault for at in renames(lstm) for fault in power_losses(lstm.operations, range(at, at + 3))]
 
     try_each(tmp_path, faults, train_and_die(lstm))
 
@@ -94,11 +114,11 @@ def test_run_survives_power_loss_around_every_rename_of_a_save(lstm, tmp_path):
 def test_checkpoint_lost_by_the_disk_is_skipped(lstm, tmp_path):
     base = tmp_path.resolve() / "base"
     base.mkdir()
-    assert_died(lstm.warm.train(base, base / "runs" / "run", Fault("kill", lstm.after("Step", 5))))
+    assert_died(lstm.worker.train(base, base / "runs" / "run", Fault("kill", lstm.after("Step", 5))))
     names = sorted(path.name for path in base.glob("runs/run/checkpoints/step-000004/*"))
     assert len(names) == 6
 
-    for number, name in enumerate(names):
+    for number, name in enumerate(names[:: len(names) - 1]):
         world = tmp_path.resolve() / name
         shutil.copytree(base, world)
         path = world / "runs" / "run" / "checkpoints" / "step-000004" / name
@@ -107,8 +127,9 @@ def test_checkpoint_lost_by_the_disk_is_skipped(lstm, tmp_path):
         assert_survived(lstm, world, world / "runs" / "run", saves=1)
 
 
+@pytest.mark.slow
 def test_run_survives_a_kill_while_it_is_created(lstm, tmp_path):
-    points = range(0, lstm.after("founded", 0), 7)
+    points = range(0, lstm.after("created", 0), 7)
 
     try_each(tmp_path, kills(points), train_and_die(lstm))
 
@@ -123,7 +144,7 @@ def each_family(request) -> Subject:
 
 @pytest.fixture
 def tell(request, record_property, capsys) -> Callable[[list[Fault]], list[Fault]]:
-    """Say how many faults are tried, on the screen and in the report."""
+    """Print and record how many faults are tried."""
 
     def say(faults: list[Fault]) -> list[Fault]:
         record_property("faults", len(faults))
@@ -134,15 +155,15 @@ def tell(request, record_property, capsys) -> Callable[[list[Fault]], list[Fault
     return say
 
 
-def whole_life(operations: list[str]) -> list[Fault]:
-    """Every fault that there is, at every operation."""
+def all_faults(operations: list[str]) -> list[Fault]:
+    """Return every fault at every operation."""
     points = range(len(operations))
     return [*kills(points), *torn_writes(operations, points), *power_losses(operations, points)]
 
 
 @pytest.mark.campaign
 def test_run_survives_any_fault_at_any_operation(each_family, tmp_path, tell):
-    faults = tell(whole_life(each_family.operations))
+    faults = tell(all_faults(each_family.operations))
 
     try_each(tmp_path, faults, train_and_die(each_family))
 
@@ -156,9 +177,9 @@ def test_resumed_run_survives_any_fault_at_any_operation(each_family, tmp_path, 
     at = rename + 2 if place == "after the rename" else rename - 4
     base, straight = tmp_path.resolve() / "base", tmp_path.resolve() / "straight"
     base.mkdir()
-    assert_died(each_family.warm.train(base, base / "runs" / "run", Fault("kill", at)))
+    assert_died(each_family.worker.train(base, base / "runs" / "run", Fault("kill", at)))
     shutil.copytree(base, straight)
-    operations = each_family.warm.resume(straight, straight / "runs" / "run").operations
+    operations = each_family.worker.resume(straight, straight / "runs" / "run").operations
     attempt = resume_and_die(each_family, base, saves=2)
 
-    try_each(tmp_path, tell(whole_life(operations)), attempt)
+    try_each(tmp_path, tell(all_faults(operations)), attempt)

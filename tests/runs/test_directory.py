@@ -80,9 +80,9 @@ def test_long_preset_sets_the_model_and_settings_override_it():
 
 @pytest.mark.parametrize("cell", PRESETS)
 def test_cell_preset_applies_and_settings_override_it(cell):
-    for optimizer, recipe in PRESETS[cell].items():
+    for optimizer, preset in PRESETS[cell].items():
         chosen = resolve_settings({"cell": cell, "optimizer": optimizer}).training
-        assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, recipe["lr"], recipe["batch_size"])
+        assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, preset["lr"], preset["batch_size"])
         assert resolve_settings({"cell": cell, "optimizer": optimizer, "lr": 0.5}).training.lr == 0.5
 
 
@@ -90,8 +90,8 @@ def test_cell_preset_applies_and_settings_override_it(cell):
     ("settings", "message"),
     [
         ({"cell": "gnu"}, "cell: unknown cell 'gnu'; choose from rnn, lstm, gru, transformer"),
-        ({"hiden_size": 3}, "hiden_size: there is no such setting; did you mean hidden_size?"),
-        ({"learning": 3}, "learning: there is no such setting"),
+        ({"hiden_size": 3}, "hiden_size: unknown setting; did you mean hidden_size?"),
+        ({"learning": 3}, "learning: unknown setting"),
         ({"heads": 3}, "heads: lstm .*belongs to transformer"),
         ({"cell": "transformer", "gru_reset": "after"}, "gru_reset: transformer .* to gru"),
         ({"cell": "transformer", "bptt": 3}, "bptt: .*--block-size"),
@@ -150,8 +150,8 @@ def test_config_of_every_cell_round_trips(make_run):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda content: content.update(wings=2), "wings: there is no such setting"),
-        (lambda content: content["training"].update(wings=2), "training.wings: there is no such setting"),
+        (lambda content: content.update(wings=2), "wings: unknown setting"),
+        (lambda content: content["training"].update(wings=2), "training.wings: unknown setting"),
         (lambda content: content["training"].update(lr="0.1"), "training.lr"),
         (lambda content: content["model"].update(cell="gnu"), "model"),
         (lambda content: content["model"].update(hidden_size=10**9), "model.lstm.hidden_size"),

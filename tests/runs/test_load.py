@@ -62,7 +62,7 @@ def test_samples_equal_generate_and_are_independent(run):
     samples = run.samples("The ", num_samples=3, max_new_tokens=50)
 
     assert samples[0] == run.generate("The ", max_new_tokens=50)
-    assert run.samples("The ", num_samples=2, max_new_tokens=50) == samples[:2]
+    assert run.samples("The ", num_samples=1, max_new_tokens=50) == samples[:1]
     assert len(set(samples)) == 3
 
 
@@ -100,10 +100,11 @@ def test_engines_generate_the_same_text(run):
 
 
 def test_impossible_setting_is_refused_before_generating(run):
-    with pytest.raises(ConfigError, match="temprature: there is no such setting"):
+    with pytest.raises(ConfigError, match="temprature: unknown setting"):
         run.generate(temprature=1.0, stream=True)
-    with pytest.raises(ConfigError, match="num_samples"):
-        run.samples(num_samples=0)
+    for number in (0, 10_001):
+        with pytest.raises(ConfigError, match="num_samples"):
+            run.samples(num_samples=number)
     with pytest.raises(ConfigError, match="stride"):
         run.evaluate_text("text", stride=3)
 
@@ -137,7 +138,7 @@ def test_evaluate_refuses_missing_and_empty_files(run, tmp_path):
 
     with pytest.raises(TextError, match="is empty"):
         run.evaluate(tmp_path / "empty.txt")
-    with pytest.raises(TextError, match="is missing"):
+    with pytest.raises(TextError, match=r"gone\.txt"):
         run.evaluate(tmp_path / "gone.txt")
 
 
@@ -155,7 +156,7 @@ def test_evaluate_reads_texts_by_its_settings(run, tmp_path):
         run.evaluate(tmp_path / "king.log")
     with pytest.raises(ConfigError, match=r"errors: .*not 'guess'"):
         run.evaluate(tmp_path / "king.log", errors="guess")
-    with pytest.raises(ConfigError, match="strid: there is no such setting"):
+    with pytest.raises(ConfigError, match="strid: unknown setting"):
         run.evaluate(tmp_path / "king.log", errors="ignore", strid=3)
 
 
@@ -175,10 +176,10 @@ def test_validation_texts_of_a_changed_text_are_refused(corpus, tmp_path):
 
 
 def test_training_texts_are_the_text_without_the_validation_part(run, corpus):
-    learnt, text = ["".join(part) for part in run.training_texts()], corpus.read_text("utf-8")
+    training, text = ["".join(part) for part in run.training_texts()], corpus.read_text("utf-8")
 
-    assert sum(map(len, (*learnt, *run.validation_texts()))) == len(text)
-    assert all(part in text for part in learnt)
+    assert sum(map(len, (*training, *run.validation_texts()))) == len(text)
+    assert all(part in text for part in training)
     assert run.has_training_texts(text)
     assert not run.has_training_texts(text[:-1])
 
@@ -209,7 +210,7 @@ def test_sinusoidal_positions_limit_evaluation_and_generation(corpus, tmp_path):
         with pytest.raises(ConfigError, match="32 sinusoidal positions"):
             run.evaluate(corpus, **settings)
     assert len(run.generate("The ", max_new_tokens=28)) == 28
-    with pytest.raises(ConfigError, match="ask for at most 28"):
+    with pytest.raises(ConfigError, match="at most 28"):
         run.generate("The ", max_new_tokens=29)
 
 
@@ -244,7 +245,7 @@ def test_stream_beyond_the_positions_is_refused_at_once(corpus, tmp_path):
     settings = {"cell": "transformer", "heads": 2, "layers": 1, "block_size": 32, "positions": "sinusoidal"}
     run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
 
-    with pytest.raises(ConfigError, match="ask for at most 28"):
+    with pytest.raises(ConfigError, match="at most 28"):
         run.generate("The ", max_new_tokens=29, stream=True)
 
 
@@ -256,7 +257,7 @@ def test_load_refuses_weights_of_another_config(run, tmp_path, change):
         config[part] |= values
     (other / "config.json").write_text(json.dumps(config), "utf-8")
 
-    with pytest.raises(RunError, match=r"another run's, or config\.json was changed"):
+    with pytest.raises(RunError, match=r"model\.safetensors .*config\.json"):
         seqgen.load(other)
 
 
@@ -276,7 +277,7 @@ def test_threads_are_used_and_the_callers_restored(run, monkeypatch, engine):
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("threads", [0, -1, 10**13])
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**13])
 def test_impossible_number_of_threads_is_refused(run, threads):
     with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
         seqgen.load(run.path, threads=threads)

@@ -23,12 +23,12 @@ from seqgen.tokenizers.base import (
 )
 
 # The fixtures are immutable, so sharing them between examples is sound.
-law = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+law = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @law
 @given(data=st.data())
-def test_any_text_comes_back_whole(lossless, texts, data):
+def test_lossless_tokenizers_round_trip_any_text(lossless, texts, data):
     text = data.draw(texts)
 
     ids = lossless.encode(text)
@@ -41,7 +41,7 @@ def test_any_text_comes_back_whole(lossless, texts, data):
 
 @law
 @given(data=st.data())
-def test_ids_are_in_the_vocabulary_and_unknown_counts_them(tokenizer, texts, data):
+def test_encode_gives_ids_of_the_vocabulary_and_unknown_counts_unk(tokenizer, texts, data):
     text = data.draw(texts)
 
     ids = tokenizer.encode(text)
@@ -52,7 +52,7 @@ def test_ids_are_in_the_vocabulary_and_unknown_counts_them(tokenizer, texts, dat
 
 @law
 @given(data=st.data())
-def test_a_stream_gives_what_one_call_gives_on_any_ids(tokenizer, data):
+def test_stream_decoder_equals_decode_on_any_ids(tokenizer, data):
     ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
     decoder = tokenizer.stream_decoder()
 
@@ -63,59 +63,59 @@ def test_a_stream_gives_what_one_call_gives_on_any_ids(tokenizer, data):
 
 @law
 @given(data=st.data())
-def test_what_each_id_stands_for_is_the_text(tokenizer, texts, data):
+def test_token_texts_joined_are_the_text(tokenizer, texts, data):
     text = data.draw(texts)
 
-    spelled = tokenizer.spelled(text)
+    spelled = tokenizer.token_texts(text)
 
     assert "".join(spelled) == text
     for token, part in zip(tokenizer.encode(text).tolist(), spelled, strict=True):
         assert token == tokenizer.unknown_id or part.encode() == tokenizer.id_to_bytes[token] or len(part) <= 1
 
 
-def test_a_character_of_several_ids_stands_with_the_last(trained):
-    assert trained["byte"].spelled("한!") == ["", "", "한", "!"]
+def test_token_texts_put_a_character_at_its_last_id(trained):
+    assert trained["byte"].token_texts("한!") == ["", "", "한", "!"]
 
 
-def test_a_stream_holds_a_character_back_until_it_is_whole(trained):
+def test_stream_decoder_holds_back_an_incomplete_character(trained):
     decoder = trained["byte"].stream_decoder()
 
     assert [decoder.push(token) for token in trained["byte"].encode("한!")] == ["", "", "한", "!"]
     assert decoder.flush() == ""
 
 
-def test_a_stream_that_ends_within_a_character_says_so():
+def test_stream_decoder_flushes_an_incomplete_character_as_replacement():
     decoder = StreamDecoder([b"", b"\xed\x95"])
 
     assert (decoder.push(1), decoder.flush()) == ("", "\ufffd")
 
 
 @pytest.mark.parametrize("token", [-1, 100_000])
-def test_an_id_outside_the_vocabulary_is_refused(tokenizer, token):
-    with pytest.raises(TokenizerError, match=f"no id {token} in a vocabulary of {tokenizer.vocab_size}"):
+def test_decode_refuses_ids_outside_the_vocabulary(tokenizer, token):
+    with pytest.raises(TokenizerError, match=f"id {token} .* {tokenizer.vocab_size} "):
         tokenizer.decode([1, token])
-    with pytest.raises(TokenizerError, match=f"no id {token} "):
+    with pytest.raises(TokenizerError, match=f"id {token} "):
         tokenizer.stream_decoder().push(token)
 
 
-def test_ids_may_come_in_any_iterable(tokenizer):
+def test_decode_takes_any_iterable(tokenizer):
     ids = tokenizer.encode("the day")
 
     assert tokenizer.decode(ids) == tokenizer.decode(ids.tolist()) == tokenizer.decode(iter(ids)) == "the day"
 
 
-def test_the_empty_text_has_no_ids(tokenizer):
+def test_empty_text_has_no_ids(tokenizer):
     ids = tokenizer.encode("")
 
     assert (ids.shape, ids.dtype, tokenizer.decode(ids)) == ((0,), np.int32, "")
 
 
-def test_the_boundary_stands_for_no_text(tokenizer):
+def test_boundary_decodes_to_nothing(tokenizer):
     assert tokenizer.decode([BOUNDARY, *tokenizer.encode("the day"), BOUNDARY]) == "the day"
 
 
 @pytest.mark.parametrize("surrogate", ["\ud800", "\udfff_", "\ud83d\ude00", "a\udc80b"])
-def test_each_lone_surrogate_counts_as_a_replacement_character(tokenizer, surrogate):
+def test_lone_surrogates_are_encoded_as_replacement_characters(tokenizer, surrogate):
     replaced = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in surrogate)
 
     assert without_surrogates(surrogate) == replaced
@@ -123,13 +123,13 @@ def test_each_lone_surrogate_counts_as_a_replacement_character(tokenizer, surrog
     assert tokenizer.unknown(surrogate) == tokenizer.unknown(replaced)
 
 
-def test_kinds_without_unknown_pieces_have_no_spelling_for_them(lossless):
+def test_lossless_tokenizers_have_no_unk_cost(lossless):
     assert lossless.unknown_id is None
     with pytest.raises(TokenizerError, match=f"a {lossless.kind} tokenizer has no unknown pieces"):
         lossless.unk_cost("x")
 
 
-def test_files_give_the_same_tokenizer_back(tokenizer, corpus):
+def test_files_round_trip(tokenizer, corpus):
     again = type(tokenizer).from_files(tokenizer.to_files())
 
     assert again.encode(corpus).tolist() == tokenizer.encode(corpus).tolist()
@@ -138,7 +138,7 @@ def test_files_give_the_same_tokenizer_back(tokenizer, corpus):
     assert kind_of(tokenizer.to_files()) == tokenizer.kind
 
 
-def test_the_json_is_for_people_to_read(trained):
+def test_json_is_readable(trained):
     content = trained["char"].to_files()[TOKENIZER_FILE].decode()
 
     assert json.loads(content)["format_version"] == 1
@@ -147,7 +147,7 @@ def test_the_json_is_for_people_to_read(trained):
     assert "학" in content
 
 
-def test_the_fingerprint_is_over_names_and_contents_in_any_order():
+def test_fingerprint_depends_on_names_and_contents_not_on_order():
     assert fingerprint_of({"a": b"1", "b": b"2"}) == fingerprint_of({"b": b"2", "a": b"1"})
     different = [{}, {"a": b"1"}, {"b": b"1"}, {"a": b"1", "b": b"2"}, {"a": b"2", "b": b"1"}, {"a": b"", "b": b"12"}]
     assert len({fingerprint_of(files) for files in different}) == len(different)
@@ -167,23 +167,23 @@ def _changed(tokenizer: Tokenizer, **fields: object) -> dict[str, bytes]:
         ({"surprise": 1}, "surprise: unknown setting"),
     ],
 )
-def test_foreign_json_is_refused(tokenizer, fields, complaint):
+def test_invalid_json_fields_are_refused(tokenizer, fields, complaint):
     with pytest.raises(TokenizerError, match=complaint):
         type(tokenizer).from_files(_changed(tokenizer, **fields))
 
 
-def test_a_missing_file_and_one_too_many_are_named(tokenizer):
+def test_missing_and_surplus_files_are_named(tokenizer):
     files = tokenizer.to_files()
     for name in files:
         with pytest.raises(TokenizerError, match=f"{name} is missing"):
             type(tokenizer).from_files({other: files[other] for other in files if other != name})
-    with pytest.raises(TokenizerError, match=r"merges\.txt is no part of"):
+    with pytest.raises(TokenizerError, match=r"merges\.txt"):
         type(tokenizer).from_files({**files, "merges.txt": b""})
 
 
 @law
 @given(content=st.one_of(st.binary(), st.just(b"[" * 100_000), st.just(b'{"kind": "\\ud800"}'), st.just(b"1" * 5000)))
-def test_whatever_the_bytes_only_a_tokenizer_error_comes(tokenizer, content):
+def test_random_json_raises_only_tokenizer_errors(tokenizer, content):
     files = {**tokenizer.to_files(), TOKENIZER_FILE: content}
 
     with pytest.raises(TokenizerError, match=TOKENIZER_FILE):
@@ -194,7 +194,7 @@ def test_whatever_the_bytes_only_a_tokenizer_error_comes(tokenizer, content):
 
 @law
 @given(data=st.data())
-def test_damaged_files_raise_nothing_but_tokenizer_errors(tokenizer, data):
+def test_damaged_files_raise_only_tokenizer_errors(tokenizer, data):
     files = tokenizer.to_files()
     name = data.draw(st.sampled_from(sorted(files)))
     content = bytearray(files[name])
@@ -211,21 +211,21 @@ def test_damaged_files_raise_nothing_but_tokenizer_errors(tokenizer, data):
     assert damaged.decode(damaged.encode("a")) in {"a", "\ufffd"}
 
 
-def test_saving_replaces_what_another_kind_left(tmp_path, trained):
+def test_save_removes_files_of_another_kind(tmp_path, trained):
     trained["bpe"].save(tmp_path / "new" / "tokenizer")
     trained["char"].save(tmp_path / "new" / "tokenizer")
 
     assert [path.name for path in (tmp_path / "new" / "tokenizer").iterdir()] == [TOKENIZER_FILE]
 
 
-def test_what_cannot_be_written_is_a_save_error(tmp_path, tokenizer):
+def test_save_raises_save_error(tmp_path, tokenizer):
     (tmp_path / "file").touch()
 
     with pytest.raises(SaveError, match="file"):
         tokenizer.save(tmp_path / "file")
 
 
-def test_documents_without_text_are_left_out():
+def test_not_empty_leaves_out_empty_documents():
     assert list(not_empty(["", "a\ud800", ""])) == ["a\ufffd"]
     with pytest.raises(TokenizerError, match="the text is empty"):
         list(not_empty(["", ""]))

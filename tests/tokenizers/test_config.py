@@ -7,7 +7,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.tokenizers import KINDS
-from seqgen.tokenizers.config import BUILDS, TokenizerConfig, auto_size
+from seqgen.tokenizers.config import MAX_BUILDS, TokenizerConfig, auto_size
 
 
 @pytest.mark.parametrize(
@@ -15,19 +15,19 @@ from seqgen.tokenizers.config import BUILDS, TokenizerConfig, auto_size
     [
         {"kind": "sentence"},
         {"vocab_size": 1},
-        {"vocab_size": "2000"},
+        {"vocab_size": "many"},
         {"character_coverage": 0.0},
         {"character_coverage": 0.97},  # which sentencepiece refuses
         {"character_coverage": 1.5},
         {"size": 3},
     ],
 )
-def test_an_impossible_setting_is_named(values):
+def test_invalid_setting_is_named(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
         TokenizerConfig.of(**values)
 
 
-def test_every_kind_can_be_asked_for():
+def test_config_accepts_every_kind():
     assert [TokenizerConfig.of(kind=kind).kind for kind in KINDS] == list(KINDS)
 
 
@@ -39,7 +39,7 @@ def test_every_kind_can_be_asked_for():
         ("import seqgen.tokenizers.subword, seqgen.tokenizers.char, seqgen.tokenizers.word", {"torch"}),
     ],
 )
-def test_importing_stays_light(statement, absent):
+def test_imports_do_not_load_heavy_modules(statement, absent):
     command = f"import sys; {statement}; print(*({absent!r} & set(sys.modules)))"
 
     done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, check=True)
@@ -49,7 +49,7 @@ def test_importing_stays_light(statement, absent):
 
 @pytest.mark.parametrize("slope", [1.5, 2.0, 2.5, 3.0, 3.5])
 @pytest.mark.parametrize("right", [600, 1_000, 5_000, 30_000])
-def test_auto_finds_the_size_whose_rarest_pieces_are_seen_a_hundred_times(slope, right):
+def test_auto_size_gives_the_rarest_pieces_a_hundred_examples(slope, right):
     asked = []
 
     def rarest(size):
@@ -59,7 +59,7 @@ def test_auto_finds_the_size_whose_rarest_pieces_are_seen_a_hundred_times(slope,
     size = auto_size(10**7, 300, rarest)
 
     assert 0.6 < rarest(size) / 100 < 1.7
-    assert len(asked) <= BUILDS + 1
+    assert len(asked) <= MAX_BUILDS + 1
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_auto_finds_the_size_whose_rarest_pieces_are_seen_a_hundred_times(slope,
         (0, 260, 1e9, 32_000),
     ],
 )
-def test_auto_stays_within_its_bounds_and_holds_what_is_there_at_any_size(characters, at_least, times, size):
+def test_auto_size_is_within_its_bounds(characters, at_least, times, size):
     assert auto_size(characters, at_least, lambda _: times) == size
 
 
-def test_what_is_neither_a_size_nor_auto_is_refused_as_a_number():
+def test_vocab_size_must_be_a_number_or_auto():
     assert TokenizerConfig(vocab_size="auto").vocab_size == "auto"
-    with pytest.raises(ConfigError, match=r"^vocab_size: should be a valid integer, not 'huge'$"):
+    with pytest.raises(ConfigError, match=r"^vocab_size: .*'huge'"):
         TokenizerConfig.of(vocab_size="huge")

@@ -11,7 +11,7 @@ from seqgen.tokenizers.base import MODEL_FILE, TOKENIZER_FILE
 from seqgen.tokenizers.config import TokenizerConfig
 
 
-def test_each_kind_builds_the_class_of_its_name(trained):
+def test_each_kind_builds_its_class(trained):
     assert {kind: type(tokenizer).__name__ for kind, tokenizer in trained.items()} == {
         kind: name for kind, (_, name) in KINDS.items()
     }
@@ -20,12 +20,12 @@ def test_each_kind_builds_the_class_of_its_name(trained):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("documents", [[], [""], ["", ""]])
-def test_empty_texts_are_one_clear_error(kind, documents):
+def test_empty_texts_are_refused(kind, documents):
     with pytest.raises(TokenizerError, match="the text is empty"):
         build(iter(documents), TokenizerConfig(kind=kind))
 
 
-def test_what_was_saved_is_loaded(tmp_path, tokenizer, corpus):
+def test_save_and_load_round_trip(tmp_path, tokenizer, corpus):
     tokenizer.save(tmp_path)
 
     for loaded in (load(tmp_path), load(tmp_path, tokenizer.fingerprint)):
@@ -34,7 +34,7 @@ def test_what_was_saved_is_loaded(tmp_path, tokenizer, corpus):
         assert loaded.fingerprint == tokenizer.fingerprint
 
 
-def test_a_changed_byte_is_refused_before_anything_is_parsed(tmp_path, tokenizer, monkeypatch):
+def test_changed_byte_is_refused_before_parsing(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setattr(seqgen.tokenizers, "import_module", None)  # what parses is never reached
     for name, content in tokenizer.to_files().items():
         for place in (0, len(content) // 2, len(content) - 1):
@@ -47,15 +47,15 @@ def test_a_changed_byte_is_refused_before_anything_is_parsed(tmp_path, tokenizer
                 load(tmp_path, tokenizer.fingerprint)
 
 
-def test_another_tokenizer_is_refused(tmp_path, trained):
+def test_other_fingerprint_is_refused(tmp_path, trained):
     trained["bpe"].save(tmp_path)
 
     with pytest.raises(TokenizerError, match="fingerprint"):
         load(tmp_path, trained["unigram"].fingerprint)
 
 
-def test_what_is_missing_is_named(tmp_path, trained):
-    with pytest.raises(TokenizerError, match=f"{tmp_path / 'none'}: there is no such directory"):
+def test_missing_files_are_named(tmp_path, trained):
+    with pytest.raises(TokenizerError, match=f"{tmp_path / 'none'}: the directory is missing"):
         load(tmp_path / "none")
     with pytest.raises(TokenizerError, match=f"{tmp_path}: {TOKENIZER_FILE} is missing"):
         load(tmp_path)
@@ -65,22 +65,22 @@ def test_what_is_missing_is_named(tmp_path, trained):
         load(tmp_path)
 
 
-def test_files_of_others_in_the_directory_are_left_alone(tmp_path, tokenizer):
+def test_load_ignores_other_files(tmp_path, tokenizer):
     tokenizer.save(tmp_path)
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
 
     assert load(tmp_path, tokenizer.fingerprint).kind == tokenizer.kind
 
 
-def test_files_too_large_for_a_tokenizer_are_not_read_whole(tmp_path, trained, monkeypatch):
+def test_too_large_files_are_not_read(tmp_path, trained, monkeypatch):
     trained["bpe"].save(tmp_path)
-    monkeypatch.setattr(seqgen.tokenizers, "SIZE_CAP", 1_000)
+    monkeypatch.setattr(seqgen.tokenizers, "MAX_BYTES", 1_000)
 
     with pytest.raises(TokenizerError, match=f"{MODEL_FILE} is too large"):
         load(tmp_path)
 
 
-def test_what_cannot_be_read_is_an_error_too(tmp_path, trained, monkeypatch):
+def test_unreadable_file_is_a_tokenizer_error(tmp_path, trained, monkeypatch):
     trained["char"].save(tmp_path)
 
     def refuse(*arguments, **options):

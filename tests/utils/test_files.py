@@ -10,12 +10,12 @@ import pytest
 
 from seqgen.errors import SaveError
 from seqgen.utils.files import (
-    blocking,
     cache_directory,
     hash_file,
     make_directory,
-    sweep,
+    remove_temporary_files,
     sync_directory,
+    unwritable_parent,
     write_atomically,
     write_durably,
 )
@@ -40,7 +40,7 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("content", [b"", b"new", bytes(range(256)) * 1000])
-def test_a_file_is_replaced_whole(tmp_path, content):
+def test_write_atomically_replaces_a_file(tmp_path, content):
     path = tmp_path / "file.json"
     path.write_bytes(b"what stood here before, and was longer")
 
@@ -50,13 +50,13 @@ def test_a_file_is_replaced_whole(tmp_path, content):
     assert names(tmp_path) == ["file.json"]
 
 
-def test_a_file_is_made_where_there_was_none(tmp_path):
+def test_write_atomically_makes_a_file(tmp_path):
     write_atomically(tmp_path / "file.json", b"new")
 
     assert names(tmp_path) == ["file.json"]
 
 
-def test_who_reads_meanwhile_keeps_the_old_file(tmp_path):
+def test_open_reader_keeps_the_old_file(tmp_path):
     path = tmp_path / "file.json"
     path.write_bytes(b"old")
 
@@ -66,7 +66,7 @@ def test_who_reads_meanwhile_keeps_the_old_file(tmp_path):
         assert reader.read() == b"old"
 
 
-def test_content_then_name_then_directory_go_to_the_disk(tmp_path, monkeypatch):
+def test_content_is_synced_before_the_name_and_the_directory(tmp_path, monkeypatch):
     steps = []
     fsync, replace = os.fsync, Path.replace
 
@@ -87,7 +87,7 @@ def test_content_then_name_then_directory_go_to_the_disk(tmp_path, monkeypatch):
     assert steps == ["sync 3 bytes", "rename to file.json", "sync directory"]
 
 
-def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_full_disk_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "file.json"
     path.write_bytes(b"old")
 
@@ -100,18 +100,18 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path):
     assert names(tmp_path) == ["file.json"]
 
 
-def test_what_a_killed_process_left_is_swept_and_nothing_else(tmp_path):
+def test_sweep_removes_only_temporary_files(tmp_path):
     (tmp_path / ".tmp-file.json-123").write_bytes(b"half")
     (tmp_path / ".tmp-step-000001-abc" / "inside").mkdir(parents=True)
     (tmp_path / "file.json").write_bytes(b"whole")
 
-    sweep(tmp_path)
-    sweep(tmp_path / "missing")
+    remove_temporary_files(tmp_path)
+    remove_temporary_files(tmp_path / "missing")
 
     assert names(tmp_path) == ["file.json"]
 
 
-def test_a_directory_and_those_above_it_are_on_the_disk(tmp_path, monkeypatch):
+def test_make_directory_syncs_its_parents(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr("seqgen.utils.files.sync_directory", synced.append)
 
@@ -123,7 +123,7 @@ def test_a_directory_and_those_above_it_are_on_the_disk(tmp_path, monkeypatch):
     assert (tmp_path / "a" / "b" / "c").is_dir()
 
 
-def test_a_directory_that_is_not_on_the_disk_is_not_there(tmp_path, monkeypatch):
+def test_make_directory_that_cannot_be_synced_is_removed(tmp_path, monkeypatch):
     def refuse(path):
         raise OSError(28, "No space left on device")
 
@@ -135,7 +135,7 @@ def test_a_directory_that_is_not_on_the_disk_is_not_there(tmp_path, monkeypatch)
     assert names(tmp_path) == []
 
 
-def test_a_directory_in_the_way_stays(tmp_path):
+def test_directory_in_the_way_stays(tmp_path):
     path = tmp_path / "file.json"
     (path / "inside").mkdir(parents=True)
 
@@ -154,7 +154,7 @@ def test_a_directory_in_the_way_stays(tmp_path):
         ("n" * 255, "File name too long"),
     ],
 )
-def test_a_place_where_no_file_can_be_is_refused(tmp_path, name, reason):
+def test_impossible_path_is_refused(tmp_path, name, reason):
     (tmp_path / "file").write_bytes(b"old")
 
     with pytest.raises(SaveError, match=f"could not be written: {reason}"):
@@ -164,7 +164,7 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path, name, reason):
     assert (tmp_path / "file").read_bytes() == b"old"
 
 
-def test_a_rename_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+def test_failed_rename_leaves_only_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "file.json"
     path.write_bytes(b"old")
 
@@ -180,7 +180,7 @@ def test_a_rename_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monk
     assert names(tmp_path) == ["file.json"]
 
 
-def test_the_plain_steps_say_what_the_system_says(tmp_path):
+def test_write_durably_and_sync_directory_raise_oserror(tmp_path):
     write_durably(tmp_path / "file", b"new")
     sync_directory(tmp_path)
 
@@ -191,11 +191,11 @@ def test_the_plain_steps_say_what_the_system_says(tmp_path):
         sync_directory(tmp_path / "missing")
 
 
-def test_what_keeps_a_directory_from_being_made_is_named(tmp_path):
+def test_blocking_names_what_is_in_the_way(tmp_path):
     (tmp_path / "file").touch()
 
-    assert blocking(tmp_path / "new" / "deep") is None
-    assert blocking(tmp_path / "file" / "new" / "deep") == tmp_path / "file"
+    assert unwritable_parent(tmp_path / "new" / "deep") is None
+    assert unwritable_parent(tmp_path / "file" / "new" / "deep") == tmp_path / "file"
 
 
 def test_cache_directory_is_the_one_that_the_environment_names(monkeypatch, tmp_path):

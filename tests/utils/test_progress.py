@@ -3,7 +3,7 @@ from __future__ import annotations
 from seqgen.utils.progress import Progress, silent
 
 
-def test_what_is_done_is_added_up_and_told_from_the_beginning():
+def test_progress_adds_up_and_reports():
     told = []
     progress = Progress(lambda *given: told.append(given), "reading", 10)
 
@@ -13,7 +13,7 @@ def test_what_is_done_is_added_up_and_told_from_the_beginning():
     assert told == [("reading", 0, 10), ("reading", 3, 10), ("reading", 3, 10), ("reading", 10, 10)]
 
 
-def test_nobody_need_listen(capsys):
+def test_silent_report_prints_nothing(capsys):
     Progress(silent, "reading", 10).add(3)
     silent("building the vocabulary")
 

@@ -15,9 +15,9 @@ from seqgen.utils.text import plural, singular_or_plural
         (2, ("copy", "copies"), "2 copies"),
     ],
 )
-def test_what_is_counted_is_said_in_its_number(number, words, said):
+def test_plural_of_numbers(number, words, said):
     assert plural(number, *words) == said
 
 
-def test_a_verb_agrees():
+def test_singular_or_plural_verb():
     assert [singular_or_plural(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 
 from seqgen import tokenizers
 from seqgen._version import __version__
-from seqgen.config import Config
+from seqgen.config import Config, FileName
 from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.cache.cached_text import CachedText, TextManifest
 from seqgen.data.cache.encode import training_chunks
@@ -53,7 +53,7 @@ T = TypeVar("T")
 class EntryRecord(Config):
     """What `seqgen cache list` shows of an entry."""
 
-    made_from: str
+    made_from: FileName
     """The names of the texts, and of tokenizers and ids the kind of tokenizer."""
     only_copy: bool = False
     """Whether it is a text from stdin or a pipe, which exists nowhere else."""

@@ -18,7 +18,7 @@ from seqgen.config import Config
 from seqgen.data.cache.cached_text import OFFSET_DTYPE, CachedText, Offsets, Span
 from seqgen.sources.text import CHUNK_BYTES
 from seqgen.tokenizers.base import Tokenizer, line_split_point
-from seqgen.tokenizers.normalization import last_boundary
+from seqgen.tokenizers.normalization import last_normalization_boundary
 
 SEARCH_BYTES = 1 << 16
 """Bytes in which a newline is looked for at once."""
@@ -147,5 +147,9 @@ def _unk_cost(text: str, tokenizer: Tokenizer) -> float:
 
 def training_chunks(span: Span) -> Iterator[str]:
     """Yield the text to train a tokenizer on, a megabyte at a time, in whole lines wherever there are any."""
-    for _, chunk in span.chunks_split_at(lambda held: line_split_point(held) or last_boundary(held) or len(held)):
+
+    def split_point(held: str) -> int:
+        return line_split_point(held) or last_normalization_boundary(held) or len(held)
+
+    for _, chunk in span.chunks_split_at(split_point):
         yield chunk

@@ -8,34 +8,34 @@ import pytest
 
 
 @pytest.fixture
-def store(tmp_path):
+def cache_dir(tmp_path):
     return str(tmp_path / "kept")
 
 
-def test_encoded_text_is_reused_by_train(answers, corpus, store):
-    told = json.loads(answers("corpus", "encode", "corpus.txt", "--cache-dir", store, "--json"))
+def test_encoded_text_is_reused_by_train(answers, corpus, cache_dir):
+    told = json.loads(answers("corpus", "encode", "corpus.txt", "--cache-dir", cache_dir, "--json"))
 
     assert told["train_tokens"] + told["valid_tokens"] == told["characters"] == len(corpus.read_text("utf-8"))
-    assert (told["tokenizer"], told["bytes_per_id"], told["store"]) == ("char", 1, store)
+    assert (told["tokenizer"], told["bytes_per_id"], told["cache_dir"]) == ("char", 1, cache_dir)
     ids = sorted(path for path in (corpus.parent / "kept" / "ids").rglob("ids.bin"))
-    answers("train", "corpus.txt", "--cache-dir", store, "--cell", "gru", "--hidden-size", "8", "--max-steps", "2")
+    answers("train", "corpus.txt", "--cache-dir", cache_dir, "--cell", "gru", "--hidden-size", "8", "--max-steps", "2")
     assert sorted((corpus.parent / "kept" / "ids").rglob("ids.bin")) == ids
 
 
-def test_output_is_a_list_with_a_note_on_the_cache(invoke, corpus, store):
+def test_output_is_a_list_with_a_note_on_the_cache(invoke, corpus, cache_dir):
     result = invoke(
-        "corpus", "encode", "corpus.txt", "--tokenizer", "bpe", "--vocab-size", "auto", "--cache-dir", store
+        "corpus", "encode", "corpus.txt", "--tokenizer", "bpe", "--vocab-size", "auto", "--cache-dir", cache_dir
     )
 
     assert result.exit_code == 0
     assert "tokenizer             bpe\n" in result.stdout
-    assert f"{store} can be removed" in result.stderr
+    assert f"{cache_dir} can be removed" in result.stderr
 
 
-def test_encode_imports_no_torch(corpus, store):
+def test_encode_imports_no_torch(corpus, cache_dir):
     code = (
         "import sys; from seqgen.cli.main import app\n"
-        f"try: app({['corpus', 'encode', str(corpus), '--store', store]!r})\n"
+        f"try: app({['corpus', 'encode', str(corpus), '--cache-dir', cache_dir]!r})\n"
         "finally: assert 'torch' not in sys.modules, 'torch was imported'"
     )
 

@@ -14,7 +14,7 @@ from seqgen.runs.directory import RunDirectory
 
 @pytest.fixture
 def second(run):
-    """A second run beside the first."""
+    """A second run next to the first."""
     return Path(shutil.copytree(run, "runs/second"))
 
 

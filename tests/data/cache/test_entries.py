@@ -109,11 +109,11 @@ def test_download_is_listed_and_removed(cache):
         assert (entry.kind, entry.made_from, entry.bytes) == ("download", "corpus:cheese", 7)
         assert remove([entry]) == []
     (entry,) = list_entries(cache.path)
+    assert list_entries(cache.path, downloads=False) == []
     assert remove([entry]) == [entry]
 
     assert not folder.exists()
     assert list_entries(cache.path) == []
-    assert list_entries(cache.path, downloads=False) == []
 
 
 def entry(number: int, *, used: float, only_copy: bool = False) -> Entry:

@@ -114,9 +114,12 @@ def test_worker_that_ends_early_is_a_save_error(job, replace_worker, ending, cod
 
 
 def test_worker_that_fails_ends_the_others(job, tmp_path, replace_worker):
+    pid = str(tmp_path / "pid")
     replace_worker(
-        "if 'other' in sys.argv[-1]: print(1, flush=True); sys.exit(3)",
-        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))",
+        "if 'other' in sys.argv[-1]:",
+        f"    while not os.path.exists({pid!r}): time.sleep(0.01)",
+        "    sys.exit(3)",
+        f"open({pid + '-'!r}, 'w').write(str(os.getpid())); os.rename({pid + '-'!r}, {pid!r})",
         "while True: print(1, flush=True); time.sleep(0.01)",
     )
     (tmp_path / "other").mkdir()
@@ -124,9 +127,8 @@ def test_worker_that_fails_ends_the_others(job, tmp_path, replace_worker):
     with pytest.raises(SaveError, match=r"code 3\b"):
         run_workers([job, {**job, "folder": str(tmp_path / "other")}])
 
-    if (tmp_path / "pid").is_file():
-        with pytest.raises(ProcessLookupError):
-            os.kill(int((tmp_path / "pid").read_text("utf-8")), 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text("utf-8")), 0)
 
 
 def test_interrupt_ends_the_workers(job, tmp_path, replace_worker):

@@ -1,4 +1,4 @@
-"""The recurrences over time against torch's modules and against the equations of `cells.py`, both by autograd."""
+"""The recurrences over time against torch's modules and the equations of `cells.py`, both with autograd."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def oracle(form: str, layer: nn.Module, x: Tensor, hidden: Tensor) -> tuple[Tens
 
 
 def differentiate(run, form, layer, x, hidden, precision: Precision = "fp32") -> list[Tensor]:
-    """Outputs, end and the gradients of x, the initial state and the four weights, by fixed gradients of the first."""
+    """Return outputs, last state and the gradients of x, initial state and weights, from fixed output gradients."""
     x, hidden = x.clone().requires_grad_(), hidden.clone().requires_grad_()
     with autocast(CPU, precision):
         results = run(form, layer, x, hidden)
@@ -72,7 +72,7 @@ def test_outputs_and_gradients_agree_with_torch(form, rows, steps):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("precision", "ratio"), [("fp32", 2.5), ("bf16", 1.25)])
 def test_rounding_errors_are_close_to_torchs(form, precision, ratio):
-    """The distance from the fp64 truth, of every result and gradient, beside that of the oracle in that precision."""
+    """The error of every result and gradient, from fp64, is at most `ratio` times that of torch's operations."""
     layer = make_layer(form, 48, 64)
     x, hidden = torch.randn(16, 40, 48), torch.randn(16, 64)
     found = differentiate(ours, form, layer, x, hidden, precision)
@@ -115,7 +115,7 @@ def test_results_are_deterministic_whatever_ran_before(form, precision, steps):
 @pytest.mark.parametrize("form", FORMS)
 def test_arguments_and_incoming_gradients_are_not_changed(form):
     layer = make_layer(form, 6, 5)
-    x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy look alike
+    x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy have the same strides
     x_before, hidden_before = x.clone(), hidden.clone()
     y, end = ours(form, layer, x, hidden)
     seeds = torch.randn_like(y), torch.randn_like(end)
@@ -128,6 +128,17 @@ def test_arguments_and_incoming_gradients_are_not_changed(form):
     assert torch.equal(hidden, hidden_before)
     assert all(torch.equal(seed, before) for seed, before in zip(seeds, seeds_before, strict=True))
     assert all(torch.equal(tensor, before) for tensor, before in zip((y, end), outputs_before, strict=True))
+
+
+@pytest.mark.skipif(not recurrence.can_pack(torch.empty(1)), reason="needs oneDNN")
+@pytest.mark.parametrize(("steps", "used"), [(15, False), (16, True)])
+def test_weights_are_packed_for_long_sequences(steps, used, monkeypatch):
+    made, plain = [], recurrence.PackedWeight
+    monkeypatch.setattr(recurrence, "PackedWeight", lambda *arguments: made.append(1) or plain(*arguments))
+
+    ours("gru", make_layer("gru", 6, 5), torch.randn(2, steps, 6), torch.zeros(2, 5))
+
+    assert bool(made) == used
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -163,7 +174,7 @@ def test_products_follow_the_autocast_and_the_state_is_fp32(form, steps):
 
 @pytest.mark.parametrize("form", ["gru", "gru-before"])
 def test_carried_state_is_not_rounded_to_bf16_at_each_step(form):
-    """An update gate of 0.999 in 300 steps of bf16: what is carried in bf16 would not move at all."""
+    """With an update gate of 0.999 over 300 steps, a state in bf16 would never change."""
     layer = make_layer(form, 1, 8)
     with torch.no_grad():
         for parameter in layer.parameters():

@@ -1,0 +1,108 @@
+"""The live figures of the training screen."""
+
+from __future__ import annotations
+
+import json
+import re
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from seqgen.cli.figures import Figures, sparkline
+
+import seqgen
+
+SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 6, "eval_every": 3, "batch_size": 8, "precision": "fp32"}
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"), [([1.0, 2.0, 3.0], "▁▅█"), ([3.0, 1.0], "█▁"), ([2.0, 2.0], "▁▁"), ([5.0], "▁")]
+)
+def test_sparkline(values, shown):
+    assert sparkline(values) == shown
+
+
+def test_figures_are_three_lines_of_80_columns(corpus, tmp_path):
+    figures = Figures()
+    training = seqgen.train(corpus, out=tmp_path / "run", **{**SMALL, "max_steps": 60, "eval_every": 30})
+    figures.start(training)
+    for event in training:
+        if isinstance(event, seqgen.Step):
+            figures.step(event)
+        elif isinstance(event, seqgen.Evaluated):
+            figures.best = event.bits_per_character
+    console = Console(file=StringIO(), width=80)
+
+    console.print(figures)
+
+    bar, numbers, curve = console.file.getvalue().splitlines()
+    assert "60/60" in bar
+    assert re.fullmatch(r"loss .* bits/char  .* tokens/s  lr .*  gradient .*  epoch \d+\.\d\d *", numbers)
+    assert re.fullmatch(r"[▁▂▃▄▅▆▇█]{40}  [\d.]+ → [\d.]+  best validation \d\.\d{3} *", curve)
+
+
+def left_of(run, *events):
+    """The time left that the bar shows after these events."""
+    figures = Figures()
+    figures.start(run)
+    for event in events:
+        figures.step(event)
+    (task,) = figures._bar.tasks
+    return task.fields["left"], task.total
+
+
+def step_event(step, seconds, total=100, tokens_per_second=50.0):
+    return seqgen.Step(step, total, 0.1, 2.0, 2.9, 0.1, 1.0, step * 10, tokens_per_second, seconds)
+
+
+def test_time_left_is_estimated_from_first_step(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
+
+    assert left_of(run, step_event(1, 7.0)) == ("0:20 left", 100)  # 0.2 s a step, whatever came before
+    assert left_of(run, step_event(1, 7.0), step_event(11, 9.5))[0] == "0:22 left"
+    assert left_of(run, step_event(1, 7.0), step_event(11, 9.5, total=51)) == ("0:10 left", 51)  # planned anew
+
+
+def test_time_left_is_at_most_the_time_limit(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", max_time=15.0, threads=1, **{**SMALL, "max_steps": 100})
+
+    assert left_of(run, step_event(1, 7.0))[0] == "0:08 left"
+    assert left_of(run, step_event(1, 7.0), step_event(11, 16.0))[0] == "0:00 left"
+
+
+def test_curve_of_resumed_run_equals_uninterrupted_one(corpus, tmp_path):
+    polls = iter([False] * 30 + [True])
+    settings = {**SMALL, "max_steps": 45, "eval_every": 15}
+    straight, resumed = Figures(), Figures()
+    for name, stop in (("straight", lambda: False), ("resumed", lambda: next(polls))):
+        training = seqgen.train(corpus, out=tmp_path / name, stop=stop, **settings)
+        for event in training:
+            if name == "straight" and isinstance(event, seqgen.Step):
+                straight.step(event)
+
+    training = seqgen.train(out=tmp_path / "resumed", resume=True)
+    resumed.start(training)
+    best = resumed.best
+    for event in training:
+        if isinstance(event, seqgen.Step):
+            resumed.step(event)
+
+    records = map(json.loads, (tmp_path / "resumed" / "metrics.jsonl").read_text("utf-8").splitlines())
+    evaluated = [record["bits_per_character"] for record in records if record["event"] == "evaluated"]
+    assert best == min(evaluated[:2])
+    assert (resumed.loss, resumed._curve) == (straight.loss, straight._curve)
+
+
+@pytest.mark.parametrize("value", ['"a"', "null", "1e999", "{}"])
+def test_damaged_metrics_are_not_drawn(corpus, tmp_path, value):
+    polls = iter([False] * 4 + [True])
+    list(seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **SMALL))
+    training = seqgen.train(out=tmp_path / "run", resume=True)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    changed = re.sub(r'("bits_per_character": )[^,}]*', rf"\g<1>{value}", metrics.read_text("utf-8"))
+    metrics.write_text(changed, "utf-8")
+
+    figures = Figures()
+    figures.start(training)
+
+    assert (figures.best, figures._curve) == (None, [])

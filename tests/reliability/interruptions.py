@@ -1,0 +1,59 @@
+"""Small runs of every model, and ways to interrupt them."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from seqgen.runs.train import TrainingRun
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 16, "layers": 2, "dropout": 0.2, "batch_size": 16, "grad_accum": 2, "max_steps": 8, "eval_every": 3,
+    "warmup_steps": 2, "precision": "fp32",
+}  # fmt: skip
+"""1,024 tokens per step: `TEXT` has 4,697 training characters, so the second epoch begins within step 5."""
+
+RECURRENT = {**SMALL, "bptt": 32}
+WINDOWS = {**SMALL, "cell": "transformer", "heads": 2, "block_size": 32}
+
+MODELS: dict[str, dict[str, Any]] = {
+    "rnn": {**RECURRENT, "cell": "rnn"},
+    "lstm": {**RECURRENT, "cell": "lstm"},
+    "gru": {**RECURRENT, "cell": "gru"},
+    "gru-before": {**RECURRENT, "cell": "gru", "gru_reset": "before"},
+    "rope": {**WINDOWS, "positions": "rope"},
+    "sinusoidal": {**WINDOWS, "positions": "sinusoidal"},
+}
+TOKENIZERS: dict[str, dict[str, Any]] = {
+    "char": {},
+    "byte": {"tokenizer": "byte"},
+    "word": {"tokenizer": "word"},
+    "unigram": {"tokenizer": "unigram", "vocab_size": 320},
+    "bpe": {"tokenizer": "bpe", "vocab_size": 320},
+}
+INTERRUPTIONS = {
+    "before the first step": "stop 0",
+    "in an epoch, between evaluations": "stop 4",
+    "at the end of an epoch": "stop 5",
+    "at an evaluation": "stop 6",
+    "in the last step but one": "stop 7",
+    "killed before the first save": "kill 2",
+    "killed between evaluations": "kill 5",
+    "killed at the last step": "kill 8",
+    "eight times": "stop 0, kill 1, stop 1, stop 3, kill 5, stop 4, kill 7, kill 8",
+}
+
+
+def interrupt(run: TrainingRun, how: str, at: int) -> None:
+    """Train until the run is stopped before step `at`, or is killed within it."""
+    if how == "stop":
+        polls = itertools.count(run.first_step)
+        run._stop = lambda: next(polls) == at
+        assert list(run)[-1].reason == "stopped"
+        return
+    events = iter(run)
+    while getattr(next(events), "step", None) != at:
+        pass
+    events.close()
+    with (run.path / "metrics.jsonl").open("ab") as file:  # a crash may cut a line in two
+        file.write(b'{"event": "step", "st')
