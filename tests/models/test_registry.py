@@ -4,7 +4,7 @@ import pytest
 
 from seqgen import models
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, LstmConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, LstmConfig, TransformerConfig, model_settings
 
 
 @pytest.mark.parametrize("cell", FAMILIES)
@@ -61,3 +61,13 @@ def test_sizes_end_at_their_limits(config, field, smallest, largest):
 def test_config_refuses_impossible_sizes_by_name(value):
     with pytest.raises(ConfigError, match="hidden_size"):
         LstmConfig.of(hidden_size=value)
+
+
+def test_model_settings_name_cells_of_partial_settings():
+    settings = model_settings()
+
+    assert settings["cell"].types[0].__args__ == tuple(FAMILIES)
+    assert (settings["cell"].shown, settings["hidden_size"].description) == ("lstm", "Hidden size.")
+    assert settings["embedding_size"].description == "rnn, lstm, gru: embedding size."
+    assert settings["heads"].description.startswith("transformer: number")
+    assert settings.keys() == {name for family in FAMILIES.values() for name in family.config.model_fields}

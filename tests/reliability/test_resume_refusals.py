@@ -209,10 +209,10 @@ def test_unstarted_run_is_locked_until_closed_or_dropped(stopped, refused):
 
 
 def test_run_trained_by_another_process_is_refused_until_it_is_killed(stopped, refused):
-    process, said = start_locking(stopped)
+    process, printed = start_locking(stopped)
     with process:
         try:
-            assert said == "locked"
+            assert printed == "locked"
             assert "already" in refused(RunError)
         finally:
             process.send_signal(signal.SIGKILL)
@@ -222,9 +222,9 @@ def test_run_trained_by_another_process_is_refused_until_it_is_killed(stopped, r
 
 def test_run_trained_here_is_refused_to_another_process(stopped):
     run = seqgen.train(out=stopped, resume=True)
-    process, said = start_locking(stopped)
+    process, printed = start_locking(stopped)
     process.communicate()
     run.close()
 
-    assert "already" in said
+    assert "already" in printed
     RunDirectory(stopped).acquire_lock().release()

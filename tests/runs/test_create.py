@@ -107,8 +107,26 @@ def test_notices_report_what_is_unusual(corpus, tmp_path):
     small = tmp_path / "small.txt"
     small.write_text(corpus.read_text("utf-8")[:600], "utf-8")
     notices = seqgen.train([small, corpus], out=tmp_path / "4", valid_split="file", **GRU).notices
-    assert any("of the text is withheld, not 5%: files are withheld whole" in notice for notice in notices)
+    assert any("not 5%" in notice for notice in notices)
     assert seqgen.train(corpus, out=tmp_path / "3", **GRU).notices == []
+
+
+@pytest.mark.parametrize(("seconds", "noted"), [(5.0, False), (5.5, True)])
+def test_long_preparation_is_reported(corpus, tmp_path, seconds, noted):
+    now = 100.0
+
+    def report(message, *progress):
+        nonlocal now
+        if message.startswith("measuring"):
+            now = 100.0 + seconds
+
+    settings = {name: value for name, value in GRU.items() if name not in {"max_steps", "eval_every"}}
+    run = seqgen.train(
+        corpus, out=tmp_path / "run", started=100.0, clock=lambda: now, report=report, max_time=10.0, **settings
+    )
+    run.close()
+
+    assert any("--max-time" in notice for notice in run.notices) is noted
 
 
 def test_interrupt_while_creating_the_directory_removes_it(corpus, tmp_path, monkeypatch):

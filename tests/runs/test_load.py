@@ -62,7 +62,7 @@ def test_samples_equal_generate_and_are_independent(run):
     samples = run.samples("The ", num_samples=3, max_new_tokens=50)
 
     assert samples[0] == run.generate("The ", max_new_tokens=50)
-    assert run.samples("The ", num_samples=2, max_new_tokens=50) == samples[:2]
+    assert run.samples("The ", num_samples=1, max_new_tokens=50) == samples[:1]
     assert len(set(samples)) == 3
 
 
@@ -102,8 +102,9 @@ def test_engines_generate_the_same_text(run):
 def test_impossible_setting_is_refused_before_generating(run):
     with pytest.raises(ConfigError, match="temprature: unknown setting"):
         run.generate(temprature=1.0, stream=True)
-    with pytest.raises(ConfigError, match="num_samples"):
-        run.samples(num_samples=0)
+    for number in (0, 10_001):
+        with pytest.raises(ConfigError, match="num_samples"):
+            run.samples(num_samples=number)
     with pytest.raises(ConfigError, match="stride"):
         run.evaluate_text("text", stride=3)
 
@@ -137,7 +138,7 @@ def test_evaluate_refuses_missing_and_empty_files(run, tmp_path):
 
     with pytest.raises(TextError, match="is empty"):
         run.evaluate(tmp_path / "empty.txt")
-    with pytest.raises(TextError, match="no such file"):
+    with pytest.raises(TextError, match=r"gone\.txt"):
         run.evaluate(tmp_path / "gone.txt")
 
 
@@ -276,7 +277,7 @@ def test_threads_are_used_and_the_callers_restored(run, monkeypatch, engine):
     assert torch.get_num_threads() == 1
 
 
-@pytest.mark.parametrize("threads", [0, -1, 10**13])
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**13])
 def test_impossible_number_of_threads_is_refused(run, threads):
     with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
         seqgen.load(run.path, threads=threads)

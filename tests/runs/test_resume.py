@@ -98,16 +98,16 @@ def test_overfitting_is_reported_once_also_when_resumed(tmp_path):
         (tmp_path / name).write_text("".join(random.choices("abcd ", k=600)), "utf-8")
     settings = {**GRU, "hidden_size": 48, "max_steps": 160, "eval_every": 20, "lr": 0.02, "valid": tmp_path / "valid"}
     straight = seqgen.train(tmp_path / "text", out=tmp_path / "straight", **settings)
-    (said,) = [event for event in straight if isinstance(event, seqgen.Overfitting)]
+    (reported,) = [event for event in straight if isinstance(event, seqgen.Overfitting)]
     events = []
-    for steps in (said.step - 15, 10, 10, 1000):
+    for steps in (reported.step - 15, 10, 10, 1000):
         polls = iter([False] * steps + [True])
         resumed = {"resume": True} if events else {"text": tmp_path / "text", **settings}
         run = seqgen.train(out=tmp_path / "cut", stop=lambda polls=polls: next(polls), **resumed)
         events += list(run)
 
-    assert [event for event in events if isinstance(event, seqgen.Overfitting)] == [said]
-    assert said.best_nats_per_token < said.nats_per_token
+    assert [event for event in events if isinstance(event, seqgen.Overfitting)] == [reported]
+    assert reported.best_nats_per_token < reported.nats_per_token
     assert_same_run(run.path, straight.path)
 
 

@@ -93,13 +93,14 @@ def test_refused_file_leaves_no_copy_in_the_cache(corpus, tmp_path, monkeypatch,
     assert not any(b"business" in path.read_bytes() for path in kept)
 
 
-@pytest.mark.parametrize(("errors", "said"), [("strict", "read as U+FFFD"), ("ignore", "left out")])
-def test_lone_surrogates_in_json_are_reported(tmp_path, errors, said):
+@pytest.mark.parametrize(("errors", "words"), [("strict", "U+FFFD"), ("ignore", "left out")])
+def test_lone_surrogates_in_json_are_reported(tmp_path, errors, words):
     (tmp_path / "a.jsonl").write_text('{"text": "a\\ud800' + "b" * 9_000 + '"}', "utf-8")
 
     (notice,) = read_texts(DataConfig(text=str(tmp_path / "a.jsonl"), errors=errors)).notices
 
-    assert notice.endswith(f"has 1 stretch of bytes that is no utf-8, which is {said}")
+    assert "a.jsonl has 1 " in notice
+    assert words in notice
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])

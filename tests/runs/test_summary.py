@@ -66,6 +66,14 @@ def test_summary_of_a_killed_run_is_unfinished(train):
     assert summarize(directory, config).state == "unfinished"
 
 
+def test_summary_of_a_run_killed_after_its_last_save_is_complete(train):
+    directory, config, _ = train()
+    lines = directory.metrics.read_bytes().splitlines(keepends=True)
+    directory.metrics.write_bytes(b"".join(lines[:-1]))
+
+    assert summarize(directory, config).state == "complete"
+
+
 def test_summary_after_a_failed_last_save_is_unfinished(train):
     directory, config, _ = train()
     lines = directory.metrics.read_text("utf-8").splitlines(keepends=True)

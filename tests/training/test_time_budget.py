@@ -108,6 +108,14 @@ def test_run_timer_counts_steps_that_stay_slow(clock):
     assert timer.seconds > 10 * 12.0
 
 
+def test_timings_add_up_steps_and_forget_them_for_a_new_plan():
+    timings = Timings(save_seconds=1.0).after_step(2.0).after_step(3.0)
+
+    assert timings == Timings(steps=2, step_seconds=5.0, save_seconds=1.0)
+    assert timings.without_steps() == Timings(save_seconds=1.0)
+    assert Timings().model_dump() == {"steps": 0, "step_seconds": 0.0, "evaluation_seconds": 0.0, "save_seconds": 0.0}
+
+
 # --- the first plan
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -10,7 +12,7 @@ from seqgen.models.weights import load_weights
 from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, save_checkpoint
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.metrics import MetricsLog, read_metrics
-from seqgen.training.trainer import Trainer, publish_best
+from seqgen.training.trainer import Trainer, publish_best, sample_text
 
 GOLDEN = {
     ("transformer", "adamw"): [3.4754, 2.3272, 1.7149, 1.8201, 1.6648],
@@ -50,6 +52,31 @@ def test_train_yields_steps_evaluation_sample_save_and_finished(make_learner, ma
     assert [event.step for event in events if isinstance(event, Step)] == [1, 2, 3, 4, 5, 6, 7]
     assert events[-1].reason == "complete"
     assert [line["event"] for line in read_metrics(tmp_path / "metrics.jsonl")] == [k.__name__.lower() for k in kinds]
+
+
+def test_step_events_hold_the_figures_of_the_step(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=3, max_steps=3, grad_accum=2, warmup_steps=0)
+    setup = make_setup(corpus)
+
+    steps = [event for event in events_of(learner, setup, tmp_path) if isinstance(event, Step)]
+
+    assert [event.tokens for event in steps] == [128, 256, 384]  # 2 batches of 4 rows of 16 tokens
+    batches = learner.stream.batches_per_epoch
+    assert [event.epoch for event in steps] == [round(2 * step / batches, 4) for step in (1, 2, 3)]
+    assert [event.lr for event in steps] == pytest.approx([0.008, 0.008 * 2 / 3, 0.008 / 3])
+    assert {event.total_steps for event in steps} == {3}
+    for event in steps:
+        expected = event.nats_per_token / math.log(2) / setup.characters_per_token
+        assert event.bits_per_character == pytest.approx(expected)
+
+
+def test_samples_have_160_tokens_or_fit_the_positions(make_learner):
+    learner, corpus = make_learner("gru")
+    assert len(sample_text(learner.model, corpus.tokenizer, 0)) == 160
+
+    learner, corpus = make_learner("transformer", positions="sinusoidal", block_size=16)
+    assert len(sample_text(learner.model, corpus.tokenizer, 0)) == 16
+    assert len(sample_text(learner.model, corpus.tokenizer, 0, ".\n")) == 14
 
 
 def test_without_validation_the_last_weights_are_kept(make_learner, make_setup, tmp_path):
