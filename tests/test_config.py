@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated, Literal
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, model_validator
 
-from seqgen.config import Config, FileName
+from seqgen.config import RUN, TEXT, Config, FileName, setting, settings_of
 from seqgen.errors import ConfigError
 
 
@@ -72,35 +73,35 @@ class Needy(Config):
         ({"size": 0, "colour": 1}, "size: should be greater than 0, not 0; colour: unknown setting"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_its_name_and_value(values, message):
+def test_of_refuses_value_by_name(values, message):
     with pytest.raises(ConfigError) as refusal:
         Outer.of(**values)
 
     assert str(refusal.value) == message
 
 
-def test_a_missing_setting_is_named():
+def test_of_names_missing_setting():
     with pytest.raises(ConfigError, match=r"^wanted: is missing$"):
         Needy.of()
 
 
-def test_a_long_value_is_not_repeated():
+def test_of_does_not_repeat_long_value():
     with pytest.raises(ConfigError, match=r"^size: should be a valid integer$"):
         Outer.of(size="3" * 100)
 
 
-def test_what_fits_is_taken_as_it_is():
+def test_of_keeps_valid_values():
     config = Outer.of(size=3, rate=1, words=("a",), inner=Inner(depth=2))
 
     assert (config.size, config.rate, config.words, config.inner.depth) == (3, 1.0, ("a",), 2)
 
 
-def test_a_config_does_not_change():
+def test_config_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Outer().size = 3  # type: ignore[misc]
 
 
-def test_a_config_comes_back_from_its_json():
+def test_from_json_inverts_json():
     config = Outer(size=3, words=("a", "한"), inner=Inner(depth=4))
 
     assert Outer.from_json(config.model_dump_json(), "config.json") == config
@@ -120,7 +121,7 @@ def test_a_config_comes_back_from_its_json():
         (b"\xff\xfe", "config.json: Invalid JSON"),
     ],
 )
-def test_json_that_does_not_fit_is_refused_with_its_origin(text, message):
+def test_from_json_refuses_with_origin(text, message):
     with pytest.raises(ConfigError) as refusal:
         Outer.from_json(text, "config.json")
 
@@ -132,7 +133,7 @@ class Named(Config):
 
 
 @given(st.binary(min_size=1))
-def test_a_file_name_of_any_bytes_comes_back_from_json(content):
+def test_file_name_of_any_bytes_round_trips(content):
     named = Named(path=os.fsdecode(content))
 
     assert Named.from_json(named.model_dump_json().encode(), "here") == named
@@ -146,12 +147,67 @@ def test_a_file_name_of_any_bytes_comes_back_from_json(content):
         ("file:x y", "file:file%3Ax%20y"),
     ],
 )
-def test_only_a_name_that_json_cannot_hold_is_written_otherwise(name, written):
+def test_file_name_is_encoded_only_if_needed(name, written):
     assert Named(path=name).model_dump(mode="json") == {"path": written}
     assert Named(path=name).path == name
 
 
 @pytest.mark.parametrize("value", [b"5", b"null", b'["a"]'])
-def test_a_file_name_is_a_string(value):
+def test_file_name_must_be_a_string(value):
     with pytest.raises(ConfigError, match=r"^here: path"):
         Named.from_json(b'{"path": ' + value + b"}", "here")
+
+
+class Base(Config):
+    size: Annotated[int, Field(ge=1)] = setting(8, "Size.", RUN)
+    internal: int = 3
+
+
+class Settings(Base):
+    """A setting of each kind."""
+
+    size: Annotated[int, Field(ge=1)] = 16
+    rate: float | None = setting(None, "Rate.", RUN, shown="a tenth", gt=0.0)
+    share: float = setting(1.0, "Share.", RUN)
+    flag: bool = setting(False, "Flag.", RUN)
+    names: tuple[str, ...] = setting(("a", "b"), "Names.", TEXT, accepts=str | Path, metavar="NAME")
+    kind: Literal["x", "y"] = setting("x", "Kind.", TEXT, option="sort")
+    path: FileName | None = setting(None, "Path.", TEXT)
+
+
+SETTINGS = settings_of(Settings)
+
+
+def test_settings_of_has_declared_fields_by_option():
+    assert list(SETTINGS) == ["size", "rate", "share", "flag", "names", "sort", "path"]
+    assert [SETTINGS[name].option for name in ("size", "sort")] == ["--size", "--sort"]
+    assert settings_of(type("Long", (Settings,), {"__annotations__": {}}))["size"].option == "--size"
+
+
+def test_settings_of_takes_default_from_subclass_and_description_from_base():
+    assert (SETTINGS["size"].default, SETTINGS["size"].shown, SETTINGS["size"].description) == (16, "16", "Size.")
+    assert settings_of(Base, Settings)["size"].default == 8
+
+
+def test_settings_of_shows_defaults():
+    shown = {name: made.shown for name, made in SETTINGS.items()}
+
+    assert shown == {
+        "size": "16", "rate": "a tenth", "share": "1", "flag": "", "names": "a b", "sort": "x", "path": "",
+    }  # fmt: skip
+
+
+def test_settings_of_has_types_without_constraints():
+    types = {name: made.types for name, made in SETTINGS.items()}
+
+    assert types == {
+        "size": (int,), "rate": (float,), "share": (float,), "flag": (bool,), "names": (str, Path),
+        "sort": (Literal["x", "y"],), "path": (str,),
+    }  # fmt: skip
+    assert [name for name, made in SETTINGS.items() if made.repeatable] == ["names"]
+    assert (SETTINGS["names"].metavar, SETTINGS["names"].group, SETTINGS["size"].group) == ("NAME", TEXT, RUN)
+
+
+def test_setting_keeps_constraints():
+    with pytest.raises(ConfigError, match="rate"):
+        Settings.of(rate=0.0)

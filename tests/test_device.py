@@ -3,11 +3,14 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from seqgen import device
 from seqgen.device import (
     RandomState,
     autocast,
@@ -194,6 +197,24 @@ def test_random_state_reseeds_no_other_device(monkeypatch):
     draws(RandomState(3, CPU), 2)
 
     assert seeded == []
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only glibc has mallopt")
+def test_keep_freed_memory_never_maps_and_never_trims(monkeypatch):
+    calls = []
+    library = SimpleNamespace(mallopt=lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: library)
+
+    device.keep_freed_memory()
+
+    assert calls == [(-4, 0), (-1, -1)]  # M_MMAP_MAX and M_TRIM_THRESHOLD of malloc.h
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux only")
+def test_total_memory_of_the_cpu_is_the_systems():
+    kibibytes = int(Path("/proc/meminfo").read_text("ascii").split()[1])
+
+    assert device.total_memory(CPU) == pytest.approx(1024 * kibibytes, rel=0.1)
 
 
 FAULTS = """

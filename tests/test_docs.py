@@ -121,6 +121,18 @@ def test_commands_of_the_guide_run(desk, guide):
     assert len(commands) >= 2
 
 
+@pytest.mark.parametrize("page", ["README.md", "docs/sampling.md"])
+def test_python_of_the_page_runs(desk, page, capsys):
+    (desk / "corpus.txt").write_text(TEXT, "utf-8")
+    assert CliRunner().invoke(app, shorten(["train", "novel.txt", "--out", "runs/novel-lstm"])).exit_code == 0
+    (code,) = re.findall(r"```python\n(.+?)```", (ROOT / page).read_text("utf-8"), re.DOTALL)
+    code = code.replace('max_time="60s"', "max_steps=1, hidden_size=8, threads=1")
+
+    exec(code, {})
+
+    assert len(capsys.readouterr().out.splitlines()) > 3
+
+
 def test_the_data_guide_shows_the_error_for_a_pdf(desk):
     guide = (ROOT / "docs" / "data.md").read_text("utf-8")
     command, answer = re.search(r"\$ seqgen (train letters\.pdf)\n(error: .*)\n", guide).groups()

@@ -25,7 +25,7 @@ from seqgen.config import settings_of
 from seqgen.errors import ConfigError, RunError, SaveError, TextError
 from seqgen.sources.config import BYTES, Reading
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.utils.files import blocking
+from seqgen.utils.files import unwritable_parent
 
 if TYPE_CHECKING:
     from seqgen.tokenizers.base import Tokenizer
@@ -50,7 +50,7 @@ def build(
         raise ConfigError("out: the name is empty; name a new directory")
     if Path(out).exists():
         raise RunError(f"{out} exists; choose another --out")
-    if (nearest := blocking(Path(out))) is not None:  # before the vocabulary is learned, which can take minutes
+    if (nearest := unwritable_parent(Path(out))) is not None:  # before minutes of training
         raise SaveError(f"{out} cannot be made: {nearest} cannot be written; choose another --out")
     config, reading = tokenizer_config(settings)
     data = DataConfig.of(text=tuple(texts), valid_split="none", **reading)

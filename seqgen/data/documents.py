@@ -1,4 +1,4 @@
-"""Documents as ids: one array, or file, of all of them, and where each begins. No torch."""
+"""Ids of documents: one array, or mapped file, of all of them, and where each begins. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from seqgen.tokenizers.base import Ids
 
 
 class Documents(Sequence[npt.NDArray[Any]]):
-    """The ids of documents, each a slice of `ids`: mapped from a file, only what is used is in memory.
+    """The ids of documents, each a slice of `ids`.
 
     Args:
         ids: [N], of any integer type, without boundaries.
@@ -24,7 +24,7 @@ class Documents(Sequence[npt.NDArray[Any]]):
 
     @classmethod
     def of(cls, documents: Iterable[Ids]) -> Self:
-        """Arrays put together; those without an id are left out."""
+        """Return arrays as documents; empty ones are left out."""
         kept = [ids for ids in documents if len(ids)]
         starts = np.cumsum([0, *map(len, kept)], dtype=np.int64)
         return cls(np.concatenate([np.empty(0, dtype=np.int32), *kept]), starts)
@@ -44,5 +44,5 @@ class Documents(Sequence[npt.NDArray[Any]]):
 
     @property
     def tokens(self) -> int:
-        """How many ids there are in all."""
+        """How many ids all documents have."""
         return int(self.starts[-1])

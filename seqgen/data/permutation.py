@@ -1,4 +1,4 @@
-"""The order in which windows are shown: drawn as a whole while that is small, computed where it would be large."""
+"""Draw random permutations: as a table while that is small, else as a function that takes no memory."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ import numpy.typing as npt
 Places: TypeAlias = npt.NDArray[np.int64]
 Permutation: TypeAlias = Callable[[Places], Places]
 
-DRAWN_AT_MOST = 1 << 22
-"""Things of which the whole order is drawn: 32 MiB."""
-ROUNDS = 6
+MAX_TABLE_SIZE = 1 << 22
+"""Numbers in a table: 32 MiB."""
+FEISTEL_ROUNDS = 6
 
 
 def permutation(count: int, random: np.random.Generator) -> Permutation:
-    """A random order of 0 ... count - 1, as a function from places to what stands there."""
-    if count <= DRAWN_AT_MOST:
+    """Return a random permutation of 0 ... count - 1, as a function from places to numbers."""
+    if count <= MAX_TABLE_SIZE:
         drawn = random.permutation(count)
         return lambda places: drawn[places]
     return _feistel(count, random)
 
 
 def _feistel(count: int, random: np.random.Generator) -> Permutation:
-    """A Feistel network over the least even number of bits that `count` fits in, walked on until it is back below
-    `count`: a permutation that takes no memory (Black and Rogaway 2002, cycle walking).
+    """Return a permutation by a Feistel network over the least even number of bits that `count` fits in.
+
+    A result of `count` or more is permuted again until it is below (cycle walking, Black and Rogaway 2002).
     """
     half = np.uint64(((count - 1).bit_length() + 1) // 2)
     mask = np.uint64((1 << int(half)) - 1)
-    keys = random.integers(1 << 63, size=ROUNDS, dtype=np.uint64)
+    keys = random.integers(1 << 63, size=FEISTEL_ROUNDS, dtype=np.uint64)
 
     def once(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         left, right = values >> half, values & mask
@@ -48,7 +49,7 @@ def _feistel(count: int, random: np.random.Generator) -> Permutation:
 
 
 def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Every bit of the result from every bit of the value (the finalizer of splitmix64)."""
+    """Return each value with every bit spread over all of it (the finalizer of splitmix64)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))

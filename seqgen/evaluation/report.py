@@ -104,7 +104,7 @@ def xz_bits_per_byte(text: str, encoding: str = "utf-8") -> float | None:
     if len(content) > XZ_LIMIT:
         return None
     # -9 has a dictionary of 64 MiB; a dictionary of the text's size gives the same length with less memory.
-    dictionary = max(4096, min(len(content), 64 * 2**20))
+    dictionary = max(4096, len(content))
     filters = [{"id": lzma.FILTER_LZMA2, "preset": 9, "dict_size": dictionary}]
     return 8 * len(lzma.compress(content, filters=filters)) / len(content)
 

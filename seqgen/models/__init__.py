@@ -5,20 +5,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from seqgen.models.registry import FAMILIES, RecurrentConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig
 
 if TYPE_CHECKING:
     from seqgen.models.base import LanguageModel
 
 
-def build(config: RecurrentConfig | TransformerConfig, vocab_size: int) -> LanguageModel:
+def build(config: FamilyConfig, vocab_size: int) -> LanguageModel:
     """Build a model with fresh weights, drawn from torch's random state."""
     module, _, name = FAMILIES[config.cell].model.rpartition(".")
     model: LanguageModel = getattr(import_module(module), name)(config, vocab_size)
     return model
 
 
-def skeleton(config: RecurrentConfig | TransformerConfig, vocab_size: int) -> LanguageModel:
+def skeleton(config: FamilyConfig, vocab_size: int) -> LanguageModel:
     """Build a model on the meta device: all shapes and no numbers, so it takes no memory."""
     import torch
 

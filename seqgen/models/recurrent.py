@@ -34,6 +34,7 @@ class RecurrentModel(LanguageModel):
         self.config = config
         self.vocab_size = vocab_size
         self.gates_per_weight = GATES[config.cell]
+        self.reset_before = isinstance(config, GruConfig) and config.gru_reset == "before"
         self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.layers = nn.ModuleList(
             _layer(config, config.input_size if depth == 0 else config.hidden_size) for depth in range(config.layers)
@@ -167,7 +168,7 @@ class RecurrentStepper(Stepper):
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: StepperPrecision) -> None:
         self._cell = model.config.cell
-        self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
+        self._reset_before = model.reset_before
         layers = [layer_weights(layer) for layer in model.layers]
         if self._cell == "lstm":
             layers = [LayerWeights(*map(_double_candidate, weights)) for weights in layers]

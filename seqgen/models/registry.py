@@ -24,6 +24,11 @@ class FamilyConfig(Config):
     dropout: Share = setting(0.0, "Dropout rate.", MODEL, shown=BY_PRESET)
     tie_weights: bool = setting(False, "Share input and output embeddings.", MODEL)
 
+    @property
+    def window(self) -> int | None:
+        """Tokens of a training window, for a family that trains on windows; the others carry their state."""
+        return None
+
 
 class _RecurrentConfig(FamilyConfig):
     """The settings that the recurrent families share.
@@ -92,6 +97,11 @@ class TransformerConfig(FamilyConfig):
     feed_forward_size: Size | None = setting(
         None, "Width of the feed-forward layers.", MODEL, shown="8/3 of the hidden size"
     )
+
+    @property
+    def window(self) -> int:
+        """Tokens of a training window."""
+        return self.block_size
 
     @property
     def inner_size(self) -> int:

@@ -198,7 +198,7 @@ def attend_causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def remember(cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tensor) -> None:
-    """Write the newest keys and values [B, heads, T, D] over the oldest of the ring, in at."""
+    """Write the newest keys and values [B, heads, T, D] over the oldest of the ring, in place."""
     ring, length = cache[0].shape[2], k.shape[2]
     kept = min(ring, length)
     slots = (consumed[:, None] + torch.arange(length - kept, length, device=k.device)) % ring

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from seqgen.errors import RunError
 from seqgen.models.base import LanguageModel
-from seqgen.utils.files import open_plain
+from seqgen.utils.files import open_regular_file
 
 _DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
 _CHECKSUM = "sha256"
@@ -98,7 +98,7 @@ def _checksum(tensors: dict[str, Tensor], run: str) -> str:
 def _open(path: Path) -> Iterator[Any]:
     """Open a safetensors file whose size matches its header."""
     try:
-        open_plain(path).close()
+        open_regular_file(path).close()
         with safetensors.safe_open(path, framework="pt") as file:
             yield file
     except FileNotFoundError as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.config import RunConfig
 from seqgen.sources.config import CORPUS_PREFIX, STDIN
-from seqgen.utils.files import blocking, make_directory, read_at_most, write_atomically
+from seqgen.utils.files import make_directory, read_at_most, unwritable_parent, write_atomically
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -119,7 +119,7 @@ def check_out_is_free(out: str | Path | None) -> None:
         raise ConfigError("out: the name is empty; name a new directory, or leave it out")
     if out is not None and _exists(Path(out)):
         raise RunError(_describe_existing(out))
-    if (nearest := blocking(Path(out if out is not None else RUNS / "new"))) is not None:
+    if (nearest := unwritable_parent(Path(out if out is not None else RUNS / "new"))) is not None:
         raise SaveError(
             f"the run directory {out or RUNS} cannot be made: {nearest} is not writable; choose another --out"
         )

@@ -31,7 +31,7 @@ from seqgen.training.learner import Learner
 from seqgen.training.metrics import kept_length
 from seqgen.training.time_budget import Clock, extend_plan, steps_for
 from seqgen.training.trainer import end_reason
-from seqgen.utils.files import read_at_most, sweep
+from seqgen.utils.files import read_at_most, remove_temporary_files
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock
     """Resume a locked run. Nothing is written before everything is checked."""
     recorded = directory.read_config()
     for folder in (directory.path, directory.checkpoints):
-        sweep(folder)
+        remove_temporary_files(folder)
     checkpoint = newest_checkpoint(directory.checkpoints)
     if checkpoint is None:
         raise RunError(

@@ -24,7 +24,7 @@ from seqgen.errors import ConfigError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, parameter_count
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import RecurrentConfig, TransformerConfig
+from seqgen.models.registry import FamilyConfig
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
 from seqgen.sources.text import CHUNK_BYTES
@@ -158,15 +158,13 @@ def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
     check_hash(str(data.valid), valid, record.valid_sha256)
 
 
-def build_learner(
-    model_config: RecurrentConfig | TransformerConfig, config: TrainingConfig, corpus: EncodedCorpus
-) -> Learner:
+def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: EncodedCorpus) -> Learner:
     """Build a learner with new weights from the seed, on the chosen device and in the chosen precision."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
     stream: BatchStream
-    if isinstance(model_config, TransformerConfig):
-        stream = WindowBatches(corpus.train, config.batch_size, model_config.block_size, config.seed)
+    if model_config.window is not None:
+        stream = WindowBatches(corpus.train, config.batch_size, model_config.window, config.seed)
     else:
         stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt or 64, config.seed)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)

@@ -38,9 +38,9 @@ from seqgen.training.time_budget import Timings
 from seqgen.utils.files import (
     TEMPORARY,
     make_directory,
-    open_plain,
+    open_regular_file,
     read_at_most,
-    sweep,
+    remove_temporary_files,
     sync_directory,
     write_atomically,
     write_durably,
@@ -165,7 +165,7 @@ def save_checkpoint(
     try:
         if not folder.exists():
             make_directory(folder)
-        sweep(folder)
+        remove_temporary_files(folder)
         temporary = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{path.name}-", dir=folder))
         for name, content in contents.items():
             write_durably(temporary / name, content)
@@ -174,7 +174,7 @@ def save_checkpoint(
         temporary.rename(path)
         sync_directory(folder)
     except OSError as error:
-        sweep(folder)
+        remove_temporary_files(folder)
         raise SaveError(
             f"the checkpoint {path} could not be written: {error.strerror or error}; free some space"
         ) from error
@@ -231,7 +231,7 @@ def _verify(path: Path) -> CheckpointState:
         if path.name != _name_of(state.progress.step):
             raise _DamageError(f"{path} was renamed: it holds step {state.progress.step}")
         for name, expected in state.files.items():
-            with open_plain(path / name) as file:
+            with open_regular_file(path / name) as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                     raise _DamageError(f"{path / name} does not have the content that was saved")
     except ConfigError as error:

@@ -13,7 +13,7 @@ import pydantic_core
 
 from seqgen.errors import RunError, SaveError
 from seqgen.training.events import Event, as_record
-from seqgen.utils.files import open_plain, sync_directory
+from seqgen.utils.files import open_regular_file, sync_directory
 
 MAX_LINE_BYTES = 1 << 20
 """The longest real line holds a sample of 160 tokens."""
@@ -98,7 +98,7 @@ def kept_length(path: Path, length: int) -> int:
     """
     if not path.exists():
         return 0
-    with open_plain(path) as file:
+    with open_regular_file(path) as file:
         length = min(length, file.seek(0, os.SEEK_END))
         start = max(0, length - MAX_LINE_BYTES)
         file.seek(start)

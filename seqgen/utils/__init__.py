@@ -1,1 +1,1 @@
-"""Files, text and progress: what every package uses and none owns."""
+"""Files, locks, text and progress: what every package uses."""

@@ -15,7 +15,7 @@ import platformdirs
 from seqgen.errors import SaveError
 
 TEMPORARY = ".tmp-"
-"""How the name of what is still being written begins."""
+"""The start of the names of files that are being written."""
 CACHE_VARIABLE = "SEQGEN_CACHE"
 """The environment variable that names another cache directory."""
 
@@ -44,27 +44,27 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
         sync_directory(path.parent)
     except OSError as error:
-        with contextlib.suppress(OSError):  # it may never have been there, nor its directory
+        with contextlib.suppress(OSError):  # it may be missing, or its directory
             temporary.unlink()
         raise SaveError(
             f"{path} could not be written: {error.strerror or error}; make room, or choose another place"
         ) from error
 
 
-def open_plain(path: Path) -> BufferedReader:
-    """Open a file to be read; a pipe or a device, which need not end, is refused with an OSError."""
+def open_regular_file(path: Path) -> BufferedReader:
+    """Open a regular file for reading; refuse a pipe or a device, which need not end, with an OSError."""
     if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "it is no plain file", str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     return path.open("rb")
 
 
 def read_at_most(path: Path, limit: int) -> bytes:
-    """The content of a file of at most `limit` bytes; a longer one is refused with an OSError, not read."""
-    with open_plain(path) as file:
+    """Return the content of a file of at most `limit` bytes; refuse a longer one with an OSError."""
+    with open_regular_file(path) as file:
         fits = os.fstat(file.fileno()).st_size <= limit
         content = file.read(limit) if fits else b""
     if not fits:
-        raise OSError(errno.EFBIG, f"more than {limit:,} bytes, which is too large for what it is", str(path))
+        raise OSError(errno.EFBIG, f"larger than {limit:,} bytes", str(path))
     return content
 
 
@@ -76,8 +76,8 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sweep(folder: Path) -> None:
-    """Remove, as far as it can be, what a process that was killed left half written. Nobody else may write here."""
+def remove_temporary_files(folder: Path) -> None:
+    """Remove the temporary files of processes that were killed, as far as possible. No other may write here."""
     with contextlib.suppress(OSError):
         for leftover in folder.glob(f"{TEMPORARY}*"):
             if leftover.is_dir():
@@ -86,15 +86,15 @@ def sweep(folder: Path) -> None:
                 leftover.unlink()
 
 
-def blocking(path: Path) -> Path | None:
-    """What keeps a directory from being made at `path`: the nearest above it that is there, if it cannot be written."""
+def unwritable_parent(path: Path) -> Path | None:
+    """Return the nearest existing parent of `path` if no directory can be made in it, else None."""
     place = path.absolute()
     nearest = next((folder for folder in place.parents if folder.exists()), Path(place.anchor))
     return None if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK) else nearest
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory that was not there, and those above it, durably; where that fails, it is not there."""
+    """Make a new directory and its parents durably; if that fails, it does not exist."""
     above = [folder for folder in path.parents if not folder.exists()]
     path.mkdir(parents=True)
     try:

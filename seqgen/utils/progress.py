@@ -1,29 +1,29 @@
-"""How far a long preparation is: told to whoever draws it."""
+"""Report how far a long preparation has come."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 WAITING = -1
-"""As a total: it waits for somebody else, perhaps for ever."""
+"""As a total: it waits for another process, perhaps for ever."""
 
 
 class Report(Protocol):
-    """Is told in a few words what is being done; of long work, again and again how many bytes, and of how many.
+    """Receive in a few words what is being done; of long work, repeatedly how many bytes of how many.
 
-    A total of 0 is one that nobody knows, `WAITING` says that nothing may come at all.
+    A total of 0 is unknown; `WAITING` says that nothing may ever come.
     """
 
     def __call__(self, message: str, done: int = 0, total: int = 0) -> None: ...
 
 
 def silent(message: str, done: int = 0, total: int = 0) -> None:
-    """A `Report` that nobody hears."""
+    """Ignore a report."""
     del message, done, total
 
 
 class Progress:
-    """Adds up what has been done of something, and reports it."""
+    """Add up what has been done, and report it."""
 
     def __init__(self, report: Report, message: str, total: int) -> None:
         self._report, self._message, self._total = report, message, total
@@ -31,6 +31,6 @@ class Progress:
         report(message, 0, total)
 
     def add(self, done: int) -> None:
-        """So much more has been done."""
+        """Add what has been done since the last call."""
         self._done += done
         self._report(self._message, self._done, self._total)

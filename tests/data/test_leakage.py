@@ -11,7 +11,7 @@ import pytest
 from seqgen.data import leakage
 from seqgen.data.cache.cached_text import Span
 from seqgen.data.config import DataConfig
-from seqgen.data.leakage import NOTABLE, WINDOW, find_leakage
+from seqgen.data.leakage import NOTICE_SHARE, WINDOW_CHARACTERS, find_leakage
 from seqgen.data.split import split_text
 
 from .caching import cache_text
@@ -97,7 +97,7 @@ def test_recurring_short_lines_are_not_a_leak(after_split, common, newline):
 
     found = after_split(text)
 
-    assert 0 < found.share < NOTABLE / 2
+    assert 0 < found.share < NOTICE_SHARE / 2
     assert not found.is_notable
 
 
@@ -116,7 +116,7 @@ def test_log_lines_with_different_numbers_are_not_a_leak(after_split, template):
     )
 
     assert found.looked_for > 1_000
-    assert found.share < NOTABLE / 2
+    assert found.share < NOTICE_SHARE / 2
 
 
 def test_different_lines_count_once_by_their_length(span):
@@ -131,7 +131,7 @@ def test_passage_is_found_at_any_offset(span):
     found = find_leakage(span("Before it: " + passage), span(passage[100:500] + " and after"))
 
     assert found.share > 0.9
-    assert find_leakage(span(passage), span(passage[: WINDOW - 1])).found == 0
+    assert find_leakage(span(passage), span(passage[: WINDOW_CHARACTERS - 1])).found == 0
 
 
 def test_documents_and_parts_of_documents_are_compared(tmp_path, span):
@@ -146,7 +146,7 @@ def test_sampled_hashes_give_the_same_share(span, monkeypatch):
     both, only = paragraphs(40, 500, seed=3), paragraphs(60, 500, seed=4)
     train, valid = span("\n".join(both)), span("\n".join(both + only))
     exact = find_leakage(train, valid)
-    monkeypatch.setattr(leakage, "MOST", 1_000)
+    monkeypatch.setattr(leakage, "MAX_HASHES", 1_000)
 
     sampled = find_leakage(train, valid)
 
@@ -157,7 +157,7 @@ def test_sampled_hashes_give_the_same_share(span, monkeypatch):
 
 def test_leakage_memory_does_not_grow_with_the_text(span, monkeypatch):
     monkeypatch.setattr("seqgen.data.cache.cached_text.CHUNK_BYTES", 1 << 14)
-    monkeypatch.setattr(leakage, "MOST", 1 << 10)
+    monkeypatch.setattr(leakage, "MAX_HASHES", 1 << 10)
     part = "\n".join(paragraphs(100, 500)) + "\n"
 
     def peak(times):

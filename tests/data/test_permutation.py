@@ -20,13 +20,13 @@ def test_short_permutation_is_numpys():
 @given(count=st.integers(1, 300), seed=st.integers(0, 99))
 def test_long_permutation_has_each_number_once(count, seed):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "DRAWN_AT_MOST", 0)
+        patch.setattr(module, "MAX_TABLE_SIZE", 0)
 
         assert sorted(drawn(count, seed)) == list(range(count))
 
 
 def test_long_permutation_depends_on_the_seed_and_has_few_fixed_points(monkeypatch):
-    monkeypatch.setattr(module, "DRAWN_AT_MOST", 0)
+    monkeypatch.setattr(module, "MAX_TABLE_SIZE", 0)
 
     order = np.array(drawn(10_000))
 

@@ -20,7 +20,7 @@ HANGUL = "나는 오늘 학교에 간다.\n" * 40
 
 
 def test_evaluation_figures_by_hand():
-    """Four tokens at 1, 2, 3 and 2 bits spell two characters in six bytes: 가나, nibble by nibble as it were."""
+    """Four tokens of 8 bits in total encode two characters of six bytes."""
     evaluation = Evaluation(4, TextSize(characters=2, bytes=6, unknown=0, unk_cost=0.0), 8 * LN2, "one stream")
 
     assert evaluation.nats_per_token == pytest.approx(2 * LN2)
@@ -78,7 +78,7 @@ def test_unknown_word_costs_its_bytes_and_an_end_mark():
 
 def test_text_size_is_measured_before_normalization():
     nfc, nfd = "각 é", "\u1100\u1161\u11a8 e\u0301"
-    tokenizer = CharTokenizer(sorted("\u1100\u1161\u11a8 "), "nfd")  # of e and its accent it knows neither
+    tokenizer = CharTokenizer(sorted("\u1100\u1161\u11a8 "), "nfd")  # e and its accent are unknown
 
     assert TextSize.total([nfc], tokenizer) == TextSize(3, 6, 2, pytest.approx(2 * math.log(UNICODE_SCALARS - 4)))
     size = TextSize.total([nfd, nfc], tokenizer)
@@ -129,6 +129,10 @@ def test_xz_bits_per_byte_is_none_above_the_limit(monkeypatch):
     assert xz_bits_per_byte("가나a") is None
 
 
+def test_xz_bits_per_byte_is_none_above_64_mib():
+    assert xz_bits_per_byte("a" * (64 * 2**20 + 1)) is None
+
+
 @pytest.mark.parametrize(
     ("text", "bits_per_byte"),
     [
@@ -143,4 +147,4 @@ def test_order0_bits_per_byte_by_hand(text, bits_per_byte):
 
 
 def test_order0_bits_per_byte_of_one_repeated_character_is_zero():
-    assert str(order0_bits_per_byte("aaaa")) == "0.0"  # and not -0.0
+    assert str(order0_bits_per_byte("aaaa")) == "0.0"  # not -0.0

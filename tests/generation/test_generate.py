@@ -206,6 +206,7 @@ def test_generate_samples_from_the_models_distribution(model, tokenizer, prompt)
     assert len(set(texts)) == 3
 
 
+@pytest.mark.parametrize("model", ["gru", "transformer-sinusoidal"], indirect=True)
 def test_generate_reads_a_prompt_longer_than_one_call(model, tokenizer):
     if model.max_positions is not None:
         model = models.build(model.config.model_copy(update={"block_size": 2 * PREFILL}), model.vocab_size).eval()
@@ -353,7 +354,7 @@ def test_generate_omits_the_line_end_where_new_tokens_need_its_position(tokenize
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.mul_(4)  # so that what is read makes a difference
+            parameter.mul_(4)  # so that the prompt makes a difference
 
     def text(line_end):
         config = SamplingConfig(max_new_tokens=new, seed=3)

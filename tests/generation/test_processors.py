@@ -17,12 +17,12 @@ INF = math.inf
 
 
 def logits_of(probabilities: list[float]) -> Tensor:
-    """Logits [1, V] of a distribution, shifted, so that nothing relies on their being normalized."""
+    """Return logits [1, V] of a distribution, shifted so that they are not normalized."""
     return torch.tensor([probabilities], dtype=torch.float64).log().float() + 3.0
 
 
 def kept(logits: Tensor) -> list[int]:
-    """The tokens of the only row that may still be drawn."""
+    """Return the tokens of the only row that are not excluded."""
     return torch.isfinite(logits[0]).nonzero()[:, 0].tolist()
 
 
@@ -86,7 +86,7 @@ def test_processors_treat_rows_separately():
         (0.69, [2, 4]),
         (0.71, [0, 2, 4]),
         (0.89, [0, 2, 4]),
-        (0.91, [0, 1, 2, 4]),  # of two equals the first
+        (0.91, [0, 1, 2, 4]),  # the first of two equal ones
         (0.96, [0, 1, 2, 3, 4]),
         (0.999, [0, 1, 2, 3, 4]),
     ],
@@ -122,7 +122,7 @@ def apply(logits: Tensor, config: SamplingConfig, forbidden: list[int]) -> Tenso
 
 
 def by_hand(weights: list[float], config: SamplingConfig, forbidden: list[int]) -> dict[int, float]:
-    """The distribution that is left, from token to probability, step by step over plain numbers."""
+    """Return the remaining distribution, from token to probability, computed step by step over plain numbers."""
     left = {token: math.exp(weight / config.temperature) for token, weight in enumerate(weights)}
     left = {token: weight for token, weight in left.items() if token not in forbidden}
     if config.top_k:
@@ -163,7 +163,7 @@ def test_build_processors_applies_them_in_order(weights, value, count, nucleus, 
 
 
 def test_temperature_comes_before_top_p():
-    """At temperature 4 the distribution is flat and top-p keeps three; the other way round it would keep one."""
+    """At temperature 4 the distribution is flat and top-p keeps three; in the other order it would keep one."""
     logits = logits_of([0.85, 0.1, 0.05])
 
     assert kept(apply(logits, SamplingConfig(temperature=4.0, top_p=0.8), [])) == [0, 1, 2]
@@ -192,7 +192,7 @@ def test_build_processors_omits_processors_that_are_off():
 )
 def test_processors_always_keep_a_token_and_never_make_nan(row, value, count, nucleus, least, uniform):
     config = SamplingConfig(temperature=value, top_k=count, top_p=nucleus, min_p=least)
-    given_logits = torch.tensor([[5.0, *row, -3.0]])  # with one that is not forbidden and finite
+    given_logits = torch.tensor([[5.0, *row, -3.0]])  # the last token is finite and not suppressed
 
     logits = apply(given_logits, config, [0])
 

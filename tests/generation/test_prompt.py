@@ -10,9 +10,10 @@ from seqgen.generation import prompt as prompt_module
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.generation.prompt import PREFILL, read_prompt
+from seqgen.models.base import LanguageModel
 from seqgen.tokenizers.word import WordTokenizer
 
-PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # as a subword tokenizer has them
+PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # like those of a subword tokenizer
 A, B, SPACED_A, SPACED_AB = (PIECES.id_to_bytes.index(piece) for piece in (b"a", b"b", b" a", b" ab"))
 
 
@@ -36,9 +37,8 @@ def tokens():
     return [0, *np.random.default_rng(0).integers(2, 11, 3100).tolist()]
 
 
+@pytest.mark.parametrize("model", ["lstm", "transformer"], indirect=True)
 def test_read_prompt_from_the_end_equals_reading_all(model, tokens, short_reach):
-    if model.max_positions is not None:
-        pytest.skip("its prompts have a limit")
     model.burn_in = 16
     expected, read = whole(model, tokens), []
 
@@ -62,10 +62,55 @@ def test_read_prompt_reads_all_when_the_beginning_matters(scripted, tokens, shor
     assert read[-1] == (len(tokens), len(tokens))
 
 
+class FadingModel(LanguageModel):
+    """Forgets its beginning: the logits tell how many tokens were read, up to `fades` of them."""
+
+    def __init__(self, fades, burn_in):
+        super().__init__()
+        self.vocab_size, self.fades, self.burn_in = 11, fades, burn_in
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def initial_state(self, batch_size, capacity):
+        return (torch.zeros(batch_size, dtype=torch.int64),)
+
+    def forward(self, tokens, state=None):
+        ages = state[0][:, None] + torch.arange(tokens.shape[1])
+        return ages.clamp(max=self.fades)[:, :, None] * torch.arange(11.0), (state[0] + tokens.shape[1],)
+
+    def stepper(self, precision="fp32"):
+        raise NotImplementedError
+
+
+def tokens_per_reading(model, length):
+    """Return the number of tokens of each reading of a prompt, the last one being the one that counted."""
+    reports = []
+    read_prompt(model, [1] * length, length, lambda done, total: reports.append(total))
+    return list(dict.fromkeys(reports))
+
+
+@pytest.mark.parametrize(
+    ("burn_in", "length", "expected"),
+    [
+        (16, 192, [192]),  # 3 times the reach of 64
+        (16, 193, [64]),
+        (20, 240, [240]),  # 4 times the burn-in is more
+        (20, 241, [80]),
+    ],
+)
+def test_read_prompt_reads_only_the_end_of_more_than_three_times_its_reach(short_reach, burn_in, length, expected):
+    assert tokens_per_reading(FadingModel(10, burn_in), length) == expected
+
+
+@pytest.mark.parametrize(
+    ("fades", "expected"), [(30, [64]), (40, [64, 256]), (200, [64, 256, 1024]), (9999, [64, 256, 1024, 3100])]
+)
+def test_read_prompt_reads_four_times_as_much_until_the_second_half_agrees(short_reach, fades, expected):
+    assert tokens_per_reading(FadingModel(fades, 16), 3100) == expected
+
+
+@pytest.mark.parametrize("model", ["rnn"], indirect=True)
 def test_read_prompt_reports_progress_per_call(model, tokenizer):
     reports: list[tuple[int, int]] = []
-    if model.max_positions is not None:
-        pytest.skip("its prompts have a limit")
     length = 2 * PREFILL + 1
 
     list(generate(model, model.stepper(), tokenizer, "a" * (length - 1), SamplingConfig(max_new_tokens=1),
@@ -82,7 +127,7 @@ def texts(model, prompt, num_samples=1, **sampling):
 def test_healing_joins_a_final_space_with_the_next_piece(scripted):
     model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
 
-    assert texts(model, "a ", max_new_tokens=2) == ["aba"]  # and not ` ` + what follows a lone space
+    assert texts(model, "a ", max_new_tokens=2) == ["aba"]  # not what follows a lone space
     assert texts(model, "a", max_new_tokens=2) == [" aba"]
 
 

@@ -1,4 +1,4 @@
-"""Each cell against its equations written out number by number, and at gate values whose answer is known by hand."""
+"""Each cell against its equations in plain numbers, and at gate values with a known result."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_gru_step_with_z_1_keeps_the_state(form):
 @pytest.mark.parametrize("form", ["after", "before"])
 def test_gru_step_with_r_0_ignores_the_state_in_the_candidate(form):
     x = torch.randn(4, 9)
-    x[:, 0:3], x[:, 3:6] = -200.0, -200.0  # reset nothing but zero, keep nothing
+    x[:, 0:3], x[:, 3:6] = -200.0, -200.0  # r = 0 and z = 0
 
     assert torch.equal(_gru(form, x, torch.randn(4, 3)), torch.tanh(x[:, 6:9]))
 

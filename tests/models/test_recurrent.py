@@ -34,7 +34,7 @@ def test_later_layers_are_residual(cell):
     shallow.load_state_dict({name: value for name, value in deep.state_dict().items() if "layers.1" not in name})
     with torch.no_grad():
         for parameter in deep.layers[1].parameters():
-            parameter.zero_()  # rnn and gru then stay at h = 0; lstm's candidate is tanh 0 = 0
+            parameter.zero_()  # RNN and GRU stay at h = 0; the LSTM's candidate is tanh 0 = 0
     tokens = torch.randint(1, 7, (2, 9))
 
     torch.testing.assert_close(deep(tokens)[0], shallow(tokens)[0])

@@ -1,4 +1,4 @@
-"""What a text seems to be that is not what its user thinks; ordinary texts, code among them, are left in peace."""
+"""Misread texts are detected; ordinary texts and program code are not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seqgen.sources import misreading as quality
+from seqgen.sources import misreading
 from seqgen.sources.misreading import Order, describe_misreading, detect_misreading
 
 from .test_encodings import CHINESE, FRENCH, GERMAN, JAPANESE, KOREAN, RUSSIAN
@@ -25,7 +25,7 @@ ROWS = [{"text": f"sentence {number}", "label": number % 2} for number in range(
 
 
 @pytest.mark.parametrize(
-    ("piece", "kind", "words"),
+    ("sample", "kind", "words"),
     [
         ((FRENCH * 3).encode("utf-16-le").decode("latin-1"), "wrong_encoding", "--encoding utf-16-le"),
         (("plain text\n" * 20).encode("utf-16-le").decode(), "wrong_encoding", "--encoding utf-16-le"),
@@ -44,6 +44,7 @@ ROWS = [{"text": f"sentence {number}", "label": number % 2} for number in range(
         ((GERMAN * 9).encode().decode("latin-1"), "mojibake", "--encoding utf-8"),
         ((FRENCH * 9).encode().decode("cp1252", "replace"), "mojibake", "--encoding utf-8"),
         ((KOREAN * 9).encode("cp949").decode("utf-8", "replace"), "replacement_characters", "U+FFFD"),
+        ("\0" * 4_000, "binary", "right file"),
         (random.Random(1).randbytes(4_000).decode("latin-1"), "binary", "right file"),
         (HTML, "markup", ".html"),
         ("It was good.<br /><br />And <i>long</i>.\n" * 30, "markup", "tags"),
@@ -57,8 +58,8 @@ ROWS = [{"text": f"sentence {number}", "label": number % 2} for number in range(
         ("\n".join(map(json.dumps, ROWS)) + "\n", "json", ".jsonl"),
     ],
 )  # fmt: skip
-def test_what_is_no_plain_text_is_named_with_what_to_do(piece, kind, words):
-    found = detect_misreading(piece)
+def test_detect_misreading_names_the_kind_with_advice(sample, kind, words):
+    found = detect_misreading(sample)
 
     assert found is not None
     assert found.kind == kind
@@ -87,19 +88,20 @@ def test_what_is_no_plain_text_is_named_with_what_to_do(piece, kind, words):
         "".join(f"{number} Main Street, Springfield, Illinois\n" for number in range(100)),
         "".join(f"A line that, after all, is {word}.\n" for word in NAMES[::-1]),
         "".join(f"JOHN:\tI say {word} and then go away\n" for word in NAMES),
+        "".join(f"JOHN\tI say {word} and then go away\n" for word in NAMES),
         "".join(f"#define {word}\t{number}\n" for number, word in enumerate(NAMES)),
         "".join(
             f"Nov {1 + at // 20:02} 12:{at % 20:02}:01 host sshd[{at * 7919 % 9999}]: accepted\n" for at in range(400)
         ),
         "".join(f"Item {number:03}: {word} is a line of a list\n" for number, word in enumerate(NAMES)),
         "I came, I saw, I won.\nHe sat, and stood\nand sat, again, and again\n" * 20,
-        inspect.getsource(quality),
+        inspect.getsource(misreading),
         inspect.getsource(random),
         "[1]",
         "",
     ],
 )
-def test_ordinary_text_is_none_of_these(text):
+def test_ordinary_text_is_not_a_misreading(text):
     assert detect_misreading(text) is None
     assert describe_misreading([(0, text)], in_order=True) is None
 
@@ -108,20 +110,20 @@ def test_ordinary_text_is_none_of_these(text):
 @given(st.text(st.characters(codec=None), max_size=30), st.sampled_from(["", "{", '["', '{"a": ', "a,b\n", '"', "\0"]))
 @example("9" * 5_000, "[")
 @example("", "[" * 5_000)
-def test_any_text_can_be_judged(text, start):
+def test_describe_misreading_accepts_any_text(text, start):
     describe_misreading([(0, start + text * 9), (1, (start + text) * 20)], in_order=True)
 
 
-def test_the_texts_of_the_catalog_are_ordinary():
+def test_texts_of_the_catalog_are_ordinary():
     for path in sorted((Path(__file__).parents[2] / "corpora").glob("*.txt")):
         assert describe_misreading([(0, path.read_text("utf-8"))], in_order=True) is None
 
 
-def test_korean_files_of_python_are_named_when_read_as_latin_1():
+def test_a_korean_file_read_as_latin_1_is_detected():
     places = getattr(find_spec("test"), "submodule_search_locations", None) or ()
     files = [path for place in places if (path := Path(place) / "cjkencodings" / "euc_kr.txt").is_file()]
     if not files:
-        pytest.skip("this Python carries no test/cjkencodings")
+        pytest.skip("this Python has no test/cjkencodings")
 
     assert "cp949 read as Latin-1" in str(detect_misreading(files[0].read_text("latin-1")))
     assert detect_misreading(files[0].with_name("euc_kr-utf8.txt").read_text("utf-8")) is None
@@ -148,7 +150,7 @@ def test_korean_files_of_python_are_named_when_read_as_latin_1():
         ([*(f"{number} of many" for number in range(500)), *sorted(NAMES)], False),
     ],
 )
-def test_lines_in_sorted_order_are_seen(lines, is_sorted):
+def test_order_detects_sorted_lines(lines, is_sorted):
     order = Order()
     for start in range(0, len(lines), 7):
         order.add(lines[start : start + 7])
@@ -156,7 +158,7 @@ def test_lines_in_sorted_order_are_seen(lines, is_sorted):
     assert order.is_sorted is is_sorted
 
 
-def test_the_lines_of_documents_are_sorted_each_for_itself():
+def test_order_compares_lines_inside_documents_only():
     order = Order()
     for _ in range(30):
         order.add(["Beata", "Carla", "Doris"])
@@ -165,12 +167,11 @@ def test_the_lines_of_documents_are_sorted_each_for_itself():
     assert order.is_sorted
 
 
-def test_a_text_is_described_by_what_is_widespread_in_it():
+def test_describe_misreading_reports_what_is_frequent():
     rows = "\n".join(map(json.dumps, ROWS))
 
-    assert describe_misreading([(0, KOREAN * 9), (0, HTML)], in_order=False) == (
-        "looks like HTML or XML in 50% of the places looked at: tags are learned like any text; name the file .html to "
-        "read its text, or convert it to plain text first"
+    assert describe_misreading([(0, KOREAN * 9), (0, HTML)], in_order=False).startswith(
+        "looks like HTML or XML in 50% of the samples: "
     )
     assert describe_misreading([(number, KOREAN * 9) for number in range(15)] + [(15, HTML)], in_order=False) is None
     assert describe_misreading([(0, rows), (0, rows[500:2_000])], in_order=False).startswith("looks like JSON: ")

@@ -10,12 +10,12 @@ import pytest
 
 from seqgen.errors import SaveError
 from seqgen.utils.files import (
-    blocking,
     cache_directory,
     hash_file,
     make_directory,
-    sweep,
+    remove_temporary_files,
     sync_directory,
+    unwritable_parent,
     write_atomically,
     write_durably,
 )
@@ -105,8 +105,8 @@ def test_sweep_removes_only_temporary_files(tmp_path):
     (tmp_path / ".tmp-step-000001-abc" / "inside").mkdir(parents=True)
     (tmp_path / "file.json").write_bytes(b"whole")
 
-    sweep(tmp_path)
-    sweep(tmp_path / "missing")
+    remove_temporary_files(tmp_path)
+    remove_temporary_files(tmp_path / "missing")
 
     assert names(tmp_path) == ["file.json"]
 
@@ -194,8 +194,8 @@ def test_write_durably_and_sync_directory_raise_oserror(tmp_path):
 def test_blocking_names_what_is_in_the_way(tmp_path):
     (tmp_path / "file").touch()
 
-    assert blocking(tmp_path / "new" / "deep") is None
-    assert blocking(tmp_path / "file" / "new" / "deep") == tmp_path / "file"
+    assert unwritable_parent(tmp_path / "new" / "deep") is None
+    assert unwritable_parent(tmp_path / "file" / "new" / "deep") == tmp_path / "file"
 
 
 def test_cache_directory_is_the_one_that_the_environment_names(monkeypatch, tmp_path):

@@ -22,7 +22,6 @@ from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.models.numba.products import Array, Floats, Weight, as_array, as_tensor
 from seqgen.models.positions import check_positions, rotary, sinusoids
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
-from seqgen.models.registry import GruConfig
 from seqgen.models.transformer import (
     NORM_EPSILON,
     Products,
@@ -138,7 +137,7 @@ class CompiledRecurrentStepper(_CompiledStepper):
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: StepperPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
-        self._reset_before = isinstance(model.config, GruConfig) and model.config.gru_reset == "before"
+        self._reset_before = model.reset_before
         self._cell = model.config.cell
         weights = [layer_weights(layer) for layer in model.layers]
         self._table = _array(F.linear(model.embedding.weight, weights[0].w_ih))

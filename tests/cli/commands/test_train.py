@@ -150,7 +150,7 @@ def test_encoding_option_decodes_text(answers, refuses):
 
 @pytest.mark.parametrize(("time", "seconds"), [("1m30s", 90)])
 def test_max_time_and_max_steps_combine(answers, monkeypatch, time, seconds):
-    monkeypatch.setattr(budget, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "BENCHMARK_SECONDS", 0.0)
 
     answers("train", "corpus.txt", *SMALL, "--max-time", time)
 

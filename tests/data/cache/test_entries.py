@@ -99,7 +99,7 @@ def test_unfinished_entry_is_listed_and_removed_once_nobody_builds_it(cache):
     assert list_entries(cache.path) == []
 
 
-def test_download_is_listed_and_removed_unless_it_is_being_fetched(cache):
+def test_download_is_listed_and_removed(cache):
     folder = download_directory("cheese")
     folder.mkdir(parents=True)
     (folder / "cheese.zip").write_bytes(b"1234567")

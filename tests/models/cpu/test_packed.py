@@ -11,7 +11,7 @@ from seqgen.models.cpu.packed import StepperLinear
 
 LARGE, SMALL = (384, 512), (40, 24)
 RELATIVE_ERROR = {"fp32": 1e-6, "bf16": 6e-3, "int8": 1.5e-2}
-"""Of the products, root mean square; int8's weights are off by up to half of 1/127 of their row's largest."""
+"""Root mean square of the products; int8 rounds weights by up to half of 1/127 of their row's largest."""
 
 
 def operands(shape, rows):
@@ -56,6 +56,32 @@ def test_stepper_linear_treats_rows_separately(precision):
     loud = x.clone()
     loud[1:] *= 100
     assert torch.equal(product(loud)[0], product(x)[0])
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "used"),
+    [((8, 64), 1, True), ((8, 64), 2, True), ((8, 64), 3, False), ((6, 64), 1, False), ((8, 48), 1, False)],
+)
+def test_stepper_linear_uses_torchs_int8_kernel_only_where_it_is_safe(shape, rows, used, monkeypatch):
+    """The kernel reads past the end of rows that are not multiples of 32; more than two rows are faster in bf16."""
+    calls, kernel = [], torch._weight_int8pack_mm
+    monkeypatch.setattr(torch, "_weight_int8pack_mm", lambda *arguments: calls.append(1) or kernel(*arguments))
+    x, weight, bias = operands(shape, rows)
+
+    StepperLinear(weight, bias, "int8")(x)
+
+    assert bool(calls) == used
+
+
+@pytest.mark.skipif(not packed.can_pack(torch.empty(1)), reason="needs oneDNN")
+@pytest.mark.parametrize(("shape", "used"), [((128, 1024), False), ((129, 1024), True)])
+def test_stepper_linear_packs_large_weights(shape, used, monkeypatch):
+    made, plain = [], packed.PackedWeight
+    monkeypatch.setattr(packed, "PackedWeight", lambda *arguments: made.append(1) or plain(*arguments))
+
+    StepperLinear(torch.zeros(shape))
+
+    assert bool(made) == used
 
 
 def test_stepper_linear_in_int8_keeps_a_row_of_zeros():

@@ -115,7 +115,7 @@ def test_results_are_deterministic_whatever_ran_before(form, precision, steps):
 @pytest.mark.parametrize("form", FORMS)
 def test_arguments_and_incoming_gradients_are_not_changed(form):
     layer = make_layer(form, 6, 5)
-    x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy look alike
+    x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy have the same strides
     x_before, hidden_before = x.clone(), hidden.clone()
     y, end = ours(form, layer, x, hidden)
     seeds = torch.randn_like(y), torch.randn_like(end)
@@ -128,6 +128,17 @@ def test_arguments_and_incoming_gradients_are_not_changed(form):
     assert torch.equal(hidden, hidden_before)
     assert all(torch.equal(seed, before) for seed, before in zip(seeds, seeds_before, strict=True))
     assert all(torch.equal(tensor, before) for tensor, before in zip((y, end), outputs_before, strict=True))
+
+
+@pytest.mark.skipif(not recurrence.can_pack(torch.empty(1)), reason="needs oneDNN")
+@pytest.mark.parametrize(("steps", "used"), [(15, False), (16, True)])
+def test_weights_are_packed_for_long_sequences(steps, used, monkeypatch):
+    made, plain = [], recurrence.PackedWeight
+    monkeypatch.setattr(recurrence, "PackedWeight", lambda *arguments: made.append(1) or plain(*arguments))
+
+    ours("gru", make_layer("gru", 6, 5), torch.randn(2, steps, 6), torch.zeros(2, 5))
+
+    assert bool(made) == used
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -15,6 +15,8 @@ import numba
 from seqgen.models.numba import kernels
 from seqgen.models.numba.products import as_array, as_tensor
 
+pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
+
 
 def test_exponential_is_exact_to_its_last_bits():
     points = np.linspace(-87, 88, 20_001).astype(np.float32)
@@ -31,7 +33,7 @@ def test_exponential_clamps_its_argument_and_keeps_nan():
     assert np.isnan(kernels.tanh(np.float32(np.nan)))
 
 
-@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="the instructions have other names there")
+@pytest.mark.skipif(platform.machine() not in {"x86_64", "AMD64"}, reason="the instruction has another name there")
 def test_exponential_vectorizes():
     @numba.njit(fastmath=kernels.FAST, error_model="numpy")
     def squash(x):
@@ -41,7 +43,7 @@ def test_exponential_vectorizes():
     squash(np.zeros(8, np.float32))
 
     (code,) = squash.inspect_asm().values()
-    assert "divps" in code  # several quotients at once; of one, divss
+    assert "divps" in code  # packed division; scalar division is divss
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 5, 16])
@@ -69,9 +71,7 @@ def test_product_agrees_with_torch(rows, columns, size, kind, panels):
 
 def test_store_rounds_to_bf16_like_torch():
     numbers = torch.cat([torch.randn(1000), torch.tensor([1.00390625, 1.01171875, -0.0, 3e38, torch.inf, torch.nan])])
-    odd = torch.tensor([0x7FFFFFFF, -1, 0x7F800001], dtype=torch.int32).view(
-        torch.float32
-    )  # other bits that are no number
+    odd = torch.tensor([0x7FFFFFFF, -1, 0x7F800001], dtype=torch.int32).view(torch.float32)  # other bits of NaN
     numbers = torch.cat([numbers, odd])
     kept = np.empty(len(numbers), np.uint16)
 

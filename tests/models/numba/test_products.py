@@ -11,6 +11,8 @@ from seqgen.models.cpu.packed import SMALL, can_pack
 from seqgen.models.numba import kernels
 from seqgen.models.numba.products import MANY, Weight, as_array, as_tensor
 
+pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
+
 
 @pytest.mark.parametrize(("precision", "kept"), [
     ("fp32", lambda weight: weight),

@@ -25,6 +25,8 @@ from seqgen.models.numba import kernels
 from seqgen.models.numba import products as compiled_products
 from seqgen.models.numba.stepper import compiled_stepper
 
+pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
+
 VOCAB_SIZE = 11
 CONFIGS = {
     "rnn": RnnConfig(hidden_size=13, layers=2, embedding_size=7),

@@ -166,12 +166,12 @@ def test_the_result_on_a_synthetic_text_is_its_true_entropy():
     ("content", "reason"),
     [
         ("name = ", "Invalid value"),
-        ('colour = "red"' + SPEC, "colour: there is no such setting"),
+        ('colour = "red"' + SPEC, "colour: "),
         (SPEC.replace("python-dict", "python-code"), "reader.kind: "),
-        (SPEC.replace('license = "CC0-1.0"', ""), "license: is missing"),
-        (SPEC.replace('"Proverbs"', "7"), "title: should be a valid string, not 7"),
+        (SPEC.replace('license = "CC0-1.0"', ""), "license: "),
+        (SPEC.replace('"Proverbs"', "7"), "title: "),
         (SPEC.replace('"proverbs"', '"a:b"'), "name: "),
-        (SPEC + "results = 3", "reader.python-dict.results: there is no such setting"),
+        (SPEC + "results = 3", "reader.python-dict.results: "),
         (SPEC + '[[results]]\nvalue = 1.0\nunit = "bits"\nmodel = "a"\ncitation = "b"', "results.0.unit: should be"),
     ],
 )

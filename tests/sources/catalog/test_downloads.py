@@ -10,11 +10,11 @@ import zipfile
 from itertools import pairwise
 
 import pytest
-from filelock import FileLock
 
 from seqgen.errors import ConfigError, SaveError, TextError
 from seqgen.sources.catalog import downloads
 from seqgen.sources.catalog.downloads import Download, download_directory
+from seqgen.utils.locks import hold_lock
 
 from ...publisher import half, serving, stalled, status
 
@@ -148,7 +148,7 @@ def test_fetch_refuses_a_second_process(publisher):
     download_directory("cheese").mkdir(parents=True)
 
     with (
-        FileLock(download_directory("cheese") / ".fetching.lock"),
+        hold_lock(download_directory("cheese"), downloads.FETCHING),
         pytest.raises(TextError, match="another process is downloading corpus:cheese"),
     ):
         fetch(corpus(publisher.content, publisher.url))
