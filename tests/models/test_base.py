@@ -111,6 +111,18 @@ def test_select_copies_rows(model, tokens):
     assert not torch.allclose(logits[0], logits[2], **TOLERANCE)
 
 
+def test_stepper_select_copies_rows(model, tokens):
+    stepper, index, token = model.stepper(), torch.tensor([2, 0]), torch.tensor([4, 5])
+    _, state = run(model, tokens)
+
+    selected = stepper.select(state, index)
+    logits, _ = stepper.step(token, selected)
+
+    expected, _ = stepper.step(token, select(state, index))
+    torch.testing.assert_close(logits, expected, **TOLERANCE)
+    assert not torch.allclose(logits[0], logits[1], **TOLERANCE)
+
+
 def test_detach_cuts_the_gradient(model, tokens):
     with torch.enable_grad():
         _, state = model(tokens[:, :8])

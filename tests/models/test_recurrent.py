@@ -7,7 +7,6 @@ from seqgen import models
 from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig
 
 CELLS = {"rnn": RnnConfig, "lstm": LstmConfig, "gru": GruConfig}
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -17,6 +16,27 @@ def test_recurrent_weights_are_initialized_orthogonal(cell):
     for layer in model.layers:
         for block in layer.weight_hh_l0.detach().split(12):
             torch.testing.assert_close(block @ block.T, torch.eye(12), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_gates_per_weight_is_the_number_of_blocks(cell):
+    model = models.build(CELLS[cell](hidden_size=12), 7)
+
+    assert model.gates_per_weight * 12 == len(model.layers[0].weight_hh_l0)
+
+
+@pytest.mark.parametrize(("cell", "members"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
+def test_initial_state_is_zero_for_every_row_and_layer(cell, members):
+    model = models.build(CELLS[cell](hidden_size=12, layers=3), 7)
+
+    state = model.initial_state(5, 100)
+
+    assert [member.shape for member in state] == [(5, 3, 12)] * members
+    assert not any(member.any() for member in state)
+
+
+def test_burn_in_of_a_recurrent_model_is_256_tokens():
+    assert models.build(GruConfig(hidden_size=4), 7).burn_in == 256
 
 
 def test_lstm_forget_bias_is_initialized_to_1():

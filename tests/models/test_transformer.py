@@ -50,6 +50,33 @@ def test_forward_of_one_block_equals_its_equations():
     torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-6)
 
 
+def test_weights_are_initialized_as_in_gpt_2():
+    """Every matrix has the deviation 0.02; those that add to the residual stream are divided by sqrt(2 x layers)."""
+    model = models.build(TransformerConfig(hidden_size=128, layers=8), 97)
+
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 1:
+            assert torch.equal(parameter, torch.ones(128))
+        else:
+            deviation = 0.02 / 4 if name.endswith(("attention_output.weight", "down.weight")) else 0.02
+            assert float(parameter.detach().std()) == pytest.approx(deviation, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("length", "boundary", "masked"), [(4, 0, False), (4, 2, True), (5, 0, True)], ids=["whole", "cut", "long"]
+)
+def test_only_a_fresh_window_of_one_document_needs_no_mask(monkeypatch, length, boundary, masked):
+    model = models.build(CONFIG, 7).eval()
+    calls, plain = [], transformer.attend_causally
+    monkeypatch.setattr(transformer, "attend_causally", lambda *arguments: calls.append(1) or plain(*arguments))
+    tokens = torch.ones(2, length, dtype=torch.int64)
+    tokens[1, boundary] = 0
+
+    model(tokens)
+
+    assert bool(calls) != masked
+
+
 def test_attention_reaches_block_size_tokens():
     model = models.build(CONFIG, 7).eval()
     tokens = torch.randint(1, 7, (1, 9))
