@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,10 @@ LAYERS = [
 ]
 """From the lowest: a module imports from its own layer or from lower ones."""
 UNSAFE = {"pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "click"}
+LARGEST_FOLDER = 14
+"""Modules; __init__.py is not counted."""
+LONGEST_FUNCTION = 60
+"""Lines, docstring included."""
 FORBIDDEN_CALLS = {"print", "exit", "quit", "sys.exit", "eval", "exec", "torch.load", "torch.save"}
 
 
@@ -97,6 +102,23 @@ def test_packages_in_pyproject_are_the_folders_with_code():
     folders = {name if path.name == "__init__.py" else name.rpartition(".")[0] for name, path in MODULES.items()}
 
     assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(folders)
+
+
+def test_no_folder_has_too_many_modules():
+    sizes = Counter(path.parent.relative_to(ROOT) for path in MODULES.values() if path.name != "__init__.py")
+
+    assert not {folder: size for folder, size in sizes.items() if size > LARGEST_FOLDER}
+
+
+def test_no_function_is_too_long():
+    lengths = {
+        f"{module}.{node.name}": node.end_lineno - node.lineno + 1
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+
+    assert not {name: length for name, length in lengths.items() if length > LONGEST_FUNCTION}
 
 
 def test_public_names():

@@ -1,4 +1,4 @@
-"""`seqgen cache list|prune`: what is kept of texts, vocabularies, ids and downloads, and how to make room."""
+"""`seqgen cache list|prune`: list and remove cached texts, vocabularies, ids and downloads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CacheDirOption = Annotated[
     typer.Option(
         "--cache-dir",
         metavar="DIR",
-        help="This cache directory alone, without the downloads.",
+        help="Only this cache directory, without the downloads.",
         show_default="the user's cache and downloads",
     ),
 ]
@@ -30,7 +30,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def list_entries(cache_dir: CacheDirOption = None, json: JsonOption = False, quiet: QuietOption = False) -> None:
-    """List what the cache and the downloads hold: kind, size, last use, what it was made from."""
+    """List the cache and the downloads: kind, size, last use, source."""
     from seqgen.data.cache import entries as cached
     from seqgen.data.cache.cache import cache_path
 
@@ -45,7 +45,7 @@ def list_entries(cache_dir: CacheDirOption = None, json: JsonOption = False, qui
 
 
 def _check_cache_dir(cache_dir: str | None) -> None:
-    """Refuse a name that is mistyped: no directory."""
+    """Refuse a name that is not a directory."""
     from seqgen.data.cache.cache import cache_path
 
     path = cache_path(cache_dir)
@@ -68,18 +68,18 @@ def prune(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove entries of the cache and downloads; what a running process builds is kept.
+    """Remove entries of the cache and downloads, except those that a running process builds.
 
-    What is removed is made again when it is needed, and a corpus is fetched again by `seqgen corpus fetch`.
+    Removed entries are made again when they are needed; `seqgen corpus fetch` downloads a corpus again.
     """
     from seqgen.data.cache import entries as cached
     from seqgen.data.cache.cache import cache_path
 
     age, size = _as_seconds(older_than), _as_bytes(max_size)
     if age is None and size is None and not everything:
-        raise ConfigError("all: say what to remove: --older-than 30d, --max-size 1GB or --all")
+        raise ConfigError("all: nothing to remove is named; give --older-than 30d, --max-size 1GB or --all")
     if everything and (age is not None or size is not None):
-        raise ConfigError("all: it removes everything, so --older-than and --max-size would change nothing")
+        raise ConfigError("all: it removes everything, so --older-than and --max-size would have no effect")
     _check_cache_dir(cache_dir)
     entries = cached.list_entries(cache_path(cache_dir), downloads=cache_dir is None)
     chosen = cached.choose(entries, time.time(), older_than=age, max_bytes=size, everything=everything)
@@ -116,7 +116,7 @@ def _total(entries: Sequence[Entry]) -> str:
 
 
 def _as_record(entry: Entry) -> dict[str, Any]:
-    """What --json prints of an entry."""
+    """Return an entry as --json prints it."""
     return {
         "kind": entry.kind,
         "path": str(entry.path),

@@ -35,8 +35,8 @@ def encode(
     for message in notices:
         notice(message, quiet=quiet)
     notice(
-        f"{figures['cache_dir']} can be removed at any time; all but texts from stdin or a pipe is made again when "
-        "it is needed",
+        f"{figures['cache_dir']} can be removed at any time; it is made again when it is needed, except for texts from "
+        "stdin or a pipe",
         quiet=quiet,
     )
 

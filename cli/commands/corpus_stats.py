@@ -64,9 +64,11 @@ def stats(
 
 def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the name of each document, and its chunks."""
-    from seqgen.sources.source import Source, expand_names, issue_notices, reject_unused_settings
+    from seqgen.sources.source import Source, expand_names, issue_notices, reject_unused_settings, unselected_notices
 
     reject_unused_settings(texts, reading)
+    for message in unselected_notices(texts, reading):
+        note(message)
     for name in expand_names(texts, reading):
         source = Source(name, reading)
         for document in source.documents():

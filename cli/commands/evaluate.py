@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,10 +44,10 @@ class Row:
 _MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
     **settings_of(EvaluationConfig, Reading),
-    "device": replace(_MACHINE["device"], group=EVALUATION),
-    "threads": replace(_MACHINE["threads"], group=EVALUATION, shown="all"),
+    "device": _MACHINE["device"]._replace(group=EVALUATION),
+    "threads": _MACHINE["threads"]._replace(group=EVALUATION, shown="all"),
 }
-SETTINGS["encoding"] = replace(SETTINGS["encoding"], shown="utf-8; bytes as trained")
+SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trained")
 
 
 @with_settings(SETTINGS, main=[name for name, setting in SETTINGS.items() if setting.group == EVALUATION])
@@ -65,8 +65,8 @@ def evaluate(
     reading = pick(settings, *Reading.model_fields)
     if reading and not texts:
         raise ConfigError(
-            f"{next(iter(reading))}: it says how a text is read, and without a text the validation part of the run is "
-            "scored; name a text, or leave it out"
+            f"{next(iter(reading))}: it has no effect without a text: the validation part of the run is scored; "
+            "name a text, or leave it out"
         )
     with exit_on_signal():
         from seqgen.runs.load import load

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 _MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
     **settings_of(SamplingConfig),
-    "encoding": replace(settings_of(Reading)["encoding"], shown="utf-8; bytes as trained", group=SAMPLING),
-    "device": replace(_MACHINE["device"], group=SAMPLING),
-    "threads": replace(_MACHINE["threads"], group=SAMPLING, shown="all"),
+    "encoding": settings_of(Reading)["encoding"]._replace(shown="utf-8; bytes as trained", group=SAMPLING),
+    "device": _MACHINE["device"]._replace(group=SAMPLING),
+    "threads": _MACHINE["threads"]._replace(group=SAMPLING, shown="all"),
 }
 QUOTED = 60
 """Characters of a copied stretch that are shown."""

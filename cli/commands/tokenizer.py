@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +62,7 @@ def build(
     notice(f"{out}: {_describe(tokenizer)}", quiet=quiet)
 
 
-ENCODING = {"encoding": replace(settings_of(Reading)["encoding"], description="Text encoding of stdin.")}
+ENCODING = {"encoding": settings_of(Reading)["encoding"]._replace(description="Text encoding of stdin.")}
 
 
 @with_settings(ENCODING, main=("encoding",))

@@ -19,7 +19,7 @@ from seqgen.data.split import DEFAULT_SHARE, MIN_CHARACTERS, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.config import is_path, name_of
 from seqgen.sources.misreading import SAMPLE_CHARACTERS, describe_misreading
-from seqgen.sources.source import is_read_once, issue_notices, reject_unused_settings
+from seqgen.sources.source import is_read_once, issue_notices, reject_unused_settings, unselected_notices
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.progress import Report, silent
@@ -74,7 +74,8 @@ class Texts:
     @property
     def notices(self) -> list[str]:
         """What the user should know of the texts, a sentence each."""
-        notices = []
+        names = (*self.data.text, *([] if self.data.valid is None else [self.data.valid]))
+        notices = unselected_notices(names, self.data)
         for name, text in ((self.data.name, self.text), (str(self.data.valid), self.valid)):
             if text is None:
                 continue

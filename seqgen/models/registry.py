@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -143,10 +142,10 @@ def model_settings() -> dict[str, Setting]:
     """Return the settings of all families; the description of a setting that only some have names these."""
     configs = {cell: family.config for cell, family in FAMILIES.items()}
     found = settings_of(FamilyConfig, *configs.values())
-    found["cell"] = replace(found["cell"], types=(Literal[*FAMILIES],))
+    found["cell"] = found["cell"]._replace(types=(Literal[*FAMILIES],))
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
         if len(owners) < len(configs):
             description = f"{made.description[:1].lower()}{made.description[1:]}"
-            found[name] = replace(made, description=f"{', '.join(owners)}: {description}")
+            found[name] = made._replace(description=f"{', '.join(owners)}: {description}")
     return found

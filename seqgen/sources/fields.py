@@ -65,7 +65,7 @@ def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -
             )
             raise TextError(
                 f"{where}: the field {field!r} is {kind_of(value)}, not a string"
-                f"{inside or '. Choose a text field with --field'}"
+                f"{inside or '; choose a text field with --field'}"
             )
         return [value]
     step, rest = steps[0], steps[1:]
@@ -76,7 +76,7 @@ def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -
             raise TextError(f"{where}: {before or 'the record'} is {kind_of(value)}, not an object{inside}")
         if step not in value:
             names = ", ".join(list(value)[:8]) or "none"
-            raise TextError(f"{where} has no field {field!r}. Choose a field with --field; the record has: {names}")
+            raise TextError(f"{where} has no field {field!r}; choose a field with --field, the record has: {names}")
         return _strings(value[step], rest, field, where)
     if not isinstance(value, list):
         raise TextError(f"{where}: at the [] of {field!r} is {kind_of(value)}, not an array")

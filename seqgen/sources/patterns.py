@@ -51,7 +51,9 @@ def suffix_counts(paths: Iterable[PurePath]) -> str:
 
 
 def unselected_message(name: str, kind: str, paths: Iterable[PurePath], reading: Reading) -> str | None:
-    """Return a sentence on the files that neither `--glob` nor `--exclude` matches; None if there are none.
+    """Return a sentence on the files that neither `--glob` nor `--exclude` matches.
+
+    It is None if there are none, and if no file is selected at all, which is an error.
 
     Args:
         name: the folder or archive.
@@ -59,8 +61,9 @@ def unselected_message(name: str, kind: str, paths: Iterable[PurePath], reading:
         paths: its files that are not hidden, relative to it.
         reading: the patterns.
     """
-    others = [path for path in paths if not _matches_glob(reading, path) and not _is_excluded(reading, path)]
-    if not others:
+    paths = [path for path in paths if not _is_excluded(reading, path)]
+    others = [path for path in paths if not _matches_glob(reading, path)]
+    if len(others) in {0, len(paths)}:
         return None
     patterns = " ".join(f"--glob {pattern!r}" for pattern in reading.glob)
     verb = singular_or_plural(len(others), "does", "do")

@@ -146,14 +146,13 @@ def expand_names(names: Iterable[str], reading: Reading) -> Iterator[str]:
 
 
 def unselected_notices(names: Iterable[str], reading: Reading) -> list[str]:
-    """Return a sentence for each directory of `names` with files that `glob` does not match.
-
-    Raises:
-        TextError: a directory cannot be read.
-    """
-    folders = [name for name in names if is_path(name) and _is_directory(name)]
-    files = ((folder, [file.relative_to(folder) for file in _files_in(folder)]) for folder in folders)
-    messages = (unselected_message(folder, "file", paths, reading) for folder, paths in files)
+    """Return a sentence for each directory of `names` with files that `glob` does not match."""
+    messages = []
+    for folder in names:
+        if is_path(folder) and _is_directory(folder):
+            with contextlib.suppress(TextError):  # a directory that cannot be read: `expand_names` raises that
+                paths = [file.relative_to(folder) for file in _files_in(folder)]
+                messages.append(unselected_message(folder, "file", paths, reading))
     return [message for message in messages if message is not None]
 
 

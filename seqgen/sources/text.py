@@ -104,7 +104,7 @@ class TextDecoder:
         guess = guess_encoding(sample_around(error.object, error.start))
         if guess is not None and codecs.lookup(guess).name != self._name:
             return f"it looks like {guess}: give --encoding {guess}"
-        return "give --encoding or --errors replace, or convert it to UTF-8 first"
+        return "give --encoding, or --errors replace, or convert it to UTF-8 first"
 
     def _codec_without_mark(self) -> str:
         """Return the codec that does not drop byte order marks; without a mark utf-16 is little-endian."""

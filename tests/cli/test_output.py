@@ -179,7 +179,7 @@ def test_named_pipe_is_noted(invoke, run, corpus, command, terminal):
     result = invoke(*command, terminal=terminal)
 
     assert result.exit_code == 0, result.output
-    assert "reading from pipe" in result.stderr
+    assert "reading from the pipe" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -68,13 +68,6 @@ def test_resume_refuses_changed_text(refuses, stopped, monkeypatch):
     assert contents_of(stopped) == before
 
 
-def test_removed_text_is_read_from_cache(answers, stopped):
-    Path("corpus.txt").unlink()
-
-    answers("train", "--resume", "--max-steps", 9)
-    answers("eval")
-
-
 def test_resume_refuses_other_settings(refuses, stopped):
     before = contents_of(stopped)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from seqgen.errors import ConfigError
-from seqgen.runs.config import resolve_settings, train_settings
+from seqgen.runs.config import RunConfig, resolve_settings, train_settings
+from seqgen.training.presets import LONG_PRESETS, PRESETS
 
 
 def test_train_settings_have_a_description_and_a_group():
@@ -19,19 +20,19 @@ def test_train_settings_have_a_description_and_a_group():
 
 def test_resolve_settings_sorts_settings_into_configs():
     model = {"cell": "gru", "hidden_size": 8}
-    request = resolve_settings(
+    resolved = resolve_settings(
         {**model, "tokenizer": "bpe", "vocab_size": "300", "valid_split": "tail", "max_time": "90s"}
     )
 
-    assert (request.model.cell, request.model.hidden_size) == ("gru", 8)
-    assert (request.tokenizer.kind, request.tokenizer.vocab_size) == ("bpe", 300)
-    assert (request.data.valid_split, request.training.max_time) == ("tail", 90.0)
+    assert (resolved.model.cell, resolved.model.hidden_size) == ("gru", 8)
+    assert (resolved.tokenizer.kind, resolved.tokenizer.vocab_size) == ("bpe", 300)
+    assert (resolved.data.valid_split, resolved.training.max_time) == ("tail", 90.0)
 
 
 def test_resolve_settings_trains_lstm_for_two_minutes_by_default():
-    request = resolve_settings({})
+    resolved = resolve_settings({})
 
-    assert (request.model.cell, request.training.max_time, request.tokenizer.kind) == ("lstm", 120.0, "char")
+    assert (resolved.model.cell, resolved.training.max_time, resolved.tokenizer.kind) == ("lstm", 120.0, "char")
     assert resolve_settings({"max_steps": 5}).training.max_time is None
     assert resolve_settings({"encoding": "bytes"}).tokenizer.raw
 
@@ -50,8 +51,62 @@ def test_resolve_settings_trains_lstm_for_two_minutes_by_default():
         ({"heads": 2}, "heads: lstm .*transformer"),
         ({"hiden_size": 3}, "hiden_size: .*hidden_size"),
         ({"zzz": 3}, "zzz: unknown setting$"),
+        ({"cell": "transformer", "gru_reset": "after"}, "gru_reset: transformer .*gru"),
+        ({"hidden_size": 1.5}, "hidden_size: "),
+        ({"seed": True}, "seed: "),
+        ({"max_time": "soon"}, "max_time: .*soon"),
     ],
 )
 def test_resolve_settings_refuses_setting_by_name(settings, words):
     with pytest.raises(ConfigError, match=words):
         resolve_settings(settings)
+
+
+def test_long_preset_sets_the_model_and_settings_override_it():
+    resolved = resolve_settings({"max_time": "10m", "dropout": 0.2, "lr": 0.001})
+
+    long = LONG_PRESETS["lstm"]["muon"]
+    assert (resolved.model.hidden_size, resolved.model.layers) == (long["hidden_size"], long["layers"])
+    assert (resolved.model.dropout, resolved.training.lr) == (0.2, 0.001)
+    assert resolved.training.bptt == long["bptt"]
+    assert resolve_settings({"max_time": "10m"}, from_weights=True).training.lr == PRESETS["lstm"]["muon"]["lr"]
+
+
+@pytest.mark.parametrize("cell", PRESETS)
+def test_cell_preset_applies_and_settings_override_it(cell):
+    for optimizer, preset in PRESETS[cell].items():
+        chosen = resolve_settings({"cell": cell, "optimizer": optimizer}).training
+        assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, preset["lr"], preset["batch_size"])
+        assert resolve_settings({"cell": cell, "optimizer": optimizer, "lr": 0.5}).training.lr == 0.5
+
+
+def test_resolve_settings_does_not_change_its_argument():
+    settings = {"cell": "gru", "tokenizer": "byte", "lr": 0.1}
+
+    resolve_settings(settings)
+
+    assert settings == {"cell": "gru", "tokenizer": "byte", "lr": 0.1}
+
+
+def test_tokenizer_directory_excludes_tokenizer_settings(tmp_path):
+    assert resolve_settings({"tokenizer": str(tmp_path)}).tokenizer_from == str(tmp_path)
+    with pytest.raises(ConfigError, match="character_coverage, vocab_size"):
+        resolve_settings({"tokenizer": str(tmp_path), "vocab_size": 300, "character_coverage": 0.99})
+
+
+def test_identity_depends_only_on_what_determines_the_weights():
+    config = RunConfig.of(
+        seqgen="0.1.0",
+        created="2026-01-01T00:00:00+00:00",
+        **{name: getattr(resolve_settings({"max_steps": 5}), name) for name in ("model", "data", "training")},
+        tokenizer={"kind": "char", "vocab_size": 32, "fingerprint": "0" * 64},
+        text={"sha256": "0" * 64, "characters": 1000, "train_tokens": 950, "valid_tokens": 50},
+        environment={"python": "3.11", "threads": 2},
+    )
+    same = {"max_steps": 9, "precision": "fp32", "device": "cuda", "save_every": 1.0, "on_save_error": "stop"}
+    assert config.model_copy(update={"training": config.training.model_copy(update=same)}).identity == config.identity
+    assert config.model_copy(update={"created": "then", "seqgen": "0"}).identity == config.identity
+
+    for part, change in {"training": {"seed": 1}, "model": {"dropout": 0.5}, "text": {"sha256": "1" * 64}}.items():
+        changed = config.model_copy(update={part: getattr(config, part).model_copy(update=change)})
+        assert changed.identity != config.identity

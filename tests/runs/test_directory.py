@@ -1,4 +1,4 @@
-"""Resolving settings, config.json, run directories, and finding runs."""
+"""Run directories: config.json, the lock, names, and finding runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from seqgen.errors import ConfigError, RunError, SaveError
+from seqgen.errors import RunError, SaveError
 from seqgen.runs.config import RunConfig, resolve_settings
 from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory, find_run, find_runs
-from seqgen.training.presets import DEFAULT_TIME, LONG_PRESETS, PRESETS
+from seqgen.training.presets import PRESETS
 
 CONFIG = RunConfig.of(
     seqgen="0.1.0",
@@ -36,92 +36,6 @@ def make_run(in_tmp):
         return directory
 
     return make
-
-
-# --- settings
-
-
-def test_resolve_settings_sorts_settings_into_configs():
-    resolved = resolve_settings({
-        "cell": "gru", "hidden_size": 64, "gru_reset": "before", "tokenizer": "bpe", "vocab_size": 1000,
-        "text": "corpus.txt", "valid_split": "tail", "max_time": "1m30s", "lr": 0.1,
-    })  # fmt: skip
-
-    assert (resolved.model.cell, resolved.model.hidden_size, resolved.model.gru_reset) == ("gru", 64, "before")
-    assert (resolved.tokenizer.kind, resolved.tokenizer.vocab_size) == ("bpe", 1000)
-    assert (resolved.data.text, resolved.data.valid_split) == (("corpus.txt",), "tail")
-    assert (resolved.training.max_time, resolved.training.lr) == (90.0, 0.1)
-
-
-def test_resolve_settings_without_settings_has_defaults():
-    resolved = resolve_settings({})
-
-    assert (resolved.model.cell, resolved.tokenizer.kind, resolved.data.text) == ("lstm", "char", ("corpus:pydoc",))
-    assert resolved.training.max_time == DEFAULT_TIME
-    assert resolved.tokenizer_from is None
-
-
-@pytest.mark.parametrize("length", [{"max_steps": 3}, {"max_epochs": 1.0}, {"max_time": "9s"}])
-def test_default_time_applies_only_without_a_length(length):
-    training = resolve_settings(length).training
-
-    assert training.max_time == (9.0 if "max_time" in length else None)
-
-
-def test_long_preset_sets_the_model_and_settings_override_it():
-    resolved = resolve_settings({"max_time": "10m", "dropout": 0.2, "lr": 0.001})
-
-    long = LONG_PRESETS["lstm"]["muon"]
-    assert (resolved.model.hidden_size, resolved.model.layers) == (long["hidden_size"], long["layers"])
-    assert (resolved.model.dropout, resolved.training.lr) == (0.2, 0.001)
-    assert resolved.training.bptt == long["bptt"]
-    assert resolve_settings({"max_time": "10m"}, from_weights=True).training.lr == PRESETS["lstm"]["muon"]["lr"]
-
-
-@pytest.mark.parametrize("cell", PRESETS)
-def test_cell_preset_applies_and_settings_override_it(cell):
-    for optimizer, preset in PRESETS[cell].items():
-        chosen = resolve_settings({"cell": cell, "optimizer": optimizer}).training
-        assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, preset["lr"], preset["batch_size"])
-        assert resolve_settings({"cell": cell, "optimizer": optimizer, "lr": 0.5}).training.lr == 0.5
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"cell": "gnu"}, "cell: unknown cell 'gnu'; choose from rnn, lstm, gru, transformer"),
-        ({"hiden_size": 3}, "hiden_size: unknown setting; did you mean hidden_size?"),
-        ({"learning": 3}, "learning: unknown setting"),
-        ({"heads": 3}, "heads: lstm .*belongs to transformer"),
-        ({"cell": "transformer", "gru_reset": "after"}, "gru_reset: transformer .* to gru"),
-        ({"cell": "transformer", "bptt": 3}, "bptt: .*--block-size"),
-        ({"tokenizer": "byte", "character_coverage": 0.99}, "character_coverage: .*unigram and bpe"),
-        ({"valid_split": "none", "valid_share": 0.1}, "valid_share: "),
-        ({"valid_split": "none", "patience": 3}, "patience: "),
-        ({"hidden_size": "64"}, "hidden_size: .*not '64'"),
-        ({"hidden_size": 1.5}, "hidden_size"),
-        ({"seed": True}, "seed"),
-        ({"tokenizer": "wordpiece"}, "tokenizer: 'wordpiece' is neither .*char, byte"),
-        ({"max_time": "soon"}, "max_time: 'soon' is"),
-    ],
-)  # fmt: skip
-def test_impossible_setting_is_refused_by_name(settings, message):
-    with pytest.raises(ConfigError, match=message):
-        resolve_settings(settings)
-
-
-def test_resolve_settings_does_not_change_its_argument():
-    settings = {"cell": "gru", "tokenizer": "byte", "lr": 0.1}
-
-    resolve_settings(settings)
-
-    assert settings == {"cell": "gru", "tokenizer": "byte", "lr": 0.1}
-
-
-def test_tokenizer_directory_excludes_tokenizer_settings(tmp_path):
-    assert resolve_settings({"tokenizer": str(tmp_path)}).tokenizer_from == str(tmp_path)
-    with pytest.raises(ConfigError, match="character_coverage, vocab_size"):
-        resolve_settings({"tokenizer": str(tmp_path), "vocab_size": 300, "character_coverage": 0.99})
 
 
 # --- config.json
@@ -297,16 +211,6 @@ def test_find_runs_lists_a_run_without_config(make_run):
     assert run.path.name == "lost"
     assert isinstance(error, RunError)
     assert "newest checkpoint" in str(error)
-
-
-def test_identity_depends_only_on_what_determines_the_weights():
-    same = {"max_steps": 9, "precision": "fp32", "device": "cuda", "save_every": 1.0, "on_save_error": "stop"}
-    assert CONFIG.model_copy(update={"training": CONFIG.training.model_copy(update=same)}).identity == CONFIG.identity
-    assert CONFIG.model_copy(update={"created": "then", "seqgen": "0"}).identity == CONFIG.identity
-
-    for part, change in {"training": {"seed": 1}, "model": {"dropout": 0.5}, "text": {"sha256": "1" * 64}}.items():
-        changed = CONFIG.model_copy(update={part: getattr(CONFIG, part).model_copy(update=change)})
-        assert changed.identity != CONFIG.identity
 
 
 def test_locked_directory_without_config_is_reported_as_being_trained(tmp_path):

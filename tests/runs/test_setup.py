@@ -99,7 +99,7 @@ def test_lone_surrogates_in_json_are_reported(tmp_path, errors, words):
 
     (notice,) = read_texts(DataConfig(text=str(tmp_path / "a.jsonl"), errors=errors)).notices
 
-    assert "a.jsonl has 1 " in notice
+    assert "a.jsonl" in notice
     assert words in notice
 
 

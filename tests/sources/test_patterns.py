@@ -46,3 +46,4 @@ def test_unselected_message_counts_the_suffixes_that_glob_does_not_match():
 
     assert message == "2 files of folder do not match --glob '*.{txt,py}': 1 *.md, 1 without a suffix"
     assert unselected_message("folder", "file", paths, Reading(glob="*", exclude="*.md")) is None
+    assert unselected_message("folder", "file", paths, Reading(glob="*.rst")) is None

@@ -116,7 +116,7 @@ def test_an_invalid_file_name_is_refused():
         read_text("no\0name")
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     content=st.binary(max_size=60) | st.text().map(lambda text: text.encode("utf-8", "replace")),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "cp949", "euc_kr", "shift_jis", "johab"]),

@@ -59,6 +59,32 @@ def test_text_of_the_vocabulary_round_trips(texts, data):
     assert not tokenizer.unknown(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("", 0),
+        ("a", 0),
+        ("a b", 2),
+        ("a b ", 2),
+        ("ab  cd\n\nef", 8),
+        ("ab ", 0),
+        (" ab", 1),
+        ("don't", 0),
+        ("a, b", 3),
+    ],
+)
+def test_split_point_is_after_the_last_white_space_before_a_word(text, place):
+    assert _trained("a a").split_point(text) == place
+    assert [*split_words(text[:place]), *split_words(text[place:] + "x y")] == list(split_words(text + "x y"))
+
+
+def test_split_point_cuts_only_a_very_long_word(monkeypatch):
+    monkeypatch.setattr("seqgen.tokenizers.word.LONG_WORD_CHARACTERS", 4)
+
+    assert _trained("a a").split_point("abcd") == 0
+    assert _trained("a a").split_point("abcde") == 5
+
+
 def test_frequent_words_come_first_and_ties_in_code_point_order():
     assert _trained("b a b a c c c d d", "d").words == (" ", "c", "d", "a", "b")
 

@@ -50,6 +50,7 @@ class SourceRecord(Config):
     ill_formed: int
     skipped: int
     first_skipped: str | None
+    unselected: str | None
 
     @property
     def documents(self) -> int:
@@ -74,10 +75,12 @@ class TextManifest(Config):
     def issues(self) -> ReadIssues:
         """What was replaced, left out or skipped in all sources."""
         reasons = (source.first_skipped for source in self.sources if source.first_skipped is not None)
+        unselected = (source.unselected for source in self.sources if source.unselected is not None)
         return ReadIssues(
             ill_formed=sum(source.ill_formed for source in self.sources),
             skipped=sum(source.skipped for source in self.sources),
             first_skipped=next(reasons, None),
+            unselected=next(unselected, None),
         )
 
 

@@ -58,6 +58,7 @@ def write_text(
                 SourceRecord(
                     name=name, bytes=source.size, sha256=source.sha256, files=tuple(files.values()),
                     ill_formed=issues.ill_formed, skipped=issues.skipped, first_skipped=issues.first_skipped,
+                    unselected=issues.unselected,
                 )
             )  # fmt: skip
         return writer.finish()

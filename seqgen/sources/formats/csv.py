@@ -66,7 +66,7 @@ def _column(names: list[str], content: Content) -> int:
     field = content.reading.field or DEFAULT_FIELD
     shown = ", ".join(repr(name) for name in names[:20])
     if field not in names:
-        raise ConfigError(f"field: {content.name} has no column {field!r}. Choose one with --field; it has: {shown}")
+        raise ConfigError(f"field: {content.name} has no column {field!r}; choose one with --field, it has: {shown}")
     if names.count(field) > 1:
         raise ConfigError(f"field: {content.name} has {names.count(field)} columns called {field!r}; rename them")
     return names.index(field)

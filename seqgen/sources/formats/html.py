@@ -113,6 +113,13 @@ class _Page(HTMLParser):
     def handle_decl(self, decl: str) -> None:
         self._in_prolog = "[" in decl
 
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
+        """Read an unknown section such as `<![a;` as a comment; the parser of Python 3.11 raises AssertionError."""
+        try:
+            return super().parse_marked_section(i, report)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
+
     def unknown_decl(self, data: str) -> None:
         if data.startswith("CDATA["):  # in XHTML
             self.handle_data(data.removeprefix("CDATA["))

@@ -1,4 +1,4 @@
-"""`seqgen cache list|prune`: what there is, what goes, and what is only shown."""
+"""`seqgen cache list|prune`."""
 
 from __future__ import annotations
 

@@ -325,7 +325,7 @@ def test_text_from_named_pipe_is_resumed_from_cache(invoke, answers, refuses, in
     trained = invoke("train", "pipe", *SMALL, "--cache-dir", tmp_path / "kept", "--out", "run")
 
     assert trained.exit_code == 0, trained.output
-    assert trained.stderr.startswith("reading from pipe")
+    assert trained.stderr.startswith("reading from the pipe")
     answers("train", "--resume", "--out", "run", "--max-steps", "5")
     answers("eval", "--run", "run")
     Path("pipe").unlink()  # as a shell removes the pipe of `<(command)`

@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seqgen.sources.formats import html
@@ -43,6 +43,9 @@ def test_a_page_is_decoded_with_the_encoding(read):
     assert read("a.html", "<p>나는</p>".encode("cp949"), encoding="cp949") == ("나는\n",)
 
 
+@settings(max_examples=50)
+@example("<![a;")
+@example("<![;>a")
 @given(st.text(alphabet="<>/!-&;[]aptdrscriptpre \n"))
 def test_shown_text_accepts_any_markup(markup):
     assert isinstance("".join(shown_text([markup])), str)

@@ -8,7 +8,7 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.sources.misreading import detect_misreading
@@ -192,6 +192,7 @@ def test_sorted_lines_are_a_finding(newline):
 TEXTS = st.lists(st.text(st.sampled_from("ab \r\n한"), max_size=20), max_size=6)
 
 
+@settings(max_examples=50)
 @given(TEXTS, st.integers(2, 9))
 def test_blocks_join_to_the_document_and_keep_line_ends_whole(chunks, size):
     blocks = list(split_into_blocks("a.txt", chunks, size))
@@ -202,6 +203,7 @@ def test_blocks_join_to_the_document_and_keep_line_ends_whole(chunks, size):
         assert not (left.text.endswith("\r") and right.text.startswith("\n"))
 
 
+@settings(max_examples=50)
 @given(TEXTS, st.integers(2, 9))
 def test_place_of_is_the_line_of_the_character(chunks, size):
     text = "".join(chunks)
