@@ -100,6 +100,19 @@ def test_cache_is_at_most_block_size_or_capacity():
         assert position.shape == begin.shape == (2,)
 
 
+def test_stepper_within_the_first_document_agrees_with_the_forward():
+    """Without a second document the stepper needs no mask, before and after the ring has wrapped."""
+    model = models.build(CONFIG.model_copy(update={"block_size": 6}), 7).eval()
+    tokens, stepper = torch.randint(1, 7, (2, 9)), model.stepper()
+    with torch.no_grad():
+        expected, _ = model(tokens, model.initial_state(2, 9))
+    state = stepper.select(model.initial_state(2, 9), torch.arange(2))
+
+    for column in range(9):
+        logits, state = stepper.step(tokens[:, column], state)
+        torch.testing.assert_close(logits, expected[:, column], rtol=1e-4, atol=1e-5)
+
+
 def test_stepper_attends_in_large_batches_as_in_small_ones(monkeypatch):
     model = models.build(CONFIG, 7).eval()
     _, state = model(torch.randint(1, 7, (3, 6)), model.initial_state(3, 20))
