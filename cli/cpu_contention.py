@@ -6,8 +6,10 @@ import shlex
 import time
 from pathlib import Path
 
-STEPS, SECONDS, SHARE = 30, 3.0, 0.7
-"""Threads wait if they ran less than this share of the time, over at least so many steps and seconds."""
+SHARE = 0.7
+"""Share of the time that the threads of a run have to get; below it, other programs keep them waiting."""
+STEPS, SECONDS = 30, 3.0
+"""How many steps and seconds are measured at least."""
 PAUSED_SECONDS = 10.0
 """A longer gap between two steps is a pause (Ctrl-Z), not a wait for a processor."""
 

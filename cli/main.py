@@ -22,6 +22,7 @@ from seqgen.cli.commands import (
     train,
 )
 from seqgen.cli.errors import handle_errors
+from seqgen.cli.openmp import let_idle_threads_sleep
 from seqgen.cli.parser import Command, Program
 from seqgen.cli.signals import handle_signals
 
@@ -78,18 +79,6 @@ def root(
     """Train small language models on your own text, sample from them, and measure them, on a laptop."""
 
 
-SPIN_COUNT = "10000"
-"""How often an idle OpenMP thread polls for work before it sleeps. The default, to spin much longer, is as fast on a
-quiet machine, and up to 60 times slower where other programs need the cores that it keeps busy.
-"""
-
-
-def _let_idle_threads_sleep() -> None:
-    """Set the spin count of GNU OpenMP before torch loads it, unless the user has configured OpenMP."""
-    if {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"}.isdisjoint(os.environ):
-        os.environ["GOMP_SPINCOUNT"] = SPIN_COUNT
-
-
 def main() -> NoReturn:
     """Run the program. Output is UTF-8 with newlines as they are, in every locale."""
     for name in ("stdout", "stderr"):
@@ -97,7 +86,7 @@ def main() -> NoReturn:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace", newline="\n")
     handle_signals()
-    _let_idle_threads_sleep()
+    let_idle_threads_sleep()
     try:
         with handle_errors():
             app(prog_name="seqgen")

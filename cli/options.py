@@ -109,7 +109,7 @@ def read_stdin(encoding: str, where: str) -> str:
     Raises:
         TextError: stdin is closed, or is not text in `encoding`.
     """
-    from seqgen.sources.text import decode_text
+    from seqgen.sources.decoding import decode_text
 
     if sys.stdin is None:
         raise TextError(f"{where} cannot be read: stdin is closed; give it as an argument or a file")

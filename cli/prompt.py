@@ -32,7 +32,7 @@ def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     """
     from seqgen.sources.config import BYTES
     from seqgen.sources.content import bytes_as_characters
-    from seqgen.sources.text import read_text
+    from seqgen.sources.decoding import read_text
 
     if prompt_file is not None:
         if prompt:

@@ -43,7 +43,7 @@ def encode(
 
 def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[dict[str, Any], list[str]]:
     """Put text, tokenizer and ids into the cache; return their figures and notices."""
-    from seqgen.cli.progress import PhaseBar
+    from seqgen.cli.bars import PhaseBar
 
     from seqgen.data.cache.cache import size_of
     from seqgen.data.pipeline import read_texts

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from seqgen.cli.bars import TokenBar
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
-from seqgen.cli.progress import TokenBar
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of

@@ -9,9 +9,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from seqgen.cli.bars import TokenBar
 from seqgen.cli.options import JsonOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
-from seqgen.cli.progress import TokenBar
 from seqgen.cli.prompt import check_prompt, check_stops, interpret_escapes, read_prompt
 from seqgen.cli.signals import exit_on_signal
 

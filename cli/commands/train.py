@@ -38,7 +38,7 @@ def train(
 
 def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingRun:
     """Prepare and train, drawn on the screen; an interrupted run ends the program with its exit code."""
-    from seqgen.cli.screen import TrainingScreen
+    from seqgen.cli.training_screen import TrainingScreen
 
     started = time.perf_counter()
     with TrainingScreen(quiet=quiet) as screen:

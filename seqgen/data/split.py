@@ -3,7 +3,8 @@
 A held-out tail is another scene, not a sample: withholding the last 5% of a play before its last tenth costs 0.15 nats
 on that tenth, withholding 5% in 20 blocks spread over the text costs 0.01. So such blocks are the default.
 
-Each part is a document to the model: none reaches from one document into the next, or across a cut.
+The text is cut at document starts and at block edges. Each piece is one document to the model: it starts from a fresh
+state.
 """
 
 from __future__ import annotations

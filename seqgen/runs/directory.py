@@ -78,7 +78,7 @@ class RunDirectory:
 
         if self.lock.is_dir():
             raise RunError(f"{self.lock} is a directory, but seqgen needs a lock file there; remove it")
-        lock = FileLock(self.lock, thread_local=False)  # the thread that drops the run releases it
+        lock = FileLock(self.lock, thread_local=False)  # another thread may drop the run, and release the lock
         try:
             lock.acquire(timeout=0.3, poll_interval=0.05)  # longer than `is_locked` holds the lock
         except Timeout as error:

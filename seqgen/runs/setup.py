@@ -27,7 +27,7 @@ from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import FamilyConfig
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
-from seqgen.sources.text import CHUNK_BYTES
+from seqgen.sources.decoding import CHUNK_BYTES
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint

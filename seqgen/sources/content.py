@@ -13,8 +13,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 from seqgen.errors import TextError
 from seqgen.sources.compression import READ_ERRORS, SUFFIXES, decompressed
 from seqgen.sources.config import Reading
+from seqgen.sources.decoding import CHUNK_BYTES, TextDecoder
 from seqgen.sources.recognize import recognize
-from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 
 ARCHIVE_ERRORS: tuple[type[Exception], ...] = (*READ_ERRORS, zipfile.BadZipFile, tarfile.TarError)
 """The exceptions that reading a damaged file or archive member may raise."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from seqgen.sources.encodings import guess_encoding
+from seqgen.sources.guess_encoding import guess_encoding
 from seqgen.sources.lines import split_lines
 
 SAMPLE_CHARACTERS = 1 << 15

@@ -24,8 +24,8 @@ from seqgen.sources import formats
 from seqgen.sources.compression import decompressed
 from seqgen.sources.config import CORPUS_PREFIX, STDIN, Reading, is_path, name_of
 from seqgen.sources.content import Content, ReadIssues, bytes_as_characters, suffixes_of
+from seqgen.sources.decoding import open_file
 from seqgen.sources.patterns import is_hidden, pattern_options, selects, suffix_counts, unselected_message
-from seqgen.sources.text import open_file
 from seqgen.utils.text import plural, singular_or_plural
 
 _FILE_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")

@@ -38,7 +38,11 @@ Ids: TypeAlias = npt.NDArray[np.int32]
 TextEncoding: TypeAlias = Literal["utf-8", "latin-1"]
 
 BOUNDARY = 0
-"""The id that starts every document. No text encodes to it."""
+"""The id that starts every document. No text encodes to it, and nothing reaches across it.
+
+data/batches.py, evaluation/scoring.py and generation/generate.py put it before each document; models/recurrent.py
+resets the state there, models/transformer.py limits attention to it. It is never a target and never sampled.
+"""
 
 REPLACEMENT = "\ufffd"
 UNICODE_SCALARS = 0x110000 - 0x800

@@ -102,7 +102,7 @@ class Checkpoint:
 
     @property
     def best(self) -> Path:
-        """The file of the best weights; before the first evaluation, the latest ones."""
+        """The file of the best weights; the latest weights if nothing has been evaluated."""
         return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
 
     def with_new_plan(self, *, longer: bool) -> Checkpoint:

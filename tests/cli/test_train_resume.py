@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from seqgen.cli.screen import TrainingScreen
+from seqgen.cli.training_screen import TrainingScreen
 
 import seqgen
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import seqgen
 from seqgen import tokenizers
-from seqgen.sources.text import read_text
+from seqgen.sources.decoding import read_text
 from seqgen.tokenizers.base import without_surrogates
 
 from .damage import (

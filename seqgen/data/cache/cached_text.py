@@ -25,8 +25,8 @@ from pydantic import Field
 
 from seqgen.config import Config, FileName
 from seqgen.sources.content import ReadIssues
+from seqgen.sources.decoding import CHUNK_BYTES
 from seqgen.sources.lines import next_line_start
-from seqgen.sources.text import CHUNK_BYTES
 from seqgen.utils.files import hash_file, read_at_most
 
 Offsets: TypeAlias = npt.NDArray[np.int64]

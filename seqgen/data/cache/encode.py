@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from seqgen.config import Config
 from seqgen.data.cache.cached_text import OFFSET_DTYPE, CachedText, Offsets, Span
-from seqgen.sources.text import CHUNK_BYTES
+from seqgen.sources.decoding import CHUNK_BYTES
 from seqgen.tokenizers.base import Tokenizer, line_split_point
 from seqgen.tokenizers.normalization import last_normalization_boundary
 

@@ -20,8 +20,8 @@ from seqgen.data.cache.cached_text import (
     hash_files,
 )
 from seqgen.sources.config import Reading
+from seqgen.sources.decoding import CHUNK_BYTES
 from seqgen.sources.source import Source
-from seqgen.sources.text import CHUNK_BYTES
 from seqgen.utils.files import write_atomically
 
 

@@ -18,7 +18,7 @@ from seqgen.config import Config, describe
 from seqgen.errors import ConfigError
 from seqgen.sources.catalog.readers import Reader, Synthetic
 from seqgen.sources.config import CORPUS_PREFIX
-from seqgen.sources.text import CHUNK_BYTES
+from seqgen.sources.decoding import CHUNK_BYTES
 
 
 class PublishedResult(Config):

@@ -21,7 +21,7 @@ from pydantic import Field, model_validator
 from seqgen._version import __version__
 from seqgen.config import Config
 from seqgen.errors import SaveError, TextError
-from seqgen.sources.text import CHUNK_BYTES, TextDecoder
+from seqgen.sources.decoding import CHUNK_BYTES, TextDecoder
 from seqgen.utils.files import cache_directory, hash_file
 from seqgen.utils.locks import hold_lock, note_use
 

@@ -22,7 +22,7 @@ from seqgen.config import Config
 from seqgen.errors import TextError
 from seqgen.sources.catalog import synthetic
 from seqgen.sources.catalog.downloads import Download
-from seqgen.sources.text import read_text
+from seqgen.sources.decoding import read_text
 
 
 class PythonDict(Config):

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 
 from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
+from seqgen.sources.decoding import CHUNK_BYTES, TextDecoder
 from seqgen.sources.formats.archive import Member, as_path, naming_damage, open_zip
 from seqgen.sources.formats.html import shown_text
-from seqgen.sources.text import CHUNK_BYTES, TextDecoder
 
 CONTAINER, ENCRYPTION = PurePosixPath("META-INF/container.xml"), PurePosixPath("META-INF/encryption.xml")
 MAX_LIST_BYTES = 1 << 24

@@ -8,9 +8,9 @@ from typing import Any
 
 from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
+from seqgen.sources.decoding import replace_surrogates
 from seqgen.sources.fields import DEFAULT_FIELD, kind_of, parse_field, text_at
 from seqgen.sources.lines import lines_with_ends
-from seqgen.sources.text import replace_surrogates
 
 
 def read(content: Content) -> Iterator[Document]:

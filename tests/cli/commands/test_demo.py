@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 from seqgen.cli.commands import demo, train
-from seqgen.cli.screen import TrainingScreen
+from seqgen.cli.training_screen import TrainingScreen
 
 
 @pytest.fixture(autouse=True)

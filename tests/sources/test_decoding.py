@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.errors import ConfigError, TextError
-from seqgen.sources.text import TextDecoder, decode_text, read_text
+from seqgen.sources.decoding import TextDecoder, decode_text, read_text
 
 KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
 

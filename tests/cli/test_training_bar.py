@@ -8,7 +8,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from seqgen.cli.figures import Figures, sparkline
+from seqgen.cli.training_bar import TrainingBar, sparkline
 
 import seqgen
 
@@ -23,7 +23,7 @@ def test_sparkline(values, shown):
 
 
 def test_figures_are_three_lines_of_80_columns(corpus, tmp_path):
-    figures = Figures()
+    figures = TrainingBar()
     training = seqgen.train(corpus, out=tmp_path / "run", **{**SMALL, "max_steps": 60, "eval_every": 30})
     figures.start(training)
     for event in training:
@@ -43,7 +43,7 @@ def test_figures_are_three_lines_of_80_columns(corpus, tmp_path):
 
 def left_of(run, *events):
     """The time left that the bar shows after these events."""
-    figures = Figures()
+    figures = TrainingBar()
     figures.start(run)
     for event in events:
         figures.step(event)
@@ -73,7 +73,7 @@ def test_time_left_is_at_most_the_time_limit(corpus, tmp_path):
 def test_curve_of_resumed_run_equals_uninterrupted_one(corpus, tmp_path):
     polls = iter([False] * 30 + [True])
     settings = {**SMALL, "max_steps": 45, "eval_every": 15}
-    straight, resumed = Figures(), Figures()
+    straight, resumed = TrainingBar(), TrainingBar()
     for name, stop in (("straight", lambda: False), ("resumed", lambda: next(polls))):
         training = seqgen.train(corpus, out=tmp_path / name, stop=stop, **settings)
         for event in training:
@@ -102,7 +102,7 @@ def test_damaged_metrics_are_not_drawn(corpus, tmp_path, value):
     changed = re.sub(r'("bits_per_character": )[^,}]*', rf"\g<1>{value}", metrics.read_text("utf-8"))
     metrics.write_text(changed, "utf-8")
 
-    figures = Figures()
+    figures = TrainingBar()
     figures.start(training)
 
     assert (figures.best, figures._curve) == (None, [])

@@ -8,8 +8,8 @@ from io import StringIO
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from seqgen.cli.figures import Figures
-from seqgen.cli.lines import evaluation_line, finished_line, sample_text
+from seqgen.cli.training_bar import TrainingBar
+from seqgen.cli.training_lines import evaluation_line, finished_line, sample_text
 
 import seqgen
 
@@ -25,7 +25,7 @@ def evaluated(**changes):
 
 
 def test_evaluation_is_one_line(corpus, tmp_path):
-    figures = Figures()
+    figures = TrainingBar()
     training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
     figures.start(training)
     figures.step(next(iter(training)))
@@ -34,7 +34,7 @@ def test_evaluation_is_one_line(corpus, tmp_path):
 
     assert re.fullmatch(r"step 3/6 +loss [\d.]+ +validation 2\.164 bits/char +2\.100 bits/byte +1:05", line.plain)
     assert cell_len(evaluation_line(evaluated(step=12_000, seconds=599), figures).plain) < 80
-    assert "step 1,200/1,200" in evaluation_line(evaluated(), Figures()).plain
+    assert "step 1,200/1,200" in evaluation_line(evaluated(), TrainingBar()).plain
 
 
 def test_sample_text_is_cut_to_width():

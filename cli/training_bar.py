@@ -22,7 +22,7 @@ SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-class Figures:
+class TrainingBar:
     """The progress bar, its figures, and the curve of the training loss."""
 
     def __init__(self) -> None:

@@ -8,8 +8,7 @@ from io import StringIO
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
-from seqgen.cli import screen
-from seqgen.cli.screen import TrainingScreen
+from seqgen.cli.training_screen import TrainingScreen
 
 import seqgen
 
@@ -20,7 +19,7 @@ SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 6, "eval_every": 3, "bat
 def terminal(monkeypatch):
     """A terminal of 60 columns in a string."""
     console = Console(file=StringIO(), force_terminal=True, width=60, height=20, markup=False, emoji=False)
-    monkeypatch.setattr(screen, "stderr", lambda: console)
+    monkeypatch.setattr(training_screen, "stderr", lambda: console)
     return console.file
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import BYTES
-from seqgen.sources.encodings import guess_encoding, sample_around
+from seqgen.sources.guess_encoding import guess_encoding, sample_around
 from seqgen.sources.recognize import recognize
 
 CHUNK_BYTES = 1 << 20

@@ -10,7 +10,7 @@ from seqgen.cli.output import clock, printable, printable_bytes, tokenizer_name
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from seqgen.cli.figures import Figures
+    from seqgen.cli.training_bar import TrainingBar
 
     from seqgen.runs.train import TrainingRun
     from seqgen.training.events import Evaluated, Finished, Overfitting, Sampled
@@ -39,14 +39,14 @@ def describe_run(run: TrainingRun) -> list[str]:
     return [model_line, data_line] + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])
 
 
-def step_of(step: int, figures: Figures) -> Text:
+def step_of(step: int, figures: TrainingBar) -> Text:
     """Return the step of the run, and its training loss in bits per character."""
     total = figures.latest.total_steps if figures.latest is not None else step
     about = "~" if figures.is_timed and step < total else ""
     return Text(f"step {step:,}/{about}{total:,}".ljust(18) + f"loss {figures.loss:.3f}  ")
 
 
-def evaluation_line(event: Evaluated, figures: Figures) -> Text:
+def evaluation_line(event: Evaluated, figures: TrainingBar) -> Text:
     """Return the line of an evaluation."""
     line = step_of(event.step, figures)
     line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")

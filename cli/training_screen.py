@@ -1,7 +1,7 @@
 """The training screen, on stderr: on a terminal a live bar with its figures, elsewhere plain lines.
 
-One line and one sample per evaluation stay on the screen (`lines.py`); the bar, the figures and the curve move below
-them (`figures.py`).
+One line and one sample per evaluation stay on the screen (`training_lines.py`); the bar, the figures and the curve move below
+them (`training_bar.py`).
 """
 
 from __future__ import annotations
@@ -11,11 +11,18 @@ from typing import TYPE_CHECKING, Self
 
 from rich.live import Live
 from rich.text import Text
+from seqgen.cli.bars import PhaseBar
 from seqgen.cli.cpu_contention import CpuContention
-from seqgen.cli.figures import Figures
-from seqgen.cli.lines import describe_run, evaluation_line, finished_line, overfitting_line, sample_text, step_of
 from seqgen.cli.output import print_line, printable, stderr
-from seqgen.cli.progress import PhaseBar
+from seqgen.cli.training_bar import TrainingBar
+from seqgen.cli.training_lines import (
+    describe_run,
+    evaluation_line,
+    finished_line,
+    overfitting_line,
+    sample_text,
+    step_of,
+)
 
 if TYPE_CHECKING:
     from seqgen.runs.train import TrainingRun
@@ -30,7 +37,7 @@ class TrainingScreen:
         self._console = stderr()
         self._phases = PhaseBar(self._console)
         self._live: Live | None = None
-        self._figures = Figures()
+        self._figures = TrainingBar()
         self._evaluated = 0
         self._contention: CpuContention | None = None
         self._raw = False

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.errors import TextError
-from seqgen.sources.encodings import SAMPLE_BYTES, guess_encoding, sample_around
-from seqgen.sources.text import decode_text
+from seqgen.sources.decoding import decode_text
+from seqgen.sources.guess_encoding import SAMPLE_BYTES, guess_encoding, sample_around
 
 KOREAN = "나는 오늘 학교에 간다. 날씨가 맑아서 걸어가기로 했다.\n저녁에는 친구와 함께 밥을 먹었다.\n"
 JAPANESE = "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。\n"
