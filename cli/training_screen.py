@@ -1,7 +1,7 @@
 """The training screen, on stderr: on a terminal a live bar with its figures, elsewhere plain lines.
 
-One line and one sample per evaluation stay on the screen (`training_lines.py`); the bar, the figures and the curve move below
-them (`training_bar.py`).
+One line and one sample per evaluation stay on the screen (`training_lines.py`); the bar, the figures and the curve move
+below them (`training_bar.py`).
 """
 
 from __future__ import annotations

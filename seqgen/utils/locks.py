@@ -1,4 +1,6 @@
-"""Locks by which one process at a time builds an entry of a cache. The operating system releases them if their process dies. No torch.
+"""Locks by which one process at a time builds an entry of a cache. No torch.
+
+The operating system releases a lock if its process dies.
 
 .building-NAME         the folder in which NAME is built; renamed to NAME when it is complete
 .building-NAME.lock    held by the process that builds or removes NAME

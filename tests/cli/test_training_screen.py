@@ -8,6 +8,7 @@ from io import StringIO
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
+from seqgen.cli import training_screen
 from seqgen.cli.training_screen import TrainingScreen
 
 import seqgen
