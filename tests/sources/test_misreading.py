@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from seqgen.sources import misreading
 from seqgen.sources.misreading import Order, describe_misreading, detect_misreading
 
-from .test_encodings import CHINESE, FRENCH, GERMAN, JAPANESE, KOREAN, RUSSIAN
+from .test_guess_encoding import CHINESE, FRENCH, GERMAN, JAPANESE, KOREAN, RUSSIAN
 
 NAMES = [f"{first}{second}{third}" for first in ("An", "Be", "Jo", "Mi") for second in ("la", "ro", "ti", "vu")
          for third in ("n", "s", "ra", "ko", "mi")]  # fmt: skip
