@@ -64,7 +64,7 @@ class TextStream:
             _, begin = min(found)
             released, self._held = self._held[:begin], ""
             return released
-        keep = 0 if final else max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        keep = 0 if final else max(_overlap(self._held, stop) for stop in self._stop)
         released, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         return released
 

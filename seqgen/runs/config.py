@@ -111,7 +111,7 @@ class RunConfig(Config):
         refused. The same run made twice has the same identity.
         """
         made_of = self.model_dump(include=set(IDENTITY_PARTS), exclude={"training": set(CHANGEABLE_SETTINGS)})
-        return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
     def to_json(self) -> bytes:
         """Return the content of config.json."""

@@ -8,6 +8,7 @@ other, and a small model gains nothing from many. Benchmarks work on a copy of t
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import statistics
 import tempfile
@@ -277,7 +278,7 @@ def time_steps(
     """
     trial = Learner(copy.deepcopy(learner.model), learner.stream, learner.config, learner.precision)
     trial.plan = Plan.first(10**9, warmup=learner.config.warmup_steps)  # the learning rate of a run's first steps
-    steps = iter(range(10**9))
+    steps = itertools.count()
 
     def timed(threads: int) -> float:
         start = clock()

@@ -97,6 +97,12 @@ def test_samples_are_of_the_text_and_begin_documents_or_lines(documents, number)
     assert 0 in begun
 
 
+def test_samples_of_a_text_without_lines_begin_at_even_places(tmp_path):
+    text = cache_text(tmp_path, "abcdefghijklmnopqrst")
+
+    assert list(text.samples(2, 5)) == [(0, "abcde"), (0, "klmno")]
+
+
 def test_samples_are_spread_evenly_over_a_long_document(tmp_path):
     text = cache_text(tmp_path, "".join(f"{number:05}\n" for number in range(1_000)))
 
