@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 WIDE = 10_000
-"""Columns without a terminal, so that a row stays a line."""
+"""Width of tables without a terminal, so that each row stays on one line."""
 PAGE = 100
 """The same for tables of prose, which people read and programs do not."""
 

@@ -1,4 +1,4 @@
-"""What a user gives `sample` to start and to stop with: read, checked against the vocabulary, escapes interpreted."""
+"""The prompt and the stop strings of `sample`: read them, interpret escapes, check them against the vocabulary."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@
     ├── TextError           a text is missing, empty, undecodable or too short
     ├── TokenizerError      a tokenizer cannot be built, read or trusted
     ├── RunError            a run directory is missing, incomplete, in the way or not what its config says
-    ├── TrainingError       training cannot go on (the loss is no longer a number)
+    ├── TrainingError       training cannot continue (the loss is NaN or infinite)
     └── SaveError           something could not be written
 
 Each message is one clear sentence or two: what was wrong, where, and what to do. Anything else that escapes the library
@@ -28,7 +28,7 @@ class TextError(SeqgenError):
 
 
 class TokenizerError(SeqgenError):
-    """A tokenizer cannot be built from a text, read from a directory, or trusted beside these weights."""
+    """A tokenizer cannot be built or read, or is not the one that the weights were trained with."""
 
 
 class RunError(SeqgenError):
@@ -36,7 +36,7 @@ class RunError(SeqgenError):
 
 
 class TrainingError(SeqgenError):
-    """Training cannot go on; the message names the step."""
+    """Training cannot continue; the message names the step."""
 
 
 class SaveError(SeqgenError):

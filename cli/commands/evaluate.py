@@ -31,7 +31,7 @@ MUCH_UNKNOWN = 0.05
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of a text, and those of other codes for it, in bits per byte."""
+    """The figures of a text, and what xz and an order-0 code need for it, in bits per byte."""
 
     name: str
     evaluation: Evaluation

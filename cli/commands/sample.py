@@ -34,7 +34,7 @@ SETTINGS = {
     "threads": _MACHINE["threads"]._replace(group=SAMPLING, shown="all"),
 }
 QUOTED = 60
-"""Characters of a copied stretch that are shown."""
+"""Characters of a copied passage that are shown."""
 MAIN = ("temperature", "max_new_tokens", "top_k", "top_p", "stop", "seed")
 
 
@@ -44,7 +44,7 @@ def sample(
     prompt: Annotated[str, typer.Option(help="Text to continue; - reads it from stdin.")] = "",
     prompt_file: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="File with the text to continue; as of stdin, a final line end is dropped."),
+        typer.Option(metavar="FILE", help="File with the prompt; as with stdin, a final line end is dropped."),
     ] = None,
     num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Number of texts.")] = 1,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Print the new text without the prompt.")] = False,

@@ -42,9 +42,9 @@ class BatchStream(ABC):
 
     Args:
         documents: their ids, which may be mapped from a file: a batch reads only its own.
-        batch_size: rows of a batch, over all ranks; of a short text fewer.
-        length: tokens of a row; of a short text fewer.
-        seed: of all that is drawn.
+        batch_size: rows of a batch, over all ranks; fewer for a short text.
+        length: tokens of a row; fewer for a short text.
+        seed: the random seed.
     """
 
     carries_state: bool
@@ -71,7 +71,7 @@ class BatchStream(ABC):
     @property
     @abstractmethod
     def batches_per_epoch(self) -> float:
-        """Batches that contain every token once."""
+        """Number of batches in an epoch; contiguous batches may have a fraction."""
 
     @abstractmethod
     def batch_at(self, step: int, rank: int = 0, world: int = 1) -> Batch:
@@ -90,8 +90,8 @@ class BatchStream(ABC):
 class ContiguousBatches(BatchStream):
     """Row b starts at b / B of the circle and reads on, `length` tokens in each batch.
 
-    Where a row reaches the start of the next row it continues, so its carried state is always that of the text before
-    it, and the batches of each epoch cut the text at other places.
+    A row does not stop where the next row starts, so its carried state always belongs to the text before it, and each
+    epoch cuts the text at different places.
     """
 
     carries_state = True

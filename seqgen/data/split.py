@@ -22,10 +22,10 @@ from seqgen.utils.text import plural
 
 BLOCKS = 20
 MIN_CHARACTERS = 200
-"""A validation text with fewer would say nothing."""
+"""A shorter validation text would measure nothing."""
 DEFAULT_SHARE = 0.05
 MAX_SHARE_OF_SHORT_TEXT = 0.2
-"""Of a short text, the share withheld to have `MIN_CHARACTERS`, unless a share is asked for."""
+"""The largest share of a short text that is withheld to reach `MIN_CHARACTERS`, unless the user sets a share."""
 MAX_BLOCK_CHARACTERS = 1_000_000
 """Characters withheld in blocks unless a share is asked for: enough to compare models, and soon evaluated."""
 
@@ -125,7 +125,7 @@ def _line_start(text: CachedText, position: int, reach: int) -> int:
 
 
 def _whole_units(text: CachedText, config: DataConfig) -> list[tuple[int, int]]:
-    """Choose documents or files spread evenly: to withhold n, the middle ones of n equal stretches."""
+    """Choose documents or files spread evenly: to withhold n, cut them into n equal groups and take each middle one."""
     ends = text.documents
     if config.valid_split == "file":
         counts = np.cumsum([0, *(files for source in text.manifest.sources for files in source.files)])

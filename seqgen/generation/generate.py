@@ -57,7 +57,7 @@ class TextStream:
 
     def _release(self, text: str, *, final: bool) -> str:
         self._held += text
-        # The stop string that is complete first, as if the text came by the character, however it is cut into tokens.
+        # The stop string that is complete first, however the text is cut into tokens.
         found = [(at + len(stop), at) for stop in self._stop if (at := self._held.find(stop)) >= 0]
         if found:
             self.stopped = True
@@ -93,9 +93,9 @@ def generate(
         prompt: may be empty, for the beginning of a document, or with `line_end` of a line.
         config: how tokens are sampled, and when a text ends.
         num_samples: the number of samples from this prompt, in one batch.
-        line_end: is read in place of an empty prompt, if it fits into the model's positions with the new tokens. A text
-            cut into windows or segments begins anywhere, so 0 alone says little about beginnings; the end of a line is
-            always followed by the beginning of one.
+        line_end: read in place of an empty prompt, if it and the new tokens fit into the model's positions. Training
+            windows begin anywhere in the text, so id 0 alone rarely precedes the start of a line; a line end always
+            does.
         progress: receives the number of prompt tokens that were read, and their total.
 
     Raises:

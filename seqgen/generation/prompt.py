@@ -28,8 +28,8 @@ def read_prompt(
     """Return logits fp32 [1, V] after `tokens`, and the state for all that follows, at most `capacity` tokens in all.
 
     For a prompt of more than 3 * `REACH` tokens, about 12,000, the end may suffice: it is read from two starting
-    points, and if their logits agree, the rest is not read. State set long before and kept since may be missed. A
-    recurrent model reads one token after another, so reading 2 MB took 90 s.
+    points, and if their logits agree, the rest is not read. What the model has kept in its state from the part that is
+    not read may be missed. A recurrent model reads one token after another, so reading 2 MB took 90 s.
     """
     read = torch.tensor([list(tokens)], device=model.device)
     with evaluation_mode(model):

@@ -17,8 +17,8 @@ _BYTES: dict[Precision, int] = {"fp32": 4, "bf16": 2}
 def activation_bytes(model: LanguageModel, tokens: int, precision: Precision) -> int:
     """Return the bytes in use, at least, when the backward pass of a batch of `tokens` tokens begins.
 
-    These are the output of every layer with weight matrices, of recurrent layers the gates, and the gradient of the
-    logits.
+    Counted are the outputs of the layers with weight matrices (for recurrent layers, their gates) and the gradient of
+    the logits.
     """
     per_token = model.vocab_size + sum(map(_output_size, model.modules()))
     return tokens * _BYTES[precision] * per_token

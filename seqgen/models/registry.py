@@ -139,7 +139,7 @@ FAMILIES: dict[str, Family] = {
 
 
 def model_settings() -> dict[str, Setting]:
-    """Return the settings of all families; the description of a setting that only some have names these."""
+    """Return the settings of all families; a description names the cells that have the setting, if not all do."""
     configs = {cell: family.config for cell, family in FAMILIES.items()}
     found = settings_of(FamilyConfig, *configs.values())
     found["cell"] = found["cell"]._replace(types=(Literal[*FAMILIES],))

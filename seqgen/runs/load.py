@@ -272,7 +272,7 @@ class Run:
         burn_in = self.model.burn_in
         segments = stream_segments(lengths, burn_in)
         streams = (
-            f"{len(segments)} segments burnt in on {plural(burn_in, 'token')}"
+            f"{len(segments)} segments with a burn-in of {plural(burn_in, 'token')}"
             if len(segments) > len(lengths)
             else "one stream"
         )

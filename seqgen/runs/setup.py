@@ -193,7 +193,7 @@ def _check_memory(model: LanguageModel, config: TrainingConfig, stream: BatchStr
     if needed > available:
         other = "--bptt" if stream.carries_state else "--block-size"
         raise ConfigError(
-            f"batch_size: to learn from {rows:,} rows of {length:,} tokens at once takes {_in_gib(needed)} or more; "
+            f"batch_size: training on a batch of {rows:,} rows of {length:,} tokens takes {_in_gib(needed)} or more; "
             f"this machine has {_in_gib(available)}, so lower --batch-size (and raise --grad-accum) or {other}"
         )
 

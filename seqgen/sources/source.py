@@ -4,8 +4,8 @@
     bytes       counted and hashed while they are read, decompressed if the name ends in .gz .bz2 .xz .zst
     documents   by the suffix of the name (`seqgen.sources.formats`): one per file, row or line
 
-`read_documents` does all of it. A document is an iterator of chunks of text of at most `text.CHUNK_BYTES` characters
-(a row or a line of JSON is one chunk). Read all chunks of a document before the next document.
+`read_documents` does all of it. A document is an iterator of chunks of text of at most `CHUNK_BYTES` characters (a
+row or a line of JSON is one chunk). Read all chunks of a document before the next document.
 """
 
 from __future__ import annotations

@@ -255,10 +255,10 @@ def to_json(kind: str, **fields: Any) -> bytes:
 
 
 def read_json(files: Mapping[str, bytes], schema: type[F], *others: str) -> F:
-    """Return `tokenizer.json` as `schema` has it, from `files`, which must be it and `others` and no more.
+    """Parse `tokenizer.json` with `schema`; `files` must be exactly that file and `others`.
 
     Raises:
-        TokenizerError: a file is missing or one too many, or the JSON is malformed or of another kind or version.
+        TokenizerError: a file is missing or unexpected, or the JSON is malformed, or of another kind or version.
     """
     for name in (TOKENIZER_FILE, *others):
         if name not in files:

@@ -30,8 +30,8 @@ class TokenizerConfig(Config):
     """Which tokenizer, and how large.
 
     `vocab_size` counts every id, the boundary and the 256 byte pieces of unigram and bpe included. None takes the
-    default of the kind, `auto` what `auto_size` returns. char and byte have the size that the text or the byte has, and
-    refuse a size. What is decoded with a `normalization` is in NFC.
+    default of the kind, `auto` what `auto_size` returns. char and byte refuse a size: that of char follows from the
+    text, that of byte is 257. With a `normalization`, decoded text is in NFC.
     `raw` (byte) reads files as bytes; it is set by `--encoding bytes` and by that alone.
     """
 
@@ -75,7 +75,7 @@ MAX_BUILDS = 4
 
 
 def auto_size(characters: int, at_least: int, rarest: Callable[[int], float]) -> int:
-    """Return the vocabulary size, within bounds, at which a text has the rarest pieces about `MIN_EXAMPLES` times.
+    """Return the vocabulary size, within bounds, whose rarest pieces occur about `MIN_EXAMPLES` times in the text.
 
     The rule is by Gowda and May (2020): as large as possible while ids have 100 examples each. The occurrences of the
     rarest pieces are measured, since they depend on the script: Zipf's law, the first guess, with four characters per

@@ -106,7 +106,7 @@ class Checkpoint:
         return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
 
     def with_new_plan(self, *, longer: bool) -> Checkpoint:
-        """Return the checkpoint for a run whose user changes its plan: step times of the old plan are dropped.
+        """Return the checkpoint for a plan that the user has changed: step times of the old plan are dropped.
 
         If that makes the run `longer`, patience starts again, and a followed plan has ended.
         """

@@ -53,7 +53,8 @@ REPLAN_BENCHMARK_SHARE, REPLAN_BENCHMARK_SECONDS = 0.05, 2.0
 CLEARLY_FASTER = 0.95
 """Other threads replace the current ones if their step takes less than this share of the time."""
 PAUSE_SECONDS, PAUSE_FACTOR = 10.0, 20.0
-"""What takes longer than both (the second times the usual duration) is a pause: Ctrl-Z, a closed lid."""
+"""What takes more than these seconds, and more than this many times as long as usual, is a pause: Ctrl-Z, a closed lid.
+"""
 
 
 class Timings(Config):

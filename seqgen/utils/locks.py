@@ -21,7 +21,7 @@ BUILDING, _LOCK = ".building-", ".lock"
 
 @contextlib.contextmanager
 def hold_lock(folder: Path, name: str, timeout: float = -1) -> Iterator[None]:
-    """Hold the lock of `name` in `folder`, waiting for at most `timeout` seconds (-1 for ever).
+    """Hold the lock of `name` in `folder`, waiting for at most `timeout` seconds (-1 waits forever).
 
     Raises:
         filelock.Timeout: another process holds it.

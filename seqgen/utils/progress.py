@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 WAITING = -1
-"""As a total: it waits for another process, perhaps for ever."""
+"""A total that means waiting for another process, perhaps forever."""
 
 
 class Report(Protocol):
-    """Receive in a few words what is being done; of long work, repeatedly how many bytes of how many.
+    """Receive what is being done, in a few words; during long work repeatedly, with the bytes done and their total.
 
     A total of 0 is unknown; `WAITING` says that nothing may ever come.
     """

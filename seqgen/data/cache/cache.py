@@ -54,7 +54,7 @@ class EntryRecord(Config):
     """What `seqgen cache list` shows of an entry."""
 
     made_from: FileName
-    """The names of the texts, and of tokenizers and ids the kind of tokenizer."""
+    """The names of the texts; for a tokenizer or ids, also the kind of tokenizer."""
     only_copy: bool = False
     """Whether it is a text from stdin or a pipe, which exists nowhere else."""
 
@@ -77,7 +77,7 @@ class Cache:
     def text(
         self, names: Sequence[str], reading: Reading, report: Report = silent, sha256: str | None = None
     ) -> CachedText:
-        """Return the text of all sources, read if it is not cached or a file was changed.
+        """Return the text of all sources; read them if it is not cached, or if a file has changed.
 
         Args:
             names: files, directories, `-` for stdin, `corpus:NAME`.
@@ -88,7 +88,7 @@ class Cache:
         Raises:
             RunError: what was read has another hash.
             TextError: a source cannot be read, or all are empty.
-            ConfigError: there is no such encoding, or no such corpus.
+            ConfigError: the encoding or the corpus is unknown.
         """
         files = list(expand_names(names, reading))
         states = [file_state(file) for file in files]
@@ -103,7 +103,7 @@ class Cache:
         if None not in states:
             key = _key(paths, states, reading.model_dump(include=set(Reading.model_fields)))
             return self._find_or_build("texts", key, _open_text, build)
-        # A text without files is known once it was read. Two processes that read stdin read two texts.
+        # Without files, the name is the hash of the content, known only after reading; each process reads for itself.
         with self._build_folder("texts", secrets.token_hex(16)) as folder:
             build(folder)
             key = _text_key(CachedText(folder).manifest.sha256)
@@ -187,7 +187,7 @@ class Cache:
 def file_state(name: str) -> tuple[int, ...] | None:
     """Return what the file system says of a file, different whenever its content is; None if it is not a file.
 
-    The device and the time at which the inode was changed are in it: no program can set those back.
+    It includes the device and the change time of the inode, which no program can set back.
     """
     if not is_path(name):
         return None
@@ -256,7 +256,7 @@ def _split_hashes(split: Split, data: DataConfig) -> list[Any]:
 
 
 def _key(*made_from: Any) -> str:
-    """Return the name of an entry. Another version of seqgen may make something else of the same files."""
+    """Return the name of an entry. It depends on the version of seqgen, since another one may build something else."""
     return hashlib.sha256(json.dumps([__version__, *made_from]).encode()).hexdigest()[:32]
 
 

@@ -32,7 +32,7 @@ IdDtype = Literal["<u1", "<u2", "<u4"]
 
 
 class IdsManifest(Config):
-    """What cached ids are made of: texts and tokenizer by their hashes, and what was counted on the way."""
+    """The hashes of the texts and of the tokenizer that made the ids, and what was counted while encoding."""
 
     text_sha256: str
     valid_sha256: str | None

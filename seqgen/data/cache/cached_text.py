@@ -85,7 +85,7 @@ class TextManifest(Config):
 
 
 class CachedText:
-    """A text on disk. In memory is only where its documents begin, mapped.
+    """A text on disk. Only the offsets of its documents are in memory, mapped.
 
     Raises:
         OSError: it is missing or incomplete.

@@ -49,7 +49,7 @@ def choose(
     entries: Sequence[Entry], now: float, *, older_than: float | None = None, max_bytes: int | None = None,
     everything: bool = False,
 ) -> list[Entry]:  # fmt: skip
-    """Choose which entries to remove: the only copy of a text with `everything` alone.
+    """Choose which entries to remove; the only copy of a text is chosen only with `everything`.
 
     Args:
         entries: what there is.

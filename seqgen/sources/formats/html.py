@@ -52,7 +52,7 @@ class _Page(HTMLParser):
         self.has_text = False
         self._made: list[str] = []
         self._in_prolog = False
-        """Whether the parser is in a document type with entity declarations, whose end it takes for text."""
+        """Whether the parser is in a DOCTYPE with entity declarations, whose end it would report as text."""
         self._without: list[str] = []
         """The open elements without shown text."""
         self._kept = 0
