@@ -39,6 +39,11 @@ class _RecurrentConfig(FamilyConfig):
     embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")
 
     @property
+    def form(self) -> str:
+        """The name of the cell's equations: its row in `recurrent.CELLS`."""
+        return self.cell
+
+    @property
     def input_size(self) -> int:
         """The width of the embedding."""
         if self.embedding_size is not None:
@@ -77,6 +82,11 @@ class GruConfig(_RecurrentConfig):
     gru_reset: Literal["after", "before"] = setting(
         "after", "Apply the reset gate after or before the matrix product.", MODEL
     )
+
+    @property
+    def form(self) -> str:
+        """The name of the cell's equations: its row in `recurrent.CELLS`."""
+        return "gru-before" if self.gru_reset == "before" else "gru"
 
 
 class TransformerConfig(FamilyConfig):
