@@ -1,7 +1,12 @@
-"""The model families: their config classes, and the table that names them. Imports no torch."""
+"""The model families: their config classes, and the table of them by cell. Imports no torch.
+
+A cell is what the user names by `--cell`. Here each has its family, a config class and a model class; the recurrent
+ones share the model.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -25,7 +30,7 @@ class FamilyConfig(Config):
 
     @property
     def window(self) -> int | None:
-        """Tokens of a training window, for a family that trains on windows; the others carry their state."""
+        """Tokens of a training window (`block_size`) if the family trains on windows; others carry their state."""
         return None
 
 
@@ -145,7 +150,7 @@ FAMILIES: dict[str, Family] = {
     "gru": Family(GruConfig, "seqgen.models.recurrent.RecurrentModel"),
     "transformer": Family(TransformerConfig, "seqgen.models.transformer.TransformerModel"),
 }
-"""The config class and the model of each cell. A new family is one file and one row."""
+"""The config class and the model of each cell. CONTRIBUTING.md lists what a new cell needs."""
 
 
 def model_settings() -> dict[str, Setting]:
@@ -156,6 +161,10 @@ def model_settings() -> dict[str, Setting]:
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
         if len(owners) < len(configs):
-            description = f"{made.description[:1].lower()}{made.description[1:]}"
-            found[name] = made._replace(description=f"{', '.join(owners)}: {description}")
+            found[name] = of_cells(made, owners)
     return found
+
+
+def of_cells(made: Setting, cells: Iterable[str]) -> Setting:
+    """Return a setting whose description begins with the cells that have it."""
+    return made._replace(description=f"{', '.join(cells)}: {made.description[:1].lower()}{made.description[1:]}")

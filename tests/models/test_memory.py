@@ -8,13 +8,12 @@ import torch
 from seqgen import models
 from seqgen.device import autocast
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, GruConfig, TransformerConfig
 from seqgen.training.loss import cross_entropy
 
 ROWS, LENGTH, VOCAB_SIZE = 8, 64, 100
 CONFIGS = {
-    "rnn": RnnConfig(hidden_size=64, layers=2),
-    "lstm": LstmConfig(hidden_size=64, layers=2, dropout=0.0),
+    **{cell: family.config(hidden_size=64, layers=2, dropout=0.0) for cell, family in FAMILIES.items()},
     "gru-before": GruConfig(hidden_size=64, layers=2, dropout=0.0, gru_reset="before"),
     "gru-tied": GruConfig(hidden_size=64, layers=1, dropout=0.0, tie_weights=True),
     "transformer": TransformerConfig(hidden_size=64, layers=2, block_size=LENGTH),
