@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 import seqgen
 from seqgen import models
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RecurrentConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig, GruConfig, LstmConfig, TransformerConfig
 
 from .small_runs import SMALL, SMALL_RUNS
 
@@ -28,7 +28,7 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("seqgen")
 
-CONFIGS: dict[str, RecurrentConfig | TransformerConfig] = {
+CONFIGS: dict[str, FamilyConfig] = {
     **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items()},
     "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),

@@ -34,7 +34,7 @@ class FamilyConfig(Config):
         return None
 
 
-class _RecurrentConfig(FamilyConfig):
+class RecurrentConfig(FamilyConfig):
     """The settings that the recurrent families share.
 
     `embedding_size` None is `hidden_size` up to 128: a wider embedding costs as much as the recurrent product and
@@ -56,7 +56,7 @@ class _RecurrentConfig(FamilyConfig):
         return self.hidden_size if self.tie_weights else min(self.hidden_size, 128)
 
     @model_validator(mode="after")
-    def _tied_sizes_agree(self) -> _RecurrentConfig:
+    def _tied_sizes_agree(self) -> RecurrentConfig:
         if self.tie_weights and self.embedding_size not in {None, self.hidden_size}:
             raise ValueError(
                 f"tie_weights: the embedding ({self.embedding_size}) and the hidden state ({self.hidden_size}) must "
@@ -65,21 +65,21 @@ class _RecurrentConfig(FamilyConfig):
         return self
 
 
-class RnnConfig(_RecurrentConfig):
+class RnnConfig(RecurrentConfig):
     """A plain recurrent network, h = tanh(W x + U h + b) (Elman 1990)."""
 
     cell: Literal["rnn"] = "rnn"
     hidden_size: Size = 384
 
 
-class LstmConfig(_RecurrentConfig):
+class LstmConfig(RecurrentConfig):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
     cell: Literal["lstm"] = "lstm"
     dropout: Share = 0.1
 
 
-class GruConfig(_RecurrentConfig):
+class GruConfig(RecurrentConfig):
     """Gated recurrent units (Cho et al. 2014). `gru_reset` chooses between the two published forms: `cells.py`."""
 
     cell: Literal["gru"] = "gru"
@@ -132,14 +132,13 @@ class TransformerConfig(FamilyConfig):
         return self
 
 
-RecurrentConfig = RnnConfig | LstmConfig | GruConfig
-ModelConfig = Annotated[RecurrentConfig | TransformerConfig, Field(discriminator="cell")]
+ModelConfig = Annotated[RnnConfig | LstmConfig | GruConfig | TransformerConfig, Field(discriminator="cell")]
 
 
 class Family(NamedTuple):
     """A row of `FAMILIES`."""
 
-    config: type[RecurrentConfig | TransformerConfig]
+    config: type[FamilyConfig]
     model: str
     """Module and class of the model, dotted."""
 

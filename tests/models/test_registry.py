@@ -4,9 +4,9 @@ import pytest
 
 from seqgen import models
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, LstmConfig, TransformerConfig, model_settings
+from seqgen.models.registry import FAMILIES, LstmConfig, RecurrentConfig, TransformerConfig, model_settings
 
-RECURRENT = [cell for cell in FAMILIES if cell != "transformer"]
+RECURRENT = [cell for cell, family in FAMILIES.items() if issubclass(family.config, RecurrentConfig)]
 
 
 @pytest.mark.parametrize("cell", FAMILIES)
