@@ -3,6 +3,7 @@
 From the second layer on, a layer adds its output to its input (residual). Dropout is applied before the first layer and
 to each layer's output. The recurrences over time are torch's own where it has fast ones (on CUDA, and LSTM), else those
 of `cpu/recurrence.py`. `cells.py` has the equations, which the stepper uses and the tests compare all of them with.
+`CELLS` has all that differs between cells.
 """
 
 from __future__ import annotations
