@@ -13,12 +13,12 @@ from measuring import Row, matrix_products, race, repeat
 from torch import Tensor, nn
 
 from seqgen.device import Precision, autocast, select_precision
-from seqgen.models.cpu import recurrence
-from seqgen.models.recurrent import ResetBeforeGru, layer_weights
+from seqgen.models.recurrent import CELLS, Cell, layer_weights
 
 CPU = torch.device("cpu")
 SHAPES = [(64, 128, 512), (32, 64, 256)]  # B, T, H
-GATES = {"lstm": 4, "gru": 3, "gru, reset before": 3, "rnn": 1}
+FORMS = {"lstm": "lstm", "gru": "gru", "gru, reset before": "gru-before", "rnn": "rnn"}
+"""Name of a row -> form of the cell."""
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -28,9 +28,9 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
     del threads  # torch has them
     precision = select_precision("auto", CPU)
     for batch_size, length, size in SHAPES:
-        for cell, gates in GATES.items():
-            gflop = 3 * 2 * length * batch_size * gates * size * 2 * size / 1e9
-            layer, stock, ours = _forwards(cell, batch_size, size)
+        for cell, form in FORMS.items():
+            layer, stock, ours = _forwards(CELLS[form], batch_size, size)
+            gflop = 3 * 2 * length * batch_size * len(layer_weights(layer).w_hh) * 2 * size / 1e9
             x = torch.randn(batch_size, length, size, requires_grad=True)
             d_y = torch.randn(batch_size, length, size)
             times = max(1, int(20 / gflop))
@@ -46,29 +46,20 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
             )
 
 
-def _forwards(cell: str, batch_size: int, size: int) -> tuple[nn.Module, Forward, Forward]:
+def _forwards(cell: Cell, batch_size: int, size: int) -> tuple[nn.Module, Forward, Forward]:
     """Return a layer, torch's forward (our plain module where torch has none), and seqgen's."""
-    layer: nn.Module
-    if cell == "gru, reset before":
-        layer = ResetBeforeGru(size, size)
-    else:
-        layer = {"lstm": nn.LSTM, "gru": nn.GRU, "rnn": nn.RNN}[cell](size, size, batch_first=True)
+    layer = cell.layer(size, size)
     for parameter in layer.parameters():
         nn.init.uniform_(parameter, -(size**-0.5), size**-0.5)
     hidden = torch.zeros(batch_size, size)
     state = hidden.unsqueeze(0)
 
     def stock(x: Tensor) -> Tensor:
-        y: Tensor = layer(x, (state, state) if cell == "lstm" else state)[0]
+        y: Tensor = layer(x, (state, state) if cell.members == 2 else state)[0]
         return y
 
-    def ours(x: Tensor) -> Tensor:
-        weights = layer_weights(layer)
-        if cell == "rnn":
-            return recurrence.rnn(x, hidden, weights)[0]
-        return recurrence.gru(x, hidden, weights, reset_before=cell == "gru, reset before")[0]
-
-    return layer, stock, stock if cell == "lstm" else ours
+    fast = cell.on_cpu
+    return layer, stock, stock if fast is None else lambda x: fast(x, hidden, layer_weights(layer))[0]
 
 
 def _step(layer: nn.Module, forward: Forward, x: Tensor, d_y: Tensor, precision: Precision) -> Callable[[], None]:

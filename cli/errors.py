@@ -68,7 +68,9 @@ def _describe(error: Exception, options: Collection[str]) -> tuple[str, int]:
     if isinstance(error, MemoryError) or ("memory" in str(error) and "alloc" in str(error).lower()):
         message = "not enough memory; try a smaller --batch-size, --hidden-size or --block-size"
         return own_advice(message, options), FAILURE
-    return f"this is a bug in seqgen, not something you did; the details are in {_write_log(error)}", BUG
+    log = _write_log(error)
+    details = f"; the details are in {log}" if log else ""
+    return f"this is a bug in seqgen, not something you did: {_last_line(error)}{details}", BUG
 
 
 def _with_flags(message: str) -> str:
@@ -117,13 +119,18 @@ def say_error(message: str) -> None:
     print_line(stderr(), Text(printable(f"error: {message}"), style="red"))
 
 
-def _write_log(error: Exception) -> str:
-    """Write the traceback to a file, and return its name."""
+def _last_line(error: Exception) -> str:
+    """Return the last line of the traceback: the error's type and message."""
+    return traceback.format_exception_only(error)[-1].splitlines()[-1]
+
+
+def _write_log(error: Exception) -> str | None:
+    """Write the traceback to a file, and return its name; None if it cannot be written."""
     details = "".join(traceback.format_exception(error))
     content = f"seqgen {__version__}, Python {sys.version}\n{sys.argv}\n\n{details}"
     try:
         with tempfile.NamedTemporaryFile("wb", prefix="seqgen-", suffix=".log", delete=False) as file:
             file.write(content.encode("utf-8", "backslashreplace"))
-    except OSError:  # no room anywhere: show its last line instead
-        return repr(content.splitlines()[-1])
+    except OSError:  # no room anywhere
+        return None
     return file.name

@@ -15,15 +15,9 @@ from hypothesis import settings as hypothesis_settings
 import seqgen
 from seqgen import models
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import (
-    GruConfig,
-    LstmConfig,
-    RecurrentConfig,
-    RnnConfig,
-    TransformerConfig,
-)
+from seqgen.models.registry import FAMILIES, FamilyConfig, GruConfig, LstmConfig, TransformerConfig
 
-from .small_runs import FAMILIES, SMALL
+from .small_runs import SMALL, SMALL_RUNS
 
 # Small models gain nothing from threads, and lose much on a busy machine.
 torch.set_num_threads(1)
@@ -34,18 +28,17 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile("seqgen")
 
-CONFIGS: dict[str, RecurrentConfig | TransformerConfig] = {
-    "rnn": RnnConfig(hidden_size=16, layers=2),
+CONFIGS: dict[str, FamilyConfig] = {
+    **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items()},
     "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),
-    "gru": GruConfig(hidden_size=16, layers=2),
     "gru-before": GruConfig(hidden_size=16, layers=2, gru_reset="before"),
     "transformer": TransformerConfig(hidden_size=32, layers=2, heads=2, block_size=8),
     "transformer-sinusoidal": TransformerConfig(
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
 }
-"""A small model of every family and form, by the name in test ids."""
+"""A small model of every family, and of its forms, by the name in test ids."""
 
 VOCAB_SIZE = 11
 
@@ -107,10 +100,10 @@ def in_tmp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=SMALL_RUNS)
 def settings(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The settings of a small run of each family."""
-    return {**SMALL, **FAMILIES[request.param]}
+    return {**SMALL, **SMALL_RUNS[request.param]}
 
 
 @pytest.fixture(scope="session")

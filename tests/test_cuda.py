@@ -8,7 +8,7 @@ import torch
 import seqgen
 from seqgen.models.base import select
 
-from .small_runs import FAMILIES, SMALL
+from .small_runs import SMALL, SMALL_RUNS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -36,10 +36,10 @@ def test_stepper_agrees_with_the_forward(model, precision, tolerance):
             torch.testing.assert_close(logits, expected[:, column], rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SMALL_RUNS)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_cuda_run_trains_resumes_and_loads_on_the_cpu(corpus, tmp_path, family, precision):
-    settings = {**SMALL, **FAMILIES[family], "device": "cuda", "precision": precision}
+    settings = {**SMALL, **SMALL_RUNS[family], "device": "cuda", "precision": precision}
     polls = iter([False] * 5 + [True])
     stopped = seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings)
     assert list(stopped)[-1].reason == "stopped"

@@ -11,9 +11,9 @@ from seqgen.config import SAMPLING, Config, setting
 
 
 class SamplingConfig(Config):
-    """How new tokens are sampled. Processors apply in the order of the fields: temperature, top-k, top-p, min-p.
+    """How new tokens are sampled. Processors apply in the order of the fields.
 
-    top_k 0, top_p 1 and min_p 0 are off; temperature 0 is the argmax. A `stop` string ends a text and is left out.
+    Temperature 0 is the argmax. A `stop` string ends a text and is left out.
     Without `max_new_tokens`, a model with sinusoidal positions ends a text with its last position.
     """
 

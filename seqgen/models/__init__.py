@@ -1,4 +1,4 @@
-"""Language models with one contract (`base.LanguageModel`): one file per family, one row per cell in `FAMILIES`."""
+"""Language models with one contract (`base.LanguageModel`): recurrent ones and transformers, by cell in `FAMILIES`."""
 
 from __future__ import annotations
 

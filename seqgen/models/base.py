@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from seqgen.device import StepperPrecision
+from seqgen.models.registry import FamilyConfig
 
 State: TypeAlias = tuple[Tensor, ...]
 """All that a model remembers: a flat tuple of tensors, batch first. A call consumes it (caches change in place)."""
@@ -42,6 +43,7 @@ class Stepper(ABC):
 class LanguageModel(nn.Module, ABC):
     """A distribution over the next token given all tokens before it in the document."""
 
+    config: FamilyConfig
     vocab_size: int
     max_positions: int | None = None
     """The most tokens that a document may have, where there is a limit."""

@@ -41,8 +41,8 @@ def gru_step_after(x_sums: Tensor, h_sums: Tensor, hidden: Tensor) -> Tensor:
 def gru_step_before(x_sums: Tensor, hidden: Tensor, weight_h: Tensor) -> Tensor:
     """Apply the reset gate before the recurrent product, as first published (Cho et al. 2014) and in the lecture notes.
 
-    h~ = tanh(W x + U (r * h) + b),  h' = z * h + (1 - z) * h~. Here too z is the share of the old state. A text with
-    h' = (1 - z) * h + z * h~ calls 1 minus this z its z: the same model with the sign of the gate's weights flipped.
+    h~ = tanh(W x + U (r * h) + b),  h' = z * h + (1 - z) * h~. Here too z is the share of the old state. Some texts
+    write h' = (1 - z) * h + z * h~; that is the same model, with the sign of the gate's weights flipped.
     """
     x_gates, x_n = x_sums.tensor_split([2 * hidden.shape[-1]], dim=-1)
     u_gates, u_n = weight_h.tensor_split([2 * hidden.shape[-1]], dim=0)

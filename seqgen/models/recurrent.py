@@ -3,12 +3,14 @@
 From the second layer on, a layer adds its output to its input (residual). Dropout is applied before the first layer and
 to each layer's output. The recurrences over time are torch's own where it has fast ones (on CUDA, and LSTM), else those
 of `cpu/recurrence.py`. `cells.py` has the equations, which the stepper uses and the tests compare all of them with.
+`CELLS` has all that differs between cells.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -19,26 +21,29 @@ from seqgen.models import cells
 from seqgen.models.base import LanguageModel, State, Stepper
 from seqgen.models.cpu import recurrence
 from seqgen.models.cpu.packed import StepperLinear
-from seqgen.models.registry import GruConfig, RecurrentConfig
+from seqgen.models.registry import RecurrentConfig
 from seqgen.tokenizers.base import BOUNDARY
 
-GATES = {"rnn": 1, "gru": 3, "lstm": 4}
-"""Blocks of a layer's weights, each [H, E] or [H, H]: one for each gate and candidate."""
+Step = Callable[..., Tensor | State]
+"""The equations of a step, as in `cells.py`, to the next state; the layer's class says which arguments it gets."""
 
 
 class RecurrentModel(LanguageModel):
     """RNN, LSTM and GRU. The state is the hidden states [B, layers, H], for LSTM followed by the cell states."""
 
+    config: RecurrentConfig
+
     def __init__(self, config: RecurrentConfig, vocab_size: int) -> None:
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        self.gates_per_weight = GATES[config.cell]
-        self.reset_before = isinstance(config, GruConfig) and config.gru_reset == "before"
+        self.cell = CELLS[config.form]
         self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.layers = nn.ModuleList(
-            _layer(config, config.input_size if depth == 0 else config.hidden_size) for depth in range(config.layers)
+            self.cell.layer(config.hidden_size if depth else config.input_size, config.hidden_size)
+            for depth in range(config.layers)
         )
+        self.gates_per_weight = len(layer_weights(self.layers[0]).w_hh) // config.hidden_size
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.hidden_size, vocab_size)
         if config.tie_weights:
@@ -61,14 +66,13 @@ class RecurrentModel(LanguageModel):
                 nn.init.orthogonal_(block)
             nn.init.zeros_(weights.b_ih)
             nn.init.zeros_(weights.b_hh)
-            if self.config.cell == "lstm":  # forget bias 1: remember by default (Jozefowicz et al. 2015)
-                weights.b_ih[hidden_size : 2 * hidden_size] = 1.0
+            if self.cell.forget_gate is not None:  # bias 1: remember by default (Jozefowicz et al. 2015)
+                torch.split(weights.b_ih, hidden_size)[self.cell.forget_gate].fill_(1.0)
 
     def initial_state(self, batch_size: int, capacity: int) -> State:
         del capacity  # the size of a recurrent state is fixed
-        members = 2 if self.config.cell == "lstm" else 1
         shape = (batch_size, self.config.layers, self.config.hidden_size)
-        return tuple(torch.zeros(shape, device=self.device) for _ in range(members))
+        return tuple(torch.zeros(shape, device=self.device) for _ in range(self.cell.members))
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         if state is None:
@@ -90,20 +94,13 @@ class RecurrentModel(LanguageModel):
         """Run the layers over columns without document starts: x [B, T, E] -> [B, T, H]."""
         ends: list[tuple[Tensor, ...]] = []
         for depth, layer in enumerate(self.layers):
-            y, end = _over_time(layer, x, tuple(member[:, depth] for member in state))
+            y, end = _over_time(self.cell, layer, x, tuple(member[:, depth] for member in state))
             ends.append(end)
             x = x + self.dropout(y) if depth else self.dropout(y)
         return x, tuple(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True))
 
     def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
         return RecurrentStepper(self, precision)
-
-
-def _layer(config: RecurrentConfig, input_size: int) -> nn.Module:
-    if isinstance(config, GruConfig) and config.gru_reset == "before":
-        return ResetBeforeGru(input_size, config.hidden_size)
-    kinds: dict[str, Callable[..., nn.Module]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-    return kinds[config.cell](input_size, config.hidden_size, batch_first=True)
 
 
 class LayerWeights(NamedTuple):
@@ -121,32 +118,35 @@ def layer_weights(layer: nn.Module) -> LayerWeights:
     return LayerWeights(*(layer.get_parameter(name) for name in names))
 
 
-def _over_time(layer: nn.Module, x: Tensor, begin: State) -> tuple[Tensor, State]:
+def _over_time(cell: Cell, layer: nn.Module, x: Tensor, begin: State) -> tuple[Tensor, State]:
     """Run a layer over x [B, T, E] from the states [B, H] before it: outputs [B, T, H] and the states after it."""
-    if x.device.type == "cpu" and not isinstance(layer, nn.LSTM):
-        if isinstance(layer, nn.RNN):
-            y, end = recurrence.rnn(x, begin[0], layer_weights(layer))
-        else:
-            before = isinstance(layer, ResetBeforeGru)
-            y, end = recurrence.gru(x, begin[0], layer_weights(layer), reset_before=before)
+    if cell.on_cpu is not None and x.device.type == "cpu":
+        y, end = cell.on_cpu(x, begin[0], layer_weights(layer))
         return y, (end,)
     states = tuple(member.unsqueeze(0).contiguous() for member in begin)  # torch's [1, B, H]
     y, ends = layer(x, states if len(states) > 1 else states[0])
-    return y, tuple(member[0] for member in (ends if isinstance(ends, tuple) else (ends,)))
+    return y, tuple(member[0] for member in _as_state(ends))
 
 
-class ResetBeforeGru(nn.Module):
-    """A GRU layer with the reset gate before the recurrent product; weights named and shaped as `nn.GRU`'s.
+def _as_state(members: Tensor | State) -> State:
+    return members if isinstance(members, tuple) else (members,)
 
-    `bias_hh_l0` only adds to `bias_ih_l0`; it is kept so that both forms share one layout on disk.
+
+class SteppedLayer(nn.Module):
+    """A layer of a cell that torch does not have, with one hidden state; weights named and shaped as `nn.GRU`'s.
+
+    `step(x_sums, hidden, weight_h)` returns the next hidden state [B, H], for x_sums = W x + b [B, gates x H], hidden
+    [B, H] and weight_h [gates x H, H]. `bias_hh_l0` only adds to `bias_ih_l0`; it is kept so that all cells share one
+    layout on disk.
     """
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, gates: int, step: Callable[..., Tensor]) -> None:
         super().__init__()
-        self.weight_ih_l0 = nn.Parameter(torch.empty(3 * hidden_size, input_size))
-        self.weight_hh_l0 = nn.Parameter(torch.empty(3 * hidden_size, hidden_size))
-        self.bias_ih_l0 = nn.Parameter(torch.empty(3 * hidden_size))
-        self.bias_hh_l0 = nn.Parameter(torch.empty(3 * hidden_size))
+        self._step = step
+        self.weight_ih_l0 = nn.Parameter(torch.empty(gates * hidden_size, input_size))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(gates * hidden_size, hidden_size))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(gates * hidden_size))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(gates * hidden_size))
 
     def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """x [B, T, E], hidden [1, B, H] -> outputs [B, T, H], hidden [1, B, H], as `nn.GRU`."""
@@ -154,7 +154,7 @@ class ResetBeforeGru(nn.Module):
         h = hidden[0]
         outputs = []
         for x_sum in x_sums.unbind(dim=1):
-            h = cells.gru_step_before(x_sum, h, self.weight_hh_l0)
+            h = self._step(x_sum, h, self.weight_hh_l0)
             outputs.append(h)
         return torch.stack(outputs, dim=1), h.unsqueeze(0)
 
@@ -167,25 +167,15 @@ class RecurrentStepper(Stepper):
 
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: StepperPrecision) -> None:
-        self._cell = model.config.cell
-        self._reset_before = model.reset_before
+        cell = model.cell
         layers = [layer_weights(layer) for layer in model.layers]
-        if self._cell == "lstm":
-            layers = [LayerWeights(*map(_double_candidate, weights)) for weights in layers]
+        if cell.prepare is not None:
+            layers = [LayerWeights(*map(cell.prepare, weights)) for weights in layers]
         self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
-        self._layers = [self._pack(weights, precision, first=depth == 0) for depth, weights in enumerate(layers)]
+        self._layers = [
+            cell.products(cell.step, weights, precision, first=depth == 0) for depth, weights in enumerate(layers)
+        ]
         self._head = StepperLinear(model.head.weight, model.head.bias, precision)
-
-    def _pack(self, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> _Products:
-        w_ih, w_hh, b_ih, b_hh = weights
-        if self._reset_before:  # its product with the state has two parts, and the second depends on the first
-            w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
-            return _Products(None if first else StepperLinear(w_ih, b_ih, precision), (w_hh, b_hh.detach().clone()))
-        if first:
-            return _Products(None, StepperLinear(w_hh, b_hh, precision))
-        if self._cell == "gru":  # its candidate needs the two sums apart
-            return _Products(StepperLinear(w_ih, b_ih, precision), StepperLinear(w_hh, b_hh, precision))
-        return _Products(None, StepperLinear(torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh, precision))
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -193,22 +183,55 @@ class RecurrentStepper(Stepper):
         begins = zip(*(member.unbind(1) for member in state), strict=True)
         ends = []
         for depth, (layer, begin) in enumerate(zip(self._layers, begins, strict=True)):
-            end = self._step_layer(layer, x, begin, first=depth == 0)
+            end = _as_state(layer(x, begin))
             x = x + end[0] if depth else end[0]
             ends.append(end)
         return self._head(x), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
 
-    def _step_layer(self, layer: _Products, x: Tensor, state: State, *, first: bool) -> State:
-        """Return a layer's state after the step; for the first layer `x` already is W x + b."""
-        hidden = state[0]
-        x_sums = x if layer.x is None else layer.x(x)
-        if isinstance(layer.h, tuple):
-            w_hh, b_hh = layer.h
-            return (cells.gru_step_before(x_sums + b_hh, hidden, w_hh),)
-        if self._cell == "gru":
-            return (cells.gru_step_after(x_sums, layer.h(hidden), hidden),)
-        sums = layer.h(hidden).add_(x) if first else layer.h(torch.cat([x, hidden], dim=1))
-        return _lstm_step(sums, state[1]) if self._cell == "lstm" else (cells.rnn_step(sums),)
+
+class _OneProduct:
+    """A stepper's layer that multiplies input and state at once: `step(sums, *other states)`."""
+
+    def __init__(self, step: Step, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> None:
+        w_ih, w_hh, b_ih, b_hh = weights
+        self._step, self._first = step, first
+        w, b = (w_hh, b_hh) if first else (torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh)
+        self._linear = StepperLinear(w, b, precision)
+
+    def __call__(self, x: Tensor, state: State) -> Tensor | State:
+        """Return the state [B, H] after the step; in the first layer, `x` already is W x + b."""
+        hidden, *others = state
+        sums = self._linear(hidden).add_(x) if self._first else self._linear(torch.cat([x, hidden], dim=1))
+        return self._step(sums, *others)
+
+
+class _TwoProducts:
+    """A stepper's layer that keeps the sums of input and state apart: `step(x_sums, h_sums, hidden)`."""
+
+    def __init__(self, step: Step, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> None:
+        w_ih, w_hh, b_ih, b_hh = weights
+        self._step = step
+        self._x = None if first else StepperLinear(w_ih, b_ih, precision)
+        self._h = StepperLinear(w_hh, b_hh, precision)
+
+    def __call__(self, x: Tensor, state: State) -> Tensor | State:
+        """Do what `_OneProduct` does."""
+        return self._step(x if self._x is None else self._x(x), self._h(state[0]), state[0])
+
+
+class _ProductInStep:
+    """A stepper's layer whose step multiplies with the state itself: `step(x_sums, hidden, weight_h)`."""
+
+    def __init__(self, step: Step, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> None:
+        w_ih, w_hh, b_ih, b_hh = weights
+        self._step = step
+        self._x = None if first else StepperLinear(w_ih, b_ih, precision)
+        self._w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
+        self._b_hh = b_hh.detach().clone()
+
+    def __call__(self, x: Tensor, state: State) -> Tensor | State:
+        """Do what `_OneProduct` does."""
+        return self._step((x if self._x is None else self._x(x)) + self._b_hh, state[0], self._w_hh)
 
 
 def _double_candidate(weight: Tensor) -> Tensor:
@@ -224,9 +247,35 @@ def _lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
     return o * cell.tanh(), cell
 
 
-class _Products(NamedTuple):
-    """A layer's products: with its input where that is separate, and with its state or both concatenated."""
+class Cell(NamedTuple):
+    """All that differs between recurrent cells."""
 
-    x: StepperLinear | None
-    h: StepperLinear | tuple[Tensor, Tensor]
-    """The weight and the bias themselves where the reset gate is applied before the product."""
+    layer: Callable[[int, int], nn.Module]
+    """Makes a layer from its input size and hidden size."""
+    products: type[_OneProduct | _TwoProducts | _ProductInStep]
+    step: Step
+    """What the stepper computes from these products."""
+    members: int = 1
+    """Tensors of a layer's state [B, H]; the first is its output."""
+    on_cpu: Callable[[Tensor, Tensor, LayerWeights], tuple[Tensor, Tensor]] | None = None
+    """A faster form of the layer on a CPU, from `cpu/recurrence.py`."""
+    forget_gate: int | None = None
+    """The gate whose bias is 1 at first."""
+    prepare: Callable[[Tensor], Tensor] | None = None
+    """What the stepper does to weights and biases before it packs them."""
+
+
+def stepped_cell(gates: int, step: Callable[..., Tensor], **others: Any) -> Cell:
+    """Return the row of a cell from its equations alone, `step(x_sums, hidden, weight_h)` as in `SteppedLayer`."""
+    return Cell(partial(SteppedLayer, gates=gates, step=step), _ProductInStep, step, **others)
+
+
+CELLS: dict[str, Cell] = {
+    "rnn": Cell(partial(nn.RNN, batch_first=True), _OneProduct, cells.rnn_step, on_cpu=recurrence.rnn),
+    "lstm": Cell(
+        partial(nn.LSTM, batch_first=True), _OneProduct, _lstm_step, members=2, forget_gate=1, prepare=_double_candidate
+    ),
+    "gru": Cell(partial(nn.GRU, batch_first=True), _TwoProducts, cells.gru_step_after, on_cpu=recurrence.gru_after),
+    "gru-before": stepped_cell(3, cells.gru_step_before, on_cpu=recurrence.gru_before),
+}
+"""By the `form` of the config."""

@@ -1,7 +1,12 @@
-"""The model families: their config classes, and the table that names them. Imports no torch."""
+"""The model families: their config classes, and the table of them by cell. Imports no torch.
+
+A cell is what the user names by `--cell`. Here each has its family, a config class and a model class; the recurrent
+ones share the model.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, model_validator
@@ -25,11 +30,11 @@ class FamilyConfig(Config):
 
     @property
     def window(self) -> int | None:
-        """Tokens of a training window, for a family that trains on windows; the others carry their state."""
+        """Tokens of a training window (`block_size`) if the family trains on windows; others carry their state."""
         return None
 
 
-class _RecurrentConfig(FamilyConfig):
+class RecurrentConfig(FamilyConfig):
     """The settings that the recurrent families share.
 
     `embedding_size` None is `hidden_size` up to 128: a wider embedding costs as much as the recurrent product and
@@ -39,6 +44,11 @@ class _RecurrentConfig(FamilyConfig):
     embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")
 
     @property
+    def form(self) -> str:
+        """The name of the cell's equations: its row in `recurrent.CELLS`."""
+        return self.cell
+
+    @property
     def input_size(self) -> int:
         """The width of the embedding."""
         if self.embedding_size is not None:
@@ -46,7 +56,7 @@ class _RecurrentConfig(FamilyConfig):
         return self.hidden_size if self.tie_weights else min(self.hidden_size, 128)
 
     @model_validator(mode="after")
-    def _tied_sizes_agree(self) -> _RecurrentConfig:
+    def _tied_sizes_agree(self) -> RecurrentConfig:
         if self.tie_weights and self.embedding_size not in {None, self.hidden_size}:
             raise ValueError(
                 f"tie_weights: the embedding ({self.embedding_size}) and the hidden state ({self.hidden_size}) must "
@@ -55,21 +65,21 @@ class _RecurrentConfig(FamilyConfig):
         return self
 
 
-class RnnConfig(_RecurrentConfig):
+class RnnConfig(RecurrentConfig):
     """A plain recurrent network, h = tanh(W x + U h + b) (Elman 1990)."""
 
     cell: Literal["rnn"] = "rnn"
     hidden_size: Size = 384
 
 
-class LstmConfig(_RecurrentConfig):
+class LstmConfig(RecurrentConfig):
     """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gate: Gers et al. 2000)."""
 
     cell: Literal["lstm"] = "lstm"
     dropout: Share = 0.1
 
 
-class GruConfig(_RecurrentConfig):
+class GruConfig(RecurrentConfig):
     """Gated recurrent units (Cho et al. 2014). `gru_reset` chooses between the two published forms: `cells.py`."""
 
     cell: Literal["gru"] = "gru"
@@ -77,6 +87,11 @@ class GruConfig(_RecurrentConfig):
     gru_reset: Literal["after", "before"] = setting(
         "after", "Apply the reset gate after or before the matrix product.", MODEL
     )
+
+    @property
+    def form(self) -> str:
+        """The name of the cell's equations: its row in `recurrent.CELLS`."""
+        return "gru-before" if self.gru_reset == "before" else "gru"
 
 
 class TransformerConfig(FamilyConfig):
@@ -117,14 +132,13 @@ class TransformerConfig(FamilyConfig):
         return self
 
 
-RecurrentConfig = RnnConfig | LstmConfig | GruConfig
-ModelConfig = Annotated[RecurrentConfig | TransformerConfig, Field(discriminator="cell")]
+ModelConfig = Annotated[RnnConfig | LstmConfig | GruConfig | TransformerConfig, Field(discriminator="cell")]
 
 
 class Family(NamedTuple):
     """A row of `FAMILIES`."""
 
-    config: type[RecurrentConfig | TransformerConfig]
+    config: type[FamilyConfig]
     model: str
     """Module and class of the model, dotted."""
 
@@ -135,7 +149,7 @@ FAMILIES: dict[str, Family] = {
     "gru": Family(GruConfig, "seqgen.models.recurrent.RecurrentModel"),
     "transformer": Family(TransformerConfig, "seqgen.models.transformer.TransformerModel"),
 }
-"""The config class and the model of each cell. A new family is one file and one row."""
+"""The config class and the model of each cell. CONTRIBUTING.md lists what a new cell needs."""
 
 
 def model_settings() -> dict[str, Setting]:
@@ -146,6 +160,10 @@ def model_settings() -> dict[str, Setting]:
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
         if len(owners) < len(configs):
-            description = f"{made.description[:1].lower()}{made.description[1:]}"
-            found[name] = made._replace(description=f"{', '.join(owners)}: {description}")
+            found[name] = of_cells(made, owners)
     return found
+
+
+def of_cells(made: Setting, cells: Iterable[str]) -> Setting:
+    """Return a setting whose description begins with the cells that have it."""
+    return made._replace(description=f"{', '.join(cells)}: {made.description[:1].lower()}{made.description[1:]}")

@@ -35,6 +35,8 @@ class TransformerModel(LanguageModel):
     These two, int64 [B], count the tokens read so far and those read when the current document began.
     """
 
+    config: TransformerConfig
+
     def __init__(self, config: TransformerConfig, vocab_size: int) -> None:
         super().__init__()
         self.config = config

@@ -14,7 +14,7 @@ from pydantic import Field
 from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings
+from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings, of_cells
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import TrainingConfig
@@ -59,11 +59,14 @@ class RunOptions(Config):
 
 def train_settings() -> dict[str, Setting]:
     """Return every setting of `seqgen.train` but its text, by name."""
-    return {
+    settings = {
         **model_settings(),
         **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
         **settings_of(RunOptions),
     }
+    without_windows = [cell for cell, family in FAMILIES.items() if family.config().window is None]
+    settings["bptt"] = of_cells(settings["bptt"], without_windows)
+    return settings
 
 
 class TokenizerRecord(Config):
@@ -198,7 +201,7 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
     """Refuse a setting that would have no effect with the others."""
     cell, tokenizer, data = resolved.model.cell, resolved.tokenizer, resolved.data
     unused = {
-        "bptt": cell == "transformer" and "a transformer trains on windows of --block-size tokens",
+        "bptt": resolved.model.window is not None and f"{cell} trains on windows of --block-size tokens",
         "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it applies to unigram and bpe only",
         "allow_unknown": data.allow_unknown
         and not from_weights

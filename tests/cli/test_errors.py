@@ -135,16 +135,17 @@ def test_error_leaves_out_advice_on_options_of_other_commands(capsys):
     assert capsys.readouterr().err == "error: x is not utf-8; say --encoding, or convert it to UTF-8 first\n"
 
 
-def test_bug_exits_with_3_and_logs_traceback(capsys):
-    code, message = end_of(ZeroDivisionError("the bug itself"), capsys)
+def test_bug_exits_with_3_shows_its_last_line_and_logs_traceback(capsys):
+    code, message = end_of(ZeroDivisionError("the first line\nthe bug itself"), capsys)
 
     assert code == 3
     assert "bug in seqgen" in message
-    assert "the bug itself" not in message
+    assert "the bug itself; " in message
+    assert message.count("\n") == 1
     log = Path(re.search(r"details are in (\S+)$", message.strip()).group(1)).read_text("utf-8")
     assert log.startswith("seqgen ")
     assert "Traceback (most recent call last)" in log
-    assert "ZeroDivisionError: the bug itself" in log
+    assert "ZeroDivisionError: the first line\nthe bug itself" in log
 
 
 def test_bug_without_writable_log_is_named(capsys, monkeypatch, tmp_path):

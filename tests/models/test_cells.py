@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from seqgen.models import cells
-from seqgen.models.recurrent import ResetBeforeGru
+from seqgen.models.recurrent import SteppedLayer
 
 OPEN, SHUT = 60.0, -60.0  # sums at which a sigmoid is 1 and 0
 
@@ -119,8 +119,8 @@ def test_cells_agree_with_torchs_layers(kind):
     torch.testing.assert_close(found, expected[0])
 
 
-def test_reset_before_gru_is_its_step_over_time():
-    layer = ResetBeforeGru(5, 3)
+def test_stepped_layer_is_its_step_over_time():
+    layer = SteppedLayer(5, 3, gates=3, step=cells.gru_step_before)
     for parameter in layer.parameters():
         nn.init.normal_(parameter)
     x, hidden = torch.randn(2, 7, 5), torch.randn(2, 3)

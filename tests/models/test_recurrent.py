@@ -4,30 +4,37 @@ import pytest
 import torch
 
 from seqgen import models
-from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig
+from seqgen.models.recurrent import CELLS
+from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RecurrentConfig, RnnConfig
 
-CELLS = {"rnn": RnnConfig, "lstm": LstmConfig, "gru": GruConfig}
+from ..conftest import CONFIGS
+
+RECURRENT = [cell for cell, family in FAMILIES.items() if issubclass(family.config, RecurrentConfig)]
 
 
-@pytest.mark.parametrize("cell", CELLS)
+def test_every_form_has_a_row_in_cells():
+    forms = {config.form for config in CONFIGS.values() if config.cell in RECURRENT}
+
+    assert forms == CELLS.keys(), "compare CELLS in seqgen/models/recurrent.py with CONFIGS in tests/conftest.py"
+
+
+@pytest.mark.parametrize("cell", RECURRENT)
 def test_recurrent_weights_are_initialized_orthogonal(cell):
-    model = models.build(CELLS[cell](hidden_size=12, layers=2), 7)
+    model = models.build(FAMILIES[cell].config(hidden_size=12, layers=2), 7)
 
     for layer in model.layers:
         for block in layer.weight_hh_l0.detach().split(12):
             torch.testing.assert_close(block @ block.T, torch.eye(12), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_gates_per_weight_is_the_number_of_blocks(cell):
-    model = models.build(CELLS[cell](hidden_size=12), 7)
-
-    assert model.gates_per_weight * 12 == len(model.layers[0].weight_hh_l0)
+@pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
+def test_gates_per_weight_is_the_number_of_gates_and_candidates(cell, gates):
+    assert models.build(FAMILIES[cell].config(hidden_size=12), 7).gates_per_weight == gates
 
 
 @pytest.mark.parametrize(("cell", "members"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
 def test_initial_state_is_zero_for_every_row_and_layer(cell, members):
-    model = models.build(CELLS[cell](hidden_size=12, layers=3), 7)
+    model = models.build(FAMILIES[cell].config(hidden_size=12, layers=3), 7)
 
     state = model.initial_state(5, 100)
 
@@ -46,11 +53,11 @@ def test_lstm_forget_bias_is_initialized_to_1():
     assert (layer.bias_ih_l0 + layer.bias_hh_l0).tolist() == [0.0] * 3 + [1.0] * 3 + [0.0] * 6
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", RECURRENT)
 def test_later_layers_are_residual(cell):
     """A second layer whose output is zero changes nothing."""
-    deep = models.build(CELLS[cell](hidden_size=8, layers=2, dropout=0.0), 7)
-    shallow = models.build(CELLS[cell](hidden_size=8, layers=1, dropout=0.0), 7)
+    deep = models.build(FAMILIES[cell].config(hidden_size=8, layers=2, dropout=0.0), 7)
+    shallow = models.build(FAMILIES[cell].config(hidden_size=8, layers=1, dropout=0.0), 7)
     shallow.load_state_dict({name: value for name, value in deep.state_dict().items() if "layers.1" not in name})
     with torch.no_grad():
         for parameter in deep.layers[1].parameters():

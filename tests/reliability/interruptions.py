@@ -5,7 +5,10 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+from seqgen.models.registry import FAMILIES
 from seqgen.runs.train import TrainingRun
+
+from ..small_runs import with_length
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16, "layers": 2, "dropout": 0.2, "batch_size": 16, "grad_accum": 2, "max_steps": 8, "eval_every": 3,
@@ -13,14 +16,11 @@ SMALL: dict[str, Any] = {
 }  # fmt: skip
 """1,024 tokens per step: `TEXT` has 4,697 training characters, so the second epoch begins within step 5."""
 
-RECURRENT = {**SMALL, "bptt": 32}
-WINDOWS = {**SMALL, "cell": "transformer", "heads": 2, "block_size": 32}
+WINDOWS = {**SMALL, **with_length("transformer", 32), "heads": 2}
 
 MODELS: dict[str, dict[str, Any]] = {
-    "rnn": {**RECURRENT, "cell": "rnn"},
-    "lstm": {**RECURRENT, "cell": "lstm"},
-    "gru": {**RECURRENT, "cell": "gru"},
-    "gru-before": {**RECURRENT, "cell": "gru", "gru_reset": "before"},
+    **{cell: {**SMALL, **with_length(cell, 32)} for cell in FAMILIES if cell != "transformer"},
+    "gru-before": {**SMALL, **with_length("gru", 32), "gru_reset": "before"},
     "rope": {**WINDOWS, "positions": "rope"},
     "sinusoidal": {**WINDOWS, "positions": "sinusoidal"},
 }

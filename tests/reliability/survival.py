@@ -11,28 +11,26 @@ import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import seqgen
 from seqgen.errors import RunError
+from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import find_runs
 from seqgen.runs.summary import summarize
 
 from ..comparing import assert_same_run
+from ..small_runs import with_length
 from .faults import Fault, moment_of
 from .worker import Outcome, Worker
 
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are injected into a forked process")
 
-FAMILIES: dict[str, dict[str, Any]] = {
-    "rnn": {"cell": "rnn", "bptt": 16},
-    "lstm": {"cell": "lstm", "layers": 2, "dropout": 0.3, "bptt": 16},
-    "gru": {"cell": "gru", "bptt": 16},
-    "transformer": {"cell": "transformer", "heads": 2, "block_size": 16, "dropout": 0.2},
-}
+TINY_RUNS = {cell: with_length(cell, 16) for cell in FAMILIES}
+TINY_RUNS["lstm"] |= {"layers": 2, "dropout": 0.3}
+TINY_RUNS["transformer"] |= {"heads": 2, "dropout": 0.2}
 STEPS, EVERY = 6, 2
 SETTINGS = {
     "hidden_size": 8, "max_steps": STEPS, "eval_every": EVERY, "batch_size": 4, "warmup_steps": 2, "precision": "fp32",
@@ -55,7 +53,7 @@ class Subject:
         self._folder = tempfile.TemporaryDirectory()
         folder = Path(self._folder.name).resolve()
         (folder / "text.txt").write_text(TEXT, "utf-8")
-        self.worker = Worker(folder / "text.txt", {**SETTINGS, **FAMILIES[family]})
+        self.worker = Worker(folder / "text.txt", {**SETTINGS, **TINY_RUNS[family]})
         self.run = folder / "world" / "runs" / "run"
         (folder / "world").mkdir()
         self.outcome = self.worker.train(folder / "world", self.run)

@@ -17,11 +17,11 @@ from seqgen.training.checkpoint import newest_checkpoint
 
 from .faults import Fault, moment_of
 from .survival import (
-    FAMILIES,
     NEEDS_FORK,
     SETTINGS,
     STEPS,
     TEXT,
+    TINY_RUNS,
     Subject,
     assert_readable,
     assert_same_end,
@@ -202,7 +202,7 @@ def test_command_on_a_full_disk_names_the_last_checkpoint(tmp_path):
     (tmp_path / "text.txt").write_text(TEXT, "utf-8")
     run = tmp_path / "run"
     polls = iter([False] * 4 + [True])
-    list(seqgen.train(tmp_path / "text.txt", out=run, stop=lambda: next(polls), **SETTINGS, **FAMILIES["gru"]))
+    list(seqgen.train(tmp_path / "text.txt", out=run, stop=lambda: next(polls), **SETTINGS, **TINY_RUNS["gru"]))
     before = complete_checkpoints(run)
     limit = (before[-1] / "optimizer.safetensors").stat().st_size - 1
     assert (run / "metrics.jsonl").stat().st_size < limit - 2000
@@ -227,7 +227,7 @@ def test_command_on_a_full_disk_names_the_last_checkpoint(tmp_path):
 
 
 @pytest.mark.campaign
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TINY_RUNS)
 def test_run_survives_a_failure_of_any_operation(family, pytestconfig, tmp_path, record_property, capsys):
     chosen = subject(family, pytestconfig)
     points = range(len(chosen.operations) - 1)

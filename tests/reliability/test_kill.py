@@ -10,8 +10,8 @@ import pytest
 
 from .faults import Fault
 from .survival import (
-    FAMILIES,
     NEEDS_FORK,
+    TINY_RUNS,
     Subject,
     assert_died,
     assert_survived,
@@ -137,7 +137,7 @@ def test_run_survives_a_kill_while_it_is_created(lstm, tmp_path):
 # --- the long form
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=TINY_RUNS)
 def each_family(request) -> Subject:
     return subject(request.param, request.config)
 

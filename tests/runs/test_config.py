@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from seqgen.errors import ConfigError
+from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings, train_settings
 from seqgen.training.presets import LONG_PRESETS, PRESETS
 
@@ -110,3 +111,15 @@ def test_identity_depends_only_on_what_determines_the_weights():
     for part, change in {"training": {"seed": 1}, "model": {"dropout": 0.5}, "text": {"sha256": "1" * 64}}.items():
         changed = config.model_copy(update={part: getattr(config, part).model_copy(update=change)})
         assert changed.identity != config.identity
+
+
+def test_bptt_names_the_cells_that_do_not_train_on_windows():
+    carrying, description = train_settings()["bptt"].description.split(": ")
+
+    for cell in FAMILIES:
+        if cell in carrying.split(", "):
+            assert resolve_settings({"cell": cell, "bptt": 8}).training.bptt == 8
+        else:
+            with pytest.raises(ConfigError, match="bptt"):
+                resolve_settings({"cell": cell, "bptt": 8})
+    assert description.startswith("number of tokens")

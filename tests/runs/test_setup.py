@@ -9,6 +9,7 @@ from seqgen import tokenizers
 from seqgen.data.config import DataConfig
 from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
+from seqgen.models.registry import FAMILIES
 from seqgen.runs import setup as run_setup
 from seqgen.runs.config import TextRecord, resolve_settings
 from seqgen.runs.setup import build_learner, check_same_text, encode_corpus
@@ -132,7 +133,7 @@ def test_recorded_cache_dir_is_used(corpus, tmp_path, monkeypatch, name):
     assert encode_corpus(texts, before.tokenizer).record == before.record
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "transformer"])
+@pytest.mark.parametrize("cell", FAMILIES)
 def test_initial_weights_depend_only_on_the_seed(data, cell):
     encoded = encode_corpus(read_texts(data), TokenizerConfig())
 

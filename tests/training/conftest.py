@@ -9,21 +9,23 @@ from typing import Any
 import pytest
 
 from seqgen.data.pipeline import read_texts
+from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import EncodedCorpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner
 from seqgen.training.trainer import TrainingSetup
 
+from ..small_runs import with_length
+
 MakeLearner = Callable[..., tuple[Learner, EncodedCorpus]]
 
 SMALL: dict[str, dict[str, Any]] = {
-    "rnn": {"cell": "rnn", "hidden_size": 24},
-    "lstm": {"cell": "lstm", "hidden_size": 24, "layers": 2},
-    "gru": {"cell": "gru", "hidden_size": 24},
-    "gru-before": {"cell": "gru", "hidden_size": 24, "gru_reset": "before"},
-    "transformer": {"cell": "transformer", "hidden_size": 32, "layers": 1, "heads": 2, "block_size": 16},
+    **{cell: {**with_length(cell, 16), "hidden_size": 24} for cell in FAMILIES},
+    "lstm": {**with_length("lstm", 16), "hidden_size": 24, "layers": 2},
+    "gru-before": {**with_length("gru", 16), "hidden_size": 24, "gru_reset": "before"},
+    "transformer": {**with_length("transformer", 16), "hidden_size": 32, "layers": 1, "heads": 2},
 }
-"""Settings of a small model of each family."""
+"""Settings of a small model of every family, and of its forms."""
 
 
 @pytest.fixture
@@ -41,8 +43,6 @@ def make_learner(corpus: Path) -> MakeLearner:
             "warmup_steps": 2,
             "weight_decay": 0.01,
         }
-        if name != "transformer":
-            fixed["bptt"] = 16
         resolved = resolve_settings({"text": str(corpus), **fixed, **SMALL[name], **settings})
         encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
         return build_learner(resolved.model, resolved.training, encoded), encoded

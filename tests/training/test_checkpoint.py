@@ -21,7 +21,7 @@ from seqgen.training.checkpoint import (
 from seqgen.training.learner import Learner
 from seqgen.training.plan import Plan
 
-FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
+from .conftest import SMALL
 
 
 def progress(step: int) -> TrainingProgress:
@@ -36,7 +36,7 @@ def save(folder: Path, learner: Learner, step: int) -> Path:
     return save_checkpoint(folder, learner, progress(step), b"{}\n", "", before=newest and newest.path).path
 
 
-@pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in FAMILIES), ("lstm", "bf16")])
+@pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in SMALL), ("lstm", "bf16")])
 def test_resumed_learner_takes_the_same_steps(make_learner, tmp_path, name, precision):
     settings = {"dropout": 0.3, "grad_accum": 2, "max_steps": 9, "precision": precision}
     straight, _ = make_learner(name, **settings)

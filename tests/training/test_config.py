@@ -24,7 +24,7 @@ def test_invalid_duration_is_refused_by_name(written):
 
 
 def test_every_cell_has_a_valid_preset_for_each_optimizer():
-    assert PRESETS.keys() == FAMILIES.keys()
+    assert PRESETS.keys() == FAMILIES.keys(), "a row is missing in seqgen/training/presets.py"
     for cell, by_optimizer in PRESETS.items():
         assert by_optimizer.keys() == {"muon", "adamw"}
         for optimizer in by_optimizer:
@@ -49,6 +49,8 @@ def test_preset_for_depends_on_the_time(cell, optimizer):
 
 
 def test_learning_rate_depends_on_the_optimizer():
+    """The measured presets; a cell whose preset is a copy is not here."""
+
     def rates(**settings):
         return [
             resolve_settings({"cell": cell, **settings}).training.lr for cell in ("rnn", "lstm", "gru", "transformer")

@@ -9,14 +9,14 @@ from torch.nn import functional as F
 
 from seqgen.evaluation.scoring import score, stream_segments
 
-FAMILIES = ["rnn", "lstm", "gru", "gru-before", "transformer"]
+from .conftest import SMALL
 
 HELLO = "hello"
 WITHOUT_CONTEXT = 1.0397  # nats per transition: the entropy of e, l, l, o
 WITH_ONE_CHARACTER = 0.3466  # ln 2 / 2: after l comes l or o
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", SMALL)
 def test_every_cell_remembers_more_than_one_character(make_learner, name):
     """h->e, e->l, l->l, l->o: after one l comes l, after two comes o. One character of context is not enough."""
     learner, corpus = make_learner(name, HELLO, valid_split="none", max_steps=150, lr=0.02, dropout=0.0)
@@ -37,11 +37,9 @@ def test_every_cell_remembers_more_than_one_character(make_learner, name):
 ADAMW, MUON = {"optimizer": "adamw", "lr": 0.01}, {"optimizer": "muon", "lr": 0.03}
 
 
-@pytest.mark.parametrize(
-    ("name", "optimizer"),
-    [("rnn", MUON), ("lstm", ADAMW), ("gru", MUON), ("gru-before", ADAMW), ("transformer", MUON)],
-)
-def test_every_cell_memorizes_a_tiny_text(make_learner, name, optimizer):
+@pytest.mark.parametrize("name", SMALL)
+def test_every_cell_memorizes_a_tiny_text(make_learner, name):
+    optimizer = ADAMW if name in {"lstm", "gru-before"} else MUON
     text = "the quick brown fox jumps over the lazy dog, and then it rests. "
     settings = {"max_steps": 200, "dropout": 0.0, "batch_size": 2, **optimizer}
     learner, corpus = make_learner(name, text, valid_split="none", **settings)

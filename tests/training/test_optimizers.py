@@ -43,14 +43,14 @@ def test_optimizer_state_exists_before_the_first_step(model, name):
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-@pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4), ("transformer", 1)])
-def test_muon_gets_gates_and_dtype_of_the_run(cell, gates, precision, dtype):
+@pytest.mark.parametrize("cell", FAMILIES)
+def test_muon_gets_gates_and_dtype_of_the_run(cell, precision, dtype):
     model = models.build(FAMILIES[cell].config(), 11)
 
     muon = build_optimizer(model, TrainingConfig(optimizer="muon"), precision).members[0]
 
     assert isinstance(muon, Muon)
-    assert (muon.defaults["gates_per_weight"], muon.defaults["dtype"]) == (gates, dtype)
+    assert (muon.defaults["gates_per_weight"], muon.defaults["dtype"]) == (model.gates_per_weight, dtype)
 
 
 def test_set_lr_applies_to_every_group(model):

@@ -4,7 +4,7 @@ On a CPU, `nn.GRU` and `nn.RNN` run about ten small operations per step, each wi
 that does not depend on the previous step is done for many steps at once: the product with the input, the factors of
 the backward pass, the gradients of the weights. A few operations per step remain, in reused memory that stays in cache.
 
-Plain twins: `nn.RNN`, `nn.GRU`, and `recurrent.ResetBeforeGru` for the reset gate before the product. The equations
+Plain twins: `nn.RNN`, `nn.GRU`, and `recurrent.SteppedLayer` for the reset gate before the product. The equations
 are in `cells.py`.
 
 Inside this module time is the first axis. Products are in the dtype of the autocast where one is on; elementwise work
@@ -43,17 +43,24 @@ def rnn(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
     return _apply(_Rnn, x, hidden, weights)
 
 
-def gru(x: Tensor, hidden: Tensor, weights: Weights, *, reset_before: bool = False) -> tuple[Tensor, Tensor]:
-    """Run a layer of `nn.GRU` or `ResetBeforeGru`; arguments and results are those of `rnn`."""
-    return _apply(_GruBefore if reset_before else _GruAfter, x, hidden, weights)
+def gru_after(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """Run a layer of `nn.GRU`; arguments and results are those of `rnn`."""
+    return _apply(_GruAfter, x, hidden, weights)
 
 
-def _apply(cell: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+def gru_before(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+    """Run a layer of a GRU with the reset gate before the product; arguments and results are those of `rnn`."""
+    return _apply(_GruBefore, x, hidden, weights)
+
+
+def _apply(
+    function: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weights: Weights
+) -> tuple[Tensor, Tensor]:
     dtype = product_dtype(x)
     wide = torch.promote_types(dtype, torch.float32)
     keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, hidden, *weights))
     steps = x.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()
-    apply: Callable[..., tuple[Tensor, Tensor]] = cell.apply
+    apply: Callable[..., tuple[Tensor, Tensor]] = function.apply
     outputs, end = apply(keep, steps, hidden.to(wide), *(weight.to(dtype) for weight in weights))
     return outputs.transpose(0, 1), end  # time is first in memory, as in torch's modules
 

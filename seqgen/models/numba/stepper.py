@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 from abc import abstractmethod
+from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,17 +37,21 @@ from seqgen.models.transformer import (
 _LOCK = threading.Lock()
 """Some of numba's threading layers end the process when two threads call them."""
 
+RECURRENT_KERNELS = {"rnn": "step_rnn", "lstm": "step_lstm", "gru": "step_gru_after", "gru-before": "step_gru_before"}
+"""The kernel that steps a layer, by the `form` of the config."""
+
 
 def compiled_stepper(model: LanguageModel, precision: StepperPrecision = "fp32") -> Stepper:
     """Take a snapshot of the model's weights whose steps are compiled by numba.
 
     Raises:
-        ConfigError: numba is not installed or cannot write its cache, or the model is not on a CPU.
+        ConfigError: numba is not installed or cannot write its cache, the model is not on a CPU, or its cell has no
+            kernel.
     """
     if model.device.type != "cpu":
         raise ConfigError(f"engine: numba compiles for a CPU, but this model is on {model.device}; use --engine torch")
-    kernels = _kernels()
-    stepper = _build(model, precision, kernels)
+    make = _stepper_class(model)
+    stepper = make(model, precision, _kernels())
     state = stepper.select(model.initial_state(1, 1), torch.zeros(1, dtype=torch.int64))
     stepper.step(torch.ones(1, dtype=torch.int64), state)  # compiles, and fills the cache
     return stepper
@@ -81,10 +86,12 @@ def _cache_error(error: Exception) -> ConfigError:
     )
 
 
-def _build(model: LanguageModel, precision: StepperPrecision, kernels: ModuleType) -> Stepper:
-    if isinstance(model, RecurrentModel):
-        return CompiledRecurrentStepper(model, precision, kernels)
-    return CompiledTransformerStepper(cast("TransformerModel", model), precision, kernels)
+def _stepper_class(model: LanguageModel) -> Callable[[Any, StepperPrecision, ModuleType], Stepper]:
+    if isinstance(model, TransformerModel):
+        return CompiledTransformerStepper
+    if isinstance(model, RecurrentModel) and model.config.form in RECURRENT_KERNELS:
+        return CompiledRecurrentStepper
+    raise ConfigError(f"engine: numba has no kernel for {model.config.cell}; use --engine torch")
 
 
 def _array(weight: Tensor) -> Floats:
@@ -101,9 +108,8 @@ class _Layer(NamedTuple):
     h: Weight
     """For a GRU with the reset gate before the product, only the gates' part."""
     h_candidate: Weight | None
-    x_bias: Floats
-    """The sum of both biases where they are only added."""
-    h_bias: Floats
+    bias: Floats | tuple[Floats, Floats]
+    """The sum of both biases where they are only added; for a GRU with the reset gate after the product, each."""
 
 
 class _CompiledStepper(Stepper):
@@ -137,8 +143,8 @@ class CompiledRecurrentStepper(_CompiledStepper):
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: StepperPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
-        self._reset_before = model.reset_before
-        self._cell = model.config.cell
+        self._form = model.config.form
+        self._step_kernel = getattr(kernels, RECURRENT_KERNELS[self._form])
         weights = [layer_weights(layer) for layer in model.layers]
         self._table = _array(F.linear(model.embedding.weight, weights[0].w_ih))
         self._layers = [self._pack(layer, precision, first=depth == 0) for depth, layer in enumerate(weights)]
@@ -147,14 +153,13 @@ class CompiledRecurrentStepper(_CompiledStepper):
 
     def _pack(self, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> _Layer:
         w_ih, w_hh, b_ih, b_hh = weights
-        gates = 2 * w_hh.shape[1] if self._reset_before else len(w_hh)
-        apart = self._cell == "gru" and not self._reset_before
+        reset_before = self._form == "gru-before"
+        gates = 2 * w_hh.shape[1] if reset_before else len(w_hh)
         return _Layer(
             x=None if first else Weight(w_ih, precision, self._kernels),
             h=Weight(w_hh[:gates], precision, self._kernels),
-            h_candidate=Weight(w_hh[gates:], precision, self._kernels) if self._reset_before else None,
-            x_bias=_array(b_ih if apart else b_ih + b_hh),
-            h_bias=_array(b_hh),
+            h_candidate=Weight(w_hh[gates:], precision, self._kernels) if reset_before else None,
+            bias=(_array(b_ih), _array(b_hh)) if self._form == "gru" else _array(b_ih + b_hh),
         )
 
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
@@ -169,18 +174,13 @@ class CompiledRecurrentStepper(_CompiledStepper):
 
     def _step_layer(self, layer: _Layer, x_sums: Array, state: tuple[Floats, ...], depth: int, x: Floats) -> None:
         """Step a layer's state in place, and add its output to x [B, H]."""
-        kernels = self._kernels
         h_sums = layer.h(np.ascontiguousarray(state[0][:, depth]))
-        if layer.h_candidate is not None:
-            seen = np.empty_like(x)
-            kernels.reset(x_sums, h_sums, layer.x_bias, state, depth, seen)
-            kernels.step_gru_before(x_sums, h_sums, layer.h_candidate(seen), layer.x_bias, state, depth, x)
-        elif self._cell == "gru":
-            kernels.step_gru_after(x_sums, h_sums, (layer.x_bias, layer.h_bias), state, depth, x)
-        elif self._cell == "lstm":
-            kernels.step_lstm(x_sums, h_sums, layer.x_bias, state, depth, x)
-        else:
-            kernels.step_rnn(x_sums, h_sums, layer.x_bias, state, depth, x)
+        if layer.h_candidate is None:
+            self._step_kernel(x_sums, h_sums, layer.bias, state, depth, x)
+            return
+        seen = np.empty_like(x)
+        self._kernels.reset(x_sums, h_sums, layer.bias, state, depth, seen)
+        self._step_kernel(x_sums, h_sums, layer.h_candidate(seen), layer.bias, state, depth, x)
 
 
 class CompiledTransformerStepper(_CompiledStepper):

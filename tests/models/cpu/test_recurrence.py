@@ -8,25 +8,21 @@ from torch import Tensor, nn
 
 from seqgen.device import Precision, autocast
 from seqgen.models.cpu import recurrence
-from seqgen.models.recurrent import ResetBeforeGru, layer_weights
+from seqgen.models.recurrent import CELLS, layer_weights
 
 CPU = torch.device("cpu")
-FORMS = ["rnn", "gru", "gru-before"]
-ORACLES = {"rnn": nn.RNN, "gru": nn.GRU}
+FORMS = [form for form, cell in CELLS.items() if cell.on_cpu is not None]
 
 
 def make_layer(form: str, input_size: int, hidden_size: int) -> nn.Module:
-    layer = ResetBeforeGru(input_size, hidden_size) if form == "gru-before" else None
-    layer = layer or ORACLES[form](input_size, hidden_size, batch_first=True)
+    layer = CELLS[form].layer(input_size, hidden_size)
     for parameter in layer.parameters():
         nn.init.normal_(parameter, std=hidden_size**-0.5)
     return layer
 
 
 def ours(form: str, layer: nn.Module, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    if form == "rnn":
-        return recurrence.rnn(x, hidden, layer_weights(layer))
-    return recurrence.gru(x, hidden, layer_weights(layer), reset_before=form == "gru-before")
+    return CELLS[form].on_cpu(x, hidden, layer_weights(layer))
 
 
 def oracle(form: str, layer: nn.Module, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:

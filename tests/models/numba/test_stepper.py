@@ -23,7 +23,7 @@ pytest.importorskip("numba")
 
 from seqgen.models.numba import kernels
 from seqgen.models.numba import products as compiled_products
-from seqgen.models.numba.stepper import compiled_stepper
+from seqgen.models.numba.stepper import RECURRENT_KERNELS, compiled_stepper
 
 pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
 
@@ -66,6 +66,12 @@ def build(name):
         for parameter in model.parameters():
             parameter.mul_(2)
     return model
+
+
+def test_configs_cover_every_kernel():
+    forms = {config.form for config in CONFIGS.values() if not isinstance(config, TransformerConfig)}
+
+    assert forms == RECURRENT_KERNELS.keys()
 
 
 @pytest.fixture(params=["lstm", "transformer"])
@@ -275,3 +281,10 @@ def test_compiled_stepper_takes_a_state_with_gradients(model):
 def test_compiled_stepper_refuses_other_devices():
     with pytest.raises(ConfigError, match="engine: numba compiles for a CPU"):
         compiled_stepper(models.skeleton(CONFIGS["rnn"], VOCAB_SIZE))
+
+
+def test_compiled_stepper_refuses_a_cell_without_a_kernel_by_name(monkeypatch):
+    monkeypatch.delitem(RECURRENT_KERNELS, "gru-before")
+
+    with pytest.raises(ConfigError, match=r"engine: numba .* gru; .*--engine torch"):
+        compiled_stepper(models.build(CONFIGS["gru, reset before"], VOCAB_SIZE))
