@@ -44,7 +44,7 @@ def handle_errors(options: Collection[str] = ()) -> Iterator[None]:
         sys.stdout.flush()  # an output that cannot be written fails here, and not when Python ends
     except SeqgenError as error:
         message = own_advice(str(error), options)
-        say_error(_with_flags(message) if isinstance(error, ConfigError) else message)
+        say_error(_with_flags(message, options) if isinstance(error, ConfigError) else message)
         sys.exit(_code_of(error))
     except KeyboardInterrupt as error:
         code, message = (TERMINATED, "terminated") if isinstance(error, Terminated) else (INTERRUPTED, "interrupted")
@@ -73,9 +73,15 @@ def _describe(error: Exception, options: Collection[str]) -> tuple[str, int]:
     return f"this is a bug in seqgen, not something you did: {_last_line(error)}{details}", BUG
 
 
-def _with_flags(message: str) -> str:
+def _with_flags(message: str, options: Collection[str]) -> str:
     """Name options instead of fields: `hidden_size: ...` becomes `--hidden-size: ...`."""
-    return re.sub(r"(^|; )([a-z_]+)(?=: )", lambda match: f"{match[1]}--{match[2].replace('_', '-')}", message)
+
+    def as_flag(match: re.Match[str]) -> str:
+        flag = f"--{match[0].replace('_', '-')}"
+        return flag if flag in options else match[0]
+
+    message = re.sub(r"(^|; )([a-z_]+)(?=: )", lambda match: f"{match[1]}--{match[2].replace('_', '-')}", message)
+    return re.sub(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?![\w./])", as_flag, message)
 
 
 def own_advice(message: str, options: Collection[str]) -> str:

@@ -47,7 +47,7 @@ class OnceOnly(TyperCommand):
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(order).items():
             if times > 1 and isinstance(option, TyperOption) and not option.multiple and not _is_switch(option):
-                raise typer.BadParameter("it is given more than once; give it once", ctx=ctx, param=option)
+                raise typer.BadParameter("it is given more than once", ctx=ctx, param=option)
         return super().parse_args(ctx, args)
 
 

@@ -74,10 +74,10 @@ def check_prompt(prompt: str, run: Run, *, strict: bool, quiet: bool) -> None:
     if not unknown:
         return
     names = ", ".join(repr(piece) for piece in list(unknown)[:10]) + (" ..." if len(unknown) > 10 else "")
-    message = f"these of the prompt are not in the {run.tokenizer.kind} vocabulary of this model: {names}"
+    message = f"the prompt has what is not in the {run.tokenizer.kind} vocabulary of this model: {names}"
     if strict:
-        raise TextError(f"{message}; leave them out, or leave --strict out")
-    notice(f"{message}; they are read as <unk>", quiet=quiet)
+        raise TextError(f"{message}; remove it, or drop --strict")
+    notice(f"{message}; it is read as <unk>", quiet=quiet)
 
 
 def check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:

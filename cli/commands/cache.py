@@ -68,7 +68,7 @@ def prune(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Remove entries of the cache and downloads, except those that a running process builds.
+    """Remove entries of the cache and downloads, except those that a running process is building.
 
     Removed entries are made again when they are needed; `seqgen corpus fetch` downloads a corpus again.
     """
@@ -77,7 +77,7 @@ def prune(
 
     age, size = _as_seconds(older_than), _as_bytes(max_size)
     if age is None and size is None and not everything:
-        raise ConfigError("all: nothing to remove is named; give --older-than 30d, --max-size 1GB or --all")
+        raise ConfigError("all: say what to remove: --older-than 30d, --max-size 1GB or --all")
     if everything and (age is not None or size is not None):
         raise ConfigError("all: it removes everything, so --older-than and --max-size would have no effect")
     _check_cache_dir(cache_dir)
@@ -139,7 +139,7 @@ def _as_seconds(duration: str | None) -> float | None:
 def _as_bytes(size: str | None) -> int | None:
     if size is None:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt]?)b?", size.lower())
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kmgt])b?", size.lower())
     if found is None:
-        raise ConfigError(f"max_size: {size!r} is not a size; write 500MB or 2GB")
+        raise ConfigError(f"max_size: {size!r} is not a size with a unit; write 500MB or 2GB")
     return round(float(found[1]) * _UNITS[found[2]])

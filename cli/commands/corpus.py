@@ -37,7 +37,7 @@ def list_corpora(json: JsonOption = False) -> None:
         table.add_row(spec.name, spec.title, *((spec.language, spec.license) if details else ()), size, where)
     console.print(table)
     if not details:
-        notice("not shown in this width: language, license; `seqgen corpus list --json` has everything")
+        notice("not shown at this width: language, license; `seqgen corpus list --json` has everything")
 
 
 def fetch(

@@ -190,7 +190,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         ("bytes", [f"{report.size.bytes:,}" for report in reports]),
     ]
     if any(report.size.unknown for report in reports):
-        figures.append(("unknown pieces (spelling in the bits)", [f"{report.size.unknown:,}" for report in reports]))
+        figures.append(("unknown tokens (their cost is included)", [f"{report.size.unknown:,}" for report in reports]))
     if any(report.size.changed for report in reports):
         figures.append(("characters not in NFC", [f"{report.size.changed:,}" for report in reports]))
     for name, cells in figures:

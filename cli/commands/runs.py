@@ -60,7 +60,7 @@ def _print_table(rows: Sequence[dict[str, str]]) -> None:
     else:
         console.print(table)
     if left_out:
-        notice(f"not shown in this width: {', '.join(left_out)}; `seqgen runs --json` has everything")
+        notice(f"not shown at this width: {', '.join(left_out)}; `seqgen runs --json` has everything")
 
 
 def _width(console: Console, table: Table) -> int:

@@ -26,7 +26,9 @@ class DataConfig(Reading):
         "Without --valid, withhold 20 evenly spaced blocks, the tail, whole documents or files, or nothing.",
         TEXT,
     )
-    valid_share: float | None = setting(None, "Share of the text to withhold.", TEXT, shown="0.05", gt=0.0, lt=0.5)
+    valid_share: float | None = setting(
+        None, "Share of the text to withhold for validation.", TEXT, shown="0.05", gt=0.0, lt=0.5
+    )
     cache_dir: FileName | None = setting(
         None,
         "Directory of the cached texts and ids.",

@@ -36,7 +36,7 @@ class RunOptions(Config):
     out: FileName | None = setting(
         None, "Directory of the run.", RUN, shown="runs/<text>-<cell>", metavar="DIR", accepts=str | Path | None
     )
-    resume: bool = setting(False, "Continue the run in --out, or the newest run.", RUN)
+    resume: bool = setting(False, "Continue the run in --out, or the newest run on this text.", RUN)
     init_from: FileName | None = setting(
         None, "Start from the weights of another run.", RUN, metavar="DIR", accepts=str | Path | None
     )

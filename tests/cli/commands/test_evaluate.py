@@ -204,7 +204,7 @@ def test_wide_table_is_not_wrapped_in_a_pipe(invoke, run, corpus):
     lines = invoke("eval", *names).stdout.splitlines()
 
     assert all(name in lines[1] for name in [*names, "total"])
-    assert any(line.startswith("unknown pieces") and line.split()[-5:] == ["1"] * 4 + ["4"] for line in lines)
+    assert any(line.startswith("unknown tokens") and line.split()[-5:] == ["1"] * 4 + ["4"] for line in lines)
 
 
 def test_json_on_terminal_is_json(invoke, run, corpus):
