@@ -166,7 +166,7 @@ def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: En
     if model_config.window is not None:
         stream = WindowBatches(corpus.train, config.batch_size, model_config.window, config.seed)
     else:
-        stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt or 64, config.seed)
+        stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt, config.seed)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()

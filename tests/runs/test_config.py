@@ -129,6 +129,7 @@ def test_bptt_names_the_cells_that_do_not_train_on_windows():
     for cell in FAMILIES:
         if cell in carrying.split(", "):
             assert resolve_settings({"cell": cell, "bptt": 8}).training.bptt == 8
+            assert resolve_settings({"cell": cell}).training.bptt == 64
         else:
             with pytest.raises(ConfigError, match="bptt"):
                 resolve_settings({"cell": cell, "bptt": 8})
