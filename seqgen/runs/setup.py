@@ -103,8 +103,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
     validation = None
     if valid.tokens:
-        size = TextSize(valid.characters, valid.bytes, valid.unknown, valid.unk_cost, valid.changed)
-        validation = Validation(stored.valid, size)
+        validation = Validation(stored.valid, TextSize.sum([valid]))
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
         characters=texts.text.manifest.characters,

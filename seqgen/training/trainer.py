@@ -17,8 +17,9 @@ from pathlib import Path
 from seqgen.data.documents import Documents
 from seqgen.device import Precision, autocast, torch_threads
 from seqgen.errors import SaveError, TrainingError
+from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import score, stream_segments, window_segments
+from seqgen.evaluation.scoring import score, segments_for
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.models.base import LanguageModel
@@ -61,12 +62,9 @@ class Validation:
     def evaluate(self, model: LanguageModel, precision: Precision) -> Evaluation:
         """Score the whole part."""
         lengths = [len(ids) for ids in self.documents]
-        if model.max_positions is None:
-            segments = stream_segments(lengths, model.burn_in)
-        else:
-            segments = window_segments(lengths, model.max_positions, model.max_positions)
+        segments, context = segments_for(model, lengths, EvaluationConfig())
         nats = score(model, self.documents, segments, precision)
-        return Evaluation(sum(lengths), self.size, nats, "validation")
+        return Evaluation(sum(lengths), self.size, nats, context)
 
 
 @dataclass(frozen=True)
