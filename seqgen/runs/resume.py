@@ -195,7 +195,7 @@ def _extend(learner: Learner, checkpoint: Checkpoint, clock: Clock) -> Checkpoin
 
 def _change_threads(learner: Learner, checkpoint: Checkpoint, threads: int) -> Checkpoint:
     step, warmup = checkpoint.progress.step, learner.config.warmup_steps
-    learner.plan = learner.plan.replanned(step, learner.total_steps, threads=threads, warmup=warmup)
+    learner.plan = learner.plan.replanned(step, learner.total_steps, threads=threads, warmup_steps=warmup)
     return checkpoint.with_new_plan(longer=False)
 
 

@@ -86,7 +86,7 @@ class TrainingSetup:
     checkpoints: Path
 
 
-def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
+def generate_sample(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
     """Generate a short text with the current weights, after `line_end`."""
     limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
     config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
@@ -247,7 +247,7 @@ class Trainer:
         """Generate a short text with the current weights."""
         learner, setup = self.learner, self.setup
         with torch_threads(learner.plan.current.threads):
-            text = sample_text(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
+            text = generate_sample(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
         timings = self.progress.timings
         evaluation = timings.evaluation_seconds if setup.validation is not None else 0.0
         self._advance(timings=timings.replace(evaluation_seconds=evaluation + self._timer.record("sample")))

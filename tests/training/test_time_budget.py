@@ -411,7 +411,7 @@ def test_run_of_fixed_steps_is_never_replanned(make_learner, clock):
 
 def test_extend_plan_continues_the_schedule_of_a_longer_run(make_learner):
     learner, _ = make_learner("gru", max_steps=40, eval_every=None, warmup_steps=0)
-    learner.plan = Plan.first(20, warmup=0)
+    learner.plan = Plan.first(20, warmup_steps=0)
 
     plan = extend_plan(learner, 20, 5.0, Timings())
 
@@ -420,7 +420,7 @@ def test_extend_plan_continues_the_schedule_of_a_longer_run(make_learner):
 
 def test_extend_plan_measures_more_time(make_learner, clock, speed):
     learner, _ = make_learner("gru", max_steps=None, max_time=100.0, eval_every=None)
-    learner.plan = Plan.first(200, warmup=0)
+    learner.plan = Plan.first(200, warmup_steps=0)
     speed({1: 0.5})
 
     plan = extend_plan(learner, 150, 40.0, Timings(), clock)
