@@ -57,4 +57,4 @@ def measure(text: Path, held_out: Path, words: str) -> Row:
 
 
 def _tokens_per_row(run: seqgen.Run) -> int:
-    return getattr(run.config.model, "block_size", None) or run.config.training.bptt or 64
+    return getattr(run.config.model, "block_size", None) or run.config.training.bptt

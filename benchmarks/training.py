@@ -93,7 +93,7 @@ def _learner(config: ModelConfig, training: TrainingConfig) -> Learner:
     if isinstance(config, TransformerConfig):
         stream = WindowBatches(documents, training.batch_size, config.block_size, 0)
     else:
-        stream = ContiguousBatches(documents, training.batch_size, training.bptt or 64, 0)
+        stream = ContiguousBatches(documents, training.batch_size, training.bptt, 0)
     precision = select_precision("auto", torch.device("cpu"))
     return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision)
 

@@ -55,8 +55,8 @@ def _leave(code: int) -> NoReturn:
     """Exit immediately, and show the cursor that a progress bar may have hidden."""
     with contextlib.suppress(OSError):  # stderr may be closed
         cursor = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
-        said = "interrupted" if code == INTERRUPTED else "terminated"
-        os.write(2, f"{cursor}error: {said}\n".encode())  # not through sys.stderr, which may be in use
+        reason = "interrupted" if code == INTERRUPTED else "terminated"
+        os.write(2, f"{cursor}error: {reason}\n".encode())  # not through sys.stderr, which may be in use
     os._exit(code)
 
 

@@ -65,7 +65,7 @@ def overfitting_line(event: Overfitting) -> str:
     )
 
 
-def sample_text(event: Sampled, width: int, *, raw: bool = False) -> Text:
+def render_sample(event: Sampled, width: int, *, raw: bool = False) -> Text:
     """Return the first lines of a sample, each cut to `width` cells; of raw text each character is a byte."""
     text = printable_bytes(event.text) if raw else printable(event.text)
     lines = [line for line in text.split("\n") if line.strip()][:SAMPLE_LINES]

@@ -20,7 +20,7 @@ from seqgen.cli.training_lines import (
     evaluation_line,
     finished_line,
     overfitting_line,
-    sample_text,
+    render_sample,
     step_of,
 )
 
@@ -96,7 +96,7 @@ class TrainingScreen:
             case Sampled():
                 if self._evaluated != event.step:  # there is no validation part
                     self._console.print(step_of(event.step, self._figures))
-                self._console.print(sample_text(event, self._console.width, raw=self._raw))
+                self._console.print(render_sample(event, self._console.width, raw=self._raw))
             case Skipped():
                 self._notice(
                     f"step {event.step:,} is skipped: its loss is {event.nats_per_token:g}, its gradient norm "

@@ -92,7 +92,7 @@ def train(
     max_steps: int | None = ...,
     max_epochs: float | None = ...,
     batch_size: int = ...,
-    bptt: int | None = ...,
+    bptt: int = ...,
     grad_accum: int = ...,
     optimizer: Literal["adamw", "muon"] = ...,
     lr: float = ...,

@@ -176,13 +176,13 @@ def _show(default: Any) -> str:
 
 def describe(error: ValidationError) -> str:
     """Describe all that is wrong in one line: `hidden_size: should be greater than 0, not -1; ...`."""
-    told: dict[str, str] = {}  # of a field that may have several types, what the first says
+    messages: dict[str, str] = {}  # of a field that may have several types, the message of the first
     for detail in error.errors(include_url=False):
         # pydantic appends the name of such a type to the field's: `constrained-int`, `literal['auto']`
         parts = [str(part) for part in detail["loc"]]
         field = ".".join(part for part in parts if not part.startswith(("constrained-", "literal[")))
-        told.setdefault(field, _describe_one(field, detail))
-    return "; ".join(told.values())
+        messages.setdefault(field, _describe_one(field, detail))
+    return "; ".join(messages.values())
 
 
 def _describe_one(field: str, detail: Any) -> str:
@@ -200,5 +200,5 @@ def _describe_one(field: str, detail: Any) -> str:
         message = "unknown setting"
     if not field:
         return message
-    told = kind in {"missing", "union_tag_not_found", "extra_forbidden", "string_too_short", "value_error"}
-    return f"{field}: {message}" if told or len(shown) > LONGEST_SHOWN else f"{field}: {message}, not {shown}"
+    is_clear = kind in {"missing", "union_tag_not_found", "extra_forbidden", "string_too_short", "value_error"}
+    return f"{field}: {message}" if is_clear or len(shown) > LONGEST_SHOWN else f"{field}: {message}, not {shown}"

@@ -91,8 +91,8 @@ def prune(
     if gone:
         _print_table(gone)
     kept_entries = [entry for entry in entries if entry not in gone]
-    said = "would be removed" if dry_run else "removed"
-    notice(f"{_total(gone)} {said}; {_total(kept_entries)} kept", quiet=quiet)
+    action = "would be removed" if dry_run else "removed"
+    notice(f"{_total(gone)} {action}; {_total(kept_entries)} kept", quiet=quiet)
 
 
 def _print_table(entries: Sequence[Entry]) -> None:

@@ -10,8 +10,7 @@ from seqgen.cli.output import PAGE, notice, printable, size_in_words, stderr, st
 
 if TYPE_CHECKING:
     from seqgen.sources.catalog.corpus import CorpusSpec
-    from seqgen.sources.catalog.downloads import Download, RemoteFile
-    from seqgen.sources.catalog.downloads import Progress as ProgressCallback
+    from seqgen.sources.catalog.downloads import Download, DownloadProgress, RemoteFile
 
 
 def list_corpora(json: JsonOption = False) -> None:
@@ -72,7 +71,7 @@ def _fetch(spec: CorpusSpec, reader: Download, *, quiet: bool) -> None:
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
 
-        def follow(file: RemoteFile) -> ProgressCallback:
+        def follow(file: RemoteFile) -> DownloadProgress:
             task = bar.add_task(printable(file.name), total=file.size)
             return lambda done: bar.update(task, completed=done)
 

@@ -36,8 +36,6 @@ def stats(
     **settings: Any,
 ) -> None:
     """Show the contents of texts: scripts, entropies, frequent n-grams, duplicates, and likely problems."""
-    from dataclasses import replace
-
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from seqgen.sources.statistics.measure import measure
@@ -49,13 +47,10 @@ def stats(
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} characters read"))
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        found = measure(
-            _documents(texts, reading, notes.append), top=top, progress=lambda done: bar.advance(task, done)
-        )
+        documents = _documents(texts, reading, notes.append)
+        found = measure(documents, top=top, raw=reading.is_raw, progress=lambda done: bar.advance(task, done))
     for message in notes:
         notice(message, quiet=quiet)
-    if reading.is_raw:  # each character is a byte, so none of them is a problem
-        found = replace(found, bytes=found.characters, findings=())
     if json:
         write_json(found.as_record())
     else:

@@ -101,7 +101,7 @@ def _measure_texts(
     named = [(text, load_documents([text], reading, note)) for text in texts]
     rows = [measure(model, name, documents, part=name, quiet=quiet, **settings) for name, documents in named]
     for name, documents in named:
-        if len(documents) == 1 and model.has_training_texts(documents[0]):
+        if len(documents) == 1 and model.is_training_text(documents[0]):
             note(
                 f"{name} is the text that this run was trained on, so the figures show how well it was memorized; "
                 "`seqgen eval` without a text scores its validation part"

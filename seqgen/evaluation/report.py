@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from seqgen.data.cache.encode import Counts
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 
 XZ_LIMIT = 64 * 2**20
@@ -36,8 +37,8 @@ class TextSize:
         return cls.sum([cls._of(text, tokenizer) for text in documents])
 
     @classmethod
-    def sum(cls, sizes: Sequence[TextSize]) -> TextSize:
-        """Add up several sizes."""
+    def sum(cls, sizes: Sequence[TextSize | Counts]) -> TextSize:
+        """Add up several sizes, or the counts of encoded texts."""
         return cls(
             sum(size.characters for size in sizes),
             sum(size.bytes for size in sizes),

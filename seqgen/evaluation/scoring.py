@@ -18,8 +18,11 @@ from torch.nn import functional as F
 
 from seqgen.data.batches import IGNORED
 from seqgen.device import StepperPrecision, autocast, evaluation_mode
+from seqgen.errors import ConfigError
+from seqgen.evaluation.config import EvaluationConfig
 from seqgen.models.base import LanguageModel, State, select
 from seqgen.tokenizers.base import BOUNDARY, Ids
+from seqgen.utils.text import plural
 
 Forward = Callable[[Tensor, State], tuple[Tensor, State]]
 """Tokens [B, T] and a state -> logits [B, T, V] and the next state."""
@@ -61,6 +64,32 @@ def window_segments(lengths: Sequence[int], context_window: int, stride: int) ->
             plan.append(Segment(document, max(0, end - context_window), scored, min(length, end)))
             scored = end
     return plan
+
+
+def segments_for(model: LanguageModel, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Segment], str]:
+    """Return the segments in which `model` scores documents of these lengths, and a description of their context.
+
+    A model with a limit of positions reads windows, any other one the whole text, unless `config` sets it.
+
+    Raises:
+        ConfigError: the context that `config` sets exceeds the model's positions.
+    """
+    limit, window, burn_in = model.max_positions, config.context_window, model.burn_in
+    if limit is not None and (window is None or window > limit):
+        if window is not None or config.sequential:
+            asked = f"windows of {window}" if window is not None else "one stream"
+            raise ConfigError(f"context_window: {asked} exceeds this model's {limit} sinusoidal positions")
+        window = limit
+    if window is not None:
+        stride = config.stride or window
+        return window_segments(lengths, window, stride), f"windows of {plural(window, 'token')}, stride {stride}"
+    segments = stream_segments(lengths, burn_in, segments=1 if config.sequential else SEGMENTS)
+    streams = (
+        f"{len(segments)} segments with a burn-in of {plural(burn_in, 'token')}"
+        if len(segments) > len(lengths)
+        else "one stream"
+    )
+    return segments, f"carried through the whole text, {streams}"
 
 
 def score(

@@ -24,8 +24,14 @@ LENGTH_SETTINGS = ("max_steps", "max_epochs", "max_time")
 """The length of a run; if a resumed run sets one of them, the others are cleared."""
 CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save_every", "on_save_error")
 """Settings that may change when a run is resumed."""
-IDENTITY_PARTS = ("model", "tokenizer", "text", "training")
-"""The parts of a config that determine the weights."""
+IDENTITY_PARTS: dict[str, Any] = {
+    "model": True,
+    "tokenizer": True,
+    "data": {"valid_split", "valid_share"},
+    "text": True,
+    "training": True,
+}
+"""The parts of a config that determine the weights; of `data` the split, as `text` has the hashes of both texts."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -108,12 +114,12 @@ class RunConfig(Config):
 
     @property
     def identity(self) -> str:
-        """A hash of the settings that determine the weights: model, tokenizer, text and training.
+        """A hash of the settings that determine the weights: model, tokenizer, text, split and training.
 
         The checksum of weights includes it, so that weights of another run, or weights under a changed config.json, are
         refused. The same run made twice has the same identity.
         """
-        made_of = self.model_dump(include=set(IDENTITY_PARTS), exclude={"training": set(CHANGEABLE_SETTINGS)})
+        made_of = self.model_dump(include=IDENTITY_PARTS, exclude={"training": set(CHANGEABLE_SETTINGS)})
         return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
 
     def to_json(self) -> bytes:
@@ -122,14 +128,14 @@ class RunConfig(Config):
 
 
 def differing_settings(
-    then: RunConfig, now: RunConfig, *, parts: set[str] | None = None, ignored: Collection[str] = ()
+    then: RunConfig, now: RunConfig, *, parts: dict[str, Any] | None = None, ignored: Collection[str] = ()
 ) -> dict[str, tuple[Any, Any]]:
     """Return the settings (`training.lr`) that differ between two configs, with both values.
 
     Args:
         then: one config.
         now: another config.
-        parts: the parts to compare; None is all.
+        parts: the parts to compare, as pydantic's `include`; None is all.
         ignored: settings to leave out.
     """
     before, after = (_flatten(config.model_dump(mode="json", include=parts)) for config in (then, now))

@@ -27,7 +27,7 @@ from seqgen.training.checkpoint import Checkpoint, TrainingProgress, save_checkp
 from seqgen.training.learner import Learner
 from seqgen.training.plan import Plan
 from seqgen.training.time_budget import Clock, Timings, first_plan
-from seqgen.training.trainer import sample_text
+from seqgen.training.trainer import generate_sample
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _first_plan(
     def evaluate() -> None:
         if corpus.validation is not None:
             corpus.validation.evaluate(learner.model, learner.precision)
-        sample_text(learner.model, corpus.tokenizer, learner.config.seed, corpus.record.line_end)
+        generate_sample(learner.model, corpus.tokenizer, learner.config.seed, corpus.record.line_end)
 
     return first_plan(learner, evaluate, spent, clock)
 

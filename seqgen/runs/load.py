@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -19,7 +19,7 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import Segment, score, stream_segments, window_segments
+from seqgen.evaluation.scoring import score, segments_for
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.models.base import LanguageModel, Stepper
@@ -31,7 +31,6 @@ from seqgen.sources.config import BYTES, Reading
 from seqgen.sources.source import load_documents
 from seqgen.tokenizers.base import Tokenizer, without_surrogates
 from seqgen.training.config import MOST_THREADS
-from seqgen.utils.text import plural
 
 MAX_SAMPLES = 10_000
 """Samples of one batch; each has its own state and random stream."""
@@ -189,7 +188,7 @@ class Run:
             raise TextError("the text to evaluate is empty")
         ids = [self.tokenizer.encode(text) for text in documents]
         total = sum(map(len, ids))
-        segments, context = self._segments([len(document) for document in ids], config)
+        segments, context = segments_for(self.model, [len(document) for document in ids], config)
         done = 0
 
         def count(tokens: int) -> None:
@@ -225,7 +224,7 @@ class Run:
         chunks = self._split().train.chunks()
         return (map(itemgetter(1), part) for _, part in groupby(chunks, key=itemgetter(0)))
 
-    def has_training_texts(self, text: str) -> bool:
+    def is_training_text(self, text: str) -> bool:
         """Return whether this is the run's whole text."""
         return hashlib.sha256(without_surrogates(text).encode()).hexdigest() == self.config.text.sha256
 
@@ -253,30 +252,6 @@ class Run:
         texts = read_texts(self.config.data, record=self.config.text)
         check_same_text(texts, self.config.text, self.config.data)
         return texts.split
-
-    def _segments(self, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Segment], str]:
-        limit = self.model.max_positions
-        window = config.context_window
-        if limit is not None and (window is None or window > limit):
-            if window is not None or config.sequential:
-                asked = f"windows of {window}" if window is not None else "one stream"
-                raise ConfigError(f"context_window: {asked} exceeds this model's {limit} sinusoidal positions")
-            window = limit
-        if window is not None:
-            stride = config.stride or window
-            return window_segments(lengths, window, stride), f"windows of {plural(window, 'token')}, stride {stride}"
-        if config.sequential:
-            return stream_segments(
-                lengths, self.model.burn_in, segments=1
-            ), "carried through the whole text, one stream"
-        burn_in = self.model.burn_in
-        segments = stream_segments(lengths, burn_in)
-        streams = (
-            f"{len(segments)} segments with a burn-in of {plural(burn_in, 'token')}"
-            if len(segments) > len(lengths)
-            else "one stream"
-        )
-        return segments, f"carried through the whole text, {streams}"
 
 
 def _sampling(settings: dict[str, Any]) -> SamplingConfig:

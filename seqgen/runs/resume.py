@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -66,7 +65,10 @@ def resume_run(request: RunRequest) -> RunSetup:
 
 
 def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, request: RunRequest) -> RunSetup:
-    """Resume a locked run. Nothing is written before everything is checked."""
+    """Resume a locked run.
+
+    Before everything is checked only temporary files are removed, and the best weights of a complete run restored.
+    """
     recorded = directory.read_config()
     for folder in (directory.path, directory.checkpoints):
         remove_temporary_files(folder)
@@ -81,8 +83,8 @@ def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock
     training = TrainingConfig.of(**{**recorded.training.model_dump(), **changes})
     config = recorded.model_copy(update={"training": training})
     lengths_differ = any(getattr(training, name) != getattr(before, name) for name in LENGTH_SETTINGS)
-    if not lengths_differ:
-        _refuse_complete(directory, training, checkpoint)
+    if not lengths_differ and end_reason(checkpoint.progress, checkpoint.plan, training) is not None:
+        raise _complete(directory, checkpoint, _restore_best(directory, checkpoint))
 
     texts = read_texts(config.data, request.report, config.text)
     check_same_text(texts, config.text, config.data)
@@ -101,13 +103,14 @@ def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock
         notices.append(f"the run is now {about}{steps} long, and the learning rate follows a new schedule from here on")
     elif training.threads is not None and training.threads != learner.plan.current.threads:
         checkpoint = _change_threads(learner, checkpoint, training.threads)
-    _refuse_complete(directory, training, replace(checkpoint, plan=learner.plan))
+    if end_reason(checkpoint.progress, learner.plan, training) is not None:
+        raise _complete(directory, checkpoint, _restore_best(directory, checkpoint))
 
     environment = describe_environment(learner.model.device, learner.precision)
     notices += _environment_notices(recorded, environment)
     config = config.model_copy(update={"seqgen": __version__, "environment": environment})
-    notices += _restore_best(directory, checkpoint)
     notices += _metrics_notice(directory, checkpoint)
+    notices += _restore_best(directory, checkpoint)
     if config != recorded:
         directory.write_config(config)
     return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
@@ -192,7 +195,7 @@ def _extend(learner: Learner, checkpoint: Checkpoint, clock: Clock) -> Checkpoin
 
 def _change_threads(learner: Learner, checkpoint: Checkpoint, threads: int) -> Checkpoint:
     step, warmup = checkpoint.progress.step, learner.config.warmup_steps
-    learner.plan = learner.plan.replanned(step, learner.total_steps, threads=threads, warmup=warmup)
+    learner.plan = learner.plan.replanned(step, learner.total_steps, threads=threads, warmup_steps=warmup)
     return checkpoint.with_new_plan(longer=False)
 
 
@@ -206,16 +209,14 @@ def _check_plan(directory: RunDirectory, plan_from: str | Path) -> None:
         raise ConfigError(f"plan_from: {directory.path} does not follow the plan of {plan_from}; leave it out")
 
 
-def _refuse_complete(directory: RunDirectory, training: TrainingConfig, checkpoint: Checkpoint) -> None:
-    """Refuse a run that has ended."""
-    if end_reason(checkpoint.progress, checkpoint.plan, training) is None:
-        return
+def _complete(directory: RunDirectory, checkpoint: Checkpoint, notices: Sequence[str]) -> RunError:
+    """Return the error that the run has ended, with notices about it."""
     steps = plural(checkpoint.progress.step, "step")
-    restored = "".join(f". {notice}" for notice in _restore_best(directory, checkpoint))
-    raise RunError(
+    complete = (
         f"{directory.path} is complete after {steps}; to train it further, raise --max-steps, or give a --max-time "
-        f"above the {checkpoint.progress.seconds:.0f} s that it has trained{restored}"
+        f"above the {checkpoint.progress.seconds:.0f} s that it has trained"
     )
+    return RunError(". ".join((complete, *notices)))
 
 
 def _refuse_shorter(

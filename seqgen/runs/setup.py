@@ -103,8 +103,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
     validation = None
     if valid.tokens:
-        size = TextSize(valid.characters, valid.bytes, valid.unknown, valid.unk_cost, valid.changed)
-        validation = Validation(stored.valid, size)
+        validation = Validation(stored.valid, TextSize.sum([valid]))
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
         characters=texts.text.manifest.characters,
@@ -166,7 +165,7 @@ def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: En
     if model_config.window is not None:
         stream = WindowBatches(corpus.train, config.batch_size, model_config.window, config.seed)
     else:
-        stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt or 64, config.seed)
+        stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt, config.seed)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()

@@ -42,7 +42,7 @@ class TrainingConfig(Config):
     max_steps: Count | None = setting(None, "Maximum number of optimizer steps.", TRAINING)
     max_epochs: float | None = setting(None, "Maximum number of epochs.", TRAINING, gt=0.0)
     batch_size: Count = setting(32, "Sequences per batch.", TRAINING, shown=BY_PRESET)
-    bptt: Count | None = setting(None, "Number of tokens to backpropagate through.", TRAINING, shown=BY_PRESET)
+    bptt: Count = setting(64, "Number of tokens to backpropagate through.", TRAINING, shown=BY_PRESET)
     grad_accum: Count = setting(1, "Gradient accumulation: batches per optimizer step.", TRAINING)
     optimizer: Literal["adamw", "muon"] = setting(
         "adamw",

@@ -36,7 +36,7 @@ class Learner:
         self.model = model
         self.stream = stream
         self.config = config
-        self.plan = Plan.first(config.max_steps or 1, warmup=config.warmup_steps)
+        self.plan = Plan.first(config.max_steps or 1, warmup_steps=config.warmup_steps)
         """Determines the learning rate; the run replaces it by its own."""
         self.precision = precision
         self.optimizer = build_optimizer(model, config, precision)

@@ -31,7 +31,7 @@ class PlanStage(Config):
     """How the run continues from step `first_step` (counted from 0)."""
 
     first_step: Step
-    last_step: Count
+    total_steps: Count
     """Steps of the whole run."""
     eval_every: Count
     """Steps between evaluations, counted from `first_step`."""
@@ -39,7 +39,7 @@ class PlanStage(Config):
     """torch's threads on a CPU. Their number changes how sums round, so it is part of the plan."""
     warmup_end: Step
     """The first step after the warm-up."""
-    warmup: Share
+    warmup_share: Share
     """Share of the peak rate at the step before `first_step`, during the warm-up."""
     progress: Share
     """Progress of the schedule at `first_step`."""
@@ -49,14 +49,14 @@ class PlanStage(Config):
         if step >= self.warmup_end:
             return 1.0
         before = self.first_step - 1
-        return self.warmup + (1.0 - self.warmup) * (step - before) / (self.warmup_end - before)
+        return self.warmup_share + (1.0 - self.warmup_share) * (step - before) / (self.warmup_end - before)
 
     def progress_at(self, step: int) -> float:
         """Return the progress of the schedule at `step`: 0 during the warm-up, 1 at the end."""
         start = max(self.first_step, self.warmup_end)
         if step <= start:
             return self.progress
-        return min(1.0, self.progress + (1.0 - self.progress) * (step - start) / max(1, self.last_step - start))
+        return min(1.0, self.progress + (1.0 - self.progress) * (step - start) / max(1, self.total_steps - start))
 
 
 class Plan(Config):
@@ -66,23 +66,23 @@ class Plan(Config):
 
     @classmethod
     def first(
-        cls, last_step: int, *, eval_every: int | None = None, warmup: int | None = None, threads: int = 1
+        cls, total_steps: int, *, eval_every: int | None = None, warmup_steps: int | None = None, threads: int = 1
     ) -> Plan:
-        """Make the first plan of a run of `last_step` steps.
+        """Make the first plan of a run of `total_steps` steps.
 
         Args:
-            last_step: steps of the run.
+            total_steps: steps of the run.
             eval_every: steps between evaluations; None is a tenth of the run.
-            warmup: steps of the warm-up; None is a tenth of the run, at most `MAX_DEFAULT_WARMUP`.
+            warmup_steps: steps of the warm-up; None is a tenth of the run, at most `MAX_DEFAULT_WARMUP`.
             threads: torch's threads.
         """
         stage = PlanStage(
             first_step=0,
-            last_step=last_step,
-            eval_every=eval_every or -(-last_step // DEFAULT_EVALUATIONS),
+            total_steps=total_steps,
+            eval_every=eval_every or -(-total_steps // DEFAULT_EVALUATIONS),
             threads=threads,
-            warmup_end=_default_warmup(last_step) if warmup is None else warmup,
-            warmup=0.0,
+            warmup_end=_default_warmup(total_steps) if warmup_steps is None else warmup_steps,
+            warmup_share=0.0,
             progress=0.0,
         )
         return cls(stages=(stage,))
@@ -95,7 +95,7 @@ class Plan(Config):
     @property
     def total_steps(self) -> int:
         """Steps of the whole run."""
-        return self.current.last_step
+        return self.current.total_steps
 
     def evaluates_after(self, step: int, eval_every: int | None) -> bool:
         """Whether an evaluation follows after `step` steps; the user's `eval_every` overrides the plan's."""
@@ -105,33 +105,33 @@ class Plan(Config):
     def replanned(
         self,
         step: int,
-        last_step: int,
+        total_steps: int,
         *,
         eval_every: int | None = None,
         threads: int | None = None,
-        warmup: int | None = None,
+        warmup_steps: int | None = None,
         progress: float | None = None,
     ) -> Plan:
         """Return the plan with a new stage from `step` on, in which the learning rate continues from its value.
 
         Args:
             step: steps that were taken.
-            last_step: new number of steps of the whole run.
+            total_steps: new number of steps of the whole run.
             eval_every: steps between evaluations; None keeps it.
             threads: torch's threads; None keeps them.
-            warmup: the user's warm-up, whose end is kept; None moves the end of an unfinished warm-up.
+            warmup_steps: the user's warm-up, whose end is kept; None moves the end of an unfinished warm-up.
             progress: of the schedule at `step`; None continues it.
         """
         current, warmup_end = self.current, self.current.warmup_end
-        if step < warmup_end and warmup is None:
-            warmup_end = max(step + 1, _default_warmup(last_step))
+        if step < warmup_end and warmup_steps is None:
+            warmup_end = max(step + 1, _default_warmup(total_steps))
         new = PlanStage(
             first_step=step,
-            last_step=last_step,
+            total_steps=total_steps,
             eval_every=eval_every or current.eval_every,
             threads=threads or current.threads,
             warmup_end=warmup_end,
-            warmup=current.warmup_at(step - 1) if step else 0.0,
+            warmup_share=current.warmup_at(step - 1) if step else 0.0,
             progress=current.progress_at(step) if progress is None else progress,
         )
         kept = tuple(stage for stage in self.stages if stage.first_step < step)

@@ -138,7 +138,7 @@ def first_plan(
     if config.max_time is None:
         if limit is None:
             raise ValueError("a run needs steps, epochs or a time")
-        plan = Plan.first(limit, eval_every=config.eval_every, warmup=config.warmup_steps, threads=threads)
+        plan = Plan.first(limit, eval_every=config.eval_every, warmup_steps=config.warmup_steps, threads=threads)
         return plan, Timings()
     started = clock()
     threads, step_seconds = _fastest_threads(learner, threads, clock)
@@ -147,7 +147,7 @@ def first_plan(
     steps, eval_every = _allocate(left, step_seconds, timings, config, limit)
     # The first plan relies on a benchmark: check it at half of the first interval.
     eval_every = config.eval_every or -(-eval_every // 2)
-    return Plan.first(steps, eval_every=eval_every, warmup=config.warmup_steps, threads=threads), timings
+    return Plan.first(steps, eval_every=eval_every, warmup_steps=config.warmup_steps, threads=threads), timings
 
 
 def extend_plan(
@@ -172,7 +172,7 @@ def extend_plan(
     from_start = (step - current.warmup_end) / max(1, total - current.warmup_end)
     progress = min(current.progress_at(step), max(0.0, from_start))
     return plan.replanned(
-        step, total, eval_every=eval_every, threads=threads, warmup=config.warmup_steps, progress=progress
+        step, total, eval_every=eval_every, threads=threads, warmup_steps=config.warmup_steps, progress=progress
     )
 
 
@@ -189,12 +189,12 @@ def replan(
         clock: measures the benchmark of threads.
     """
     config, current = learner.config, learner.plan.current
-    if config.max_time is None or step >= current.last_step or not timings.steps:
+    if config.max_time is None or step >= current.total_steps or not timings.steps:
         return None
     step_seconds = timings.step_seconds / timings.steps
     left = config.max_time - seconds - timings.save_seconds
     limit = steps_for(config, learner.stream)
-    most, planned = None if limit is None else limit - step, current.last_step - step
+    most, planned = None if limit is None else limit - step, current.total_steps - step
     from_benchmark = len(learner.plan.stages) == 1  # such a plan also evaluates early
     steps, _ = _allocate(left, step_seconds, timings, config, most)
     if not from_benchmark and abs(steps - planned) < REPLAN_THRESHOLD * planned:
@@ -206,7 +206,7 @@ def replan(
         left -= clock() - started
     steps, eval_every = _allocate(left, step_seconds, timings, config, most)
     return learner.plan.replanned(
-        step, step + steps, eval_every=eval_every, threads=threads, warmup=config.warmup_steps
+        step, step + steps, eval_every=eval_every, threads=threads, warmup_steps=config.warmup_steps
     )
 
 
@@ -216,16 +216,16 @@ def _allocate(
     """Return the steps, at most `most`, that fit into the seconds `left`, and the steps between evaluations."""
     max_time = config.max_time or 0.0
     minimum = LATE_SHARE * max_time
-    step_seconds, pause = max(step_seconds, 1e-9), max(timings.evaluation_seconds + timings.save_seconds, 1e-9)
+    step_seconds, overhead = max(step_seconds, 1e-9), max(timings.evaluation_seconds + timings.save_seconds, 1e-9)
     if config.eval_every is not None:
-        per_step = step_seconds + pause / config.eval_every
-        steps = max(1, int(min(max(left - pause, minimum) / per_step, MAX_STEPS)))
+        per_step = step_seconds + overhead / config.eval_every
+        steps = max(1, int(min(max(left - overhead, minimum) / per_step, MAX_STEPS)))
         return min(steps, most or steps), config.eval_every
     left = max(left, minimum)
     # Evaluations are spread over the whole time, so a run that speeds up late has time to notice it.
     in_time = math.ceil(DEFAULT_EVALUATIONS * min(1.0, left / max_time))
-    evaluations = max(1, int(min(in_time, left * EVALUATION_SHARE / pause)))
-    steps = max(1, int(min(max(left - evaluations * pause, minimum) / step_seconds, MAX_STEPS)))
+    evaluations = max(1, int(min(in_time, left * EVALUATION_SHARE / overhead)))
+    steps = max(1, int(min(max(left - evaluations * overhead, minimum) / step_seconds, MAX_STEPS)))
     steps = min(steps, most or steps)
     return steps, -(-steps // evaluations)
 
@@ -278,7 +278,7 @@ def time_steps(
         clock: measures the steps.
     """
     trial = Learner(copy.deepcopy(learner.model), learner.stream, learner.config, learner.precision)
-    trial.plan = Plan.first(10**9, warmup=learner.config.warmup_steps)  # the learning rate of a run's first steps
+    trial.plan = Plan.first(10**9, warmup_steps=learner.config.warmup_steps)  # the learning rate of a run's first steps
     steps = itertools.count()
 
     def timed(threads: int) -> float:

@@ -17,8 +17,9 @@ from pathlib import Path
 from seqgen.data.documents import Documents
 from seqgen.device import Precision, autocast, torch_threads
 from seqgen.errors import SaveError, TrainingError
+from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import score, stream_segments, window_segments
+from seqgen.evaluation.scoring import score, segments_for
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.models.base import LanguageModel
@@ -61,12 +62,9 @@ class Validation:
     def evaluate(self, model: LanguageModel, precision: Precision) -> Evaluation:
         """Score the whole part."""
         lengths = [len(ids) for ids in self.documents]
-        if model.max_positions is None:
-            segments = stream_segments(lengths, model.burn_in)
-        else:
-            segments = window_segments(lengths, model.max_positions, model.max_positions)
+        segments, context = segments_for(model, lengths, EvaluationConfig())
         nats = score(model, self.documents, segments, precision)
-        return Evaluation(sum(lengths), self.size, nats, "validation")
+        return Evaluation(sum(lengths), self.size, nats, context)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class TrainingSetup:
     checkpoints: Path
 
 
-def sample_text(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
+def generate_sample(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
     """Generate a short text with the current weights, after `line_end`."""
     limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
     config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
@@ -249,7 +247,7 @@ class Trainer:
         """Generate a short text with the current weights."""
         learner, setup = self.learner, self.setup
         with torch_threads(learner.plan.current.threads):
-            text = sample_text(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
+            text = generate_sample(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
         timings = self.progress.timings
         evaluation = timings.evaluation_seconds if setup.validation is not None else 0.0
         self._advance(timings=timings.replace(evaluation_seconds=evaluation + self._timer.record("sample")))

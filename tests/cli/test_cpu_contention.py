@@ -9,9 +9,9 @@ from seqgen.cli import cpu_contention
 from seqgen.cli.cpu_contention import CpuContention
 
 
-@pytest.mark.parametrize(("used", "said"), [(0.5, True), (1.9, False)])
+@pytest.mark.parametrize(("used", "noted"), [(0.5, True), (1.9, False)])
 @pytest.mark.parametrize(("threads", "ever"), [(2, True), (1, False)])
-def test_waiting_threads_are_noted_once(monkeypatch, used, said, threads, ever):
+def test_waiting_threads_are_noted_once(monkeypatch, used, noted, threads, ever):
     now = {"wall": 0.0, "cpu": 0.0}
     monkeypatch.setattr(cpu_contention.time, "perf_counter", lambda: now["wall"])
     monkeypatch.setattr(cpu_contention.time, "process_time", lambda: now["cpu"])
@@ -22,7 +22,7 @@ def test_waiting_threads_are_noted_once(monkeypatch, used, said, threads, ever):
         now["cpu"] += 0.2 * used
 
     found = [message for message in messages if message is not None]
-    assert len(found) == (said and ever)
+    assert len(found) == (noted and ever)
     assert all("--out runs/a --threads 1" in message and "25%" in message for message in found)
 
 

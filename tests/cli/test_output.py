@@ -156,9 +156,9 @@ def test_closed_terminal_does_not_stop_training(corpus, in_tmp):
     ours, theirs = os.openpty()
     process = subprocess.Popen(command, stderr=theirs, stdout=subprocess.PIPE, env={**os.environ, "TERM": "xterm"})
     os.close(theirs)
-    said = b""
-    while b"step" not in said:
-        said += os.read(ours, 4096)
+    output = b""
+    while b"step" not in output:
+        output += os.read(ours, 4096)
     os.close(ours)
     process.communicate()
 

@@ -70,15 +70,15 @@ class Process:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         self.started.append(self._process)
-        self.said = ""
+        self.stderr = ""
 
     def wait_for(self, words: str, stream: str = "stderr") -> None:
         """Read its output until `words` come."""
         for line in getattr(self._process, stream):
-            self.said += line
+            self.stderr += line
             if words in line:
                 return
-        raise AssertionError(f"it ended without {words!r}: {self.said}")
+        raise AssertionError(f"it ended without {words!r}: {self.stderr}")
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -88,8 +88,8 @@ class Process:
 
     def end(self) -> int:
         """Wait until it has ended, and return its exit code."""
-        self.said += self._process.communicate(timeout=300)[1]
-        assert "Traceback" not in self.said
+        self.stderr += self._process.communicate(timeout=300)[1]
+        assert "Traceback" not in self.stderr
         return self._process.returncode
 
 
@@ -111,7 +111,7 @@ def test_two_signals_at_once_count_as_one(corpus, in_tmp):
     process.send(signal.SIGTERM)
 
     assert process.end() == 143
-    assert "and saved" in process.said
+    assert "and saved" in process.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), CODES)
@@ -121,8 +121,8 @@ def test_signal_stops_and_saves_training_for_resume(corpus, in_tmp, number, code
     process.send(number)
 
     assert process.end() == code
-    assert "stopped after" in process.said
-    assert process.said.splitlines()[-1] == "note: continue it: seqgen train --resume --out run"
+    assert "stopped after" in process.stderr
+    assert process.stderr.splitlines()[-1] == "note: continue it: seqgen train --resume --out run"
     metrics = [json.loads(line) for line in (in_tmp / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     saved, finished = metrics[-2:]
     assert (finished["event"], finished["reason"]) == ("finished", "stopped")
@@ -179,7 +179,7 @@ def test_signal_ends_every_phase_cleanly(run, phase, number, code):
     process.send(number)
 
     assert process.end() == code
-    assert process.said.splitlines()[-1] == f"error: {SAID[code]}"
+    assert process.stderr.splitlines()[-1] == f"error: {SAID[code]}"
     assert sorted(Path("runs").iterdir()) == before
 
 
@@ -193,7 +193,7 @@ def test_second_signal_exits_during_call_into_c(run, number, code):
         process.send(number)
 
     assert process.end() == code
-    assert process.said.splitlines()[-1] == f"error: {SAID[code]}"
+    assert process.stderr.splitlines()[-1] == f"error: {SAID[code]}"
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ sys.meta_path.insert(0, Slow())
     process.send(number)
 
     assert process.end() == code
-    assert process.said.splitlines()[-1] == f"error: {SAID[code]}"
+    assert process.stderr.splitlines()[-1] == f"error: {SAID[code]}"
     assert not Path("runs").exists()
 
 
@@ -231,7 +231,7 @@ def straight(tmp_path_factory):
             folder = tmp_path_factory.mktemp("straight")
             (folder / "corpus.txt").write_bytes(text)
             process = Process("train", str(folder / "corpus.txt"), *SMALL, *STEPS, "--out", str(folder / "run"))
-            assert process.end() == 0, process.said
+            assert process.end() == 0, process.stderr
             made[text] = load_file(folder / "run" / "model.safetensors")
         return made[text]
 
@@ -252,7 +252,7 @@ def test_run_stopped_at_random_moments_has_same_weights(corpus, in_tmp, straight
             time.sleep(chance.uniform(0.0, 3.0))
             process.send(chance.choice([signal.SIGTERM, signal.SIGINT]))
         codes.append(process.end())
-        assert codes[-1] in {0, 130, 143}, process.said
+        assert codes[-1] in {0, 130, 143}, process.stderr
         if Path("run", "config.json").exists():
             arguments = ("--resume", "--out", "run")
         else:

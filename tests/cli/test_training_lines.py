@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 from seqgen.cli.training_bar import TrainingBar
-from seqgen.cli.training_lines import evaluation_line, finished_line, sample_text
+from seqgen.cli.training_lines import evaluation_line, finished_line, render_sample
 
 import seqgen
 
@@ -37,11 +37,11 @@ def test_evaluation_is_one_line(corpus, tmp_path):
     assert "step 1,200/1,200" in evaluation_line(evaluated(), TrainingBar()).plain
 
 
-def test_sample_text_is_cut_to_width():
+def test_render_sample_is_cut_to_width():
     long = "한국어 문장이 " * 30
     text = f"\n  \n{long}\n[/x] [bold]\x1b[31m\n\nthird\nfourth\nfifth"
 
-    lines = sample_text(seqgen.Sampled(1, text), 40).plain.split("\n")
+    lines = render_sample(seqgen.Sampled(1, text), 40).plain.split("\n")
 
     assert [line.strip("│ ")[:6] for line in lines[1:]] == ["[/x] [", "third", "fourth"]
     assert lines[0].startswith("  │ 한국어")
@@ -50,16 +50,16 @@ def test_sample_text_is_cut_to_width():
     assert max(map(cell_len, lines)) <= 40
 
 
-def test_sample_text_splits_at_line_ends_only():
-    lines = sample_text(seqgen.Sampled(1, "one\r\ntwo\rthree\u2028still three\n"), 40).plain.split("\n")
+def test_render_sample_splits_at_line_ends_only():
+    lines = render_sample(seqgen.Sampled(1, "one\r\ntwo\rthree\u2028still three\n"), 40).plain.split("\n")
 
     assert [line.strip("│ ") for line in lines] == ["one", "two", "three\u2028still three"]
 
 
-def test_sample_text_expands_tabs():
+def test_render_sample_expands_tabs():
     console = Console(file=StringIO(), width=40)
 
-    console.print(sample_text(seqgen.Sampled(1, "a\tb\tc\td\te\tf\tg\th\ti\tj\tk"), 40))
+    console.print(render_sample(seqgen.Sampled(1, "a\tb\tc\td\te\tf\tg\th\ti\tj\tk"), 40))
 
     assert console.file.getvalue().count("\n") == 1
 
@@ -68,8 +68,8 @@ def test_sample_text_expands_tabs():
     "line", ["글자\t글자\t끝", "한국어 " * 20, "👩‍👩‍👧" * 30, "\u1112\u1161\u11ab" * 40, "e\u0301" * 60]
 )
 @pytest.mark.parametrize("width", [39, 40])
-def test_sample_text_measures_cells(line, width):
-    (shown,) = sample_text(seqgen.Sampled(1, line), width).plain.split("\n")
+def test_render_sample_measures_cells(line, width):
+    (shown,) = render_sample(seqgen.Sampled(1, line), width).plain.split("\n")
 
     assert cell_len(shown) <= width
     if "\t" in line:
@@ -80,8 +80,8 @@ def test_sample_text_measures_cells(line, width):
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "   "])
-def test_sample_text_of_empty_sample_is_empty(text):
-    assert sample_text(seqgen.Sampled(1, text), 40).plain == ""
+def test_render_sample_of_empty_sample_is_empty(text):
+    assert render_sample(seqgen.Sampled(1, text), 40).plain == ""
 
 
 def test_finished_line_names_the_reason():

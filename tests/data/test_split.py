@@ -223,7 +223,7 @@ def test_long_text_withholds_the_maximum_unless_a_share_is_given(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("withheld", "settings", "said"),
+    ("withheld", "settings", "expected"),
     [
         (90, {"valid_split": "file"}, "90% of the text is withheld, not 5%: files are withheld whole, however long"),
         (90, {"valid_split": "document", "valid_share": 0.3}, "90% of the text is withheld, not 30%: documents are"),
@@ -236,7 +236,7 @@ def test_long_text_withholds_the_maximum_unless_a_share_is_given(monkeypatch):
         (0, {"valid_split": "none"}, None),
     ],
 )
-def test_share_notice_if_far_from_the_wanted_share(withheld, settings, said):
+def test_share_notice_if_far_from_the_wanted_share(withheld, settings, expected):
     notice = share_notice(DataConfig(**settings), int(withheld * 1_000), 100_000)
 
-    assert notice is said or notice.startswith(said)
+    assert notice is expected or notice.startswith(expected)

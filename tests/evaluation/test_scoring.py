@@ -12,18 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen import models
+from seqgen.errors import ConfigError
 from seqgen.evaluation import scoring
+from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.scoring import (
     COLUMNS,
     MIN_SEGMENT,
     SEGMENTS,
     Segment,
     score,
+    segments_for,
     stream_segments,
     window_segments,
 )
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import GruConfig, LstmConfig
+from seqgen.models.registry import GruConfig, LstmConfig, TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
 LENGTHS = st.lists(st.integers(0, 3000) | st.integers(0, 20), max_size=6)
@@ -146,6 +149,26 @@ def test_score_of_documents_is_the_sum_of_each_alone(model):
     total = score(model, documents, stream_segments(lengths_of(documents), 8, segments=1))
 
     assert total == pytest.approx(naive(model, documents), rel=1e-5)
+
+
+def test_segments_for_reads_windows_if_the_positions_are_limited():
+    limited = models.skeleton(TransformerConfig(block_size=8, positions="sinusoidal"), 11)
+
+    segments, context = segments_for(limited, [20], EvaluationConfig())
+    assert segments == window_segments([20], 8, 8)
+    assert context == "windows of 8 tokens, stride 8"
+    assert segments_for(limited, [20], EvaluationConfig(context_window=8, stride=2))[0] == window_segments([20], 8, 2)
+    for config in (EvaluationConfig(context_window=9), EvaluationConfig(sequential=True)):
+        with pytest.raises(ConfigError, match="context_window"):
+            segments_for(limited, [20], config)
+
+
+def test_segments_for_reads_the_whole_text_without_a_limit():
+    model = models.skeleton(GruConfig(), 11)
+    length = 4 * MIN_SEGMENT
+
+    assert segments_for(model, [length], EvaluationConfig())[0] == stream_segments([length], model.burn_in)
+    assert segments_for(model, [length], EvaluationConfig(sequential=True))[0] == [Segment(0, 0, 0, length)]
 
 
 @pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (1, 1), (60, 60)])

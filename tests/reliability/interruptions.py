@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from seqgen.models.registry import FAMILIES
@@ -44,16 +45,17 @@ INTERRUPTIONS = {
 }
 
 
-def interrupt(run: TrainingRun, how: str, at: int) -> None:
-    """Train until the run is stopped before step `at`, or is killed within it."""
+def interrupt(train: Callable[..., TrainingRun], how: str, at: int) -> TrainingRun:
+    """Train until the run is stopped before step `at`, or is killed within it; `train(stop=...)` makes the run."""
+    run = train(stop=lambda: how == "stop" and next(polls) == at)
+    polls = itertools.count(run.first_step)
     if how == "stop":
-        polls = itertools.count(run.first_step)
-        run._stop = lambda: next(polls) == at
         assert list(run)[-1].reason == "stopped"
-        return
+        return run
     events = iter(run)
     while getattr(next(events), "step", None) != at:
         pass
     events.close()
     with (run.path / "metrics.jsonl").open("ab") as file:  # a crash may cut a line in two
         file.write(b'{"event": "step", "st')
+    return run

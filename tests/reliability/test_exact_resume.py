@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -53,11 +54,15 @@ def assert_resumes_exactly(corpus, tmp_path):
         *_, finished = straight
         expected = seqgen.load(straight.path).samples("The ", **SAMPLING)
         for number, interruption in enumerate(interruptions):
-            run = seqgen.train(corpus, out=tmp_path / str(number), **settings)
+            resume = partial(seqgen.train, out=tmp_path / str(number), resume=True)
+            start = partial(seqgen.train, corpus, out=tmp_path / str(number), **settings)
             for how, at in (one.split() for one in interruption.split(", ")):
-                interrupt(run, how, int(at))
-                run = seqgen.train(out=run.path, resume=True)
-                assert run.notices == []
+                run = interrupt(start, how, int(at))
+                if start is resume:
+                    assert run.notices == []
+                start = resume
+            run = resume()
+            assert run.notices == []
             assert run.first_step < finished.step
             assert list(run)[-1].reason == finished.reason
 

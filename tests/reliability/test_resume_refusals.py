@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,8 @@ def stopped(corpus, tmp_path, _workshop):
         home.mkdir()
         text = shutil.copy(corpus, home)
         (home / "valid.txt").write_text(corpus.read_text("utf-8")[:600], "utf-8")
-        interrupt(seqgen.train(text, out=home / "run", valid=home / "valid.txt", **MODELS["gru"]), "stop", 4)
+        train = partial(seqgen.train, text, out=home / "run", valid=home / "valid.txt", **MODELS["gru"])
+        interrupt(train, "stop", 4)
     return shutil.copytree(home / "run", tmp_path / "run")
 
 

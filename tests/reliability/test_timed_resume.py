@@ -109,9 +109,8 @@ def test_plan_from_repeats_an_interrupted_and_extended_run(corpus, tmp_path, mon
     assert len(plan_of(run.path).stages) >= 2
 
     given = {name: value for name, value in settings.items() if name not in {"max_time", "max_steps", "threads"}}
-    planned = seqgen.train(corpus, out=tmp_path / "planned", plan_from=run.path, **given)
     polls = iter([False] * 7 + [True])
-    planned._stop = lambda: next(polls)
+    planned = seqgen.train(corpus, out=tmp_path / "planned", plan_from=run.path, stop=lambda: next(polls), **given)
     list(planned)
     with pytest.raises(ConfigError, match="plan_from"):
         seqgen.train(out=planned.path, resume=True, plan_from=planned.path)
@@ -132,7 +131,7 @@ def test_plan_from_repeats_an_interrupted_and_extended_run(corpus, tmp_path, mon
         ({"threads": 2, "max_time": 1.0}, "max_time, threads"),
         ({"cell": "rnn"}, "model.cell"),
         ({"seed": 3}, "training.seed is 3"),
-        ({"valid_split": "tail"}, "text.train_tokens"),
+        ({"valid_split": "tail"}, "data.valid_split is tail"),
         ({"precision": "bf16"}, "training.precision"),
     ],
 )

@@ -108,7 +108,17 @@ def test_identity_depends_only_on_what_determines_the_weights():
     assert config.model_copy(update={"training": config.training.model_copy(update=same)}).identity == config.identity
     assert config.model_copy(update={"created": "then", "seqgen": "0"}).identity == config.identity
 
-    for part, change in {"training": {"seed": 1}, "model": {"dropout": 0.5}, "text": {"sha256": "1" * 64}}.items():
+    cached = config.data.model_copy(update={"cache_dir": "elsewhere", "text": ("copy.txt",)})
+    assert config.model_copy(update={"data": cached}).identity == config.identity
+
+    changes = [
+        ("training", {"seed": 1}),
+        ("model", {"dropout": 0.5}),
+        ("text", {"sha256": "1" * 64}),
+        ("data", {"valid_split": "tail"}),
+        ("data", {"valid_share": 0.1}),
+    ]
+    for part, change in changes:
         changed = config.model_copy(update={part: getattr(config, part).model_copy(update=change)})
         assert changed.identity != config.identity
 
@@ -119,6 +129,7 @@ def test_bptt_names_the_cells_that_do_not_train_on_windows():
     for cell in FAMILIES:
         if cell in carrying.split(", "):
             assert resolve_settings({"cell": cell, "bptt": 8}).training.bptt == 8
+            assert resolve_settings({"cell": cell}).training.bptt == 64
         else:
             with pytest.raises(ConfigError, match="bptt"):
                 resolve_settings({"cell": cell, "bptt": 8})

@@ -180,8 +180,8 @@ def test_training_texts_are_the_text_without_the_validation_part(run, corpus):
 
     assert sum(map(len, (*training, *run.validation_texts()))) == len(text)
     assert all(part in text for part in training)
-    assert run.has_training_texts(text)
-    assert not run.has_training_texts(text[:-1])
+    assert run.is_training_text(text)
+    assert not run.is_training_text(text[:-1])
 
 
 def test_memorization_compares_with_the_training_texts(run):

@@ -81,7 +81,7 @@ def test_check_same_text_refuses_changed_texts(corpus, tmp_path):
 @pytest.mark.parametrize("field", ["text", "valid"])
 @pytest.mark.parametrize("valid_sha256", ["0" * 64, None])
 def test_refused_file_leaves_no_copy_in_the_cache(corpus, tmp_path, monkeypatch, field, valid_sha256):
-    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "store"))
+    monkeypatch.setenv("SEQGEN_CACHE", str(tmp_path / "cache_dir"))
     record = encode_corpus(read_texts(DataConfig(text=str(corpus))), TokenizerConfig()).record
     (tmp_path / "secret.txt").write_text("nobody else's business", "utf-8")
     forged = DataConfig.of(**{"text": str(corpus), field: str(tmp_path / "secret.txt")})
@@ -89,7 +89,7 @@ def test_refused_file_leaves_no_copy_in_the_cache(corpus, tmp_path, monkeypatch,
     with pytest.raises(RunError, match=r"secret\.txt is not the text that this run was started on \(SHA-256 \w{12}"):
         read_texts(forged, record=record.model_copy(update={"valid_sha256": valid_sha256}))
 
-    kept = [path for path in (tmp_path / "store").rglob("*") if path.is_file()]
+    kept = [path for path in (tmp_path / "cache_dir").rglob("*") if path.is_file()]
     assert kept
     assert not any(b"business" in path.read_bytes() for path in kept)
 

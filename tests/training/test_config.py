@@ -23,6 +23,30 @@ def test_invalid_duration_is_refused_by_name(written):
         TrainingConfig.of(max_time=written)
 
 
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("seed", 0, 2**63 - 1),
+        ("warmup_steps", 0, 2**63 - 1),
+        ("max_steps", 1, 2**63 - 1),
+        ("batch_size", 1, 2**63 - 1),
+        ("threads", 1, 1024),
+    ],
+)
+def test_integers_are_accepted_within_their_limits_only(name, least, most):
+    for value in (least, most):
+        assert getattr(TrainingConfig.of(**{name: value}), name) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(ConfigError, match=name):
+            TrainingConfig.of(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["max_epochs", "lr", "clip_grad_norm"])
+def test_zero_is_refused_where_nothing_would_be_trained(name):
+    with pytest.raises(ConfigError, match=name):
+        TrainingConfig.of(**{name: 0.0})
+
+
 def test_every_cell_has_a_valid_preset_for_each_optimizer():
     assert PRESETS.keys() == FAMILIES.keys(), "a row is missing in seqgen/training/presets.py"
     for cell, by_optimizer in PRESETS.items():

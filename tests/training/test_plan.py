@@ -29,7 +29,7 @@ def test_replanned_keeps_earlier_stages():
     later = plan.replanned(30, 50, threads=1)
 
     assert later.stages[0] == plan.current
-    assert (later.current.first_step, later.current.last_step, later.current.eval_every, later.current.threads) == (
+    assert (later.current.first_step, later.current.total_steps, later.current.eval_every, later.current.threads) == (
         30,
         50,
         10,

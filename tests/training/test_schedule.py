@@ -15,7 +15,7 @@ def rates(total: int, **settings: object) -> list[float]:
 
 
 def rate_at(step: int, total: int, config: TrainingConfig) -> float:
-    return learning_rate(step, Plan.first(total, warmup=config.warmup_steps).current, config)
+    return learning_rate(step, Plan.first(total, warmup_steps=config.warmup_steps).current, config)
 
 
 def test_linear_schedule():
@@ -82,7 +82,7 @@ def test_replan_makes_no_jump_and_the_rate_still_ends_at_0(total, lengths, place
 
 
 def test_progress_after_a_replan_is_linear():
-    plan = Plan.first(100, warmup=0).replanned(50, 60)
+    plan = Plan.first(100, warmup_steps=0).replanned(50, 60)
 
     assert [plan.current.progress_at(step) for step in (50, 55, 60)] == pytest.approx([0.5, 0.75, 1.0])
 
@@ -98,5 +98,5 @@ def test_replan_during_warmup_moves_its_end():
     assert [shorter.warmup_at(step) - shorter.warmup_at(step - 1) for step in range(20, 31)] == pytest.approx(
         [(1 - at_20) / 11] * 11
     )
-    assert plan.replanned(20, 300, warmup=100).current.warmup_end == 100  # set by the user
+    assert plan.replanned(20, 300, warmup_steps=100).current.warmup_end == 100  # set by the user
     assert plan.replanned(150, 300).current.warmup_end == 100  # has ended

@@ -148,6 +148,55 @@ def test_first_plan_divides_the_time_between_steps_and_evaluations(make_learner,
     )  # half of the first interval
 
 
+def test_first_plan_counts_a_save_as_five_files_of_weights(make_learner, clock, speed, monkeypatch):
+    learner, _ = make_learner("gru", max_steps=None, max_time=100.0, eval_every=None)
+    speed({1: 0.125})
+
+    def write(path, content):
+        clock.now += 0.5
+
+    monkeypatch.setattr(budget, "write_atomically", write)
+
+    _, timings = first_plan(learner, lambda: None, spent=0.0, clock=clock)
+
+    assert timings.save_seconds == 2.5
+
+
+@pytest.mark.parametrize(("max_time", "measured"), [(100.0, 4.0), (1000.0, 5.0)])
+def test_first_benchmark_takes_a_share_of_the_time_and_at_most_five_seconds(
+    make_learner, monkeypatch, clock, max_time, measured
+):
+    learner, _ = make_learner("gru", max_steps=None, max_time=max_time, threads=1)
+    asked = []
+    monkeypatch.setattr(
+        budget, "time_steps", lambda learner, threads, seconds, clock: asked.append(seconds) or {1: 0.1}
+    )
+
+    first_plan(learner, lambda: None, spent=0.0, clock=clock)
+
+    assert asked == [measured]
+
+
+@pytest.mark.parametrize(("left", "measured"), [(20.0, 1.0), (1000.0, 2.0)])
+def test_benchmark_of_a_replan_takes_a_share_of_the_rest_and_at_most_two_seconds(
+    make_learner, monkeypatch, clock, left, measured
+):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    learner, _ = make_learner("gru", max_steps=None, max_time=1000.0)
+    learner.plan = Plan.first(10**6, threads=2)
+    asked = []
+
+    def time(learner, threads, seconds, clock):
+        asked.append((threads, seconds))
+        return dict.fromkeys(threads, 0.1)
+
+    monkeypatch.setattr(budget, "time_steps", time)
+
+    replan(learner, 200, 1000.0 - left, Timings(steps=100, step_seconds=10.0), clock)
+
+    assert asked == [([2, 1, 4], pytest.approx(measured))]
+
+
 def test_benchmark_changes_nothing_and_more_time_gives_more_steps(make_learner, monkeypatch):
     monkeypatch.setattr(budget, "BENCHMARK_SECONDS", 0.0)
     learner, _ = make_learner("lstm", dropout=0.5, max_steps=None, max_time=4.0, eval_every=None)
@@ -411,7 +460,7 @@ def test_run_of_fixed_steps_is_never_replanned(make_learner, clock):
 
 def test_extend_plan_continues_the_schedule_of_a_longer_run(make_learner):
     learner, _ = make_learner("gru", max_steps=40, eval_every=None, warmup_steps=0)
-    learner.plan = Plan.first(20, warmup=0)
+    learner.plan = Plan.first(20, warmup_steps=0)
 
     plan = extend_plan(learner, 20, 5.0, Timings())
 
@@ -420,7 +469,7 @@ def test_extend_plan_continues_the_schedule_of_a_longer_run(make_learner):
 
 def test_extend_plan_measures_more_time(make_learner, clock, speed):
     learner, _ = make_learner("gru", max_steps=None, max_time=100.0, eval_every=None)
-    learner.plan = Plan.first(200, warmup=0)
+    learner.plan = Plan.first(200, warmup_steps=0)
     speed({1: 0.5})
 
     plan = extend_plan(learner, 150, 40.0, Timings(), clock)

@@ -9,10 +9,10 @@ import torch
 
 from seqgen.errors import SaveError, TrainingError
 from seqgen.models.weights import load_weights
-from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, save_checkpoint
+from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, publish_best, save_checkpoint
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.metrics import MetricsLog, read_metrics
-from seqgen.training.trainer import Trainer, publish_best, sample_text
+from seqgen.training.trainer import Trainer, generate_sample
 
 GOLDEN = {
     ("transformer", "adamw"): [3.4754, 2.3272, 1.7149, 1.8201, 1.6648],
@@ -72,11 +72,11 @@ def test_step_events_hold_the_figures_of_the_step(make_learner, make_setup, tmp_
 
 def test_samples_have_160_tokens_or_fit_the_positions(make_learner):
     learner, corpus = make_learner("gru")
-    assert len(sample_text(learner.model, corpus.tokenizer, 0)) == 160
+    assert len(generate_sample(learner.model, corpus.tokenizer, 0)) == 160
 
     learner, corpus = make_learner("transformer", positions="sinusoidal", block_size=16)
-    assert len(sample_text(learner.model, corpus.tokenizer, 0)) == 16
-    assert len(sample_text(learner.model, corpus.tokenizer, 0, ".\n")) == 14
+    assert len(generate_sample(learner.model, corpus.tokenizer, 0)) == 16
+    assert len(generate_sample(learner.model, corpus.tokenizer, 0, ".\n")) == 14
 
 
 def test_without_validation_the_last_weights_are_kept(make_learner, make_setup, tmp_path):

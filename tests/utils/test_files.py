@@ -91,11 +91,11 @@ def test_full_disk_leaves_only_the_old_file(tmp_path):
     path = tmp_path / "file.json"
     path.write_bytes(b"old")
 
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", OVER_THE_LIMIT, str(path)], capture_output=True, text=True, check=True, timeout=60
     )
 
-    assert told.stdout == f"{path} could not be written: File too large; make room, or choose another place\n"
+    assert result.stdout == f"{path} could not be written: File too large; make room, or choose another place\n"
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["file.json"]
 

@@ -4,13 +4,13 @@ from seqgen.utils.progress import Progress, silent
 
 
 def test_progress_adds_up_and_reports():
-    told = []
-    progress = Progress(lambda *given: told.append(given), "reading", 10)
+    reports = []
+    progress = Progress(lambda *given: reports.append(given), "reading", 10)
 
     for done in (3, 0, 7):
         progress.add(done)
 
-    assert told == [("reading", 0, 10), ("reading", 3, 10), ("reading", 3, 10), ("reading", 10, 10)]
+    assert reports == [("reading", 0, 10), ("reading", 3, 10), ("reading", 3, 10), ("reading", 10, 10)]
 
 
 def test_silent_report_prints_nothing(capsys):

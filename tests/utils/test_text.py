@@ -6,7 +6,7 @@ from seqgen.utils.text import plural, singular_or_plural
 
 
 @pytest.mark.parametrize(
-    ("number", "words", "said"),
+    ("number", "words", "expected"),
     [
         (0, ("step",), "0 steps"),
         (1, ("step",), "1 step"),
@@ -15,8 +15,8 @@ from seqgen.utils.text import plural, singular_or_plural
         (2, ("copy", "copies"), "2 copies"),
     ],
 )
-def test_plural_of_numbers(number, words, said):
-    assert plural(number, *words) == said
+def test_plural_of_numbers(number, words, expected):
+    assert plural(number, *words) == expected
 
 
 def test_singular_or_plural_verb():

@@ -26,7 +26,7 @@ from seqgen.utils.files import cache_directory, hash_file
 from seqgen.utils.locks import hold_lock, note_use
 
 PartName = Literal["train", "valid", "test"]
-Progress = Callable[[int], None]
+DownloadProgress = Callable[[int], None]
 """Receives the number of bytes downloaded so far."""
 FETCHING = "fetching"
 """The name of the lock that a process holds while it downloads a corpus."""
@@ -111,7 +111,7 @@ class Download(Config):
                 yield decoder.push(block)
         yield decoder.push(b"", final=True)
 
-    def fetch(self, corpus: str, progress: Callable[[RemoteFile], Progress]) -> None:
+    def fetch(self, corpus: str, progress: Callable[[RemoteFile], DownloadProgress]) -> None:
         """Download the files that are missing or do not have their hash.
 
         Args:
@@ -148,7 +148,7 @@ def download_directory(corpus: str) -> Path:
 class _PoochProgress:
     """The progress bar that pooch calls: pass the bytes so far on to `progress`."""
 
-    progress: Progress
+    progress: DownloadProgress
     size: int
     done: int = 0
     total: int = 0
@@ -165,7 +165,7 @@ class _PoochProgress:
         """Do nothing: the caller owns the bar."""
 
 
-def _download(file: RemoteFile, folder: Path, progress: Progress) -> None:
+def _download(file: RemoteFile, folder: Path, progress: DownloadProgress) -> None:
     """Download a file under a temporary name, and rename it once its hash is right; keep one that is right already."""
     import pooch
     import requests

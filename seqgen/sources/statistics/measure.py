@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -105,13 +105,18 @@ class Statistics:
 
 
 def measure(
-    documents: Iterable[tuple[str, Iterable[str]]], *, top: int = 10, progress: Callable[[int], None] = lambda _: None
+    documents: Iterable[tuple[str, Iterable[str]]],
+    *,
+    top: int = 10,
+    raw: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> Statistics:
     """Measure documents, each a name and its text in chunks of any length, in one pass.
 
     Args:
         documents: the names appear in the places of findings.
         top: how many of the most frequent n-grams to return.
+        raw: whether each character is a byte of unknown meaning, so that none of them is a problem.
         progress: receives the number of characters after each block.
     """
     collector = _Collector()
@@ -121,7 +126,8 @@ def measure(
             collector.add(block)
             progress(len(block.text))
         collector.end_document(block)
-    return collector.statistics(top)
+    found = collector.statistics(top)
+    return replace(found, bytes=found.characters, findings=()) if raw else found
 
 
 def script_of(character: str) -> str:

@@ -66,7 +66,7 @@ def test_all_removes_all_but_what_is_being_built(invoke, answers, filled):
         (["--older-than", "30d"], 3),
         (["--older-than", "0.000001s"], 0),
         (["--max-size", "1GB"], 3),
-        (["--max-size", "0"], 0),
+        (["--max-size", "0MB"], 0),
         (["--older-than", "30d", "--max-size", "0MB"], 0),
     ],
 )
@@ -120,6 +120,7 @@ def test_cache_dir_leaves_out_the_downloads(answers, filled):
         (["--all", "--max-size", "1GB"], "--all: "),
         (["--older-than", "soon"], "--older-than: "),
         (["--max-size", "much"], "--max-size: "),
+        (["--max-size", "10"], "--max-size: "),
         (["--max-size", "-1"], "--max-size: "),
     ],
 )

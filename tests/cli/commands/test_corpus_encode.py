@@ -13,10 +13,10 @@ def cache_dir(tmp_path):
 
 
 def test_encoded_text_is_reused_by_train(answers, corpus, cache_dir):
-    told = json.loads(answers("corpus", "encode", "corpus.txt", "--cache-dir", cache_dir, "--json"))
+    record = json.loads(answers("corpus", "encode", "corpus.txt", "--cache-dir", cache_dir, "--json"))
 
-    assert told["train_tokens"] + told["valid_tokens"] == told["characters"] == len(corpus.read_text("utf-8"))
-    assert (told["tokenizer"], told["bytes_per_id"], told["cache_dir"]) == ("char", 1, cache_dir)
+    assert record["train_tokens"] + record["valid_tokens"] == record["characters"] == len(corpus.read_text("utf-8"))
+    assert (record["tokenizer"], record["bytes_per_id"], record["cache_dir"]) == ("char", 1, cache_dir)
     ids = sorted(path for path in (corpus.parent / "kept" / "ids").rglob("ids.bin"))
     answers("train", "corpus.txt", "--cache-dir", cache_dir, "--cell", "gru", "--hidden-size", "8", "--max-steps", "2")
     assert sorted((corpus.parent / "kept" / "ids").rglob("ids.bin")) == ids

@@ -134,8 +134,8 @@ def test_stats_do_not_depend_on_locale(tmp_path, encoding, locale):
     command = [sys.executable, "-c", code, "corpus", "stats", "text.txt", "--json", "--encoding", encoding]
     environment = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
-    told = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, env=environment)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, env=environment)
 
-    found = json.loads(told.stdout.decode("utf-8"))
+    found = json.loads(result.stdout.decode("utf-8"))
     assert (found["characters"], found["newlines"]["crlf"], found["newlines"]["lf"]) == (10, 1, 1)
     assert "한" in {gram for gram, _ in found["character_ngrams"][0]["top"]}

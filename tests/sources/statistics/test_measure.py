@@ -41,6 +41,14 @@ def test_measure_counts_the_sizes_of_the_text(documents):
     assert found.repeated_documents.copies == len(texts) - len(set(texts))
 
 
+def test_measure_counts_a_byte_for_each_character_of_a_raw_text():
+    text = "\xff\x00\r\n"
+
+    assert (measured(text).bytes, measured(text, raw=True).bytes) == (5, 4)
+    assert measured(text).findings
+    assert measured(text, raw=True).findings == ()
+
+
 @given(st.text(st.sampled_from("ab \n한"), max_size=60), st.lists(st.integers(0, 60), max_size=5))
 def test_measure_does_not_depend_on_the_chunks(text, cuts):
     edges = [0, *sorted(cuts), len(text)]
