@@ -12,6 +12,8 @@ import pytest
 
 from seqgen.data.cache import cache as module
 from seqgen.data.cache.cache import Cache, cache_path, check_hash, size_of
+from seqgen.data.cache.workers import run_workers
+from seqgen.data.cache.write_ids import write_ids
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.errors import ConfigError, RunError, SaveError, TextError
@@ -239,6 +241,19 @@ def test_cache_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
 
     with pytest.raises(SaveError, match=r"file.*cache.*SEQGEN_CACHE"):
         prepare(Cache(tmp_path / "file" / "cache"), text=str(corpus))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_full_disk_in_a_worker_is_a_save_error(cache, corpus, monkeypatch):
+    def run_on_a_full_disk(jobs, *given):
+        (Path(jobs[0]["folder"]) / "ids.bin").symlink_to("/dev/full")
+        run_workers(jobs, *given)
+
+    monkeypatch.setattr(module, "write_ids", lambda *given: write_ids(*given, workers=2))
+    monkeypatch.setattr("seqgen.data.cache.write_ids.run_workers", run_on_a_full_disk)
+
+    with pytest.raises(SaveError, match=r"cache.*No space left.*make room"):
+        prepare(cache, text=str(corpus))
 
 
 def test_cache_path_is_the_given_directory_or_the_users(monkeypatch, tmp_path):
