@@ -106,6 +106,47 @@ def test_touched_file_is_read_again_and_its_ids_are_found(cache, corpus, built):
     assert built == ["write_text", "write_ids", "write_text"]
 
 
+def test_file_rewritten_within_a_tick_of_the_clock_is_read_again(cache, corpus, monkeypatch, built):
+    state = module.file_state(str(corpus))
+    monkeypatch.setattr(module, "file_state", lambda name: state)
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 1e9)
+    first = prepare(cache, text=str(corpus))[0].manifest
+    corpus.write_bytes(corpus.read_bytes().replace(b"rain", b"snow"))
+
+    second = prepare(cache, text=str(corpus))[0].manifest
+
+    assert (second.bytes, built.count("write_text")) == (first.bytes, 2)
+    assert second.sha256 != first.sha256
+
+
+def test_state_of_a_file_is_trusted_after_two_seconds(cache, corpus, monkeypatch, built):
+    changed = max(corpus.stat().st_mtime, corpus.stat().st_ctime)
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 2.0)
+    for age in (1.9, 2.1, 2.1):
+        monkeypatch.setattr(module.time, "time", lambda age=age: changed + age)
+        cache.text([str(corpus)], DataConfig())
+
+    assert built == ["write_text"] * 2
+
+
+def test_file_changed_while_it_is_read_is_not_found_by_its_old_state(cache, corpus, monkeypatch):
+    old = module.file_state(str(corpus))
+    read = module.write_text
+
+    def read_and_change(*given):
+        manifest = read(*given)
+        corpus.write_bytes(b"another text\n")
+        return manifest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_text", read_and_change)
+        changed = cache.text([str(corpus)], DataConfig())
+    assert changed.read(0, 7) == "another"
+
+    monkeypatch.setattr(module, "file_state", lambda name: old)
+    assert cache.text([str(corpus)], DataConfig()).read(0, 7) == "another"
+
+
 def test_another_version_builds_again(cache, corpus, built, monkeypatch):
     prepare(cache, text=str(corpus))
     monkeypatch.setattr(module, "__version__", "another")
