@@ -1,6 +1,6 @@
 """Find texts, tokenizers and ids in the cache, or build them there. No torch.
 
-    texts/NAME        a text            (cached_text.py), by the state of its files; by its hash if it has none, or new ones
+    texts/NAME        a text            (cached_text.py), by the state of its files, or by its hash: no files, new files
     tokenizers/NAME   a tokenizer       (seqgen.tokenizers), by text, split and settings
     ids/NAME          the ids of both   (cached_ids.py), by texts, split and tokenizer
 
@@ -187,11 +187,15 @@ class Cache:
             remove_leftovers(folder)
             with build_folder(folder, key) as building:
                 yield building
+        except FileNotFoundError as error:
+            raise SaveError(
+                f"a text or a folder was removed from the cache in {self.path} meanwhile; run the command again"
+            ) from error
         except OSError as error:
             full = "make room there, or " if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""
             raise SaveError(
                 f"the cache in {self.path} cannot be written: {error.strerror or error}; {full}choose another "
-                "directory with SEQGEN_CACHE"
+                "directory with --cache-dir or SEQGEN_CACHE"
             ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -280,8 +281,20 @@ def test_build_removes_what_killed_processes_left(cache, corpus):
 def test_cache_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
     (tmp_path / "file").touch()
 
-    with pytest.raises(SaveError, match=r"file.*cache.*SEQGEN_CACHE"):
+    with pytest.raises(SaveError, match=r"file.*cache.*--cache-dir or SEQGEN_CACHE"):
         prepare(Cache(tmp_path / "file" / "cache"), text=str(corpus))
+
+
+def test_text_that_is_removed_meanwhile_is_not_a_cache_that_cannot_be_written(cache, corpus):
+    data = DataConfig(text=str(corpus))
+    split = split_text(cache.text(data.text, data), data)
+    tokenizer = cache.tokenizer(split, data, TokenizerConfig())
+    shutil.rmtree(cache.path / "texts")
+
+    with pytest.raises(SaveError, match=r"removed.*cache.*again") as caught:
+        cache.ids(split, data, tokenizer)
+
+    assert "cannot be written" not in str(caught.value)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
