@@ -24,7 +24,7 @@ CHUNK_BYTES = 1 << 20
 _URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 _errors = threading.local()
 
-_SURROGATE_CODECS = {"utf-7", "unicode_escape", "raw_unicode_escape"}
+_SURROGATE_CODECS = {"utf-7", "punycode", "unicode_escape", "raw_unicode_escape"}
 """Codecs that decode to lone surrogates, which UTF-8 cannot encode."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = (
