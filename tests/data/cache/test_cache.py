@@ -204,6 +204,19 @@ def test_damaged_entry_is_built_again(cache, corpus, pattern, damage):
     assert path.read_bytes() == content
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("pattern", ["texts/*/text.utf8", "texts/*/documents.i64", "ids/*/ids.bin", "ids/*/starts.i64"])
+def test_pipe_in_an_entry_does_not_block_and_is_replaced(cache, corpus, pattern):
+    expected = as_lists(prepare(cache, text=str(corpus))[2])
+    (path,) = cache.path.glob(pattern)
+    path.unlink()
+    os.mkfifo(path)
+
+    assert as_lists(prepare(cache, text=str(corpus))[2]) == expected
+
+    assert path.is_file()
+
+
 # what is left behind
 
 
