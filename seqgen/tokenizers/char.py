@@ -14,17 +14,9 @@ import numpy.typing as npt
 from pydantic import Field
 
 from seqgen.errors import ConfigError, TokenizerError
-from seqgen.tokenizers.base import (
-    REPLACEMENT,
-    TOKENIZER_FILE,
-    UNICODE_SCALARS,
-    Ids,
-    Tokenizer,
-    TokenizerFile,
-    not_empty,
-    read_json,
-)
+from seqgen.tokenizers.base import TOKENIZER_FILE, UNICODE_SCALARS, Ids, Tokenizer, TokenizerFile, not_empty, read_json
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
+from seqgen.utils.text import REPLACEMENT
 
 UNKNOWN_ID = 1
 FIRST_ID = 2  # the boundary and <unk> come before the characters

@@ -16,17 +16,9 @@ import regex
 from pydantic import Field
 
 from seqgen.errors import ConfigError, TokenizerError
-from seqgen.tokenizers.base import (
-    REPLACEMENT,
-    TOKENIZER_FILE,
-    Ids,
-    Tokenizer,
-    TokenizerFile,
-    not_empty,
-    read_json,
-    without_surrogates,
-)
+from seqgen.tokenizers.base import TOKENIZER_FILE, Ids, Tokenizer, TokenizerFile, not_empty, read_json
 from seqgen.tokenizers.config import MAX_AUTO_SIZE, MIN_AUTO_SIZE, MIN_EXAMPLES, Normalization, TokenizerConfig
+from seqgen.utils.text import REPLACEMENT, without_surrogates
 
 UNKNOWN_ID = 1
 FIRST_ID = 2  # the boundary and <unk> come before the words
