@@ -43,6 +43,9 @@ BOUNDARY = 0
 data/batches.py, evaluation/scoring.py and generation/generate.py put it before each document; models/recurrent.py
 resets the state there, models/transformer.py limits attention to it. It is never a target and never sampled.
 """
+UNKNOWN_ID = 1
+FIRST_ID = 2
+"""The ids of `<unk>` and of the first piece, in a tokenizer that has an `<unk>`."""
 
 UNICODE_SCALARS = 0x110000 - 0x800
 """How many code points a text can contain: all of Unicode without the surrogates."""

@@ -14,12 +14,20 @@ import numpy.typing as npt
 from pydantic import Field
 
 from seqgen.errors import ConfigError, TokenizerError
-from seqgen.tokenizers.base import TOKENIZER_FILE, UNICODE_SCALARS, Ids, Tokenizer, TokenizerFile, not_empty, read_json
+from seqgen.tokenizers.base import (
+    FIRST_ID,
+    TOKENIZER_FILE,
+    UNICODE_SCALARS,
+    UNKNOWN_ID,
+    Ids,
+    Tokenizer,
+    TokenizerFile,
+    not_empty,
+    read_json,
+)
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
 from seqgen.utils.text import REPLACEMENT
 
-UNKNOWN_ID = 1
-FIRST_ID = 2  # the boundary and <unk> come before the characters
 CALL_CHARACTERS = 1 << 16
 """Characters for one numpy call: their code points stay in the processor's cache, and memory stays flat."""
 
