@@ -78,10 +78,11 @@ def model(request: pytest.FixtureRequest) -> LanguageModel:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Use a cache separate from the user's."""
+def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Use a cache separate from the user's, and find the texts of files that were just written."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEQGEN_CACHE", str(tmp_path_factory.mktemp("store")))
+        patch.setenv("SEQGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr("seqgen.data.cache.cache.SETTLED_SECONDS", 0.0)
         yield
 
 

@@ -7,7 +7,6 @@ text has too many, only hashes that are multiples of 2, 4, ... are, which sample
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -17,8 +16,8 @@ import numpy.typing as npt
 from seqgen.config import Config
 from seqgen.data.cache.cached_text import Offsets, Span
 from seqgen.sources.lines import last_line_start
+from seqgen.utils.hashing import BASE, Hashes, mix, powers
 
-Hashes: TypeAlias = npt.NDArray[np.uint64]
 Weights: TypeAlias = npt.NDArray[np.float64]
 
 WINDOW_CHARACTERS = 100
@@ -33,7 +32,6 @@ NOTICE_SHARE = 0.25
 """
 FILTER_BITS = 20
 """Bits of a hash that say whether it may be wanted, before it is looked up."""
-_BASE = 0x9E3779B97F4A7C15
 _LF, _CR = 10, 13
 
 
@@ -127,24 +125,8 @@ def _lines_and_windows(codes: npt.NDArray[np.uint32]) -> tuple[Offsets, Offsets,
 
 
 def _hashes(codes: npt.NDArray[np.uint32], starts: Offsets, stops: Offsets) -> Hashes:
-    """Return the hash of each range of characters: the sum of mixed(code) * base ** place, modulo 2 ** 64."""
-    powers, inverses = _powers(1 << max(1, len(codes)).bit_length())
-    sums = np.append(np.uint64(0), np.cumsum(_mixed(codes.astype(np.uint64)) * powers[: len(codes)]))
-    return _mixed((sums[stops] - sums[starts]) * inverses[starts])
-
-
-def _mixed(values: Hashes) -> Hashes:
-    """Return each value with every bit spread over all of it (the finalizer of splitmix64)."""
-    values = values + np.uint64(_BASE)
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
-
-
-@functools.lru_cache(maxsize=2)
-def _powers(size: int) -> tuple[Hashes, Hashes]:
-    """Return the first `size` powers of the base, and of its inverse, modulo 2 ** 64."""
-    factors = np.array([[_BASE], [pow(_BASE, -1, 1 << 64)]], np.uint64).repeat(size, axis=1)
-    factors[:, 0] = 1
-    powers, inverses = np.cumprod(factors, axis=1)
-    return powers, inverses
+    """Return the hash of each range of characters: the sum of mix(code) * base ** place, modulo 2 ** 64."""
+    up, down = powers(len(codes))
+    base = np.uint64(BASE)
+    sums = np.append(np.uint64(0), np.cumsum(mix(codes + base) * up[: len(codes)]))
+    return mix((sums[stops] - sums[starts]) * down[starts] + base)

@@ -8,6 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from seqgen.utils.hashing import mix
+
 Places: TypeAlias = npt.NDArray[np.int64]
 Permutation: TypeAlias = Callable[[Places], Places]
 
@@ -36,7 +38,7 @@ def _feistel(count: int, random: np.random.Generator) -> Permutation:
     def once(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
         left, right = values >> half, values & mask
         for key in keys:
-            left, right = right, left ^ (_mix(right + key) & mask)
+            left, right = right, left ^ (mix(right + key) & mask)
         return left << half | right
 
     def look_up(places: Places) -> Places:
@@ -46,10 +48,3 @@ def _feistel(count: int, random: np.random.Generator) -> Permutation:
         return values.astype(np.int64)
 
     return look_up
-
-
-def _mix(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Return each value with every bit spread over all of it (the finalizer of splitmix64)."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from seqgen.utils.hashing import Hashes, powers
+
 NGRAM = 30
 """Characters in a row that count as copied: a phrase of five or six words."""
 BLOCK_SIZE = 1 << 16
 """Characters of the text that are searched at once: their hashes stay in the processor's cache."""
 _TABLE_BITS = 16
-_BASE = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2**64
-
-Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,9 @@ def measure_memorization(samples: Sequence[str], documents: Iterable[Iterable[st
     searches = [_Search(sample) for sample in samples]
     longest = max(map(len, samples), default=0)
     size = max(BLOCK_SIZE, 2 * longest)
-    powers = _Powers(size + longest)
     for chunks in documents:
         for block in _blocks(chunks, size, overlap=longest):
-            windows = powers.windows_of(block)
+            windows = _windows_of(block)
             for search in searches:
                 search.add(block, windows)
     return [search.result() for search in searches]
@@ -62,29 +60,18 @@ Windows = Callable[[int], Hashes]
 """From n to the hashes of all windows of n characters of a text, [N - n + 1]."""
 
 
-class _Powers:
-    """The powers of the base and of its inverse, for texts of up to `length` characters."""
+def _windows_of(text: str) -> Windows:
+    """Return the window hashes of `text`: (sum of code x base**i over the window) / base**(where it begins)."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    up, down = powers(len(codes))
+    sums = np.zeros(len(codes) + 1, np.uint64)
+    np.cumsum(codes * up[: len(codes)], out=sums[1:])
 
-    def __init__(self, length: int) -> None:
-        self._up, self._down = (self._of(base, length + 1) for base in (_BASE, pow(_BASE, -1, 1 << 64)))
+    def windows(width: int) -> Hashes:
+        count = max(0, len(codes) - width + 1)
+        return (sums[len(sums) - count :] - sums[:count]) * down[:count]
 
-    @staticmethod
-    def _of(base: int, count: int) -> Hashes:
-        factors = np.full(count, base, np.uint64)
-        factors[0] = 1
-        return np.multiply.accumulate(factors)
-
-    def windows_of(self, text: str) -> Windows:
-        """Return the window hashes of `text`: (sum of code x base**i over the window) / base**(where it begins)."""
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        sums = np.zeros(len(codes) + 1, np.uint64)
-        np.cumsum(codes * self._up[: len(codes)], out=sums[1:])
-
-        def windows(width: int) -> Hashes:
-            count = max(0, len(codes) - width + 1)
-            return (sums[len(sums) - count :] - sums[:count]) * self._down[:count]
-
-        return windows
+    return windows
 
 
 class _Search:
@@ -92,7 +79,7 @@ class _Search:
 
     def __init__(self, sample: str) -> None:
         self._sample = sample
-        self._windows = _Powers(len(sample)).windows_of(sample)
+        self._windows = _windows_of(sample)
         self._start = self._length = 0
         self._ngrams = _Lookup(self._windows(NGRAM))
         self._copied = np.zeros(max(0, len(sample) - NGRAM + 1), bool)

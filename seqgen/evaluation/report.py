@@ -14,7 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from seqgen.data.cache.encode import Counts
-from seqgen.tokenizers.base import Tokenizer, without_surrogates
+from seqgen.tokenizers.base import Tokenizer
+from seqgen.utils.text import without_surrogates
 
 XZ_LIMIT = 64 * 2**20
 """Bytes above which xz -9 is not run for comparison: it takes about a second per megabyte."""

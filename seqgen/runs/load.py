@@ -29,8 +29,9 @@ from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
 from seqgen.sources.config import BYTES, Reading
 from seqgen.sources.source import load_documents
-from seqgen.tokenizers.base import Tokenizer, without_surrogates
+from seqgen.tokenizers.base import Tokenizer
 from seqgen.training.config import MOST_THREADS
+from seqgen.utils.text import without_surrogates
 
 MAX_SAMPLES = 10_000
 """Samples of one batch; each has its own state and random stream."""

@@ -73,8 +73,8 @@ class Content:
     suffix: str
     """The suffix of the format."""
     reading: Reading
-    size: int = 0
-    """The number of stored bytes, if known."""
+    size: int
+    """The number of stored bytes; that of an archive limits what it may expand to."""
     compressed: bool = False
     """Whether the bytes come from a decompressor or an archive."""
     issues: ReadIssues = field(default_factory=ReadIssues)

@@ -17,6 +17,7 @@ from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import BYTES
 from seqgen.sources.guess_encoding import guess_encoding, sample_around
 from seqgen.sources.recognize import recognize
+from seqgen.utils.text import REPLACEMENT, replace_surrogates
 
 CHUNK_BYTES = 1 << 20
 """The number of bytes that are read and decoded at once, which bounds the memory of a text of any length."""
@@ -24,9 +25,8 @@ CHUNK_BYTES = 1 << 20
 _URL = re.compile("[A-Za-z][A-Za-z0-9+.-]*://")
 _errors = threading.local()
 
-_SURROGATE_CODECS = {"utf-7", "unicode_escape", "raw_unicode_escape"}
+_SURROGATE_CODECS = {"utf-7", "punycode", "unicode_escape", "raw_unicode_escape"}
 """Codecs that decode to lone surrogates, which UTF-8 cannot encode."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),  # first, because one starts like that of utf-16
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
@@ -90,7 +90,7 @@ class TextDecoder:
             raise TextError(f"{self._where} is not valid {self._encoding}: {error}") from error
         self.ill_formed += _errors.count
         if self._name in _SURROGATE_CODECS:
-            text, surrogates = replace_surrogates(text, self._errors)
+            text, surrogates = replace_surrogates(text, "" if self._errors == "ignore" else REPLACEMENT)
             self.ill_formed += surrogates
         if text and not self._started:
             self._started = True
@@ -114,18 +114,8 @@ class TextDecoder:
         return "utf-8" if self._name == "utf-8-sig" else self._name
 
 
-def replace_surrogates(text: str, errors: str) -> tuple[str, int]:
-    """Replace lone surrogates, which UTF-8 cannot encode, by U+FFFD; return the text and their number.
-
-    Args:
-        text: the result of a codec or of JSON.
-        errors: as for `TextDecoder`: `ignore` drops them; `strict` applies to bytes only, so it replaces them.
-    """
-    return (text, 0) if text.isascii() else _SURROGATE.subn("" if errors == "ignore" else "\ufffd", text)
-
-
 def _replace(error: UnicodeError) -> tuple[str, int]:
-    return _count(error, "\ufffd")
+    return _count(error, REPLACEMENT)
 
 
 def _ignore(error: UnicodeError) -> tuple[str, int]:

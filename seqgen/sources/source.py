@@ -286,7 +286,7 @@ class Source:
 
     def _hash(self, file: BinaryIO | _ObservedFile) -> None:
         """Read a file to its end; a file that is not observed is counted and hashed here."""
-        for block in Content(self._display_name, file, "", self._reading).blocks():
+        for block in Content(self._display_name, file, "", self._reading, self.size).blocks():
             if not isinstance(file, _ObservedFile):
                 self._count(block)
 

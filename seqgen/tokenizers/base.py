@@ -11,7 +11,6 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from seqgen.tokenizers.normalization import (
     normalize,
 )
 from seqgen.utils.files import make_directory, write_atomically
+from seqgen.utils.text import without_surrogates
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 
@@ -43,8 +43,10 @@ BOUNDARY = 0
 data/batches.py, evaluation/scoring.py and generation/generate.py put it before each document; models/recurrent.py
 resets the state there, models/transformer.py limits attention to it. It is never a target and never sampled.
 """
+UNKNOWN_ID = 1
+FIRST_ID = 2
+"""The ids of `<unk>` and of the first piece, in a tokenizer that has an `<unk>`."""
 
-REPLACEMENT = "\ufffd"
 UNICODE_SCALARS = 0x110000 - 0x800
 """How many code points a text can contain: all of Unicode without the surrogates."""
 
@@ -53,8 +55,6 @@ MODEL_FILE = "sentencepiece.model"
 FILES = (TOKENIZER_FILE, MODEL_FILE)
 """Every file that a tokenizer may consist of; the first is always there."""
 FORMAT_VERSION = 1
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class StreamDecoder:
@@ -288,11 +288,6 @@ def fingerprint_of(files: Mapping[str, bytes]) -> str:
         digest.update(f"{name}:{len(files[name])}\n".encode())
         digest.update(files[name])
     return digest.hexdigest()
-
-
-def without_surrogates(text: str) -> str:
-    """Return `text` with each lone surrogate, which UTF-8 cannot hold, as U+FFFD."""
-    return text if text.isascii() else _SURROGATE.sub(REPLACEMENT, text)
 
 
 def line_split_point(text: str) -> int:

@@ -8,16 +8,9 @@ from typing import Literal, Self
 import numpy as np
 
 from seqgen.errors import ConfigError, TokenizerError
-from seqgen.tokenizers.base import (
-    TOKENIZER_FILE,
-    Ids,
-    Tokenizer,
-    TokenizerFile,
-    not_empty,
-    read_json,
-    without_surrogates,
-)
+from seqgen.tokenizers.base import TOKENIZER_FILE, Ids, Tokenizer, TokenizerFile, not_empty, read_json
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
+from seqgen.utils.text import without_surrogates
 
 FIRST_ID = 1  # the boundary comes before the bytes
 

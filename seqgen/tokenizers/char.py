@@ -15,9 +15,10 @@ from pydantic import Field
 
 from seqgen.errors import ConfigError, TokenizerError
 from seqgen.tokenizers.base import (
-    REPLACEMENT,
+    FIRST_ID,
     TOKENIZER_FILE,
     UNICODE_SCALARS,
+    UNKNOWN_ID,
     Ids,
     Tokenizer,
     TokenizerFile,
@@ -25,9 +26,8 @@ from seqgen.tokenizers.base import (
     read_json,
 )
 from seqgen.tokenizers.config import Normalization, TokenizerConfig
+from seqgen.utils.text import REPLACEMENT
 
-UNKNOWN_ID = 1
-FIRST_ID = 2  # the boundary and <unk> come before the characters
 CALL_CHARACTERS = 1 << 16
 """Characters for one numpy call: their code points stay in the processor's cache, and memory stays flat."""
 

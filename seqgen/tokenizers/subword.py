@@ -35,11 +35,10 @@ from seqgen.tokenizers.base import (
     TokenizerFile,
     not_empty,
     read_json,
-    without_surrogates,
 )
 from seqgen.tokenizers.config import MIN_EXAMPLES, RARE_SHARE, Normalization, TokenizerConfig, auto_size
 from seqgen.tokenizers.normalization import last_boundary_at_multiple
-from seqgen.utils.text import plural
+from seqgen.utils.text import plural, without_surrogates
 
 DEFAULT_VOCAB_SIZE = 2_000
 LINE_CAP = 1_024

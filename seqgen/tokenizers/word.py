@@ -17,19 +17,18 @@ from pydantic import Field
 
 from seqgen.errors import ConfigError, TokenizerError
 from seqgen.tokenizers.base import (
-    REPLACEMENT,
+    FIRST_ID,
     TOKENIZER_FILE,
+    UNKNOWN_ID,
     Ids,
     Tokenizer,
     TokenizerFile,
     not_empty,
     read_json,
-    without_surrogates,
 )
 from seqgen.tokenizers.config import MAX_AUTO_SIZE, MIN_AUTO_SIZE, MIN_EXAMPLES, Normalization, TokenizerConfig
+from seqgen.utils.text import REPLACEMENT, without_surrogates
 
-UNKNOWN_ID = 1
-FIRST_ID = 2  # the boundary and <unk> come before the words
 DEFAULT_VOCAB_SIZE = 10_000
 LONG_WORD_CHARACTERS = 1_000_000
 """A word with more is cut where it is read from a stream."""

@@ -1,6 +1,11 @@
-"""Write numbers in sentences, in the singular or the plural."""
+"""Write numbers in sentences, and replace what UTF-8 cannot hold."""
 
 from __future__ import annotations
+
+import re
+
+REPLACEMENT = "\ufffd"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def plural(number: int, one: str, several: str | None = None) -> str:
@@ -14,3 +19,13 @@ def plural(number: int, one: str, several: str | None = None) -> str:
 def singular_or_plural(number: int, one: str, several: str) -> str:
     """Return the form that goes with a number, such as `is` or `are`."""
     return one if number == 1 else several
+
+
+def without_surrogates(text: str) -> str:
+    """Return `text` with each lone surrogate, which UTF-8 cannot hold, as U+FFFD."""
+    return replace_surrogates(text)[0]
+
+
+def replace_surrogates(text: str, replacement: str = REPLACEMENT) -> tuple[str, int]:
+    """Replace lone surrogates, which UTF-8 cannot hold; return the text and their number."""
+    return (text, 0) if text.isascii() else _SURROGATE.subn(replacement, text)

@@ -74,10 +74,10 @@ def test_contiguous_rows_start_evenly_and_continue(lengths, batch_size, length):
     stream = ContiguousBatches(as_ids(documents), batch_size, length, seed=0)
     pairs, steps = circle(documents), math.ceil(3 * stream.batches_per_epoch)
 
-    for lane in range(stream.batch_size):
-        walked = [pair for step in range(steps) for pair in pairs_of(stream, step)[lane]]
+    for row in range(stream.batch_size):
+        walked = [pair for step in range(steps) for pair in pairs_of(stream, step)[row]]
 
-        start = lane * len(pairs) // stream.batch_size
+        start = row * len(pairs) // stream.batch_size
         assert walked == [pairs[(start + count) % len(pairs)] for count in range(steps * stream.length)]
 
 
@@ -92,7 +92,7 @@ def test_windows_show_each_token_once_an_epoch(lengths, batch_size, length, seed
     scored = [pair for row in rows for pair in row if pair[1] != IGNORED]
 
     assert sorted(scored, key=lambda pair: pair[1]) == circle(documents)
-    for row in rows:  # a window is one stretch of the text, its ignored targets at its end
+    for row in rows:  # a window is one passage of the text, its ignored targets at its end
         targets = [target for _, target in row]
         kept = targets[: targets.index(IGNORED)] if IGNORED in targets else targets
         assert all(after == before % sum(lengths) + 1 for before, after in pairwise(kept))
@@ -173,7 +173,7 @@ def test_window_epoch_has_the_fewest_batches_of_equal_size(lengths, batch_size, 
 
 @STREAMS
 @pytest.mark.parametrize(
-    ("tokens", "batch_size", "length", "lanes", "windows"),
+    ("tokens", "batch_size", "length", "rows", "windows"),
     [
         (1000, 4, 64, (4, 64), (4, 64)),
         (256, 4, 64, (4, 64), (4, 64)),
@@ -184,10 +184,10 @@ def test_window_epoch_has_the_fewest_batches_of_equal_size(lengths, batch_size, 
         (1, 32, 128, (1, 1), (1, 1)),
     ],
 )
-def test_short_text_makes_the_batch_smaller(stream_class, tokens, batch_size, length, lanes, windows):
+def test_short_text_makes_the_batch_smaller(stream_class, tokens, batch_size, length, rows, windows):
     stream = stream_class(as_ids(distinct([tokens])), batch_size, length, 0)
 
-    shape = lanes if stream_class is ContiguousBatches else windows
+    shape = rows if stream_class is ContiguousBatches else windows
     assert (stream.batch_size, stream.length) == shape
     assert stream.batch_at(0).inputs.shape == shape
 

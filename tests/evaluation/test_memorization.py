@@ -87,7 +87,7 @@ def test_measure_memorization_of_one_repeated_letter():
 
 
 def test_hash_collisions_are_not_copies(monkeypatch):
-    monkeypatch.setattr(memorization, "_BASE", 1)  # with which all orders of the same characters collide
+    monkeypatch.setattr("seqgen.utils.hashing.BASE", 1)  # with which all orders of the same characters collide
 
     (found,) = measure_memorization(["abc" * NGRAM], [["cab" * 9 + "x" + "bac" * 99]])
 

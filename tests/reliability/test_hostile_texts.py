@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import seqgen
 from seqgen import tokenizers
 from seqgen.sources.decoding import read_text
-from seqgen.tokenizers.base import without_surrogates
+from seqgen.utils.text import without_surrogates
 
 from .damage import (
     examples,

@@ -98,6 +98,7 @@ def test_decode_text_returns_utf8_or_raises_a_text_error(content, encoding):
 
 def test_lone_surrogates_are_replaced():
     assert decode_text(b"a+2AA-b", "utf-7", "somewhere") == "a\ufffdb"
+    assert decode_text(b"ab-zd9k", "punycode", "somewhere") == "a\ufffdb"
 
 
 @settings(max_examples=50)

@@ -19,8 +19,8 @@ from seqgen.tokenizers.base import (
     fingerprint_of,
     kind_of,
     not_empty,
-    without_surrogates,
 )
+from seqgen.utils.text import without_surrogates
 
 # The fixtures are immutable, so sharing them between examples is sound.
 law = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

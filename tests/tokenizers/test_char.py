@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.errors import ConfigError, TokenizerError
-from seqgen.tokenizers.base import TOKENIZER_FILE, to_json
-from seqgen.tokenizers.char import CALL_CHARACTERS, FIRST_ID, CharTokenizer
+from seqgen.tokenizers.base import FIRST_ID, TOKENIZER_FILE, to_json
+from seqgen.tokenizers.char import CALL_CHARACTERS, CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 
 

@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from seqgen.errors import ConfigError, TokenizerError
-from seqgen.tokenizers.base import TOKENIZER_FILE, to_json
+from seqgen.tokenizers.base import FIRST_ID, TOKENIZER_FILE, to_json
 from seqgen.tokenizers.config import TokenizerConfig
-from seqgen.tokenizers.word import FIRST_ID, WordTokenizer, split_words
+from seqgen.tokenizers.word import WordTokenizer, split_words
 
 
 def _trained(*documents: str, vocab_size: int | None = None) -> WordTokenizer:

@@ -1,6 +1,6 @@
 """Find texts, tokenizers and ids in the cache, or build them there. No torch.
 
-    texts/NAME        a text            (cached_text.py), by the state of its files, or by its hash if it has no files
+    texts/NAME        a text            (cached_text.py), by the state of its files, or by its hash: no files, new files
     tokenizers/NAME   a tokenizer       (seqgen.tokenizers), by text, split and settings
     ids/NAME          the ids of both   (cached_ids.py), by texts, split and tokenizer
 
@@ -18,6 +18,7 @@ import json
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +47,10 @@ ENTRY, FINGERPRINT = "entry.json", "fingerprint"
 PROCESS_BYTES = 1 << 19
 """Bytes of text from which a subword tokenizer is built in a process of its own: sentencepiece takes much memory, and
 does not notice Ctrl-C."""
+SETTLED_SECONDS = 2.0
+"""How old the last change of a file must be for its state to stand for its content: FAT counts time in steps of two
+seconds.
+"""
 
 T = TypeVar("T")
 
@@ -100,10 +105,16 @@ class Cache:
                 check_hash(name_of(names), manifest.sha256, sha256)
             _describe(folder, name_of(names), only_copy=any(map(is_read_once, files)))
 
-        if None not in states:
+        def build_unchanged(folder: Path) -> None:
+            build(folder)
+            if states != [file_state(file) for file in files]:
+                raise _ChangedError
+
+        if all(map(_is_settled, states)):
             key = _key(paths, states, reading.model_dump(include=set(Reading.model_fields)))
-            return self._find_or_build("texts", key, _open_text, build)
-        # Without files, the name is the hash of the content, known only after reading; each process reads for itself.
+            with contextlib.suppress(_ChangedError):
+                return self._find_or_build("texts", key, _open_text, build_unchanged)
+        # Else the name is the hash of the content, known only after reading; each process reads for itself.
         with self._build_folder("texts", secrets.token_hex(16)) as folder:
             build(folder)
             key = _text_key(CachedText(folder).manifest.sha256)
@@ -176,18 +187,32 @@ class Cache:
             remove_leftovers(folder)
             with build_folder(folder, key) as building:
                 yield building
+        except FileNotFoundError as error:
+            raise SaveError(
+                f"a text or a folder was removed from the cache in {self.path} meanwhile; run the command again"
+            ) from error
         except OSError as error:
             full = "make room there, or " if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""
             raise SaveError(
                 f"the cache in {self.path} cannot be written: {error.strerror or error}; {full}choose another "
-                "directory with SEQGEN_CACHE"
+                "directory with --cache-dir or SEQGEN_CACHE"
             ) from error
+
+
+class _ChangedError(Exception):
+    """A file was changed while it was read."""
+
+
+def _is_settled(state: tuple[int, ...] | None) -> bool:
+    """Return whether the state of a file will be another one after any change of the file."""
+    return state is not None and time.time() - max(state[3:]) / 1e9 >= SETTLED_SECONDS
 
 
 def file_state(name: str) -> tuple[int, ...] | None:
     """Return what the file system says of a file, different whenever its content is; None if it is not a file.
 
-    It includes the device and the change time of the inode, which no program can set back.
+    The state includes the device and the change time of the inode, which no program can set back. Two changes within
+    one tick of the file system's clock have the same state, see `SETTLED_SECONDS`.
     """
     if not is_path(name):
         return None

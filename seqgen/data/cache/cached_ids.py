@@ -22,7 +22,7 @@ from seqgen.data.cache.cached_text import MANIFEST, OFFSET_DTYPE, verify_files
 from seqgen.data.cache.encode import Counts
 from seqgen.data.documents import Documents
 from seqgen.data.leakage import Leakage
-from seqgen.utils.files import read_at_most
+from seqgen.utils.files import open_regular_file, read_at_most
 
 IDS, STARTS, TOKENIZER = "ids.bin", "starts.i64", "tokenizer"
 MANIFEST_LIMIT_BYTES = 1 << 20
@@ -59,8 +59,10 @@ class CachedIds:
         self.manifest = IdsManifest.from_json(content, str(folder / MANIFEST))
         train, valid = self.manifest.train, self.manifest.valid
         tokens, documents = train.tokens + valid.tokens, train.documents + valid.documents
-        mapped: np.memmap[Any, Any] = np.memmap(folder / IDS, dtype=self.manifest.dtype, mode="r", shape=(tokens,))
-        starts = np.fromfile(folder / STARTS, dtype=OFFSET_DTYPE)
+        with open_regular_file(folder / IDS) as file:
+            mapped: np.memmap[Any, Any] = np.memmap(file, dtype=self.manifest.dtype, mode="r", shape=(tokens,))
+        with open_regular_file(folder / STARTS) as file:
+            starts = np.fromfile(file, dtype=OFFSET_DTYPE)
         if len(starts) != documents:
             raise OSError(errno.EIO, "a file is cut short", str(folder / STARTS))
         ids, starts = mapped.view(np.ndarray), np.append(starts, tokens)

@@ -27,7 +27,7 @@ from seqgen.config import Config, FileName
 from seqgen.sources.content import ReadIssues
 from seqgen.sources.decoding import CHUNK_BYTES
 from seqgen.sources.lines import next_line_start
-from seqgen.utils.files import hash_file, read_at_most
+from seqgen.utils.files import hash_file, open_regular_file, read_at_most
 
 Offsets: TypeAlias = npt.NDArray[np.int64]
 OFFSET_DTYPE = np.dtype("<i8")
@@ -96,7 +96,8 @@ class CachedText:
         self.folder = folder
         content = read_at_most(folder / MANIFEST, MANIFEST_LIMIT_BYTES)
         self.manifest = TextManifest.from_json(content, str(folder / MANIFEST))
-        self.documents: Offsets = np.memmap(folder / DOCUMENTS, dtype=OFFSET_DTYPE, mode="r").view(np.ndarray)
+        with open_regular_file(folder / DOCUMENTS) as file:
+            self.documents: Offsets = np.memmap(file, dtype=OFFSET_DTYPE, mode="r").view(np.ndarray)
         """Byte offsets, [documents + 1]."""
         if len(self.documents) != self.manifest.documents + 1 or (folder / TEXT).stat().st_size != self.manifest.bytes:
             raise OSError(errno.EIO, "a file is cut short", str(folder))

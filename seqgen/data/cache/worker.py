@@ -1,7 +1,8 @@
 """The program of a worker: `python -m seqgen.data.cache.worker JOB.json`.
 
 It encodes a shard of a text, or builds a tokenizer, and writes the result next to the job. On stdout it reports how
-many bytes it has encoded, a number a line. An error goes to a file: its type, and its message or traceback.
+many bytes it has encoded, a number a line. An error goes to a file: its type, and its message or traceback; of an
+OSError, its number and message.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def work(job: dict[str, Any]) -> None:
     folder = Path(job["folder"])
     span = Span(CachedText(Path(job["text"])), np.load(folder / RANGES))
     if job["task"] == "build":
-        tokenizers.build(training_chunks(span), TokenizerConfig(**job["config"])).save(folder)
+        tokenizer = tokenizers.build(training_chunks(span), TokenizerConfig(**job["config"]))
+        _report(0)  # fails if the process that started this one was killed: another may build in the folder by now
+        tokenizer.save(folder)
         return
     tokenizer = tokenizers.load(Path(job["tokenizer"]))
     with (folder / IDS).open("wb") as ids, (folder / STARTS).open("wb") as starts:
@@ -51,8 +54,12 @@ def main() -> None:
         work(json.loads(path.read_bytes()))
     except Exception as error:
         if not isinstance(error, BrokenPipeError):  # the process that started this one has ended
-            message = str(error) if isinstance(error, SeqgenError) else traceback.format_exc()
-            path.with_name(ERROR).write_text(json.dumps([type(error).__name__, message]), "utf-8")
+            kind = "OSError" if isinstance(error, OSError) else type(error).__name__
+            if isinstance(error, OSError) and error.errno is not None:
+                details = [error.errno, error.strerror]
+            else:
+                details = [str(error) if isinstance(error, SeqgenError) else traceback.format_exc()]
+            path.with_name(ERROR).write_text(json.dumps([kind, *details]), "utf-8")
         raise SystemExit(1) from error
 
 

@@ -20,9 +20,11 @@ from seqgen import errors
 from seqgen.data.cache.cached_text import Span
 from seqgen.errors import SaveError
 from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.utils.files import read_at_most
 
 RANGES, COUNTS, JOB, ERROR = "ranges.npy", "counts.json", "job.json", "error.json"
 """Files in the folder of a job."""
+REPORT_LIMIT_BYTES = 1 << 20
 
 
 def processors() -> int:
@@ -35,6 +37,7 @@ def build_in_process(span: Span, config: TokenizerConfig, folder: Path) -> None:
 
     Raises:
         ConfigError, TokenizerError: as `tokenizers.build`.
+        OSError: the folder cannot be written.
         SaveError: the process ended early.
     """
     np.save(folder / RANGES, span.ranges)
@@ -53,7 +56,7 @@ def run_workers(jobs: Sequence[dict[str, Any]], watch: Callable[[int], None] = l
         watch: receives the numbers of bytes that the workers report.
 
     Raises:
-        SeqgenError: as the worker raised it.
+        SeqgenError, OSError: as the worker raised it.
         SaveError: a worker ended early, as when it is killed because memory ran out.
     """
     processes: list[subprocess.Popen[bytes]] = []
@@ -84,11 +87,12 @@ def run_workers(jobs: Sequence[dict[str, Any]], watch: Callable[[int], None] = l
 
 def _failure(report: Path, code: int) -> Exception:
     """Return the error that a worker wrote, or what its exit code says."""
-    if report.is_file():
-        kind, message = json.loads(report.read_text("utf-8"))
-        error: Exception = getattr(errors, kind, RuntimeError)(message)
-        return error
-    return SaveError(
-        f"a process that prepared the text ended with code {code}, perhaps because memory ran out; run the command "
-        "again"
-    )
+    try:
+        kind, *details = json.loads(read_at_most(report, REPORT_LIMIT_BYTES))
+    except (OSError, ValueError):  # it was killed, or the disk is full
+        return SaveError(
+            f"a process that prepared the text ended with code {code}, perhaps because memory or disk space ran out; "
+            "make room, and run the command again"
+        )
+    error: Exception = OSError(*details) if kind == "OSError" else getattr(errors, kind, RuntimeError)(*details)
+    return error

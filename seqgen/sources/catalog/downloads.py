@@ -9,6 +9,7 @@ against its SHA-256, and says which command to run when a file is missing or dam
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -128,6 +129,9 @@ class Download(Config):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with hold_lock(folder, FETCHING, timeout=0):
+                for path in folder.glob(f"{tempfile.gettempprefix()}*"):  # pooch's, of a process that was killed
+                    if path.name not in {file.name for file in self.files}:
+                        path.unlink()
                 for file in self.files:
                     _download(file, folder, progress(file))
         except Timeout as error:

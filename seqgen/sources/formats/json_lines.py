@@ -8,9 +8,9 @@ from typing import Any
 
 from seqgen.errors import TextError
 from seqgen.sources.content import Content, Document
-from seqgen.sources.decoding import replace_surrogates
 from seqgen.sources.fields import DEFAULT_FIELD, kind_of, parse_field, text_at
 from seqgen.sources.lines import lines_with_ends
+from seqgen.utils.text import REPLACEMENT, replace_surrogates
 
 
 def read(content: Content) -> Iterator[Document]:
@@ -36,7 +36,7 @@ def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
 
 def document(content: Content, text: str, place: str) -> Document:
     """Return the document of a JSON string; lone surrogates in it are replaced."""
-    text, surrogates = replace_surrogates(text, content.reading.errors)
+    text, surrogates = replace_surrogates(text, "" if content.reading.errors == "ignore" else REPLACEMENT)
     content.issues.ill_formed += surrogates
     return Document(iter([text]), place)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from seqgen.data.cache import cache as module
 from seqgen.data.cache.cache import Cache, cache_path, check_hash, size_of
+from seqgen.data.cache.workers import run_workers
+from seqgen.data.cache.write_ids import write_ids
 from seqgen.data.config import DataConfig
 from seqgen.data.split import split_text
 from seqgen.errors import ConfigError, RunError, SaveError, TextError
@@ -104,6 +107,47 @@ def test_touched_file_is_read_again_and_its_ids_are_found(cache, corpus, built):
     assert built == ["write_text", "write_ids", "write_text"]
 
 
+def test_file_rewritten_within_a_tick_of_the_clock_is_read_again(cache, corpus, monkeypatch, built):
+    state = module.file_state(str(corpus))
+    monkeypatch.setattr(module, "file_state", lambda name: state)
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 1e9)
+    first = prepare(cache, text=str(corpus))[0].manifest
+    corpus.write_bytes(corpus.read_bytes().replace(b"rain", b"snow"))
+
+    second = prepare(cache, text=str(corpus))[0].manifest
+
+    assert (second.bytes, built.count("write_text")) == (first.bytes, 2)
+    assert second.sha256 != first.sha256
+
+
+def test_state_of_a_file_is_trusted_after_two_seconds(cache, corpus, monkeypatch, built):
+    changed = max(corpus.stat().st_mtime, corpus.stat().st_ctime)
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 2.0)
+    for age in (1.9, 2.1, 2.1):
+        monkeypatch.setattr(module.time, "time", lambda age=age: changed + age)
+        cache.text([str(corpus)], DataConfig())
+
+    assert built == ["write_text"] * 2
+
+
+def test_file_changed_while_it_is_read_is_not_found_by_its_old_state(cache, corpus, monkeypatch):
+    old = module.file_state(str(corpus))
+    read = module.write_text
+
+    def read_and_change(*given):
+        manifest = read(*given)
+        corpus.write_bytes(b"another text\n")
+        return manifest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_text", read_and_change)
+        changed = cache.text([str(corpus)], DataConfig())
+    assert changed.read(0, 7) == "another"
+
+    monkeypatch.setattr(module, "file_state", lambda name: old)
+    assert cache.text([str(corpus)], DataConfig()).read(0, 7) == "another"
+
+
 def test_another_version_builds_again(cache, corpus, built, monkeypatch):
     prepare(cache, text=str(corpus))
     monkeypatch.setattr(module, "__version__", "another")
@@ -158,6 +202,19 @@ def test_damaged_entry_is_built_again(cache, corpus, pattern, damage):
     assert as_lists(prepare(cache, text=str(corpus))[2]) == expected
 
     assert path.read_bytes() == content
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("pattern", ["texts/*/text.utf8", "texts/*/documents.i64", "ids/*/ids.bin", "ids/*/starts.i64"])
+def test_pipe_in_an_entry_does_not_block_and_is_replaced(cache, corpus, pattern):
+    expected = as_lists(prepare(cache, text=str(corpus))[2])
+    (path,) = cache.path.glob(pattern)
+    path.unlink()
+    os.mkfifo(path)
+
+    assert as_lists(prepare(cache, text=str(corpus))[2]) == expected
+
+    assert path.is_file()
 
 
 # what is left behind
@@ -237,8 +294,33 @@ def test_build_removes_what_killed_processes_left(cache, corpus):
 def test_cache_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
     (tmp_path / "file").touch()
 
-    with pytest.raises(SaveError, match=r"file.*cache.*SEQGEN_CACHE"):
+    with pytest.raises(SaveError, match=r"file.*cache.*--cache-dir or SEQGEN_CACHE"):
         prepare(Cache(tmp_path / "file" / "cache"), text=str(corpus))
+
+
+def test_text_that_is_removed_meanwhile_is_not_a_cache_that_cannot_be_written(cache, corpus):
+    data = DataConfig(text=str(corpus))
+    split = split_text(cache.text(data.text, data), data)
+    tokenizer = cache.tokenizer(split, data, TokenizerConfig())
+    shutil.rmtree(cache.path / "texts")
+
+    with pytest.raises(SaveError, match=r"removed.*cache.*again") as caught:
+        cache.ids(split, data, tokenizer)
+
+    assert "cannot be written" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+def test_full_disk_in_a_worker_is_a_save_error(cache, corpus, monkeypatch):
+    def run_on_a_full_disk(jobs, *given):
+        (Path(jobs[0]["folder"]) / "ids.bin").symlink_to("/dev/full")
+        run_workers(jobs, *given)
+
+    monkeypatch.setattr(module, "write_ids", lambda *given: write_ids(*given, workers=2))
+    monkeypatch.setattr("seqgen.data.cache.write_ids.run_workers", run_on_a_full_disk)
+
+    with pytest.raises(SaveError, match=r"cache.*No space left.*make room"):
+        prepare(cache, text=str(corpus))
 
 
 def test_cache_path_is_the_given_directory_or_the_users(monkeypatch, tmp_path):

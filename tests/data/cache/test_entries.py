@@ -124,6 +124,7 @@ def entry(number: int, *, used: float, only_copy: bool = False) -> Entry:
     ("wanted", "chosen"),
     [
         ({"older_than": 50.0}, [0, 1]),
+        ({"older_than": 60.0}, [0]),  # unused for longer than that, not just as long
         ({"older_than": 1e9}, []),
         ({"max_bytes": 25}, [0, 1, 2]),
         ({"max_bytes": 30}, [0, 1]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +102,44 @@ def test_bug_in_a_worker_is_raised_with_its_traceback(job):
 
     with pytest.raises(RuntimeError, match=r"(?s)worker\.py.*KeyError: 'spell'"):
         run_workers([job])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("names", [["ids.bin"], ["ids.bin", "error.json"]], ids=["shard", "shard and report"])
+def test_full_disk_in_a_worker_is_an_error_of_the_system(job, tmp_path, names):
+    for name in names:
+        (tmp_path / "shard" / name).symlink_to("/dev/full")
+
+    with pytest.raises(SaveError if "error.json" in names else OSError) as caught:
+        run_workers([job])
+
+    if "error.json" not in names:
+        assert caught.value.errno == errno.ENOSPC
+
+
+def test_empty_report_of_a_worker_is_a_save_error(job, tmp_path, replace_worker):
+    (tmp_path / "shard" / "error.json").touch()
+    replace_worker("sys.exit(1)")
+
+    with pytest.raises(SaveError, match=r"code 1\b"):
+        run_workers([job])
+
+
+def test_orphan_saves_no_tokenizer(span, tmp_path):
+    folder = tmp_path / "built"
+    folder.mkdir()
+    np.save(folder / "ranges.npy", span.ranges)
+    config = TokenizerConfig().model_dump()
+    job = {"task": "build", "folder": str(folder), "text": str(span.text.folder), "config": config}
+    (folder / "job.json").write_text(json.dumps(job), "utf-8")
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # as when the process that reads has been killed
+
+    command = [sys.executable, "-m", "seqgen.data.cache.worker", str(folder / "job.json")]
+    assert subprocess.run(command, check=False, stdout=write_end, stderr=subprocess.PIPE).returncode == 1
+    os.close(write_end)
+
+    assert sorted(path.name for path in folder.iterdir()) == ["job.json", "ranges.npy"]
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,22 @@ def test_fetch_refuses_a_second_process(publisher):
     assert publisher.requests == []
 
 
+def test_fetch_removes_the_temporary_files_of_a_killed_process(publisher, monkeypatch):
+    def die(*given, **settings):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pooch.core.hash_matches", die)
+        patch.setattr("pooch.core.os.remove", lambda path: None)  # a killed process removes nothing
+        with pytest.raises(KeyboardInterrupt):
+            fetch(corpus(publisher.content, publisher.url))
+    assert len(files()) == 1
+
+    fetch(corpus(publisher.content, publisher.url))
+
+    assert files() == ["cheese.txt"]
+
+
 def test_fetch_names_a_cache_directory_that_cannot_be_written(publisher, cache):
     cache.write_text("a file", "utf-8")
 

@@ -50,6 +50,19 @@ def test_a_tar_is_read_as_its_regular_members_sorted_by_name(places, tarred, mon
     assert (found.size, found.sha256) == (len(packed), hashlib.sha256(packed).hexdigest())
 
 
+@pytest.mark.parametrize(("batch", "order"), [(60_000, "cba"), (59_999, "bac"), (39_999, "abc")])
+def test_members_of_up_to_a_batch_are_read_in_the_order_of_the_tar(read, tarred, monkeypatch, batch, order):
+    opened = []
+    extract = tarfile.TarFile.extractfile
+    monkeypatch.setattr(archive, "BATCH_BYTES", batch)
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", lambda *given: opened.append(given[1].name) or extract(*given))
+
+    documents = read("a.tar", tarred({f"{name}.txt": name * 20_000 for name in "cba"}))
+
+    assert [document[0] for document in documents] == ["a", "b", "c"]
+    assert opened == [f"{name}.txt" for name in order]
+
+
 def test_a_zstandard_tar_is_read(read, tarred):
     zstd = pytest.importorskip("backports.zstd")
 
