@@ -166,6 +166,8 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
         return recorded.model.cell, value
     if name == "init_from":
         return recorded.init_from, absolute(value)
+    if name == "valid":  # checked alone: a config with it has another default of valid_split
+        return recorded.data.valid, absolute(value)
     if name == "tokenizer":
         if value in get_args(TokenizerKind):
             return recorded.tokenizer.kind, value

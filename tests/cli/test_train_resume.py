@@ -71,8 +71,9 @@ def test_resume_refuses_changed_text(refuses, stopped, monkeypatch):
 def test_resume_refuses_other_settings(refuses, stopped):
     before = contents_of(stopped)
 
-    refuses(2, "train", "--resume", "--lr", 0.1, "--hidden-size", 8, words=("hidden_size is 16, not 8", "lr is"))
-    refuses(2, "train", "--resume", "--init-from", stopped, words=("resume", "init_from is None"))
+    refuses(2, "train", "--resume", "--lr", 0.1, "--hidden-size", 8, words=("--hidden-size is 16, not 8", "lr is"))
+    refuses(2, "train", "--resume", "--init-from", stopped, words=("--resume", "--init-from"))
+    refuses(2, "train", "--resume", "--valid", "corpus.txt", words=("--resume", "valid is None"))
 
     assert contents_of(stopped) == before
 
@@ -159,7 +160,7 @@ def test_init_from_starts_with_weights_of_other_run(answers, refuses, run):
         torch.testing.assert_close(after[name], tensor, rtol=0, atol=1e-6)
 
     more = ("--init-from", run, "--max-steps", 1)
-    refuses(2, "train", "other.txt", *more, "--hidden-size", 32, words=("hidden_size",))
+    refuses(2, "train", "other.txt", *more, "--hidden-size", 32, words=("--hidden-size",))
     refuses(2, "train", "other.txt", *more, "--tokenizer", "byte", words=("tokenizer",))
     refuses(1, "train", "other.txt", "--init-from", "nowhere", words=("nowhere",))
 

@@ -111,7 +111,7 @@ def test_built_tokenizer_is_used(answers, refuses):
     answers("train", "corpus.txt", *SMALL, "--tokenizer", "bytes")
     assert config_of("runs/corpus-gru")["tokenizer"]["vocab_size"] == 257
 
-    refuses(2, "train", "corpus.txt", *SMALL, "--tokenizer", "bytes", "--vocab-size", 300, words=("vocab_size",))
+    refuses(2, "train", "corpus.txt", *SMALL, "--tokenizer", "bytes", "--vocab-size", 300, words=("--vocab-size",))
     refuses(2, "train", "corpus.txt", *SMALL, "--tokenizer", "wordpiece", words=("'wordpiece'", "unigram"))
     Path("empty").mkdir()
     refuses(1, "train", "corpus.txt", *SMALL, "--tokenizer", "empty", words=("empty", "tokenizer.json"))
@@ -379,8 +379,8 @@ def test_shortest_texts_train_without_validation(answers, length):
         (["--cell", "lstm", "--gru-reset", "before"], ("--gru-reset: ", "lstm", "gru")),
         (["--cell", "transformer", "--embedding-size", 8], ("--embedding-size: ", "transformer")),
         (["--cell", "transformer", "--bptt", 8], ("--bptt: ", "--block-size")),
-        (["--cell", "transformer", "--heads", 3], ("--heads: ", "hidden_size", "--hidden-size")),
-        (["--tie-weights", "--embedding-size", 8], ("--tie-weights: ", "embedding_size")),
+        (["--cell", "transformer", "--heads", 3], ("--heads: ", "--hidden-size", "--hidden-size")),
+        (["--tie-weights", "--embedding-size", 8], ("--tie-weights: ", "--embedding-size")),
         (["--valid", "corpus.txt", "--valid-split", "tail"], ("--valid: ",)),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, list) else None,
