@@ -60,7 +60,7 @@ def _combine(
 ) -> Summary:
     last: dict[str, Any] = {}
     best: dict[str, Any] = {}
-    steps, seconds, total = 0, 0.0, config.training.max_steps or 0
+    steps, seconds, total = 0, 0.0, 0
     for event in events:
         last = event
         total = event.get("total_steps", total)

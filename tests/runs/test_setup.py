@@ -9,6 +9,7 @@ from seqgen import tokenizers
 from seqgen.data.config import DataConfig
 from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
+from seqgen.models.base import parameter_count
 from seqgen.models.registry import FAMILIES
 from seqgen.runs import setup as run_setup
 from seqgen.runs.config import TextRecord, resolve_settings
@@ -190,6 +191,19 @@ def test_batch_larger_than_memory_is_refused(data, monkeypatch, settings, other)
     with pytest.raises(ConfigError, match=rf"batch_size: .* \d+ rows of 128 tokens .* lower --batch-size .* {other}"):
         build_learner(large.model, large.training, encoded)
     build_learner(small.model, small.training, encoded)
+
+
+def test_weights_gradients_and_a_moment_must_fit_in_memory(data, monkeypatch):
+    encoded = encode_corpus(read_texts(data), TokenizerConfig())
+    settings = {"cell": "gru", "hidden_size": 256, "batch_size": 1, "bptt": 2, "max_steps": 1}
+    resolved = resolve_settings(settings)
+    parameters = parameter_count(build_learner(resolved.model, resolved.training, encoded).model)
+
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: 12 * parameters)
+    build_learner(resolved.model, resolved.training, encoded)
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: 12 * parameters - 1)
+    with pytest.raises(ConfigError, match=rf"hidden_size: .* {parameters:,} parameters"):
+        build_learner(resolved.model, resolved.training, encoded)
 
 
 @pytest.mark.parametrize("sha256", ["../../elsewhere", "0" * 63, "A" * 64])

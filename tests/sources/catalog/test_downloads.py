@@ -276,6 +276,14 @@ def test_a_wrong_or_damaged_zip_file_is_refused(content, reason):
         read(downloaded(content, {"member": "cheese"}))
 
 
+def test_a_member_of_a_zip_file_has_at_most_max_bytes():
+    content = zipped(cheese="x" * 1_000)
+
+    assert read(downloaded(content, {"member": "cheese"}, max_bytes=1_000)) == "x" * 1_000
+    with pytest.raises(TextError, match="1,000 bytes, more than the 999"):
+        read(downloaded(content, {"member": "cheese"}, max_bytes=999))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
