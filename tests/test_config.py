@@ -85,9 +85,14 @@ def test_of_names_missing_setting():
         Needy.of()
 
 
-def test_of_does_not_repeat_long_value():
-    with pytest.raises(ConfigError, match=r"^size: should be a valid integer$"):
-        Outer.of(size="3" * 100)
+@pytest.mark.parametrize(("digits", "repeats"), [(58, True), (59, False), (100, False)])
+def test_of_repeats_values_of_up_to_60_characters(digits, repeats):
+    value = "3" * digits
+
+    with pytest.raises(ConfigError) as refusal:
+        Outer.of(size=value)
+
+    assert str(refusal.value) == "size: should be a valid integer" + (f", not '{value}'" if repeats else "")
 
 
 def test_of_keeps_valid_values():

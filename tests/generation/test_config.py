@@ -9,6 +9,7 @@ from seqgen.generation.config import SamplingConfig
 def test_sampling_config_defaults_to_temperature_alone():
     config = SamplingConfig()
 
+    assert config.max_new_tokens == 500
     assert (config.temperature, config.top_k, config.top_p, config.min_p, config.stop) == (0.8, 0, 1.0, 0.0, ())
 
 

@@ -277,6 +277,11 @@ def test_threads_are_used_and_the_callers_restored(run, monkeypatch, engine):
     assert torch.get_num_threads() == 1
 
 
+@pytest.mark.parametrize("threads", [1, 1024])
+def test_fewest_and_most_threads_are_accepted(run, threads):
+    assert seqgen.load(run.path, threads=threads).path == run.path
+
+
 @pytest.mark.parametrize("threads", [0, -1, 1025, 10**13])
 def test_impossible_number_of_threads_is_refused(run, threads):
     with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):

@@ -92,6 +92,24 @@ def test_resume_with_more_steps_continues(corpus, tmp_path):
     assert any("new schedule" in notice for notice in longer.notices)
 
 
+def test_resume_with_the_same_time_and_more_steps_continues(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.time_budget.BENCHMARK_SECONDS", 0.02)
+    seqgen.train(corpus, out=tmp_path / "run", max_time="1h", **GRU).close()
+
+    longer = seqgen.train(out=tmp_path / "run", resume=True, max_time="1h", max_steps=10)
+
+    assert longer.total_steps == 10
+    longer.close()
+
+
+def test_resume_refuses_less_time(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.time_budget.BENCHMARK_SECONDS", 0.02)
+    seqgen.train(corpus, out=tmp_path / "run", max_time="1h", **GRU).close()
+
+    with pytest.raises(ConfigError, match=r"^max_time: this run is planned for 3600 s; it can only become longer"):
+        seqgen.train(out=tmp_path / "run", resume=True, max_time="59m")
+
+
 def test_overfitting_is_reported_once_also_when_resumed(tmp_path):
     random = Random(0)
     for name in ("text", "valid"):  # random, so that it can only be memorized

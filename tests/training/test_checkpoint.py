@@ -202,6 +202,18 @@ def test_damaged_state_json_is_named(make_learner, tmp_path, content, words):
         newest_checkpoint(tmp_path)
 
 
+def test_state_json_of_up_to_a_mebibyte_is_read(make_learner, tmp_path):
+    learner, _ = make_learner("gru")
+    path = save(tmp_path, learner, 1) / "state.json"
+    content = path.read_bytes()
+
+    path.write_bytes(content.ljust(1 << 20))
+    assert newest_checkpoint(tmp_path).progress.step == 1
+    path.write_bytes(content.ljust((1 << 20) + 1))
+    with pytest.raises(RunError, match=r"state\.json.*larger than 1,048,576 bytes"):
+        newest_checkpoint(tmp_path)
+
+
 def test_state_json_holds_plan_progress_and_hashes(make_learner, tmp_path):
     learner, _ = make_learner("gru")
     path = save(tmp_path, learner, 1)

@@ -467,6 +467,15 @@ def test_extend_plan_continues_the_schedule_of_a_longer_run(make_learner):
     assert (plan.total_steps, plan.current.first_step, plan.current.progress_at(20)) == (40, 20, 0.5)
 
 
+def test_extend_plan_counts_progress_from_the_end_of_the_warmup(make_learner):
+    learner, _ = make_learner("gru", max_steps=40, eval_every=None, warmup_steps=10)
+    learner.plan = Plan.first(20, warmup_steps=10)
+
+    plan = extend_plan(learner, 20, 5.0, Timings())
+
+    assert plan.current.progress_at(20) == 10 / 30
+
+
 def test_extend_plan_measures_more_time(make_learner, clock, speed):
     learner, _ = make_learner("gru", max_steps=None, max_time=100.0, eval_every=None)
     learner.plan = Plan.first(200, warmup_steps=0)

@@ -51,6 +51,13 @@ def test_weight_gives_many_rows_the_products_of_few(precision, share):
     assert float((many - few).norm() / few.norm()) < share
 
 
+@pytest.mark.parametrize(("rows", "packs"), [(4, False), (5, True)])
+def test_weight_packs_only_what_is_larger_than_small(rows, packs):
+    weight = Weight(torch.randn(rows, SMALL // 4), "fp32", kernels)
+
+    assert (weight.layout(MANY) is None) == (packs and can_pack(torch.empty(0)))
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
 def test_weight_input_has_the_dtype_of_the_product(precision):
     weight = torch.randn(300, SMALL // 300 + 1)

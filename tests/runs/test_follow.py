@@ -1,0 +1,50 @@
+"""Following the plan of another run."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+import seqgen
+from seqgen.errors import ConfigError, RunError
+from seqgen.runs.follow import FollowedRun
+from seqgen.training.checkpoint import newest_checkpoint
+
+from ..small_runs import GRU
+
+
+@pytest.fixture
+def followed(corpus, tmp_path):
+    """The directory of a run that has not taken a step."""
+    run = seqgen.train(corpus, out=tmp_path / "followed", **{**GRU, "threads": 1, "device": "cpu"})
+    run.close()
+    return run.path
+
+
+def test_followed_run_has_config_and_plan(followed):
+    run = FollowedRun.read(followed)
+
+    assert (run.path, run.config.model.cell) == (followed, "gru")
+    assert run.plan == newest_checkpoint(followed / "checkpoints").plan
+
+
+def test_run_without_checkpoint_cannot_be_followed(followed):
+    shutil.rmtree(followed / "checkpoints")
+
+    with pytest.raises(RunError, match="no checkpoint, so it has no plan to follow"):
+        FollowedRun.read(followed)
+
+
+def test_fill_in_takes_length_threads_device_and_precision(followed):
+    run = FollowedRun.read(followed)
+
+    filled = run.fill_in({"seed": 3, "precision": "bf16"})
+
+    assert filled == {"seed": 3, "precision": "bf16", "max_steps": 8, "threads": 1, "device": "cpu"}
+
+
+@pytest.mark.parametrize("name", ["max_steps", "max_epochs", "max_time", "threads"])
+def test_fill_in_refuses_a_length_and_threads(followed, name):
+    with pytest.raises(ConfigError, match=f"^plan_from: {name} comes with the plan"):
+        FollowedRun.read(followed).fill_in({name: 1})
