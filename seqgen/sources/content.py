@@ -74,7 +74,7 @@ class Content:
     """The suffix of the format."""
     reading: Reading
     size: int
-    """The number of stored bytes; that of an archive limits what it may expand to."""
+    """The number of stored bytes read before; of an archive, all of them, which limit what it may expand to."""
     compressed: bool = False
     """Whether the bytes come from a decompressor or an archive."""
     issues: ReadIssues = field(default_factory=ReadIssues)

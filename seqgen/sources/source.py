@@ -258,8 +258,9 @@ class Source:
             opened: BinaryIO | _ObservedFile = raw
             if compression:
                 opened = stack.enter_context(decompressed(raw, compression, self.name))
-            size = os.fstat(file.fileno()).st_size if suffix in formats.SEEKING else 0
-            content = Content(self._display_name, opened, suffix, self._reading, size, bool(compression), self.issues)
+            content = Content(
+                self._display_name, opened, suffix, self._reading, self.size, bool(compression), self.issues
+            )
             for document in formats.read(content):
                 self.place, self.member = document.place, document.member
                 yield document.chunks

@@ -213,6 +213,8 @@ def test_single_document_cannot_be_withheld():
     with pytest.raises(TextError, match="there is 1 document, so none can be withheld whole"):
         cut("a" * 9_000, valid_split="document")
 
+    assert len(cut("a" * 9_000, "b" * 9_000, valid_split="document").valid) == 1
+
 
 def test_long_text_withholds_the_maximum_unless_a_share_is_given(monkeypatch):
     monkeypatch.setattr("seqgen.data.split.MAX_BLOCK_CHARACTERS", 4_000)

@@ -106,6 +106,13 @@ def test_ordinary_text_is_not_a_misreading(text):
     assert describe_misreading([(0, text)], in_order=True) is None
 
 
+@pytest.mark.parametrize(("first", "is_table"), [("AL", True), ("ANN", False), ("Ann", True), ("Al:", False)])
+def test_capitals_before_a_tab_are_a_speaker_from_three_on(first, is_table):
+    found = detect_misreading("".join(f"{first}\tI say {word} and then go away\n" for word in NAMES))
+
+    assert (found is not None) == is_table
+
+
 @settings(max_examples=100)
 @given(st.text(st.characters(codec=None), max_size=30), st.sampled_from(["", "{", '["', '{"a": ', "a,b\n", '"', "\0"]))
 @example("9" * 5_000, "[")

@@ -379,3 +379,7 @@ def test_any_bytes_are_documents_or_a_text_error(content, name):
         path.write_bytes(content)
         with contextlib.suppress(TextError):
             assert all(load_documents([str(path)]))
+
+
+def test_name_too_long_for_a_file_is_not_a_folder():
+    assert list(expand_names(["n" * 300], Reading())) == ["n" * 300]

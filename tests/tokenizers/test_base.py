@@ -18,6 +18,7 @@ from seqgen.tokenizers.base import (
     Tokenizer,
     fingerprint_of,
     kind_of,
+    line_split_point,
     not_empty,
 )
 from seqgen.utils.text import without_surrogates
@@ -233,3 +234,11 @@ def test_not_empty_leaves_out_empty_documents():
 
 def test_only_subword_tokenizers_have_a_model_file(tokenizer):
     assert (MODEL_FILE in tokenizer.to_files()) == (tokenizer.kind in {"unigram", "bpe"})
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("a\nb", 2), ("a\n", 0), ("\nb", 1), ("\n b", 0), ("a\nb\n c", 2), ("a\nb\n\nc\n", 5), ("ab", 0), ("", 0)],
+)
+def test_line_split_point_is_after_a_newline_and_before_a_character(text, place):
+    assert line_split_point(text) == place

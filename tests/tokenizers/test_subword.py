@@ -159,6 +159,17 @@ def test_auto_vocabulary_of_a_short_text_has_frequent_characters(kind):
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+def test_auto_vocabulary_has_an_id_for_each_frequent_character(kind):
+    syllables = [chr(0xAC00 + number) for number in range(300)]
+    text = "".join(Random(0).sample(syllables * 100, 30_000))
+
+    tokenizer = _trained(kind, text, vocab_size="auto")
+
+    # the boundary, the bytes, the newline, the space, and no pair of syllables, for which the text is too short
+    assert tokenizer.vocab_size == 1 + 256 + 1 + 1 + 300
+    assert {syllable.encode() for syllable in syllables} <= set(tokenizer.id_to_bytes)
+
+
 @pytest.mark.parametrize("text", ["\n", "x", "한국어", "hello world\n" * 20])
 def test_auto_vocabulary_of_a_tiny_text(kind, text):
     tokenizer = _trained(kind, text, vocab_size="auto")

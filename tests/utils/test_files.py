@@ -111,6 +111,20 @@ def test_sweep_removes_only_temporary_files(tmp_path):
     assert names(tmp_path) == ["file.json"]
 
 
+def test_sweep_goes_on_after_a_folder_that_cannot_be_removed(tmp_path, monkeypatch):
+    def refuse(path, *, dir_fd=None):
+        raise PermissionError(13, "Permission denied", path)
+
+    for name in "abc":
+        (tmp_path / f".tmp-{name}").mkdir()
+        (tmp_path / f".tmp-{name}" / "inside").touch()
+    monkeypatch.setattr(os, "rmdir", refuse)
+
+    remove_temporary_files(tmp_path)
+
+    assert list(tmp_path.glob("*/inside")) == []
+
+
 def test_make_directory_syncs_its_parents(tmp_path, monkeypatch):
     synced = []
     monkeypatch.setattr("seqgen.utils.files.sync_directory", synced.append)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from seqgen import tokenizers
 from seqgen.data.cache import cache as module
 from seqgen.data.cache.cache import Cache, cache_path, check_hash, size_of
 from seqgen.data.cache.workers import run_workers
@@ -258,6 +259,23 @@ def test_tokenizer_built_in_a_process_is_the_same(cache, corpus, monkeypatch):
     (folder,) = (other.path / "tokenizers").iterdir()
     files = {"tokenizer.json", "sentencepiece.model", "fingerprint", "entry.json"}
     assert {path.name for path in folder.iterdir()} == files
+
+
+@pytest.mark.parametrize(("kind", "spare", "in_a_process"), [("bpe", 0, True), ("bpe", 1, False), ("char", 0, False)])
+def test_subword_tokenizer_of_a_long_text_is_built_in_a_process(cache, corpus, monkeypatch, kind, spare, in_a_process):
+    kinds = []
+
+    def build(span, config, folder):
+        kinds.append(config.kind)
+        tokenizers.build(span.documents(), config).save(folder)
+
+    monkeypatch.setattr(module, "build_in_process", build)
+    monkeypatch.setattr(module, "PROCESS_BYTES", corpus.stat().st_size + spare)
+
+    config = TokenizerConfig(kind=kind, vocab_size=400) if kind == "bpe" else TokenizerConfig(kind=kind)
+    prepare(cache, config, text=str(corpus), valid_split="none")
+
+    assert kinds == [kind] * in_a_process
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])

@@ -107,3 +107,12 @@ def test_samples_are_spread_evenly_over_a_long_document(tmp_path):
     text = cache_text(tmp_path, "".join(f"{number:05}\n" for number in range(1_000)))
 
     assert [sample[:5] for _, sample in text.samples(4, 60)] == ["00000", "00251", "00501", "00751"]
+
+
+def test_manifest_of_a_text_has_at_most_256_mib(tmp_path):
+    folder = cache_text(tmp_path, "text").folder
+    with (folder / "manifest.json").open("r+b") as file:
+        file.truncate((1 << 28) + 1)  # a hole, which takes no disk
+
+    with pytest.raises(OSError, match="larger than 268,435,456 bytes"):
+        CachedText(folder)

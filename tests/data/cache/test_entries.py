@@ -110,6 +110,7 @@ def test_download_is_listed_and_removed(cache):
         assert remove([entry]) == []
     (entry,) = list_entries(cache.path)
     assert list_entries(cache.path, downloads=False) == []
+    assert choose([entry], 0.0, max_bytes=0) == [entry]
     assert remove([entry]) == [entry]
 
     assert not folder.exists()

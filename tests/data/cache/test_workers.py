@@ -202,3 +202,11 @@ def test_worker_ignores_ctrl_c(job, tmp_path):
 
 def test_there_is_a_processor():
     assert processors() >= 1
+
+
+@pytest.mark.parametrize(("count", "expected"), [(3, 3), (None, 1)])
+def test_processors_are_counted_where_a_process_has_no_affinity(monkeypatch, count, expected):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: count)
+
+    assert processors() == expected

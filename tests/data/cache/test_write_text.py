@@ -51,3 +51,11 @@ def test_many_short_documents_are_written(tmp_path):
     write_text([str(tmp_path / "a.jsonl")], Reading(), tmp_path / "cached")
 
     assert Span.whole(CachedText(tmp_path / "cached")).documents() == tuple(map(str, range(100)))
+
+
+def test_landmarks_are_at_least_a_chunk_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.data.cache.write_text.CHUNK_BYTES", 6)
+
+    manifest = cache_text(tmp_path, *["한"] * 5, "abcde", "f", "g").manifest
+
+    assert manifest.landmarks == ((0, 0), (6, 2), (12, 4), (20, 10))

@@ -29,6 +29,18 @@ def test_shown_text_does_not_depend_on_the_chunks(cuts):
     assert "".join(shown_text(PAGE[start:stop] for start, stop in pairwise(edges))) == SHOWN
 
 
+@pytest.mark.parametrize(
+    ("markup", "shown"),
+    [
+        ("<pre>a  b</pre>c  d", "a  b\n\nc d\n"),
+        ("<pre>a<pre>b</pre>c  d</pre>e  f", "a\n\nb\n\nc  d\n\ne f\n"),
+        ("a  b</pre><pre>c  d</pre>", "a b\n\nc  d\n"),
+    ],
+)
+def test_white_space_is_kept_up_to_the_end_of_pre(read, markup, shown):
+    assert read("a.html", markup) == (shown,)
+
+
 def test_declared_entities_are_not_expanded(read):
     content = '<!DOCTYPE html [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><html><body>x &b; y</body></html>'
 

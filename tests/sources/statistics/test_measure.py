@@ -80,6 +80,13 @@ def test_measure_returns_entropies_and_frequent_ngrams():
     assert (two.top, three.top) == ((("ba ba", 2),), (("ba ba ba", 1),))
 
 
+def test_measure_tells_words_apart_by_their_first_64_characters():
+    same, different = (measured(f"{'a' * length}b {'a' * length}c") for length in (64, 63))
+
+    assert same.word_ngrams[0].top == (("a" * 64, 2),)
+    assert different.word_ngrams[0].top == (("a" * 63 + "b", 1), ("a" * 63 + "c", 1))
+
+
 def test_scripts_are_sorted_by_size():
     found = measured("한국어 한국 abc 漢")
 
