@@ -111,7 +111,7 @@ def test_sweep_removes_only_temporary_files(tmp_path):
     assert names(tmp_path) == ["file.json"]
 
 
-def test_sweep_goes_on_after_a_folder_that_cannot_be_removed(tmp_path, monkeypatch):
+def test_sweep_continues_after_a_folder_that_cannot_be_removed(tmp_path, monkeypatch):
     def refuse(path, *, dir_fd=None):
         raise PermissionError(13, "Permission denied", path)
 
