@@ -78,8 +78,8 @@ def write_durably(path: Path, content: bytes) -> None:
 
 def remove_temporary_files(folder: Path) -> None:
     """Remove the temporary files of processes that were killed, as far as possible. No other may write here."""
-    with contextlib.suppress(OSError):
-        for leftover in folder.glob(f"{TEMPORARY}*"):
+    for leftover in folder.glob(f"{TEMPORARY}*"):
+        with contextlib.suppress(OSError):
             if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
             else:
