@@ -20,6 +20,7 @@ from seqgen.tokenizers.base import (
     kind_of,
     line_split_point,
     not_empty,
+    to_json,
 )
 from seqgen.utils.text import without_surrogates
 
@@ -242,3 +243,9 @@ def test_only_subword_tokenizers_have_a_model_file(tokenizer):
 )
 def test_line_split_point_is_after_a_newline_and_before_a_character(text, place):
     assert line_split_point(text) == place
+
+
+def test_to_json_is_readable_and_always_the_same():
+    assert to_json("char", characters="한") == (
+        '{\n "format_version": 1,\n "kind": "char",\n "characters": "한"\n}\n'.encode()
+    )
