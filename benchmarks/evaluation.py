@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from seqgen import models
 from seqgen.device import Precision, autocast, select_precision
 from seqgen.evaluation.scoring import score, stream_segments
-from seqgen.models.base import LanguageModel, detach
+from seqgen.models.base import LanguageModel
 from seqgen.models.registry import LstmConfig
 
 CPU = torch.device("cpu")
@@ -56,7 +56,7 @@ def _forward(model: LanguageModel, ids: np.ndarray, precision: Precision) -> Wor
             with torch.enable_grad(), autocast(CPU, precision):
                 logits, state = model(inputs, state)
             F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
-            state, done = detach(state), done + inputs.numel()
+            state, done = state.detach(), done + inputs.numel()
         return done
 
     return work

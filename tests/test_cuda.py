@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import seqgen
-from seqgen.models.base import select
 
 from .small_runs import SMALL, SMALL_RUNS
 
@@ -32,7 +31,7 @@ def test_stepper_agrees_with_the_forward(model, precision, tolerance):
         _, state = model(tokens[:, :1], model.initial_state(3, 64))
         stepper = model.stepper(precision)
         for column in range(1, 20):
-            logits, state = stepper.step(tokens[:, column], select(state, torch.arange(3, device="cuda")))
+            logits, state = stepper.step(tokens[:, column], state.select(torch.arange(3, device="cuda")))
             torch.testing.assert_close(logits, expected[:, column], rtol=tolerance, atol=tolerance)
 
 

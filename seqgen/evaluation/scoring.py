@@ -20,7 +20,8 @@ from seqgen.data.batches import IGNORED
 from seqgen.device import StepperPrecision, autocast, evaluation_mode
 from seqgen.errors import ConfigError
 from seqgen.evaluation.config import EvaluationConfig
-from seqgen.models.base import LanguageModel, State, select
+from seqgen.models.base import LanguageModel
+from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY, Ids
 from seqgen.utils.text import plural
 
@@ -156,8 +157,8 @@ def _score_group(
     width = max(1, min(COLUMNS, MAX_LOGITS // (len(group) * model.vocab_size)))
     for start in range(0, lengths[0], width):
         running = sum(length > start for length in lengths)
-        if running < len(state[0]):
-            state = select(state, torch.arange(running, device=model.device))
+        if running < state.batch_size:
+            state = state.select(torch.arange(running, device=model.device))
         inputs, expected = _make_batch(documents, group[:running], start, min(width, lengths[0] - start))
         logits, state = forward(inputs.to(model.device), state)
         expected = expected.to(model.device)

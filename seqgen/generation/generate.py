@@ -20,7 +20,8 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.processors import build_processors
 from seqgen.generation.prompt import Healing, PromptProgress, read_prompt
-from seqgen.models.base import LanguageModel, State, Stepper
+from seqgen.models.base import LanguageModel, Stepper
+from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.utils.text import plural
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from seqgen.device import evaluation_mode
 from seqgen.errors import RunError
-from seqgen.models.base import LanguageModel, State, select
+from seqgen.models.base import LanguageModel
+from seqgen.models.state import State
 from seqgen.tokenizers.base import Tokenizer
 
 PREFILL = 512  # tokens of a prompt that one call reads
@@ -50,7 +51,7 @@ def _read_end(
     while 3 * reach < read.shape[1]:
         fresh = model.initial_state(1, capacity)
         _, far = _last(_read(model, read[:, -2 * reach : -reach], model.initial_state(1, capacity), progress))
-        both = tuple(torch.cat(pair) for pair in zip(far, fresh, strict=True))
+        both = State.concat([far, fresh])
         apart, done = 0.0, 0
         for logits, state in _read(model, read[:, -reach:].expand(2, -1), both, progress):  # noqa: B007
             done += logits.shape[1]
@@ -58,7 +59,7 @@ def _read_end(
                 scale = float(logits.abs().max())
                 apart = max(apart, float((logits[0] - logits[1]).abs().max()) / max(scale, 1.0))
         if apart <= TOLERANCE:
-            return logits[:1, -1], select(state, torch.zeros(1, dtype=torch.int64, device=model.device))
+            return logits[:1, -1], state.select(torch.zeros(1, dtype=torch.int64, device=model.device))
         reach *= 4
     return None
 

@@ -13,16 +13,13 @@ forward; id 0 begins a document, so tokens before it do not affect outputs after
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from seqgen.device import StepperPrecision
 from seqgen.models.registry import FamilyConfig
-
-State: TypeAlias = tuple[Tensor, ...]
-"""All that a model remembers: a flat tuple of tensors, batch first. A call consumes it (caches change in place)."""
+from seqgen.models.state import State
 
 
 class Stepper(ABC):
@@ -37,7 +34,7 @@ class Stepper(ABC):
 
         The state may come from the model or from this stepper. The copy may have another dtype, such as a bf16 cache.
         """
-        return select(state, index)
+        return state.select(index)
 
 
 class LanguageModel(nn.Module, ABC):
@@ -78,16 +75,6 @@ class LanguageModel(nn.Module, ABC):
     def device(self) -> torch.device:
         """The device of the weights."""
         return next(self.parameters()).device
-
-
-def select(state: State, index: Tensor) -> State:
-    """Copy rows of a state: row i of the result is row `index[i]`, int64 [N]."""
-    return tuple(member.index_select(0, index) for member in state)
-
-
-def detach(state: State) -> State:
-    """Return `state` without its history: where truncated backpropagation through time cuts."""
-    return tuple(member.detach() for member in state)
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -9,6 +9,7 @@ of `cpu/recurrence.py`. `cells.py` has the equations, which the stepper uses and
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,18 +19,36 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models import cells
-from seqgen.models.base import LanguageModel, State, Stepper
+from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.cpu import recurrence
 from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.registry import RecurrentConfig
+from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
 
-Step = Callable[..., Tensor | State]
+
+@dataclass(frozen=True)
+class HiddenState(State):
+    """The hidden states of all layers, [B, layers, H]."""
+
+    hidden: Tensor
+
+
+@dataclass(frozen=True)
+class LstmState(HiddenState):
+    """Hidden and cell states of all layers, [B, layers, H] each."""
+
+    cell: Tensor
+
+
+Members = tuple[Tensor, ...]
+"""A layer's part of a state: its hidden state [B, H], for LSTM followed by its cell state."""
+Step = Callable[..., Tensor | Members]
 """The equations of a step, as in `cells.py`, to the next state; the layer's class says which arguments it gets."""
 
 
 class RecurrentModel(LanguageModel):
-    """RNN, LSTM and GRU. The state is the hidden states [B, layers, H], for LSTM followed by the cell states."""
+    """RNN, LSTM and GRU."""
 
     config: RecurrentConfig
 
@@ -72,7 +91,7 @@ class RecurrentModel(LanguageModel):
     def initial_state(self, batch_size: int, capacity: int) -> State:
         del capacity  # the size of a recurrent state is fixed
         shape = (batch_size, self.config.layers, self.config.hidden_size)
-        return tuple(torch.zeros(shape, device=self.device) for _ in range(self.cell.members))
+        return self.cell.state(*(torch.zeros(shape, device=self.device) for _ in range(self.cell.members)))
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         if state is None:
@@ -85,19 +104,20 @@ class RecurrentModel(LanguageModel):
             if start == stop:
                 continue
             fresh = begins[:, start, None, None]
-            state = tuple(member.masked_fill(fresh, 0.0) for member in state) if start in columns else state
+            if start in columns:
+                state = state.map(partial(Tensor.masked_fill, mask=fresh, value=0.0))
             hidden, state = self._stack(self.dropout(self.embedding(tokens[:, start:stop])), state)
             outputs.append(hidden)
         return self.head(torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]), state
 
     def _stack(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """Run the layers over columns without document starts: x [B, T, E] -> [B, T, H]."""
-        ends: list[tuple[Tensor, ...]] = []
+        ends: list[Members] = []
         for depth, layer in enumerate(self.layers):
-            y, end = _over_time(self.cell, layer, x, tuple(member[:, depth] for member in state))
+            y, end = _over_time(self.cell, layer, x, tuple(member[:, depth] for member in state.tensors().values()))
             ends.append(end)
             x = x + self.dropout(y) if depth else self.dropout(y)
-        return x, tuple(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True))
+        return x, self.cell.state(*(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True)))
 
     def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
         return RecurrentStepper(self, precision)
@@ -118,17 +138,17 @@ def layer_weights(layer: nn.Module) -> LayerWeights:
     return LayerWeights(*(layer.get_parameter(name) for name in names))
 
 
-def _over_time(cell: Cell, layer: nn.Module, x: Tensor, begin: State) -> tuple[Tensor, State]:
+def _over_time(cell: Cell, layer: nn.Module, x: Tensor, begin: Members) -> tuple[Tensor, Members]:
     """Run a layer over x [B, T, E] from the states [B, H] before it: outputs [B, T, H] and the states after it."""
     if cell.on_cpu is not None and x.device.type == "cpu":
         y, end = cell.on_cpu(x, begin[0], layer_weights(layer))
         return y, (end,)
     states = tuple(member.unsqueeze(0).contiguous() for member in begin)  # torch's [1, B, H]
     y, ends = layer(x, states if len(states) > 1 else states[0])
-    return y, tuple(member[0] for member in _as_state(ends))
+    return y, tuple(member[0] for member in _as_members(ends))
 
 
-def _as_state(members: Tensor | State) -> State:
+def _as_members(members: Tensor | Members) -> Members:
     return members if isinstance(members, tuple) else (members,)
 
 
@@ -167,7 +187,7 @@ class RecurrentStepper(Stepper):
 
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: StepperPrecision) -> None:
-        cell = model.cell
+        self._cell = cell = model.cell
         layers = [layer_weights(layer) for layer in model.layers]
         if cell.prepare is not None:
             layers = [LayerWeights(*map(cell.prepare, weights)) for weights in layers]
@@ -180,13 +200,13 @@ class RecurrentStepper(Stepper):
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
         x = self._table.index_select(0, token)
-        begins = zip(*(member.unbind(1) for member in state), strict=True)
+        begins = zip(*(member.unbind(1) for member in state.tensors().values()), strict=True)
         ends = []
         for depth, (layer, begin) in enumerate(zip(self._layers, begins, strict=True)):
-            end = _as_state(layer(x, begin))
+            end = _as_members(layer(x, begin))
             x = x + end[0] if depth else end[0]
             ends.append(end)
-        return self._head(x), tuple(torch.stack(member, 1) for member in zip(*ends, strict=True))
+        return self._head(x), self._cell.state(*(torch.stack(member, 1) for member in zip(*ends, strict=True)))
 
 
 class _OneProduct:
@@ -198,7 +218,7 @@ class _OneProduct:
         w, b = (w_hh, b_hh) if first else (torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh)
         self._linear = StepperLinear(w, b, precision)
 
-    def __call__(self, x: Tensor, state: State) -> Tensor | State:
+    def __call__(self, x: Tensor, state: Members) -> Tensor | Members:
         """Return the state [B, H] after the step; in the first layer, `x` already is W x + b."""
         hidden, *others = state
         sums = self._linear(hidden).add_(x) if self._first else self._linear(torch.cat([x, hidden], dim=1))
@@ -214,7 +234,7 @@ class _TwoProducts:
         self._x = None if first else StepperLinear(w_ih, b_ih, precision)
         self._h = StepperLinear(w_hh, b_hh, precision)
 
-    def __call__(self, x: Tensor, state: State) -> Tensor | State:
+    def __call__(self, x: Tensor, state: Members) -> Tensor | Members:
         """Do what `_OneProduct` does."""
         return self._step(x if self._x is None else self._x(x), self._h(state[0]), state[0])
 
@@ -229,7 +249,7 @@ class _ProductInStep:
         self._w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
         self._b_hh = b_hh.detach().clone()
 
-    def __call__(self, x: Tensor, state: State) -> Tensor | State:
+    def __call__(self, x: Tensor, state: Members) -> Tensor | Members:
         """Do what `_OneProduct` does."""
         return self._step((x if self._x is None else self._x(x)) + self._b_hh, state[0], self._w_hh)
 
@@ -255,6 +275,8 @@ class Cell(NamedTuple):
     products: type[_OneProduct | _TwoProducts | _ProductInStep]
     step: Step
     """What the stepper computes from these products."""
+    state: Callable[..., HiddenState] = HiddenState
+    """Makes the state of all layers from its members."""
     members: int = 1
     """Tensors of a layer's state [B, H]; the first is its output."""
     on_cpu: Callable[[Tensor, Tensor, LayerWeights], tuple[Tensor, Tensor]] | None = None
@@ -273,7 +295,13 @@ def stepped_cell(gates: int, step: Callable[..., Tensor], **others: Any) -> Cell
 CELLS: dict[str, Cell] = {
     "rnn": Cell(partial(nn.RNN, batch_first=True), _OneProduct, cells.rnn_step, on_cpu=recurrence.rnn),
     "lstm": Cell(
-        partial(nn.LSTM, batch_first=True), _OneProduct, _lstm_step, members=2, forget_gate=1, prepare=_double_candidate
+        partial(nn.LSTM, batch_first=True),
+        _OneProduct,
+        _lstm_step,
+        state=LstmState,
+        members=2,
+        forget_gate=1,
+        prepare=_double_candidate,
     ),
     "gru": Cell(partial(nn.GRU, batch_first=True), _TwoProducts, cells.gru_step_after, on_cpu=recurrence.gru_after),
     "gru-before": stepped_cell(3, cells.gru_step_before, on_cpu=recurrence.gru_before),

@@ -10,7 +10,8 @@ SwiGLU: Shazeer 2020. Positions: `positions.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -19,21 +20,46 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
-from seqgen.models.base import LanguageModel, State, Stepper
+from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.positions import check_positions, frequencies, rotary, rotate, rotation_of, sinusoids
 from seqgen.models.registry import TransformerConfig
+from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
 
 T = TypeVar("T")
 NORM_EPSILON = 1e-5
 
 
-class TransformerModel(LanguageModel):
-    """The state is keys and values of each layer in turn, [B, heads, ring, D], then position and document start.
+@dataclass(frozen=True)
+class TransformerState(State):
+    """The caches of all layers, and where the rows are."""
 
-    These two, int64 [B], count the tokens read so far and those read when the current document began.
-    """
+    keys: tuple[Tensor, ...]
+    """[B, heads, ring, D] for each layer."""
+    values: tuple[Tensor, ...]
+    position: Tensor
+    """The number of tokens read so far, int64 [B]."""
+    begin: Tensor
+    """The number of tokens read when the current document began, int64 [B]."""
+
+    @property
+    def ring(self) -> int:
+        """The length of the caches."""
+        return self.keys[0].shape[2]
+
+    @property
+    def by_layer(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The keys and values of each layer."""
+        return zip(self.keys, self.values, strict=True)
+
+    def moved(self, position: Tensor, begin: Tensor) -> TransformerState:
+        """Return the state at another place, with the same caches."""
+        return TransformerState(self.keys, self.values, position, begin)
+
+
+class TransformerModel(LanguageModel):
+    """The model that the module describes."""
 
     config: TransformerConfig
 
@@ -60,19 +86,19 @@ class TransformerModel(LanguageModel):
                 shrink = (2 * self.config.layers) ** -0.5 if name.endswith(("output.weight", "down.weight")) else 1.0
                 nn.init.normal_(parameter, std=0.02 * shrink)
 
-    def initial_state(self, batch_size: int, capacity: int) -> State:
+    def initial_state(self, batch_size: int, capacity: int) -> TransformerState:
         config = self.config
         ring = min(capacity, config.block_size)
         shape = (batch_size, config.heads, ring, config.hidden_size // config.heads)
-        caches = (torch.zeros(shape, device=self.device) for _ in range(2 * config.layers))
+        keys, values = (tuple(torch.zeros(shape, device=self.device) for _ in range(config.layers)) for _ in range(2))
         position, begin = (torch.zeros(batch_size, dtype=torch.int64, device=self.device) for _ in range(2))
-        return *caches, position, begin
+        return TransformerState(keys, values, position, begin)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         rows, length = tokens.shape
-        *caches, position, begin = state if state is not None else self.initial_state(rows, 0)
-        positions = position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
-        begins = torch.where(tokens == BOUNDARY, positions, begin[:, None]).cummax(dim=1).values
+        at = cast("TransformerState", state) if state is not None else self.initial_state(rows, 0)
+        positions = at.position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
+        begins = torch.where(tokens == BOUNDARY, positions, at.begin[:, None]).cummax(dim=1).values
         relative = positions - begins
         check_positions(relative, self.config)
 
@@ -85,10 +111,10 @@ class TransformerModel(LanguageModel):
             rotation = rotation_of(*rotary(relative, frequencies(self._head_size, x.device)))
         # A fresh window inside one document needs no mask: the fast path of training.
         plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
-        mask = None if plain else self._mask(positions, begins, position, caches[0].shape[2])
-        for block, cache in zip(self.blocks, by_layer(caches), strict=True):
-            x = block(x, rotation, mask, cache, position)
-        return self.head(self.norm(x)), (() if state is None else (*caches, position + length, begins[:, -1]))
+        mask = None if plain else self._mask(positions, begins, at.position, at.ring)
+        for block, cache in zip(self.blocks, at.by_layer, strict=True):
+            x = block(x, rotation, mask, cache, at.position)
+        return self.head(self.norm(x)), at.moved(at.position + length, begins[:, -1])
 
     def _mask(self, positions: Tensor, begins: Tensor, consumed: Tensor, ring: int) -> Tensor:
         """Make the attention mask, the ring's slots first: bool [B, 1, T, ring + T]."""
@@ -112,20 +138,14 @@ class TransformerModel(LanguageModel):
         return TransformerStepper(self, precision)
 
 
-def by_layer(caches: Sequence[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pair the keys and values of each layer."""
-    return zip(caches[::2], caches[1::2], strict=True)
-
-
-def select_written(state: State, index: Tensor, kept: torch.dtype) -> State:
-    """Copy rows like `select`, but only the written slots, with keys and values in `kept`, fp32 or bf16.
+def select_written(state: TransformerState, index: Tensor, kept: torch.dtype) -> TransformerState:
+    """Copy rows like `State.select`, but only the written slots, with keys and values in `kept`, fp32 or bf16.
 
     Unwritten slots take no memory on a CPU, where numpy's zeros are lazily allocated.
     """
-    *caches, position, begin = state
-    held = int(position.max()) if len(position) else 0
-    members = []
-    for cache in caches:
+    held = int(state.position.max()) if len(state.position) else 0
+
+    def select(cache: Tensor) -> Tensor:
         shape = (len(index), *cache.shape[1:])
         if cache.device.type == "cpu":
             bits = np.zeros(shape, np.int32 if kept is torch.float32 else np.int16)
@@ -133,8 +153,10 @@ def select_written(state: State, index: Tensor, kept: torch.dtype) -> State:
         else:
             member = torch.zeros(shape, dtype=kept, device=cache.device)
         member[:, :, :held] = cache[:, :, :held].index_select(0, index)
-        members.append(member)
-    return (*members, position.index_select(0, index), begin.index_select(0, index))
+        return member
+
+    keys, values = tuple(map(select, state.keys)), tuple(map(select, state.values))
+    return TransformerState(keys, values, state.position.index_select(0, index), state.begin.index_select(0, index))
 
 
 class Block(nn.Module):
@@ -280,20 +302,20 @@ class TransformerStepper(Stepper):
         self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
 
     def select(self, state: State, index: Tensor) -> State:
-        return select_written(state, index, torch.float32)
+        return select_written(cast("TransformerState", state), index, torch.float32)
 
     @torch.no_grad()
     def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        *caches, position, begin = state
+        at = cast("TransformerState", state)
         x = self._embedding.index_select(0, token)
         if self._config.positions == "sinusoidal":
-            relative = (position - begin)[:, None]
+            relative = (at.position - at.begin)[:, None]
             check_positions(relative, self._config)
             x = x + sinusoids(relative, self._frequencies)[:, 0]
-        at = self._locate(position, begin, caches[0].shape[2])
-        for block, cache in zip(self._blocks, by_layer(caches), strict=True):
-            x = self._step_block(block, x, cache, at)
-        return self._head(self._normalize(x)), (*caches, position + 1, begin)
+        place = self._locate(at.position, at.begin, at.ring)
+        for block, cache in zip(self._blocks, at.by_layer, strict=True):
+            x = self._step_block(block, x, cache, place)
+        return self._head(self._normalize(x)), at.moved(at.position + 1, at.begin)
 
     def _locate(self, position: Tensor, begin: Tensor, ring: int) -> _Position:
         rotation = None

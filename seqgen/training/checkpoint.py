@@ -302,4 +302,5 @@ def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
 
 def _state_tensors(learner: Learner) -> dict[str, Tensor]:
     tensors = {f"random.{name}": tensor for name, tensor in learner.random.state_dict().items()}
-    return tensors | {f"carried.{index}": tensor for index, tensor in enumerate(learner.carried or ())}
+    carried = {} if learner.carried is None else learner.carried.tensors()
+    return tensors | {f"carried.{name}": tensor for name, tensor in carried.items()}

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from seqgen.data.batches import IGNORED, Batch, BatchStream
 from seqgen.device import Precision, RandomState, autocast, keep_freed_memory
-from seqgen.models.base import LanguageModel, State, detach
+from seqgen.models.base import LanguageModel
+from seqgen.models.state import State
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loss import cross_entropy
 from seqgen.training.optimizers import build_optimizer
@@ -90,5 +91,5 @@ class Learner:
             loss = cross_entropy(logits, batch.targets.to(device)) / tokens
             loss.backward()  # type: ignore[no-untyped-call]
         if self.stream.carries_state:
-            self.carried = detach(state)
+            self.carried = state.detach()
         return loss.detach()

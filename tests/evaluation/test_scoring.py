@@ -44,7 +44,7 @@ def lengths_of(documents: list[Ids]) -> list[int]:
 def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[float]:
     """Return -ln p of each target, from one forward in fp64."""
     exact = copy.deepcopy(model).double().eval()
-    state = tuple(member.double() if member.is_floating_point() else member for member in exact.initial_state(1, 9999))
+    state = exact.initial_state(1, 9999).map(lambda member: member.double() if member.is_floating_point() else member)
     with torch.no_grad():
         logits, _ = exact(torch.tensor([inputs]), state)
     return [-float(row[target]) for row, target in zip(logits[0].log_softmax(dim=-1), targets, strict=True)]

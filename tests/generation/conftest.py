@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from seqgen.models.base import LanguageModel, State, Stepper
+from seqgen.models.base import LanguageModel, Stepper
+from seqgen.models.state import State
 from seqgen.tokenizers.char import CharTokenizer
 
 LIKELY = 30.0  # the others' logits are 0: sampled except once in e^30
+
+
+@dataclass(frozen=True)
+class Position(State):
+    """How many tokens each row has read, int64 [B]."""
+
+    position: Tensor
 
 
 class ScriptedModel(LanguageModel):
@@ -26,12 +35,12 @@ class ScriptedModel(LanguageModel):
         self.logits[:, list(always)] = 2 * LIKELY
 
     def initial_state(self, batch_size: int, capacity: int) -> State:
-        return (torch.zeros(batch_size, dtype=torch.int64),)
+        return Position(torch.zeros(batch_size, dtype=torch.int64))
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        (position,) = state if state is not None else self.initial_state(len(tokens), 0)
+        position = (state or self.initial_state(len(tokens), 0)).position
         positions = position[:, None] + torch.arange(tokens.shape[1])
-        return self.logits[positions.clamp(max=len(self.logits) - 1)], (position + tokens.shape[1],)
+        return self.logits[positions.clamp(max=len(self.logits) - 1)], Position(position + tokens.shape[1])
 
     def stepper(self, precision="fp32") -> Stepper:
         return ScriptedStepper(self)

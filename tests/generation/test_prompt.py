@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.generation.prompt import PREFILL, read_prompt
 from seqgen.models.base import LanguageModel
+from seqgen.models.state import State
 from seqgen.tokenizers.word import WordTokenizer
 
 PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # like those of a subword tokenizer
@@ -62,6 +65,11 @@ def test_read_prompt_reads_all_when_the_beginning_matters(scripted, tokens, shor
     assert read[-1] == (len(tokens), len(tokens))
 
 
+@dataclass(frozen=True)
+class Age(State):
+    age: torch.Tensor
+
+
 class FadingModel(LanguageModel):
     """Forgets its beginning: the logits tell how many tokens were read, up to `fades` of them."""
 
@@ -71,11 +79,11 @@ class FadingModel(LanguageModel):
         self.weight = torch.nn.Parameter(torch.zeros(1))
 
     def initial_state(self, batch_size, capacity):
-        return (torch.zeros(batch_size, dtype=torch.int64),)
+        return Age(torch.zeros(batch_size, dtype=torch.int64))
 
     def forward(self, tokens, state=None):
-        ages = state[0][:, None] + torch.arange(tokens.shape[1])
-        return ages.clamp(max=self.fades)[:, :, None] * torch.arange(11.0), (state[0] + tokens.shape[1],)
+        ages = state.age[:, None] + torch.arange(tokens.shape[1])
+        return ages.clamp(max=self.fades)[:, :, None] * torch.arange(11.0), Age(state.age + tokens.shape[1])
 
     def stepper(self, precision="fp32"):
         raise NotImplementedError

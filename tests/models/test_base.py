@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqgen.models.base import LanguageModel, State, detach, parameter_count, select
+from seqgen.models.base import LanguageModel, parameter_count
+from seqgen.models.state import State
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 LENGTH = 30
@@ -39,7 +40,7 @@ def test_forward_in_two_parts_equals_forward_at_once(model, tokens, cut):
     second, state = run(model, tokens[:, cut:], state)
 
     torch.testing.assert_close(torch.cat([first, second], dim=1), whole, **TOLERANCE)
-    for member, expected in zip(state, end, strict=True):
+    for member, expected in zip(state.tensors().values(), end.tensors().values(), strict=True):
         torch.testing.assert_close(member, expected, **TOLERANCE)
 
 
@@ -58,7 +59,7 @@ def test_stepper_agrees_with_the_forward(model, tokens, precision, tolerance):
 def test_stepper_is_a_snapshot(model, tokens):
     stepper = model.stepper()
     _, state = run(model, tokens[:, :5])
-    before, _ = stepper.step(tokens[:, 5], select(state, torch.arange(3)))
+    before, _ = stepper.step(tokens[:, 5], state.select(torch.arange(3)))
 
     for parameter in model.parameters():
         parameter.add_(1.0)
@@ -97,14 +98,14 @@ def test_state_is_batch_first_in_full_precision(model, tokens):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _, state = run(model, tokens)
 
-    assert {len(member) for member in state} == {3}
-    assert {member.dtype for member in state} <= {torch.float32, torch.int64}
+    assert {len(member) for member in state.tensors().values()} == {3}
+    assert {member.dtype for member in state.tensors().values()} <= {torch.float32, torch.int64}
 
 
 def test_select_copies_rows(model, tokens):
     _, state = run(model, tokens)
 
-    twins = select(state, torch.tensor([2, 2, 0]))
+    twins = state.select(torch.tensor([2, 2, 0]))
     logits, _ = model.stepper().step(torch.tensor([4, 4, 4]), twins)
 
     torch.testing.assert_close(logits[0], logits[1], **TOLERANCE)
@@ -118,15 +119,29 @@ def test_stepper_select_copies_rows(model, tokens):
     selected = stepper.select(state, index)
     logits, _ = stepper.step(token, selected)
 
-    expected, _ = stepper.step(token, select(state, index))
+    expected, _ = stepper.step(token, state.select(index))
     torch.testing.assert_close(logits, expected, **TOLERANCE)
     assert not torch.allclose(logits[0], logits[1], **TOLERANCE)
+
+
+def test_rows_of_concatenated_states_behave_as_alone(model, tokens):
+    """The second state has a larger capacity, and has read another number of tokens."""
+    states = [
+        model(tokens[:2, :6], model.initial_state(2, 10))[1],
+        model(tokens[2:, :4], model.initial_state(1, 20))[1],
+    ]
+    both = State.concat([state.select(torch.arange(state.batch_size)) for state in states])
+
+    logits, _ = model(tokens[:, 6:8], both)
+
+    alone = [model(part, state)[0] for part, state in zip(tokens[:, 6:8].split([2, 1]), states, strict=True)]
+    torch.testing.assert_close(logits, torch.cat(alone), **TOLERANCE)
 
 
 def test_detach_cuts_the_gradient(model, tokens):
     with torch.enable_grad():
         _, state = model(tokens[:, :8])
-        assert all(member.grad_fn is None for member in detach(state))
+        assert all(member.grad_fn is None for member in state.detach().tensors().values())
 
 
 def test_parameter_count_counts_a_tied_head_once(model):

@@ -38,8 +38,8 @@ def test_initial_state_is_zero_for_every_row_and_layer(cell, members):
 
     state = model.initial_state(5, 100)
 
-    assert [member.shape for member in state] == [(5, 3, 12)] * members
-    assert not any(member.any() for member in state)
+    assert [member.shape for member in state.tensors().values()] == [(5, 3, 12)] * members
+    assert not any(member.any() for member in state.tensors().values())
 
 
 def test_burn_in_of_a_recurrent_model_is_256_tokens():
@@ -94,9 +94,9 @@ def test_tied_head_is_the_embedding():
 @pytest.mark.parametrize("config", [LstmConfig(hidden_size=8), GruConfig(hidden_size=8, gru_reset="before")])
 def test_boundary_cuts_the_gradient_to_the_state(config):
     model = models.build(config, 7).eval()
-    state = tuple(member.requires_grad_() for member in model.initial_state(1, 4))
+    state = model.initial_state(1, 4).map(torch.Tensor.requires_grad_)
 
     logits, _ = model(torch.tensor([[0, 3]]), state)
     logits.sum().backward()
 
-    assert all(member.grad is None or not member.grad.any() for member in state)
+    assert all(member.grad is None or not member.grad.any() for member in state.tensors().values())

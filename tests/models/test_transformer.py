@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from seqgen import models
 from seqgen.errors import TextError
 from seqgen.models import transformer
-from seqgen.models.base import select
 from seqgen.models.positions import frequencies, rotary, rotate, rotation_of
 from seqgen.models.registry import TransformerConfig
 
@@ -95,9 +94,9 @@ def test_cache_is_at_most_block_size_or_capacity():
     model = models.build(CONFIG, 7)
 
     for capacity, ring in ((100, 4), (3, 3)):
-        *caches, position, begin = model.initial_state(2, capacity)
-        assert [cache.shape for cache in caches] == [(2, 2, ring, 8)] * 2
-        assert position.shape == begin.shape == (2,)
+        state = model.initial_state(2, capacity)
+        assert [cache.shape for cache in state.keys + state.values] == [(2, 2, ring, 8)] * 2
+        assert state.position.shape == state.begin.shape == (2,)
 
 
 def test_stepper_within_the_first_document_agrees_with_the_forward():
@@ -120,7 +119,7 @@ def test_stepper_attends_in_large_batches_as_in_small_ones(monkeypatch):
     logits = []
     for many in (10**9, 0):
         monkeypatch.setattr(transformer, "MANY", many)
-        place = select(state, torch.arange(3))
+        place = state.select(torch.arange(3))
         for token in (torch.tensor([1, 2, 3]), torch.tensor([6, 5, 4])):
             one, place = stepper.step(token, place)
             logits.append(one)

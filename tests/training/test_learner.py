@@ -87,14 +87,14 @@ def test_step_with_grad_accum_reads_the_next_batches(make_learner, monkeypatch):
 def test_state_is_carried_between_batches_and_detached(make_learner):
     learner, _ = make_learner("lstm", dropout=0.0)
     learner.step(0)
-    carried = tuple(member.clone() for member in learner.carried)
+    carried = learner.carried.map(torch.Tensor.clone)
 
-    assert all(member.abs().sum() > 0 and member.grad_fn is None for member in carried)
+    assert all(member.abs().sum() > 0 and member.grad_fn is None for member in carried.tensors().values())
     batch = learner.stream.batch_at(1)
     with torch.no_grad():
         _, expected = learner.model(batch.inputs, carried)
     learner.step(1)
-    for member, wanted in zip(learner.carried, expected, strict=True):
+    for member, wanted in zip(learner.carried.tensors().values(), expected.tensors().values(), strict=True):
         torch.testing.assert_close(member, wanted)
 
 
@@ -143,7 +143,7 @@ def test_step_with_nan_or_infinity_changes_nothing(make_learner, name, kind):
 
 def tensors_of(learner):
     moments = [tensor for state in learner.optimizer.state.values() for tensor in state.values()]
-    return [*learner.model.parameters(), *moments, *(learner.carried or ())]
+    return [*learner.model.parameters(), *moments, *(learner.carried.tensors().values() if learner.carried else ())]
 
 
 @pytest.mark.parametrize(("name", "precision"), [("lstm", "bf16"), ("transformer", "fp32")])

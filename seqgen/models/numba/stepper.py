@@ -10,7 +10,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -19,15 +19,16 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.errors import ConfigError
-from seqgen.models.base import LanguageModel, State, Stepper
+from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.numba.products import Array, Floats, Weight, as_array, as_tensor
 from seqgen.models.positions import check_positions, rotary, sinusoids
 from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
+from seqgen.models.state import State
 from seqgen.models.transformer import (
     NORM_EPSILON,
     Products,
     TransformerModel,
-    by_layer,
+    TransformerState,
     head_weight,
     position_frequencies,
     select_written,
@@ -125,7 +126,7 @@ class _CompiledStepper(Stepper):
             torch_threads, before = torch.get_num_threads(), kernels.get_num_threads()
             kernels.set_num_threads(self._threads)  # numba's setting belongs to the calling thread
             try:
-                return self._step(token, tuple(member.detach() if member.requires_grad else member for member in state))
+                return self._step(token, state.detach())
             except OSError as error:  # writing the cache of a newly compiled kernel
                 raise _cache_error(error) from error
             finally:
@@ -163,7 +164,7 @@ class CompiledRecurrentStepper(_CompiledStepper):
         )
 
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        members = tuple(member.numpy() for member in state)
+        members = tuple(member.numpy() for member in state.tensors().values())
         x_sums = self._table[token.numpy()]
         x = np.zeros((len(x_sums), members[0].shape[2]), np.float32)
         for depth, layer in enumerate(self._layers):
@@ -201,21 +202,21 @@ class CompiledTransformerStepper(_CompiledStepper):
 
     def select(self, state: State, index: Tensor) -> State:
         """Copy rows with keys and values in bf16, unless the precision is fp32; `step` takes either."""
-        return select_written(state, index, self._kept)
+        return select_written(cast("TransformerState", state), index, self._kept)
 
     def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        *caches, position, begin = state
-        relative = (position - begin)[:, None]
+        at = cast("TransformerState", state)
+        relative = (at.position - at.begin)[:, None]
         check_positions(relative, self._config)
         added: Array = self._embedding[token.numpy()]
         if self._config.positions == "sinusoidal":
             added += sinusoids(relative, self._frequencies)[:, 0].numpy()
         x = np.zeros_like(added)
-        place = position.numpy(), begin.numpy(), *self._rotation(relative)
-        for block, (keys, values) in zip(self._blocks, by_layer(caches), strict=True):
+        place = at.position.numpy(), at.begin.numpy(), *self._rotation(relative)
+        for block, (keys, values) in zip(self._blocks, at.by_layer, strict=True):
             added = self._step_block(block, x, added, (as_array(keys), as_array(values), *place))
         logits = self._head(self._normalize_for(x, added, self._head))
-        return as_tensor(logits).float(), (*caches, position + 1, begin)
+        return as_tensor(logits).float(), at.moved(at.position + 1, at.begin)
 
     def _rotation(self, relative: Tensor) -> tuple[Floats, Floats]:
         """Return cosines and sines of the rotary angles, [B, D / 2], of width 0 without them."""

@@ -16,7 +16,6 @@ import torch
 
 from seqgen import models
 from seqgen.errors import ConfigError, TextError
-from seqgen.models.base import select
 from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig, TransformerConfig
 
 pytest.importorskip("numba")
@@ -109,7 +108,7 @@ def test_compiled_stepper_agrees_with_the_plain_stepper(name, precision, rows, l
         assert (logits.dtype, logits.shape) == (torch.float32, (rows, VOCAB_SIZE))
         torch.testing.assert_close(logits, expected, rtol=0, atol=tolerance * float(expected.std()))
 
-    for member, expected in zip(same, state, strict=True):
+    for member, expected in zip(same.tensors().values(), state.tensors().values(), strict=True):
         torch.testing.assert_close(member, expected, rtol=tolerance, atol=max(tolerance, 1e-5), check_dtype=False)
 
 
@@ -119,12 +118,12 @@ def test_compiled_select_keeps_keys_and_values_in_bf16_unless_fp32(precision):
     model = models.build(CONFIGS["transformer"], VOCAB_SIZE).eval()
     state = after_prompt(model, 2)
 
-    *caches, _, _ = compiled_stepper(model, precision).select(state, torch.tensor([1, 0, 1]))
+    selected = compiled_stepper(model, precision).select(state, torch.tensor([1, 0, 1]))
 
-    for cache, whole in zip(caches, state, strict=False):
+    for cache, whole in zip(selected.keys + selected.values, state.keys + state.values, strict=True):
         torch.testing.assert_close(cache, whole[[1, 0, 1]].bfloat16(), rtol=0, atol=0)
-    *caches, _, _ = compiled_stepper(model, "fp32").select(state, torch.tensor([1]))
-    assert {cache.dtype for cache in caches} == {torch.float32}
+    selected = compiled_stepper(model, "fp32").select(state, torch.tensor([1]))
+    assert {cache.dtype for cache in selected.keys + selected.values} == {torch.float32}
 
 
 def test_compiled_stepper_is_a_snapshot(model):
@@ -143,12 +142,12 @@ def test_compiled_stepper_is_a_snapshot(model):
 
 def test_compiled_stepper_treats_rows_separately(model):
     compiled = compiled_stepper(model)
-    selected = select(after_prompt(model, 3), torch.tensor([2, 0]))
+    selected = after_prompt(model, 3).select(torch.tensor([2, 0]))
 
     logits, _ = compiled.step(torch.tensor([4, 5]), selected)
 
     for row, (source, token) in enumerate([(2, 4), (0, 5)]):
-        alone, _ = compiled.step(torch.tensor([token]), select(after_prompt(model, 3), torch.tensor([source])))
+        alone, _ = compiled.step(torch.tensor([token]), after_prompt(model, 3).select(torch.tensor([source])))
         torch.testing.assert_close(logits[row : row + 1], alone, rtol=1e-5, atol=1e-5)
 
 
@@ -163,10 +162,10 @@ def test_compiled_stepper_passes_nan_on(model):
 
 def test_compiled_stepper_refuses_positions_beyond_the_limit():
     model = models.build(CONFIGS["sinusoidal"], VOCAB_SIZE).eval()
-    *caches, position, begin = model.initial_state(1, 50)
+    state = model.initial_state(1, 50)
 
     with pytest.raises(TextError, match="sinusoidal positions end"):
-        compiled_stepper(model).step(torch.tensor([1]), (*caches, position + 40, begin))
+        compiled_stepper(model).step(torch.tensor([1]), state.moved(state.position + 40, state.begin))
 
 
 @pytest.mark.parametrize(("raised", "said"), [

@@ -1,0 +1,84 @@
+"""What a model remembers between calls: tensors by name, batch first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Self, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Member: TypeAlias = Tensor | tuple[Tensor, ...]
+"""A field of a state; a tuple has a tensor for each layer."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The base of each family's state: a frozen dataclass of tensors and tuples of tensors.
+
+    A stepper, and a forward without gradients, may reuse the memory of the state that they receive: to read from a
+    state twice, `select` from it first.
+    """
+
+    @property
+    def members(self) -> dict[str, Member]:
+        """The fields by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """Return a state with `function` applied to each tensor."""
+        return type(self)(
+            **{
+                name: tuple(map(function, member)) if isinstance(member, tuple) else function(member)
+                for name, member in self.members.items()
+            }
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensors by name: `hidden`, or `keys.0` for a layer's."""
+        named: dict[str, Tensor] = {}
+        for name, member in self.members.items():
+            if isinstance(member, tuple):
+                named |= {f"{name}.{layer}": tensor for layer, tensor in enumerate(member)}
+            else:
+                named[name] = member
+        return named
+
+    @property
+    def batch_size(self) -> int:
+        """The number of rows."""
+        return len(next(iter(self.tensors().values())))
+
+    def select(self, index: Tensor) -> Self:
+        """Copy rows: row i of the result is row `index[i]`, int64 [N]."""
+        return self.map(lambda tensor: tensor.index_select(0, index))
+
+    def detach(self) -> Self:
+        """Return the state without its history: where truncated backpropagation through time cuts."""
+        return self.map(Tensor.detach)
+
+    @classmethod
+    def concat(cls, states: Sequence[Self]) -> Self:
+        """Put the rows of several states into one; caches of different lengths are padded to the longest.
+
+        Only a cache that has never wrapped can be padded: one shorter than the reach of attention, which is never
+        filled beyond its capacity.
+        """
+        columns = [[state.members[name] for state in states] for name in states[0].members]
+        return type(states[0])(*map(_concat, columns))
+
+
+def _concat(column: Sequence[Member]) -> Member:
+    if isinstance(column[0], tuple):
+        return tuple(map(_concat_tensors, zip(*column, strict=True)))
+    return _concat_tensors(column)  # type: ignore[arg-type]
+
+
+def _concat_tensors(tensors: Sequence[Tensor]) -> Tensor:
+    """Concatenate along the rows; the third dimension of caches [B, heads, ring, D] is padded with zeros."""
+    if tensors[0].dim() == 4:
+        longest = max(tensor.shape[2] for tensor in tensors)
+        tensors = [F.pad(tensor, (0, 0, 0, longest - tensor.shape[2])) for tensor in tensors]
+    return torch.cat(list(tensors))
