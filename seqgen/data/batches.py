@@ -35,6 +35,7 @@ class Batch:
 
     inputs: Tensor
     targets: Tensor
+    starts: Tensor | None = None
 
 
 class BatchStream(ABC):
@@ -84,7 +85,11 @@ class BatchStream(ABC):
         begins = self._documents.starts
         is_first = begins[np.searchsorted(begins, around[:, 1:])] == around[:, 1:]
         inputs = np.where(is_first, BOUNDARY, ids[:, :-1])
-        return positions[:, 1:], Batch(torch.from_numpy(inputs), torch.from_numpy(ids[:, 1:].copy()))
+        return positions[:, 1:], Batch(
+            torch.from_numpy(inputs),
+            torch.from_numpy(ids[:, 1:].copy()),
+            torch.from_numpy(is_first) if is_first.any() else None,
+        )
 
 
 class ContiguousBatches(BatchStream):

@@ -128,7 +128,7 @@ def _forward_in(model: LanguageModel, precision: StepperPrecision) -> Forward:
 
         def forward(tokens: Tensor, state: State) -> tuple[Tensor, State]:
             with autocast(model.device, precision):
-                result: tuple[Tensor, State] = model(tokens, state)
+                result: tuple[Tensor, State] = model(tokens, state, tokens == BOUNDARY)
             return result
 
         return forward
@@ -137,12 +137,8 @@ def _forward_in(model: LanguageModel, precision: StepperPrecision) -> Forward:
     def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
         columns = []
         for token in tokens.unbind(1):
-            if bool((token == BOUNDARY).any()):
-                logits, state = model(token[:, None], state)
-                columns.append(logits[:, 0].float())
-            else:
-                logits, state = stepper.step(token, state)
-                columns.append(logits)
+            logits, state = stepper.step(token, state, token == BOUNDARY)
+            columns.append(logits)
         return torch.stack(columns, dim=1), state
 
     return step

@@ -46,7 +46,7 @@ def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[f
     exact = copy.deepcopy(model).double().eval()
     state = exact.initial_state(1, 9999).map(lambda member: member.double() if member.is_floating_point() else member)
     with torch.no_grad():
-        logits, _ = exact(torch.tensor([inputs]), state)
+        logits, _ = exact(read := torch.tensor([inputs]), state, read == BOUNDARY)
     return [-float(row[target]) for row, target in zip(logits[0].log_softmax(dim=-1), targets, strict=True)]
 
 

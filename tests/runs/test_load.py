@@ -85,7 +85,7 @@ def test_samples_without_prompt_begin_like_lines(corpus, tmp_path):
 def test_samples_of_a_run_on_documents_begin_after_0(corpus, tmp_path):
     shutil.copy(corpus, tmp_path / "other.txt")
     run = seqgen.train([corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", **SMALL).run()
-    logits, _ = run.model(torch.tensor([[0]]))
+    logits, _ = run.model(torch.tensor([[0]]), None, torch.tensor([[True]]))
 
     text = run.generate(max_new_tokens=1, temperature=0)
 
@@ -109,7 +109,7 @@ def test_engine_chooses_the_stepper(run, monkeypatch, engine):
         made.append(precision)
         return model.stepper(precision)
 
-    numba = SimpleNamespace(compiled_stepper=compiled_stepper)
+    numba = SimpleNamespace(compiled_recurrent_stepper=compiled_stepper, compiled_transformer_stepper=compiled_stepper)
     monkeypatch.setitem(sys.modules, "seqgen.models.numba.stepper", numba)
 
     run.generate(engine=engine, precision="bf16", max_new_tokens=2)
