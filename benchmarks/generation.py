@@ -16,7 +16,8 @@ from measuring import Row, Work, race
 from seqgen import models
 from seqgen.device import StepperPrecision
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.generate import generate
+from seqgen.generation.engine import Engine
+from seqgen.generation.generate import complete
 from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.registry import LstmConfig, TransformerConfig
 from seqgen.tokenizers.char import CharTokenizer
@@ -62,9 +63,8 @@ def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
 
     def sample(stepper: Stepper) -> Work:
         def work() -> float:
-            for _ in generate(model, stepper, tokenizer, "", config, batch_size):
-                pass
-            return batch_size * TOKENS
+            made = complete(Engine(model, stepper, tokenizer), [""], config, batch_size)
+            return sum(completion.tokens for completion in made)
 
         return work
 

@@ -1,9 +1,11 @@
-"""The prompt and the stop strings of `sample`: read them, interpret escapes, check them against the vocabulary."""
+"""The prompts and the stop strings of `sample`: read them, interpret escapes, check them against the vocabulary."""
 
 from __future__ import annotations
 
 import codecs
+import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -45,6 +47,50 @@ def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     return content if encoding == BYTES else _LINE_END.sub("", content)
 
 
+def read_prompts(path: str, encoding: str) -> list[str]:
+    """Return the prompts of a file: one per line, or in a .jsonl file a string or an object with `prompt` per line.
+
+    An empty line is an empty prompt, except in a .jsonl file, where it is skipped.
+
+    Raises:
+        TextError: the file cannot be read, has no prompts, or has a line that is not a prompt.
+    """
+    from seqgen.sources.config import BYTES
+    from seqgen.sources.content import bytes_as_characters
+    from seqgen.sources.decoding import read_text
+    from seqgen.sources.lines import split_lines
+
+    if path.lower().endswith((".jsonl", ".ndjson")):
+        content = read_text(path, "utf-8" if encoding == BYTES else encoding)
+        prompts = [
+            _json_prompt(line, f"{path}, line {number}")
+            for number, line in enumerate(split_lines(content), 1)
+            if line.strip()
+        ]
+        if encoding == BYTES:
+            prompts = [bytes_as_characters(prompt) for prompt in prompts]
+    else:
+        content = read_text(path, encoding)
+        prompts = content.split("\n") if encoding == BYTES else split_lines(content)
+        if prompts[-1] == "":
+            prompts.pop()
+    if not prompts:
+        raise TextError(f"{path} has no prompts; write one in each line")
+    return prompts
+
+
+def _json_prompt(line: str, where: str) -> str:
+    """Return the prompt of a line of JSON."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise TextError(f"{where} is not valid JSON: {error}") from error
+    prompt = value.get("prompt") if isinstance(value, dict) else value
+    if not isinstance(prompt, str):
+        raise TextError(f'{where} is not a prompt; write a string, or an object such as {{"prompt": "Once upon"}}')
+    return prompt
+
+
 def interpret_escapes(text: str, option: str) -> str:
     r"""Replace the escapes `\n`, `\t`, `\r`, `\\`, `\xHH` and `\uHHHH` by their characters; keep other backslashes.
 
@@ -64,13 +110,15 @@ def interpret_escapes(text: str, option: str) -> str:
     return _ESCAPE.sub(character, text)
 
 
-def check_prompt(prompt: str, run: Run, *, strict: bool, quiet: bool) -> None:
-    """Note which characters or words of the prompt are not in the vocabulary.
+def check_prompts(prompts: Sequence[str], run: Run, *, strict: bool, quiet: bool) -> None:
+    """Note which characters or words of the prompts are not in the vocabulary.
 
     Raises:
         TextError: there are some, and `strict` is set.
     """
-    unknown = run.tokenizer.unknown(prompt)
+    unknown: Counter[str] = Counter()
+    for prompt in prompts:
+        unknown.update(run.tokenizer.unknown(prompt))
     if not unknown:
         return
     names = ", ".join(repr(piece) for piece in list(unknown)[:10]) + (" ..." if len(unknown) > 10 else "")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from itertools import chain
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import TokenBar
 from seqgen.cli.options import JsonOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
-from seqgen.cli.prompt import check_prompt, check_stops, interpret_escapes, read_prompt
+from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import SAMPLING, settings_of
@@ -24,6 +24,7 @@ from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.evaluation.memorization import Memorization
+    from seqgen.generation.generate import Completion
     from seqgen.runs.load import Run
 
 _MACHINE = settings_of(TrainingConfig)
@@ -46,7 +47,16 @@ def sample(
         str | None,
         typer.Option(metavar="FILE", help="File with the prompt; as with stdin, a final line end is dropped."),
     ] = None,
-    num_samples: Annotated[int, typer.Option("--num-samples", "-n", help="Number of texts.")] = 1,
+    prompts_file: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help='File with a prompt in each line; in a .jsonl file each line is a string or {"prompt": ...}.',
+        ),
+    ] = None,
+    num_samples: Annotated[
+        int, typer.Option("--num-samples", "-n", help="Number of texts; with --prompts-file, for each prompt.")
+    ] = 1,
     no_echo: Annotated[bool, typer.Option("--no-echo", help="Print the new text without the prompt.")] = False,
     escapes: Annotated[
         bool, typer.Option("--escapes", help=r"Read \n, \t, \r, \\, \xHH and \uHHHH in --prompt and --stop.")
@@ -64,7 +74,8 @@ def sample(
     """Generate text with the newest run, or the run that --run names.
 
     One text is streamed to stdout; several are generated in one batch. The output begins with the prompt.
-    Without a prompt a text begins as a line of the training text does.
+    Without a prompt a text begins as a line, or a document, of the training text does.
+    With --json, each text is an object in its own line.
     """
     from seqgen.sources.content import bytes_as_characters
 
@@ -74,28 +85,36 @@ def sample(
     if escapes:
         prompt = _interpret_escapes(prompt, settings)
     model = load(run, **pick(settings, "device", "threads"))
-    reading = model.reading(**pick(settings, "encoding"))
-    if reading.is_raw and num_samples > 1 and not json and not sys.stdout.isatty():
+    encoding = model.reading(**pick(settings, "encoding")).encoding
+    if prompts_file is None:
+        prompts = [read_prompt(prompt, prompt_file, encoding)]
+    elif prompt or prompt_file is not None:
+        raise ConfigError("prompts_file: give one prompt or a file with many, not both")
+    else:
+        prompts = read_prompts(prompts_file, encoding)
+    several = prompts_file is not None or num_samples > 1
+    if model.config.data.is_raw and several and not json and not sys.stdout.isatty():
         raise ConfigError("num_samples: texts of bytes cannot be told apart in a pipe; add --json, or sample one text")
-    start = read_prompt(prompt, prompt_file, reading.encoding)
-    check_prompt(start, model, strict=strict, quiet=quiet)
+    check_prompts(prompts, model, strict=strict, quiet=quiet)
     check_stops(settings.get("stop", ()), model, quiet=quiet)
-    if reading.is_raw and "stop" in settings:
+    if model.config.data.is_raw and "stop" in settings:
         settings["stop"] = tuple(map(bytes_as_characters, settings["stop"]))
     learned = model.training_texts() if memorization else None  # before anything is written: the text may be missing
     with TokenBar("reading the prompt", quiet=quiet) as bar:
-        if num_samples == 1 and not json:
-            texts = [_stream(model, start, {**settings, "progress": bar.show}, echo=not no_echo)]
-        else:
-            texts = model.samples(start, num_samples=num_samples, progress=bar.show, **settings)
-    copied = None if learned is None else _compare(texts, learned)
-    if json:
-        _print_json(model, start, texts, copied)
-        return
-    if num_samples > 1:
-        _print_all(model, "" if no_echo else start, texts)
-    for number, found in enumerate(copied or [], 1):
-        notice(f"{'' if num_samples == 1 else f'sample {number}: '}{_describe(found)}", quiet=quiet)
+        progress = bar.show if len(prompts) == 1 else None
+        if not several and not json:
+            texts = [_stream(model, prompts[0], {**settings, "progress": progress}, echo=not no_echo)]
+            _note_copies(texts, learned, quiet=quiet)
+            return
+        made = model.complete(prompts, num_samples=num_samples, progress=progress, **settings)
+        if json:
+            _print_json(model, made, learned)
+            return
+        completions = list(made)
+    _print_all(model, completions, echo=not no_echo)
+    if model.config.text.ends:
+        _note_unfinished(completions, quiet=quiet)
+    _note_copies([completion.text for completion in completions], learned, quiet=quiet)
 
 
 def _interpret_escapes(prompt: str, settings: dict[str, Any]) -> str:
@@ -107,16 +126,48 @@ def _interpret_escapes(prompt: str, settings: dict[str, Any]) -> str:
     return interpret_escapes(prompt, "prompt")
 
 
-def _print_json(model: Run, start: str, texts: list[str], copied: list[Memorization] | None) -> None:
-    memorization = {} if copied is None else {"memorization": [asdict(found) for found in copied]}
-    write_json({"run": str(model.path), "prompt": start, "samples": texts, **memorization})
+def _print_json(model: Run, made: Iterable[Completion], learned: Iterable[Iterable[str]] | None) -> None:
+    """Print each text as a JSON object, as soon as it is known."""
+    copies: Iterable[Memorization | None] = repeat(None)
+    if learned is not None:
+        made = list(made)
+        copies = _compare([completion.text for completion in made], learned)
+    for completion, copied in zip(made, copies, strict=False):
+        memorization = {} if copied is None else {"memorization": asdict(copied)}
+        write_json({"run": str(model.path), **asdict(completion), **memorization})
+        sys.stdout.flush()
 
 
-def _print_all(model: Run, start: str, texts: list[str]) -> None:
-    """Print several texts, each under its number."""
-    for number, text in enumerate(texts):
-        whole = model.tokenizer.written(start + text)
-        write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=model.config.data.is_raw)
+def _print_all(model: Run, completions: Sequence[Completion], *, echo: bool) -> None:
+    """Print several texts: documents of a run that ends them as in a file, others each under its number."""
+    from seqgen.generation.generate import separator
+
+    raw = model.config.data.is_raw
+    wholes = [model.tokenizer.written(made.prompt * echo + made.text) for made in completions]
+    between = separator(wholes) if model.config.text.ends else None
+    if between is not None:
+        write_text(between.join(wholes) + "\n", raw=raw)
+        return
+    for number, whole in enumerate(wholes):
+        write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=raw)
+
+
+def _note_unfinished(completions: Sequence[Completion], *, quiet: bool) -> None:
+    """Note how many texts of a run that ends its texts did not end."""
+    cut = sum(made.finish_reason == "length" for made in completions)
+    if cut:
+        notice(
+            f"{cut:,} of {plural(len(completions), 'text')} did not end by themselves; raise --max-new-tokens",
+            quiet=quiet,
+        )
+
+
+def _note_copies(texts: list[str], learned: Iterable[Iterable[str]] | None, *, quiet: bool) -> None:
+    """Note how much of each text occurs in the training text."""
+    if learned is None:
+        return
+    for number, found in enumerate(_compare(texts, learned), 1):
+        notice(f"{'' if len(texts) == 1 else f'sample {number}: '}{_describe(found)}", quiet=quiet)
 
 
 def _stream(model: Run, start: str, settings: dict[str, Any], *, echo: bool) -> str:

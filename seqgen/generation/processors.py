@@ -1,4 +1,4 @@
-"""Logits processors: small functions from logits to logits, fp32 [B, V] each.
+"""Logits processors: small functions from logits fp32 [B, V], and the history of each row, to logits.
 
 Excluded tokens become -inf; at least one token always remains.
 """
@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from seqgen.generation.config import SamplingConfig
 
-LogitsProcessor = Callable[[Tensor], Tensor]
+
+class History(NamedTuple):
+    """The ids that a row has read."""
+
+    prompt: Sequence[int]
+    """Without the boundary; shared by the samples of a prompt."""
+    new: list[int]
+    """The ids drawn so far."""
+
+
+LogitsProcessor = Callable[[Tensor, Sequence[History]], Tensor]
+"""Receives logits fp32 [B, V] and the B histories."""
 
 SAFE_TEMPERATURES = (1e-3, 1e3)
 """Temperatures by which logits can be divided without overflow."""
@@ -53,31 +65,15 @@ def min_p(logits: Tensor, share: float) -> Tensor:
     return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), -math.inf)
 
 
-def suppress_tokens(tokens: Sequence[int]) -> LogitsProcessor:
-    """Return a processor that excludes `tokens`."""
-    masks: list[Tensor] = []  # made once: indexing costs more than sampling
-
-    def apply(logits: Tensor) -> Tensor:
-        if not masks:
-            masks.append(
-                torch.zeros_like(logits[0]).index_fill_(0, torch.tensor(tokens, device=logits.device), -math.inf)
-            )
-        return logits + masks[0]
-
-    return apply
-
-
-def build_processors(config: SamplingConfig, suppressed: Sequence[int]) -> list[LogitsProcessor]:
-    """Return the processors that `config` turns on, in their order, after the one that suppresses tokens."""
+def build_processors(config: SamplingConfig) -> list[LogitsProcessor]:
+    """Return the processors that `config` turns on, in their order."""
     processors: list[LogitsProcessor] = []
-    if suppressed:
-        processors.append(suppress_tokens(suppressed))
     if config.temperature != 1.0:
-        processors.append(lambda logits: temperature(logits, config.temperature))
+        processors.append(lambda logits, _: temperature(logits, config.temperature))
     if config.top_k:
-        processors.append(lambda logits: top_k(logits, config.top_k))
+        processors.append(lambda logits, _: top_k(logits, config.top_k))
     if config.top_p < 1.0:
-        processors.append(lambda logits: top_p(logits, config.top_p))
+        processors.append(lambda logits, _: top_p(logits, config.top_p))
     if config.min_p > 0.0:
-        processors.append(lambda logits: min_p(logits, config.min_p))
+        processors.append(lambda logits, _: min_p(logits, config.min_p))
     return processors

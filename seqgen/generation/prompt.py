@@ -1,19 +1,26 @@
-"""Read a prompt: which ids are read, the logits and state after them, and what the first new tokens must spell."""
+"""Read prompts: from ids to the logits and the state after them, several at once, a part at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from seqgen.device import evaluation_mode
 from seqgen.errors import RunError
-from seqgen.models.base import LanguageModel
+from seqgen.models.base import LanguageModel, NeuralModel
 from seqgen.models.state import State
-from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.tokenizers.base import BOUNDARY
 
-PREFILL = 512  # tokens of a prompt that one call reads
+K = TypeVar("K")
+
+PREFILL = 512
+"""Tokens of a prompt that are read at once."""
+ROWS = 16
+"""Prompts that are read at once."""
 REACH = 4096
 """Tokens at the end of a prompt that may suffice, or 4 times the model's burn-in if that is more."""
 TOLERANCE = 1e-5
@@ -21,113 +28,186 @@ TOLERANCE = 1e-5
 
 PromptProgress = Callable[[int, int], None]
 """Receives the number of prompt tokens that were read, and their total."""
+_FromEnd = Generator[None, None, tuple[Tensor, State] | None]
+"""Reads a prompt from its end, a part at a time; returns logits [1, V] and the state, or None."""
 
 
-def read_prompt(
-    model: LanguageModel, tokens: Sequence[int], capacity: int, progress: PromptProgress | None = None
-) -> tuple[Tensor, State]:
-    """Return logits fp32 [1, V] after `tokens`, and the state for all that follows, at most `capacity` tokens in all.
+class ReadPrompt(NamedTuple, Generic[K]):
+    """A prompt that has been read."""
+
+    key: K
+    logits: Tensor
+    """After its last token, fp32 [1, V]."""
+    state: State
+    """One row, for all that follows."""
+
+
+class _Reading(Generic[K]):
+    """A prompt that is being read."""
+
+    def __init__(self, key: K, tokens: Tensor, state: State, progress: PromptProgress | None) -> None:
+        self.key = key
+        self.tokens = tokens
+        self.done = 0
+        self.state = state
+        self.logits: Tensor | None = None
+        """After the last token, once it has been read."""
+        self.progress = progress
+        self.from_end: _FromEnd | None = None
+
+    @property
+    def part(self) -> int:
+        """Tokens that are read next."""
+        return min(PREFILL, len(self.tokens) - self.done)
+
+    def advance(self, from_end: _FromEnd) -> None:
+        """Read one more part from the end of the prompt; if the end does not suffice, the whole is read next."""
+        try:
+            next(from_end)
+        except StopIteration as ended:
+            self.from_end = None
+            if ended.value is not None:
+                self.logits, self.state = ended.value
+
+    def report(self, done: int, total: int) -> None:
+        """Report progress, if anyone wants to know."""
+        if self.progress is not None:
+            self.progress(done, total)
+
+
+class PromptReader(Generic[K]):
+    """Read prompts at the speed of the model's forward.
 
     For a prompt of more than 3 * `REACH` tokens, about 12,000, the end may suffice: it is read from two starting
     points, and if their logits agree, the rest is not read. What the model has kept in its state from the part that is
     not read may be missed. A recurrent model reads one token after another, so reading 2 MB took 90 s.
     """
-    read = torch.tensor([list(tokens)], device=model.device)
-    with evaluation_mode(model):
-        found = _read_end(model, read, capacity, progress) if model.max_positions is None else None
-        if found is None:
-            logits, state = _last(_read(model, read, model.initial_state(1, capacity), progress))
-            found = logits[:, -1], state
-    if not bool(found[0].isfinite().all()):
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+        self._readings: deque[_Reading[K]] = deque()
+
+    def __len__(self) -> int:
+        return len(self._readings)
+
+    def add(self, key: K, ids: Sequence[int], capacity: int, progress: PromptProgress | None = None) -> None:
+        """Add a prompt to be read, whose state holds at most `capacity` tokens in all.
+
+        Args:
+            key: returned with the result.
+            ids: what is read; only the first can be the boundary.
+            capacity: tokens that are read and generated.
+            progress: receives the number of tokens that were read, and their total.
+        """
+        tokens = torch.tensor(ids, device=self._model.device)
+        reading = _Reading(key, tokens, self._model.initial_state(1, capacity), progress)
+        if self._model.max_positions is None and len(ids) > 3 * _reach(self._model):
+            reading.from_end = _read_end(self._model, reading, capacity)
+        self._readings.append(reading)
+
+    def cancel(self, key: K) -> None:
+        """Stop reading a prompt."""
+        self._readings = deque(reading for reading in self._readings if reading.key is not key)
+
+    def step(self) -> list[ReadPrompt[K]]:
+        """Read up to `PREFILL` tokens of each of up to `ROWS` prompts; return the prompts that are complete.
+
+        Raises:
+            RunError: the model's weights contain NaN or infinity.
+        """
+        turn = [self._readings.popleft() for _ in range(min(ROWS, len(self._readings)))]
+        with evaluation_mode(self._model):
+            for reading in turn:
+                if reading.from_end is not None:
+                    reading.advance(reading.from_end)
+            together = [reading for reading in turn if reading.from_end is None and reading.logits is None]
+            if together:
+                self._read_together(sorted(together, key=lambda reading: reading.part))
+        # The others wait for the next turn, so that a long prompt does not delay a short one.
+        self._readings.extend(reading for reading in turn if reading.logits is None)
+        return [
+            ReadPrompt(reading.key, _checked(reading.logits), reading.state)
+            for reading in turn
+            if reading.logits is not None
+        ]
+
+    def _read_together(self, readings: list[_Reading[K]]) -> None:
+        """Read the next part of each prompt, the shortest part first; prompts leave when their part is read."""
+        states = [reading.state for reading in readings]
+        state = State.concat(states) if len(states) > 1 else states[0]
+        parts = [reading.part for reading in readings]
+        begun, place = 0, 0
+        while place < len(readings):
+            width = parts[place] - begun
+            rows = readings[place:]
+            tokens = torch.stack([reading.tokens[reading.done : reading.done + width] for reading in rows])
+            starts = tokens == BOUNDARY if begun == 0 and any(reading.done == 0 for reading in rows) else None
+            logits, state = _last_logits(self._model, tokens, state, starts)
+            begun += width
+            leaving = parts[place:].count(begun)
+            for row, reading in enumerate(rows):
+                reading.done += width
+                if row < leaving:
+                    reading.state = _rows_of(state, row, row + 1) if len(rows) > 1 else state
+                    reading.logits = logits[row : row + 1] if reading.done == len(reading.tokens) else None
+                    reading.report(reading.done, len(reading.tokens))
+            if leaving < len(rows):
+                state = _rows_of(state, leaving, len(rows))
+            place += leaving
+
+
+def _rows_of(state: State, begin: int, end: int) -> State:
+    return state.select(torch.arange(begin, end, device=next(iter(state.tensors().values())).device))
+
+
+def _last_logits(model: LanguageModel, tokens: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
+    """Return the logits after the last of `tokens`, [B, V], and the state."""
+    if isinstance(model, NeuralModel):
+        hidden, state = model.features(tokens, state, starts)
+        return model.head(hidden[:, -1]), state
+    logits, state = model(tokens, state, starts)
+    return logits[:, -1], state
+
+
+def _checked(logits: Tensor) -> Tensor:
+    if not bool(logits.isfinite().all()):
         raise RunError("the model's weights contain NaN or infinity, so no token can be sampled; train it again")
-    return found[0].float(), found[1]
+    return logits.float()
 
 
-def _read_end(
-    model: LanguageModel, read: Tensor, capacity: int, progress: PromptProgress | None
-) -> tuple[Tensor, State] | None:
-    """Do `read_prompt` from the end of the prompt alone; return None if two starting points differ."""
-    reach = max(REACH, 4 * model.burn_in)
-    while 3 * reach < read.shape[1]:
-        fresh = model.initial_state(1, capacity)
-        _, far = _last(_read(model, read[:, -2 * reach : -reach], model.initial_state(1, capacity), progress))
-        both = State.concat([far, fresh])
-        apart, done = 0.0, 0
-        for logits, state in _read(model, read[:, -reach:].expand(2, -1), both, progress):  # noqa: B007
-            done += logits.shape[1]
+def _reach(model: LanguageModel) -> int:
+    return max(REACH, 4 * model.burn_in)
+
+
+def _read_end(model: LanguageModel, reading: _Reading[K], capacity: int) -> _FromEnd:
+    """Read the end of a prompt, and yield after each part; return None if two starting points differ."""
+    reach, tokens = _reach(model), reading.tokens[None]
+    while 3 * reach < tokens.shape[1]:
+        far = model.initial_state(1, capacity)
+        for part, done in _parts(tokens[:, -2 * reach : -reach]):
+            _, far = model(part, far)
+            reading.report(done, reach)
+            yield
+        state = State.concat([far, model.initial_state(1, capacity)])
+        apart = 0.0
+        for part, done in _parts(tokens[:, -reach:]):
+            logits, state = model(part.expand(2, -1), state)
+            reading.report(done, reach)
             if 2 * done > reach:
                 scale = float(logits.abs().max())
                 apart = max(apart, float((logits[0] - logits[1]).abs().max()) / max(scale, 1.0))
+            if done < reach:
+                yield
         if apart <= TOLERANCE:
-            return logits[:1, -1], state.select(torch.zeros(1, dtype=torch.int64, device=model.device))
+            return logits[:1, -1], _rows_of(state, 0, 1)
+        yield
         reach *= 4
     return None
 
 
-def _read(
-    model: LanguageModel, tokens: Tensor, state: State, progress: PromptProgress | None
-) -> Iterator[tuple[Tensor, State]]:
-    """Yield logits and state after each part of `tokens`, int64 [B, T]."""
+def _parts(tokens: Tensor) -> Generator[tuple[Tensor, int], None, None]:
+    """Cut tokens [1, T] into parts, each with the number of tokens up to its end."""
     done = 0
     for part in torch.split(tokens, PREFILL, dim=1):
-        starts = part == BOUNDARY if done == 0 else None  # only the first token may be it
-        logits, state = model(part, state, starts)
         done += part.shape[1]
-        if progress is not None:
-            progress(done, tokens.shape[1])
-        yield logits, state
-
-
-def _last(parts: Iterator[tuple[Tensor, State]]) -> tuple[Tensor, State]:
-    *_, last = parts
-    return last
-
-
-class Healing:
-    """Token healing: spaces at the end of a prompt are not read, and the first new tokens must spell them.
-
-    Needed where a tokenizer's pieces begin with a space: ` the` is one piece of the training text, so a model has
-    rarely seen a space followed by `the`.
-    """
-
-    def __init__(self, tokenizer: Tokenizer, ids: list[int], num_samples: int) -> None:
-        self._pieces = tokenizer.id_to_bytes
-        last = self._pieces[ids[-1]] if ids else b""
-        heals = last != b"" and not last.strip(b" ") and any(_begins_with_space(piece) for piece in self._pieces)
-        self.ids = ids[:-1] if heals else ids
-        """The ids of the prompt that are read."""
-        self.prompt_characters = len(last) if heals else 0
-        """Characters at the beginning of the generated text that belong to the prompt."""
-        self._owed = dict.fromkeys(range(num_samples), last) if heals else {}
-        self._fitting: dict[bytes, Tensor] = {}
-
-    def constrain(self, logits: Tensor, samples: Sequence[int]) -> Tensor:
-        """Exclude tokens that do not continue each sample's unread spaces; logits [B, V]."""
-        if not self._owed:
-            return logits
-        rows = [
-            torch.where(self._fits(self._owed[sample]).to(logits.device), row, -torch.inf)
-            if sample in self._owed
-            else row
-            for sample, row in zip(samples, logits, strict=True)
-        ]
-        return torch.stack(rows)
-
-    def push(self, sample: int, token: int) -> None:
-        """Record the token that was sampled for `sample`."""
-        if sample in self._owed:
-            rest = self._owed[sample][len(self._pieces[token]) :]
-            if rest:
-                self._owed[sample] = rest
-            else:
-                del self._owed[sample]
-
-    def _fits(self, owed: bytes) -> Tensor:
-        if owed not in self._fitting:
-            fits = [piece != b"" and (piece.startswith(owed) or owed.startswith(piece)) for piece in self._pieces]
-            self._fitting[owed] = torch.tensor(fits)
-        return self._fitting[owed]
-
-
-def _begins_with_space(piece: bytes) -> bool:
-    return piece.startswith(b" ") and piece.strip(b" ") != b""
+        yield part, done

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -14,15 +14,18 @@ import torch
 from seqgen import models, tokenizers
 from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
-from seqgen.device import RandomState, iterate_with_threads, select_device, torch_threads
+from seqgen.device import RandomState, StepperPrecision, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import score, segments_for
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.generate import generate
-from seqgen.models.base import LanguageModel, Stepper
+from seqgen.generation.engine import Engine, Request
+from seqgen.generation.generate import Completion, complete
+from seqgen.generation.generate import stream as stream_text
+from seqgen.models.base import Engine as EngineName
+from seqgen.models.base import LanguageModel
 from seqgen.models.weights import check_weights, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
@@ -34,7 +37,7 @@ from seqgen.training.config import MOST_THREADS
 from seqgen.utils.text import without_surrogates
 
 MAX_SAMPLES = 10_000
-"""Samples of one batch; each has its own state and random stream."""
+"""Samples of one prompt."""
 
 
 def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
@@ -119,9 +122,9 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         config = _sampling(sampling)
-        pieces = self._steps(prompt, config, 1, progress)
-        streamed = (piece for (piece,) in pieces if piece)
-        return streamed if stream else "".join(streamed)
+        made = stream_text(self.engine(config.precision, config.engine), Request(prompt, config, progress=progress))
+        pieces = (piece for piece in iterate_with_threads(self._threads, made) if piece)
+        return pieces if stream else "".join(pieces)
 
     def samples(
         self,
@@ -136,11 +139,45 @@ class Run:
         Sample i does not depend on the number of samples, except for rounding: with numba in bf16 and int8, batches of
         four or more round differently from smaller ones.
         """
+        made = self.complete([prompt], num_samples=num_samples, progress=progress, **sampling)
+        return [completion.text for completion in made]
+
+    def complete(
+        self,
+        prompts: Sequence[str],
+        *,
+        num_samples: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+        **sampling: Any,
+    ) -> Iterator[Completion]:
+        """Generate texts after each of many prompts, in one batch; yield them in order, each as soon as possible.
+
+        Args:
+            prompts: as of `generate`.
+            num_samples: texts for each prompt. Text i of prompt p is sample p * num_samples + i of the seed, and does
+                not depend on the other texts.
+            progress: receives how many tokens of a prompt were read, and their total.
+            sampling: the fields of `SamplingConfig`.
+
+        Raises:
+            ConfigError: a setting is unknown or impossible.
+        """
         config = _sampling(sampling)
         if not 1 <= num_samples <= MAX_SAMPLES:
-            raise ConfigError(f"num_samples: should be from 1 to {MAX_SAMPLES:,} in one batch, not {num_samples}")
-        steps = self._steps(prompt, config, num_samples, progress)
-        return ["".join(pieces) for pieces in zip(*steps, strict=True)]
+            raise ConfigError(f"num_samples: should be from 1 to {MAX_SAMPLES:,} for a prompt, not {num_samples}")
+        made = complete(self.engine(config.precision, config.engine), prompts, config, num_samples, progress=progress)
+        return iterate_with_threads(self._threads, made)
+
+    def engine(self, precision: StepperPrecision = "fp32", engine: EngineName = "torch") -> Engine:
+        """Return an engine, to which rows with their own prompts and settings are added: `generation/engine.py`.
+
+        Raises:
+            ConfigError: numba is not available.
+        """
+        with torch_threads(self._threads):
+            stepper = self.model.stepper(precision, engine)
+        text = self.config.text
+        return Engine(self.model, stepper, self.tokenizer, ends=getattr(text, "ends", False), line_end=text.line_end)
 
     def evaluate(self, path: str | Path, **settings: Any) -> Evaluation:
         """Score the text at `path` (a file, a directory, `corpus:NAME`): perplexity, bits per byte.
@@ -233,17 +270,6 @@ class Run:
         """Measure how much of `text`, usually a sample, is copied from the training texts; errors as there."""
         (found,) = measure_memorization([text], self.training_texts())
         return found
-
-    def _steps(
-        self, prompt: str, config: SamplingConfig, num_samples: int, progress: Callable[[int, int], None] | None
-    ) -> Iterator[list[str]]:
-        with torch_threads(self._threads):
-            stepper, line_end = self._stepper(config), self.config.text.line_end
-            steps = generate(self.model, stepper, self.tokenizer, prompt, config, num_samples, line_end, progress)
-        return iterate_with_threads(self._threads, steps)
-
-    def _stepper(self, config: SamplingConfig) -> Stepper:
-        return self.model.stepper(config.precision, config.engine)
 
     def _split(self) -> Split:
         texts = read_texts(self.config.data, record=self.config.text)

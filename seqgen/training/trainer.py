@@ -21,7 +21,8 @@ from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import score, segments_for
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.generate import generate
+from seqgen.generation.engine import Engine
+from seqgen.generation.generate import complete, separator
 from seqgen.models.base import LanguageModel
 from seqgen.models.weights import to_bytes, weights_of
 from seqgen.tokenizers.base import Tokenizer
@@ -86,13 +87,24 @@ class TrainingSetup:
     checkpoints: Path
 
 
-def generate_sample(model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "") -> str:
-    """Generate a short text with the current weights, after `line_end`."""
+def generate_sample(
+    model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "", *, ends: bool = False
+) -> str:
+    """Generate a short text with the current weights, after `line_end`; several if the model ends them, as documents.
+
+    They have `SAMPLE_TOKENS` tokens in all, or fewer where the model has no positions for them.
+    """
     limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
-    config = SamplingConfig(max_new_tokens=max(1, min(SAMPLE_TOKENS, limit)), seed=seed)
+    texts: list[str] = []
+    left = SAMPLE_TOKENS
     with autocast(model.device, "fp32"):
-        pieces = generate(model, model.stepper(), tokenizer, "", config, line_end=line_end)
-        return "".join(piece for (piece,) in pieces)
+        engine = Engine(model, model.stepper(), tokenizer, ends=ends, line_end=line_end)
+        while left > 0 and (ends or not texts):
+            config = SamplingConfig(max_new_tokens=max(1, min(left, limit)), seed=seed)
+            (made,) = complete(engine, [""], config, first=len(texts))
+            texts.append(made.text)
+            left -= made.tokens
+    return (separator(texts) or "\n\n").join(texts)
 
 
 def end_reason(progress: TrainingProgress, plan: Plan, config: TrainingConfig) -> Reason | None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.generate import sample
-from seqgen.generation.processors import build_processors, min_p, suppress_tokens, temperature, top_k, top_p
+from seqgen.generation.processors import build_processors, min_p, temperature, top_k, top_p
+from seqgen.generation.sampling import sample
 
 INF = math.inf
 
@@ -106,18 +106,10 @@ def test_min_p_keeps_tokens_likely_relative_to_the_best(share, expected):
     assert kept(min_p(logits_of([0.2, 0.05, 0.375, 0.375]), share)) == expected
 
 
-def test_suppress_tokens_excludes_tokens_and_keeps_its_argument():
-    logits = torch.tensor([[9.0, 8.0, 1.0], [0.0, 1.0, 2.0]])
-
-    filtered = suppress_tokens([0, 1])(logits)
-
-    assert filtered.tolist() == [[-INF, -INF, 1.0], [-INF, -INF, 2.0]]
-    assert logits.tolist() == [[9.0, 8.0, 1.0], [0.0, 1.0, 2.0]]
-
-
 def apply(logits: Tensor, config: SamplingConfig, forbidden: list[int]) -> Tensor:
-    for one in build_processors(config, forbidden):
-        logits = one(logits)
+    logits = logits.index_fill(-1, torch.tensor(forbidden, dtype=torch.int64), -INF)
+    for one in build_processors(config):
+        logits = one(logits, [])
     return logits
 
 
@@ -177,8 +169,8 @@ def test_top_p_renormalizes_after_top_k():
 
 
 def test_build_processors_omits_processors_that_are_off():
-    assert build_processors(SamplingConfig(temperature=1.0), []) == []
-    assert len(build_processors(SamplingConfig(temperature=0.5, top_k=1, top_p=0.5, min_p=0.5), [0])) == 5
+    assert build_processors(SamplingConfig(temperature=1.0)) == []
+    assert len(build_processors(SamplingConfig(temperature=0.5, top_k=1, top_p=0.5, min_p=0.5))) == 4
 
 
 @settings(max_examples=200)

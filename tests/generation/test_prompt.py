@@ -1,4 +1,4 @@
-"""Reading a prompt: from its end where that suffices, token healing, and progress."""
+"""Reading prompts: several at once, from the end where that suffices, and progress."""
 
 from __future__ import annotations
 
@@ -9,15 +9,9 @@ import pytest
 import torch
 
 from seqgen.generation import prompt as prompt_module
-from seqgen.generation.config import SamplingConfig
-from seqgen.generation.generate import generate
-from seqgen.generation.prompt import PREFILL, read_prompt
+from seqgen.generation.prompt import PREFILL, PromptReader
 from seqgen.models.base import LanguageModel
 from seqgen.models.state import State
-from seqgen.tokenizers.word import WordTokenizer
-
-PIECES = WordTokenizer([" ", "  ", "a", "b", " a", " ab", "\n"])  # like those of a subword tokenizer
-A, B, SPACED_A, SPACED_AB = (PIECES.id_to_bytes.index(piece) for piece in (b"a", b"b", b" a", b" ab"))
 
 
 def whole(model, tokens):
@@ -25,6 +19,16 @@ def whole(model, tokens):
     with torch.no_grad():
         logits, _ = model(read := torch.tensor([tokens]), model.initial_state(1, len(tokens)), read == 0)
     return logits[0, -1]
+
+
+def read(model, tokens, capacity, progress=None):
+    """Read one prompt; return logits and state."""
+    reader = PromptReader(model)
+    reader.add(None, tokens, capacity, progress)
+    while len(reader):
+        found = reader.step()
+    ((_, logits, state),) = found
+    return logits, state
 
 
 @pytest.fixture
@@ -43,13 +47,13 @@ def tokens():
 @pytest.mark.parametrize("model", ["lstm", "transformer"], indirect=True)
 def test_read_prompt_from_the_end_equals_reading_all(model, tokens, short_reach):
     model.burn_in = 16
-    expected, read = whole(model, tokens), []
+    expected, reports = whole(model, tokens), []
 
-    logits, state = read_prompt(model, tokens, len(tokens) + 5, lambda done, total: read.append((done, total)))
+    logits, state = read(model, tokens, len(tokens) + 5, lambda done, total: reports.append((done, total)))
 
     assert torch.allclose(logits[0], expected, atol=1e-5 * float(expected.abs().max()), rtol=0)
-    assert max(total for _, total in read) < len(tokens)
-    assert read[-1][0] == read[-1][1] >= 64
+    assert max(total for _, total in reports) < len(tokens)
+    assert reports[-1][0] == reports[-1][1] >= 64
     follow, _ = model(torch.tensor([[3]]), state)
     assert torch.allclose(follow[0, -1], whole(model, [*tokens, 3]), atol=1e-4, rtol=0)
 
@@ -57,12 +61,12 @@ def test_read_prompt_from_the_end_equals_reading_all(model, tokens, short_reach)
 def test_read_prompt_reads_all_when_the_beginning_matters(scripted, tokens, short_reach):
     model = scripted([*tokens, 5], 11)  # depends on every token
     model.burn_in = 16
-    expected, read = whole(model, tokens), []
+    expected, reports = whole(model, tokens), []
 
-    logits, _ = read_prompt(model, tokens, len(tokens) + 5, lambda done, total: read.append((done, total)))
+    logits, _ = read(model, tokens, len(tokens) + 5, lambda done, total: reports.append((done, total)))
 
     assert torch.equal(logits[0], expected)
-    assert read[-1] == (len(tokens), len(tokens))
+    assert reports[-1] == (len(tokens), len(tokens))
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ class FadingModel(LanguageModel):
 def tokens_per_reading(model, length):
     """Return the number of tokens of each reading of a prompt, the last one being the one that counted."""
     reports = []
-    read_prompt(model, [1] * length, length, lambda done, total: reports.append(total))
+    read(model, [1] * length, length, lambda done, total: reports.append(total))
     return list(dict.fromkeys(reports))
 
 
@@ -117,53 +121,10 @@ def test_read_prompt_reads_four_times_as_much_until_the_second_half_agrees(short
 
 
 @pytest.mark.parametrize("model", ["rnn"], indirect=True)
-def test_read_prompt_reports_progress_per_call(model, tokenizer):
+def test_read_prompt_reports_progress_per_call(model):
     reports: list[tuple[int, int]] = []
     length = 2 * PREFILL + 1
 
-    list(generate(model, model.stepper(), tokenizer, "a" * (length - 1), SamplingConfig(max_new_tokens=1),
-                  progress=lambda done, total: reports.append((done, total))))  # fmt: skip
+    read(model, [0, *[3] * (length - 1)], length, lambda done, total: reports.append((done, total)))
 
     assert reports == [(PREFILL, length), (2 * PREFILL, length), (length, length)]
-
-
-def texts(model, prompt, num_samples=1, **sampling):
-    steps = generate(model, model.stepper(), PIECES, prompt, SamplingConfig(**sampling), num_samples)
-    return ["".join(pieces) for pieces in zip(*steps, strict=True)]
-
-
-def test_healing_joins_a_final_space_with_the_next_piece(scripted):
-    model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
-
-    assert texts(model, "a ", max_new_tokens=2) == ["aba"]  # not what follows a lone space
-    assert texts(model, "a", max_new_tokens=2) == [" aba"]
-
-
-def test_healing_excludes_pieces_without_the_space(scripted):
-    model = scripted([A, B, A], PIECES.vocab_size)
-
-    made = texts(model, "a ", num_samples=50, max_new_tokens=1)
-
-    assert set(made) <= {"", " ", "a", "ab"}
-    assert len(set(made)) > 2
-
-
-def test_healing_accepts_several_spaces_piece_by_piece(scripted):
-    space = PIECES.id_to_bytes.index(b" ")
-    model = scripted([A, space, SPACED_A, B], PIECES.vocab_size)
-
-    assert texts(model, "a  ", max_new_tokens=3) == ["ab"]
-
-
-def test_healing_matches_stops_only_in_new_text(scripted):
-    model = scripted([A, SPACED_AB, A], PIECES.vocab_size)
-
-    assert texts(model, "a ", max_new_tokens=2, stop=(" a",)) == ["aba"]
-    assert texts(model, "a ", max_new_tokens=2, stop=("b",)) == ["a"]
-
-
-def test_healing_keeps_the_space_where_no_piece_begins_with_one(scripted, tokenizer):
-    model = scripted([*tokenizer.encode("a b").tolist(), 4, 4], tokenizer.vocab_size)
-    steps = generate(model, model.stepper(), tokenizer, "a ", SamplingConfig(max_new_tokens=1))
-
-    assert list(steps) == [["b"]]

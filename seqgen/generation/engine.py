@@ -1,0 +1,375 @@
+"""The generation engine: rows that generate text in one batch, each with its own prompt, settings and random stream.
+
+    row = engine.add(Request("Once upon", SamplingConfig(seed=1)))
+    while len(engine):
+        for event in engine.step(): ...             # at most one TokenEvent for each row
+
+    prompt -> state -> [ logits -> processors -> token -> text so far -> end? -> state ] ...
+
+Rows arrive and leave at any step. A row's random stream depends only on the seed and the number of its sample, so its
+text does not depend on the other rows, as far as the stepper's logits of a row do not depend on the number of rows.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from seqgen.errors import ConfigError
+from seqgen.generation.config import SamplingConfig
+from seqgen.generation.healing import Healing
+from seqgen.generation.processors import History, LogitsProcessor, build_processors
+from seqgen.generation.prompt import PromptProgress, PromptReader
+from seqgen.generation.sampling import Uniforms, sample
+from seqgen.generation.text_stream import TextStream
+from seqgen.models.base import LanguageModel, Stepper
+from seqgen.models.state import State
+from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.utils.text import plural
+
+FinishReason = Literal["stop", "length"]
+"""`stop`: the end of the document was drawn, or a stop string. `length`: the maximum number of new tokens."""
+MAX_ROWS = 512
+"""Rows that generate at the same time; more wait. Larger batches gain nothing, and each row's state takes memory."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate."""
+
+    prompt: str = ""
+    """May be empty, for the beginning of a document, or of a line where the engine has a `line_end`."""
+    config: SamplingConfig = field(default_factory=SamplingConfig)
+    """How tokens are sampled, and when the text ends. The stepper has its precision and engine already."""
+    sample: int = 0
+    """The number of this sample among those of its seed: the two determine the random stream."""
+    top: int | None = None
+    """How many most likely tokens each event names; 0 is the drawn token's log probability alone, None neither."""
+    progress: PromptProgress | None = None
+    """Receives the number of prompt tokens that were read, and their total."""
+
+
+class TokenEvent(NamedTuple):
+    """A token of a row."""
+
+    row: int
+    """What `add` returned."""
+    id: int
+    """The token; 0 for the end of the document."""
+    text: str
+    """What became certain with this token, possibly empty; the last event has the rest. Never a stop string."""
+    logprob: float | None
+    """ln p of the token by the model itself, before the processors; None unless the request asks."""
+    top: tuple[tuple[int, float], ...]
+    """The most likely tokens by the model itself, and their ln p."""
+    finish_reason: FinishReason | None
+    """None while the row continues."""
+
+
+class _Row:
+    """A sample that generates, or will."""
+
+    def __init__(self, number: int, request: Request, sample: int, prompt: _Prompt, stream: TextStream) -> None:
+        self.number = number
+        self.request = request
+        self.sample = sample
+        self.prompt = prompt
+        self.stream = stream
+        self.new: list[int] = []
+        self.owed = prompt.owed
+        self.left = prompt.max_new_tokens
+        self.ended = False
+
+
+class _Prompt:
+    """A prompt and the rows that wait for it."""
+
+    def __init__(self, ids: list[int], owed: bytes, max_new_tokens: int, progress: PromptProgress | None) -> None:
+        self.ids = ids
+        self.owed = owed
+        """Spaces that the first new tokens must spell."""
+        self.max_new_tokens = max_new_tokens
+        self.progress = progress
+        self.waiting: deque[_Row] = deque()
+        self.logits = torch.empty(0)
+        """fp32 [1, V], once the prompt has been read."""
+        self.state = State()
+
+
+class _Group(NamedTuple):
+    """Rows with the same processors."""
+
+    processors: list[LogitsProcessor]
+    index: Tensor
+    histories: list[History]
+
+
+class Engine:
+    """Generate rows in one batch; not to be used by two threads at once.
+
+    Args:
+        model: reads the prompts.
+        stepper: a snapshot of the same weights, which generates the texts.
+        tokenizer: the tokenizer of the model.
+        ends: whether the model has learned where documents end. Then the end can be drawn, and ends the row.
+        line_end: read in place of an empty prompt, if it and the new tokens fit into the model's positions. Training
+            windows begin anywhere in the text, so id 0 alone rarely precedes the start of a line; a line end always
+            does.
+        max_rows: rows that generate at the same time; further rows wait.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        stepper: Stepper,
+        tokenizer: Tokenizer,
+        *,
+        ends: bool = False,
+        line_end: str = "",
+        max_rows: int = MAX_ROWS,
+    ) -> None:
+        self._model, self._stepper, self._tokenizer = model, stepper, tokenizer
+        self._line_end, self._max_rows = line_end, max_rows
+        self._device = model.device
+        self._healing = Healing(tokenizer)
+        self._suppressed = _suppress(tokenizer, ends=ends).to(self._device)
+        self._numbers = count()
+        self._alive: dict[int, _Row] = {}
+        # Prompts that are not read yet, that are being read, and that have been read but have rows waiting.
+        self._queue: deque[_Prompt] = deque()
+        self._reader: PromptReader[_Prompt] = PromptReader(model)
+        self._ready: deque[_Prompt] = deque()
+        # The rows that generate: all of the following have their order.
+        self._rows: list[_Row] = []
+        self._state = State()
+        self._token = torch.empty(0, dtype=torch.int64, device=self._device)
+        self._uniforms = Uniforms()
+        self._groups: list[_Group] = []
+        self._some_ended = False
+        self._some_owe = False
+        self._some_ask = False
+
+    def __len__(self) -> int:
+        """Return the number of rows that have not ended, those that wait included."""
+        return len(self._alive)
+
+    def add(self, request: Request) -> int:
+        """Add a row, and return its number.
+
+        Raises:
+            ConfigError: prompt and new tokens together exceed the model's positions.
+        """
+        return self.add_samples(request, 1)[0]
+
+    def add_samples(self, request: Request, num_samples: int) -> list[int]:
+        """Add rows with one prompt, which is read once: samples `request.sample` and those after it; errors as there.
+
+        Returns:
+            The numbers of the rows.
+        """
+        prompt = self._prepare(request)
+        for place in range(num_samples):
+            number = next(self._numbers)
+            stream = TextStream(self._tokenizer, request.config.stop, len(prompt.owed))
+            row = _Row(number, request, request.sample + place, prompt, stream)
+            prompt.waiting.append(row)
+            self._alive[number] = row
+        self._queue.append(prompt)
+        return [row.number for row in prompt.waiting]
+
+    def cancel(self, number: int) -> None:
+        """End a row without an event; nothing happens if it has ended."""
+        row = self._alive.pop(number, None)
+        if row is None:
+            return
+        row.ended = True
+        waiting = row.prompt.waiting
+        if row not in waiting:
+            self._some_ended = True
+            return
+        waiting.remove(row)
+        if not waiting:
+            self._reader.cancel(row.prompt)
+            for prompts in (self._queue, self._ready):
+                if row.prompt in prompts:
+                    prompts.remove(row.prompt)
+
+    def step(self) -> list[TokenEvent]:
+        """Read a part of the prompts that wait, and draw a token for each row whose prompt has been read.
+
+        Raises:
+            RunError: the model's weights contain NaN or infinity.
+        """
+        if self._some_ended:
+            self._remove_ended()
+        logits = None
+        if self._rows:
+            logits, self._state = self._stepper.step(self._token, self._state)
+        if self._queue or len(self._reader):
+            self._read_prompts()
+        if self._ready and len(self._rows) < self._max_rows:
+            logits = self._start_rows(logits)
+        return [] if logits is None else self._draw(logits)
+
+    def _prepare(self, request: Request) -> _Prompt:
+        """Choose what is read for a prompt, and check the positions."""
+        config, limit = request.config, self._model.max_positions
+        bounded = "max_new_tokens" in config.model_fields_set
+        new = config.max_new_tokens
+        ids = self._tokenizer.encode(request.prompt or self._line_end).tolist()
+        if not request.prompt and limit is not None and len(ids) + (new if bounded else 1) > limit:
+            ids = []
+        ids, owed = self._healing.split(ids)
+        if limit is not None:
+            if not bounded:
+                new = min(new, max(1, limit - len(ids)))
+            _check_positions(limit, len(ids), new)
+        return _Prompt(ids, owed, new, request.progress)
+
+    def _read_prompts(self) -> None:
+        """Read a part of some prompts."""
+        coming = len(self._rows) + sum(len(prompt.waiting) for prompt in self._ready) + len(self._reader)
+        while self._queue and coming < self._max_rows:
+            prompt = self._queue.popleft()
+            read = [BOUNDARY, *prompt.ids]
+            self._reader.add(prompt, read, len(read) + prompt.max_new_tokens, prompt.progress)
+            coming += len(prompt.waiting)
+        for prompt, logits, state in self._reader.step():
+            prompt.logits, prompt.state = logits, state
+            self._ready.append(prompt)
+
+    def _start_rows(self, logits: Tensor | None) -> Tensor:
+        """Start rows whose prompts have been read; return the logits of all rows, [B, V]."""
+        parts = [] if logits is None else [logits]
+        states = [] if logits is None else [self._state]
+        started: list[_Row] = []
+        while self._ready and (free := self._max_rows - len(self._rows) - len(started)) > 0:
+            prompt = self._ready[0]
+            rows = [prompt.waiting.popleft() for _ in range(min(free, len(prompt.waiting)))]
+            parts.append(prompt.logits.expand(len(rows), -1))
+            index = torch.zeros(len(rows), dtype=torch.int64, device=self._device)
+            states.append(self._stepper.select(prompt.state, index))
+            started += rows
+            if not prompt.waiting:
+                self._ready.popleft()
+        self._state = State.concat(states) if len(states) > 1 else states[0]
+        self._rows += started
+        self._uniforms.add((row.request.config.seed, row.sample) for row in started)
+        self._arrange()
+        return torch.cat(parts)
+
+    def _remove_ended(self) -> None:
+        """Remove the rows that have ended."""
+        self._some_ended = False
+        kept = [place for place, row in enumerate(self._rows) if not row.ended]
+        self._rows = [self._rows[place] for place in kept]
+        if kept:
+            index = torch.tensor(kept, device=self._device)
+            self._token, self._state = self._token[index], self._stepper.select(self._state, index)
+        else:
+            self._state = State()
+        self._uniforms.select(kept)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Group the rows by their processors, after rows have come or gone."""
+        places: dict[tuple[float, ...], list[int]] = {}
+        for place, row in enumerate(self._rows):
+            config = row.request.config
+            places.setdefault((config.temperature, config.top_k, config.top_p, config.min_p), []).append(place)
+        self._groups = [
+            _Group(
+                build_processors(self._rows[group[0]].request.config),
+                torch.tensor(group, device=self._device),
+                [History(row.prompt.ids, row.new) for row in (self._rows[place] for place in group)],
+            )
+            for group in places.values()
+        ]
+        self._some_owe = any(row.owed for row in self._rows)
+        self._some_ask = any(row.request.top is not None for row in self._rows)
+
+    def _draw(self, logits: Tensor) -> list[TokenEvent]:
+        """Draw a token for each row from its logits [B, V]."""
+        drawn = sample(self._process(logits), self._uniforms.next())
+        tokens: list[int] = drawn.tolist()
+        scores = self._score(logits, tokens) if self._some_ask else {}
+        events = []
+        for place, (row, token) in enumerate(zip(self._rows, tokens, strict=True)):
+            text, reason = self._push(row, token)
+            logprob, top = scores.get(place, (None, ()))
+            events.append(TokenEvent(row.number, token, text, logprob, top, reason))
+        self._token = torch.from_numpy(drawn).to(self._device)
+        return events
+
+    def _push(self, row: _Row, token: int) -> tuple[str, FinishReason | None]:
+        """Add a token to a row; return the text that became certain, and why the row has ended, if it has."""
+        row.new.append(token)
+        row.left -= 1
+        if row.owed:
+            row.owed = self._healing.rest(row.owed, token)
+        stream, reason = row.stream, None
+        text = stream.flush() if token == BOUNDARY else stream.push(token)
+        if token == BOUNDARY or stream.stopped:
+            reason = "stop"
+        elif not row.left:
+            text, reason = text + stream.flush(), "length"
+        else:
+            return text, None
+        row.ended = self._some_ended = True
+        del self._alive[row.number]
+        return text, reason
+
+    def _process(self, logits: Tensor) -> Tensor:
+        """Apply the processors of each row, and exclude the tokens that are never drawn."""
+        logits = logits + self._suppressed
+        if self._some_owe:
+            logits = self._healing.constrain(logits, [row.owed for row in self._rows])
+            self._some_owe = any(row.owed for row in self._rows)
+        if len(self._groups) == 1:
+            return _apply(self._groups[0], logits)
+        for group in self._groups:
+            logits[group.index] = _apply(group, logits[group.index])
+        return logits
+
+    def _score(self, logits: Tensor, tokens: Sequence[int]) -> dict[int, tuple[float, tuple[tuple[int, float], ...]]]:
+        """Return ln p of the token and of the most likely tokens, for the rows that ask, by their place."""
+        asking = [place for place, row in enumerate(self._rows) if row.request.top is not None]
+        log_probs = logits[torch.tensor(asking, device=self._device)].log_softmax(dim=-1).cpu()
+        scores = {}
+        for place, row in zip(asking, log_probs, strict=True):
+            values, ids = row.topk(min(self._rows[place].request.top or 0, len(row)))
+            scores[place] = float(row[tokens[place]]), tuple(zip(ids.tolist(), values.tolist(), strict=True))
+        return scores
+
+
+def _suppress(tokenizer: Tokenizer, *, ends: bool) -> Tensor:
+    """Return what is added to logits, [V]: -inf for the tokens that are never drawn."""
+    tokens = [*([] if ends else [BOUNDARY]), *([] if tokenizer.unknown_id is None else [tokenizer.unknown_id])]
+    return torch.zeros(tokenizer.vocab_size).index_fill_(0, torch.tensor(tokens, dtype=torch.int64), -torch.inf)
+
+
+def _apply(group: _Group, logits: Tensor) -> Tensor:
+    for apply in group.processors:
+        logits = apply(logits, group.histories)
+    return logits
+
+
+def _check_positions(limit: int, prompt: int, new: int) -> None:
+    """Refuse more tokens than positions. The boundary takes one; the last new token is never read and takes none."""
+    if prompt + new <= limit:
+        return
+    if prompt >= limit:
+        raise ConfigError(
+            f"prompt: its {prompt} tokens leave no room in this model's {limit} sinusoidal positions; shorten it to "
+            f"at most {limit - 1}"
+        )
+    raise ConfigError(
+        f"max_new_tokens: {plural(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
+        f"sinusoidal positions; use at most {limit - prompt}"
+    )
