@@ -37,9 +37,7 @@ class ScriptedModel(LanguageModel):
     def initial_state(self, batch_size: int, capacity: int) -> State:
         return Position(torch.zeros(batch_size, dtype=torch.int64))
 
-    def forward(
-        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
-    ) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None) -> tuple[Tensor, State]:
         position = (state or self.initial_state(len(tokens), 0)).position
         positions = position[:, None] + torch.arange(tokens.shape[1])
         return self.logits[positions.clamp(max=len(self.logits) - 1)], Position(position + tokens.shape[1])
