@@ -31,7 +31,7 @@ from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
 from seqgen.sources.config import BYTES, Reading
-from seqgen.sources.source import load_documents
+from seqgen.sources.source import LoadedDocuments, load_documents
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.training.config import MOST_THREADS
 from seqgen.utils.text import without_surrogates
@@ -192,28 +192,37 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
-        return self.evaluate_text(*load_documents([str(path)], self.reading(**reading)), **settings)
+        documents = load_documents([str(path)], self.reading(**reading))
+        return self.evaluate_text(*documents, end_bytes=documents.end_bytes, **settings)
 
     def reading(self, **settings: Any) -> Reading:
         """Return how to read texts for this model: as bytes for a model of bytes, else by `settings` of `Reading`.
+
+        By default a document is what it was in the training text: a file, a line or a paragraph.
 
         Raises:
             ConfigError: a setting is unknown or impossible, or the encoding does not fit this model.
         """
         raw = self.config.data.is_raw
         reading = Reading.of(**{"encoding": BYTES if raw else "utf-8", **settings})
+        reading = reading.with_default_documents(self.config.data.documents)
         if reading.is_raw != raw:
             kind = "bytes; use --encoding bytes, or leave it out" if raw else "text, so it cannot read raw bytes"
             raise ConfigError(f"encoding: this model is a model of {kind}")
         return reading
 
     def evaluate_text(
-        self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any
+        self,
+        *documents: str,
+        end_bytes: int = 0,
+        progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
     ) -> Evaluation:
         """Score one text, or several as separate documents.
 
         Args:
             documents: the texts.
+            end_bytes: how many bytes end the documents in their files; bits per byte count them.
             progress: receives how many tokens were scored, and their total.
             settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `sequential=True`, ...
 
@@ -237,18 +246,19 @@ class Run:
 
         with torch_threads(self._threads):
             nats = score(self.model, ids, segments, config.precision, count)
-        return Evaluation(total, TextSize.total(documents, self.tokenizer), nats, context)
+        return Evaluation(total, TextSize.total(documents, self.tokenizer, end_bytes), nats, context)
 
-    def validation_texts(self) -> tuple[str, ...]:
+    def validation_texts(self) -> LoadedDocuments:
         """Return the run's validation texts.
 
         Raises:
             RunError: the run has none, or its text has changed.
         """
-        texts = self._split().valid.documents()
+        split = self._split()
+        texts = split.valid.documents()
         if not texts:
             raise RunError(f"{self.path} has no validation part; name a text to evaluate")
-        return texts
+        return LoadedDocuments.of(texts, split.end_bytes(split.valid))
 
     def training_texts(self) -> Iterator[Iterator[str]]:
         """Yield the run's training texts, without the validation part, each as an iterator of chunks.

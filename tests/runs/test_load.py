@@ -304,3 +304,31 @@ def test_fewest_and_most_threads_are_accepted(run, threads):
 def test_impossible_number_of_threads_is_refused(run, threads):
     with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
         seqgen.load(run.path, threads=threads)
+
+
+@pytest.fixture
+def names_run(tmp_path):
+    """A run on 400 names, a line each."""
+    path = tmp_path / "names.txt"
+    path.write_text("".join(f"name {number:03}\n" for number in range(400)), "utf-8")
+    return seqgen.train(path, out=tmp_path / "names-run", documents="line", cell="gru", **SMALL).run()
+
+
+def test_texts_are_read_by_the_documents_of_the_run(names_run, tmp_path):
+    (tmp_path / "more.txt").write_text("name 1\nname 2\n\nname 3", "utf-8")
+    (tmp_path / "more.jsonl").write_text('{"text": "name 1"}\n{"text": "name 2"}\n', "utf-8")
+
+    assert names_run.config.text.ends
+    assert names_run.reading().documents == "line"
+    assert names_run.evaluate(tmp_path / "more.txt").size.bytes == 3 * 7
+    assert names_run.evaluate(tmp_path / "more.txt", documents="file").size.bytes == 21
+    assert names_run.evaluate(tmp_path / "more.jsonl").size.bytes == 2 * 6
+    with pytest.raises(ConfigError, match="documents"):
+        names_run.evaluate(tmp_path / "more.jsonl", documents="line")
+
+
+def test_validation_texts_have_the_bytes_of_their_ends(names_run):
+    texts = names_run.validation_texts()
+
+    assert len(texts) == texts.end_bytes > 20
+    assert names_run.evaluate_text(*texts, end_bytes=texts.end_bytes).size.bytes == 9 * len(texts)
