@@ -115,7 +115,8 @@ def _first_plan(
     def evaluate() -> None:
         if corpus.validation is not None:
             corpus.validation.evaluate(learner.model, learner.precision)
-        generate_sample(learner.model, corpus.tokenizer, learner.config.seed, corpus.record.line_end)
+        record = corpus.record
+        generate_sample(learner.model, corpus.tokenizer, learner.config.seed, record.line_end, ends=record.ends)
 
     return first_plan(learner, evaluate, spent, clock)
 

@@ -177,7 +177,7 @@ class Run:
         with torch_threads(self._threads):
             stepper = self.model.stepper(precision, engine)
         text = self.config.text
-        return Engine(self.model, stepper, self.tokenizer, ends=getattr(text, "ends", False), line_end=text.line_end)
+        return Engine(self.model, stepper, self.tokenizer, ends=text.ends, line_end=text.line_end)
 
     def evaluate(self, path: str | Path, **settings: Any) -> Evaluation:
         """Score the text at `path` (a file, a directory, `corpus:NAME`): perplexity, bits per byte.

@@ -107,6 +107,7 @@ class TrainingRun:
             validation=corpus.validation,
             characters_per_token=corpus.characters_per_token,
             line_end=self.config.text.line_end,
+            ends=self.config.text.ends,
             config=self.config.to_json(),
             identity=self.config.identity,
             weights=directory.weights,

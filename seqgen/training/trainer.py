@@ -78,6 +78,8 @@ class TrainingSetup:
     """Of the training text; turns nats per token into bits per character."""
     line_end: str
     """Read before a sample, so that it begins a line."""
+    ends: bool
+    """Whether the model learns where documents end, so that samples end by themselves."""
     config: bytes
     """The content of config.json; each checkpoint has a copy."""
     identity: str
@@ -259,7 +261,7 @@ class Trainer:
         """Generate a short text with the current weights."""
         learner, setup = self.learner, self.setup
         with torch_threads(learner.plan.current.threads):
-            text = generate_sample(learner.model, setup.tokenizer, learner.config.seed, setup.line_end)
+            text = generate_sample(learner.model, setup.tokenizer, learner.config.seed, setup.line_end, ends=setup.ends)
         timings = self.progress.timings
         evaluation = timings.evaluation_seconds if setup.validation is not None else 0.0
         self._advance(timings=timings.replace(evaluation_seconds=evaluation + self._timer.record("sample")))

@@ -7,16 +7,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from seqgen import models
 from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine, Request
+from seqgen.generation.processors import build_processors
 from seqgen.generation.prompt import PREFILL
 from seqgen.models.registry import TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY
 from seqgen.tokenizers.byte import ByteTokenizer
+from seqgen.tokenizers.char import CharTokenizer
 
+from ..conftest import build_model
 from .running import cut, naive, run, steps_of, texts_of
 
 
@@ -203,3 +208,255 @@ def test_engine_refuses_weights_with_nan(model, tokenizer):
 
     with pytest.raises(RunError, match="NaN or infinity"):
         texts_of(model, tokenizer, "ab", max_new_tokens=3)
+
+
+# Rows of different requests
+
+
+def random_requests(count, longest, limit=None):
+    """Return requests with different prompts, settings and lengths, and the steps at which they arrive."""
+    random = np.random.default_rng(7)
+    requests = []
+    for number in range(count):
+        prompt = "".join(random.choice(list("abcdefg \n"), random.integers(0, 20)))
+        new = longest if number % 4 else int(random.integers(1, 30))  # capacities below and above the block size
+        settings_ = {
+            "temperature": float(random.choice([0.0, 0.7, 1.0, 1.5])),
+            "top_k": int(random.choice([0, 0, 3])),
+            "top_p": float(random.choice([1.0, 0.9])),
+            "min_p": float(random.choice([0.0, 0.0, 0.05])),
+            "seed": int(random.integers(5)),
+        }
+        if limit is None or number % 2:
+            settings_["max_new_tokens"] = new if limit is None else min(new, limit - len(prompt))
+        if number % 5 == 0:
+            settings_["stop"] = ("g", "bc")
+        requests.append(Request(prompt, SamplingConfig.of(**settings_), sample=number))
+    return requests, random.integers(0, longest, count).tolist()
+
+
+def rows_of(engine, requests, arrivals):
+    """Return the ids, the text and the finish reason of each request, which arrives at its step."""
+    rows, found, step = {}, {}, 0
+    while step <= max(arrivals) or len(engine):
+        for number, arrival in enumerate(arrivals):
+            if arrival == step:
+                rows[engine.add(requests[number])] = number
+        for event in engine.step():
+            found_ids, text, _ = found.get(rows[event.row], ([], "", None))
+            found[rows[event.row]] = ([*found_ids, event.id], text + event.text, event.finish_reason)
+        step += 1
+    return [found[number] for number in range(len(requests))]
+
+
+def distance_to_edge(model, tokenizer, request, ids):
+    """Return how far the draw after `ids` was from giving another token, in probability."""
+    config = request.config
+    read = torch.tensor([[BOUNDARY, *tokenizer.encode(request.prompt).tolist(), *ids]])
+    with torch.no_grad():
+        logits = model(read, model.initial_state(1, read.shape[1]), read == BOUNDARY)[0][:, -1]
+    logits[0, [BOUNDARY, tokenizer.unknown_id]] = -math.inf
+    edges = []
+    for share in [1.0] if config.temperature == 0.0 else [config.temperature]:
+        ordered = (logits / share).softmax(-1)[0].double().sort(descending=True).values
+        before = ordered.cumsum(0) - ordered
+        edges += [(ordered[0] - ordered[1]).abs().item()] if config.temperature == 0.0 else []
+        edges += [(ordered[config.top_k - 1] - ordered[config.top_k]).abs().item()] if config.top_k else []
+        edges += [(before - config.top_p).abs().min().item()] if config.top_p < 1.0 else []
+        edges += [(ordered - config.min_p * ordered[0]).abs().min().item()] if config.min_p else []
+    for apply in build_processors(config):
+        logits = apply(logits, [])
+    heights = logits.double().softmax(-1)[0].cumsum(0)
+    uniform = np.random.default_rng([config.seed, request.sample]).random(len(ids) + 1)[-1]
+    return min([*edges, (heights - uniform).abs().min().item()])
+
+
+def check_rows_are_as_alone(model, tokenizer, stepper, count, longest):
+    requests, arrivals = random_requests(count, longest, model.max_positions)
+
+    together = rows_of(Engine(model, stepper, tokenizer), requests, arrivals)
+
+    for request, (ids, text, reason) in zip(requests, together, strict=True):
+        ((alone, alone_text, alone_reason),) = rows_of(Engine(model, stepper, tokenizer), [request], [0])
+        if ids == alone:
+            assert (text, reason) == (alone_text, alone_reason)
+        else:
+            same = next(place for place, pair in enumerate(zip(ids, alone, strict=False)) if pair[0] != pair[1])
+            assert distance_to_edge(model, tokenizer, request, ids[:same]) < 1e-5
+    assert {reason for *_, reason in together} == {"stop", "length"}
+    assert len({text for _, text, _ in together}) > count / 2
+
+
+def test_rows_that_arrive_at_different_steps_generate_what_they_do_alone(model, tokenizer):
+    check_rows_are_as_alone(model, tokenizer, model.stepper(), 16, 50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+@pytest.mark.parametrize("model", ["lstm", "gru", "transformer"], indirect=True)
+def test_64_rows_of_200_tokens_generate_what_they_do_alone(model, tokenizer, engine):
+    if engine == "numba":
+        pytest.importorskip("numba")
+
+    check_rows_are_as_alone(model, tokenizer, model.stepper("fp32", engine), 64, 200)
+
+
+@settings(max_examples=25)
+@given(data=st.data())
+def test_rows_do_not_depend_on_rows_that_come_and_are_cancelled(data):
+    model, tokenizer = build_model("gru"), CharTokenizer("\n abcdefg")
+    stepper = model.stepper()
+    engine, found, cancelled = Engine(model, stepper, tokenizer, max_rows=data.draw(st.integers(1, 4))), {}, set()
+    requests = {}
+    for _ in range(data.draw(st.integers(1, 20))):
+        action = data.draw(st.sampled_from(["add", "cancel", "step", "step"]))
+        if action == "add":
+            config = SamplingConfig(
+                max_new_tokens=data.draw(st.integers(1, 9)), temperature=data.draw(st.sampled_from([0.5, 1.0]))
+            )
+            request = Request(data.draw(st.text("abc ", max_size=9)), config, sample=len(requests))
+            requests[engine.add(request)] = request
+        elif action == "cancel" and requests:
+            row = data.draw(st.sampled_from(sorted(requests)))
+            engine.cancel(row)
+            cancelled.add(row)
+        else:
+            for event in engine.step():
+                assert event.row not in cancelled
+                found.setdefault(event.row, []).append(event.id)
+    while len(engine):
+        for event in engine.step():
+            assert event.row not in cancelled
+            found.setdefault(event.row, []).append(event.id)
+
+    for row, request in requests.items():
+        ((alone, _, _),) = rows_of(Engine(model, stepper, tokenizer), [request], [0])
+        if row in cancelled:
+            assert found.get(row, []) == alone[: len(found.get(row, []))]
+        else:
+            assert found[row] == alone
+
+
+def test_rows_beyond_the_maximum_wait(model, tokenizer):
+    engine = Engine(model, model.stepper(), tokenizer, max_rows=2)
+    config = SamplingConfig(max_new_tokens=4, temperature=1.0)
+    rows = [*engine.add_samples(Request("a", config), 3), engine.add(Request("bc", config, sample=3))]
+
+    first, texts = engine.step(), dict.fromkeys(rows, "")
+    for event in first:
+        texts[event.row] += event.text
+    while len(engine):
+        for event in engine.step():
+            texts[event.row] += event.text
+
+    assert [event.row for event in first] == rows[:2]
+    assert [texts[row] for row in rows[:3]] == texts_of(model, tokenizer, "a", 3, max_new_tokens=4, temperature=1.0)
+    assert len(texts[rows[3]]) == 4
+
+
+def test_a_long_prompt_does_not_delay_other_rows(scripted, tokenizer):
+    model = scripted([4], tokenizer.vocab_size)
+    engine = Engine(model, model.stepper(), tokenizer)
+    short = engine.add(Request("a", SamplingConfig(max_new_tokens=10)))
+    long = engine.add(Request("a" * (2 * PREFILL), SamplingConfig(max_new_tokens=2)))
+
+    steps = [[event.row for event in engine.step()] for _ in range(5)]
+
+    assert steps == [[short], [short], [short, long], [short, long], [short]]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_cancel_ends_a_row_in_any_stage(model, tokenizer, steps):
+    engine = Engine(model, model.stepper(), tokenizer, max_rows=2)
+    kept = engine.add(Request("ab", SamplingConfig(max_new_tokens=6)))
+    reading = engine.add(Request("a" * (2 * PREFILL if model.max_positions is None else 9)))
+    waiting = engine.add(Request("b"))
+    text = "".join(event.text for _ in range(steps) for event in engine.step() if event.row == kept)
+
+    for row in (reading, waiting, waiting, 99):
+        engine.cancel(row)
+
+    assert len(engine) == 1
+    text += "".join(pieces[0] for pieces in run(engine, kept))
+    assert [text] == texts_of(model, tokenizer, "ab", max_new_tokens=6)
+    assert engine.step() == []
+
+
+# Events
+
+
+def test_the_end_of_a_document_ends_a_row(scripted, tokenizer):
+    a, b = tokenizer.encode("ab").tolist()
+    model = scripted([a, b, BOUNDARY, a], tokenizer.vocab_size)
+    engine = Engine(model, model.stepper(), tokenizer, ends=True)
+    row = engine.add(Request(config=SamplingConfig(stop=("bc",))))
+
+    events = [event for _ in range(4) for event in engine.step()]
+
+    assert [(event.row, event.id, event.text, event.finish_reason) for event in events] == [
+        (row, a, "a", None), (row, b, "", None), (row, BOUNDARY, "b", "stop"),
+    ]  # fmt: skip
+    assert len(engine) == 0
+
+
+def test_the_end_of_a_document_is_drawn_by_its_probability(scripted, tokenizer):
+    model = scripted([BOUNDARY], tokenizer.vocab_size)
+    model.logits[0] = torch.log(torch.tensor([0.25, 1e-9, 0.75, *[1e-9] * (tokenizer.vocab_size - 3)]))
+    engine = Engine(model, model.stepper(), tokenizer, ends=True)
+    rows = engine.add_samples(Request(config=SamplingConfig(temperature=1.0, max_new_tokens=100)), 2000)
+
+    lengths = [len("".join(pieces)) for pieces in zip(*run(engine, *rows), strict=True)]
+
+    assert sum(lengths) / len(lengths) == pytest.approx(3.0, abs=0.25)  # geometric: (1 - p) / p
+    assert sum(length == 0 for length in lengths) / len(lengths) == pytest.approx(0.25, abs=0.03)
+
+
+def test_finish_reasons_are_stop_and_length(scripted, tokenizer):
+    model = scripted(tokenizer.encode("abc").tolist(), tokenizer.vocab_size)
+
+    def reasons(**sampling):
+        engine = Engine(model, model.stepper(), tokenizer)
+        engine.add(Request(config=SamplingConfig(**sampling)))
+        return [event.finish_reason for _ in range(9) for event in engine.step()]
+
+    assert reasons(max_new_tokens=2) == [None, "length"]
+    assert reasons(max_new_tokens=3, stop=("bc",)) == [None, None, "stop"]
+
+
+@pytest.mark.parametrize("model", ["gru", "transformer"], indirect=True)
+def test_events_have_the_models_own_log_probabilities(model, tokenizer):
+    engine = Engine(model, model.stepper(), tokenizer)
+    config = SamplingConfig(max_new_tokens=5, temperature=0.3, top_k=2)
+    plain, scored, alternatives = (engine.add(Request("ab", config, top=top)) for top in (None, 0, 3))
+
+    events = [event for _ in range(5) for event in engine.step()]
+
+    assert {(event.logprob, event.top) for event in events if event.row == plain} == {(None, ())}
+    found = [event for event in events if event.row == alternatives]
+    assert [event.logprob for event in events if event.row == scored] == [event.logprob for event in found]
+    read = torch.tensor([[BOUNDARY, *tokenizer.encode("ab").tolist(), *(event.id for event in found)]])
+    with torch.no_grad():
+        expected, _ = model.log_probs(read, model.initial_state(1, read.shape[1]), read == BOUNDARY)
+    for event, row in zip(found, expected[0, 2:-1], strict=True):
+        assert event.logprob == pytest.approx(row[event.id].item(), abs=1e-5)
+        assert [token for token, _ in event.top] == row.topk(3).indices.tolist()
+        assert [value for _, value in event.top] == pytest.approx(row.topk(3).values.tolist(), abs=1e-5)
+
+
+def test_processors_receive_the_history_of_each_row(model, tokenizer, monkeypatch):
+    seen = []
+
+    def record(logits, histories):
+        seen.append([([*history.prompt], [*history.new]) for history in histories])
+        return logits
+
+    monkeypatch.setattr("seqgen.generation.engine.build_processors", lambda config: [record])
+    engine = Engine(model, model.stepper(), tokenizer)
+    for prompt in ("ab", "c"):
+        engine.add(Request(prompt, SamplingConfig(max_new_tokens=2)))
+
+    drawn = [[event.id for event in engine.step()] for _ in range(2)]
+
+    prompts = [tokenizer.encode(prompt).tolist() for prompt in ("ab", "c")]
+    assert seen[0] == [(prompts[0], []), (prompts[1], [])]
+    assert seen[1] == [(prompts[0], drawn[0][:1]), (prompts[1], drawn[0][1:])]

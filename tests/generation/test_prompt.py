@@ -128,3 +128,35 @@ def test_read_prompt_reports_progress_per_call(model):
     read(model, [0, *[3] * (length - 1)], length, lambda done, total: reports.append((done, total)))
 
     assert reports == [(PREFILL, length), (2 * PREFILL, length), (length, length)]
+
+
+def test_prompts_of_different_lengths_are_read_as_each_alone(model, monkeypatch):
+    monkeypatch.setattr(prompt_module, "PREFILL", 8)
+    monkeypatch.setattr(prompt_module, "ROWS", 4)
+    random = np.random.default_rng(0)
+    prompts = [[0, *random.integers(2, 11, length).tolist()] for length in (0, 20, 7, 8, 3, 30, 7)]
+    reader, found = PromptReader(model), {}
+    for place, prompt in enumerate(prompts):
+        reader.add(place, prompt, len(prompt) + 1 + 3 * place)
+
+    while len(reader):
+        found |= {key: (logits, state) for key, logits, state in reader.step()}
+
+    assert list(found) == [0, 2, 4, 6, 3, 1, 5]  # in two turns of four and three, then the rest
+    for place, prompt in enumerate(prompts):
+        logits, state = found[place]
+        assert state.batch_size == 1
+        torch.testing.assert_close(logits[0], whole(model, prompt), rtol=0, atol=1e-5)
+        follow, _ = model(torch.tensor([[3]]), state)
+        torch.testing.assert_close(follow[0, -1], whole(model, [*prompt, 3]), rtol=0, atol=1e-5)
+
+
+def test_cancelled_prompts_are_not_read(model):
+    reader = PromptReader(model)
+    for key in ("a", "b"):
+        reader.add(key, [0, 3], 5)
+
+    reader.cancel("a")
+
+    assert [found.key for found in reader.step()] == ["b"]
+    assert len(reader) == 0

@@ -61,6 +61,7 @@ def make_setup(tmp_path: Path) -> Callable[..., TrainingSetup]:
             validation=encoded.validation,
             characters_per_token=encoded.characters_per_token,
             line_end="",
+            ends=False,
             config=b"{}\n",
             identity="a run",
             weights=tmp_path / "model.safetensors",
