@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from itertools import chain, repeat
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,8 +78,6 @@ def sample(
     Without a prompt a text begins as a line, or a document, of the training text does.
     With --json, each text is an object in its own line.
     """
-    from seqgen.sources.content import bytes_as_characters
-
     with exit_on_signal():
         from seqgen.runs.load import load
 
@@ -86,35 +85,41 @@ def sample(
         prompt = _interpret_escapes(prompt, settings)
     model = load(run, **pick(settings, "device", "threads"))
     encoding = model.reading(**pick(settings, "encoding")).encoding
-    if prompts_file is None:
-        prompts = [read_prompt(prompt, prompt_file, encoding)]
-    elif prompt or prompt_file is not None:
-        raise ConfigError("prompts_file: give one prompt or a file with many, not both")
-    else:
-        prompts = read_prompts(prompts_file, encoding)
-    several = prompts_file is not None or num_samples > 1
+    prompts = _read_prompts(prompt, prompt_file, prompts_file, encoding)
+    _check(model, prompts, settings, strict=strict, quiet=quiet)
+    several = prompts_file is not None or num_samples != 1
     if model.config.data.is_raw and several and not json and not sys.stdout.isatty():
         raise ConfigError("num_samples: texts of bytes cannot be told apart in a pipe; add --json, or sample one text")
-    check_prompts(prompts, model, strict=strict, quiet=quiet)
-    check_stops(settings.get("stop", ()), model, quiet=quiet)
-    if model.config.data.is_raw and "stop" in settings:
-        settings["stop"] = tuple(map(bytes_as_characters, settings["stop"]))
     learned = model.training_texts() if memorization else None  # before anything is written: the text may be missing
     with TokenBar("reading the prompt", quiet=quiet) as bar:
-        progress = bar.show if len(prompts) == 1 else None
-        if not several and not json:
-            texts = [_stream(model, prompts[0], {**settings, "progress": progress}, echo=not no_echo)]
-            _note_copies(texts, learned, quiet=quiet)
-            return
-        made = model.complete(prompts, num_samples=num_samples, progress=progress, **settings)
-        if json:
-            _print_json(model, made, learned)
-            return
-        completions = list(made)
-    _print_all(model, completions, echo=not no_echo)
-    if model.config.text.ends:
-        _note_unfinished(completions, quiet=quiet)
-    _note_copies([completion.text for completion in completions], learned, quiet=quiet)
+        settings["progress"] = bar.show if len(prompts) == 1 else None
+        if several or json:
+            made = model.complete(prompts, num_samples=num_samples, **settings)
+            show = partial(_print_json, learned=learned) if json else partial(_print_all, echo=not no_echo, quiet=quiet)
+            texts = show(model, made)
+        else:
+            texts = [_stream(model, prompts[0], settings, echo=not no_echo)]
+    if learned is not None and not json:
+        _note_copies(texts, learned, quiet=quiet)
+
+
+def _read_prompts(prompt: str, prompt_file: str | None, prompts_file: str | None, encoding: str) -> list[str]:
+    """Return the prompts, one or those of a file."""
+    if prompts_file is None:
+        return [read_prompt(prompt, prompt_file, encoding)]
+    if prompt or prompt_file is not None:
+        raise ConfigError("prompts_file: give one prompt or a file with many, not both")
+    return read_prompts(prompts_file, encoding)
+
+
+def _check(model: Run, prompts: list[str], settings: dict[str, Any], *, strict: bool, quiet: bool) -> None:
+    """Note what the vocabulary lacks; for a model of bytes, turn the stop strings into bytes."""
+    from seqgen.sources.content import bytes_as_characters
+
+    check_prompts(prompts, model, strict=strict, quiet=quiet)
+    check_stops(settings.get("stop", ()), model, quiet=quiet)
+    if "stop" in settings and model.config.data.is_raw:
+        settings["stop"] = tuple(map(bytes_as_characters, settings["stop"]))
 
 
 def _interpret_escapes(prompt: str, settings: dict[str, Any]) -> str:
@@ -126,48 +131,42 @@ def _interpret_escapes(prompt: str, settings: dict[str, Any]) -> str:
     return interpret_escapes(prompt, "prompt")
 
 
-def _print_json(model: Run, made: Iterable[Completion], learned: Iterable[Iterable[str]] | None) -> None:
-    """Print each text as a JSON object, as soon as it is known."""
+def _print_json(model: Run, made: Iterable[Completion], learned: Iterable[Iterable[str]] | None) -> list[str]:
+    """Print each text as a JSON object, as soon as it is known; return the texts."""
     copies: Iterable[Memorization | None] = repeat(None)
     if learned is not None:
         made = list(made)
         copies = _compare([completion.text for completion in made], learned)
+    texts = []
     for completion, copied in zip(made, copies, strict=False):
+        texts.append(completion.text)
         memorization = {} if copied is None else {"memorization": asdict(copied)}
         write_json({"run": str(model.path), **asdict(completion), **memorization})
         sys.stdout.flush()
+    return texts
 
 
-def _print_all(model: Run, completions: Sequence[Completion], *, echo: bool) -> None:
-    """Print several texts: documents of a run that ends them as in a file, others each under its number."""
+def _print_all(model: Run, made: Iterable[Completion], *, echo: bool, quiet: bool) -> list[str]:
+    """Print several texts, and return them without their prompts.
+
+    Texts of a run that ends them are separated as in a file of lines or paragraphs, others are printed under their
+    number.
+    """
     from seqgen.generation.generate import separator
 
-    raw = model.config.data.is_raw
-    wholes = [model.tokenizer.written(made.prompt * echo + made.text) for made in completions]
+    completions, raw = list(made), model.config.data.is_raw
+    wholes = [model.tokenizer.written(one.prompt * echo + one.text) for one in completions]
     between = separator(wholes) if model.config.text.ends else None
     if between is not None:
         write_text(between.join(wholes) + "\n", raw=raw)
-        return
-    for number, whole in enumerate(wholes):
-        write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=raw)
-
-
-def _note_unfinished(completions: Sequence[Completion], *, quiet: bool) -> None:
-    """Note how many texts of a run that ends its texts did not end."""
-    cut = sum(made.finish_reason == "length" for made in completions)
-    if cut:
-        notice(
-            f"{cut:,} of {plural(len(completions), 'text')} did not end by themselves; raise --max-new-tokens",
-            quiet=quiet,
-        )
-
-
-def _note_copies(texts: list[str], learned: Iterable[Iterable[str]] | None, *, quiet: bool) -> None:
-    """Note how much of each text occurs in the training text."""
-    if learned is None:
-        return
-    for number, found in enumerate(_compare(texts, learned), 1):
-        notice(f"{'' if len(texts) == 1 else f'sample {number}: '}{_describe(found)}", quiet=quiet)
+    else:
+        for number, whole in enumerate(wholes):
+            write_text(f"{'' if number == 0 else chr(10)}--- {number + 1} ---\n{whole}\n", raw=raw)
+    unfinished = sum(one.finish_reason == "length" for one in completions)
+    if model.config.text.ends and unfinished:
+        texts = plural(len(completions), "text")
+        notice(f"{unfinished:,} of {texts} did not end by themselves; raise --max-new-tokens", quiet=quiet)
+    return [one.text for one in completions]
 
 
 def _stream(model: Run, start: str, settings: dict[str, Any], *, echo: bool) -> str:
@@ -191,6 +190,12 @@ def _stream(model: Run, start: str, settings: dict[str, Any], *, echo: bool) -> 
         if not raw or sys.stdout.isatty():  # of bytes in a pipe it would be one more byte
             write_text("\n")
     return "".join(made)
+
+
+def _note_copies(texts: list[str], learned: Iterable[Iterable[str]], *, quiet: bool) -> None:
+    """Note how much of each text occurs in the training text."""
+    for number, found in enumerate(_compare(texts, learned), 1):
+        notice(f"{'' if len(texts) == 1 else f'sample {number}: '}{_describe(found)}", quiet=quiet)
 
 
 def _compare(texts: list[str], learned: Iterable[Iterable[str]]) -> list[Memorization]:

@@ -123,6 +123,7 @@ def samples(answers, run):
     """The samples of `seqgen sample --json ARGUMENTS...`."""
 
     def read(*arguments, **options):
-        return json.loads(answers("sample", "--json", *LENGTH, *arguments, **options))["samples"]
+        lines = answers("sample", "--json", *LENGTH, *arguments, **options).splitlines()
+        return [json.loads(line)["text"] for line in lines]
 
     return read

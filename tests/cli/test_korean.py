@@ -66,7 +66,7 @@ def test_nfd_model_samples_syllables(answers, jamo):
 def test_streamed_text_equals_json_text(answers, jamo):
     sampling = ("--max-new-tokens", 200, "--temperature", 1, "--seed", 3, "--prompt", "나는 ")
 
-    (text,) = json.loads(answers("sample", *sampling, "--json"))["samples"]
+    text = json.loads(answers("sample", *sampling, "--json"))["text"]
 
     assert answers("sample", *sampling) == f"나는 {text}\n"
     assert answers("sample", *sampling, "-n", 1) == answers("sample", *sampling)

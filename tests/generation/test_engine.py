@@ -433,7 +433,10 @@ def test_events_have_the_models_own_log_probabilities(model, tokenizer):
 
     assert {(event.logprob, event.top) for event in events if event.row == plain} == {(None, ())}
     found = [event for event in events if event.row == alternatives]
-    assert [event.logprob for event in events if event.row == scored] == [event.logprob for event in found]
+    assert [event.logprob for event in events if event.row == scored] == pytest.approx(
+        [event.logprob for event in found], abs=1e-5
+    )
+    assert {event.top for event in events if event.row == scored} == {()}
     read = torch.tensor([[BOUNDARY, *tokenizer.encode("ab").tolist(), *(event.id for event in found)]])
     with torch.no_grad():
         expected, _ = model.log_probs(read, model.initial_state(1, read.shape[1]), read == BOUNDARY)

@@ -13,7 +13,7 @@ import torch
 
 import seqgen
 from seqgen.errors import ConfigError, RunError, TextError
-from seqgen.generation.generate import sample
+from seqgen.generation.sampling import sample
 
 SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
 
@@ -284,7 +284,7 @@ def test_threads_are_used_and_the_callers_restored(run, monkeypatch, engine):
     seen = []
     loaded = seqgen.load(run.path, threads=2)
     monkeypatch.setattr(
-        "seqgen.generation.generate.sample", lambda *given: seen.append(torch.get_num_threads()) or sample(*given)
+        "seqgen.generation.engine.sample", lambda *given: seen.append(torch.get_num_threads()) or sample(*given)
     )
 
     for _ in loaded.generate(stream=True, max_new_tokens=5, engine=engine):

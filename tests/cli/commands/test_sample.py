@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,104 @@ def test_impossible_setting_writes_nothing_to_stdout(refuses, run):
     refuses(2, "sample", "--prompt", "The old", "--max-new-tokens", 0, words=("max-new-tokens",))
 
 
-def test_json_names_run_and_prompt(answers, run):
-    content = json.loads(answers("sample", "--json", *LENGTH, "--prompt", "The"))
+def test_json_is_an_object_per_text(answers, run):
+    lines = answers("sample", "--json", *LENGTH, "--prompt", "The", "-n", 2, "--seed", 5, "--stop", "k").splitlines()
 
-    assert content.keys() == {"run", "prompt", "samples"}
-    assert (content["run"], content["prompt"]) == (str(run), "The")
+    made = [json.loads(line) for line in lines]
+    assert [one.keys() for one in made] == [{"run", "prompt", "text", "finish_reason", "tokens", "seed", "sample"}] * 2
+    assert [(one["run"], one["prompt"], one["seed"], one["sample"]) for one in made] == [
+        (str(run), "The", 5, 0), (str(run), "The", 5, 1)
+    ]  # fmt: skip
+    for one in made:
+        assert one["finish_reason"] == ("length" if one["tokens"] == len(one["text"]) == 60 else "stop")
+
+
+def write_prompts(name, content):
+    Path(name).write_text(content, "utf-8", newline="")
+    return "--prompts-file", name
+
+
+def test_prompts_file_has_a_prompt_per_line(answers, samples):
+    given = write_prompts("prompts.txt", "The\r\n\nA child\n")
+
+    made = [json.loads(line) for line in answers("sample", "--json", *LENGTH, *given, "-n", 2).splitlines()]
+
+    assert [(one["prompt"], one["sample"]) for one in made] == [
+        ("The", 0), ("The", 1), ("", 2), ("", 3), ("A child", 4), ("A child", 5)
+    ]  # fmt: skip
+    assert [one["text"] for one in made[:2]] == samples("--prompt", "The", "-n", 2)
+    assert len({one["text"] for one in made}) == 6
+    printed = answers("sample", *LENGTH, *given, "-n", 2)
+    assert printed == "\n".join(
+        f"--- {number} ---\n{one['prompt']}{one['text']}\n" for number, one in enumerate(made, 1)
+    )
+
+
+def test_prompts_file_of_json_lines_has_strings_and_objects(answers, run):
+    lines = write_prompts("prompts.txt", "The old\n king\n")
+    prompts = [answers("sample", "--json", *LENGTH, *lines), answers("sample", *LENGTH, *lines)]
+
+    given = write_prompts("prompts.jsonl", '"The old"\n\n{"prompt": " king", "id": 7}\n')
+
+    assert [answers("sample", "--json", *LENGTH, *given), answers("sample", *LENGTH, *given)] == prompts
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.txt", "", ("a.txt",)), ("a.jsonl", "\n", ("a.jsonl",)), ("a.jsonl", '"The"\n{"text": "a"}\n', ("line 2",)),
+        ("a.jsonl", "The\n", ("line 1", "JSON")), ("a.jsonl", "[" * 10**5, ("line 1", "JSON")),
+    ],
+)  # fmt: skip
+def test_prompts_file_without_prompts_is_refused(refuses, run, name, content, words):
+    refuses(1, "sample", *write_prompts(name, content), words=words)
+
+
+def test_prompts_file_excludes_other_prompts(refuses, run):
+    given = write_prompts("prompts.txt", "The\n")
+
+    refuses(2, "sample", *given, "--prompt", "A", words=("--prompts-file",))
+    refuses(2, "sample", *given, "--prompt-file", "prompts.txt", words=("--prompts-file",))
+
+
+def test_strict_refuses_an_unknown_character_in_any_prompt(refuses, run):
+    refuses(1, "sample", *write_prompts("prompts.txt", "The\n한\n"), "--strict", words=("'한'",))
+
+
+NAMES = [f"{first}{second}" for first in ("An", "Gre", "I", "Ju") for second in ("na", "ta", "da", "lia")]
+
+
+@pytest.fixture
+def names(_workshop, in_tmp):
+    """A run on names, one per line."""
+    made = _workshop / "names"
+    if not made.exists():
+        (_workshop / "names.txt").write_text("\n".join(NAMES * 30), "utf-8")
+        settings = {"cell": "gru", "hidden_size": 24, "max_steps": 150, "eval_every": 150, "lr": 0.02, "batch_size": 8}
+        seqgen.train(_workshop / "names.txt", documents="line", out=made, bptt=16, precision="fp32", **settings).run()
+    return Path(shutil.copytree(made, "runs/names"))
+
+
+def test_samples_of_names_end_by_themselves_and_are_lines(invoke, answers, names):
+    result = invoke("sample", "-n", 30)
+
+    lines = result.stdout.splitlines()
+    assert len(lines) == 30
+    assert len(set(lines) & set(NAMES)) > 5
+    assert result.stderr == ""
+    made = [json.loads(line) for line in answers("sample", "-n", 30, "--json").splitlines()]
+    assert [one["text"] for one in made] == lines
+    assert {one["finish_reason"] for one in made} == {"stop"}
+    assert all(one["tokens"] == len(one["text"]) + 1 for one in made)
+    assert answers("sample") == f"{lines[0]}\n"
+
+
+def test_names_that_do_not_end_are_noted(invoke, names):
+    result = invoke("sample", "-n", 30, "--max-new-tokens", 3)
+
+    assert "30 texts" in result.stderr
+    assert "--max-new-tokens" in result.stderr
+    assert invoke("sample", "-n", 30, "--max-new-tokens", 3, "--quiet").stderr == ""
 
 
 def test_samples_do_not_depend_on_their_number(answers, samples):
@@ -100,14 +194,15 @@ def test_memorization_is_a_note_on_stderr(invoke, answers, run):
 
 
 def test_memorization_in_json_has_an_entry_per_sample(answers, run):
-    content = json.loads(answers("sample", "--json", *LENGTH, "--memorization", "-n", 2))
+    lines = answers("sample", "--json", *LENGTH, "--memorization", "-n", 2).splitlines()
 
-    keys = {"characters", "longest_copy", "start", "copied_share"}
-    assert [found.keys() for found in content["memorization"]] == [keys] * 2
-    for text, found in zip(content["samples"], content["memorization"], strict=True):
-        assert found["characters"] == len(text) == 60
-        assert text[found["start"] :].startswith(found["longest_copy"])
+    for one in map(json.loads, lines):
+        found = one["memorization"]
+        assert found.keys() == {"characters", "longest_copy", "start", "copied_share"}
+        assert found["characters"] == len(one["text"]) == 60
+        assert one["text"][found["start"] :].startswith(found["longest_copy"])
         assert found["longest_copy"]
+    assert len(lines) == 2
 
 
 def test_long_copied_stretch_is_abbreviated():
@@ -181,7 +276,7 @@ def test_sampled_control_characters_are_escaped_on_terminal_only(answers, corpus
 
     assert "\x1b" in raw
     assert shown == raw.replace("\x1b", "\\x1b")
-    assert "\x1b" in json.loads(answers("sample", "--max-new-tokens", 200, "--json"))["samples"][0]
+    assert "\x1b" in json.loads(answers("sample", "--max-new-tokens", 200, "--json"))["text"]
 
 
 @pytest.mark.parametrize("terminal", [0, 80])
