@@ -96,6 +96,8 @@ class TextRecord(Config):
     valid_sha256: Sha256 | None = None
     line_end: str = Field(default="", max_length=3)
     """How lines of a single text end; read before a sample without a prompt, so that it begins a line."""
+    ends: bool = False
+    """Whether the run models the ends of documents."""
 
 
 class RunConfig(Config):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 import torch
 
 from seqgen import models, tokenizers
+from seqgen.data.documents import Documents
 from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
 from seqgen.device import RandomState, iterate_with_threads, select_device, torch_threads
@@ -19,7 +20,8 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import score, segments_for
+from seqgen.evaluation.scoring import evaluate, nats_by_document, plan_segments, score
+from seqgen.evaluation.token_scores import TokenScores
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.models.base import LanguageModel, Stepper
@@ -173,10 +175,10 @@ class Run:
     def evaluate_text(
         self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any
     ) -> Evaluation:
-        """Score one text, or several as separate documents.
+        """Score one text, or several as separate documents; each with its end if the run models ends.
 
         Args:
-            documents: the texts.
+            documents: the texts; empty ones are left out.
             progress: receives how many tokens were scored, and their total.
             settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `sequential=True`, ...
 
@@ -185,22 +187,42 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         config = EvaluationConfig.of(**settings)
-        if not any(documents):
-            raise TextError("the text to evaluate is empty")
-        ids = [self.tokenizer.encode(text) for text in documents]
-        total = sum(map(len, ids))
-        segments, context = segments_for(self.model, [len(document) for document in ids], config)
+        ids = self._encode(documents)
         done = 0
 
         def count(tokens: int) -> None:
             nonlocal done
             done += tokens
             if progress is not None:
-                progress(done, total)
+                progress(done, ids.tokens)
 
         with torch_threads(self._threads):
-            nats = score(self.model, ids, segments, config.precision, count)
-        return Evaluation(total, TextSize.total(documents, self.tokenizer), nats, context)
+            return evaluate(self.model, ids, TextSize.total(documents, self.tokenizer), config, count)
+
+    def score(self, text: str, **settings: Any) -> TokenScores:
+        """Return the nats and the place in the text of every token; of the end too if the run models ends.
+
+        Their sum, with the cost of spelling each `<unk>`, is what `evaluate_text` reports as bits.
+
+        Args:
+            text: one document.
+            settings: the fields of `EvaluationConfig`, as for `evaluate_text`.
+
+        Raises:
+            TextError: the text is empty.
+            ConfigError: a setting is unknown or impossible.
+        """
+        config = EvaluationConfig.of(**settings)
+        ids = self._encode([text])
+        segments, _ = plan_segments(self.model, ids, config)
+        with torch_threads(self._threads):
+            (nats,) = nats_by_document(ids, score(self.model, ids, segments, config.precision))
+        return TokenScores.of(text, self.tokenizer, nats)
+
+    def _encode(self, documents: Sequence[str]) -> Documents:
+        if not any(documents):
+            raise TextError("the text to evaluate is empty")
+        return Documents.of(map(self.tokenizer.encode, documents), ends=self.config.text.ends)
 
     def validation_texts(self) -> tuple[str, ...]:
         """Return the run's validation texts.
