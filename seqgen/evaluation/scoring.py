@@ -26,7 +26,6 @@ from seqgen.evaluation.report import Context, Evaluation, TextSize
 from seqgen.evaluation.segments import (
     LANES,
     Block,
-    Booleans,
     Integers,
     Lanes,
     Segments,
@@ -183,26 +182,28 @@ def _score_lanes(model: LanguageModel, documents: Documents, lanes: Lanes, forwa
         running = lanes.running(block.start)
         if running < state.batch_size:
             state = state.select(torch.arange(running, device=device))
-        scored = block.position >= block.score
-        inputs, targets = _make_batch(documents, block, scored, running, padding)
+        inputs, targets = _make_batch(documents, block, running, padding)
         starts = torch.from_numpy(inputs == BOUNDARY) if (inputs == BOUNDARY).any() else None
         with evaluation_mode(model):
             nats, state = forward(
                 torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device), state, starts
             )
-        cells = nats.cpu().numpy()[block.row[scored], block.column[scored]]
-        yield Scores(block.document[scored], block.position[scored], cells)
+        document, position = np.repeat(block.document, block.count), block.spread(block.position)
+        cells = block.cells
+        if (block.unscored > 0).any():
+            document, position, cells = (member[block.scored] for member in (document, position, cells))
+        yield Scores(document, position, nats.flatten().cpu().numpy()[cells])
 
 
-def _make_batch(
-    documents: Documents, block: Block, scored: Booleans, rows: int, padding: int
-) -> tuple[Integers, Integers]:
-    """Return inputs and targets, int64 [rows, columns]; only the targets of the `scored` cells are not ignored."""
-    inputs = np.full((rows, block.stop - block.start), padding, dtype=np.int64)
-    targets = np.full_like(inputs, IGNORED)
-    target = documents.starts[block.document] + block.position  # in all ids; that of an end is the next document's
-    inputs[block.row, block.column] = np.where(block.position > 0, documents.ids[target - 1], BOUNDARY)
-    is_end = target == documents.starts[block.document + 1]
-    ids = documents.ids[np.minimum(target, len(documents.ids) - 1)]
-    targets[block.row[scored], block.column[scored]] = np.where(is_end, BOUNDARY, ids)[scored]
-    return inputs, targets
+def _make_batch(documents: Documents, block: Block, rows: int, padding: int) -> tuple[Integers, Integers]:
+    """Return inputs and targets, int64 [rows, columns]; targets in the burn-in and after a lane's end are ignored."""
+    shape, cells = (rows, block.stop - block.start), block.cells
+    inputs, targets = (np.full(rows * shape[1], fill, dtype=np.int64) for fill in (padding, IGNORED))
+    place = block.spread(documents.starts[block.document] + block.position)  # among all ids
+    targets[cells] = documents.ids.take(place, mode="clip")
+    targets[cells[(block.first + block.count - 1)[block.ends]]] = BOUNDARY
+    inputs[cells] = documents.ids.take(place - 1, mode="clip")
+    inputs[cells[block.first[block.position == 0]]] = BOUNDARY
+    if (block.unscored > 0).any():
+        targets[cells[~block.scored]] = IGNORED
+    return inputs.reshape(shape), targets.reshape(shape)

@@ -105,43 +105,70 @@ class Lanes:
 
     def blocks(self, width: int) -> Iterator[Block]:
         """Yield all columns, `width` at a time."""
-        stops = self.column + self.segments.steps
+        segments, stops = self.segments, self.column + self.segments.steps
         unfinished, begun = np.empty(0, dtype=np.int64), 0
         for start in range(0, int(self.lengths[0]), width):
             stop = min(start + width, int(self.lengths[0]))
             before, begun = begun, int(np.searchsorted(self.column, stop))
             present = np.concatenate([unfinished, np.arange(before, begun)])
             first = np.maximum(self.column[present], start)
-            counts = np.minimum(stops[present], stop) - first
-            cell, offset = _number(counts)
-            segment = present[cell]
-            position = (self.segments.begin - self.column)[present] + first
+            position = segments.begin[present] + first - self.column[present]
             yield Block(
-                start,
-                stop,
-                self.row[segment],
-                (first - start)[cell] + offset,
-                self.segments.document[segment],
-                position[cell] + offset,
-                self.segments.score[segment],
+                start=start,
+                stop=stop,
+                row=self.row[present],
+                column=first - start,
+                count=np.minimum(stops[present], stop) - first,
+                document=segments.document[present],
+                position=position,
+                unscored=segments.score[present] - position,
+                ends=segments.ends[present] & (stops[present] <= stop),
             )
             unfinished = present[stops[present] > stop]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Columns [start, stop) of lanes; a cell is a target, and they are in no particular order, [N] each."""
+    """Columns [start, stop) of lanes: a run of targets for each segment that has any there, [R] each.
+
+    A cell is the place of a target in the block, row by row. Cells and what belongs to them are run after run, [N].
+    """
 
     start: int
     stop: int
     row: Integers
     column: Integers
-    """From `start`."""
+    """Of the first target, from `start`."""
+    count: Integers
     document: Integers
     position: Integers
-    """In the document; that of an end is the number of its tokens."""
-    score: Integers
-    """The position from which the cell's segment is scored."""
+    """Of the first target in its document; that of an end is the number of tokens."""
+    unscored: Integers
+    """How many targets from the first on are burn-in; 0 or less if none is."""
+    ends: Booleans
+    """Whether the last target is the end of the document."""
+
+    @property
+    def first(self) -> Integers:
+        """The number of each run's first target among all [N]."""
+        first: Integers = np.cumsum(self.count) - self.count
+        return first
+
+    def spread(self, values: Integers) -> Integers:
+        """Return the value of every target: `values` [R] are those of the first of each run, and they count up."""
+        spread: Integers = np.repeat(values - self.first, self.count)
+        spread += np.arange(len(spread))
+        return spread
+
+    @property
+    def cells(self) -> Integers:
+        """The cell of every target."""
+        return self.spread(self.row * (self.stop - self.start) + self.column)
+
+    @property
+    def scored(self) -> Booleans:
+        """Whether every target is scored."""
+        return self.spread(np.zeros_like(self.count)) >= np.repeat(self.unscored, self.count)
 
 
 def pack_lanes(segments: Segments) -> Iterator[Lanes]:

@@ -113,14 +113,18 @@ def test_window_segments_score_each_token_once_with_its_context(documents, windo
 
 
 def cells_of(lanes: Lanes, width: int) -> list[tuple[int, ...]]:
-    """Return row, column, document, position and score of every cell, and check the block of each."""
+    """Return row, column, document, position and whether it is scored of every target, and check its block."""
     cells = []
     for block in lanes.blocks(width):
-        assert block.stop - block.start <= width
-        assert ((block.column >= 0) & (block.column < block.stop - block.start)).all()
-        assert (block.row < lanes.running(block.start)).all()
-        columns = (block.row, block.start + block.column, block.document, block.position, block.score)
-        cells += [tuple(map(int, cell)) for cell in zip(*columns, strict=True)]
+        columns = block.stop - block.start
+        assert columns <= width
+        row, column = np.divmod(block.cells, columns)
+        assert (row < lanes.running(block.start)).all()
+        document, position = np.repeat(block.document, block.count), block.spread(block.position)
+        ends = np.zeros(len(document), dtype=bool)
+        ends[(block.first + block.count - 1)[block.ends]] = True
+        found = (row, block.start + column, document, position, block.scored, ends)
+        cells += [tuple(map(int, cell)) for cell in zip(*found, strict=True)]
     return cells
 
 
@@ -134,7 +138,7 @@ def cells_of(lanes: Lanes, width: int) -> list[tuple[int, ...]]:
 def test_lanes_read_every_segment_in_order(lengths, window, ends, width):
     documents = make_documents(lengths, ends)
     segments = window_segments(documents, window, max(1, window // 2))
-    read: list[tuple[int, int, int]] = []
+    read: list[tuple[int, ...]] = []
 
     for lanes in pack_lanes(segments):
         assert len(lanes.lengths) <= LANES
@@ -142,14 +146,16 @@ def test_lanes_read_every_segment_in_order(lengths, window, ends, width):
         cells = sorted(cells_of(lanes, width))
         places = [(row, column) for row, column, *_ in cells]
         assert places == [(row, column) for row, length in enumerate(lanes.lengths) for column in range(length)]
-        for before, (_, column, document, position, score) in zip([None, *cells], cells, strict=False):
-            begins = before is None or column == 0 or before[2:] != (document, position - 1, score)
-            assert not begins or column == 0 or position == 0  # only the first of a lane begins inside its document
-            read.append((document, position, score))
+        for before, (_, column, document, position, *rest) in zip([None, *cells], cells, strict=False):
+            continues = before is not None and before[2:4] == (document, position - 1)
+            assert continues or column == 0 or position == 0  # only the first of a lane begins inside its document
+            read.append((document, position, *rest))
 
     expected = [
-        (document, position, score)
-        for document, begin, score, end, ends in rows_of(segments)
+        (document, position, int(position >= score), int(position == length))
+        for (document, begin, score, end, ends), length in zip(
+            rows_of(segments), np.array(lengths)[segments.document].tolist(), strict=True
+        )
         for position in range(begin, end + ends)
     ]
     assert sorted(read) == sorted(expected)
