@@ -278,7 +278,9 @@ def time_steps(
         clock: measures the steps.
     """
     trial = Learner(copy.deepcopy(learner.model), learner.stream, learner.config, learner.precision)
-    trial.plan = Plan.first(10**9, warmup_steps=learner.config.warmup_steps)  # the learning rate of a run's first steps
+    trial.plan = Plan.first(
+        int(MAX_STEPS), warmup_steps=learner.config.warmup_steps
+    )  # the learning rate of a run's first steps
     steps = itertools.count()
 
     def timed(threads: int) -> float:

@@ -36,6 +36,19 @@ def test_run_without_checkpoint_cannot_be_followed(followed):
         FollowedRun.read(followed)
 
 
+def test_first_plan_of_a_following_run_is_the_first_stage(followed, corpus, tmp_path):
+    seqgen.train(out=followed, resume=True).run()
+    seqgen.train(out=followed, resume=True, max_steps=10).run()
+
+    settings = {name: value for name, value in GRU.items() if name != "max_steps"}
+    run = seqgen.train(corpus, out=tmp_path / "run", plan_from=followed, **settings)
+    run.close()
+
+    plan = FollowedRun.read(followed).plan
+    assert len(plan.stages) == 2
+    assert newest_checkpoint(run.path / "checkpoints").plan.stages == plan.stages[:1]
+
+
 def test_fill_in_takes_length_threads_device_and_precision(followed):
     run = FollowedRun.read(followed)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -102,6 +104,22 @@ def test_engines_generate_the_same_text(run):
 
     assert run.generate("The ", engine="numba", **settings) == run.generate("The ", **settings)
     assert run.samples("The ", num_samples=2, engine="numba", **settings)[0] == run.generate("The ", **settings)
+
+
+@pytest.mark.parametrize("engine", ["torch", "numba"])
+def test_engine_chooses_the_stepper(run, monkeypatch, engine):
+    made = []
+
+    def compiled_stepper(model, precision):
+        made.append(precision)
+        return model.stepper(precision)
+
+    numba = SimpleNamespace(compiled_stepper=compiled_stepper)
+    monkeypatch.setitem(sys.modules, "seqgen.models.numba.stepper", numba)
+
+    run.generate(engine=engine, precision="bf16", max_new_tokens=2)
+
+    assert made == (["bf16"] if engine == "numba" else [])
 
 
 def test_impossible_setting_is_refused_before_generating(run):

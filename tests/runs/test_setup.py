@@ -10,6 +10,7 @@ from seqgen.data.config import DataConfig
 from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
 from seqgen.models.base import parameter_count
+from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import FAMILIES
 from seqgen.runs import setup as run_setup
 from seqgen.runs.config import TextRecord, resolve_settings
@@ -203,6 +204,21 @@ def test_weights_gradients_and_a_moment_must_fit_in_memory(data, monkeypatch):
     build_learner(resolved.model, resolved.training, encoded)
     monkeypatch.setattr(run_setup, "total_memory", lambda device: 12 * parameters - 1)
     with pytest.raises(ConfigError, match=rf"hidden_size: .* {parameters:,} parameters"):
+        build_learner(resolved.model, resolved.training, encoded)
+
+
+def test_weights_gradients_and_activations_must_fit_in_memory(data, monkeypatch):
+    encoded = encode_corpus(read_texts(data), TokenizerConfig())
+    settings = {"cell": "gru", "hidden_size": 32, "batch_size": 32, "bptt": 128, "max_steps": 1}
+    resolved = resolve_settings(settings)
+    learner = build_learner(resolved.model, resolved.training, encoded)
+    tokens = learner.stream.batch_size * learner.stream.length
+    needed = 8 * parameter_count(learner.model) + activation_bytes(learner.model, tokens, learner.precision)
+
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: needed)
+    build_learner(resolved.model, resolved.training, encoded)
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: needed - 1)
+    with pytest.raises(ConfigError, match="batch_size: "):
         build_learner(resolved.model, resolved.training, encoded)
 
 

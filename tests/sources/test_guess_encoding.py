@@ -47,6 +47,14 @@ def test_guess_encoding_and_the_error_that_names_it(text, encoding, guess):
         decode_text(content, "utf-8", "a.txt")
 
 
+@pytest.mark.parametrize("line_end", ["\n", ""])
+def test_guess_encoding_of_a_long_text_with_and_without_lines(line_end):
+    content = (KOREAN.replace("\n", line_end) * 900).encode("cp949")
+
+    assert len(content) > SAMPLE_BYTES
+    assert guess_encoding(content) == "cp949"
+
+
 @pytest.mark.parametrize(
     "content",
     [

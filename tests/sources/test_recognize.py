@@ -85,6 +85,35 @@ def test_recognize_names_the_kind_of_a_file(content, what):
     assert "{" not in found.describe("letters.bin")
 
 
+@pytest.mark.parametrize(
+    ("what", "heads"),
+    [
+        ("an RTF document", [b"{\\rtf1"]),
+        ("a PostScript document", [b"%!PS-Adobe"]),
+        ("a Kindle book", [bytes(60) + b"BOOKMOBI"]),
+        ("a DjVu document", [b"AT&TFORM"]),
+        ("compressed by Zstandard", [b"\x28\xb5\x2f\xfd"]),
+        ("compressed by lz4", [b"\x04\x22\x4d\x18"]),
+        ("a 7-Zip archive", [b"7z\xbc\xaf\x27\x1c"]),
+        ("a RAR archive", [b"Rar!\x1a\x07"]),
+        ("an HDF5 file", [b"\x89HDF\r\n\x1a\n"]),
+        ("an Arrow file", [b"ARROW1\x00"]),
+        ("a Feather file", [b"FEA1\x00"]),
+        ("a picture", [b"II*\x00", b"MM\x00*", b"\x00\x00\x01\x00", b"GIF87a\x00", b"GIF89a\x00", b"BM\x00",
+                       b"8BPS\x00", b"RIFF\x00\x00\x00\x00WEBP", b"\x00\x00\x00\x18ftypheic",
+                       b"\x00\x00\x00\x18ftypavif"]),
+        ("an audio file", [b"\xff\xfb", b"\xff\xf3", b"\xff\xf2", b"\x00\x00\x00\x18ftypM4A", b"OggS\x00", b"fLaC\x00",
+                           b"ID3\x00"]),
+        ("a video", [b"\x1a\x45\xdf\xa3", b"RIFF\x00\x00\x00\x00AVI ", b"FLV\x01\x00"]),
+        ("a program or a compiled library",
+         [b"\x7fELF", b"\x00asm", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe"]),
+        ("a font", [b"\x00\x01\x00\x00\x00", b"OTTO\x00", b"wOFF\x00", b"wOF2\x00"]),
+    ],
+)  # fmt: skip
+def test_recognize_knows_the_magic_numbers(what, heads):
+    assert {found.what if (found := recognize(head)) else head for head in heads} == {what}
+
+
 def test_describe_quotes_the_file_in_the_command():
     found = recognize(b"%PDF-1.7")
 

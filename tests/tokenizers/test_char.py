@@ -75,7 +75,7 @@ def test_text_longer_than_one_numpy_call_is_encoded_whole():
 
 def test_unk_cost_is_one_of_all_other_code_points():
     # 1,114,112 code points, less 2,048 surrogates, less the two that are known.
-    assert _trained("ab").unk_cost("x") == pytest.approx(math.log(1_112_062))
+    assert _trained("ab").unk_cost("x") == math.log(1_112_062)
 
 
 def test_vocab_size_is_refused():

@@ -1,12 +1,13 @@
-"""Build a learner of any family on a few lines of text, as `seqgen.train` does."""
+"""Build a learner of any family on a few lines of text, as `seqgen.train` does; a clock that tests advance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from seqgen.data.pipeline import read_texts
 from seqgen.models.registry import FAMILIES
@@ -67,3 +68,40 @@ def make_setup(tmp_path: Path) -> Callable[..., TrainingSetup]:
         )
 
     return make
+
+
+class FakeClock:
+    """A clock that only the test advances."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock at 100 seconds."""
+    return FakeClock()
+
+
+@pytest.fixture
+def speed(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> Callable[[dict[int, float]], None]:
+    """Make a step on n threads take `seconds[n]`."""
+
+    def set_speed(seconds: dict[int, float]) -> None:
+        def step(self: Learner, index: int) -> None:
+            clock.now += seconds[torch.get_num_threads()]
+
+        monkeypatch.setattr(Learner, "step", step)
+
+    return set_speed
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    """Let torch use four threads."""
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(1)

@@ -12,6 +12,7 @@ from seqgen.models.weights import load_weights
 from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, publish_best, save_checkpoint
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.metrics import MetricsLog, read_metrics
+from seqgen.training.overfitting import OverfittingDetector
 from seqgen.training.trainer import Trainer, generate_sample
 
 GOLDEN = {
@@ -119,6 +120,22 @@ def test_patience_ends_a_run_without_improvement(make_learner, make_setup, tmp_p
 
     assert [event.is_best for event in events if isinstance(event, Evaluated)] == [True, False, False]
     assert (events[-1].reason, events[-1].step, events[-1].best_step) == ("patience", 15, 5)
+
+
+def test_overfitting_is_reported_once(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru")
+    losses = OverfittingDetector()
+    for step, (training, validation) in enumerate([(2.0, 2.0), (1.0, 2.1), (0.5, 2.2)], 1):
+        losses = losses.after_step(training).after_evaluation(step, validation)
+    setup = make_setup(corpus)
+    checkpoint = first_checkpoint(learner, setup)
+
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        trainer = Trainer(learner, setup, checkpoint, log)
+        trainer.progress = trainer.progress.model_copy(update={"step": 1000, "overfitting": losses})
+        reports = [list(trainer.warn_if_overfitting()) for _ in range(2)]
+
+    assert reports == [[losses.detect(9.0)], []]
 
 
 def test_validation_loss_of_nan_is_never_the_best(make_learner, make_setup, tmp_path):

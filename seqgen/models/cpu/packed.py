@@ -76,7 +76,7 @@ class StepperLinear:
         self._packed: PackedWeight | None = None
         if weight.numel() > SMALL and can_pack(self._weight):
             self._packed = PackedWeight(self._weight, 1)
-        elif weight.device.type == "cpu" and self._dtype is torch.bfloat16:
+        elif weight.device.type == "cpu":
             self._weight, self._dtype = self._weight.float(), torch.float32
 
     def __call__(self, x: Tensor) -> Tensor:

@@ -86,6 +86,11 @@ def test_bits_of_a_record_are_its_negative_log_probability(name, record, cost):
     assert SOURCES[name].bits(record) == pytest.approx(cost)
 
 
+@pytest.mark.parametrize(("characters", "records"), [(1, 1), (6, 1), (7, 2)])
+def test_generate_returns_the_fewest_records_that_suffice(characters, records):
+    assert generate("hello", characters, "0") == records * "hello\n"
+
+
 def test_generate_depends_on_the_seed_alone():
     assert generate("dates", 5_000, "a") == generate("dates", 5_000, "a") != generate("dates", 5_000, "b")
 

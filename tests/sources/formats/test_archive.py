@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import lzma
+import struct
 import tarfile
 import zipfile
 
@@ -169,6 +170,23 @@ def test_a_decompression_bomb_is_refused(read, zipped, tarred, monkeypatch, name
 
     with pytest.raises(TextError, match=rf"{name} expands to more than 250 times its {len(packed):,} bytes"):
         read(name, packed)
+
+
+def test_content_above_64_mib_is_held_against_the_ratio(read, zipped):
+    size = struct.pack("<I", 12_345)
+    packed = zipped({"a.txt": "a" * 12_345}).replace(size, struct.pack("<I", (64 << 20) + 1))
+
+    with pytest.raises(TextError, match="expands to more than 250 times"):
+        read("a.zip", packed)
+
+
+@pytest.mark.parametrize(("claimed", "reason"), [(64 << 20, "damaged"), ((64 << 20) + 1, "claims 67,109,376 bytes")])
+def test_tar_header_may_claim_64_mib(read, claimed, reason):
+    header = tarfile.TarInfo("long name")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, claimed
+
+    with pytest.raises(TextError, match=reason):
+        read("a.tar", header.tobuf(tarfile.GNU_FORMAT) + bytes(10_240))
 
 
 @pytest.mark.parametrize(("limit", "value", "reason"), [
