@@ -190,7 +190,7 @@ def _score_lanes(model: LanguageModel, documents: Documents, lanes: Lanes, forwa
             )
         document, position = np.repeat(block.document, block.count), block.spread(block.position)
         cells = block.cells
-        if (block.unscored > 0).any():
+        if block.has_burn_in:
             document, position, cells = (member[block.scored] for member in (document, position, cells))
         yield Scores(document, position, nats.flatten().cpu().numpy()[cells])
 
@@ -204,6 +204,6 @@ def _make_batch(documents: Documents, block: Block, rows: int, padding: int) -> 
     targets[cells[(block.first + block.count - 1)[block.ends]]] = BOUNDARY
     inputs[cells] = documents.ids.take(place - 1, mode="clip")
     inputs[cells[block.first[block.position == 0]]] = BOUNDARY
-    if (block.unscored > 0).any():
+    if block.has_burn_in:
         targets[cells[~block.scored]] = IGNORED
     return inputs.reshape(shape), targets.reshape(shape)

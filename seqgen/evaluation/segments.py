@@ -166,6 +166,11 @@ class Block:
         return self.spread(self.row * (self.stop - self.start) + self.column)
 
     @property
+    def has_burn_in(self) -> bool:
+        """Whether any target is not scored."""
+        return bool((self.unscored > 0).any())
+
+    @property
     def scored(self) -> Booleans:
         """Whether every target is scored."""
         return self.spread(np.zeros_like(self.count)) >= np.repeat(self.unscored, self.count)

@@ -140,7 +140,7 @@ def test_plan_segments_reads_the_whole_text_without_a_limit():
     assert context == Context(kind="stream", segments=3)
 
 
-@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (1, 1), (60, 60)])
+@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (2, 1), (1, 1), (60, 60)])
 def test_score_of_a_window_sees_only_the_window(model, window, stride):
     documents = random_documents(45, 7, ends=True)
     expected = []
