@@ -67,6 +67,7 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     figures = {
         "text": data.name, "bytes": read.characters if data.is_raw else read.bytes, "characters": read.characters,
         "documents": read.documents, "ill_formed": read.issues.ill_formed, "skipped": read.issues.skipped,
+        "empty": read.issues.empty,
         "sha256": read.sha256,
         "tokenizer": built.kind, "vocab_size": built.vocab_size, "fingerprint": built.fingerprint,
         "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,
@@ -74,6 +75,6 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
         "megabytes_per_second": round(read.bytes / 1e6 / seconds, 1),
         "cache_dir": str(place), "cache_bytes": size_of(place),
     }  # fmt: skip
-    unlike = share_notice(data, ids.valid.characters, read.characters)
+    unlike = share_notice(data, texts.split.rule, ids.valid.characters, read.characters + read.end_bytes)
     leakage = None if ids.leakage is None or not ids.leakage.is_notable else str(ids.leakage)
     return figures, [*texts.notices, *(message for message in (unlike, leakage) if message is not None)]

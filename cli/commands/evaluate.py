@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from seqgen.evaluation.report import Context, Evaluation
     from seqgen.runs.load import Run
     from seqgen.sources.catalog.corpus import PublishedResult
+    from seqgen.sources.source import LoadedDocuments
 
 MUCH_UNKNOWN = 0.05
 """Share of `<unk>` among the tokens from which perplexity misleads."""
@@ -109,13 +110,13 @@ def _measure_texts(
     return rows
 
 
-def measure(model: Run, name: str, documents: Sequence[str], *, part: str = "", quiet: bool, **settings: Any) -> Row:
+def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = "", quiet: bool, **settings: Any) -> Row:
     """Score a text, with a bar on a terminal; `part` names the part of the catalog that it may be."""
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
     from seqgen.sources.catalog.corpus import published_results
 
     with TokenBar(name, quiet=quiet) as bar:
-        evaluation = model.evaluate_text(*documents, progress=bar.show, **settings)
+        evaluation = model.evaluate_documents(documents, progress=bar.show, **settings)
     if evaluation.size.changed:
         notice(
             f"{name}: {evaluation.size.changed:,} of its {plural(evaluation.size.characters, 'character')} "
@@ -129,7 +130,7 @@ def measure(model: Run, name: str, documents: Sequence[str], *, part: str = "", 
             "they are not in the vocabulary; compare bits per byte, which include their spelling, not perplexity",
             quiet=quiet,
         )
-    whole = "".join(documents)
+    whole = documents.in_file
     encoding = model.tokenizer.text_encoding
     xz, order0 = xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding)
     return Row(name, evaluation, xz, order0, published_results(part))

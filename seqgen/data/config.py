@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
 
 from seqgen.config import TEXT, FileName, setting
 from seqgen.sources.config import STDIN, Reading, name_of
 
+SplitRule: TypeAlias = Literal["blocks", "tail", "document", "file", "none"]
+"""What is withheld for validation."""
+
 
 class DataConfig(Reading):
     """The texts to train on, and the part of them that is withheld for validation.
 
     `text` names files, directories, `-` for stdin, or `corpus:NAME`. With `valid` the default of `valid_split` is
-    `none`. Without `valid_share` a twentieth is withheld: of a long text at most a million characters in blocks, since
-    every evaluation takes its time; of a short text at least 200.
+    `none`. Without `valid_share` a twentieth is withheld: of a long text at most a million characters, since every
+    evaluation takes its time; of a short text at least 200. `auto` withholds whole documents where documents end by
+    themselves, there are at least 20, those withheld have at least 200 characters and none is longer than the share;
+    else blocks.
     """
 
     text: tuple[FileName, ...] = Field(default=("corpus:pydoc",), min_length=1)
     valid: FileName | None = setting(None, "Validation text.", TEXT, metavar="FILE", accepts=str | Path | None)
-    valid_split: Literal["blocks", "tail", "document", "file", "none"] = setting(
-        "blocks",
-        "Without --valid, withhold 20 evenly spaced blocks, the tail, whole documents or files, or nothing.",
+    valid_split: Literal["auto", SplitRule] = setting(
+        "auto",
+        "Without --valid, withhold 20 evenly spaced blocks, the tail, whole documents or files, or nothing; auto takes "
+        "documents where there are enough, else blocks.",
         TEXT,
     )
     valid_share: float | None = setting(

@@ -50,7 +50,7 @@ class Documents(Sequence[npt.NDArray[Any]]):
     @property
     def lengths(self) -> npt.NDArray[np.int64]:
         """How many targets each document has: its ids, and its end; int64 [documents]."""
-        return np.diff(self.starts) + self.ends
+        return np.diff(self.starts) + self.ends.astype(np.int64)
 
     @property
     def tokens(self) -> int:

@@ -24,6 +24,8 @@ WINDOW_CHARACTERS = 100
 """Longer than the fixed text between two numbers in a log line. With 32, 61% of 5,000 different log lines counted as
 copies.
 """
+MIN_DOCUMENT_BYTES = 32
+"""Shorter documents (names, short phrases) recur by chance."""
 MAX_HASHES = 1 << 16
 """Hashes that are searched for: their share is known to 0.4%, in some megabytes."""
 NOTICE_SHARE = 0.25
@@ -62,7 +64,11 @@ class Leakage(Config):
 
 
 def find_leakage(train: Span, valid: Span) -> Leakage:
-    """Compare the training text with the validation text, by whole short lines and by windows of long ones."""
+    """Compare the training text with the validation text, by whole short lines and by windows of long ones.
+
+    Documents with fewer than `MIN_DOCUMENT_BYTES` are not looked for.
+    """
+    valid = Span(valid.text, valid.ranges[valid.ranges[:, 1] - valid.ranges[:, 0] >= MIN_DOCUMENT_BYTES])
     wanted, weights, step = _wanted(valid)
     may_be_wanted = np.zeros(1 << FILTER_BITS, bool)
     may_be_wanted[_slots(wanted)] = True

@@ -82,7 +82,7 @@ class Texts:
             notices += issue_notices(name, text.manifest.issues, self.data)
             if self.data.is_raw:
                 continue
-            in_order = text is self.text and self.data.valid_split in {"blocks", "tail"}
+            in_order = text is self.text and self.split.rule in {"blocks", "tail"}
             if looks := describe_misreading(text.samples(SAMPLES, SAMPLE_CHARACTERS), in_order=in_order):
                 notices.append(f"{name} {looks}")
         return notices

@@ -3,8 +3,11 @@
 A held-out tail is another scene, not a sample: withholding the last 5% of a play before its last tenth costs 0.15 nats
 on that tenth, withholding 5% in 20 blocks spread over the text costs 0.01. So such blocks are the default.
 
+Where documents end by themselves, whole documents are withheld instead, evenly spaced in the order in which they are
+stored: so every part of a sorted list is in both parts in the same share, and the choice depends on no seed.
+
 The text is cut at document starts and at block edges. Each piece is one document to the model: it starts from a fresh
-state.
+state. It has an end if it has that of its document: a block that was cut out has none.
 """
 
 from __future__ import annotations
@@ -13,21 +16,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
-from seqgen.data.cache.cached_text import CachedText, Span
-from seqgen.data.config import DataConfig
+from seqgen.data.cache.cached_text import CachedText, Offsets, Span
+from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import TextError
 from seqgen.sources.lines import next_line_start
 from seqgen.utils.text import plural
 
 BLOCKS = 20
+MIN_DOCUMENTS = 20
+"""With fewer documents, `auto` withholds blocks."""
 MIN_CHARACTERS = 200
 """A shorter validation text would measure nothing."""
 DEFAULT_SHARE = 0.05
 MAX_SHARE_OF_SHORT_TEXT = 0.2
 """The largest share of a short text that is withheld to reach `MIN_CHARACTERS`, unless the user sets a share."""
-MAX_BLOCK_CHARACTERS = 1_000_000
-"""Characters withheld in blocks unless a share is asked for: enough to compare models, and soon evaluated."""
+LONGER_DOCUMENTS = 1.2
+"""How much more than `MIN_CHARACTERS` of documents is withheld of a short text: those withheld may be short ones."""
+MAX_CHARACTERS = 1_000_000
+"""Characters withheld in blocks, or by `auto`, unless a share is asked for: enough to compare models, and soon
+evaluated."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +45,20 @@ class Split:
 
     train: Span
     valid: Span
+    rule: SplitRule
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether documents end by themselves: so it is in the training text, which the model learns."""
+        return self.train.text.manifest.has_ends
+
+    def ends(self, span: Span) -> npt.NDArray[np.bool_]:
+        """Return which ranges of one of the parts have an end, bool [N]."""
+        return span.ends() if self.has_ends else np.zeros(len(span.ranges), dtype=bool)
+
+    def end_bytes(self, span: Span) -> int:
+        """Return how many bytes ended the documents of one of the parts in their files."""
+        return span.end_bytes() if self.has_ends else 0
 
 
 def split_text(text: CachedText, config: DataConfig, valid: CachedText | None = None) -> Split:
@@ -45,22 +68,42 @@ def split_text(text: CachedText, config: DataConfig, valid: CachedText | None = 
         TextError: the validation part would be too short to measure anything; the message has the arithmetic.
     """
     if config.valid_split == "none":
-        split = _split_at(text, [])
-        return split if valid is None else Split(split.train, Span.whole(valid))
+        split = _split_at(text, [], "none")
+        return split if valid is None else Split(split.train, Span.whole(valid), "none")
+    if config.valid_split == "auto":
+        return _split_documents(text, config) or split_text(text, config.model_copy(update={"valid_split": "blocks"}))
     if config.valid_split in {"document", "file"}:
-        split = _split_at(text, _whole_units(text, config))
+        split = _split_at(text, _whole_units(text, config), config.valid_split)
         _check_length(split.valid, config)
         return split
     characters = text.manifest.characters
     withheld = _withheld_characters(characters, config)
     if config.valid_split == "tail":
-        return _split_at(text, [(_line_start(text, characters - withheld, withheld // 2), text.manifest.bytes)])
+        start = _line_start(text, characters - withheld, withheld // 2)
+        return _split_at(text, [(start, text.manifest.bytes)], "tail")
     blocks = min(BLOCKS, withheld // MIN_CHARACTERS)
     size = withheld // blocks
     starts = [characters * (2 * block + 1) // (2 * blocks) - size // 2 for block in range(blocks)]
-    return _split_at(
-        text, [(_line_start(text, start, size // 2), _line_start(text, start + size, size // 2)) for start in starts]
-    )
+    edges = [(_line_start(text, start, size // 2), _line_start(text, start + size, size // 2)) for start in starts]
+    return _split_at(text, edges, "blocks")
+
+
+def _split_documents(text: CachedText, config: DataConfig) -> Split | None:
+    """Return the split that withholds whole documents by default, or None where blocks are better."""
+    documents, characters = text.manifest.documents, text.manifest.characters
+    if not text.manifest.has_ends or documents < MIN_DOCUMENTS:
+        return None
+    share = config.valid_share or DEFAULT_SHARE
+    if config.valid_share is None:
+        if characters * share < MIN_CHARACTERS <= characters * MAX_SHARE_OF_SHORT_TEXT:
+            share = MIN_CHARACTERS * LONGER_DOCUMENTS / characters
+        share = min(share, MAX_CHARACTERS / characters)
+    chosen = _evenly_spaced(text.documents, share)
+    split = _split_at(text, chosen, "document")
+    longest = max(stop - start for start, stop in chosen)
+    if _characters(split.valid) < MIN_CHARACTERS or longest > share * text.manifest.bytes:
+        return None
+    return split
 
 
 def _withheld_characters(characters: int, config: DataConfig) -> int:
@@ -70,7 +113,7 @@ def _withheld_characters(characters: int, config: DataConfig) -> int:
         if withheld < MIN_CHARACTERS <= characters * MAX_SHARE_OF_SHORT_TEXT:
             return MIN_CHARACTERS
         if config.valid_split == "blocks":
-            withheld = min(withheld, MAX_BLOCK_CHARACTERS)
+            withheld = min(withheld, MAX_CHARACTERS)
     if withheld < MIN_CHARACTERS:
         raise TextError(
             f"{100 * (config.valid_share or DEFAULT_SHARE):g}% of {plural(characters, 'character')} is {withheld}, too "
@@ -80,24 +123,25 @@ def _withheld_characters(characters: int, config: DataConfig) -> int:
     return withheld
 
 
-def share_notice(config: DataConfig, withheld: int, characters: int) -> str | None:
+def share_notice(config: DataConfig, rule: SplitRule, withheld: int, characters: int) -> str | None:
     """Return a notice if more than twice or less than half the wanted share is withheld, else None.
 
     Args:
         config: with the share that was wanted.
+        rule: of the split.
         withheld: characters that are withheld.
         characters: of the whole text.
     """
-    if config.valid is not None or config.valid_split == "none":
+    if config.valid is not None or rule == "none":
         return None
     wanted, share = config.valid_share or DEFAULT_SHARE, withheld / characters
-    by_size = config.valid_split in {"blocks", "tail"}
+    by_size = rule in {"blocks", "tail"} or config.valid_split == "auto"
     if wanted / 2 <= share <= wanted * 2 or (by_size and share < wanted):  # of a long text less is enough
         return None
     reason = (
         f"less than {MIN_CHARACTERS} characters would say nothing; --valid-split none trains on all of it"
         if by_size
-        else f"{config.valid_split}s are withheld whole, however long; --valid-split blocks goes by characters"
+        else f"{rule}s are withheld whole, however long; --valid-split blocks goes by characters"
     )
     return f"{100 * share:.3g}% of the text is withheld, not {100 * wanted:g}%: {reason}"
 
@@ -125,7 +169,7 @@ def _line_start(text: CachedText, position: int, reach: int) -> int:
 
 
 def _whole_units(text: CachedText, config: DataConfig) -> list[tuple[int, int]]:
-    """Choose documents or files spread evenly: to withhold n, cut them into n equal groups and take each middle one."""
+    """Choose the documents or files to withhold."""
     ends = text.documents
     if config.valid_split == "file":
         counts = np.cumsum([0, *(files for source in text.manifest.sources for files in source.files)])
@@ -136,16 +180,27 @@ def _whole_units(text: CachedText, config: DataConfig) -> list[tuple[int, int]]:
             f"there is 1 {config.valid_split}, so none can be withheld whole; use --valid-split blocks, or name a "
             "validation text with --valid FILE"
         )
-    withheld = max(1, round(units * (config.valid_share or DEFAULT_SHARE)))
-    chosen = [units * (2 * number + 1) // (2 * withheld) for number in range(withheld)]
-    return [(int(ends[one]), int(ends[one + 1])) for one in chosen]
+    return _evenly_spaced(ends, config.valid_share or DEFAULT_SHARE)
+
+
+def _evenly_spaced(edges: Offsets, share: float) -> list[tuple[int, int]]:
+    """Choose ranges between neighboring edges: to choose n, cut them into n equal groups and take each middle one."""
+    units = len(edges) - 1
+    withheld = max(1, round(units * share))
+    chosen = units * (2 * np.arange(withheld) + 1) // (2 * withheld)
+    return list(zip(edges[chosen].tolist(), edges[chosen + 1].tolist(), strict=True))
+
+
+def _characters(valid: Span) -> int:
+    """Return how many characters a part has; of a long one, at least how many."""
+    if valid.bytes >= 4 * MIN_CHARACTERS:  # a character has one to four bytes
+        return valid.bytes // 4
+    return sum(map(len, valid.documents()))
 
 
 def _check_length(valid: Span, config: DataConfig) -> None:
     """Refuse whole documents or files that have too few characters to validate on."""
-    if valid.bytes >= 4 * MIN_CHARACTERS:  # a character has one to four bytes
-        return
-    characters = sum(map(len, valid.documents()))
+    characters = _characters(valid)
     if characters < MIN_CHARACTERS:
         raise TextError(
             f"the {config.valid_split}s withheld have {plural(characters, 'character')}, too few to validate on (at "
@@ -153,10 +208,10 @@ def _check_length(valid: Span, config: DataConfig) -> None:
         )
 
 
-def _split_at(text: CachedText, blocks: Sequence[tuple[int, int]]) -> Split:
+def _split_at(text: CachedText, blocks: Sequence[tuple[int, int]], rule: SplitRule) -> Split:
     """Cut the text at documents and at both ends of each block, and withhold what is in a block."""
     edges = np.array([edge for block in blocks for edge in block], dtype=np.int64)
     cuts = np.union1d(text.documents, edges)
     ranges = np.stack([cuts[:-1], cuts[1:]], axis=1)
     inside = np.searchsorted(edges, ranges[:, 0], side="right") % 2 == 1  # after a start, before its stop
-    return Split(Span(text, ranges[~inside]), Span(text, ranges[inside]))
+    return Split(Span(text, ranges[~inside]), Span(text, ranges[inside]), rule)

@@ -35,9 +35,9 @@ class TextSize:
     """Characters that normalization changes: the nats are those of the normalized text."""
 
     @classmethod
-    def total(cls, documents: Iterable[str], tokenizer: Tokenizer) -> TextSize:
-        """Measure several texts together, as `tokenizer` sees them."""
-        return cls.sum([cls._of(text, tokenizer) for text in documents])
+    def total(cls, documents: Iterable[str], tokenizer: Tokenizer, end_bytes: int = 0) -> TextSize:
+        """Measure several texts together, as `tokenizer` sees them, and the line ends that end them in their file."""
+        return cls.sum([*(cls._of(text, tokenizer) for text in documents), cls(end_bytes, end_bytes, 0, 0.0)])
 
     @classmethod
     def sum(cls, sizes: Sequence[TextSize | Counts]) -> TextSize:

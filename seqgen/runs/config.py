@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
-from seqgen.data.config import DataConfig
+from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings, of_cells
 from seqgen.sources.config import BYTES
@@ -27,7 +27,7 @@ CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save
 IDENTITY_PARTS: dict[str, Any] = {
     "model": True,
     "tokenizer": True,
-    "data": {"valid_split", "valid_share"},
+    "data": {"valid_split", "valid_share", "documents"},
     "text": True,
     "training": True,
 }
@@ -87,7 +87,7 @@ class TokenizerRecord(Config):
 
 
 class TextRecord(Config):
-    """The text of a run: its hash and its sizes."""
+    """The text of a run: its hash, its sizes and its split. Tokens are ids and ends."""
 
     sha256: Sha256
     characters: int
@@ -96,8 +96,10 @@ class TextRecord(Config):
     valid_sha256: Sha256 | None = None
     line_end: str = Field(default="", max_length=3)
     """How lines of a single text end; read before a sample without a prompt, so that it begins a line."""
-    ends: bool = False
-    """Whether the run models the ends of documents."""
+    ends: bool
+    """Whether documents end by themselves: the boundary is a target after each, and can be drawn."""
+    split: SplitRule
+    """What is withheld for validation."""
 
 
 class RunConfig(Config):

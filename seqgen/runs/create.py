@@ -193,7 +193,7 @@ def _notices(settings: RunSettings, learner: Learner, corpus: EncodedCorpus) -> 
             f"{stream.length}, so the batch size is {stream.batch_size} instead of {settings.training.batch_size}"
         )
     withheld = 0 if corpus.validation is None else corpus.validation.size.characters
-    if (notice := share_notice(settings.data, withheld, corpus.record.characters)) is not None:
+    if (notice := share_notice(settings.data, corpus.record.split, withheld, corpus.record.characters)) is not None:
         notices.append(notice)
     if corpus.unknown:
         notices.append(f"the training part has {plural(corpus.unknown, 'token')} outside the vocabulary, read as <unk>")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, overload
 
+import numpy as np
 import torch
 
 from seqgen import models, tokenizers
@@ -30,7 +31,7 @@ from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
 from seqgen.sources.config import BYTES, Reading
-from seqgen.sources.source import load_documents
+from seqgen.sources.source import LoadedDocuments, load_documents
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.training.config import MOST_THREADS
 from seqgen.utils.text import without_surrogates
@@ -157,16 +158,19 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
-        return self.evaluate_text(*load_documents([str(path)], self.reading(**reading)), **settings)
+        return self.evaluate_documents(load_documents([str(path)], self.reading(**reading)), **settings)
 
     def reading(self, **settings: Any) -> Reading:
         """Return how to read texts for this model: as bytes for a model of bytes, else by `settings` of `Reading`.
+
+        By default a document is what it was in the training text: a file, a line or a paragraph.
 
         Raises:
             ConfigError: a setting is unknown or impossible, or the encoding does not fit this model.
         """
         raw = self.config.data.is_raw
         reading = Reading.of(**{"encoding": BYTES if raw else "utf-8", **settings})
+        reading = reading.with_default_documents(self.config.data.documents)
         if reading.is_raw != raw:
             kind = "bytes; use --encoding bytes, or leave it out" if raw else "text, so it cannot read raw bytes"
             raise ConfigError(f"encoding: this model is a model of {kind}")
@@ -186,6 +190,12 @@ class Run:
             TextError: the text is empty, or longer than the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
+        return self.evaluate_documents(LoadedDocuments.of(filter(None, documents)), progress=progress, **settings)
+
+    def evaluate_documents(
+        self, documents: LoadedDocuments, *, progress: Callable[[int, int], None] | None = None, **settings: Any
+    ) -> Evaluation:
+        """Score the documents of a file, or those of `validation_texts`; arguments and errors as in `evaluate_text`."""
         config = EvaluationConfig.of(**settings)
         ids = self._encode(documents)
         done = 0
@@ -197,7 +207,8 @@ class Run:
                 progress(done, ids.tokens)
 
         with torch_threads(self._threads):
-            return evaluate(self.model, ids, TextSize.total(documents, self.tokenizer), config, count)
+            size = TextSize.total(documents, self.tokenizer, documents.end_bytes)
+            return evaluate(self.model, ids, size, config, count)
 
     def score(self, text: str, **settings: Any) -> TokenScores:
         """Return the nats and the place in the text of every token; of the end too if the run models ends.
@@ -213,27 +224,29 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         config = EvaluationConfig.of(**settings)
-        ids = self._encode([text])
+        ids = self._encode(LoadedDocuments.of([text]))
         segments, _ = plan_segments(self.model, ids, config)
         with torch_threads(self._threads):
             (nats,) = nats_by_document(ids, score(self.model, ids, segments, config.precision))
         return TokenScores.of(text, self.tokenizer, nats)
 
-    def _encode(self, documents: Sequence[str]) -> Documents:
+    def _encode(self, documents: LoadedDocuments) -> Documents:
         if not any(documents):
             raise TextError("the text to evaluate is empty")
-        return Documents.of(map(self.tokenizer.encode, documents), ends=self.config.text.ends)
+        ids = Documents.of(map(self.tokenizer.encode, documents))
+        return Documents(ids.ids, ids.starts, np.array(documents.ends) & self.config.text.ends)
 
-    def validation_texts(self) -> tuple[str, ...]:
+    def validation_texts(self) -> LoadedDocuments:
         """Return the run's validation texts.
 
         Raises:
             RunError: the run has none, or its text has changed.
         """
-        texts = self._split().valid.documents()
+        split = self._split()
+        texts = split.valid.documents()
         if not texts:
             raise RunError(f"{self.path} has no validation part; name a text to evaluate")
-        return texts
+        return LoadedDocuments.of(texts, split.end_bytes(split.valid), split.ends(split.valid).tolist())
 
     def training_texts(self) -> Iterator[Iterator[str]]:
         """Yield the run's training texts, without the validation part, each as an iterator of chunks.

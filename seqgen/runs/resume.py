@@ -21,7 +21,7 @@ from seqgen.runs.config import (
 )
 from seqgen.runs.directory import MAX_CONFIG_BYTES, RunDirectory, find_run, find_runs
 from seqgen.runs.follow import FollowedRun
-from seqgen.runs.setup import RunRequest, RunSetup, build_learner, check_same_text, encode_corpus
+from seqgen.runs.setup import RunRequest, RunSetup, build_learner, check_same_sizes, check_same_text, encode_corpus
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
@@ -90,6 +90,7 @@ def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock
     check_same_text(texts, config.text, config.data)
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
     corpus = encode_corpus(texts, tokenizer, request.report)
+    check_same_sizes(corpus, config.text, config.data)
     learner = build_learner(config.model, training, corpus)
     load_checkpoint(checkpoint, learner, config.identity)
     if lengths_differ:

@@ -20,7 +20,7 @@ from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.pipeline import Texts
 from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, parameter_count
 from seqgen.models.memory import activation_bytes
@@ -106,11 +106,13 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         validation = Validation(stored.valid, TextSize.sum([valid]))
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
-        characters=texts.text.manifest.characters,
-        train_tokens=train.tokens,
-        valid_tokens=valid.tokens,
+        characters=texts.text.manifest.characters + texts.text.manifest.end_bytes,
+        train_tokens=stored.train.tokens,
+        valid_tokens=stored.valid.tokens,
         valid_sha256=None if texts.valid is None else texts.valid.manifest.sha256,
         line_end=_line_end(texts, tokenizer),
+        ends=texts.split.has_ends,
+        split=texts.split.rule,
     )
     notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
     return EncodedCorpus(
@@ -118,7 +120,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         train=stored.train,
         validation=validation,
         record=record,
-        characters_per_token=train.characters / train.tokens,
+        characters_per_token=train.characters / stored.train.tokens,
         unknown=train.unknown,
         changed=train.changed + valid.changed,
         notices=notices,
@@ -132,7 +134,7 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
     line end right after 0: of 200 samples of three models, 79 to 88% began as a line does after 0 and a newline, 95 to
     98% with the character before it.
     """
-    if texts.text.manifest.documents > 1 or texts.data.is_raw:
+    if texts.split.has_ends or texts.data.is_raw:
         return ""
     counts: Counter[str] = Counter()
     characters = 0
@@ -150,11 +152,31 @@ def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
     """Refuse a text that is not the one that the run was started on.
 
     Raises:
-        RunError: the text or the validation text has changed.
+        RunError: the text, the validation text or the split has changed.
     """
     valid = None if texts.valid is None else texts.valid.manifest.sha256
     check_hash(data.name, texts.text.manifest.sha256, record.sha256)
     check_hash(str(data.valid), valid, record.valid_sha256)
+    if (texts.split.rule, texts.split.has_ends) != (record.split, record.ends):
+        raise RunError(
+            f"{data.name} is split by {texts.split.rule} now, and was split by {record.split}; use the version of "
+            "seqgen that started this run, or start a new run"
+        )
+
+
+def check_same_sizes(corpus: EncodedCorpus, record: TextRecord, data: DataConfig) -> None:
+    """Refuse a corpus that does not have the sizes that the run was started with.
+
+    Raises:
+        RunError: the split or the encoding gives other numbers of tokens.
+    """
+    for name in ("train_tokens", "valid_tokens"):
+        now, then = getattr(corpus.record, name), getattr(record, name)
+        if now != then:
+            raise RunError(
+                f"{data.name} gives {now:,} {name.replace('_', ' ')} now, and gave {then:,}: it is split or encoded in "
+                "another way; use the version of seqgen that started this run, or start a new run"
+            )
 
 
 def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: EncodedCorpus) -> Learner:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeAlias
 
 from pydantic import field_validator, model_validator
 
@@ -13,6 +13,10 @@ from seqgen.config import TEXT, Config, setting
 STDIN = "-"
 CORPUS_PREFIX = "corpus:"
 """Prefix of the name of a corpus of the catalog."""
+Unit: TypeAlias = Literal["file", "line", "paragraph"]
+"""What a document of plain text is."""
+END_BYTES: dict[Unit, int] = {"file": 0, "line": 1, "paragraph": 2}
+"""How many bytes end a document in its file: a line end, or two."""
 BYTES = "bytes"
 """The encoding of files that are not text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
 
@@ -23,6 +27,9 @@ class Reading(Config):
     A `glob` or `exclude` pattern with a slash is matched against the path within the folder, where `**/` is any number
     of folders and `{a,b}` is either. With a `field`, stdin is JSON lines. Bytes that `errors` replaces or ignores, and
     lines that `on_bad_line` skips, are counted.
+
+    `documents` says what a document of plain text is: a line ends at LF, CRLF or CR and nowhere else; paragraphs have
+    blank lines between them. JSON lines and other records are documents anyway.
     """
 
     encoding: str = setting("utf-8", "Text encoding: utf-8, cp949, ...; bytes reads raw bytes.", TEXT, metavar="NAME")
@@ -55,6 +62,12 @@ class Reading(Config):
         "refuse", "Lines and rows that are malformed or lack the field: refuse the file, or skip and count them.", TEXT
     )
 
+    documents: Unit = setting(
+        "file",
+        "What a document of plain text is: the file, each line (names, tweets), or each paragraph (recipes, poems).",
+        TEXT,
+    )
+
     @field_validator("glob", "exclude", mode="before")
     @classmethod
     def _one_pattern_is_several(cls, value: Any) -> Any:
@@ -72,7 +85,15 @@ class Reading(Config):
         if self.is_raw and any(idle.values()):
             name = next(name for name, given in idle.items() if given)
             raise ValueError(f"{name}: with --encoding bytes, bytes are read as they are, so it would have no effect")
+        if self.is_raw and self.documents != "file":
+            raise ValueError(f"documents: with --encoding bytes a file is a document; bytes have no {self.documents}s")
         return self
+
+    def with_default_documents(self, unit: Unit) -> Self:
+        """Return a copy with another default of `documents`; a value that was given stays."""
+        if "documents" in self.model_fields_set or self.is_raw:
+            return self
+        return self.model_construct(self.model_fields_set, **{**dict(self), "documents": unit})
 
 
 def name_of(names: Iterable[str]) -> str:

@@ -35,6 +35,8 @@ class Document(NamedTuple):
     """For messages: `a.txt`, `the document on line 3 of a.jsonl`, `a.zip/b.txt`."""
     member: str | None = None
     """The archive member that it comes from."""
+    end_bytes: int = 0
+    """How many bytes end it in its file: a line end for a line, two for a paragraph."""
 
 
 @dataclass
@@ -47,6 +49,8 @@ class ReadIssues:
     """The number of lines, rows or array elements that `on_bad_line` skipped."""
     first_skipped: str | None = None
     """Why the first of them was skipped."""
+    empty: int = 0
+    """The number of blank lines between documents, and of empty documents: they are skipped."""
     unselected: str | None = None
     """Which members of an archive do not match `glob`."""
 

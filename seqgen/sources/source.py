@@ -17,14 +17,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources import formats
 from seqgen.sources.compression import decompressed
 from seqgen.sources.config import CORPUS_PREFIX, STDIN, Reading, is_path, name_of
-from seqgen.sources.content import Content, ReadIssues, bytes_as_characters, suffixes_of
+from seqgen.sources.content import Content, Document, ReadIssues, bytes_as_characters, suffixes_of
 from seqgen.sources.decoding import open_file
+from seqgen.sources.documents import cut_documents
 from seqgen.sources.patterns import is_hidden, pattern_options, selects, suffix_counts, unselected_message
 from seqgen.utils.text import plural, singular_or_plural
 
@@ -47,29 +48,60 @@ def read_documents(
         TextError: a text cannot be read or is not valid; the message has the place.
         ConfigError: an encoding or corpus is unknown, or a setting does not apply to these texts.
     """
-    reading = reading or Reading()
+    for _, document in _read(names, reading or Reading(), note):
+        yield document
+
+
+def _read(names: Sequence[str], reading: Reading, note: Note) -> Iterator[tuple[Source, Iterator[str]]]:
+    """Yield the source of each document, and its chunks; see `read_documents`."""
     reject_unused_settings(names, reading)
     for message in unselected_notices(names, reading):
         note(message)
     for name in expand_names(names, reading):
         source = Source(name, reading)
-        yield from source.documents()
+        for document in source.documents():
+            yield source, document
         for message in issue_notices(source.name, source.issues, reading):
             note(message)
 
 
+class LoadedDocuments(tuple[str, ...]):
+    """Documents, which of them have an end, and how many bytes end them in their files.
+
+    A line has a line end, a paragraph two. A block that was cut out of a document has no end.
+    """
+
+    end_bytes: int
+    ends: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, documents: Iterable[str], end_bytes: int = 0, ends: Iterable[bool] | None = None) -> Self:
+        """Return documents with `end_bytes` in all; without `ends`, all of them have an end."""
+        made = cls(documents)
+        made.end_bytes = end_bytes
+        made.ends = (True,) * len(made) if ends is None else tuple(ends)
+        return made
+
+    @property
+    def in_file(self) -> str:
+        """The documents as they are in a file: lines with their ends, paragraphs with a blank line after each."""
+        line_ends = "\n" * (self.end_bytes // max(1, sum(self.ends)))
+        return "".join(text + line_ends * end for text, end in zip(self, self.ends, strict=True))
+
+
 def load_documents(
     names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None
-) -> tuple[str, ...]:
+) -> LoadedDocuments:
     """Return the documents of named texts that are not empty.
 
     Raises:
         TextError, ConfigError: as `read_documents`; also if all documents are empty.
     """
-    documents = tuple(filter(None, map("".join, read_documents(names, reading, note))))
+    read = ((source, "".join(chunks)) for source, chunks in _read(names, reading or Reading(), note))
+    documents = [(text, source.end_bytes) for source, text in read if text]
     if not documents:
         raise TextError(f"{name_of(names)} is empty; name a file with text")
-    return documents
+    return LoadedDocuments.of((text for text, _ in documents), sum(size for _, size in documents))
 
 
 def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:
@@ -85,6 +117,9 @@ def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:
         messages.append(
             f"{lines} of {name} {singular_or_plural(count, 'is', 'are')} skipped; the first: {issues.first_skipped}"
         )
+    if count := issues.empty:
+        kind = "empty document" if reading.documents == "file" else "empty line"
+        messages.append(f"{plural(count, kind)} of {name} {singular_or_plural(count, 'is', 'are')} skipped")
     return messages
 
 
@@ -103,6 +138,14 @@ def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
     if patterns and not any(_is_folder(name) for name in names):
         raise ConfigError(
             f"{patterns[0]}: it selects files of a folder or an archive, and {name_of(names)} is neither; leave it out"
+        )
+    if (
+        "documents" in given
+        and reading.documents != "file"
+        and not any(_is_plain(name, reading) for name in expand_names(names, reading))
+    ):
+        raise ConfigError(
+            f"documents: it applies to plain text, and {name_of(names)} has documents of its format; leave it out"
         )
     per_record = [name for name in ("field", "on_bad_line") if name in given and getattr(reading, name) is not None]
     if per_record and not any(_has_records(name, reading) for name in expand_names(names, reading)):
@@ -123,6 +166,13 @@ def _has_records(name: str, reading: Reading) -> bool:
     if name == STDIN:
         return reading.field is not None
     return is_path(name) and suffixes_of(name)[0] in {*formats.RECORDS, *formats.ARCHIVES}
+
+
+def _is_plain(name: str, reading: Reading) -> bool:
+    """Return whether a text may have plain text, by its name."""
+    if name == STDIN:
+        return reading.field is None
+    return not is_path(name) or suffixes_of(name)[0] not in {*formats.RECORDS, *formats.BOOKS}
 
 
 def expand_names(names: Iterable[str], reading: Reading) -> Iterator[str]:
@@ -236,6 +286,8 @@ class Source:
         """The place of the latest document, for messages."""
         self.member: str | None = None
         """The archive member of the latest document."""
+        self.end_bytes = 0
+        """How many bytes end the latest document in its file."""
 
     @property
     def sha256(self) -> str:
@@ -245,7 +297,9 @@ class Source:
     def documents(self) -> Iterator[Iterator[str]]:
         """Yield the documents in order; read each one before the next."""
         if self.name.startswith(CORPUS_PREFIX):
-            yield self._catalog_chunks()
+            yield from self._chunks_of(
+                cut_documents(self._catalog_chunks(), self._reading.documents, self.name, self.issues)
+            )
             return
         with contextlib.ExitStack() as stack:
             file, suffix, compression = self._open(stack)
@@ -261,11 +315,14 @@ class Source:
             content = Content(
                 self._display_name, opened, suffix, self._reading, self.size, bool(compression), self.issues
             )
-            for document in formats.read(content):
-                self.place, self.member = document.place, document.member
-                yield document.chunks
+            yield from self._chunks_of(formats.read(content))
             if isinstance(raw, _ObservedFile):
                 self._hash(raw)  # the bytes that the decompressor did not read: the hash is that of the whole file
+
+    def _chunks_of(self, documents: Iterable[Document]) -> Iterator[Iterator[str]]:
+        for document in documents:
+            self.place, self.member, self.end_bytes = document.place, document.member, document.end_bytes
+            yield document.chunks
 
     def _catalog_chunks(self) -> Iterator[str]:
         from seqgen.sources.catalog.corpus import read_chunks

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.data.batches import IGNORED, BatchStream, ContiguousBatches, WindowBatches
+from seqgen.data.batches import IGNORED, MIN_DOCUMENTS_OF_LANE, BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.documents import Documents
 from seqgen.errors import TextError
 from seqgen.tokenizers.base import BOUNDARY
@@ -23,8 +23,8 @@ SIZES = st.integers(1, 12)
 LENGTHS = st.lists(st.integers(0, 40), min_size=1, max_size=6).filter(any)
 
 
-def as_ids(documents: list[list[int]]) -> Documents:
-    return Documents.of(np.array(document, dtype=np.int32) for document in documents)
+def as_ids(documents: list[list[int]], *, ends: bool = False) -> Documents:
+    return Documents.of((np.array(document, dtype=np.int32) for document in documents), ends=ends)
 
 
 def distinct(lengths: list[int]) -> list[list[int]]:
@@ -217,3 +217,175 @@ def test_position_far_into_training_is_exact():
 def test_only_contiguous_batches_carry_state():
     assert ContiguousBatches.carries_state
     assert not WindowBatches.carries_state
+
+
+# --- documents with ends
+
+
+ENDED = st.lists(st.integers(1, 9), min_size=1, max_size=60)
+
+
+def rows_of_epoch(stream: BatchStream, epoch: int) -> list[list[tuple[int, int]]]:
+    """The pairs of each row, over all batches of an epoch."""
+    count = int(stream.batches_per_epoch)
+    batches = [pairs_of(stream, step) for step in range(epoch * count, (epoch + 1) * count)]
+    return [list(chain.from_iterable(batch[row] for batch in batches)) for row in range(stream.batch_size)]
+
+
+def ended(documents: list[list[int]]) -> list[list[tuple[int, int]]]:
+    """What the module promises of each document with an end: the boundary comes before its first id, and last."""
+    return [list(pairwise([BOUNDARY, *document, BOUNDARY])) for document in documents if document]
+
+
+def split_at_starts(pairs: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
+    documents: list[list[tuple[int, int]]] = []
+    for pair in pairs:
+        if pair[0] == BOUNDARY or not documents:
+            documents.append([])
+        documents[-1].append(pair)
+    return documents
+
+
+def test_end_is_the_target_after_the_last_id():
+    batch = WindowBatches(as_ids([[1, 2, 3]], ends=True), batch_size=1, length=100, seed=0).batch_at(0)
+
+    pairs = list(zip(batch.inputs[0].tolist(), batch.targets[0].tolist(), strict=True))
+    assert sorted(pairs) == [(0, 1), (1, 2), (2, 3), (3, 0)]
+
+
+def test_only_documents_with_ends_have_one():
+    documents = Documents(np.array([1, 2, 3, 4, 5]), np.array([0, 2, 5]), np.array([False, True]))
+
+    stream = ContiguousBatches(documents, batch_size=1, length=6, seed=0)
+
+    assert (documents.tokens, stream.tokens, stream.length) == (6, 6, 6)
+    assert sorted(pairs_of(stream, 0)[0]) == [(0, 1), (0, 3), (1, 2), (3, 4), (4, 5), (5, 0)]
+
+
+@settings(max_examples=100)
+@given(lengths=ENDED, batch_size=SIZES, length=SIZES, seed=st.integers(0, 9), epoch=st.integers(0, 5))
+def test_lanes_are_whole_documents_each_once_an_epoch(lengths, batch_size, length, seed, epoch):
+    documents = distinct(lengths)
+    stream = ContiguousBatches(as_ids(documents, ends=True), batch_size, length, seed)
+    longest, tokens = max(lengths) + 1, sum(lengths) + len(lengths)
+    if MIN_DOCUMENTS_OF_LANE * longest * batch_size > tokens:
+        assert stream.batches_per_epoch == tokens / (stream.batch_size * stream.length)
+        return
+    expected, seen = ended(documents), []
+
+    for row in rows_of_epoch(stream, epoch):
+        scored = [pair for pair in row if pair[1] != IGNORED]
+        assert row == scored + row[len(scored) :]
+        assert all(entry != BOUNDARY for entry, _ in row[len(scored) :])
+        whole = split_at_starts(scored)
+        assert all(document in expected for document in whole[:-1])
+        assert any(document[: len(whole[-1])] == whole[-1] for document in expected)
+        if whole[-1] not in expected:
+            assert len(scored) == len(row)
+        seen += whole
+
+    starts = [document[0] for document in seen]
+    assert len(set(starts)) == len(starts)
+    lost = tokens - sum(map(len, seen))
+    assert 0 <= lost < stream.batch_size * longest
+
+
+@settings(max_examples=100)
+@given(lengths=ENDED, batch_size=SIZES, length=SIZES)
+def test_every_batch_of_lanes_has_a_target(lengths, batch_size, length):
+    stream = ContiguousBatches(as_ids(distinct(lengths), ends=True), batch_size, length, 0)
+
+    for step in range(math.ceil(2 * stream.batches_per_epoch)):
+        batch = stream.batch_at(step)
+        assert (batch.targets != IGNORED).any()
+        assert batch.inputs.shape == (stream.batch_size, stream.length)
+    assert 1 <= stream.batch_size <= batch_size
+
+
+def test_lanes_of_short_documents_lose_and_ignore_little():
+    random = np.random.default_rng(0)
+    documents = as_ids([list(range(1, size + 1)) for size in random.integers(3, 15, 4_000)], ends=True)
+    stream = ContiguousBatches(documents, batch_size=32, length=64, seed=0)
+
+    targets = [stream.batch_at(step).targets for step in range(int(stream.batches_per_epoch))]
+    scored = sum(int((batch != IGNORED).sum()) for batch in targets)
+
+    assert stream.batch_size > 24
+    assert scored > 0.998 * stream.tokens
+    assert scored > 0.95 * sum(batch.numel() for batch in targets)
+
+
+def test_long_documents_are_a_circle_in_a_drawn_order():
+    documents = distinct([50, 40, 30])
+    stream = ContiguousBatches(as_ids(documents, ends=True), batch_size=4, length=3, seed=0)
+
+    (whole,) = zip(*[pairs_of(stream, step)[:1] for step in range(2 * 123 // 3)], strict=True)
+    walked = list(chain.from_iterable(whole))
+
+    assert stream.batches_per_epoch == 123 / 12
+    assert walked[:123] == walked[123:]
+    assert sorted(split_at_starts(walked[:123])) == ended(documents)
+
+
+@settings(max_examples=60)
+@given(lengths=ENDED, batch_size=SIZES, length=SIZES, seed=st.integers(0, 9), epoch=st.integers(0, 5))
+def test_windows_show_each_token_and_end_once_an_epoch(lengths, batch_size, length, seed, epoch):
+    documents = distinct(lengths)
+    stream = WindowBatches(as_ids(documents, ends=True), batch_size, length, seed)
+
+    rows = rows_of_epoch(stream, epoch)
+
+    scored = [pair for row in rows for pair in row if pair[1] != IGNORED]
+    assert sorted(scored) == sorted(chain.from_iterable(ended(documents)))
+
+
+@STREAMS
+@settings(max_examples=40)
+@given(lengths=ENDED, length=SIZES, step=st.integers(0, 60), world=st.integers(1, 5), ends=st.booleans())
+def test_starts_are_where_the_inputs_are_the_boundary(stream_class, lengths, length, step, world, ends):
+    stream = stream_class(as_ids(distinct(lengths), ends=ends), 3, length, 0)
+    batch = stream.batch_at(step, world - 1, world)
+
+    if batch.starts is None:
+        assert (batch.inputs != BOUNDARY).all()
+    else:
+        assert batch.starts.any()
+        assert torch.equal(batch.starts, batch.inputs == BOUNDARY)
+
+
+@STREAMS
+@settings(max_examples=30)
+@given(lengths=ENDED, batch_size=SIZES, length=SIZES, steps=st.lists(st.integers(0, 99), max_size=6))
+def test_batch_of_documents_depends_only_on_its_step(stream_class, lengths, batch_size, length, steps):
+    ids = as_ids(distinct(lengths), ends=True)
+    used = stream_class(ids, batch_size, length, 3)
+
+    for step in steps:
+        fresh = stream_class(ids, batch_size, length, 3)
+        assert pairs_of(used, step) == pairs_of(fresh, step)
+        shares = [pairs_of(fresh, step, rank, 2) for rank in range(2)]
+        assert [shares[row % 2][row // 2] for row in range(used.batch_size)] == pairs_of(used, step)
+
+
+@STREAMS
+def test_order_of_documents_differs_between_epochs_and_seeds(stream_class):
+    documents = as_ids(distinct([3] * 200), ends=True)
+
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        stream = stream_class(documents, 2, 4, seed)
+        begin = int(epoch * stream.batches_per_epoch)
+        return tuple(
+            target for step in range(begin, begin + 100) for row in pairs_of(stream, step) for entry, target in row
+            if entry == BOUNDARY
+        )  # fmt: skip
+
+    orders = [order(seed, epoch) for seed in (0, 1) for epoch in (0, 1)]
+
+    assert len(set(orders)) == 4
+    assert order(1, 1) == orders[3]
+
+
+def test_order_of_documents_without_ends_is_kept():
+    stream = ContiguousBatches(as_ids(distinct([3] * 20)), batch_size=1, length=60, seed=5)
+
+    assert [target for _, target in pairs_of(stream, 0)[0]] == list(range(1, 61))

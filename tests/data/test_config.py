@@ -11,10 +11,10 @@ from seqgen.errors import ConfigError
 from seqgen.sources.config import absolute
 
 
-def test_default_config_withholds_blocks():
+def test_default_config_chooses_the_split_by_the_text():
     config = DataConfig()
 
-    assert (config.text, config.valid_split, config.valid_share) == (("corpus:pydoc",), "blocks", None)
+    assert (config.text, config.valid_split, config.valid_share) == (("corpus:pydoc",), "auto", None)
 
 
 @pytest.mark.parametrize("split", ["blocks", "tail"])
@@ -35,7 +35,7 @@ def test_share_is_between_zero_and_half(share):
 
 
 def test_unknown_split_is_refused():
-    with pytest.raises(ConfigError, match=r"valid_split: should be 'blocks', .* or 'none', not 'head'"):
+    with pytest.raises(ConfigError, match=r"valid_split: should be 'auto', .* or 'none', not 'head'"):
         DataConfig.of(valid_split="head")
 
 

@@ -11,7 +11,7 @@ import pytest
 from seqgen.data import leakage
 from seqgen.data.cache.cached_text import Span
 from seqgen.data.config import DataConfig
-from seqgen.data.leakage import NOTICE_SHARE, WINDOW_CHARACTERS, find_leakage
+from seqgen.data.leakage import MIN_DOCUMENT_BYTES, NOTICE_SHARE, WINDOW_CHARACTERS, find_leakage
 from seqgen.data.split import split_text
 
 from .caching import cache_text
@@ -120,9 +120,17 @@ def test_log_lines_with_different_numbers_are_not_a_leak(after_split, template):
 
 
 def test_different_lines_count_once_by_their_length(span):
-    found = find_leakage(span("ab\nab\ncde\n"), span("ab\nab\nab\nfghi\n\n \n"))
+    other = "x" * MIN_DOCUMENT_BYTES
+    found = find_leakage(span("ab\nab\ncde\n"), span(f"ab\nab\nab\nfghi\n{other}\n\n \n"))
 
-    assert (found.found, found.looked_for) == (2, 2 + 4 + 1)
+    assert (found.found, found.looked_for) == (2, 2 + 4 + MIN_DOCUMENT_BYTES + 1)
+
+
+def test_short_documents_are_not_looked_for(span):
+    names, line = ["Anna", "Ida", "Anna"], "x" * MIN_DOCUMENT_BYTES
+
+    assert find_leakage(span(*names), span(*names)).looked_for == 0
+    assert find_leakage(span(*names, line), span(*names, line)).looked_for == MIN_DOCUMENT_BYTES
 
 
 def test_passage_is_found_at_any_offset(span):

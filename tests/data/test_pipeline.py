@@ -68,7 +68,7 @@ def test_two_characters_suffice_without_validation(corpus, data):
 
 def test_recorded_cache_directory_is_used_where_it_still_exists(corpus, data, tmp_path):
     sha256 = hashlib.sha256(corpus.read_bytes()).hexdigest()
-    record = TextRecord(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
+    record = TextRecord(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0, ends=False, split="none")
     (tmp_path / "kept").mkdir()
 
     for name in ("kept", "gone"):
@@ -134,7 +134,7 @@ def test_validation_text_is_checked_but_may_be_sorted(corpus, data, tmp_path):
 
 
 def test_stdin_of_a_resumed_run_is_found_by_its_hash_or_refused(data):
-    record = TextRecord(sha256="1" * 64, characters=1, train_tokens=1, valid_tokens=0)
+    record = TextRecord(sha256="1" * 64, characters=1, train_tokens=1, valid_tokens=0, ends=False, split="none")
 
     with pytest.raises(RunError, match=r"started on stdin.* cache in .*"):
         read_texts(data.model_copy(update={"text": ("-",)}), record=record)

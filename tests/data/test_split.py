@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.data.config import DataConfig
-from seqgen.data.split import BLOCKS, MAX_BLOCK_CHARACTERS, MIN_CHARACTERS, Split, share_notice, split_text
+from seqgen.data.split import BLOCKS, MAX_CHARACTERS, MIN_CHARACTERS, Split, share_notice, split_text
 from seqgen.errors import TextError
 
 from .caching import cache_text
@@ -217,28 +217,34 @@ def test_single_document_cannot_be_withheld():
 
 
 def test_long_text_withholds_the_maximum_unless_a_share_is_given(monkeypatch):
-    monkeypatch.setattr("seqgen.data.split.MAX_BLOCK_CHARACTERS", 4_000)
+    monkeypatch.setattr("seqgen.data.split.MAX_CHARACTERS", 4_000)
 
-    assert MAX_BLOCK_CHARACTERS == 1_000_000
+    assert MAX_CHARACTERS == 1_000_000
     assert sum(map(len, cut("a" * 100_000).valid)) == 4_000
     assert sum(map(len, cut("a" * 100_000, valid_share=0.05).valid)) == 5_000
 
 
 @pytest.mark.parametrize(
-    ("withheld", "settings", "expected"),
+    ("withheld", "rule", "settings", "expected"),
     [
-        (90, {"valid_split": "file"}, "90% of the text is withheld, not 5%: files are withheld whole, however long"),
-        (90, {"valid_split": "document", "valid_share": 0.3}, "90% of the text is withheld, not 30%: documents are"),
-        (2, {"valid_split": "file"}, "2% of the text is withheld, not 5%"),
-        (19, {}, "19% of the text is withheld, not 5%: less than 200 characters would say nothing"),
-        (10, {"valid_split": "file"}, None),
-        (2.5, {"valid_split": "file"}, None),
-        (1, {}, None),  # of a long text
-        (90, {"valid": "b.txt"}, None),
-        (0, {"valid_split": "none"}, None),
+        (
+            90,
+            "file",
+            {"valid_split": "file"},
+            "90% of the text is withheld, not 5%: files are withheld whole, however long",
+        ),
+        (90, "document", {"valid_split": "document", "valid_share": 0.3}, "90% of the text is withheld, not 30%: doc"),
+        (2, "file", {"valid_split": "file"}, "2% of the text is withheld, not 5%"),
+        (19, "blocks", {}, "19% of the text is withheld, not 5%: less than 200 characters would say nothing"),
+        (10, "file", {"valid_split": "file"}, None),
+        (2.5, "file", {"valid_split": "file"}, None),
+        (1, "blocks", {}, None),  # of a long text
+        (1, "document", {}, None),
+        (90, "none", {"valid": "b.txt"}, None),
+        (0, "none", {"valid_split": "none"}, None),
     ],
 )
-def test_share_notice_if_far_from_the_wanted_share(withheld, settings, expected):
-    notice = share_notice(DataConfig(**settings), int(withheld * 1_000), 100_000)
+def test_share_notice_if_far_from_the_wanted_share(withheld, rule, settings, expected):
+    notice = share_notice(DataConfig(**settings), rule, int(withheld * 1_000), 100_000)
 
     assert notice is expected or notice.startswith(expected)

@@ -101,7 +101,14 @@ def test_identity_depends_only_on_what_determines_the_weights():
         created="2026-01-01T00:00:00+00:00",
         **{name: getattr(resolve_settings({"max_steps": 5}), name) for name in ("model", "data", "training")},
         tokenizer={"kind": "char", "vocab_size": 32, "fingerprint": "0" * 64},
-        text={"sha256": "0" * 64, "characters": 1000, "train_tokens": 950, "valid_tokens": 50},
+        text={
+            "sha256": "0" * 64,
+            "characters": 1000,
+            "train_tokens": 950,
+            "valid_tokens": 50,
+            "ends": False,
+            "split": "blocks",
+        },
         environment={"python": "3.11", "threads": 2},
     )
     same = {"max_steps": 9, "precision": "fp32", "device": "cuda", "save_every": 1.0, "on_save_error": "stop"}

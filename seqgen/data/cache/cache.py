@@ -153,7 +153,7 @@ class Cache:
             _describe(folder, f"{tokenizer.kind} of {data.name}")
 
         key = _key(_split_hashes(split, data), tokenizer.fingerprint)
-        return self._find_or_build("ids", key, _open_ids, build)
+        return self._find_or_build("ids", key, lambda folder: CachedIds(folder, split).verify(), build)
 
     def _find(self, kind: str, key: str, open_entry: Callable[[Path], T]) -> T | None:
         """Return an entry, or None if it is missing, incomplete or damaged."""
@@ -268,10 +268,6 @@ def _open_text(folder: Path) -> CachedText:
 
 def _open_tokenizer(folder: Path) -> Tokenizer:
     return tokenizers.load(folder, read_at_most(folder / FINGERPRINT, 64).decode("ascii"))
-
-
-def _open_ids(folder: Path) -> CachedIds:
-    return CachedIds(folder).verify()
 
 
 def _split_hashes(split: Split, data: DataConfig) -> list[Any]:

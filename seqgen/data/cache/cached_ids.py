@@ -22,6 +22,7 @@ from seqgen.data.cache.cached_text import MANIFEST, OFFSET_DTYPE, verify_files
 from seqgen.data.cache.encode import Counts
 from seqgen.data.documents import Documents
 from seqgen.data.leakage import Leakage
+from seqgen.data.split import Split
 from seqgen.utils.files import open_regular_file, read_at_most
 
 IDS, STARTS, TOKENIZER = "ids.bin", "starts.i64", "tokenizer"
@@ -49,12 +50,16 @@ class IdsManifest(Config):
 class CachedIds:
     """Ids on disk, mapped: `train` and `valid`.
 
+    Args:
+        folder: where they are.
+        split: the parts that were encoded: it says which documents have ends.
+
     Raises:
         OSError, ValueError: they are missing or incomplete.
         ConfigError: the manifest is not valid.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, split: Split) -> None:
         content = read_at_most(folder / MANIFEST, MANIFEST_LIMIT_BYTES)
         self.manifest = IdsManifest.from_json(content, str(folder / MANIFEST))
         train, valid = self.manifest.train, self.manifest.valid
@@ -67,8 +72,8 @@ class CachedIds:
             raise OSError(errno.EIO, "a file is cut short", str(folder / STARTS))
         ids, starts = mapped.view(np.ndarray), np.append(starts, tokens)
         cut = train.documents
-        self.train = Documents(ids[: train.tokens], np.append(starts[:cut], train.tokens))
-        self.valid = Documents(ids[train.tokens :], starts[cut:] - train.tokens)
+        self.train = Documents(ids[: train.tokens], np.append(starts[:cut], train.tokens), split.ends(split.train))
+        self.valid = Documents(ids[train.tokens :], starts[cut:] - train.tokens, split.ends(split.valid))
         self._folder = folder
 
     def verify(self) -> Self:

@@ -47,6 +47,10 @@ class SourceRecord(Config):
     sha256: str
     files: tuple[int, ...]
     """How many documents each file gave: several files where the source is an archive."""
+    end_bytes: tuple[int, ...]
+    """How many bytes ended each document of each file: 1 for lines, 2 for paragraphs, else 0."""
+    empty: int
+    """How many blank lines and empty documents were skipped."""
     ill_formed: int
     skipped: int
     first_skipped: str | None
@@ -72,6 +76,18 @@ class TextManifest(Config):
     """Byte and character offsets of the same places, a megabyte or so apart."""
 
     @property
+    def has_ends(self) -> bool:
+        """Whether its documents end by themselves: there are several, or they are lines or paragraphs."""
+        return self.documents > 1 or self.end_bytes > 0
+
+    @property
+    def end_bytes(self) -> int:
+        """How many bytes ended its documents in their files, which `bytes` and `characters` leave out."""
+        return sum(
+            files * size for source in self.sources for files, size in zip(source.files, source.end_bytes, strict=True)
+        )
+
+    @property
     def issues(self) -> ReadIssues:
         """What was replaced, left out or skipped in all sources."""
         reasons = (source.first_skipped for source in self.sources if source.first_skipped is not None)
@@ -80,6 +96,7 @@ class TextManifest(Config):
             ill_formed=sum(source.ill_formed for source in self.sources),
             skipped=sum(source.skipped for source in self.sources),
             first_skipped=next(reasons, None),
+            empty=sum(source.empty for source in self.sources),
             unselected=next(unselected, None),
         )
 
@@ -155,6 +172,12 @@ class CachedText:
                 sample = self.bytes_at(at, min(size, end - at)).decode("utf-8", "ignore")
                 yield document, sample[next_line_start(sample) or 0 :]
 
+    def end_bytes(self) -> npt.NDArray[np.int64]:
+        """Return how many bytes ended each document in its file, int64 [documents]."""
+        sources = self.manifest.sources
+        sizes = [size for source in sources for size in source.end_bytes]
+        return np.repeat(np.array(sizes, np.int64), [files for source in sources for files in source.files])
+
     def byte_offset(self, character: int) -> int:
         """Return the byte offset of the character with this number."""
         landmarks = self.manifest.landmarks
@@ -182,6 +205,15 @@ class Span:
     def bytes(self) -> int:
         """How many bytes of UTF-8 it has."""
         return int((self.ranges[:, 1] - self.ranges[:, 0]).sum())
+
+    def ends(self) -> npt.NDArray[np.bool_]:
+        """Return which ranges end where a document ends, bool [N]."""
+        return np.isin(self.ranges[:, 1], self.text.documents, assume_unique=True)
+
+    def end_bytes(self) -> int:
+        """Return how many bytes ended its documents in their files, without those whose end it does not have."""
+        ended = np.searchsorted(self.text.documents, self.ranges[self.ends(), 1]) - 1
+        return int(self.text.end_bytes()[ended].sum())
 
     def chunks(self) -> Iterator[tuple[int, str]]:
         """Yield its text in chunks of at most `CHUNK_BYTES`: the number of the range, and a chunk."""

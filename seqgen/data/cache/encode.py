@@ -25,7 +25,11 @@ SEARCH_BYTES = 1 << 16
 
 
 class Counts(Config):
-    """What has been encoded; `unk_cost` is what it costs to spell the unknown pieces."""
+    """What has been encoded; `unk_cost` is what it costs to spell the unknown pieces.
+
+    `tokens` are ids, without ends; characters and bytes include the line ends after lines and paragraphs that are
+    documents.
+    """
 
     tokens: int = 0
     characters: int = 0

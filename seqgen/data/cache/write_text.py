@@ -45,12 +45,17 @@ def write_text(
         for name in names:
             source = Source(name, reading, watch)
             files: Counter[str | None] = Counter()
-            for document in source.documents():
-                files[source.member] += writer.add(document)
+            end_bytes: dict[str | None, int] = {}
             issues = source.issues
+            for document in source.documents():
+                added = writer.add(document)
+                issues.empty += not added
+                files[source.member] += added
+                end_bytes[source.member] = source.end_bytes
             writer.sources.append(
                 SourceRecord(
                     name=name, bytes=source.size, sha256=source.sha256, files=tuple(files.values()),
+                    end_bytes=tuple(end_bytes.values()), empty=issues.empty,
                     ill_formed=issues.ill_formed, skipped=issues.skipped, first_skipped=issues.first_skipped,
                     unselected=issues.unselected,
                 )
@@ -117,12 +122,14 @@ class _TextWriter:
         return manifest
 
     def _sha256(self) -> str:
-        """Return the hash of the text; that of several documents includes where each begins, and their files."""
-        if self._documents == len(self.sources) == 1:
+        """Return the hash of the text; that of several documents includes where they begin, their files and ends."""
+        end_bytes = [size for source in self.sources for size in source.end_bytes]
+        if self._documents == len(self.sources) == 1 and not any(end_bytes):
             return self._digest.hexdigest()
         whole = hashlib.sha256(self._digest.digest())
         self._index.seek(0)
         while block := self._index.read(CHUNK_BYTES):
             whole.update(block)
-        whole.update(str([files for source in self.sources for files in source.files]).encode())
+        files = [count for source in self.sources for count in source.files]
+        whole.update(str([files, end_bytes]).encode())
         return whole.hexdigest()

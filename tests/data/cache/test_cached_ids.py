@@ -27,9 +27,13 @@ def tokenizer():
 
 
 @pytest.fixture
-def folder(tmp_path, tokenizer):
+def split(tmp_path):
+    return Split(Span.whole(cache_text(tmp_path, *TRAIN)), Span.whole(cache_text(tmp_path, *VALID)), "none")
+
+
+@pytest.fixture
+def folder(tmp_path, split, tokenizer):
     """The ids of both texts."""
-    split = Split(Span.whole(cache_text(tmp_path, *TRAIN)), Span.whole(cache_text(tmp_path, *VALID)))
     write_ids(tmp_path / "ids", split, tokenizer, silent)
     return tmp_path / "ids"
 
@@ -42,35 +46,35 @@ def test_smallest_dtype_holds_every_id(vocab_size, dtype):
     assert np.array(vocab_size - 1).astype(dtype) == vocab_size - 1
 
 
-def test_ids_come_back_document_by_document(folder, tokenizer):
-    ids = CachedIds(folder).verify()
+def test_ids_come_back_document_by_document(folder, split, tokenizer):
+    ids = CachedIds(folder, split).verify()
 
     assert [document.tolist() for document in ids.train] == [tokenizer.encode(text).tolist() for text in TRAIN]
     assert [document.tolist() for document in ids.valid] == [tokenizer.encode(text).tolist() for text in VALID]
 
 
 @pytest.mark.parametrize("name", ["ids.bin", "starts.i64"])
-def test_file_that_is_cut_short_is_refused(folder, name):
+def test_file_that_is_cut_short_is_refused(folder, split, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-1])
 
     with pytest.raises((OSError, ValueError)):
-        CachedIds(folder)
+        CachedIds(folder, split)
 
 
 @pytest.mark.parametrize("name", ["ids.bin", "starts.i64"])
-def test_verify_notices_a_changed_byte(folder, name):
+def test_verify_notices_a_changed_byte(folder, split, name):
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
 
     with pytest.raises(OSError, match="changed"):
-        CachedIds(folder).verify()
+        CachedIds(folder, split).verify()
 
 
 @pytest.mark.parametrize("change", [{"dtype": "<f8"}, {"vocab_size": "5"}, {"more": 1}])
-def test_invalid_manifest_is_refused(folder, change):
+def test_invalid_manifest_is_refused(folder, split, change):
     manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     (folder / MANIFEST).write_text(json.dumps({**manifest, **change}), "utf-8")
 
     with pytest.raises(ConfigError, match=next(iter(change))):
-        CachedIds(folder)
+        CachedIds(folder, split)

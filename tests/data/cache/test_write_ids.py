@@ -23,7 +23,7 @@ TRAIN, VALID = ["the first document\n", "the second\n"], ["what is withheld?\n"]
 @pytest.fixture
 def split(tmp_path):
     """Two documents to train on, and a text to validate on."""
-    return Split(Span.whole(cache_text(tmp_path, *TRAIN)), Span.whole(cache_text(tmp_path, *VALID)))
+    return Split(Span.whole(cache_text(tmp_path, *TRAIN)), Span.whole(cache_text(tmp_path, *VALID)), "none")
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tokenizer():
 def test_manifest_counts_both_texts_and_names_what_made_the_ids(tmp_path, split, tokenizer):
     write_ids(tmp_path / "ids", split, tokenizer, silent)
 
-    manifest = CachedIds(tmp_path / "ids").manifest
+    manifest = CachedIds(tmp_path / "ids", split).manifest
     assert (manifest.train.documents, manifest.valid.documents) == (2, 1)
     assert (manifest.train.characters, manifest.valid.characters) == (len("".join(TRAIN)), len("".join(VALID)))
     unseen = sum(character not in "".join(TRAIN) for character in VALID[0])
@@ -48,10 +48,10 @@ def test_manifest_counts_both_texts_and_names_what_made_the_ids(tmp_path, split,
 
 
 def test_one_text_has_no_validation_hash_and_without_validation_no_leakage(tmp_path, split, tokenizer):
-    alone = Split(split.train, Span(split.train.text, split.train.ranges[:0]))
+    alone = Split(split.train, Span(split.train.text, split.train.ranges[:0]), "none")
     write_ids(tmp_path / "ids", alone, tokenizer, silent)
 
-    manifest = CachedIds(tmp_path / "ids").manifest
+    manifest = CachedIds(tmp_path / "ids", alone).manifest
     assert (manifest.valid_sha256, manifest.leakage, manifest.valid.tokens) == (None, None, 0)
 
 
@@ -69,10 +69,11 @@ def test_report_of_raw_bytes_ends_at_the_total(tmp_path):
     tokenizer = tokenizers.build(["a"], TokenizerConfig(kind="byte", raw=True))
     reports = []
 
-    write_ids(tmp_path / "ids", Split(text, Span(text.text, text.ranges[:0])), tokenizer, lambda *a: reports.append(a))
+    split = Split(text, Span(text.text, text.ranges[:0]), "none")
+    write_ids(tmp_path / "ids", split, tokenizer, lambda *given: reports.append(given))
 
     assert [given[1] for given in reports if given[0] == "encoding"][-1] == text.bytes == 45
-    assert CachedIds(tmp_path / "ids").manifest.train.bytes == 27
+    assert CachedIds(tmp_path / "ids", split).manifest.train.bytes == 27
 
 
 def test_number_of_processes_changes_no_id(tmp_path):
@@ -83,7 +84,7 @@ def test_number_of_processes_changes_no_id(tmp_path):
     for count in (1, 2):
         write_ids(tmp_path / f"by {count}", split, tokenizer, silent, count)
 
-    one, two = (CachedIds(tmp_path / f"by {count}").verify() for count in (1, 2))
+    one, two = (CachedIds(tmp_path / f"by {count}", split).verify() for count in (1, 2))
     assert as_lists(two) == as_lists(one)
     assert two.manifest == one.manifest
     assert sorted(path.name for path in (tmp_path / "by 2").iterdir()) == [
@@ -120,4 +121,4 @@ def test_interrupted_writing_is_incomplete(tmp_path, split, tokenizer, monkeypat
         write_ids(tmp_path / "ids", split, tokenizer, silent)
 
     with pytest.raises(FileNotFoundError):
-        CachedIds(tmp_path / "ids")
+        CachedIds(tmp_path / "ids", split)
