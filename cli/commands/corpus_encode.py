@@ -59,18 +59,18 @@ def _encode(data: DataConfig, config: TokenizerConfig, *, quiet: bool) -> tuple[
     try:
         texts = read_texts(data, report)
         built = texts.tokenizer(config, report)
-        ids = texts.ids(built, report).manifest
+        encoded = texts.ids(built, report)
     finally:
         drawn.stop()
     seconds = time.perf_counter() - began
-    read, place = texts.text.manifest, texts.cache.path
+    read, ids, place = texts.text.manifest, encoded.manifest, texts.cache.path
     figures = {
         "text": data.name, "bytes": read.characters if data.is_raw else read.bytes, "characters": read.characters,
         "documents": read.documents, "ill_formed": read.issues.ill_formed, "skipped": read.issues.skipped,
         "empty": read.issues.empty,
         "sha256": read.sha256,
         "tokenizer": built.kind, "vocab_size": built.vocab_size, "fingerprint": built.fingerprint,
-        "train_tokens": ids.train.tokens, "valid_tokens": ids.valid.tokens, "unknown": ids.train.unknown,
+        "train_tokens": encoded.train.tokens, "valid_tokens": encoded.valid.tokens, "unknown": ids.train.unknown,
         "bytes_per_id": int(ids.dtype[-1]), "seconds": round(seconds, 2),
         "megabytes_per_second": round(read.bytes / 1e6 / seconds, 1),
         "cache_dir": str(place), "cache_bytes": size_of(place),

@@ -19,12 +19,15 @@ from seqgen.data.split import DEFAULT_SHARE, MIN_CHARACTERS, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.config import is_path, name_of
 from seqgen.sources.misreading import SAMPLE_CHARACTERS, describe_misreading
+from seqgen.sources.prose import describe_prose
 from seqgen.sources.source import is_read_once, issue_notices, reject_unused_settings, unselected_notices
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.progress import Report, silent
 from seqgen.utils.text import plural
 
+PASSAGE_LINES = 64
+"""How many lines that follow one another are checked for cut sentences, at each of `SAMPLES` places."""
 SAMPLES = 16
 """How many places of a text are checked for signs that it was misread: some tens of milliseconds."""
 
@@ -85,6 +88,8 @@ class Texts:
             in_order = text is self.text and self.split.rule in {"blocks", "tail"}
             if looks := describe_misreading(text.samples(SAMPLES, SAMPLE_CHARACTERS), in_order=in_order):
                 notices.append(f"{name} {looks}")
+            if self.data.documents == "line" and (prose := describe_prose(text.passages(SAMPLES, PASSAGE_LINES))):
+                notices.append(f"{name} {prose}")
         return notices
 
 

@@ -72,7 +72,8 @@ class Misreading:
 SORTED = Misreading(
     "sorted_lines",
     "a list in sorted order",
-    "neighbors are alike, so validation blocks say little about new lines; shuffle the lines first with shuf",
+    "neighbors are alike, so validation blocks say little about new lines; to make each line a document, give "
+    "--documents line",
 )
 BINARY = Misreading("binary", "a binary file", "check that this is the right file")
 MOJIBAKE = Misreading("mojibake", "UTF-8 read as Latin-1 or CP1252", "read the source with --encoding utf-8")

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqgen.data.cache.cached_text import CachedText
+from seqgen.data.cache.write_text import write_text
 from seqgen.data.config import DataConfig
 from seqgen.data.split import BLOCKS, MAX_CHARACTERS, MIN_CHARACTERS, Split, share_notice, split_text
 from seqgen.errors import TextError
+from seqgen.sources.config import Reading
 
 from .caching import cache_text
 
@@ -248,3 +251,85 @@ def test_share_notice_if_far_from_the_wanted_share(withheld, rule, settings, exp
     notice = share_notice(DataConfig(**settings), rule, int(withheld * 1_000), 100_000)
 
     assert notice is expected or notice.startswith(expected)
+
+
+# --- documents with ends
+
+
+def split_of(*documents: str, **settings) -> Split:
+    with tempfile.TemporaryDirectory() as folder:
+        split = split_text(cache_text(Path(folder), *documents), DataConfig(**settings))
+        split.valid.documents()
+        return split
+
+
+NAMES = [f"name {number:04}" for number in range(1_000)]
+
+
+def test_auto_withholds_whole_documents_evenly():
+    split = cut(*NAMES)
+
+    assert split.valid == tuple(NAMES[10::20])
+    assert split_of(*NAMES).rule == "document"
+
+
+@pytest.mark.parametrize(
+    ("documents", "rule"),
+    [
+        (["x" * 250] * 19, "blocks"),
+        (["x" * 250] * 20, "document"),
+        (["x" * 45] * 100, "document"),
+        (["y" * 4_000] + ["x"] * 59, "blocks"),  # three short ones are chosen
+        (["x" * 250] * 30 + ["y" * 9_000] + ["x" * 250] * 29, "blocks"),  # the long one, in the middle, is chosen
+        (["y" * 9_000] + ["x" * 250] * 59, "document"),
+        (["x" * 9_000], "blocks"),
+    ],
+)
+def test_auto_withholds_documents_only_where_there_are_enough(documents, rule):
+    assert split_of(*documents, valid_split="auto").rule == rule
+
+
+def test_auto_withholds_more_of_a_short_text_and_less_of_a_long_one(monkeypatch):
+    assert sum(map(len, cut(*["x" * 9] * 200).valid)) == 27 * 9
+    monkeypatch.setattr("seqgen.data.split.MAX_CHARACTERS", 900)
+    assert sum(map(len, cut(*NAMES).valid)) == 450
+    assert sum(map(len, cut(*NAMES * 3).valid)) == 900
+    assert sum(map(len, cut(*NAMES * 3, valid_share=0.05).valid)) == 150 * 9
+
+
+def test_pieces_have_the_end_of_their_document():
+    documents = ["a" * 30_000, "b" * 30_000]
+    split = split_of(*documents, valid_split="blocks")
+
+    assert not split.ends(split.valid).any()
+    assert split.ends(split.train).sum() == 2
+    assert split.ends(split.train)[-1]
+    whole = split_of("a" * 60_000)
+    assert not whole.has_ends
+    assert not whole.ends(whole.train).any()
+
+
+def test_end_bytes_are_those_of_whole_documents(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"{'x' * 97}\n\n\n" for _ in range(100)), "utf-8")
+    for unit, size in (("line", 1), ("paragraph", 2), ("file", 0)):
+        write_text([str(path)], Reading(documents=unit), tmp_path / unit)
+        text = CachedText(tmp_path / unit)
+        split = split_text(text, DataConfig(valid_split="tail", documents=unit))
+
+        assert split.has_ends is (unit != "file")
+        assert text.manifest.end_bytes == size * (100 if size else 0)
+        ended = [int(split.ends(span).sum()) for span in (split.train, split.valid)]
+        assert [split.end_bytes(span) for span in (split.train, split.valid)] == [size * count for count in ended]
+        assert sum(ended) == text.manifest.end_bytes // max(1, size)
+
+
+def test_one_line_that_is_a_document_has_an_end(tmp_path):
+    (tmp_path / "a.txt").write_text("one line only", "utf-8")
+    for unit in ("line", "file"):
+        write_text([str(tmp_path / "a.txt")], Reading(documents=unit), tmp_path / unit)
+
+    line, file = CachedText(tmp_path / "line").manifest, CachedText(tmp_path / "file").manifest
+
+    assert (line.has_ends, file.has_ends) == (True, False)
+    assert line.sha256 != file.sha256

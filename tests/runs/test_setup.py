@@ -225,7 +225,7 @@ def test_weights_gradients_and_activations_must_fit_in_memory(data, monkeypatch)
 @pytest.mark.parametrize("sha256", ["../../elsewhere", "0" * 63, "A" * 64])
 def test_text_record_refuses_an_invalid_hash(sha256):
     with pytest.raises(ConfigError, match="sha256"):
-        TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0)
+        TextRecord.of(sha256=sha256, characters=1, train_tokens=1, valid_tokens=0, ends=False, split="none")
 
 
 @pytest.mark.parametrize(

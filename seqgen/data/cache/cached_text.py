@@ -172,6 +172,17 @@ class CachedText:
                 sample = self.bytes_at(at, min(size, end - at)).decode("utf-8", "ignore")
                 yield document, sample[next_line_start(sample) or 0 :]
 
+    def passages(self, number: int, length: int) -> Iterator[list[str]]:
+        """Yield up to `number` passages spread evenly, each of up to `length` documents that follow one another.
+
+        Documents of `SHORT_DOCUMENT_BYTES` or more are left out.
+        """
+        count = self.manifest.documents
+        for first in dict.fromkeys(count * place // number for place in range(number)):
+            edges = self.documents[first : first + length + 1]
+            ranges = np.stack([edges[:-1], edges[1:]], axis=1)
+            yield [chunk for _, chunk in self.chunks(ranges[np.diff(edges) < SHORT_DOCUMENT_BYTES])]
+
     def end_bytes(self) -> npt.NDArray[np.int64]:
         """Return how many bytes ended each document in its file, int64 [documents]."""
         sources = self.manifest.sources
