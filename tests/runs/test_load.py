@@ -244,6 +244,52 @@ def test_validation_texts_are_the_validation_part(run):
     assert run.evaluate_text(*text).nats_per_token < math.log(run.tokenizer.vocab_size)
 
 
+def test_evaluation_of_withheld_blocks_is_that_of_training(corpus, tmp_path):
+    """Of the blocks of few documents, one that was cut out of a document has no end."""
+    shutil.copy(corpus, tmp_path / "other.txt")
+    training = seqgen.train(
+        [corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", valid_split="tail", **SMALL
+    )
+    (best,) = [event.nats_per_token for event in training if isinstance(event, seqgen.Evaluated)]
+    run = seqgen.load(tmp_path / "run")
+
+    texts = run.validation_texts()
+    report = run.evaluate_documents(texts)
+
+    assert texts.ends == (True,)
+    assert report.nats_per_token == pytest.approx(best, rel=1e-6)
+    assert report.tokens == run.config.text.valid_tokens
+    cut = seqgen.train(
+        [corpus, tmp_path / "other.txt"], out=tmp_path / "cut", cell="gru", valid_split="blocks", **SMALL
+    )
+    (best,) = [event.nats_per_token for event in cut if isinstance(event, seqgen.Evaluated)]
+    run = seqgen.load(tmp_path / "cut")
+    report = run.evaluate_documents(run.validation_texts())
+    assert report.ends < len(run.validation_texts())
+    assert report.nats_per_token == pytest.approx(best, rel=1e-6)
+
+
+def test_bits_per_byte_of_lines_are_the_length_of_their_code(corpus, tmp_path):
+    run = seqgen.train(corpus, documents="line", out=tmp_path / "run", cell="gru", **SMALL).run()
+    lines = [f"The old king {'paints ' * (number % 9)}the rain {number}." for number in range(99)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    model = run.model.double()
+    bits = 0.0
+    for line in lines:
+        ids = run.tokenizer.encode(line).tolist()
+        with torch.no_grad():
+            logits, _ = model(torch.tensor([[0, *ids]]))
+        for row, target in zip(logits[0].softmax(-1), [*ids, 0], strict=True):
+            bits -= math.log2(row[target])
+        bits += ids.count(run.tokenizer.unknown_id) * math.log2(0x110000 - 0x800 - (run.tokenizer.vocab_size - 2))
+    model.float()
+
+    report = run.evaluate(tmp_path / "lines.txt")
+
+    assert report.ends == 99
+    assert report.bits_per_byte == pytest.approx(bits / (tmp_path / "lines.txt").stat().st_size, rel=1e-6)
+
+
 def test_validation_texts_of_a_changed_text_are_refused(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", **SMALL).run()
     corpus.write_text(corpus.read_text("utf-8") + "More.\n", "utf-8")

@@ -121,6 +121,30 @@ def test_without_text_validation_part_is_scored(report, run):
     assert report("--precision", "bf16")["nats_per_token"] == pytest.approx(best, abs=1e-2)
 
 
+def test_ends_of_documents_are_counted_and_paid_for(answers, report, in_tmp, corpus):
+    answers(
+        "train", "corpus.txt", "--documents", "line", "--cell", "gru", "--hidden-size", 8, "--max-steps", 2,
+        "--precision", "fp32", "--out", "run", "--quiet",
+    )  # fmt: skip
+    lines = map(json.loads, Path("run/metrics.jsonl").read_text("utf-8").splitlines())
+    best = min(line["nats_per_token"] for line in lines if line["event"] == "evaluated")
+    Path("one.txt").write_text("The old king.\nNo one paints.\n", "utf-8")
+
+    valid, one = report("--run", "run"), report("one.txt", "--run", "run")
+
+    assert valid["nats_per_token"] == pytest.approx(best, abs=1e-3)
+    assert (
+        valid["tokens"]
+        == valid["bytes"]
+        == json.loads(Path("run/config.json").read_text("utf-8"))["text"]["valid_tokens"]
+    )
+    assert valid["ends"] == len(seqgen.load("run").validation_texts())
+    assert (one["ends"], one["tokens"], one["bytes"]) == (2, 13 + 14 + 2, 29)
+    assert one["bits_per_byte"] == pytest.approx(one["nats_per_token"] / math.log(2))
+    shown = [line.split() for line in answers("eval", "one.txt", "--run", "run").splitlines()]
+    assert any("ends" in words and words[-1] == "2" for words in shown)
+
+
 def test_changed_validation_text_is_refused(refuses, stopped, corpus, monkeypatch):
     corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
     refuses(1, "eval", words=("corpus.txt", "not the text"))
