@@ -18,7 +18,6 @@ from seqgen.device import StepperPrecision
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.generate import generate
 from seqgen.models.base import LanguageModel, Stepper
-from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import LstmConfig, TransformerConfig
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -71,7 +70,7 @@ def _seqgen(model: LanguageModel, batch_size: int) -> dict[str, Work]:
 
     return {
         **{f"seqgen {precision}": sample(model.stepper(precision)) for precision in PRECISIONS},
-        **{f"seqgen {precision}, numba": sample(compiled_stepper(model, precision)) for precision in PRECISIONS},
+        **{f"seqgen {precision}, numba": sample(model.stepper(precision, "numba")) for precision in PRECISIONS},
     }
 
 

@@ -19,11 +19,10 @@ from seqgen import models
 from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.documents import Documents
 from seqgen.device import select_precision
-from seqgen.models.registry import ModelConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, ModelConfig, TransformerConfig
 from seqgen.runs.config import resolve_settings
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
-from seqgen.training.presets import PRESETS
 
 VOCAB_SIZE = 67
 SHAPES = {
@@ -54,7 +53,7 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
             {"transformers, fp32": _steps(_llama(config, batch_size), tokens)},
             rounds,
         )
-    for cell in PRESETS:
+    for cell in FAMILIES:
         muon, adamw = (_preset_learner(cell, optimizer) for optimizer in ("muon", "adamw"))
         yield from race(
             f"train the {cell} of a minute",

@@ -20,7 +20,7 @@ from seqgen.errors import ConfigError
 MODEL, TEXT, TRAINING, RUN, SAMPLING, EVALUATION = "Model", "Text", "Training", "Run", "Sampling", "Evaluation"
 """The groups of settings: the panels of `--help` and the tables of the docs."""
 BY_PRESET = "by cell and time"
-"""How help shows a default that `training/presets.py` chooses."""
+"""How help shows a default that the preset of a cell chooses."""
 QUOTE = "'"
 LONGEST_SHOWN = 60
 """A message repeats values of up to this many characters."""

@@ -11,7 +11,7 @@ SMALL: dict[str, Any] = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "ba
 
 def with_length(cell: str, length: int) -> dict[str, Any]:
     """Return the settings of a cell that trains on `length` tokens at once."""
-    windows = FAMILIES[cell].config().window is not None
+    windows = FAMILIES[cell].batches == "windows"
     return {"cell": cell, "block_size" if windows else "bptt": length}
 
 

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a C
 def test_cuda_forward_agrees_with_the_cpu(model):
     tokens = torch.randint(1, 11, (3, 30))
     with torch.no_grad():
-        expected, _ = model(tokens, model.initial_state(3, 64))
+        expected, _ = model(tokens, model.initial_state(3, 64), tokens == 0)
         model.to("cuda")
-        found, _ = model(tokens.cuda(), model.initial_state(3, 64))
+        found, _ = model(tokens.cuda(), model.initial_state(3, 64), tokens.cuda() == 0)
 
     torch.testing.assert_close(found.cpu(), expected, rtol=1e-3, atol=1e-3)
 
@@ -27,8 +27,8 @@ def test_stepper_agrees_with_the_forward(model, precision, tolerance):
     model.to("cuda")
     tokens = torch.randint(1, 11, (3, 20), device="cuda")
     with torch.no_grad():
-        expected, _ = model(tokens, model.initial_state(3, 64))
-        _, state = model(tokens[:, :1], model.initial_state(3, 64))
+        expected, _ = model(tokens, model.initial_state(3, 64), tokens == 0)
+        _, state = model(tokens[:, :1], model.initial_state(3, 64), tokens[:, :1] == 0)
         stepper = model.stepper(precision)
         for column in range(1, 20):
             logits, state = stepper.step(tokens[:, column], state.select(torch.arange(3, device="cuda")))

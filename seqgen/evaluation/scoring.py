@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqgen.data.batches import IGNORED
 from seqgen.data.documents import Documents
 from seqgen.device import StepperPrecision, autocast, evaluation_mode
 from seqgen.errors import ConfigError
@@ -33,7 +32,7 @@ from seqgen.evaluation.segments import (
     stream_segments,
     window_segments,
 )
-from seqgen.models.base import LanguageModel
+from seqgen.models.base import IGNORED, LanguageModel
 from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
 
@@ -42,7 +41,8 @@ COLUMNS = 256
 MAX_LOGITS = 1 << 24
 """Numbers in the logits of one call."""
 
-Nats: TypeAlias = npt.NDArray[np.float32]
+Nats: TypeAlias = npt.NDArray[np.floating]
+"""fp32, or the precision of a model with more."""
 Forward: TypeAlias = Callable[[Tensor, Tensor, State, Tensor | None], tuple[Tensor, State]]
 """Inputs and targets [B, T], a state and `starts` [B, T] -> the nats of the targets [B, T] and the next state."""
 
@@ -127,48 +127,41 @@ def score(
         yield from _score_lanes(model, documents, lanes, forward)
 
 
-def nats_by_document(documents: Documents, scores: Iterable[Scores]) -> list[Nats]:
-    """Return the nats of every token by position, and of the end if there is one, for each document."""
+def nats_by_document(documents: Documents, scores: Iterable[Scores]) -> list[npt.NDArray[np.float64]]:
+    """Return the nats of every token by position, and of the end if there is one, for each document.
+
+    NaN where `scores` have none.
+    """
     lengths = documents.lengths
     stops = np.cumsum(lengths)
-    nats = np.full(documents.tokens, np.nan, dtype=np.float32)
+    nats = np.full(documents.tokens, np.nan)
     for part in scores:
         nats[(stops - lengths)[part.document] + part.position] = part.nats
     return np.split(nats, stops[:-1])
 
 
 def _forward_in(model: LanguageModel, precision: StepperPrecision) -> Forward:
-    """Return the forward in `precision`. In int8 it steps token by token, but boundaries take the model's forward."""
+    """Return the forward in `precision`; in int8 the stepper, a token at a time."""
     if precision != "int8":
 
         def forward(inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
-            del starts
             with autocast(model.device, precision):
-                logits, state = model(inputs, state)
-            return _nats(logits, targets), state
+                return model.nats(inputs, targets, state, starts)
 
         return forward
     stepper = model.stepper(precision)
 
     def step(inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
-        clears = [False] * inputs.shape[1] if starts is None else starts.any(0).tolist()
+        begins = [None] * inputs.shape[1] if starts is None else starts.unbind(1)
         columns = []
-        for token, target, clear in zip(inputs.unbind(1), targets.unbind(1), clears, strict=True):
-            if clear:
-                logits, state = model(token[:, None], state)
-                columns.append(_nats(logits, target[:, None]))
-            else:
-                logits, state = stepper.step(token, state)
-                columns.append(_nats(logits[:, None], target[:, None]))
-        return torch.cat(columns, dim=1), state
+        for token, begin in zip(inputs.unbind(1), begins, strict=True):
+            logits, state = stepper.step(token, state, begin if begin is not None and begin.any() else None)
+            columns.append(logits)
+        logits = torch.stack(columns, dim=1).flatten(0, 1)
+        nats = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
+        return nats.view_as(targets), state
 
     return step
-
-
-def _nats(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return -ln p of each target, fp32 [B, T]; 0 where it is ignored."""
-    flat = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
-    return flat.view_as(targets)
 
 
 def _score_lanes(model: LanguageModel, documents: Documents, lanes: Lanes, forward: Forward) -> Iterator[Scores]:
@@ -183,11 +176,10 @@ def _score_lanes(model: LanguageModel, documents: Documents, lanes: Lanes, forwa
         if running < state.batch_size:
             state = state.select(torch.arange(running, device=device))
         inputs, targets = _make_batch(documents, block, running, padding)
-        starts = torch.from_numpy(inputs == BOUNDARY) if (inputs == BOUNDARY).any() else None
+        is_start = inputs == BOUNDARY
+        tokens, expected, starts = (torch.from_numpy(member).to(device) for member in (inputs, targets, is_start))
         with evaluation_mode(model):
-            nats, state = forward(
-                torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device), state, starts
-            )
+            nats, state = forward(tokens, expected, state, starts if is_start.any() else None)
         document, position = np.repeat(block.document, block.count), block.spread(block.position)
         cells = block.cells
         if block.has_burn_in:

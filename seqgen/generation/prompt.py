@@ -11,7 +11,7 @@ from seqgen.device import evaluation_mode
 from seqgen.errors import RunError
 from seqgen.models.base import LanguageModel
 from seqgen.models.state import State
-from seqgen.tokenizers.base import Tokenizer
+from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 
 PREFILL = 512  # tokens of a prompt that one call reads
 REACH = 4096
@@ -70,7 +70,8 @@ def _read(
     """Yield logits and state after each part of `tokens`, int64 [B, T]."""
     done = 0
     for part in torch.split(tokens, PREFILL, dim=1):
-        logits, state = model(part, state)
+        starts = part == BOUNDARY if done == 0 else None  # only the first token may be it
+        logits, state = model(part, state, starts)
         done += part.shape[1]
         if progress is not None:
             progress(done, tokens.shape[1])

@@ -1,33 +1,49 @@
 """The contract of all model families: tokens and a state in, logits and the next state out.
 
     state = model.initial_state(batch_size, capacity)
-    logits, state = model(tokens, state)            # tokens int64 [B, T] -> logits [B, T, V]
-    stepper = model.stepper()                       # an immutable snapshot of the weights, for one token at a time
-    state = stepper.select(state, index)            # copies of rows, in the form that the stepper prefers
-    logits, state = stepper.step(token, state)      # token int64 [B] -> logits fp32 [B, V]
+    hidden, state = model.features(tokens, state, starts)    # int64 [B, T] -> [B, T, H]
+    logits = model.head(hidden)                              # [B, T, V]
+    logits, state = model(tokens, state, starts)             # both in one call
+    stepper = model.stepper()                                # a snapshot of the weights, for one token at a time
+    state = stepper.select(state, index)                     # copies of rows, in the form that the stepper prefers
+    logits, state = stepper.step(token, state)               # int64 [B] -> fp32 [B, V]
+    trace = model.trace(tokens)                              # every gate, state and attention map by name
 
-Laws, tested for every family: `model(ab)` equals `model(a)` then `model(b, state)`; `stepper.step` agrees with the
-forward; id 0 begins a document, so tokens before it do not affect outputs after it.
+Id 0 begins a document: tokens before it do not affect outputs after it. `starts` says where, bool [B, T], equal to
+`tokens == 0`; None means that no token is 0. Nothing is read back from the tokens, which may be on another device.
+
+Laws, tested for every family: `model(ab)` equals `model(a)` then `model(b, state)`; the stepper and the trace agree
+with the forward; rows of selected and concatenated states behave as alone.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
-from seqgen.models.registry import FamilyConfig
+from seqgen.errors import ConfigError
+from seqgen.models.registry import FAMILIES, FamilyConfig
 from seqgen.models.state import State
+
+Engine = Literal["torch", "numba"]
+IGNORED = -100
+"""The target of a position that is not scored (torch's default)."""
 
 
 class Stepper(ABC):
     """A snapshot of a model's weights that takes one token at a time."""
 
     @abstractmethod
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        """Take one step: `token` int64 [B], none of them the boundary -> logits fp32 [B, V] and the next state."""
+    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
+        """Take one step: `token` int64 [B], `starts` bool [B] -> logits fp32 [B, V] and the next state."""
 
     def select(self, state: State, index: Tensor) -> State:
         """Copy rows of a state, for this stepper's own `step`: `index` int64 [N].
@@ -37,15 +53,33 @@ class Stepper(ABC):
         return state.select(index)
 
 
-class LanguageModel(nn.Module, ABC):
+class Layer(nn.Module):
+    """A module that may have a fast path, and records what a trace shows."""
+
+    plain = False
+    """Whether to use plain operations of torch only; set by `plain_path`."""
+    _trace: dict[str, Tensor] | None = None
+    _name = ""
+
+    @property
+    def traces(self) -> bool:
+        """Whether `record` keeps anything."""
+        return self._trace is not None
+
+    def record(self, **tensors: Tensor) -> None:
+        """Keep tensors [B, T, ...] for the trace, under the name of this layer."""
+        if self._trace is not None:
+            prefix = f"{self._name}." if self._name else ""
+            self._trace |= {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+class LanguageModel(Layer, ABC):
     """A distribution over the next token given all tokens before it in the document."""
 
     config: FamilyConfig
     vocab_size: int
     max_positions: int | None = None
     """The most tokens that a document may have, where there is a limit."""
-    gates_per_weight: int = 1
-    """Matrices stacked in each recurrent weight: one per gate."""
     burn_in: int = 256
     """Tokens after which a fresh state is as good as one carried from far away (for evaluation's segments)."""
 
@@ -54,22 +88,60 @@ class LanguageModel(nn.Module, ABC):
         """Return the state before the first token, with caches for at most `capacity` tokens."""
 
     @abstractmethod
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None) -> tuple[Tensor, State]:
         """Compute logits of the token after each of `tokens`.
 
         Args:
             tokens: int64 [B, T].
-            state: what an earlier call returned; None starts fresh, and the returned state may then be empty (which is
-                what a window in training needs).
+            state: what an earlier call returned. It is never written while gradients are on; without them, its memory
+                may be reused. None starts fresh, and the returned state then cannot be continued (it is for windows).
+            starts: where documents start, bool [B, T]: `tokens == 0`. None means that no token is 0.
 
         Returns:
-            Logits [B, T, V] in the precision of the autocast, and the next state, whose floating-point members other
-            than caches are fp32.
+            Logits [B, T, V] in the precision of the autocast, up to a constant per position, and the next state, whose
+            floating-point members have the dtype of the weights and at least fp32.
         """
 
-    @abstractmethod
-    def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
-        """Take a snapshot of the present weights for generating one token at a time."""
+    def log_probs(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Compute ln p of every token after each of `tokens`: fp32 or wider [B, T, V], and the next state."""
+        logits, state = self(tokens, state, starts)
+        return _wide(logits).log_softmax(dim=-1), state
+
+    def nats(
+        self, tokens: Tensor, targets: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Compute -ln p of each target: fp32 or wider [B, T], 0 where the target is `IGNORED`, and the next state."""
+        logits, state = self(tokens, state, starts)
+        flat = F.cross_entropy(_wide(logits).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
+        return flat.view(targets.shape), state
+
+    def stepper(self, precision: StepperPrecision = "fp32", engine: Engine = "torch") -> Stepper:
+        """Take a snapshot of the present weights for generating one token at a time.
+
+        Raises:
+            ConfigError: the engine is not available for this model, or the model has forward hooks, which only the
+                stepper of a model on its plain path calls.
+        """
+        if not self.plain and any(module._forward_hooks or module._forward_pre_hooks for module in self.modules()):
+            raise ConfigError(
+                "stepper: it would skip this model's forward hooks; remove them, or make it within plain_path(model)"
+            )
+        if engine == "torch":
+            return self._stepper(precision)
+        compiled = FAMILIES[self.config.cell].compiled
+        if compiled is None:
+            raise ConfigError(f"engine: {engine} has no kernel for {self.config.cell}; use --engine torch")
+        module, _, name = compiled.rpartition(".")
+        made: Stepper = getattr(import_module(module), name)(self, precision)
+        return made
+
+    def _stepper(self, precision: StepperPrecision) -> Stepper:
+        """Make the stepper of torch; a family overrides it where another is measurably faster."""
+        from seqgen.models.stepper import DefaultStepper
+
+        return DefaultStepper(self, precision)
 
     @property
     def device(self) -> torch.device:
@@ -77,6 +149,65 @@ class LanguageModel(nn.Module, ABC):
         return next(self.parameters()).device
 
 
+class NeuralModel(LanguageModel):
+    """A model with a hidden vector for each token, from which the head makes logits."""
+
+    head: nn.Linear
+    """[B, T, H] -> logits [B, T, V]."""
+    gates_per_weight: int = 1
+    """Matrices stacked in each recurrent weight: one per gate."""
+
+    @abstractmethod
+    def features(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """Compute the hidden vectors [B, T, H], and the next state; arguments as of `forward`."""
+
+    def forward(self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None) -> tuple[Tensor, State]:
+        hidden, state = self.features(tokens, state, starts)
+        return self.head(hidden), state
+
+    def trace(self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None) -> dict[str, Tensor]:
+        """Run the forward on the plain path, and return all that it computes by name, [B, T, ...] each.
+
+        Names begin with the layer (`layers.0.forget`); `hidden` and `logits` are those of the forward. Gradients flow
+        through all of them. The state is not changed.
+        """
+        trace: dict[str, Tensor] = {}
+        layers = {name: module for name, module in self.named_modules() if isinstance(module, Layer)}
+        with plain_path(self):
+            for name, layer in layers.items():
+                layer._trace, layer._name = trace, name
+            try:
+                hidden, _ = self.features(tokens, state, starts)
+                self.record(hidden=hidden, logits=self.head(hidden))
+            finally:
+                for layer in layers.values():
+                    layer._trace = None
+        return trace
+
+
+@contextmanager
+def plain_path(model: nn.Module) -> Iterator[None]:
+    """Run a model by plain operations of torch: no autograd functions of our own, no fused recurrence or attention.
+
+    Within it, second derivatives, `torch.func` and `torch.export` work. It applies to this model only.
+    """
+    layers = [module for module in model.modules() if isinstance(module, Layer)]
+    before = [layer.plain for layer in layers]
+    for layer in layers:
+        layer.plain = True
+    try:
+        yield
+    finally:
+        for layer, plain in zip(layers, before, strict=True):
+            layer.plain = plain
+
+
 def parameter_count(model: nn.Module) -> int:
     """Count the trainable numbers; a tied head counts once."""
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

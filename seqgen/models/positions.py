@@ -8,35 +8,20 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from seqgen.errors import TextError
-from seqgen.models.registry import TransformerConfig
 
-BASE = 10_000.0
-
-
-def check_positions(relative: Tensor, config: TransformerConfig) -> None:
-    """Refuse positions in the document, int64, beyond the limit of sinusoidal positions."""
-    if config.positions == "sinusoidal" and int(relative.max()) >= config.block_size:
-        raise TextError(
-            f"sinusoidal positions end at block_size {config.block_size}, but this text continues to token "
-            f"{int(relative.max()) + 1}; use windows of at most {config.block_size} tokens, or a model trained "
-            "with --positions rope"
-        )
-
-
-def frequencies(size: int, device: torch.device | None = None) -> Tensor:
-    """Return the rotation of each pair per position, in radians: fp64 [size / 2]."""
+def frequencies(size: int, base: float, device: torch.device | None = None) -> Tensor:
+    """Return the rotation of each pair per position, in radians: fp64 [size / 2], from 1 to about 1 / base."""
     exponents = torch.arange(0, size, 2, device=device, dtype=torch.float64) / size
-    return torch.pow(BASE, -exponents)
+    return torch.pow(base, -exponents)
 
 
 def rotary(positions: Tensor, frequencies: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute cosines and sines of the rotary embedding: positions [B, T] -> two fp32 [B, 1, T, D / 2].
+    """Compute cosines and sines of the rotary embedding: positions [B, T] -> two fp64 [B, 1, T, D / 2].
 
     The angles are fp64, because fp32 cannot tell neighboring positions apart from 2^24 on.
     """
     angles = (positions[:, :, None] * frequencies).unsqueeze(1)
-    return angles.cos().float(), angles.sin().float()
+    return angles.cos(), angles.sin()
 
 
 def rotation_of(cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,6 +37,6 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def sinusoids(positions: Tensor, frequencies: Tensor) -> Tensor:
-    """Compute sinusoidal positions, sines then cosines: [B, T] -> fp32 [B, T, size]."""
+    """Compute sinusoidal positions, sines then cosines: [B, T] -> fp64 [B, T, size]."""
     angles = positions[:, :, None] * frequencies
-    return torch.cat([angles.sin(), angles.cos()], dim=-1).float()
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -1,17 +1,18 @@
 """Recurrent language models: embedding, a stack of RNN, LSTM or GRU layers, head.
 
 From the second layer on, a layer adds its output to its input (residual). Dropout is applied before the first layer and
-to each layer's output. The recurrences over time are torch's own where it has fast ones (on CUDA, and LSTM), else those
-of `cpu/recurrence.py`. `cells.py` has the equations, which the stepper uses and the tests compare all of them with.
-`CELLS` has all that differs between cells.
+to each layer's output. At the start of a document (id 0) the states become zero, and a learned vector is the hidden
+vector from which the head predicts the first token.
+
+`CELLS` has all that differs between cells: their equations (`cells.py`), and the faster forms of them over time, which
+are torch's own where it has fast ones (on CUDA, and LSTM), else those of `cpu/recurrence.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +20,15 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models import cells
-from seqgen.models.base import LanguageModel, Stepper
+from seqgen.models.base import NeuralModel, Stepper
 from seqgen.models.cpu import recurrence
 from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.registry import RecurrentConfig
 from seqgen.models.state import State
-from seqgen.tokenizers.base import BOUNDARY
+from seqgen.models.stepper import Matrices, ProductLayer
+
+CLOSED = -1e4
+"""A sum at which a sigmoid is 0, in any precision and whatever is added to it."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,14 @@ class LstmState(HiddenState):
     cell: Tensor
 
 
+for _state in (HiddenState, LstmState):
+    torch.export.register_dataclass(_state)
+
 Members = tuple[Tensor, ...]
 """A layer's part of a state: its hidden state [B, H], for LSTM followed by its cell state."""
-Step = Callable[..., Tensor | Members]
-"""The equations of a step, as in `cells.py`, to the next state; the layer's class says which arguments it gets."""
 
 
-class RecurrentModel(LanguageModel):
+class RecurrentModel(NeuralModel):
     """RNN, LSTM and GRU."""
 
     config: RecurrentConfig
@@ -57,13 +62,15 @@ class RecurrentModel(LanguageModel):
         self.config = config
         self.vocab_size = vocab_size
         self.cell = CELLS[config.form]
+        self.gates_per_weight = self.cell.gates
         self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.layers = nn.ModuleList(
-            self.cell.layer(config.hidden_size if depth else config.input_size, config.hidden_size)
+            RecurrentLayer(self.cell, config.hidden_size if depth else config.input_size, config.hidden_size)
             for depth in range(config.layers)
         )
-        self.gates_per_weight = len(layer_weights(self.layers[0]).w_hh) // config.hidden_size
         self.dropout = nn.Dropout(config.dropout)
+        self.start = nn.Parameter(torch.zeros(config.hidden_size))
+        """The hidden vector at the start of a document."""
         self.head = nn.Linear(config.hidden_size, vocab_size)
         if config.tie_weights:
             self.head.weight = self.embedding.weight
@@ -78,8 +85,8 @@ class RecurrentModel(LanguageModel):
         if not self.config.tie_weights:
             nn.init.normal_(self.head.weight, std=hidden_size**-0.5)
         nn.init.zeros_(self.head.bias)
-        for layer in self.layers:
-            weights = layer_weights(layer)
+        for layer in self.recurrent_layers:
+            weights = layer.weights
             nn.init.xavier_uniform_(weights.w_ih)
             for block in torch.split(weights.w_hh, hidden_size):
                 nn.init.orthogonal_(block)
@@ -88,39 +95,40 @@ class RecurrentModel(LanguageModel):
             if self.cell.forget_gate is not None:  # bias 1: remember by default (Jozefowicz et al. 2015)
                 torch.split(weights.b_ih, hidden_size)[self.cell.forget_gate].fill_(1.0)
 
-    def initial_state(self, batch_size: int, capacity: int) -> State:
+    @property
+    def recurrent_layers(self) -> list[RecurrentLayer]:
+        """The layers with their own type."""
+        return cast("list[RecurrentLayer]", list(self.layers))
+
+    def initial_state(self, batch_size: int, capacity: int) -> HiddenState:
         del capacity  # the size of a recurrent state is fixed
+        weight = self.embedding.weight
         shape = (batch_size, self.config.layers, self.config.hidden_size)
-        return self.cell.state(*(torch.zeros(shape, device=self.device) for _ in range(self.cell.members)))
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        members = (torch.zeros(shape, dtype=dtype, device=weight.device) for _ in range(self.cell.members))
+        return self.cell.state(*members)
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        if state is None:
-            state = self.initial_state(tokens.shape[0], tokens.shape[1])
-        # Documents begin in few columns of a batch: cut the text there and clear the state of those rows.
-        begins = tokens == BOUNDARY
-        columns = begins.any(dim=0).nonzero().squeeze(1).tolist()
-        outputs = []
-        for start, stop in zip([0, *columns], [*columns, tokens.shape[1]], strict=True):
-            if start == stop:
-                continue
-            fresh = begins[:, start, None, None]
-            if start in columns:
-                state = state.map(partial(Tensor.masked_fill, mask=fresh, value=0.0))
-            hidden, state = self._stack(self.dropout(self.embedding(tokens[:, start:stop])), state)
-            outputs.append(hidden)
-        return self.head(torch.cat(outputs, dim=1) if len(outputs) > 1 else outputs[0]), state
-
-    def _stack(self, x: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run the layers over columns without document starts: x [B, T, E] -> [B, T, H]."""
+    def features(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, HiddenState]:
+        begin = self.initial_state(tokens.shape[0], 0) if state is None else state
+        x = self.dropout(self.embedding(tokens))
         ends: list[Members] = []
         for depth, layer in enumerate(self.layers):
-            y, end = _over_time(self.cell, layer, x, tuple(member[:, depth] for member in state.tensors().values()))
+            members = tuple(member[:, depth] for member in begin.tensors().values())
+            y, end = layer(x, members, starts)
             ends.append(end)
             x = x + self.dropout(y) if depth else self.dropout(y)
-        return x, self.cell.state(*(torch.stack(member, dim=1).float() for member in zip(*ends, strict=True)))
+            self.record(**{f"stream.{depth}": x})
+        if starts is not None:
+            x = torch.where(starts.unsqueeze(2), self.start.to(x.dtype), x)
+        dtype = torch.promote_types(self.start.dtype, torch.float32)
+        return x, self.cell.state(*(torch.stack(member, dim=1).to(dtype) for member in zip(*ends, strict=True)))
 
-    def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
-        return RecurrentStepper(self, precision)
+    def _stepper(self, precision: StepperPrecision) -> Stepper:
+        if self.plain or self.cell.fast_step is None:
+            return super()._stepper(precision)
+        return RecurrentStepper(self, self.cell.fast_step, precision)
 
 
 class LayerWeights(NamedTuple):
@@ -132,93 +140,141 @@ class LayerWeights(NamedTuple):
     b_hh: Tensor
 
 
-def layer_weights(layer: nn.Module) -> LayerWeights:
-    """Return the weights of a layer of any cell, by torch's names."""
-    names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
-    return LayerWeights(*(layer.get_parameter(name) for name in names))
+class RecurrentLayer(ProductLayer):
+    """A layer of a cell over time; its weights have the names and shapes of `nn.LSTM`'s, for every cell."""
 
-
-def _over_time(cell: Cell, layer: nn.Module, x: Tensor, begin: Members) -> tuple[Tensor, Members]:
-    """Run a layer over x [B, T, E] from the states [B, H] before it: outputs [B, T, H] and the states after it."""
-    if cell.on_cpu is not None and x.device.type == "cpu":
-        y, end = cell.on_cpu(x, begin[0], layer_weights(layer))
-        return y, (end,)
-    states = tuple(member.unsqueeze(0).contiguous() for member in begin)  # torch's [1, B, H]
-    y, ends = layer(x, states if len(states) > 1 else states[0])
-    return y, tuple(member[0] for member in _as_members(ends))
-
-
-def _as_members(members: Tensor | Members) -> Members:
-    return members if isinstance(members, tuple) else (members,)
-
-
-class SteppedLayer(nn.Module):
-    """A layer of a cell that torch does not have, with one hidden state; weights named and shaped as `nn.GRU`'s.
-
-    `step(x_sums, hidden, weight_h)` returns the next hidden state [B, H], for x_sums = W x + b [B, gates x H], hidden
-    [B, H] and weight_h [gates x H, H]. `bias_hh_l0` only adds to `bias_ih_l0`; it is kept so that all cells share one
-    layout on disk.
-    """
-
-    def __init__(self, input_size: int, hidden_size: int, gates: int, step: Callable[..., Tensor]) -> None:
+    def __init__(self, cell: Cell, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self._step = step
-        self.weight_ih_l0 = nn.Parameter(torch.empty(gates * hidden_size, input_size))
-        self.weight_hh_l0 = nn.Parameter(torch.empty(gates * hidden_size, hidden_size))
-        self.bias_ih_l0 = nn.Parameter(torch.empty(gates * hidden_size))
-        self.bias_hh_l0 = nn.Parameter(torch.empty(gates * hidden_size))
+        self.cell = cell
+        rows = cell.gates * hidden_size
+        self.weight_ih_l0 = nn.Parameter(torch.empty(rows, input_size))
+        self.weight_hh_l0 = nn.Parameter(torch.empty(rows, hidden_size))
+        self.bias_ih_l0 = nn.Parameter(torch.empty(rows))
+        self.bias_hh_l0 = nn.Parameter(torch.empty(rows))
+        for parameter in self.parameters():  # as torch's layers
+            nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
 
-    def forward(self, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, T, E], hidden [1, B, H] -> outputs [B, T, H], hidden [1, B, H], as `nn.GRU`."""
-        x_sums = F.linear(x, self.weight_ih_l0, self.bias_ih_l0 + self.bias_hh_l0)  # all time steps at once
-        h = hidden[0]
-        outputs = []
-        for x_sum in x_sums.unbind(dim=1):
-            h = self._step(x_sum, h, self.weight_hh_l0)
-            outputs.append(h)
-        return torch.stack(outputs, dim=1), h.unsqueeze(0)
+    @property
+    def weights(self) -> LayerWeights:
+        """The weights and biases."""
+        return LayerWeights(self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
+
+    def matrices(self) -> Matrices:
+        """Return the matrix of the input, and those of the state, by name."""
+        w_ih, w_hh, b_ih, b_hh = self.weights
+        rows = [gates * w_hh.shape[1] for gates in self.cell.parts.values()]
+        parts = zip(self.cell.parts, torch.split(w_hh, rows), torch.split(b_hh, rows), strict=True)
+        return {"input": (w_ih, b_ih), **{name: (weight, bias) for name, weight, bias in parts}}
+
+    def forward(self, x: Tensor, members: Members, starts: Tensor | None) -> tuple[Tensor, Members]:
+        """Run the layer over time.
+
+        Args:
+            x: inputs [B, T, E].
+            members: the states before them, [B, H] each.
+            starts: bool [B, T], where the states become zero, and the output with them.
+
+        Returns:
+            Outputs [B, T, H], and the states after them.
+        """
+        cell = self.cell
+        if self.plain:
+            return self.step_by_step(x, members, starts)
+        if cell.on_cpu is not None and x.device.type == "cpu":
+            y, hidden = cell.on_cpu(x, members[0], self.weights, starts)
+            return y, (hidden,)
+        if cell.fused is not None and (starts is None or cell.closes):
+            return self._run_fused(cell.fused, x, members, starts)
+        return self.step_by_step(x, members, starts)
+
+    def step_by_step(self, x: Tensor, members: Members, starts: Tensor | None) -> tuple[Tensor, Members]:
+        """Do what `forward` does by the equations of the cell: the plain twin of its fast forms."""
+        x_sums = self.product("input")(x.flatten(0, 1)).view(*x.shape[:2], -1)
+        products = [self.product(name) for name in self.cell.parts]
+        steps: list[Any] = []
+        for column, x_sum in enumerate(x_sums.unbind(1)):
+            step = self.cell.step(x_sum, *members, *products)
+            members = tuple(step[: self.cell.members])
+            if starts is not None:
+                fresh = starts[:, column, None]
+                members = tuple(member.masked_fill(fresh, 0.0) for member in members)
+                step = type(step)(*members, *step[self.cell.members :])
+            steps.append(step)
+        if self.traces:
+            self.record(**{name: torch.stack([getattr(step, name) for step in steps], 1) for name in steps[0]._fields})
+        return torch.stack([step.hidden for step in steps], 1), members
+
+    def _run_fused(
+        self, fused: Callable[..., Any], x: Tensor, members: Members, starts: Tensor | None
+    ) -> tuple[Tensor, Members]:
+        """Run torch's kernel. An input column that is 1 at a start closes the gates of an LSTM there.
+
+        With input, forget and output gates at 0, both states become exactly 0, and no gradient passes.
+        """
+        w_ih, *others = self.weights
+        if starts is not None:
+            size = w_ih.shape[0] // self.cell.gates
+            column = torch.cat([w_ih.new_full((size,), 0.0 if open_ else CLOSED) for open_ in self.cell.closes])
+            w_ih = torch.cat([w_ih, column.unsqueeze(1)], 1)
+            x = torch.cat([x, starts.unsqueeze(2).to(x.dtype)], 2)
+        weights = [w_ih, *others]
+        if x.device.type == "cuda":  # cuDNN wants them in one piece
+            flat = torch.cat([weight.flatten() for weight in weights])
+            sizes = [weight.numel() for weight in weights]
+            weights = [part.view_as(weight) for part, weight in zip(torch.split(flat, sizes), weights, strict=True)]
+        states = tuple(member.unsqueeze(0).contiguous() for member in members)  # torch's [1, B, H]
+        hx = states if len(states) > 1 else states[0]
+        y, *ends = fused(x, hx, weights, True, 1, 0.0, self.training, False, True)
+        return y, tuple(end[0] for end in ends)
 
 
 class RecurrentStepper(Stepper):
     """One token at a time on packed weights, with the first layer's input product in a table by token.
 
-    The state and everything but the products is fp32. The plain twin is the model's forward.
+    The state and everything but the products is fp32. The plain twin is `DefaultStepper`.
     """
 
     @torch.no_grad()
-    def __init__(self, model: RecurrentModel, precision: StepperPrecision) -> None:
-        self._cell = cell = model.cell
-        layers = [layer_weights(layer) for layer in model.layers]
-        if cell.prepare is not None:
-            layers = [LayerWeights(*map(cell.prepare, weights)) for weights in layers]
+    def __init__(self, model: RecurrentModel, fast: FastStep, precision: StepperPrecision) -> None:
+        self._state = model.cell.state
+        layers = [layer.weights for layer in model.recurrent_layers]
+        if fast.prepare is not None:
+            layers = [LayerWeights(*map(fast.prepare, weights)) for weights in layers]
         self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
         self._layers = [
-            cell.products(cell.step, weights, precision, first=depth == 0) for depth, weights in enumerate(layers)
+            fast.products(fast.step, weights, precision, first=depth == 0) for depth, weights in enumerate(layers)
         ]
+        self._start = model.start.detach().float().clone()
         self._head = StepperLinear(model.head.weight, model.head.bias, precision)
 
     @torch.no_grad()
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
         x = self._table.index_select(0, token)
         begins = zip(*(member.unbind(1) for member in state.tensors().values()), strict=True)
         ends = []
         for depth, (layer, begin) in enumerate(zip(self._layers, begins, strict=True)):
-            end = _as_members(layer(x, begin))
+            end = layer(x, begin)
             x = x + end[0] if depth else end[0]
             ends.append(end)
-        return self._head(x), self._cell.state(*(torch.stack(member, 1) for member in zip(*ends, strict=True)))
+        after = self._state(*(torch.stack(member, 1) for member in zip(*ends, strict=True)))
+        if starts is not None:
+            x = torch.where(starts[:, None], self._start, x)
+            after = after.map(lambda member: member.masked_fill(starts[:, None, None], 0.0))
+        return self._head(x), after
 
 
 class _OneProduct:
     """A stepper's layer that multiplies input and state at once: `step(sums, *other states)`."""
 
-    def __init__(self, step: Step, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> None:
+    def __init__(
+        self, step: Callable[..., Members], weights: LayerWeights, precision: StepperPrecision, *, first: bool
+    ) -> None:
         w_ih, w_hh, b_ih, b_hh = weights
         self._step, self._first = step, first
         w, b = (w_hh, b_hh) if first else (torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh)
         self._linear = StepperLinear(w, b, precision)
 
-    def __call__(self, x: Tensor, state: Members) -> Tensor | Members:
+    def __call__(self, x: Tensor, state: Members) -> Members:
         """Return the state [B, H] after the step; in the first layer, `x` already is W x + b."""
         hidden, *others = state
         sums = self._linear(hidden).add_(x) if self._first else self._linear(torch.cat([x, hidden], dim=1))
@@ -228,30 +284,17 @@ class _OneProduct:
 class _TwoProducts:
     """A stepper's layer that keeps the sums of input and state apart: `step(x_sums, h_sums, hidden)`."""
 
-    def __init__(self, step: Step, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> None:
+    def __init__(
+        self, step: Callable[..., Members], weights: LayerWeights, precision: StepperPrecision, *, first: bool
+    ) -> None:
         w_ih, w_hh, b_ih, b_hh = weights
         self._step = step
         self._x = None if first else StepperLinear(w_ih, b_ih, precision)
         self._h = StepperLinear(w_hh, b_hh, precision)
 
-    def __call__(self, x: Tensor, state: Members) -> Tensor | Members:
+    def __call__(self, x: Tensor, state: Members) -> Members:
         """Do what `_OneProduct` does."""
         return self._step(x if self._x is None else self._x(x), self._h(state[0]), state[0])
-
-
-class _ProductInStep:
-    """A stepper's layer whose step multiplies with the state itself: `step(x_sums, hidden, weight_h)`."""
-
-    def __init__(self, step: Step, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> None:
-        w_ih, w_hh, b_ih, b_hh = weights
-        self._step = step
-        self._x = None if first else StepperLinear(w_ih, b_ih, precision)
-        self._w_hh = w_hh.detach().to(torch.float32 if precision == "fp32" else torch.bfloat16).float().clone()
-        self._b_hh = b_hh.detach().clone()
-
-    def __call__(self, x: Tensor, state: Members) -> Tensor | Members:
-        """Do what `_OneProduct` does."""
-        return self._step((x if self._x is None else self._x(x)) + self._b_hh, state[0], self._w_hh)
 
 
 def _double_candidate(weight: Tensor) -> Tensor:
@@ -260,50 +303,92 @@ def _double_candidate(weight: Tensor) -> Tensor:
     return torch.cat([i, f, 2 * g, o])
 
 
-def _lstm_step(sums: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+def _rnn_step(sums: Tensor) -> Members:
+    return (sums.tanh_(),)
+
+
+def _lstm_step(sums: Tensor, cell: Tensor) -> Members:
     """Compute `cells.lstm_step` for the sums of doubled weights, which it overwrites."""
     i, f, half_g, o = sums.sigmoid_().chunk(4, dim=-1)
     cell = (f * cell).addcmul_(i, half_g, value=2).sub_(i)
     return o * cell.tanh(), cell
 
 
+def _gru_step(x_sums: Tensor, h_sums: Tensor, hidden: Tensor) -> Members:
+    """Compute `cells.gru_step_after`."""
+    x_r, x_z, x_n = x_sums.chunk(3, dim=-1)
+    h_r, h_z, h_n = h_sums.chunk(3, dim=-1)
+    candidate = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
+    z = torch.sigmoid(x_z + h_z)
+    return (z * hidden + (1 - z) * candidate,)
+
+
+class FastStep(NamedTuple):
+    """A step of a cell for `RecurrentStepper`."""
+
+    products: type[_OneProduct | _TwoProducts]
+    step: Callable[..., Members]
+    """What is computed from these products."""
+    prepare: Callable[[Tensor], Tensor] | None = None
+    """What is done to weights and biases before they are packed."""
+
+
 class Cell(NamedTuple):
     """All that differs between recurrent cells."""
 
-    layer: Callable[[int, int], nn.Module]
-    """Makes a layer from its input size and hidden size."""
-    products: type[_OneProduct | _TwoProducts | _ProductInStep]
-    step: Step
-    """What the stepper computes from these products."""
-    state: Callable[..., HiddenState] = HiddenState
-    """Makes the state of all layers from its members."""
-    members: int = 1
-    """Tensors of a layer's state [B, H]; the first is its output."""
-    on_cpu: Callable[[Tensor, Tensor, LayerWeights], tuple[Tensor, Tensor]] | None = None
+    step: Callable[..., Any]
+    """The equations: sums of the input, states, and products with the state -> a named tuple that begins with the next
+    states."""
+    parts: dict[str, int]
+    """The products with the state that `step` takes, by name, and the gates of each."""
+    state: type[HiddenState] = HiddenState
+    """The state of all layers."""
+    on_cpu: Callable[..., tuple[Tensor, Tensor]] | None = None
     """A faster form of the layer on a CPU, from `cpu/recurrence.py`."""
+    fused: Callable[..., Any] | None = None
+    """A faster form of the layer: torch's kernel."""
+    closes: tuple[bool, ...] = ()
+    """For each gate, whether it may stay open at the start of a document if closing the others clears the states."""
     forget_gate: int | None = None
     """The gate whose bias is 1 at first."""
-    prepare: Callable[[Tensor], Tensor] | None = None
-    """What the stepper does to weights and biases before it packs them."""
+    fast_step: FastStep | None = None
+    """How a stepper is faster than the default stepper."""
 
+    @property
+    def gates(self) -> int:
+        """Gates and candidates."""
+        return sum(self.parts.values())
 
-def stepped_cell(gates: int, step: Callable[..., Tensor], **others: Any) -> Cell:
-    """Return the row of a cell from its equations alone, `step(x_sums, hidden, weight_h)` as in `SteppedLayer`."""
-    return Cell(partial(SteppedLayer, gates=gates, step=step), _ProductInStep, step, **others)
+    @property
+    def members(self) -> int:
+        """Tensors of a layer's state [B, H]; the first is its output."""
+        return len(self.state.__dataclass_fields__)
 
 
 CELLS: dict[str, Cell] = {
-    "rnn": Cell(partial(nn.RNN, batch_first=True), _OneProduct, cells.rnn_step, on_cpu=recurrence.rnn),
-    "lstm": Cell(
-        partial(nn.LSTM, batch_first=True),
-        _OneProduct,
-        _lstm_step,
-        state=LstmState,
-        members=2,
-        forget_gate=1,
-        prepare=_double_candidate,
+    "rnn": Cell(
+        cells.rnn_step,
+        {"recurrent": 1},
+        on_cpu=recurrence.rnn,
+        fused=torch.rnn_tanh,
+        fast_step=FastStep(_OneProduct, _rnn_step),
     ),
-    "gru": Cell(partial(nn.GRU, batch_first=True), _TwoProducts, cells.gru_step_after, on_cpu=recurrence.gru_after),
-    "gru-before": stepped_cell(3, cells.gru_step_before, on_cpu=recurrence.gru_before),
+    "lstm": Cell(
+        cells.lstm_step,
+        {"recurrent": 4},
+        LstmState,
+        fused=torch.lstm,
+        closes=(False, False, True, False),
+        forget_gate=1,
+        fast_step=FastStep(_OneProduct, _lstm_step, _double_candidate),
+    ),
+    "gru": Cell(
+        cells.gru_step_after,
+        {"recurrent": 3},
+        on_cpu=recurrence.gru_after,
+        fused=torch.gru,
+        fast_step=FastStep(_TwoProducts, _gru_step),
+    ),
+    "gru-before": Cell(cells.gru_step_before, {"gates": 2, "candidate": 1}, on_cpu=recurrence.gru_before),
 }
 """By the `form` of the config."""

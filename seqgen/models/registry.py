@@ -7,11 +7,11 @@ ones share the model.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
-from seqgen.config import BY_PRESET, MODEL, Config, Setting, setting, settings_of
+from seqgen.config import BY_PRESET, MODEL, Config, Setting, describe, setting, settings_of
 from seqgen.utils.text import plural
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -29,9 +29,9 @@ class FamilyConfig(Config):
     tie_weights: bool = setting(False, "Share input and output embeddings.", MODEL)
 
     @property
-    def window(self) -> int | None:
-        """Tokens of a training window (`block_size`) if the family trains on windows; others carry their state."""
-        return None
+    def window(self) -> int:
+        """Tokens of a training window, for a family that trains on windows."""
+        raise NotImplementedError
 
 
 class RecurrentConfig(FamilyConfig):
@@ -111,6 +111,10 @@ class TransformerConfig(FamilyConfig):
     feed_forward_size: Size | None = setting(
         None, "Width of the feed-forward layers.", MODEL, shown="8/3 of the hidden size"
     )
+    position_base: float = Field(10_000.0, gt=1.0)
+    """The slowest position frequency is about 1 / this."""
+    norm_epsilon: float = Field(1e-5, gt=0.0)
+    """What RMSNorm adds to the mean square."""
 
     @property
     def window(self) -> int:
@@ -132,24 +136,100 @@ class TransformerConfig(FamilyConfig):
         return self
 
 
-ModelConfig = Annotated[RnnConfig | LstmConfig | GruConfig | TransformerConfig, Field(discriminator="cell")]
+Presets = dict[str, dict[str, Any]]
+"""Settings of model and training by optimizer, the default one first; docs/lab-notes.md has the measurements."""
 
 
 class Family(NamedTuple):
-    """A row of `FAMILIES`."""
+    """A row of `FAMILIES`: all that the rest of the library knows of a family."""
 
     config: type[FamilyConfig]
     model: str
     """Module and class of the model, dotted."""
+    presets: Presets
+    short_presets: Presets | None = None
+    """For runs shorter than `presets.SHORT_TIME`, where a measurement showed a gain."""
+    long_presets: Presets | None = None
+    """For runs of `presets.LONG_TIME` and more."""
+    batches: Literal["contiguous", "windows"] = "contiguous"
+    """Whether it trains on rows that carry their state from batch to batch, or on windows of its `block_size`."""
+    neural: bool = True
+    """Whether it has hidden vectors and gradients: a `NeuralModel`."""
+    compiled: str | None = None
+    """Module and function, dotted, that make its stepper compiled by numba."""
 
+
+_RECURRENT = "seqgen.models.recurrent.RecurrentModel"
+_COMPILED = "seqgen.models.numba.stepper"
 
 FAMILIES: dict[str, Family] = {
-    "rnn": Family(RnnConfig, "seqgen.models.recurrent.RecurrentModel"),
-    "lstm": Family(LstmConfig, "seqgen.models.recurrent.RecurrentModel"),
-    "gru": Family(GruConfig, "seqgen.models.recurrent.RecurrentModel"),
-    "transformer": Family(TransformerConfig, "seqgen.models.transformer.TransformerModel"),
-}
-"""The config class and the model of each cell. CONTRIBUTING.md lists what a new cell needs."""
+    "rnn": Family(
+        RnnConfig,
+        _RECURRENT,
+        presets={
+            "muon": {"lr": 0.01, "bptt": 64, "batch_size": 64},
+            "adamw": {"lr": 0.005, "bptt": 64, "batch_size": 64},
+        },
+        compiled=f"{_COMPILED}.compiled_recurrent_stepper",
+    ),
+    "lstm": Family(
+        LstmConfig,
+        _RECURRENT,
+        presets={
+            "muon": {"lr": 0.012, "bptt": 64, "batch_size": 32},
+            "adamw": {"lr": 0.012, "bptt": 64, "batch_size": 32},
+        },
+        short_presets={
+            "adamw": {"hidden_size": 192, "dropout": 0.0, "lr": 0.02, "bptt": 32, "batch_size": 32},
+            "muon": {"hidden_size": 192, "dropout": 0.0, "lr": 0.03, "bptt": 32, "batch_size": 32},
+        },
+        long_presets={
+            "muon": {
+                "hidden_size": 384, "layers": 2, "dropout": 0.25, "lr": 0.012, "bptt": 128, "batch_size": 64,
+                "weight_decay": 0.05,
+            },
+            "adamw": {
+                "hidden_size": 512, "layers": 2, "dropout": 0.35, "lr": 0.003, "bptt": 128, "batch_size": 32,
+                "weight_decay": 0.05,
+            },
+        },
+        compiled=f"{_COMPILED}.compiled_recurrent_stepper",
+    ),
+    "gru": Family(
+        GruConfig,
+        _RECURRENT,
+        presets={
+            "adamw": {"lr": 0.008, "bptt": 64, "batch_size": 64},
+            "muon": {"lr": 0.016, "bptt": 64, "batch_size": 64},
+        },
+        compiled=f"{_COMPILED}.compiled_recurrent_stepper",
+    ),
+    "transformer": Family(
+        TransformerConfig,
+        "seqgen.models.transformer.TransformerModel",
+        presets={"muon": {"lr": 0.006, "batch_size": 16}, "adamw": {"lr": 0.003, "batch_size": 16}},
+        batches="windows",
+        compiled=f"{_COMPILED}.compiled_transformer_stepper",
+    ),
+}  # fmt: skip
+"""By cell. CONTRIBUTING.md lists what a new cell needs."""
+
+
+def parse_config(value: Any) -> Any:
+    """Return the config of a family from its JSON form; anything else unchanged."""
+    if not isinstance(value, dict):
+        return value
+    cell = value.get("cell")
+    if not isinstance(cell, str) or cell not in FAMILIES:
+        raise ValueError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
+    try:
+        return FAMILIES[cell].config(**value)
+    except ValidationError as error:
+        raise ValueError(describe(error)) from error
+
+
+ModelConfig = Annotated[SerializeAsAny[FamilyConfig], BeforeValidator(parse_config)]
+"""The config of any family, as a field."""
 
 
 def model_settings() -> dict[str, Setting]:

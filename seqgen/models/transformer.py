@@ -4,7 +4,8 @@ Attention reaches `block_size` tokens back (a sliding window). The key-value cac
 is in slot p mod size, so a text of any length runs in constant memory. A boundary token hides everything before it, and
 positions count from it.
 
-SwiGLU: Shazeer 2020. Positions: `positions.py`.
+SwiGLU: Shazeer 2020. Positions: `positions.py`. With sinusoidal positions a document must not be longer than
+`max_positions`; the callers check that.
 """
 
 from __future__ import annotations
@@ -20,15 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
-from seqgen.models.base import LanguageModel, Stepper
+from seqgen.models.base import Layer, NeuralModel, Stepper
 from seqgen.models.cpu.packed import StepperLinear
-from seqgen.models.positions import check_positions, frequencies, rotary, rotate, rotation_of, sinusoids
+from seqgen.models.positions import frequencies, rotary, rotate, rotation_of, sinusoids
 from seqgen.models.registry import TransformerConfig
 from seqgen.models.state import State
-from seqgen.tokenizers.base import BOUNDARY
 
 T = TypeVar("T")
-NORM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,15 @@ class TransformerState(State):
         """Return the state at another place, with the same caches."""
         return TransformerState(self.keys, self.values, position, begin)
 
+    def starting(self, starts: Tensor | None) -> TransformerState:
+        """Return the state for a token at which documents start in some rows, bool [B]."""
+        return self if starts is None else self.moved(self.position, torch.where(starts, self.position, self.begin))
 
-class TransformerModel(LanguageModel):
+
+torch.export.register_dataclass(TransformerState)
+
+
+class TransformerModel(NeuralModel):
     """The model that the module describes."""
 
     config: TransformerConfig
@@ -71,7 +77,7 @@ class TransformerModel(LanguageModel):
         self.burn_in = max(256, config.layers * config.block_size)  # the reach of attention through all layers
         self.embedding = nn.Embedding(vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.RMSNorm(config.hidden_size, eps=NORM_EPSILON)
+        self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_epsilon)
         self.head = nn.Linear(config.hidden_size, vocab_size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         if config.tie_weights:
@@ -90,31 +96,42 @@ class TransformerModel(LanguageModel):
         config = self.config
         ring = min(capacity, config.block_size)
         shape = (batch_size, config.heads, ring, config.hidden_size // config.heads)
-        keys, values = (tuple(torch.zeros(shape, device=self.device) for _ in range(config.layers)) for _ in range(2))
+        weight = self.embedding.weight
+        dtype = torch.promote_types(weight.dtype, torch.float32)
+        caches = [torch.zeros(shape, dtype=dtype, device=weight.device) for _ in range(2 * config.layers)]
+        keys, values = tuple(caches[::2]), tuple(caches[1::2])
         position, begin = (torch.zeros(batch_size, dtype=torch.int64, device=self.device) for _ in range(2))
         return TransformerState(keys, values, position, begin)
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def features(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, TransformerState]:
         rows, length = tokens.shape
         at = cast("TransformerState", state) if state is not None else self.initial_state(rows, 0)
         positions = at.position[:, None] + torch.arange(length, device=tokens.device)  # [B, T]
-        begins = torch.where(tokens == BOUNDARY, positions, at.begin[:, None]).cummax(dim=1).values
+        begins = at.begin[:, None].expand(-1, length)
+        if starts is not None:
+            begins = torch.where(starts, positions, begins).cummax(dim=1).values
         relative = positions - begins
-        check_positions(relative, self.config)
 
         x = self.embedding(tokens)
         if self.config.positions == "sinusoidal":
-            x = x + sinusoids(relative, frequencies(self.config.hidden_size, x.device))
+            x = x + sinusoids(relative, position_frequencies(self)).to(x.dtype)
         x = self.dropout(x)
         rotation = None
         if self.config.positions == "rope":
-            rotation = rotation_of(*rotary(relative, frequencies(self._head_size, x.device)))
+            cos, sin = rotary(relative, position_frequencies(self))
+            rotation = rotation_of(cos.to(x.dtype), sin.to(x.dtype))
         # A fresh window inside one document needs no mask: the fast path of training.
-        plain = state is None and length <= self.config.block_size and not bool((tokens[:, 1:] == BOUNDARY).any())
-        mask = None if plain else self._mask(positions, begins, at.position, at.ring)
-        for block, cache in zip(self.blocks, at.by_layer, strict=True):
-            x = block(x, rotation, mask, cache, at.position)
-        return self.head(self.norm(x)), at.moved(at.position + length, begins[:, -1])
+        whole = state is None and starts is None and length <= self.config.block_size
+        mask = None if whole else self._mask(positions, begins, at.position, at.ring)
+        caches = []
+        for depth, (block, cache) in enumerate(zip(self.blocks, at.by_layer, strict=True)):
+            x, after = block(x, rotation, mask, cache, at.position)
+            caches.append(after)
+            self.record(**{f"stream.{depth}": x})
+        keys, values = zip(*caches, strict=True)
+        return self.norm(x), TransformerState(keys, values, at.position + length, begins[:, -1])
 
     def _mask(self, positions: Tensor, begins: Tensor, consumed: Tensor, ring: int) -> Tensor:
         """Make the attention mask, the ring's slots first: bool [B, 1, T, ring + T]."""
@@ -130,12 +147,8 @@ class TransformerModel(LanguageModel):
         """The layers with their own type."""
         return cast("list[Block]", list(self.layers))
 
-    @property
-    def _head_size(self) -> int:
-        return self.config.hidden_size // self.config.heads
-
-    def stepper(self, precision: StepperPrecision = "fp32") -> Stepper:
-        return TransformerStepper(self, precision)
+    def _stepper(self, precision: StepperPrecision) -> Stepper:
+        return super()._stepper(precision) if self.plain else TransformerStepper(self, precision)
 
 
 def select_written(state: TransformerState, index: Tensor, kept: torch.dtype) -> TransformerState:
@@ -159,7 +172,7 @@ def select_written(state: TransformerState, index: Tensor, kept: torch.dtype) ->
     return TransformerState(keys, values, state.position.index_select(0, index), state.begin.index_select(0, index))
 
 
-class Block(nn.Module):
+class Block(Layer):
     """Attention and feed-forward, each applied to the normalized stream and added to it."""
 
     def __init__(self, config: TransformerConfig) -> None:
@@ -168,9 +181,9 @@ class Block(nn.Module):
         inner = config.inner_size
         self.heads = config.heads
         self.block_size = config.block_size
-        self.attention_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
+        self.attention_norm = nn.RMSNorm(size, eps=config.norm_epsilon)
         self.query, self.key, self.value, self.attention_output = (nn.Linear(size, size, bias=False) for _ in range(4))
-        self.feed_forward_norm = nn.RMSNorm(size, eps=NORM_EPSILON)
+        self.feed_forward_norm = nn.RMSNorm(size, eps=config.norm_epsilon)
         self.gate, self.up = (nn.Linear(size, inner, bias=False) for _ in range(2))
         self.down = nn.Linear(inner, size, bias=False)
         self.dropout = nn.Dropout(config.dropout)
@@ -182,60 +195,100 @@ class Block(nn.Module):
         mask: Tensor | None,
         cache: tuple[Tensor, Tensor],
         consumed: Tensor,
-    ) -> Tensor:
-        """x [B, T, H] -> [B, T, H]; the new keys and values are written into `cache`, [B, heads, ring, D] each."""
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run the block: x [B, T, H] -> [B, T, H], and the cache with the new keys and values.
+
+        Args:
+            x: the residual stream.
+            rotation: the result of `rotation_of`; None for other positions.
+            mask: bool [B, 1, T, ring + T], what may be attended to; None for all tokens before.
+            cache: keys and values, [B, heads, ring, D] each.
+            consumed: the tokens before x, int64 [B].
+        """
         y = self.attention_norm(x)
         q, k, v = (
             linear(y).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in (self.query, self.key, self.value)
         )
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
-        if mask is None:
-            y = attend_causally(q, k, v)
-        else:
-            past_k, past_v = (member.to(k.dtype) for member in cache)
-            y = F.scaled_dot_product_attention(q, torch.cat([past_k, k], 2), torch.cat([past_v, v], 2), attn_mask=mask)
+        keys, values = k, v
         if cache[0].shape[2]:
-            remember(cache, k, v, consumed)
+            keys, values = (torch.cat([past.to(k.dtype), new], 2) for past, new in zip(cache, (k, v), strict=True))
+            cache = remember(cache, k, v, consumed, in_place=not (self.plain or torch.is_grad_enabled()))
+        y = self._attend(q, keys, values, mask)
         x = x + self.dropout(self.attention_output(y.transpose(1, 2).flatten(2)))
         y = self.feed_forward_norm(x)
         fed: Tensor = self.dropout(self.down(F.silu(self.gate(y)) * self.up(y)))
-        return x + fed
+        return x + fed, cache
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        if not self.plain:
+            return attend(q, k, v, mask)
+        y, attention = attend_plainly(q, k, v, mask)
+        self.record(attention=attention.transpose(1, 2))  # [B, T, heads, ring + T]
+        return y
 
 
 FULL_SCORES = 1 << 26
 """Size of a batch's scores up to which they are computed at once; above it they take too much memory."""
 
 
-def attend_causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Compute causal attention: q, k, v [B, heads, T, D] -> [B, heads, T, D].
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+    """Attend with q [B, heads, T, D] to k and v [B, heads, K, D] -> [B, heads, T, D].
 
-    On a CPU in bf16, torch's fused form (the plain twin) takes two to four times as long as these products.
+    On a CPU in bf16, torch's fused form takes two to four times as long as these products. The plain twin is
+    `attend_plainly`.
+
+    Args:
+        q: queries.
+        k: keys.
+        v: values.
+        mask: bool [B, 1, T, K], true where a query may attend; None is causal attention, with K = T.
     """
     rows, heads, length, size = q.shape
-    if q.device.type != "cpu" or q.dtype is not torch.bfloat16 or rows * heads * length**2 > FULL_SCORES:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    future = torch.full((length, length), -math.inf, dtype=q.dtype).triu_(1)
+    if q.device.type != "cpu" or q.dtype is not torch.bfloat16 or rows * heads * length * k.shape[2] > FULL_SCORES:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None)
+    if mask is None:
+        hidden = torch.full((length, length), -math.inf, dtype=q.dtype).triu_(1)
+    else:
+        hidden = torch.zeros(mask.shape, dtype=q.dtype).masked_fill_(~mask, -math.inf)
+        hidden = hidden.expand(rows, heads, -1, -1).flatten(0, 1)
     q, k, v = (member.flatten(0, 1) for member in (q, k, v))
-    scores = torch.baddbmm(future, q, k.transpose(1, 2), alpha=size**-0.5)
+    scores = torch.baddbmm(hidden, q, k.transpose(1, 2), alpha=size**-0.5)
     return torch.bmm(scores.softmax(-1), v).view(rows, heads, length, size)
 
 
-def remember(cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tensor) -> None:
-    """Write the newest keys and values [B, heads, T, D] over the oldest of the ring, in place."""
+def attend_plainly(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Do what `attend` does by plain products; return the attention too, [B, heads, T, K]."""
+    if mask is None:
+        mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+    scores = q @ k.transpose(2, 3) * q.shape[3] ** -0.5
+    attention = scores.masked_fill(~mask, -math.inf).softmax(-1)
+    return attention @ v, attention
+
+
+def remember(
+    cache: tuple[Tensor, Tensor], k: Tensor, v: Tensor, consumed: Tensor, *, in_place: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Write the newest keys and values [B, heads, T, D] over the oldest of the ring, and return the cache."""
     ring, length = cache[0].shape[2], k.shape[2]
     kept = min(ring, length)
     slots = (consumed[:, None] + torch.arange(length - kept, length, device=k.device)) % ring
     index = slots[:, None, :, None].expand(-1, k.shape[1], -1, k.shape[3])
-    for member, new in zip(cache, (k, v), strict=True):
-        member.scatter_(2, index, new[:, :, -kept:].to(member.dtype))
+    news = (new[:, :, -kept:].to(member.dtype) for member, new in zip(cache, (k, v), strict=True))
+    if in_place:
+        for member, new in zip(cache, news, strict=True):
+            member.scatter_(2, index, new)
+        return cache
+    keys, values = (member.scatter(2, index, new) for member, new in zip(cache, news, strict=True))
+    return keys, values
 
 
 def position_frequencies(model: TransformerModel) -> Tensor:
     """Compute the frequencies of the model's positions once for a stepper: they cost as much as a small product."""
     config = model.config
     size = config.hidden_size // config.heads if config.positions == "rope" else config.hidden_size
-    return frequencies(size, model.device)
+    return frequencies(size, config.position_base, model.device)
 
 
 class Products(NamedTuple, Generic[T]):
@@ -286,7 +339,7 @@ MANY = 32
 class TransformerStepper(Stepper):
     """One token at a time on packed weights. The state and everything but the products is fp32.
 
-    The plain twin is the model's forward.
+    The plain twin is `DefaultStepper`.
     """
 
     @torch.no_grad()
@@ -299,19 +352,17 @@ class TransformerStepper(Stepper):
             for block in model.blocks
         ]
         self._head = StepperLinear(head_weight(model), None, precision)
-        self._epsilon = torch.tensor(NORM_EPSILON, device=model.device)
+        self._epsilon = torch.tensor(model.config.norm_epsilon, device=model.device)
 
     def select(self, state: State, index: Tensor) -> State:
         return select_written(cast("TransformerState", state), index, torch.float32)
 
     @torch.no_grad()
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        at = cast("TransformerState", state)
+    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
+        at = cast("TransformerState", state).starting(starts)
         x = self._embedding.index_select(0, token)
         if self._config.positions == "sinusoidal":
-            relative = (at.position - at.begin)[:, None]
-            check_positions(relative, self._config)
-            x = x + sinusoids(relative, self._frequencies)[:, 0]
+            x = x + sinusoids((at.position - at.begin)[:, None], self._frequencies)[:, 0].float()
         place = self._locate(at.position, at.begin, at.ring)
         for block, cache in zip(self._blocks, at.by_layer, strict=True):
             x = self._step_block(block, x, cache, place)
@@ -320,7 +371,8 @@ class TransformerStepper(Stepper):
     def _locate(self, position: Tensor, begin: Tensor, ring: int) -> _Position:
         rotation = None
         if self._config.positions == "rope":
-            rotation = rotation_of(*rotary((position - begin)[:, None], self._frequencies))
+            cos, sin = rotary((position - begin)[:, None], self._frequencies)
+            rotation = rotation_of(cos.float(), sin.float())
         positions = position.tolist()
         slot = positions[0] % ring if positions.count(positions[0]) == len(positions) else None
         if slot is not None and not any(begin.tolist()):

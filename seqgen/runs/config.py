@@ -70,7 +70,7 @@ def train_settings() -> dict[str, Setting]:
         **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
         **settings_of(RunOptions),
     }
-    without_windows = [cell for cell, family in FAMILIES.items() if family.config().window is None]
+    without_windows = [cell for cell, family in FAMILIES.items() if family.batches != "windows"]
     settings["bptt"] = of_cells(settings["bptt"], without_windows)
     return settings
 
@@ -211,7 +211,7 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
     """Refuse a setting that would have no effect with the others."""
     cell, tokenizer, data = resolved.model.cell, resolved.tokenizer, resolved.data
     unused = {
-        "bptt": resolved.model.window is not None and f"{cell} trains on windows of --block-size tokens",
+        "bptt": FAMILIES[cell].batches == "windows" and f"{cell} trains on windows of --block-size tokens",
         "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it applies to unigram and bpe only",
         "allow_unknown": data.allow_unknown
         and not from_weights

@@ -278,11 +278,7 @@ class Run:
         return iterate_with_threads(self._threads, steps)
 
     def _stepper(self, config: SamplingConfig) -> Stepper:
-        if config.engine == "torch":
-            return self.model.stepper(config.precision)
-        from seqgen.models.numba.stepper import compiled_stepper
-
-        return compiled_stepper(self.model, config.precision)
+        return self.model.stepper(config.precision, config.engine)
 
     def _split(self) -> Split:
         texts = read_texts(self.config.data, record=self.config.text)

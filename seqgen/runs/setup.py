@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -22,9 +22,9 @@ from seqgen.data.pipeline import Texts
 from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
-from seqgen.models.base import LanguageModel, parameter_count
+from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FamilyConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
 from seqgen.sources.decoding import CHUNK_BYTES
@@ -184,14 +184,14 @@ def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: En
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
     stream: BatchStream
-    if model_config.window is not None:
+    if FAMILIES[model_config.cell].batches == "windows":
         stream = WindowBatches(corpus.train, config.batch_size, model_config.window, config.seed)
     else:
         stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt, config.seed)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
-    return Learner(model, stream, config, precision)
+    return Learner(cast("NeuralModel", model), stream, config, precision)
 
 
 def _check_memory(model: LanguageModel, config: TrainingConfig, stream: BatchStream, precision: Precision) -> None:

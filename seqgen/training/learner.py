@@ -10,7 +10,7 @@ from torch import Tensor
 
 from seqgen.data.batches import IGNORED, Batch, BatchStream
 from seqgen.device import Precision, RandomState, autocast, keep_freed_memory
-from seqgen.models.base import LanguageModel
+from seqgen.models.base import NeuralModel
 from seqgen.models.state import State
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loss import cross_entropy
@@ -33,7 +33,7 @@ class StepResult(NamedTuple):
 class Learner:
     """Everything that a step changes. Between steps no autocast, gradient mode or training mode is active."""
 
-    def __init__(self, model: LanguageModel, stream: BatchStream, config: TrainingConfig, precision: Precision) -> None:
+    def __init__(self, model: NeuralModel, stream: BatchStream, config: TrainingConfig, precision: Precision) -> None:
         self.model = model
         self.stream = stream
         self.config = config
@@ -86,7 +86,8 @@ class Learner:
         """Add the gradients of one batch of a step of `tokens`, and carry its state to the next."""
         device = self.model.device
         with autocast(device, self.precision):
-            logits, state = self.model(batch.inputs.to(device), self.carried)
+            starts = None if batch.starts is None else batch.starts.to(device)
+            logits, state = self.model(batch.inputs.to(device), self.carried, starts)
         with autocast(device, "fp32"):  # or the caller's autocast would apply to the backward pass and to Muon
             loss = cross_entropy(logits, batch.targets.to(device)) / tokens
             loss.backward()  # type: ignore[no-untyped-call]

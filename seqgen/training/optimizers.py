@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from seqgen.device import Precision
-from seqgen.models.base import LanguageModel
+from seqgen.models.base import NeuralModel
 from seqgen.training.config import TrainingConfig
 from seqgen.training.muon import Muon
 
@@ -42,7 +42,7 @@ class Optimizers:
             member.step()
 
 
-def build_optimizer(model: LanguageModel, config: TrainingConfig, precision: Precision) -> Optimizers:
+def build_optimizer(model: NeuralModel, config: TrainingConfig, precision: Precision) -> Optimizers:
     """Build the optimizer of `config`. Embedding, head, norms and biases always use AdamW without decay.
 
     Its state is created here, not at the first step, so that every checkpoint holds it.

@@ -97,7 +97,7 @@ def test_markup_in_arguments_is_printed_literally(invoke, arguments):
                 "char; byte with --encoding bytes",
                 "utf-8",
                 "2m",
-                "blocks",
+                "auto",
                 "corpus:pydoc, embedded",
                 "runs/<text>-<cell>",
             ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from seqgen.evaluation.scoring import COLUMNS, Scores, evaluate, nats_by_documen
 from seqgen.evaluation.segments import LANES, MIN_SEGMENT, Segments, stream_segments, window_segments
 from seqgen.models.base import LanguageModel
 from seqgen.models.registry import GruConfig, LstmConfig, TransformerConfig
-from seqgen.tokenizers.base import BOUNDARY
+from seqgen.tokenizers.base import BOUNDARY, Ids
 
 from ..conftest import build_model
 
@@ -38,7 +39,7 @@ def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[f
     exact = copy.deepcopy(model).double().eval()
     state = exact.initial_state(1, 9999).map(lambda member: member.double() if member.is_floating_point() else member)
     with torch.no_grad():
-        logits, _ = exact(torch.tensor([inputs]), state)
+        logits, _ = exact(tokens := torch.tensor([inputs]), state, tokens == BOUNDARY)
     found = []
     for row, target in zip(logits[0].tolist(), targets, strict=True):
         largest = max(row)
@@ -46,10 +47,11 @@ def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[f
     return found
 
 
-def naive(model: LanguageModel, documents: Documents) -> list[list[float]]:
+def naive(model: LanguageModel, documents: Sequence[Ids]) -> list[list[float]]:
     """Return the costs of each document's tokens, and of its end if it has one."""
     found = []
-    for ids, ends in zip(documents, documents.ends, strict=True):
+    ends_of = documents.ends if isinstance(documents, Documents) else [False] * len(documents)
+    for ids, ends in zip(documents, ends_of, strict=True):
         targets = [*ids.tolist(), *([BOUNDARY] if ends else [])]
         found.append(costs(model, [BOUNDARY, *ids.tolist()][: len(targets)], targets))
     return found
@@ -122,9 +124,9 @@ def test_plan_segments_reads_windows_if_the_positions_are_limited():
     assert context == Context(kind="windows", segments=3, window=8, stride=8)
     _, context = plan_segments(limited, documents, EvaluationConfig(context_window=8, stride=2))
     assert context == Context(kind="windows", segments=7, window=8, stride=2)
-    for config in (EvaluationConfig(context_window=9), EvaluationConfig(sequential=True)):
-        with pytest.raises(ConfigError, match="context_window"):
-            plan_segments(limited, documents, config)
+    for config, words in (({"context_window": 9}, "context_window: .*9.* 8 "), ({"sequential": True}, "stream.* 8 ")):
+        with pytest.raises(ConfigError, match=words):
+            plan_segments(limited, documents, EvaluationConfig(**config))
 
 
 def test_plan_segments_reads_the_whole_text_without_a_limit():
@@ -233,6 +235,16 @@ def test_score_in_bf16_and_int8_is_close_to_fp32(model, precision):
     assert other == pytest.approx(fp32, rel=0.02)
 
 
+def test_score_pads_lanes_within_limited_positions():
+    """The longest document that the positions allow ends in most lanes, while ten lanes have a second."""
+    model = build_model("transformer-sinusoidal")
+    documents = random_documents(*[model.max_positions] * (LANES + 10))
+
+    found = score_documents(model, documents, window_segments(documents, model.max_positions, model.max_positions))
+
+    assert_close([found[0], found[-1]], naive(model, documents[:1]) + naive(model, documents[-1:]))
+
+
 def test_score_bounds_the_logits_of_a_call(model, monkeypatch):
     documents = random_documents(60, 13, 41)
     plan = stream_segments(documents, 8, lanes=1)
@@ -244,7 +256,9 @@ def test_score_bounds_the_logits_of_a_call(model, monkeypatch):
     assert total(model, documents, plan) == pytest.approx(expected, rel=1e-5)
     assert max(sizes) == 3 * 7 * model.vocab_size
     monkeypatch.setattr(scoring, "MAX_LOGITS", 1)  # a token at a time is the least
+    sizes.clear()
     assert total(model, documents, plan) == pytest.approx(expected, rel=1e-5)
+    assert max(sizes) == 3 * model.vocab_size
 
 
 def test_score_ignores_the_callers_autocast(model):

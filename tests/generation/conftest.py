@@ -37,12 +37,12 @@ class ScriptedModel(LanguageModel):
     def initial_state(self, batch_size: int, capacity: int) -> State:
         return Position(torch.zeros(batch_size, dtype=torch.int64))
 
-    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def forward(self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None) -> tuple[Tensor, State]:
         position = (state or self.initial_state(len(tokens), 0)).position
         positions = position[:, None] + torch.arange(tokens.shape[1])
         return self.logits[positions.clamp(max=len(self.logits) - 1)], Position(position + tokens.shape[1])
 
-    def stepper(self, precision="fp32") -> Stepper:
+    def stepper(self, precision="fp32", engine="torch") -> Stepper:
         return ScriptedStepper(self)
 
 
@@ -50,7 +50,7 @@ class ScriptedStepper(Stepper):
     def __init__(self, model: ScriptedModel) -> None:
         self.model = model
 
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
         logits, state = self.model(token[:, None], state)
         return logits[:, 0], state
 

@@ -50,7 +50,7 @@ def naive(
     start = len(ids)
     for _ in range(count):
         with torch.no_grad():
-            logits, _ = model(torch.tensor([ids]), model.initial_state(1, len(ids)))
+            logits, _ = model(read := torch.tensor([ids]), model.initial_state(1, len(ids)), read == 0)
         weights = logits[0, -1].double().exp().tolist()
         for token in (BOUNDARY, tokenizer.unknown_id):
             weights[token] = 0.0
@@ -222,7 +222,7 @@ def test_generate_at_temperature_0_is_the_argmax_of_the_forward(model, tokenizer
 
     ids = [BOUNDARY, *tokenizer.encode("ab" + text).tolist()]
     with torch.no_grad():
-        logits, _ = model(torch.tensor([ids]), model.initial_state(1, len(ids)))
+        logits, _ = model(read := torch.tensor([ids]), model.initial_state(1, len(ids)), read == 0)
     assert len(text) == 20
     assert logits[0, 2:-1, 2:].argmax(dim=-1).add(2).tolist() == ids[3:]
 

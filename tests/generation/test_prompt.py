@@ -23,7 +23,7 @@ A, B, SPACED_A, SPACED_AB = (PIECES.id_to_bytes.index(piece) for piece in (b"a",
 def whole(model, tokens):
     """Return the logits after all of `tokens`, read in one call."""
     with torch.no_grad():
-        logits, _ = model(torch.tensor([tokens]), model.initial_state(1, len(tokens)))
+        logits, _ = model(read := torch.tensor([tokens]), model.initial_state(1, len(tokens)), read == 0)
     return logits[0, -1]
 
 
@@ -81,7 +81,7 @@ class FadingModel(LanguageModel):
     def initial_state(self, batch_size, capacity):
         return Age(torch.zeros(batch_size, dtype=torch.int64))
 
-    def forward(self, tokens, state=None):
+    def forward(self, tokens, state=None, starts=None):
         ages = state.age[:, None] + torch.arange(tokens.shape[1])
         return ages.clamp(max=self.fades)[:, :, None] * torch.arange(11.0), Age(state.age + tokens.shape[1])
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from seqgen.models.base import LanguageModel, parameter_count
+from seqgen.errors import ConfigError
+from seqgen.models.base import IGNORED, NeuralModel, parameter_count, plain_path
 from seqgen.models.state import State
+from seqgen.models.stepper import DefaultStepper
 
-TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 LENGTH = 30
+PRECISIONS = {torch.float64: 1e-9, torch.float32: 1e-5}
+"""Tolerances relative to the scale of the logits."""
 
 
 @pytest.fixture
@@ -28,36 +34,64 @@ def _no_grad():
         yield
 
 
-def run(model: LanguageModel, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-    return model(tokens, model.initial_state(len(tokens), 64) if state is None else state)
+def run(model: NeuralModel, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    return model(tokens, model.initial_state(len(tokens), 64) if state is None else state, tokens == 0)
 
 
+def assert_close(found: Tensor, expected: Tensor) -> None:
+    assert found.dtype == expected.dtype
+    tolerance = PRECISIONS[expected.dtype] * max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+
+
+def assert_same_state(found: State, expected: State) -> None:
+    assert found.tensors().keys() == expected.tensors().keys()
+    for member, wanted in zip(found.tensors().values(), expected.tensors().values(), strict=True):
+        torch.testing.assert_close(member, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
 @pytest.mark.parametrize("cut", [1, 7, 8, 12, 13, 29])
-def test_forward_in_two_parts_equals_forward_at_once(model, tokens, cut):
+def test_forward_in_two_parts_equals_forward_at_once(model, tokens, cut, dtype):
+    model = model.to(dtype)
     whole, end = run(model, tokens)
 
     first, state = run(model, tokens[:, :cut])
     second, state = run(model, tokens[:, cut:], state)
 
-    torch.testing.assert_close(torch.cat([first, second], dim=1), whole, **TOLERANCE)
-    for member, expected in zip(state.tensors().values(), end.tensors().values(), strict=True):
-        torch.testing.assert_close(member, expected, **TOLERANCE)
+    assert_close(torch.cat([first, second], dim=1), whole)
+    assert_same_state(state, end)
 
 
-@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-4), ("bf16", 0.25), ("int8", 0.5)])
-def test_stepper_agrees_with_the_forward(model, tokens, precision, tolerance):
+@pytest.mark.parametrize("default", [False, True])
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("bf16", 0.25), ("int8", 0.5)])
+def test_stepper_agrees_with_the_forward(model, tokens, precision, tolerance, default):
+    """From a fresh state on: the steps read boundaries too."""
+    whole, _ = run(model, tokens)
+    stepper = DefaultStepper(model, precision) if default else model.stepper(precision)
+    state = stepper.select(model.initial_state(3, 64), torch.arange(3))
+
+    for column in range(LENGTH):
+        starts = tokens[:, column] == 0
+        logits, state = stepper.step(tokens[:, column], state, starts if starts.any() else None)
+        assert logits.dtype == torch.float32
+        atol = tolerance * (max(1.0, float(whole.abs().max())) if precision == "fp32" else float(whole.std()))
+        torch.testing.assert_close(logits, whole[:, column], rtol=0, atol=atol)
+
+
+def test_stepper_continues_the_state_of_the_forward(model, tokens):
     whole, _ = run(model, tokens)
     _, state = run(model, tokens[:, :13])
-    stepper = model.stepper(precision)
+    stepper = model.stepper()
 
     for column in range(13, LENGTH):
         logits, state = stepper.step(tokens[:, column], state)
-        assert logits.dtype == torch.float32
-        torch.testing.assert_close(logits, whole[:, column], rtol=0, atol=tolerance * float(whole.std()))
+        assert_close(logits, whole[:, column])
 
 
-def test_stepper_is_a_snapshot(model, tokens):
-    stepper = model.stepper()
+@pytest.mark.parametrize("default", [False, True])
+def test_stepper_is_a_snapshot(model, tokens, default):
+    stepper = DefaultStepper(model, "fp32") if default else model.stepper()
     _, state = run(model, tokens[:, :5])
     before, _ = stepper.step(tokens[:, 5], state.select(torch.arange(3)))
 
@@ -68,12 +102,63 @@ def test_stepper_is_a_snapshot(model, tokens):
     assert torch.equal(before, after)
 
 
-def test_tokens_before_a_document_do_not_affect_it(model, tokens):
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_plain_path_agrees_with_the_forward(model, tokens, dtype):
+    model = model.to(dtype)
+    whole, end = run(model, tokens)
+
+    with plain_path(model):
+        plain, state = run(model, tokens)
+
+    assert_close(plain, whole)
+    assert_same_state(state, end)
+    assert not model.plain
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_trace_agrees_with_the_forward_and_changes_no_state(model, tokens, dtype):
+    model = model.to(dtype)
+    _, state = run(model, tokens[:, :5])
+    before = state.select(torch.arange(3))
+    later = tokens[:, 5:]
+
+    trace = model.trace(later, state, later == 0)
+
+    assert_same_state(state, before)
+    hidden, _ = model.features(later, state.select(torch.arange(3)), later == 0)
+    assert_close(trace["hidden"], hidden)
+    assert_close(trace["logits"], run(model, later, state)[0])
+    assert {tensor.shape[:2] for tensor in trace.values()} == {later.shape}
+
+
+def test_forward_agrees_with_features_and_head(model, tokens):
+    hidden, _ = model.features(tokens, model.initial_state(3, 64), tokens == 0)
+
+    assert torch.equal(model.head(hidden), run(model, tokens)[0])
+
+
+def test_nats_and_log_probs_are_those_of_the_logits(model, tokens):
+    logits, end = run(model, tokens)
+    targets = tokens.roll(-1, 1)
+    targets[0, 3] = IGNORED
+
+    nats, state = model.nats(tokens, targets, model.initial_state(3, 64), tokens == 0)
+    log_probs, _ = model.log_probs(tokens, model.initial_state(3, 64), tokens == 0)
+
+    assert_close(log_probs, logits.log_softmax(-1))
+    expected = -log_probs.gather(2, targets.clamp(min=0)[:, :, None])[:, :, 0]
+    assert_close(nats, expected.where(targets != IGNORED, 0.0))
+    assert_same_state(state, end)
+
+
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_tokens_before_a_document_do_not_affect_it(model, tokens, dtype):
+    model = model.to(dtype)
     whole, _ = run(model, tokens)
 
     alone, _ = run(model, tokens[1:2, 12:])
 
-    torch.testing.assert_close(whole[1:2, 12:], alone, **TOLERANCE)
+    assert_close(whole[1:2, 12:], alone)
 
 
 def test_every_token_within_reach_affects_the_outputs(model, tokens):
@@ -85,13 +170,23 @@ def test_every_token_within_reach_affects_the_outputs(model, tokens):
     others, _ = run(model, changed)
 
     assert torch.equal(logits[:, :5], others[:, :5])
-    assert (logits[0, 5:9] != others[0, 5:9]).any(dim=-1).all()
+    assert (logits[0, 5:8] != others[0, 5:8]).any(dim=-1).all()
 
 
 def test_forward_without_a_state_starts_fresh(model, tokens):
-    logits, _ = model(tokens[:, :8])
+    logits, _ = model(tokens[:, :8], None, tokens[:, :8] == 0)
 
-    torch.testing.assert_close(logits, run(model, tokens[:, :8])[0], **TOLERANCE)
+    assert_close(logits, run(model, tokens[:, :8])[0])
+
+
+def test_forward_without_starts_agrees_where_there_are_none(model, tokens):
+    inside = tokens[:, 1:9]
+
+    logits, state = model(inside, model.initial_state(3, 64))
+
+    expected, end = run(model, inside)
+    assert_close(logits, expected)
+    assert_same_state(state, end)
 
 
 def test_state_is_batch_first_in_full_precision(model, tokens):
@@ -102,14 +197,24 @@ def test_state_is_batch_first_in_full_precision(model, tokens):
     assert {member.dtype for member in state.tensors().values()} <= {torch.float32, torch.int64}
 
 
+def test_bf16_nats_are_within_half_a_percent(model, tokens):
+    targets = tokens.roll(-1, 1)
+    exact, _ = model.nats(tokens, targets, model.initial_state(3, 64), tokens == 0)
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        nats, _ = model.nats(tokens, targets, model.initial_state(3, 64), tokens == 0)
+
+    assert float(nats.sum()) == pytest.approx(float(exact.sum()), rel=0.005)
+
+
 def test_select_copies_rows(model, tokens):
     _, state = run(model, tokens)
 
     twins = state.select(torch.tensor([2, 2, 0]))
     logits, _ = model.stepper().step(torch.tensor([4, 4, 4]), twins)
 
-    torch.testing.assert_close(logits[0], logits[1], **TOLERANCE)
-    assert not torch.allclose(logits[0], logits[2], **TOLERANCE)
+    assert_close(logits[0], logits[1])
+    assert not torch.allclose(logits[0], logits[2], rtol=1e-4, atol=1e-5)
 
 
 def test_stepper_select_copies_rows(model, tokens):
@@ -120,27 +225,37 @@ def test_stepper_select_copies_rows(model, tokens):
     logits, _ = stepper.step(token, selected)
 
     expected, _ = stepper.step(token, state.select(index))
-    torch.testing.assert_close(logits, expected, **TOLERANCE)
-    assert not torch.allclose(logits[0], logits[1], **TOLERANCE)
+    assert_close(logits, expected)
+    assert not torch.allclose(logits[0], logits[1], rtol=1e-4, atol=1e-5)
 
 
-def test_rows_of_concatenated_states_behave_as_alone(model, tokens):
+@pytest.mark.parametrize("dtype", PRECISIONS)
+def test_rows_of_concatenated_states_behave_as_alone(model, tokens, dtype):
     """The second state has a larger capacity, and has read another number of tokens."""
-    states = [
-        model(tokens[:2, :6], model.initial_state(2, 10))[1],
-        model(tokens[2:, :4], model.initial_state(1, 20))[1],
-    ]
+    model = model.to(dtype)
+    states = [run(model, tokens[:2, :6], model.initial_state(2, 10))[1]]
+    states += [run(model, tokens[2:, :4], model.initial_state(1, 20))[1]]
     both = State.concat([state.select(torch.arange(state.batch_size)) for state in states])
 
-    logits, _ = model(tokens[:, 6:8], both)
+    logits, _ = run(model, tokens[:, 6:8], both)
 
-    alone = [model(part, state)[0] for part, state in zip(tokens[:, 6:8].split([2, 1]), states, strict=True)]
-    torch.testing.assert_close(logits, torch.cat(alone), **TOLERANCE)
+    alone = [run(model, part, state)[0] for part, state in zip(tokens[:, 6:8].split([2, 1]), states, strict=True)]
+    assert_close(logits, torch.cat(alone))
+
+
+def test_state_is_not_written_while_gradients_are_on(model, tokens):
+    _, state = run(model, tokens[:, :5])
+    before = state.select(torch.arange(3))
+
+    with torch.enable_grad():
+        run(model, tokens[:, 5:9], state)
+
+    assert all(map(torch.equal, state.tensors().values(), before.tensors().values()))
 
 
 def test_detach_cuts_the_gradient(model, tokens):
     with torch.enable_grad():
-        _, state = model(tokens[:, :8])
+        _, state = run(model, tokens[:, :8], model.initial_state(3, 8))
         assert all(member.grad_fn is None for member in state.detach().tensors().values())
 
 
@@ -150,3 +265,93 @@ def test_parameter_count_counts_a_tied_head_once(model):
     twice = embedding.weight.numel() if head.weight is embedding.weight else 0
 
     assert parameter_count(model) == numbers - twice
+
+
+# --- the plain path
+
+
+def test_hooks_fire_on_every_layer_of_the_forward_and_of_a_plain_stepper(model, tokens):
+    layers = {name: module for name, module in model.named_modules() if name}
+    seen: list[str] = []
+    for name, module in layers.items():
+        if not isinstance(module, torch.nn.ModuleList):
+            module.register_forward_hook(lambda *_, name=name: seen.append(name))
+    expected = {name for name, module in layers.items() if not isinstance(module, torch.nn.ModuleList)}
+
+    run(model, tokens)
+    assert set(seen) == expected
+    seen.clear()
+    with plain_path(model):
+        model.stepper().step(tokens[:, 1], model.initial_state(3, 64))
+    assert set(seen) == expected
+
+
+def test_stepper_refuses_to_skip_hooks(model):
+    model.head.register_forward_hook(lambda *_: None)
+
+    with pytest.raises(ConfigError, match="hooks"):
+        model.stepper()
+
+
+def loss_of(model: NeuralModel, tokens: Tensor) -> Tensor:
+    logits, _ = run(model, tokens, model.initial_state(len(tokens), tokens.shape[1]))
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten())
+
+
+def test_second_derivatives_exist_on_the_plain_path(model, tokens):
+    """The derivative of the gradient's norm along a direction, against a difference quotient, with a start inside."""
+    model, text = model.double(), tokens[:2, 8:20]
+    parameters = list(model.parameters())
+
+    def squared_gradient() -> Tensor:
+        gradients = torch.autograd.grad(loss_of(model, text), parameters, create_graph=True, allow_unused=True)
+        return sum((gradient.square().sum() for gradient in gradients if gradient is not None), torch.zeros(()))
+
+    with torch.enable_grad(), plain_path(model):
+        second = torch.autograd.grad(squared_gradient(), parameters, allow_unused=True)
+        second = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, second, strict=True)]
+        norm = torch.stack([gradient.norm() for gradient in second]).norm()
+        direction = [gradient / norm for gradient in second]
+        values = []
+        for step in (1e-5, -1e-5):
+            for parameter, along in zip(parameters, direction, strict=True):
+                parameter.data.add_(along, alpha=step)
+            values.append(squared_gradient().item())
+            for parameter, along in zip(parameters, direction, strict=True):
+                parameter.data.sub_(along, alpha=step)
+
+    assert (values[0] - values[1]) / 2e-5 == pytest.approx(norm.item(), rel=1e-5)
+
+
+def test_functional_transforms_work_on_the_plain_path(model, tokens):
+    """Gradients per row by `vmap` of `grad` equal those of each row alone."""
+    text = tokens[:, 8:20]
+    weights = dict(model.named_parameters())
+
+    def loss(weights: dict[str, Tensor], row: Tensor) -> Tensor:
+        state = model.initial_state(1, len(row))
+        logits, _ = torch.func.functional_call(model, weights, (row[None], state, row[None] == 0))
+        return F.cross_entropy(logits[0, :-1], row[1:])
+
+    with torch.enable_grad(), plain_path(model):
+        together = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(weights, text)
+        for index, row in enumerate(text):
+            alone = torch.func.grad(loss)(weights, row)
+            for name, gradient in alone.items():
+                torch.testing.assert_close(together[name][index], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_plain_step_exports(model, tokens):
+    """The exported program gives the logits and the state of the model, starts included."""
+    state = model.initial_state(3, 64)
+    example = (tokens[:, :1], state, tokens[:, :1] == 0)
+    with plain_path(model):
+        program = torch.export.export(copy.deepcopy(model), example)
+    step = program.module()
+    whole, end = run(model, tokens, model.initial_state(3, 64))
+
+    for column in range(LENGTH):
+        token = tokens[:, column : column + 1]
+        logits, state = step(token, state, token == 0)
+        assert_close(logits[:, 0], whole[:, column])
+    assert_same_state(state, end)

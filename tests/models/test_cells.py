@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from seqgen.models import cells
-from seqgen.models.recurrent import SteppedLayer
+from seqgen.models.recurrent import CELLS, RecurrentLayer
 
 OPEN, SHUT = 60.0, -60.0  # sums at which a sigmoid is 1 and 0
 
@@ -18,25 +18,39 @@ def sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x))
 
 
+def zero(state: torch.Tensor) -> torch.Tensor:
+    """The product of a state with a matrix of zeros: one gate, which broadcasts to all."""
+    return torch.zeros(len(state), 1)
+
+
+def times(*weights: float):
+    """The product of a state of one number with a column."""
+    return lambda state: state * torch.tensor(weights)
+
+
 def test_rnn_step_is_tanh_of_the_sum():
-    assert cells.rnn_step(torch.tensor([[0.3, -2.0]])).tolist()[0] == pytest.approx([math.tanh(0.3), math.tanh(-2.0)])
+    step = cells.rnn_step(torch.tensor([[0.3]]), torch.tensor([[2.0]]), times(-1.5))
+
+    assert step.hidden.item() == pytest.approx(math.tanh(0.3 - 3.0))
 
 
 def test_lstm_step_equals_its_equations():
     i, f, g, o, c = 0.2, -0.4, 1.1, 0.7, -0.9
 
-    hidden, cell = cells.lstm_step(torch.tensor([[i, f, g, o]]), torch.tensor([[c]]))
+    step = cells.lstm_step(torch.tensor([[i, f, g, o]]), torch.zeros(1, 1), torch.tensor([[c]]), zero)
 
     expected = sigmoid(f) * c + sigmoid(i) * math.tanh(g)
-    assert cell.item() == pytest.approx(expected)
-    assert hidden.item() == pytest.approx(sigmoid(o) * math.tanh(expected))
+    assert step.cell.item() == pytest.approx(expected)
+    assert step.hidden.item() == pytest.approx(sigmoid(o) * math.tanh(expected))
+    gates = torch.cat([step.input, step.forget, step.candidate, step.output])
+    assert gates.flatten().tolist() == pytest.approx([sigmoid(i), sigmoid(f), math.tanh(g), sigmoid(o)])
 
 
 def test_lstm_step_with_f_1_and_i_0_keeps_the_cell():
     cell = torch.randn(4, 3)
     sums = torch.cat([torch.full((4, 3), value) for value in (-200.0, OPEN, 5.0, 0.0)], dim=1)
 
-    _, kept = cells.lstm_step(sums, cell)
+    kept = cells.lstm_step(sums, torch.zeros_like(cell), cell, zero).cell
 
     assert torch.equal(kept, cell)
 
@@ -44,7 +58,7 @@ def test_lstm_step_with_f_1_and_i_0_keeps_the_cell():
 def test_lstm_step_with_f_1_passes_the_gradient_unchanged():
     cell = torch.randn(2, 3, requires_grad=True)
     sums = torch.cat([torch.full((2, 3), value) for value in (-200.0, OPEN, 5.0, 0.0)], dim=1)
-    _, kept = cells.lstm_step(sums, cell)
+    kept = cells.lstm_step(sums, torch.zeros_like(cell), cell, zero).cell
 
     kept.sum().backward()
 
@@ -52,22 +66,24 @@ def test_lstm_step_with_f_1_passes_the_gradient_unchanged():
 
 
 def test_gru_step_after_equals_its_equations():
-    x, h, hidden = (0.5, -0.3, 0.8), (0.1, 0.6, -1.2), 0.4
+    x, u, hidden = (0.5, -0.3, 0.8), (1.5, -0.7, 2.0), 0.4
 
-    (found,) = cells.gru_step_after(torch.tensor([x]), torch.tensor([h]), torch.tensor([[hidden]]))
+    step = cells.gru_step_after(torch.tensor([x]), torch.tensor([[hidden]]), times(*u))
 
-    r, z = sigmoid(x[0] + h[0]), sigmoid(x[1] + h[1])
-    assert found.item() == pytest.approx(z * hidden + (1 - z) * math.tanh(x[2] + r * h[2]))
+    r, z = sigmoid(x[0] + u[0] * hidden), sigmoid(x[1] + u[1] * hidden)
+    assert step.hidden.item() == pytest.approx(z * hidden + (1 - z) * math.tanh(x[2] + r * u[2] * hidden))
+    assert (step.reset.item(), step.update.item()) == pytest.approx((r, z))
 
 
 def test_gru_step_before_equals_its_equations():
     x, hidden = (0.5, -0.3, 0.8), 0.4
     u_r, u_z, u_n = 1.5, -0.7, 2.0
 
-    (found,) = cells.gru_step_before(torch.tensor([x]), torch.tensor([[hidden]]), torch.tensor([[u_r], [u_z], [u_n]]))
+    step = cells.gru_step_before(torch.tensor([x]), torch.tensor([[hidden]]), times(u_r, u_z), times(u_n))
 
     r, z = sigmoid(x[0] + u_r * hidden), sigmoid(x[1] + u_z * hidden)
-    assert found.item() == pytest.approx(z * hidden + (1 - z) * math.tanh(x[2] + u_n * (r * hidden)))
+    assert step.hidden.item() == pytest.approx(z * hidden + (1 - z) * math.tanh(x[2] + u_n * (r * hidden)))
+    assert (step.reset.item(), step.update.item()) == pytest.approx((r, z))
 
 
 @pytest.mark.parametrize("form", ["after", "before"])
@@ -87,48 +103,50 @@ def test_gru_step_with_r_0_ignores_the_state_in_the_candidate(form):
 
 
 def _gru(form: str, x: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+    """Step a GRU whose gates do not depend on the state, and return its next state."""
+    u_n = torch.randn(3, 3)
     if form == "before":
-        return cells.gru_step_before(x, hidden, torch.randn(9, 3))
-    h_sums = torch.randn(4, 9)
-    h_sums[:, :6] = 0.0
-    return cells.gru_step_after(x, h_sums, hidden)
+        return cells.gru_step_before(x, hidden, lambda state: torch.zeros(len(state), 6), lambda h: h @ u_n).hidden
+    return cells.gru_step_after(x, hidden, lambda h: torch.cat([torch.zeros(len(h), 6), h @ u_n], 1)).hidden
 
 
 def test_gru_forms_differ_where_the_reset_gate_matters():
-    x, hidden, weight = torch.randn(4, 9), torch.randn(4, 3), torch.randn(9, 3)
+    x, hidden, u = torch.randn(4, 9), torch.randn(4, 3), torch.randn(3, 9)
 
-    after = cells.gru_step_after(x, hidden @ weight.T, hidden)
+    after = cells.gru_step_after(x, hidden, lambda h: h @ u).hidden
+    before = cells.gru_step_before(x, hidden, lambda h: h @ u[:, :6], lambda h: h @ u[:, 6:]).hidden
 
-    assert not torch.allclose(after, cells.gru_step_before(x, hidden, weight), atol=1e-3)
-
-
-@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-def test_cells_agree_with_torchs_layers(kind):
-    layer = kind(5, 3, batch_first=True)
-    x, hidden, cell = torch.randn(2, 1, 5), torch.randn(2, 3), torch.randn(2, 3)
-    x_sums = x[:, 0] @ layer.weight_ih_l0.T + layer.bias_ih_l0
-    h_sums = hidden @ layer.weight_hh_l0.T + layer.bias_hh_l0
-
-    if kind is nn.LSTM:
-        _, (expected, expected_cell) = layer(x, (hidden[None], cell[None]))
-        found, found_cell = cells.lstm_step(x_sums + h_sums, cell)
-        torch.testing.assert_close(found_cell, expected_cell[0])
-    else:
-        _, expected = layer(x, hidden[None])
-        found = cells.rnn_step(x_sums + h_sums) if kind is nn.RNN else cells.gru_step_after(x_sums, h_sums, hidden)
-    torch.testing.assert_close(found, expected[0])
+    assert not torch.allclose(after, before, atol=1e-3)
 
 
-def test_stepped_layer_is_its_step_over_time():
-    layer = SteppedLayer(5, 3, gates=3, step=cells.gru_step_before)
-    for parameter in layer.parameters():
-        nn.init.normal_(parameter)
-    x, hidden = torch.randn(2, 7, 5), torch.randn(2, 3)
+@pytest.mark.parametrize(("form", "kind"), [("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru", nn.GRU)])
+def test_cells_agree_with_torchs_layers(form, kind):
+    """Over time, with torch's weights under torch's names."""
+    stock = kind(5, 3, batch_first=True)
+    layer = RecurrentLayer(CELLS[form], 5, 3)
+    layer.load_state_dict(stock.state_dict())
+    x = torch.randn(2, 7, 5)
+    members = tuple(torch.randn(2, 3) for _ in range(layer.cell.members))
 
-    outputs, end = layer(x, hidden[None])
+    y, ends = layer.step_by_step(x, members, None)
 
-    for column in range(7):
-        x_sums = x[:, column] @ layer.weight_ih_l0.T + layer.bias_ih_l0 + layer.bias_hh_l0
-        hidden = cells.gru_step_before(x_sums, hidden, layer.weight_hh_l0)
-        torch.testing.assert_close(outputs[:, column], hidden)
-    torch.testing.assert_close(end[0], hidden)
+    expected, last = stock(x, tuple(m[None] for m in members) if len(members) > 1 else members[0][None])
+    torch.testing.assert_close(y, expected)
+    for end, wanted in zip(ends, last if isinstance(last, tuple) else (last,), strict=True):
+        torch.testing.assert_close(end, wanted[0])
+
+
+@pytest.mark.parametrize("form", CELLS)
+def test_layer_over_time_is_its_step_from_a_zero_state_at_each_start(form):
+    layer = RecurrentLayer(CELLS[form], 5, 3)
+    x, members = torch.randn(1, 4, 5), tuple(torch.randn(1, 3) for _ in range(layer.cell.members))
+    starts = torch.tensor([[False, True, False, False]])
+
+    y, ends = layer(x, members, starts)
+
+    zeros = tuple(map(torch.zeros_like, members))
+    expected, last = layer(x[:, 2:], zeros, None)
+    assert not y[0, 1].any()
+    torch.testing.assert_close(y[:, 2:], expected)
+    for end, wanted in zip(ends, last, strict=True):
+        torch.testing.assert_close(end, wanted)

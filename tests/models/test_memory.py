@@ -53,7 +53,7 @@ def test_activation_bytes_is_a_lower_bound_for_every_family(cell, precision):
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
 def test_activation_bytes_is_a_lower_bound_within_a_factor_of_6(config, precision):
-    """A layer that keeps the intermediate results of each step, as a `SteppedLayer` alone, needs more."""
+    """A layer that keeps the intermediate results of each step, as on the plain path, needs more."""
     assert 1 < kept_by_bound(config, precision) < 6
 
 

@@ -96,7 +96,8 @@ def test_boundary_cuts_the_gradient_to_the_state(config):
     model = models.build(config, 7).eval()
     state = model.initial_state(1, 4).map(torch.Tensor.requires_grad_)
 
-    logits, _ = model(torch.tensor([[0, 3]]), state)
+    logits, _ = model(torch.tensor([[0, 3]]), state, torch.tensor([[True, False]]))
     logits.sum().backward()
 
     assert all(member.grad is None or not member.grad.any() for member in state.tensors().values())
+    assert model.start.grad.any()

@@ -7,12 +7,14 @@ import torch
 from torch.nn import functional as F
 
 from seqgen import models
-from seqgen.errors import TextError
 from seqgen.models import transformer
 from seqgen.models.positions import frequencies, rotary, rotate, rotation_of
 from seqgen.models.registry import TransformerConfig
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
+
+
+TWO_DOCUMENTS = torch.tensor([[0, 1, 2, 0, 1, 2]])
 
 
 def test_forward_of_one_block_equals_its_equations():
@@ -30,7 +32,7 @@ def test_forward_of_one_block_equals_its_equations():
         heads = []
         for head in range(2):
             rows = slice(8 * head, 8 * head + 8)
-            rotation = rotation_of(*rotary(torch.arange(3)[None], frequencies(8)))
+            rotation = rotation_of(*(part.float() for part in rotary(torch.arange(3)[None], frequencies(8, 10_000.0))))
             q, k = (
                 rotate((y @ linear.weight[rows].T)[None, None], rotation)[0, 0] for linear in (block.query, block.key)
             )
@@ -62,18 +64,16 @@ def test_weights_are_initialized_as_in_gpt_2():
 
 
 @pytest.mark.parametrize(
-    ("length", "boundary", "masked"), [(4, 0, False), (4, 2, True), (5, 0, True)], ids=["whole", "cut", "long"]
+    ("length", "starts", "masked"), [(4, False, False), (4, True, True), (5, False, True)], ids=["whole", "cut", "long"]
 )
-def test_only_a_fresh_window_of_one_document_needs_no_mask(monkeypatch, length, boundary, masked):
+def test_only_a_fresh_window_of_one_document_needs_no_mask(monkeypatch, length, starts, masked):
     model = models.build(CONFIG, 7).eval()
-    calls, plain = [], transformer.attend_causally
-    monkeypatch.setattr(transformer, "attend_causally", lambda *arguments: calls.append(1) or plain(*arguments))
-    tokens = torch.ones(2, length, dtype=torch.int64)
-    tokens[1, boundary] = 0
+    masks, attend = [], transformer.attend
+    monkeypatch.setattr(transformer, "attend", lambda *args: masks.append(args[-1]) or attend(*args))
 
-    model(tokens)
+    model(torch.ones(2, length, dtype=torch.int64), None, torch.zeros(2, length, dtype=torch.bool) if starts else None)
 
-    assert bool(calls) != masked
+    assert [mask is not None for mask in masks] == [masked] * len(model.blocks)
 
 
 def test_attention_reaches_block_size_tokens():
@@ -127,22 +127,11 @@ def test_stepper_attends_in_large_batches_as_in_small_ones(monkeypatch):
     torch.testing.assert_close(logits[:2], logits[2:], rtol=1e-5, atol=1e-6)
 
 
-def test_sinusoidal_positions_end_at_block_size():
-    config = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4, positions="sinusoidal")
-    model = models.build(config, 7).eval()
-    _, state = model(torch.tensor([[0, 1, 2, 3]]), model.initial_state(1, 9))
-
-    with pytest.raises(TextError, match="end at block_size 4"):
-        model(torch.tensor([[0, 1, 2, 3, 4]]))
-    with pytest.raises(TextError, match="end at block_size 4"):
-        model.stepper().step(torch.tensor([1]), state)
-
-
 def test_positions_restart_at_a_document():
     config = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4, positions="sinusoidal")
     model = models.build(config, 7).eval()
 
-    logits, _ = model(torch.tensor([[0, 1, 2, 0, 1, 2]]), model.initial_state(1, 6))
+    logits, _ = model(TWO_DOCUMENTS, model.initial_state(1, 6), TWO_DOCUMENTS == 0)
 
     torch.testing.assert_close(logits[0, :3], logits[0, 3:])
 
@@ -160,14 +149,18 @@ def test_burn_in_is_the_reach_of_attention_through_all_layers(layers, block_size
     assert models.build(config, 7).burn_in == tokens
 
 
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("limit", [0, 10**9])
-def test_attend_causally_agrees_with_fused_attention(monkeypatch, limit):
+def test_attend_agrees_with_plain_products(monkeypatch, limit, masked):
     monkeypatch.setattr(transformer, "FULL_SCORES", limit)
     q, k, v = (torch.randn(2, 3, 9, 8).bfloat16().requires_grad_() for _ in range(3))
     wide = [member.detach().double().requires_grad_() for member in (q, k, v)]
+    mask = (torch.rand(2, 1, 9, 9) < 0.5) | torch.eye(9, dtype=torch.bool) if masked else None
 
-    transformer.attend_causally(q, k, v).sum().backward()
-    F.scaled_dot_product_attention(*wide, is_causal=True).sum().backward()
+    transformer.attend(q, k, v, mask).sum().backward()
+    y, attention = transformer.attend_plainly(*wide, mask)
+    y.sum().backward()
 
+    torch.testing.assert_close(attention.sum(-1), torch.ones(2, 3, 9).double())
     for found, expected in zip((q, k, v), wide, strict=True):
         torch.testing.assert_close(found.grad.double(), expected.grad, rtol=0.05, atol=0.05)

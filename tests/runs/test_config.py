@@ -7,7 +7,6 @@ import pytest
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings, train_settings
-from seqgen.training.presets import LONG_PRESETS, PRESETS
 
 
 def test_train_settings_have_a_description_and_a_group():
@@ -66,16 +65,18 @@ def test_resolve_settings_refuses_setting_by_name(settings, words):
 def test_long_preset_sets_the_model_and_settings_override_it():
     resolved = resolve_settings({"max_time": "10m", "dropout": 0.2, "lr": 0.001})
 
-    long = LONG_PRESETS["lstm"]["muon"]
+    long = FAMILIES["lstm"].long_presets["muon"]
     assert (resolved.model.hidden_size, resolved.model.layers) == (long["hidden_size"], long["layers"])
     assert (resolved.model.dropout, resolved.training.lr) == (0.2, 0.001)
     assert resolved.training.bptt == long["bptt"]
-    assert resolve_settings({"max_time": "10m"}, from_weights=True).training.lr == PRESETS["lstm"]["muon"]["lr"]
+    assert (
+        resolve_settings({"max_time": "10m"}, from_weights=True).training.lr == FAMILIES["lstm"].presets["muon"]["lr"]
+    )
 
 
-@pytest.mark.parametrize("cell", PRESETS)
+@pytest.mark.parametrize("cell", FAMILIES)
 def test_cell_preset_applies_and_settings_override_it(cell):
-    for optimizer, preset in PRESETS[cell].items():
+    for optimizer, preset in FAMILIES[cell].presets.items():
         chosen = resolve_settings({"cell": cell, "optimizer": optimizer}).training
         assert (chosen.optimizer, chosen.lr, chosen.batch_size) == (optimizer, preset["lr"], preset["batch_size"])
         assert resolve_settings({"cell": cell, "optimizer": optimizer, "lr": 0.5}).training.lr == 0.5

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from seqgen.errors import RunError, SaveError
+from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings
 from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory, find_run, find_runs
-from seqgen.training.presets import PRESETS
 
 CONFIG = RunConfig.of(
     seqgen="0.1.0",
@@ -59,7 +59,7 @@ def test_config_round_trips(make_run):
 
 def test_config_of_every_cell_round_trips(make_run):
     directory = make_run("one")
-    for cell in PRESETS:
+    for cell in FAMILIES:
         resolved = resolve_settings({"cell": cell, "valid": "valid.txt", "max_time": "9s"})
         config = CONFIG.model_copy(
             update={"model": resolved.model, "data": resolved.data, "training": resolved.training}
@@ -75,7 +75,7 @@ def test_config_of_every_cell_round_trips(make_run):
         (lambda content: content["training"].update(wings=2), "training.wings: unknown setting"),
         (lambda content: content["training"].update(lr="0.1"), "training.lr"),
         (lambda content: content["model"].update(cell="gnu"), "model"),
-        (lambda content: content["model"].update(hidden_size=10**9), "model.lstm.hidden_size"),
+        (lambda content: content["model"].update(hidden_size=10**9), "model: hidden_size"),
         (lambda content: content["tokenizer"].update(kind="pickle"), "tokenizer.kind"),
         (lambda content: content.update(format_version=2), "format_version"),
         (lambda content: content.pop("text"), "text"),

@@ -90,7 +90,7 @@ def test_samples_without_prompt_begin_like_lines(corpus, tmp_path):
 def test_samples_of_a_run_on_documents_begin_after_0(corpus, tmp_path):
     shutil.copy(corpus, tmp_path / "other.txt")
     run = seqgen.train([corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", **SMALL).run()
-    logits, _ = run.model(torch.tensor([[0]]))
+    logits, _ = run.model(torch.tensor([[0]]), None, torch.tensor([[True]]))
 
     text = run.generate(max_new_tokens=1, temperature=0)
 
@@ -114,7 +114,7 @@ def test_engine_chooses_the_stepper(run, monkeypatch, engine):
         made.append(precision)
         return model.stepper(precision)
 
-    numba = SimpleNamespace(compiled_stepper=compiled_stepper)
+    numba = SimpleNamespace(compiled_recurrent_stepper=compiled_stepper, compiled_transformer_stepper=compiled_stepper)
     monkeypatch.setitem(sys.modules, "seqgen.models.numba.stepper", numba)
 
     run.generate(engine=engine, precision="bf16", max_new_tokens=2)
@@ -183,7 +183,7 @@ def test_score_returns_the_nats_of_each_token_after_those_before(run):
     scores = run.score(text)
 
     with torch.no_grad():
-        logits, _ = run.model(torch.tensor([[0, *tokens[:-1]]]))
+        logits, _ = run.model(read := torch.tensor([[0, *tokens[:-1]]]), None, read == 0)
     log_probs = logits[0].double().log_softmax(-1)
     expected = [-float(row[token]) for row, token in zip(log_probs, tokens, strict=True)]
     assert scores.nats == pytest.approx(expected, rel=1e-5)
@@ -278,7 +278,7 @@ def test_bits_per_byte_of_lines_are_the_length_of_their_code(corpus, tmp_path):
     for line in lines:
         ids = run.tokenizer.encode(line).tolist()
         with torch.no_grad():
-            logits, _ = model(torch.tensor([[0, *ids]]))
+            logits, _ = model(read := torch.tensor([[0, *ids]]), None, read == 0)
         for row, target in zip(logits[0].softmax(-1), [*ids, 0], strict=True):
             bits -= math.log2(row[target])
         bits += ids.count(run.tokenizer.unknown_id) * math.log2(0x110000 - 0x800 - (run.tokenizer.vocab_size - 2))
@@ -409,3 +409,31 @@ def test_fewest_and_most_threads_are_accepted(run, threads):
 def test_impossible_number_of_threads_is_refused(run, threads):
     with pytest.raises(ConfigError, match=f"threads: .*not {threads}"):
         seqgen.load(run.path, threads=threads)
+
+
+@pytest.fixture
+def names_run(tmp_path):
+    """A run on 400 names, a line each."""
+    path = tmp_path / "names.txt"
+    path.write_text("".join(f"name {number:03}\n" for number in range(400)), "utf-8")
+    return seqgen.train(path, out=tmp_path / "names-run", documents="line", cell="gru", **SMALL).run()
+
+
+def test_texts_are_read_by_the_documents_of_the_run(names_run, tmp_path):
+    (tmp_path / "more.txt").write_text("name 1\nname 2\n\nname 3", "utf-8")
+    (tmp_path / "more.jsonl").write_text('{"text": "name 1"}\n{"text": "name 2"}\n', "utf-8")
+
+    assert names_run.config.text.ends
+    assert names_run.reading().documents == "line"
+    assert names_run.evaluate(tmp_path / "more.txt").size.bytes == 3 * 7
+    assert names_run.evaluate(tmp_path / "more.txt", documents="file").size.bytes == 21
+    assert names_run.evaluate(tmp_path / "more.jsonl").size.bytes == 2 * 6
+    with pytest.raises(ConfigError, match="documents"):
+        names_run.evaluate(tmp_path / "more.jsonl", documents="line")
+
+
+def test_validation_texts_have_the_bytes_of_their_ends(names_run):
+    texts = names_run.validation_texts()
+
+    assert len(texts) == texts.end_bytes > 20
+    assert names_run.evaluate_documents(texts).size.bytes == 9 * len(texts)

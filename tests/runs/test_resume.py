@@ -17,7 +17,7 @@ from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.metrics import read_metrics
 
 from ..comparing import assert_same_run, contents_of
-from ..small_runs import GRU
+from ..small_runs import GRU, SMALL, SMALL_RUNS
 
 
 @pytest.mark.parametrize(
@@ -303,3 +303,20 @@ def test_resume_without_checkpoint_is_refused(stopped):
 
     with pytest.raises(RunError, match=r"no checkpoint; .*--init-from"):
         seqgen.train(out=stopped, resume=True)
+
+
+@pytest.mark.parametrize("cell", ["gru", "transformer"])
+def test_resume_of_a_run_on_documents_is_exact(tmp_path, cell):
+    text = tmp_path / "names.txt"
+    text.write_text("".join(f"name {number}\n" for number in range(400)), "utf-8")
+    settings = {**SMALL, **SMALL_RUNS[cell], "documents": "line", "max_steps": 40, "eval_every": 20}
+    whole = seqgen.train(text, out=tmp_path / "whole", **settings)
+    list(whole)
+    polls = itertools.chain([False] * 13, itertools.repeat(True))
+    list(seqgen.train(text, out=tmp_path / "parts", stop=lambda: next(polls), **settings))
+
+    list(seqgen.train(out=tmp_path / "parts", resume=True))
+
+    assert_same_run(tmp_path / "parts", tmp_path / "whole")
+    with pytest.raises(ConfigError, match="documents is line, not paragraph"):
+        seqgen.train(out=tmp_path / "parts", resume=True, documents="paragraph")

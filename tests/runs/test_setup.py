@@ -14,7 +14,7 @@ from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import FAMILIES
 from seqgen.runs import setup as run_setup
 from seqgen.runs.config import TextRecord, resolve_settings
-from seqgen.runs.setup import build_learner, check_same_text, encode_corpus
+from seqgen.runs.setup import build_learner, check_same_sizes, check_same_text, encode_corpus
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -262,3 +262,77 @@ def test_line_end_is_empty_for_several_documents(corpus, data):
     texts = read_texts(data.model_copy(update={"text": (str(corpus), str(other))}))
 
     assert encode_corpus(texts, TokenizerConfig()).record.line_end == ""
+
+
+# --- documents with ends
+
+
+@pytest.fixture
+def names(corpus):
+    """The data settings of 400 names, a line each, and one blank line."""
+    corpus.write_text("".join(f"name {number:03}\n" for number in range(400)) + "\n", "utf-8")
+    return DataConfig(text=str(corpus), documents="line")
+
+
+def test_text_record_says_whether_documents_end(corpus, data, names):
+    several = encode_corpus(read_texts(names), TokenizerConfig())
+    one = encode_corpus(read_texts(data.model_copy(update={"text": (str(corpus),)})), TokenizerConfig())
+
+    assert (several.record.ends, several.record.split, several.record.line_end) == (True, "document", "")
+    assert (one.record.ends, one.record.split) == (False, "blocks")
+    assert several.train.ends.all()
+    assert several.validation.documents.ends.all()
+    assert not one.train.ends.any()
+
+
+def test_lines_as_documents_have_the_tokens_and_bytes_of_their_file(names):
+    encoded = encode_corpus(read_texts(names), TokenizerConfig())
+
+    size = 400 * len("name 000\n")
+    record, validation = encoded.record, encoded.validation
+    assert record.train_tokens + record.valid_tokens == record.characters == size
+    assert validation.size.bytes == validation.size.characters == record.valid_tokens == validation.documents.tokens
+    assert encoded.characters_per_token == 1
+    assert sum("1 empty line" in notice for notice in encoded.notices) == len(encoded.notices) == 1
+
+
+def test_validation_file_has_ends_where_the_training_text_has(names, tmp_path):
+    valid = tmp_path / "valid.txt"
+    valid.write_text("one line\n" * 30, "utf-8")
+
+    both = {"text": names.text, "valid": str(valid)}
+    line = encode_corpus(read_texts(DataConfig.of(**both, documents="line")), TokenizerConfig())
+    single = encode_corpus(read_texts(DataConfig.of(**both)), TokenizerConfig())
+
+    assert (len(line.validation.documents), line.validation.size.bytes) == (30, 270)
+    assert line.validation.documents.ends.all()
+    assert not single.validation.documents.ends.any()
+
+
+def test_prose_in_lines_has_one_notice(corpus, data):
+    corpus.write_text("He said that the rain, which he had painted,\nwould stay on the wall.\n" * 200, "utf-8")
+    settings = {"text": (str(corpus),), "documents": "line", "valid_split": "none"}
+
+    (notice,) = encode_corpus(read_texts(data.model_copy(update=settings)), TokenizerConfig()).notices
+
+    assert "--documents line" in notice
+    assert str(corpus) in notice
+
+
+@pytest.mark.parametrize("change", [{"split": "blocks"}, {"ends": False}])
+def test_check_same_text_refuses_another_split(names, change):
+    texts = read_texts(names)
+    record = encode_corpus(texts, TokenizerConfig()).record
+
+    check_same_text(texts, record, names)
+    with pytest.raises(RunError, match="split by document"):
+        check_same_text(texts, record.model_copy(update=change), names)
+
+
+@pytest.mark.parametrize("name", ["train_tokens", "valid_tokens"])
+def test_check_same_sizes_refuses_other_numbers_of_tokens(names, name):
+    corpus = encode_corpus(read_texts(names), TokenizerConfig())
+
+    check_same_sizes(corpus, corpus.record, names)
+    with pytest.raises(RunError, match=f"{getattr(corpus.record, name):,} {name.replace('_', ' ')} now, and gave 7"):
+        check_same_sizes(corpus, corpus.record.model_copy(update={name: 7}), names)

@@ -6,7 +6,7 @@ from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import resolve_settings
 from seqgen.training.config import TrainingConfig
-from seqgen.training.presets import LONG_PRESETS, PRESETS, SHORT_PRESETS, preset_for
+from seqgen.training.presets import preset_for
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def test_zero_is_refused_where_nothing_would_be_trained(name):
 
 
 def test_every_cell_has_a_valid_preset_for_each_optimizer():
-    assert PRESETS.keys() == FAMILIES.keys(), "a row is missing in seqgen/training/presets.py"
-    for cell, by_optimizer in PRESETS.items():
-        assert by_optimizer.keys() == {"muon", "adamw"}
-        for optimizer in by_optimizer:
+    for cell, family in FAMILIES.items():
+        for presets in (family.presets, family.short_presets, family.long_presets):
+            assert presets is None or presets.keys() == {"muon", "adamw"}
+        for optimizer in family.presets:
             resolve_settings({"cell": cell, "optimizer": optimizer})
 
 
@@ -61,11 +61,12 @@ def test_preset_for_depends_on_the_time(cell, optimizer):
     asked = {} if optimizer is None else {"optimizer": optimizer}
 
     def expected(presets):
-        by_optimizer = presets.get(cell, PRESETS[cell])
-        used = optimizer or next(iter(by_optimizer))
-        return {"optimizer": used, **by_optimizer[used]}
+        presets = presets or family.presets
+        used = optimizer or next(iter(presets))
+        return {"optimizer": used, **presets[used]}
 
-    short, usual, long = expected(SHORT_PRESETS), expected(PRESETS), expected(LONG_PRESETS)
+    family = FAMILIES[cell]
+    short, usual, long = (expected(own) for own in (family.short_presets, family.presets, family.long_presets))
     for time, preset in {1: short, "29s": short, "30s": usual, "4m": usual, "5m": long, "1d": long}.items():
         assert preset_for(cell, {"max_time": time, **asked}) == preset
     for settings in ({}, {"max_steps": 10**6}, {"max_time": "1h", "hidden_size": 64}, {"max_time": 5, "layers": 2}):

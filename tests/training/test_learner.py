@@ -25,7 +25,7 @@ def test_every_cell_remembers_more_than_one_character(make_learner, name):
         learner.step(step)
 
     with torch.no_grad():
-        logits, _ = learner.model(torch.cat([torch.tensor([0]), ids[:-1]])[None])
+        logits, _ = learner.model(read := torch.cat([torch.tensor([0]), ids[:-1]])[None], None, read == 0)
     transitions = F.cross_entropy(logits[0, 1:], ids[1:], reduction="none")
 
     assert corpus.tokenizer.decode(ids.tolist()) == HELLO
@@ -92,7 +92,7 @@ def test_state_is_carried_between_batches_and_detached(make_learner):
     assert all(member.abs().sum() > 0 and member.grad_fn is None for member in carried.tensors().values())
     batch = learner.stream.batch_at(1)
     with torch.no_grad():
-        _, expected = learner.model(batch.inputs, carried)
+        _, expected = learner.model(batch.inputs, carried, batch.starts)
     learner.step(1)
     for member, wanted in zip(learner.carried.tensors().values(), expected.tensors().values(), strict=True):
         torch.testing.assert_close(member, wanted)

@@ -4,8 +4,7 @@ On a CPU, `nn.GRU` and `nn.RNN` run about ten small operations per step, each wi
 that does not depend on the previous step is done for many steps at once: the product with the input, the factors of
 the backward pass, the gradients of the weights. A few operations per step remain, in reused memory that stays in cache.
 
-Plain twins: `nn.RNN`, `nn.GRU`, and `recurrent.SteppedLayer` for the reset gate before the product. The equations
-are in `cells.py`.
+The plain twin is `RecurrentLayer.step_by_step`; the equations are in `cells.py`.
 
 Inside this module time is the first axis. Products are in the dtype of the autocast where one is on; elementwise work
 and the state that a GRU carries are in `wide`, at least fp32.
@@ -14,7 +13,7 @@ and the state that a GRU carries are in `wide`, at least fp32.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -27,6 +26,7 @@ from seqgen.models.cpu.packed import PackedWeight, can_pack
 Weights = tuple[Tensor, Tensor, Tensor, Tensor]
 """W [gates x H, E], U [gates x H, H], and a bias [gates x H] for each, as in torch's recurrent modules."""
 Gradients = tuple[Tensor | None, ...]
+Masks = Sequence[Tensor | None]
 
 BLOCK_NUMBERS = 2**17
 """Numbers of a [steps, B, H] array that are processed at once: several such arrays fit in a CPU's cache."""
@@ -38,30 +38,41 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, s, grad_in
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, t, grad_input=): d * (1 - t^2)
 
 
-def rnn(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
-    """Run a layer of `nn.RNN`: x [B, T, E], hidden [B, H] -> outputs [B, T, H] and the last hidden state [B, H]."""
-    return _apply(_Rnn, x, hidden, weights)
+def rnn(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Run a layer of `nn.RNN` whose state becomes zero at the start of a document.
+
+    Args:
+        x: [B, T, E].
+        hidden: the state before it, [B, H].
+        weights: of the layer.
+        starts: bool [B, T], where documents start; None for nowhere.
+
+    Returns:
+        The hidden states after each step [B, T, H], and the last one [B, H].
+    """
+    return _apply(_Rnn, x, hidden, weights, starts)
 
 
-def gru_after(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+def gru_after(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Run a layer of `nn.GRU`; arguments and results are those of `rnn`."""
-    return _apply(_GruAfter, x, hidden, weights)
+    return _apply(_GruAfter, x, hidden, weights, starts)
 
 
-def gru_before(x: Tensor, hidden: Tensor, weights: Weights) -> tuple[Tensor, Tensor]:
+def gru_before(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Run a layer of a GRU with the reset gate before the product; arguments and results are those of `rnn`."""
-    return _apply(_GruBefore, x, hidden, weights)
+    return _apply(_GruBefore, x, hidden, weights, starts)
 
 
 def _apply(
-    function: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weights: Weights
+    function: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     dtype = product_dtype(x)
     wide = torch.promote_types(dtype, torch.float32)
-    keep = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, hidden, *weights))
+    saves = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, hidden, *weights))
     steps = x.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()
     apply: Callable[..., tuple[Tensor, Tensor]] = function.apply
-    outputs, end = apply(keep, steps, hidden.to(wide), *(weight.to(dtype) for weight in weights))
+    live = None if starts is None else starts.logical_not().t().unsqueeze(2).to(wide)  # [T, B, 1]
+    outputs, end = apply(saves, live, steps, hidden.to(wide), *(weight.to(dtype) for weight in weights))
     return outputs.transpose(0, 1), end  # time is first in memory, as in torch's modules
 
 
@@ -91,6 +102,11 @@ def _blocks(steps: int, numbers: int) -> list[tuple[int, int]]:
     return [(start, min(start + length, steps)) for start in range(0, steps, length)]
 
 
+def _unbind(live: Tensor | None, steps: int) -> Masks:
+    """Return the mask of each step, [B, 1]: 0 at the start of a document, else 1."""
+    return [None] * steps if live is None else live.unbind()
+
+
 def _tanh_(x: Tensor, minus_one: Tensor) -> Tensor:
     """Compute tanh in place as 2 sigmoid(2 x) - 1, for x at least fp32: less than half the time of torch's."""
     return torch.add(minus_one, x.mul_(2).sigmoid_(), alpha=2, out=x)
@@ -111,37 +127,52 @@ class _Rnn(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, keep: bool, x: Tensor, hidden: Tensor, w: Tensor, u: Tensor, b: Tensor, b_h: Tensor
+        ctx: Any,
+        saves: bool,
+        live: Tensor | None,
+        x: Tensor,
+        hidden: Tensor,
+        w: Tensor,
+        u: Tensor,
+        b: Tensor,
+        b_h: Tensor,
     ) -> tuple[Tensor, Tensor]:
         steps, rows, _ = x.shape
         states = x.new_empty(steps + 1, rows, u.shape[1])
         states[0] = hidden
         times_w, times_u = _Product(w, rows, steps, b + b_h), _Product(u, rows, steps)
         x_sums = times_w(x.flatten(0, 1)).view(steps, rows, -1)
-        for x_sum, (now, then) in zip(x_sums.unbind(), itertools.pairwise(states.unbind()), strict=True):
+        turns = zip(x_sums.unbind(), itertools.pairwise(states.unbind()), _unbind(live, steps), strict=True)
+        for x_sum, (now, then), mask in turns:
             torch.tanh(times_u(now, x_sum), out=then)
-        if keep:
-            ctx.save_for_backward(x, states, w, u)
+            if mask is not None:
+                then.mul_(mask)
+        if saves:
+            ctx.save_for_backward(live, x, states, w, u)
         return states[1:], states[-1].to(hidden.dtype, copy=True)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_end: Tensor) -> Gradients:
-        x, states, w, u = ctx.saved_tensors
+        live, x, states, w, u = ctx.saved_tensors
         (steps, rows, _), size = x.shape, u.shape[1]
         d_hiddens = d_outputs.clone(memory_format=torch.contiguous_format)
         d_hiddens[-1] += d_end
         d_sums = torch.empty_like(d_hiddens)
         times_u = _Product(u.t(), rows, steps)
         d_hidden = d_hiddens[-1]
-        turns = zip(d_sums.unbind(), states[1:].unbind(), [None, *d_hiddens[:-1].unbind()], strict=True)
-        for d_sum, h, d_hidden_before in reversed(list(turns)):
+        befores = [None, *d_hiddens[:-1].unbind()]
+        turns = zip(d_sums.unbind(), states[1:].unbind(), befores, _unbind(live, steps), strict=True)
+        for d_sum, h, d_hidden_before, mask in reversed(list(turns)):
             _tanh_backward(d_hidden, h, grad_input=d_sum)
+            if mask is not None:
+                d_sum.mul_(mask)
             d_hidden = times_u(d_sum, d_hidden_before)
         flat = d_sums.view(steps * rows, size)
-        _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
+        _, _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
         d_b = flat.sum(0)
         return (
+            None,
             None,
             torch.mm(flat, w).view_as(x) if needs_x else None,
             d_hidden.to(d_end.dtype),
@@ -161,14 +192,22 @@ class _GruAfter(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, keep: bool, x: Tensor, hidden: Tensor, w: Tensor, u: Tensor, b: Tensor, b_h: Tensor
+        ctx: Any,
+        saves: bool,
+        live: Tensor | None,
+        x: Tensor,
+        hidden: Tensor,
+        w: Tensor,
+        u: Tensor,
+        b: Tensor,
+        b_h: Tensor,
     ) -> tuple[Tensor, Tensor]:
         (steps, rows, _), size = x.shape, u.shape[1]
         blocks = _blocks(steps, rows * size)
-        gates = x.new_empty(steps if keep else 0, rows, 4 * size)
+        gates = x.new_empty(steps if saves else 0, rows, 4 * size)
         states = x.new_empty(steps + 1, rows, size)
         states[0] = hidden
-        turns = list(itertools.pairwise(states.unbind()))
+        turns = list(zip(itertools.pairwise(states.unbind()), _unbind(live, steps), strict=True))
         h = hidden.clone()
         b_r_z, b_n = b_h.tensor_split([2 * size])
         bias = torch.cat([b[2 * size :], b[: 2 * size] + b_r_z])
@@ -181,40 +220,46 @@ class _GruAfter(torch.autograd.Function):
             block = work[: stop - start]
             block[..., : 3 * size] = times_w(x[start:stop].flatten(0, 1)).view(stop - start, rows, -1)
             block[..., 3 * size :] = b_n
-            for (now, then), (h_sums, r_z, n, r, z, h_n) in zip(turns[start:stop], slots, strict=False):
+            for ((now, then), mask), (h_sums, r_z, n, r, z, h_n) in zip(turns[start:stop], slots, strict=False):
                 h_sums.add_(times_u(now))
                 r_z.sigmoid_()
                 _tanh_(n.addcmul_(r, h_n), minus_one)
-                then.copy_(torch.lerp(n, h, z, out=h))
-            if keep:
+                torch.lerp(n, h, z, out=h)
+                if mask is not None:
+                    h.mul_(mask)
+                then.copy_(h)
+            if saves:
                 gates[start:stop] = block
-        if keep:
-            ctx.save_for_backward(x, states, gates, w, u)
+        if saves:
+            ctx.save_for_backward(live, x, states, gates, w, u)
         return states[1:], h
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_end: Tensor) -> Gradients:
-        x, states, gates, w, u = ctx.saved_tensors
+        live, x, states, gates, w, u = ctx.saved_tensors
         (steps, rows, _), size = x.shape, u.shape[1]
         d_gates = torch.empty_like(gates)
         d_rows = list(zip(d_gates.view(steps, rows, 4, size).unbind(), d_gates[..., size:].unbind(), strict=True))
-        d_carried, wide = d_end, d_end.dtype
+        d_carried, wide, masks = d_end, d_end.dtype, _unbind(live, steps)
         times_u = _Product(u.t(), rows, steps)
         for start, stop in reversed(_blocks(steps, rows * size)):
             block = slice(start, stop)
             factors, keep = _GruAfter._factors(_wide(gates[block], d_end), _wide(states[block], d_end))
             d_hiddens = _wide(d_outputs[block], d_end)
-            turns = zip(d_rows[block], d_hiddens.unbind(), factors.unbind(), keep.unbind(), strict=True)
-            for (d_row, d_h_sums), d_hidden, factor, z in reversed(list(turns)):
+            turns = zip(d_rows[block], d_hiddens.unbind(), factors.unbind(), keep.unbind(), masks[block], strict=True)
+            for (d_row, d_h_sums), d_hidden, factor, z, mask in reversed(list(turns)):
                 d_hidden.add_(d_carried)
+                if mask is not None:
+                    d_hidden.mul_(mask)
                 torch.mul(d_hidden.unsqueeze(1), factor, out=d_row)
                 d_carried = times_u(d_h_sums).to(wide).addcmul_(d_hidden, z)
         flat = d_gates.view(steps * rows, -1)
         d_x_sums, d_h_sums = flat[:, : 3 * size], flat[:, size:]
         d_b = flat.sum(0)
-        _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
+        _, _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
         return (
+            None,
             None,
             torch.mm(d_x_sums, w.roll(size, 0)).view_as(x) if needs_x else None,
             d_carried,
@@ -247,14 +292,24 @@ class _GruBefore(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, keep: bool, x: Tensor, hidden: Tensor, w: Tensor, u: Tensor, b: Tensor, b_h: Tensor
+        ctx: Any,
+        saves: bool,
+        live: Tensor | None,
+        x: Tensor,
+        hidden: Tensor,
+        w: Tensor,
+        u: Tensor,
+        b: Tensor,
+        b_h: Tensor,
     ) -> tuple[Tensor, Tensor]:
         (steps, rows, _), size = x.shape, u.shape[1]
-        gates = x.new_empty(steps if keep else 0, rows, 3 * size)
+        gates = x.new_empty(steps if saves else 0, rows, 3 * size)
         resets = x.new_empty(steps, rows, size)  # r * h, the candidate's input from the state
         states = x.new_empty(steps + 1, rows, size)
         states[0] = hidden
-        turns = list(zip(*(views.unbind() for views in (states[:-1], resets, states[1:])), strict=True))
+        turns = list(
+            zip(*(views.unbind() for views in (states[:-1], resets, states[1:])), _unbind(live, steps), strict=True)
+        )
         h = hidden.clone()
         u_r_z, u_n = u.tensor_split([2 * size])
         times_w, times_u, times_u_n = (
@@ -267,49 +322,57 @@ class _GruBefore(torch.autograd.Function):
             block = _wide(times_w(x[start:stop].flatten(0, 1)).view(stop - start, rows, -1), h)
             views = (block[..., : 2 * size], *block.chunk(3, -1))
             slots = zip(*(view.unbind() for view in views), strict=True)
-            for (now, reset, then), (r_z, r, z, n) in zip(turns[start:stop], slots, strict=True):
+            for (now, reset, then, mask), (r_z, r, z, n) in zip(turns[start:stop], slots, strict=True):
                 r_z.add_(times_u(now)).sigmoid_()
                 reset.copy_(r * h)
                 _tanh_(n.add_(times_u_n(reset)), minus_one)
-                then.copy_(torch.lerp(n, h, z, out=h))
-            if keep:
+                torch.lerp(n, h, z, out=h)
+                if mask is not None:
+                    h.mul_(mask)
+                then.copy_(h)
+            if saves:
                 gates[start:stop] = block
-        if keep:
-            ctx.save_for_backward(x, states, resets, gates, w, u)
+        if saves:
+            ctx.save_for_backward(live, x, states, resets, gates, w, u)
         return states[1:], h
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_outputs: Tensor, d_end: Tensor) -> Gradients:
-        x, states, resets, gates, w, u = ctx.saved_tensors
+        live, x, states, resets, gates, w, u = ctx.saved_tensors
         (steps, rows, _), size = x.shape, u.shape[1]
         d_gates = torch.empty_like(gates)
         views = (d_gates[..., : 2 * size], d_gates[..., :size], d_gates[..., 2 * size :])
         d_rows = list(
             zip(d_gates.view(steps, rows, 3, size)[:, :, 1:].unbind(), *(v.unbind() for v in views), strict=True)
         )
-        d_carried, wide = d_end, d_end.dtype
+        d_carried, wide, masks = d_end, d_end.dtype, _unbind(live, steps)
         u_r_z, u_n = u.tensor_split([2 * size])
         times_u, times_u_n = _Product(u_r_z.t(), rows, steps), _Product(u_n.t(), rows, steps)
         for start, stop in reversed(_blocks(steps, rows * size)):
             block = slice(start, stop)
             factors, reset, keep = _GruBefore._factors(_wide(gates[block], d_end), _wide(states[block], d_end))
             d_hiddens = _wide(d_outputs[block], d_end)
-            turns = zip(d_rows[block], *(v.unbind() for v in (d_hiddens, factors, reset, keep)), strict=True)
-            for (d_z_n, d_r_z, d_r, d_n), d_hidden, factor, r, z in reversed(list(turns)):
+            by_step = (v.unbind() for v in (d_hiddens, factors, reset, keep))
+            for (d_z_n, d_r_z, d_r, d_n), mask, d_hidden, factor, r, z in reversed(
+                list(zip(d_rows[block], masks[block], *by_step, strict=True))
+            ):
                 d_hidden.add_(d_carried)
+                if mask is not None:
+                    d_hidden.mul_(mask)
                 torch.mul(d_hidden.unsqueeze(1), factor[:, 1:], out=d_z_n)
                 d_reset = times_u_n(d_n).to(wide)
                 torch.mul(d_reset, factor[:, 0], out=d_r)
                 d_carried = times_u(d_r_z).to(wide).addcmul_(d_hidden, z).addcmul_(d_reset, r)
         flat = d_gates.view(steps * rows, -1)
         d_b = flat.sum(0)
-        _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
+        _, _, needs_x, _, needs_w, needs_u, *_ = ctx.needs_input_grad
         d_u = None
         if needs_u:
             d_r_z, d_n = flat.tensor_split([2 * size], dim=1)
             d_u = torch.cat([_weight_gradient(d_r_z, states[:-1]), _weight_gradient(d_n, resets)])
         return (
+            None,
             None,
             torch.mm(flat, w).view_as(x) if needs_x else None,
             d_carried,

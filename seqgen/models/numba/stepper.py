@@ -21,11 +21,10 @@ from seqgen.device import StepperPrecision
 from seqgen.errors import ConfigError
 from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.numba.products import Array, Floats, Weight, as_array, as_tensor
-from seqgen.models.positions import check_positions, rotary, sinusoids
-from seqgen.models.recurrent import LayerWeights, RecurrentModel, layer_weights
+from seqgen.models.positions import rotary, sinusoids
+from seqgen.models.recurrent import LayerWeights, RecurrentModel
 from seqgen.models.state import State
 from seqgen.models.transformer import (
-    NORM_EPSILON,
     Products,
     TransformerModel,
     TransformerState,
@@ -42,16 +41,24 @@ RECURRENT_KERNELS = {"rnn": "step_rnn", "lstm": "step_lstm", "gru": "step_gru_af
 """The kernel that steps a layer, by the `form` of the config."""
 
 
-def compiled_stepper(model: LanguageModel, precision: StepperPrecision = "fp32") -> Stepper:
-    """Take a snapshot of the model's weights whose steps are compiled by numba.
+def compiled_recurrent_stepper(model: RecurrentModel, precision: StepperPrecision) -> Stepper:
+    """Take a snapshot of the model's weights whose steps are compiled by numba; errors as of `_compile`."""
+    return _compile(CompiledRecurrentStepper, model, precision)
+
+
+def compiled_transformer_stepper(model: TransformerModel, precision: StepperPrecision) -> Stepper:
+    """Do what `compiled_recurrent_stepper` does for a transformer."""
+    return _compile(CompiledTransformerStepper, model, precision)
+
+
+def _compile(make: Callable[..., Stepper], model: LanguageModel, precision: StepperPrecision) -> Stepper:
+    """Make a stepper and take one step, which compiles it.
 
     Raises:
-        ConfigError: numba is not installed or cannot write its cache, the model is not on a CPU, or its cell has no
-            kernel.
+        ConfigError: numba is not installed or cannot write its cache, or the model is not on a CPU.
     """
     if model.device.type != "cpu":
         raise ConfigError(f"engine: numba compiles for a CPU, but this model is on {model.device}; use --engine torch")
-    make = _stepper_class(model)
     stepper = make(model, precision, _kernels())
     state = stepper.select(model.initial_state(1, 1), torch.zeros(1, dtype=torch.int64))
     stepper.step(torch.ones(1, dtype=torch.int64), state)  # compiles, and fills the cache
@@ -87,14 +94,6 @@ def _cache_error(error: Exception) -> ConfigError:
     )
 
 
-def _stepper_class(model: LanguageModel) -> Callable[[Any, StepperPrecision, ModuleType], Stepper]:
-    if isinstance(model, TransformerModel):
-        return CompiledTransformerStepper
-    if isinstance(model, RecurrentModel) and model.config.form in RECURRENT_KERNELS:
-        return CompiledRecurrentStepper
-    raise ConfigError(f"engine: numba has no kernel for {model.config.cell}; use --engine torch")
-
-
 def _array(weight: Tensor) -> Floats:
     """Copy a weight into an fp32 array."""
     array: Floats = weight.detach().float().clone().numpy()
@@ -120,13 +119,13 @@ class _CompiledStepper(Stepper):
         self._kernels = kernels
         self._threads = min(torch.get_num_threads(), kernels.MAX_THREADS)
 
-    def step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
         kernels = self._kernels
         with _LOCK, torch.no_grad():
             torch_threads, before = torch.get_num_threads(), kernels.get_num_threads()
             kernels.set_num_threads(self._threads)  # numba's setting belongs to the calling thread
             try:
-                return self._step(token, state.detach())
+                return self._step(token, state.detach(), starts)
             except OSError as error:  # writing the cache of a newly compiled kernel
                 raise _cache_error(error) from error
             finally:
@@ -134,7 +133,7 @@ class _CompiledStepper(Stepper):
                 _restore_torch_threads(torch_threads)
 
     @abstractmethod
-    def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def _step(self, token: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
         """Take a step on a state without gradients."""
 
 
@@ -146,11 +145,12 @@ class CompiledRecurrentStepper(_CompiledStepper):
         super().__init__(kernels)
         self._form = model.config.form
         self._step_kernel = getattr(kernels, RECURRENT_KERNELS[self._form])
-        weights = [layer_weights(layer) for layer in model.layers]
+        weights = [layer.weights for layer in model.recurrent_layers]
         self._table = _array(F.linear(model.embedding.weight, weights[0].w_ih))
         self._layers = [self._pack(layer, precision, first=depth == 0) for depth, layer in enumerate(weights)]
         self._head = Weight(model.head.weight, precision, kernels)
         self._head_bias = model.head.bias.float().clone()
+        self._start = _array(model.start)
 
     def _pack(self, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> _Layer:
         w_ih, w_hh, b_ih, b_hh = weights
@@ -163,7 +163,7 @@ class CompiledRecurrentStepper(_CompiledStepper):
             bias=(_array(b_ih), _array(b_hh)) if self._form == "gru" else _array(b_ih + b_hh),
         )
 
-    def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
+    def _step(self, token: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
         members = tuple(member.numpy() for member in state.tensors().values())
         x_sums = self._table[token.numpy()]
         x = np.zeros((len(x_sums), members[0].shape[2]), np.float32)
@@ -171,6 +171,11 @@ class CompiledRecurrentStepper(_CompiledStepper):
             if layer.x is not None:
                 x_sums = layer.x(x)
             self._step_layer(layer, x_sums, members, depth, x)
+        if starts is not None:
+            rows = starts.numpy()
+            x[rows] = self._start
+            for member in members:
+                member[rows] = 0.0
         return as_tensor(self._head(x)).float() + self._head_bias, state
 
     def _step_layer(self, layer: _Layer, x_sums: Array, state: tuple[Floats, ...], depth: int, x: Floats) -> None:
@@ -204,13 +209,12 @@ class CompiledTransformerStepper(_CompiledStepper):
         """Copy rows with keys and values in bf16, unless the precision is fp32; `step` takes either."""
         return select_written(cast("TransformerState", state), index, self._kept)
 
-    def _step(self, token: Tensor, state: State) -> tuple[Tensor, State]:
-        at = cast("TransformerState", state)
+    def _step(self, token: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
+        at = cast("TransformerState", state).starting(starts)
         relative = (at.position - at.begin)[:, None]
-        check_positions(relative, self._config)
         added: Array = self._embedding[token.numpy()]
         if self._config.positions == "sinusoidal":
-            added += sinusoids(relative, self._frequencies)[:, 0].numpy()
+            added += sinusoids(relative, self._frequencies)[:, 0].float().numpy()
         x = np.zeros_like(added)
         place = at.position.numpy(), at.begin.numpy(), *self._rotation(relative)
         for block, (keys, values) in zip(self._blocks, at.by_layer, strict=True):
@@ -224,7 +228,7 @@ class CompiledTransformerStepper(_CompiledStepper):
             none = np.empty((len(relative), 0), np.float32)
             return none, none
         cos, sin = rotary(relative, self._frequencies)
-        return cos[:, 0, 0].numpy(), sin[:, 0, 0].numpy()
+        return cos[:, 0, 0].float().numpy(), sin[:, 0, 0].float().numpy()
 
     def _step_block(self, block: Products[Weight], x: Floats, added: Array, place: tuple[Any, ...]) -> Array:
         """Run a block on x + added [B, H] in place, and return what is still to be added."""
@@ -232,7 +236,7 @@ class CompiledTransformerStepper(_CompiledStepper):
         layout = [weight.layout(rows) for weight in block]
         if None not in layout:
             weights, scales = zip(*layout, strict=True)
-            compiled: Array = kernels.block(x, added, weights, scales, NORM_EPSILON, place)
+            compiled: Array = kernels.block(x, added, weights, scales, self._config.norm_epsilon, place)
             return compiled
         products = block.query_key_value(self._normalize_for(x, added, block.query_key_value))
         found = block.attention_output.input(rows)
@@ -245,5 +249,5 @@ class CompiledTransformerStepper(_CompiledStepper):
     def _normalize_for(self, x: Floats, added: Array, follows: Weight) -> Array:
         """Compute x [B, H] += added, and normalize it for the product that follows."""
         normed = follows.input(len(x))
-        self._kernels.add_and_normalize(x, added, NORM_EPSILON, normed)
+        self._kernels.add_and_normalize(x, added, self._config.norm_epsilon, normed)
         return normed

@@ -8,36 +8,36 @@ from torch import Tensor, nn
 
 from seqgen.device import Precision, autocast
 from seqgen.models.cpu import recurrence
-from seqgen.models.recurrent import CELLS, layer_weights
+from seqgen.models.recurrent import CELLS, RecurrentLayer
 
 CPU = torch.device("cpu")
 FORMS = [form for form, cell in CELLS.items() if cell.on_cpu is not None]
 
 
-def make_layer(form: str, input_size: int, hidden_size: int) -> nn.Module:
-    layer = CELLS[form].layer(input_size, hidden_size)
+def make_layer(form: str, input_size: int, hidden_size: int) -> RecurrentLayer:
+    layer = RecurrentLayer(CELLS[form], input_size, hidden_size)
     for parameter in layer.parameters():
         nn.init.normal_(parameter, std=hidden_size**-0.5)
     return layer
 
 
-def ours(form: str, layer: nn.Module, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    return CELLS[form].on_cpu(x, hidden, layer_weights(layer))
+def ours(layer: RecurrentLayer, x: Tensor, hidden: Tensor, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    return layer.cell.on_cpu(x, hidden, layer.weights, starts)
 
 
-def oracle(form: str, layer: nn.Module, x: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
-    y, end = layer(x, hidden[None])
-    return y, end[0]
+def oracle(layer: RecurrentLayer, x: Tensor, hidden: Tensor, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    y, (end,) = layer.step_by_step(x, (hidden,), starts)
+    return y, end
 
 
-def differentiate(run, form, layer, x, hidden, precision: Precision = "fp32") -> list[Tensor]:
+def differentiate(run, layer, x, hidden, precision: Precision = "fp32", starts: Tensor | None = None) -> list[Tensor]:
     """Return outputs, last state and the gradients of x, initial state and weights, from fixed output gradients."""
     x, hidden = x.clone().requires_grad_(), hidden.clone().requires_grad_()
     with autocast(CPU, precision):
-        results = run(form, layer, x, hidden)
+        results = run(layer, x, hidden, starts)
     generator = torch.Generator().manual_seed(1)
     seeds = [torch.randn(y.shape, generator=generator, dtype=torch.float64).to(y.dtype) for y in results]
-    return [*results, *torch.autograd.grad(results, (x, hidden, *layer_weights(layer)), seeds)]
+    return [*results, *torch.autograd.grad(results, (x, hidden, *layer.weights), seeds)]
 
 
 @pytest.fixture(params=[2**30, 40], ids=["one-block", "blocks"])
@@ -54,12 +54,14 @@ def steps(request):
 @pytest.mark.usefixtures("_blocks")
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("rows", "steps"), [(3, 11), (1, 5), (4, 1), (1, 1)])
-def test_outputs_and_gradients_agree_with_torch(form, rows, steps):
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_outputs_and_gradients_agree_with_the_equations(form, rows, steps, share):
     layer = make_layer(form, 5, 4).double()
     x, hidden = torch.randn(rows, steps, 5).double(), torch.randn(rows, 4).double()
+    starts = torch.rand(rows, steps) < share if share else None
 
-    found = differentiate(ours, form, layer, x, hidden)
-    expected = differentiate(oracle, form, layer, x, hidden)
+    found = differentiate(ours, layer, x, hidden, starts=starts)
+    expected = differentiate(oracle, layer, x, hidden, starts=starts)
 
     for tensor, true in zip(found, expected, strict=True):
         torch.testing.assert_close(tensor, true, rtol=1e-12, atol=1e-12)
@@ -71,9 +73,9 @@ def test_rounding_errors_are_close_to_torchs(form, precision, ratio):
     """The error of every result and gradient, from fp64, is at most `ratio` times that of torch's operations."""
     layer = make_layer(form, 48, 64)
     x, hidden = torch.randn(16, 40, 48), torch.randn(16, 64)
-    found = differentiate(ours, form, layer, x, hidden, precision)
-    plain = differentiate(oracle, form, layer, x, hidden, precision)
-    truth = differentiate(oracle, form, layer.double(), x.double(), hidden.double())
+    found = differentiate(ours, layer, x, hidden, precision)
+    plain = differentiate(oracle, layer, x, hidden, precision)
+    truth = differentiate(oracle, layer.double(), x.double(), hidden.double())
 
     for tensor, other, true in zip(found, plain, truth, strict=True):
         error, other_error = (float((result.double() - true).detach().norm()) for result in (tensor, other))
@@ -86,9 +88,9 @@ def test_no_grad_gives_the_same_numbers_and_keeps_nothing(form, precision, steps
     layer = make_layer(form, 24, 32)
     x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
     with autocast(CPU, precision):
-        expected = ours(form, layer, x, hidden)
+        expected = ours(layer, x, hidden)
         with torch.no_grad():
-            found = ours(form, layer, x, hidden)
+            found = ours(layer, x, hidden)
 
     assert all(torch.equal(tensor, other) for tensor, other in zip(found, expected, strict=True))
     assert expected[0].grad_fn is not None
@@ -101,9 +103,9 @@ def test_results_are_deterministic_whatever_ran_before(form, precision, steps):
     layer = make_layer(form, 24, 32)
     x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
 
-    first = differentiate(ours, form, layer, x, hidden, precision)
-    differentiate(ours, form, layer, torch.full((7, 13, 24), 1e4), torch.full((7, 32), -1e4), precision)
-    second = differentiate(ours, form, layer, x, hidden, precision)
+    first = differentiate(ours, layer, x, hidden, precision)
+    differentiate(ours, layer, torch.full((7, 13, 24), 1e4), torch.full((7, 32), -1e4), precision)
+    second = differentiate(ours, layer, x, hidden, precision)
 
     assert all(torch.equal(tensor, other) for tensor, other in zip(first, second, strict=True))
 
@@ -113,7 +115,7 @@ def test_arguments_and_incoming_gradients_are_not_changed(form):
     layer = make_layer(form, 6, 5)
     x, hidden = torch.randn(1, 1, 6), torch.randn(1, 5)  # sizes at which a view and a copy have the same strides
     x_before, hidden_before = x.clone(), hidden.clone()
-    y, end = ours(form, layer, x, hidden)
+    y, end = ours(layer, x, hidden)
     seeds = torch.randn_like(y), torch.randn_like(end)
     seeds_before = [seed.clone() for seed in seeds]
     outputs_before = y.clone(), end.clone()
@@ -132,7 +134,7 @@ def test_weights_are_packed_for_long_sequences(steps, used, monkeypatch):
     made, plain = [], recurrence.PackedWeight
     monkeypatch.setattr(recurrence, "PackedWeight", lambda *arguments: made.append(1) or plain(*arguments))
 
-    ours("gru", make_layer("gru", 6, 5), torch.randn(2, steps, 6), torch.zeros(2, 5))
+    ours(make_layer("gru", 6, 5), torch.randn(2, steps, 6), torch.zeros(2, 5))
 
     assert bool(made) == used
 
@@ -142,12 +144,12 @@ def test_weights_are_packed_for_long_sequences(steps, used, monkeypatch):
 def test_frozen_weight_gets_no_gradient(form, frozen):
     layer = make_layer(form, 6, 5)
     x, hidden = torch.randn(3, 4, 6), torch.randn(3, 5)
-    ours(form, layer, x, hidden)[0].sum().backward()
+    ours(layer, x, hidden)[0].sum().backward()
     expected = {name: parameter.grad for name, parameter in layer.named_parameters()}
     layer.zero_grad()
     layer.get_parameter(frozen).requires_grad_(False)
 
-    ours(form, layer, x, hidden)[0].sum().backward()
+    ours(layer, x, hidden)[0].sum().backward()
 
     for name, parameter in layer.named_parameters():
         assert (parameter.grad is None) if name == frozen else torch.equal(parameter.grad, expected[name])
@@ -159,9 +161,9 @@ def test_products_follow_the_autocast_and_the_state_is_fp32(form, steps):
     x, hidden = torch.randn(4, steps, 24), torch.randn(4, 32)
 
     with autocast(CPU, "bf16"):
-        y, end = ours(form, layer, x, hidden)
+        y, end = ours(layer, x, hidden)
     with autocast(CPU, "fp32"):
-        full, _ = ours(form, layer, x, hidden)
+        full, _ = ours(layer, x, hidden)
 
     assert (y.dtype, end.dtype, full.dtype) == (torch.bfloat16, torch.float32, torch.float32)
     torch.testing.assert_close(y[:, -1].float(), end, rtol=2**-8, atol=0)
@@ -177,6 +179,6 @@ def test_carried_state_is_not_rounded_to_bf16_at_each_step(form):
             parameter.zero_()
         layer.bias_ih_l0[8:16] = 6.9067548  # the sigmoid of it is 0.999
     with autocast(CPU, "bf16"):
-        _, end = ours(form, layer, torch.zeros(2, 300, 1), torch.ones(2, 8))
+        _, end = ours(layer, torch.zeros(2, 300, 1), torch.ones(2, 8))
 
     torch.testing.assert_close(end, torch.full((2, 8), 0.999**300), rtol=0.02, atol=0)

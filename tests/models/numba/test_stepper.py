@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from seqgen import models
-from seqgen.errors import ConfigError, TextError
-from seqgen.models.registry import GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.errors import ConfigError
+from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RnnConfig, TransformerConfig
 
 pytest.importorskip("numba")
 
 from seqgen.models.numba import kernels
 from seqgen.models.numba import products as compiled_products
-from seqgen.models.numba.stepper import RECURRENT_KERNELS, compiled_stepper
+from seqgen.models.numba.stepper import RECURRENT_KERNELS
 
 pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
 
@@ -57,6 +57,10 @@ PAIRS = [
 ]
 
 
+def compiled_stepper(model, precision="fp32"):
+    return model.stepper(precision, "numba")
+
+
 def build(name):
     """Build a model whose weights are large enough for differences to show."""
     torch.manual_seed(0)
@@ -85,7 +89,7 @@ def after_prompt(model, rows):
     tokens = torch.randint(1, VOCAB_SIZE, (rows, PROMPT))
     tokens[:, 0] = 0
     tokens[0, 3] = 0
-    return model(tokens, model.initial_state(rows, PROMPT + STEPS))[1]
+    return model(tokens, model.initial_state(rows, PROMPT + STEPS), tokens == 0)[1]
 
 
 @pytest.mark.parametrize(("name", "precision", "rows", "large"), PAIRS)
@@ -103,8 +107,12 @@ def test_compiled_stepper_agrees_with_the_plain_stepper(name, precision, rows, l
             index = torch.tensor([rows - 1, *range(rows - 1)])
             state, same = plain.select(state, index), compiled.select(same, index)
         token = torch.randint(1, VOCAB_SIZE, (rows,))
-        expected, state = plain.step(token, state)
-        logits, same = compiled.step(token, same)
+        starts = None
+        if step == STEPS - 3:  # a document starts in the last row
+            starts = torch.arange(rows) == rows - 1
+            token[-1] = 0
+        expected, state = plain.step(token, state, starts)
+        logits, same = compiled.step(token, same, starts)
         assert (logits.dtype, logits.shape) == (torch.float32, (rows, VOCAB_SIZE))
         torch.testing.assert_close(logits, expected, rtol=0, atol=tolerance * float(expected.std()))
 
@@ -160,14 +168,6 @@ def test_compiled_stepper_passes_nan_on(model):
     assert logits.isnan().any()
 
 
-def test_compiled_stepper_refuses_positions_beyond_the_limit():
-    model = models.build(CONFIGS["sinusoidal"], VOCAB_SIZE).eval()
-    state = model.initial_state(1, 50)
-
-    with pytest.raises(TextError, match="sinusoidal positions end"):
-        compiled_stepper(model).step(torch.tensor([1]), state.moved(state.position + 40, state.begin))
-
-
 @pytest.mark.parametrize(("raised", "said"), [
     (ModuleNotFoundError("No module named 'numba'"), "pip install numba"),
     (ImportError("Numba needs NumPy 1.0 or less"), "Numba needs NumPy 1.0 or less"),
@@ -216,7 +216,7 @@ def test_compiled_stepper_uses_torchs_threads_and_restores_numbas(model):
         torch.set_num_threads(threads)
     seen = []
     inner = compiled._step
-    compiled._step = lambda token, state: seen.append(kernels.get_num_threads()) or inner(token, state)
+    compiled._step = lambda *arguments: seen.append(kernels.get_num_threads()) or inner(*arguments)
 
     compiled.step(torch.tensor([3]), model.initial_state(1, 4))
 
@@ -229,9 +229,8 @@ def test_compiled_stepper_uses_torchs_threads_and_restores_numbas(model):
 def test_compiled_stepper_reports_bad_numba_settings(name, value):
     code = """
 from seqgen import models
-from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import RnnConfig
-compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
+models.build(RnnConfig(hidden_size=8), 11).stepper(engine="numba")
 """
     environment = {**os.environ, name: value}
 
@@ -245,10 +244,9 @@ def test_compiled_stepper_keeps_torchs_number_of_threads():
     code = """
 import torch
 from seqgen import models
-from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import RnnConfig
 torch.set_num_threads(1)
-compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
+models.build(RnnConfig(hidden_size=8), 11).stepper(engine="numba")
 assert torch.get_num_threads() == 1
 """
 
@@ -268,12 +266,13 @@ def test_compiled_stepper_may_be_called_by_several_threads(model):
 
 
 def test_compiled_stepper_takes_a_state_with_gradients(model):
-    _, state = model(torch.tensor([[0, 3, 4]]), model.initial_state(1, 5))
+    tokens = torch.tensor([[0, 3, 4, 5]])
+    _, state = model(tokens[:, :3], model.initial_state(1, 5), tokens[:, :3] == 0)
 
     logits, _ = compiled_stepper(model).step(torch.tensor([5]), state)
 
     with torch.no_grad():
-        expected, _ = model(torch.tensor([[0, 3, 4, 5]]), model.initial_state(1, 5))
+        expected, _ = model(tokens, model.initial_state(1, 5), tokens == 0)
     torch.testing.assert_close(logits, expected[:, -1], rtol=1e-3, atol=1e-3)
 
 
@@ -283,7 +282,7 @@ def test_compiled_stepper_refuses_other_devices():
 
 
 def test_compiled_stepper_refuses_a_cell_without_a_kernel_by_name(monkeypatch):
-    monkeypatch.delitem(RECURRENT_KERNELS, "gru-before")
+    monkeypatch.setitem(FAMILIES, "gru", FAMILIES["gru"]._replace(compiled=None))
 
     with pytest.raises(ConfigError, match=r"engine: numba .* gru; .*--engine torch"):
-        compiled_stepper(models.build(CONFIGS["gru, reset before"], VOCAB_SIZE))
+        compiled_stepper(models.build(CONFIGS["gru"], VOCAB_SIZE))
