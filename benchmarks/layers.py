@@ -13,12 +13,15 @@ from measuring import Row, matrix_products, race, repeat
 from torch import Tensor, nn
 
 from seqgen.device import Precision, autocast, select_precision
-from seqgen.models.recurrent import CELLS, Cell, layer_weights
+from seqgen.models import cells
+from seqgen.models.recurrent import CELLS, Cell, RecurrentLayer
 
 CPU = torch.device("cpu")
 SHAPES = [(64, 128, 512), (32, 64, 256)]  # B, T, H
 FORMS = {"lstm": "lstm", "gru": "gru", "gru, reset before": "gru-before", "rnn": "rnn"}
 """Name of a row -> form of the cell."""
+STOCK = {cells.rnn_step: nn.RNN, cells.lstm_step: nn.LSTM, cells.gru_step_after: nn.GRU}
+"""Equations of a cell -> torch's layer."""
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -29,44 +32,48 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
     precision = select_precision("auto", CPU)
     for batch_size, length, size in SHAPES:
         for cell, form in FORMS.items():
-            layer, stock, ours = _forwards(CELLS[form], batch_size, size)
-            gflop = 3 * 2 * length * batch_size * len(layer_weights(layer).w_hh) * 2 * size / 1e9
+            stock, ours, layer = _forwards(CELLS[form], size)
+            gflop = 3 * 2 * length * batch_size * len(layer.weights.w_hh) * 2 * size / 1e9
             x = torch.randn(batch_size, length, size, requires_grad=True)
             d_y = torch.randn(batch_size, length, size)
             times = max(1, int(20 / gflop))
             yield from race(
                 f"training step of a {cell}, B{batch_size} T{length} H{size}",
                 "GFLOP",
-                {f"seqgen {precision}": repeat(_step(layer, ours, x, d_y, precision), gflop, times)},
+                {f"seqgen {precision}": repeat(_step(ours, x, d_y, precision), gflop, times)},
                 {
                     "products of 2048 x 2048, bf16": matrix_products(),
-                    "torch's layer, fp32": repeat(_step(layer, stock, x, d_y, "fp32"), gflop, times),
+                    "torch's layer, fp32": repeat(_step(stock, x, d_y, "fp32"), gflop, times),
                 },
                 rounds,
             )
 
 
-def _forwards(cell: Cell, batch_size: int, size: int) -> tuple[nn.Module, Forward, Forward]:
-    """Return a layer, torch's forward (our plain module where torch has none), and seqgen's."""
-    layer = cell.layer(size, size)
-    for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -(size**-0.5), size**-0.5)
-    hidden = torch.zeros(batch_size, size)
-    state = hidden.unsqueeze(0)
+def _forwards(cell: Cell, size: int) -> tuple[Forward, Forward, RecurrentLayer]:
+    """Return torch's forward of a layer (our plain one where torch has none), seqgen's, and seqgen's layer."""
+    layer = RecurrentLayer(cell, size, size)
 
-    def stock(x: Tensor) -> Tensor:
-        y: Tensor = layer(x, (state, state) if cell.members == 2 else state)[0]
-        return y
+    def states(x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.zeros(len(x), size) for _ in range(cell.members))
 
-    fast = cell.on_cpu
-    return layer, stock, stock if fast is None else lambda x: fast(x, hidden, layer_weights(layer))[0]
+    def ours(x: Tensor) -> Tensor:
+        return layer(x, states(x), None)[0]
+
+    def plain(x: Tensor) -> Tensor:
+        return layer.step_by_step(x, states(x), None)[0]
+
+    kind = STOCK.get(cell.step)
+    if kind is None:
+        return plain, ours, layer
+    stock = kind(size, size, batch_first=True)
+    stock.load_state_dict(layer.state_dict())
+    return lambda x: stock(x)[0], ours, layer
 
 
-def _step(layer: nn.Module, forward: Forward, x: Tensor, d_y: Tensor, precision: Precision) -> Callable[[], None]:
+def _step(forward: Forward, x: Tensor, d_y: Tensor, precision: Precision) -> Callable[[], None]:
     """Return a step: forward and backward."""
 
     def step() -> None:
-        layer.zero_grad()
         x.grad = None
         with autocast(CPU, precision):
             y = forward(x)

@@ -66,9 +66,12 @@ class Leakage(Config):
 def find_leakage(train: Span, valid: Span) -> Leakage:
     """Compare the training text with the validation text, by whole short lines and by windows of long ones.
 
-    Documents with fewer than `MIN_DOCUMENT_BYTES` are not looked for.
+    Documents with fewer than `MIN_DOCUMENT_BYTES` are left out of both.
     """
-    valid = Span(valid.text, valid.ranges[valid.ranges[:, 1] - valid.ranges[:, 0] >= MIN_DOCUMENT_BYTES])
+    train, valid = (
+        Span(span.text, span.ranges[span.ranges[:, 1] - span.ranges[:, 0] >= MIN_DOCUMENT_BYTES])
+        for span in (train, valid)
+    )
     wanted, weights, step = _wanted(valid)
     may_be_wanted = np.zeros(1 << FILTER_BITS, bool)
     may_be_wanted[_slots(wanted)] = True

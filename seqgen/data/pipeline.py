@@ -82,14 +82,16 @@ class Texts:
         for name, text in ((self.data.name, self.text), (str(self.data.valid), self.valid)):
             if text is None:
                 continue
-            notices += issue_notices(name, text.manifest.issues, self.data)
+            issues = text.manifest.issues
+            if self.data.documents == "line" and (prose := describe_prose(text.passages(SAMPLES, PASSAGE_LINES))):
+                notices.append(f"{name} {prose}")
+                issues.empty = 0  # blank lines between paragraphs: the notice about prose says enough
+            notices += issue_notices(name, issues, self.data)
             if self.data.is_raw:
                 continue
             in_order = text is self.text and self.split.rule in {"blocks", "tail"}
             if looks := describe_misreading(text.samples(SAMPLES, SAMPLE_CHARACTERS), in_order=in_order):
                 notices.append(f"{name} {looks}")
-            if self.data.documents == "line" and (prose := describe_prose(text.passages(SAMPLES, PASSAGE_LINES))):
-                notices.append(f"{name} {prose}")
         return notices
 
 

@@ -58,6 +58,11 @@ class TrainingConfig(Config):
     weight_decay: float = setting(
         0.01, "Weight decay of the matrices between embedding and head.", TRAINING, shown=BY_PRESET, ge=0.0
     )
+    adam_betas: tuple[float, float] = (0.9, 0.99)
+    """Decay rates of AdamW's moments."""
+    adam_epsilon: float = Field(1e-8, gt=0.0)
+    muon_momentum: float = Field(0.95, ge=0.0, lt=1.0)
+    """Nesterov momentum of Muon."""
     clip_grad_norm: float = setting(1.0, "Clip gradients to this norm.", TRAINING, gt=0.0)
     eval_every: Count | None = setting(None, "Steps between evaluations.", TRAINING, shown="a tenth of the run")
     patience: int = setting(0, "Stop after this many evaluations without improvement.", TRAINING, shown="never", ge=0)

@@ -54,7 +54,14 @@ def build_optimizer(model: NeuralModel, config: TrainingConfig, precision: Preci
         (matrices if parameter.dim() == 2 and id(parameter) not in not_decayed else others).append(parameter)
     if config.optimizer == "muon":
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        muon = Muon(matrices, config.lr, config.weight_decay, gates_per_weight=model.gates_per_weight, dtype=dtype)
+        muon = Muon(
+            matrices,
+            config.lr,
+            config.weight_decay,
+            config.muon_momentum,
+            gates_per_weight=model.gates_per_weight,
+            dtype=dtype,
+        )
         return Optimizers(muon, _adamw([{"params": others, "weight_decay": 0.0}], config))
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return Optimizers(_adamw(groups, config))
@@ -62,7 +69,7 @@ def build_optimizer(model: NeuralModel, config: TrainingConfig, precision: Preci
 
 def _adamw(groups: list[dict[str, Any]], config: TrainingConfig) -> torch.optim.AdamW:
     """Build a fused AdamW with its state."""
-    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=config.adam_betas, eps=config.adam_epsilon, fused=True)
     for group in groups:
         for parameter in group["params"]:
             optimizer.state[parameter] = {

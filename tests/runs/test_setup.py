@@ -310,7 +310,7 @@ def test_validation_file_has_ends_where_the_training_text_has(names, tmp_path):
 
 
 def test_prose_in_lines_has_one_notice(corpus, data):
-    corpus.write_text("He said that the rain, which he had painted,\nwould stay on the wall.\n" * 200, "utf-8")
+    corpus.write_text("He said that the rain, which he had painted,\nwould stay on the wall.\n\n" * 200, "utf-8")
     settings = {"text": (str(corpus),), "documents": "line", "valid_split": "none"}
 
     (notice,) = encode_corpus(read_texts(data.model_copy(update=settings)), TokenizerConfig()).notices

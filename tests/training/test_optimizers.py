@@ -59,3 +59,12 @@ def test_set_lr_applies_to_every_group(model):
     optimizer.set_lr(0.25)
 
     assert [group["lr"] for group in groups_of(optimizer)] == [0.25, 0.25]
+
+
+def test_constants_of_the_config_are_those_of_the_optimizers(model):
+    config = TrainingConfig(optimizer="muon", adam_betas=(0.5, 0.6), adam_epsilon=1e-3, muon_momentum=0.7)
+
+    muon, adamw = build_optimizer(model, config, "fp32").members
+
+    assert muon.defaults["momentum"] == 0.7
+    assert (adamw.defaults["betas"], adamw.defaults["eps"]) == ((0.5, 0.6), 1e-3)
