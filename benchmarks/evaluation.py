@@ -10,8 +10,11 @@ from measuring import Row, Work, race
 from torch.nn import functional as F
 
 from seqgen import models
+from seqgen.data.documents import Documents
 from seqgen.device import Precision, autocast, select_precision
-from seqgen.evaluation.scoring import score, stream_segments
+from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.report import TextSize
+from seqgen.evaluation.scoring import evaluate
 from seqgen.models.base import LanguageModel
 from seqgen.models.registry import LstmConfig
 
@@ -38,9 +41,10 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
 
 
 def _evaluation(model: LanguageModel, ids: np.ndarray, precision: Precision) -> Work:
+    documents, size = Documents.of([ids]), TextSize(len(ids), len(ids), 0, 0.0)
+
     def work() -> float:
-        score(model, [ids], stream_segments([len(ids)], model.burn_in), precision)
-        return len(ids)
+        return evaluate(model, documents, size, EvaluationConfig(precision=precision)).tokens
 
     return work
 

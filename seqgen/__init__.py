@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from seqgen.evaluation.report import Evaluation
+    from seqgen.evaluation.token_scores import TokenScores
     from seqgen.runs.load import Run, load
     from seqgen.runs.train import TrainingRun, train
     from seqgen.training.events import (
@@ -49,6 +50,7 @@ _HOMES = {
     "load": "seqgen.runs.load",
     "Run": "seqgen.runs.load",
     "Evaluation": "seqgen.evaluation.report",
+    "TokenScores": "seqgen.evaluation.token_scores",
     **dict.fromkeys(
         [
             "Event",
@@ -88,6 +90,7 @@ __all__ = [
     "Skipped",
     "Step",
     "TextError",
+    "TokenScores",
     "TokenizerError",
     "TrainingError",
     "TrainingRun",

@@ -13,6 +13,7 @@ from seqgen.errors import TextError as TextError
 from seqgen.errors import TokenizerError as TokenizerError
 from seqgen.errors import TrainingError as TrainingError
 from seqgen.evaluation.report import Evaluation as Evaluation
+from seqgen.evaluation.token_scores import TokenScores as TokenScores
 from seqgen.runs.load import Run as Run
 from seqgen.runs.load import load as load
 from seqgen.runs.train import TrainingRun as TrainingRun
@@ -47,6 +48,7 @@ __all__ = [
     "Skipped",
     "Step",
     "TextError",
+    "TokenScores",
     "TokenizerError",
     "TrainingError",
     "TrainingRun",

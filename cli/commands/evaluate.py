@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,7 +21,7 @@ from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
-    from seqgen.evaluation.report import Evaluation
+    from seqgen.evaluation.report import Context, Evaluation
     from seqgen.runs.load import Run
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
@@ -116,7 +116,7 @@ def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = ""
     from seqgen.sources.catalog.corpus import published_results
 
     with TokenBar(name, quiet=quiet) as bar:
-        evaluation = model.evaluate_text(*documents, end_bytes=documents.end_bytes, progress=bar.show, **settings)
+        evaluation = model.evaluate_documents(documents, progress=bar.show, **settings)
     if evaluation.size.changed:
         notice(
             f"{name}: {evaluation.size.changed:,} of its {plural(evaluation.size.characters, 'character')} "
@@ -130,8 +130,7 @@ def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = ""
             "they are not in the vocabulary; compare bits per byte, which include their spelling, not perplexity",
             quiet=quiet,
         )
-    # As in a file: lines with their ends, paragraphs with a blank line after each.
-    whole = "".join(text + documents.end_bytes // len(documents) * "\n" for text in documents)
+    whole = documents.in_file
     encoding = model.tokenizer.text_encoding
     xz, order0 = xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding)
     return Row(name, evaluation, xz, order0, published_results(part))
@@ -158,17 +157,28 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
         "bits_per_byte": evaluation.bits_per_byte,
         "bits_per_character": evaluation.bits_per_character,
         "tokens": evaluation.tokens,
+        "ends": evaluation.ends,
         "characters": evaluation.size.characters,
         "bytes": evaluation.size.bytes,
         "unknown_characters": evaluation.size.unknown,
         "unknown_share": evaluation.unknown_share,
         "changed_characters": evaluation.size.changed,
-        "context": evaluation.context,
+        "context": asdict(evaluation.context),
         "run": str(model.path),
         "xz_bits_per_byte": row.xz,
         "order0_bits_per_byte": row.order0,
         "published": [figure.model_dump() for figure in row.published],
     }
+
+
+def describe_context(context: Context) -> str:
+    """Return in words how much of the text each token was scored with."""
+    if context.kind == "windows":
+        return f"windows of {plural(context.window or 0, 'token')}, stride {context.stride}"
+    if not context.burn_in:
+        return "state carried through the whole text, one stream"
+    burn_in = plural(context.burn_in, "token")
+    return f"state carried through the whole text, {context.segments:,} segments with a burn-in of {burn_in}"
 
 
 def print_rows(rows: Sequence[Row], model: Run) -> None:
@@ -180,6 +190,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
     for row in rows:
         table.add_column(printable(row.name), justify="right")
     reports = [row.evaluation for row in rows]
+    ends = [("  of them ends of documents", [f"{report.ends:,}" for report in reports])]
     figures = [
         ("nats per token", [f"{report.nats_per_token:.4f}" for report in reports]),
         ("perplexity", [f"{report.perplexity:,.3f}" for report in reports]),
@@ -188,6 +199,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         ("  xz -9 needs", ["-" if row.xz is None else f"{row.xz:.4f}" for row in rows]),
         ("  order-0 entropy", [f"{row.order0:.4f}" for row in rows]),
         ("tokens", [f"{report.tokens:,}" for report in reports]),
+        *(ends if any(report.ends for report in reports) else []),
         ("characters", [f"{report.size.characters:,}" for report in reports]),
         ("bytes", [f"{report.size.bytes:,}" for report in reports]),
     ]
@@ -199,8 +211,8 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         table.add_row(name, *cells)
     config, console = model.config, stdout()
     kind = tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)
-    context = reports[-1].context  # of several texts the total's, which has them all
-    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; state {context}"), soft_wrap=True)
+    context = describe_context(reports[-1].context)  # of several texts the total's
+    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; {context}"), soft_wrap=True)
     console.print(table)
     for row in rows:
         for figure in row.published:

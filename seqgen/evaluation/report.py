@@ -11,7 +11,9 @@ import lzma
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Literal
 
 from seqgen.data.cache.encode import Counts
 from seqgen.tokenizers.base import Tokenizer
@@ -57,14 +59,42 @@ class TextSize:
 
 
 @dataclass(frozen=True)
+class Context:
+    """How much of the text before it each token was scored with.
+
+    `stream`: all of it, the state carried from the beginning of the document, or where documents were cut into
+    segments, from `burn_in` tokens before the segment. `windows`: at most `window` tokens.
+    """
+
+    kind: Literal["stream", "windows"]
+    segments: int
+    """How many parts of documents were scored: as many as documents if none was cut."""
+    burn_in: int = 0
+    """Tokens read before a segment that begins inside a document."""
+    window: int | None = None
+    stride: int | None = None
+    """Tokens from the start of a window to that of the next."""
+
+    def plus(self, other: Context) -> Context:
+        """Return the context of the texts of both, which were scored by the same settings."""
+        segments, burn_in = self.segments + other.segments, max(self.burn_in, other.burn_in)
+        one, another = (replace(context, segments=segments, burn_in=burn_in) for context in (self, other))
+        if one != another:
+            raise ValueError(f"cannot add up evaluations with different contexts, {self} and {other}")
+        return one
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The cost of a text under a model. `nats` is the sum over its `tokens`, without the spelling of `<unk>`."""
 
     tokens: int
+    """All that was scored, ends of documents included."""
+    ends: int
+    """How many of the tokens are ends of documents; 0 for a model that does not model them."""
     size: TextSize
     nats: float
-    context: str
-    """How much of the text each token saw, in words."""
+    context: Context
 
     @property
     def nats_per_token(self) -> float:
@@ -93,11 +123,14 @@ class Evaluation:
 
 
 def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Add up the evaluations of several texts."""
-    size = TextSize.sum([evaluation.size for evaluation in evaluations])
-    tokens, nats = sum(one.tokens for one in evaluations), math.fsum(one.nats for one in evaluations)
-    context = "; ".join(dict.fromkeys(evaluation.context for evaluation in evaluations))
-    return Evaluation(tokens, size, nats, context)
+    """Add up the evaluations of several texts, scored by the same settings."""
+    return Evaluation(
+        sum(one.tokens for one in evaluations),
+        sum(one.ends for one in evaluations),
+        TextSize.sum([one.size for one in evaluations]),
+        math.fsum(one.nats for one in evaluations),
+        reduce(Context.plus, (one.context for one in evaluations)),
+    )
 
 
 def xz_bits_per_byte(text: str, encoding: str = "utf-8") -> float | None:

@@ -1,81 +1,73 @@
-"""Score documents under a model: the cost of every token, counted once.
+"""Score documents under a model: the nats of every token, each scored once.
 
-The documents are cut into segments, which run as rows of a batch. A segment reads from `begin`, is scored from `score`,
-and ends at `end`; the tokens from `begin` to `score` only warm up its state (burn-in). Streams, parallel segments with
-burn-in and overlapping windows differ only in how these three are chosen.
+`plan_segments` cuts the documents into segments, which run one after another in lanes, the rows of a batch
+(`segments.py`). `score` yields what each token costs, as the lanes are read; `evaluate` adds it up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqgen.data.batches import IGNORED
+from seqgen.data.documents import Documents
 from seqgen.device import StepperPrecision, autocast, evaluation_mode
 from seqgen.errors import ConfigError
 from seqgen.evaluation.config import EvaluationConfig
-from seqgen.models.base import LanguageModel
+from seqgen.evaluation.report import Context, Evaluation, TextSize
+from seqgen.evaluation.segments import (
+    LANES,
+    Block,
+    Integers,
+    Lanes,
+    Segments,
+    pack_lanes,
+    stream_segments,
+    window_segments,
+)
+from seqgen.models.base import IGNORED, LanguageModel
 from seqgen.models.state import State
-from seqgen.tokenizers.base import BOUNDARY, Ids
-from seqgen.utils.text import plural
+from seqgen.tokenizers.base import BOUNDARY
 
-Forward = Callable[[Tensor, State], tuple[Tensor, State]]
-"""Tokens [B, T] and a state -> logits [B, T, V] and the next state."""
+COLUMNS = 256
+"""Tokens of a lane in one call of the model, or fewer to keep to `MAX_LOGITS`."""
+MAX_LOGITS = 1 << 24
+"""Numbers in the logits of one call."""
 
-SEGMENTS = 64
-MIN_SEGMENT = 512  # scored tokens: in shorter segments burn-in would be most of the work
-COLUMNS = 256  # tokens of a segment in one call of the model, or fewer to keep to MAX_LOGITS
-MAX_LOGITS = 1 << 24  # numbers in the logits of one call
+Nats: TypeAlias = npt.NDArray[np.floating]
+"""fp32, or the precision of a model with more."""
+Forward: TypeAlias = Callable[[Tensor, Tensor, State, Tensor | None], tuple[Tensor, State]]
+"""Inputs and targets [B, T], a state and `starts` [B, T] -> the nats of the targets [B, T] and the next state."""
 
 
 @dataclass(frozen=True)
-class Segment:
-    """Tokens [begin, end) of a document, scored from `score` on."""
+class Scores:
+    """What tokens cost, [N] each, in the order in which they were scored.
 
-    document: int
-    begin: int
-    score: int
-    end: int
+    The position of an end is the number of tokens of its document.
+    """
 
-
-def stream_segments(lengths: Sequence[int], burn_in: int, segments: int = SEGMENTS) -> list[Segment]:
-    """Cut longer documents into parallel segments, each with burn-in on the tokens before it; keep the others whole."""
-    longest = max(MIN_SEGMENT, -(-sum(lengths) // segments))
-    plan = []
-    for document, length in enumerate(lengths):
-        parts = 1 if segments == 1 else -(-length // longest)
-        cuts = [length * part // parts for part in range(parts + 1)] if length else []
-        plan += [Segment(document, max(0, cut - burn_in), cut, end) for cut, end in pairwise(cuts)]
-    return plan
+    document: Integers
+    position: Integers
+    nats: Nats
 
 
-def window_segments(lengths: Sequence[int], context_window: int, stride: int) -> list[Segment]:
-    """Cut documents into windows of `context_window` tokens at every `stride`; each scores the tokens new in it."""
-    plan = []
-    for document, length in enumerate(lengths):
-        scored = 0
-        while scored < length:
-            end = scored + stride if scored else context_window
-            plan.append(Segment(document, max(0, end - context_window), scored, min(length, end)))
-            scored = end
-    return plan
-
-
-def segments_for(model: LanguageModel, lengths: Sequence[int], config: EvaluationConfig) -> tuple[list[Segment], str]:
-    """Return the segments in which `model` scores documents of these lengths, and a description of their context.
+def plan_segments(model: LanguageModel, documents: Documents, config: EvaluationConfig) -> tuple[Segments, Context]:
+    """Return the segments in which `model` scores `documents`, and how much context they give.
 
     A model with a limit of positions reads windows, any other one the whole text, unless `config` sets it.
 
     Raises:
         ConfigError: the context that `config` sets exceeds the model's positions.
     """
-    limit, window, burn_in = model.max_positions, config.context_window, model.burn_in
+    limit, window = model.max_positions, config.context_window
     if limit is not None and (window is None or window > limit):
         if window is not None or config.sequential:
             asked = f"windows of {window}" if window is not None else "one stream"
@@ -83,98 +75,127 @@ def segments_for(model: LanguageModel, lengths: Sequence[int], config: Evaluatio
         window = limit
     if window is not None:
         stride = config.stride or window
-        return window_segments(lengths, window, stride), f"windows of {plural(window, 'token')}, stride {stride}"
-    segments = stream_segments(lengths, burn_in, segments=1 if config.sequential else SEGMENTS)
-    streams = (
-        f"{len(segments)} segments with a burn-in of {plural(burn_in, 'token')}"
-        if len(segments) > len(lengths)
-        else "one stream"
-    )
-    return segments, f"carried through the whole text, {streams}"
+        segments = window_segments(documents, window, stride)
+        return segments, Context(kind="windows", segments=len(segments), window=window, stride=stride)
+    segments = stream_segments(documents, model.burn_in, lanes=1 if config.sequential else LANES)
+    burn_in = model.burn_in if len(segments) > len(documents) else 0
+    return segments, Context(kind="stream", segments=len(segments), burn_in=burn_in)
+
+
+def evaluate(
+    model: LanguageModel,
+    documents: Documents,
+    size: TextSize,
+    config: EvaluationConfig,
+    progress: Callable[[int], None] | None = None,
+) -> Evaluation:
+    """Add up the scores of documents.
+
+    Args:
+        model: any family.
+        documents: the ids.
+        size: of the documents' text.
+        config: how much context each token is scored with.
+        progress: receives the number of tokens in each part that was scored.
+
+    Raises:
+        ConfigError: the context that `config` sets exceeds the model's positions.
+    """
+    segments, context = plan_segments(model, documents, config)
+    tokens, sums = 0, []
+    for scores in score(model, documents, segments, config.precision):
+        tokens += len(scores.nats)
+        sums.append(float(scores.nats.sum(dtype=np.float64)))
+        if progress is not None:
+            progress(len(scores.nats))
+    return Evaluation(tokens, int(documents.ends.sum()), size, math.fsum(sums), context)
 
 
 def score(
-    model: LanguageModel,
-    documents: Sequence[Ids],
-    segments: Sequence[Segment],
-    precision: StepperPrecision = "fp32",
-    progress: Callable[[int], None] | None = None,
-) -> float:
-    """Return the total of -ln p over all tokens that `segments` score, in nats.
+    model: LanguageModel, documents: Documents, segments: Segments, precision: StepperPrecision = "fp32"
+) -> Iterator[Scores]:
+    """Yield the nats, -ln p, of every token and end that `segments` score, a block of tokens at a time.
 
     Args:
-        model: any family; it runs in evaluation mode and returns to the mode it was in.
-        documents: the ids of each, [N], without the boundary, which is read before each.
-        segments: `stream_segments` or `window_segments` of the documents' lengths.
-        precision: of matrix products; int8 uses the stepper, a token at a time. Log-probabilities are always summed in
-            fp64.
-        progress: receives the number of tokens in each part that was scored.
+        model: any family; it runs in evaluation mode, and is in the mode in which it was whenever a block is yielded.
+        documents: the ids; the boundary is read before each document.
+        segments: of `documents`.
+        precision: of matrix products; int8 uses the stepper, a token at a time.
     """
-    order = sorted(segments, key=lambda segment: segment.end - segment.begin, reverse=True)
-    total = 0.0
-    with evaluation_mode(model):
-        forward = _forward_in(model, precision)
-        for start in range(0, len(order), SEGMENTS):
-            for nats, tokens in _score_group(model, documents, order[start : start + SEGMENTS], forward):
-                total += nats
-                if progress is not None:
-                    progress(tokens)
-    return total
+    forward = _forward_in(model, precision)
+    for lanes in pack_lanes(segments):
+        yield from _score_lanes(model, documents, lanes, forward)
+
+
+def nats_by_document(documents: Documents, scores: Iterable[Scores]) -> list[npt.NDArray[np.float64]]:
+    """Return the nats of every token by position, and of the end if there is one, for each document.
+
+    NaN where `scores` have none.
+    """
+    lengths = documents.lengths
+    stops = np.cumsum(lengths)
+    nats = np.full(documents.tokens, np.nan)
+    for part in scores:
+        nats[(stops - lengths)[part.document] + part.position] = part.nats
+    return np.split(nats, stops[:-1])
 
 
 def _forward_in(model: LanguageModel, precision: StepperPrecision) -> Forward:
-    """Return the forward in `precision`. In int8 it steps token by token, but boundaries take the model's forward."""
+    """Return the forward in `precision`; in int8 the stepper, a token at a time."""
     if precision != "int8":
 
-        def forward(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+        def forward(inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
             with autocast(model.device, precision):
-                result: tuple[Tensor, State] = model(tokens, state, tokens == BOUNDARY)
-            return result
+                return model.nats(inputs, targets, state, starts)
 
         return forward
     stepper = model.stepper(precision)
 
-    def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+    def step(inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
+        begins = [None] * inputs.shape[1] if starts is None else starts.unbind(1)
         columns = []
-        for token in tokens.unbind(1):
-            logits, state = stepper.step(token, state, token == BOUNDARY)
+        for token, begin in zip(inputs.unbind(1), begins, strict=True):
+            logits, state = stepper.step(token, state, begin if begin is not None and begin.any() else None)
             columns.append(logits)
-        return torch.stack(columns, dim=1), state
+        logits = torch.stack(columns, dim=1).flatten(0, 1)
+        nats = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
+        return nats.view_as(targets), state
 
     return step
 
 
-def _score_group(
-    model: LanguageModel, documents: Sequence[Ids], group: Sequence[Segment], forward: Forward
-) -> Iterator[tuple[float, int]]:
-    """Score segments as rows, longest first, `COLUMNS` tokens at a time; ended rows leave the batch."""
-    lengths = [segment.end - segment.begin for segment in group]
-    state = model.initial_state(len(group), lengths[0])
-    width = max(1, min(COLUMNS, MAX_LOGITS // (len(group) * model.vocab_size)))
-    for start in range(0, lengths[0], width):
-        running = sum(length > start for length in lengths)
+def _score_lanes(model: LanguageModel, documents: Documents, lanes: Lanes, forward: Forward) -> Iterator[Scores]:
+    """Score lanes as the rows of a batch; those that have ended leave it."""
+    rows, device = len(lanes.lengths), model.device
+    state = model.initial_state(rows, int(lanes.lengths[0]))
+    width = max(1, min(COLUMNS, MAX_LOGITS // (rows * model.vocab_size)))
+    # After its end a lane reads any id; where positions are limited, the boundary, from which they count anew.
+    padding = BOUNDARY + 1 if model.max_positions is None else BOUNDARY
+    for block in lanes.blocks(width):
+        running = lanes.running(block.start)
         if running < state.batch_size:
-            state = state.select(torch.arange(running, device=model.device))
-        inputs, expected = _make_batch(documents, group[:running], start, min(width, lengths[0] - start))
-        logits, state = forward(inputs.to(model.device), state)
-        expected = expected.to(model.device)
-        nats = F.cross_entropy(logits.float().flatten(0, 1), expected.flatten(), ignore_index=IGNORED, reduction="none")
-        yield float(nats.double().sum()), int((expected != IGNORED).sum())
+            state = state.select(torch.arange(running, device=device))
+        inputs, targets = _make_batch(documents, block, running, padding)
+        is_start = inputs == BOUNDARY
+        tokens, expected, starts = (torch.from_numpy(member).to(device) for member in (inputs, targets, is_start))
+        with evaluation_mode(model):
+            nats, state = forward(tokens, expected, state, starts if is_start.any() else None)
+        document, position = np.repeat(block.document, block.count), block.spread(block.position)
+        cells = block.cells
+        if block.has_burn_in:
+            document, position, cells = (member[block.scored] for member in (document, position, cells))
+        yield Scores(document, position, nats.flatten().cpu().numpy()[cells])
 
 
-def _make_batch(documents: Sequence[Ids], group: Sequence[Segment], start: int, width: int) -> tuple[Tensor, Tensor]:
-    """Make a batch of `width` inputs and targets of each segment from `start` on, int64 [segments, width].
-
-    Targets in the burn-in and after a segment's end are ignored.
-    """
-    # Pad with any id but the boundary: positions after an end are not scored.
-    inputs = np.ones((len(group), width), dtype=np.int64)
-    targets = np.full((len(group), width), IGNORED, dtype=np.int64)
-    for row, segment in enumerate(group):
-        begin, end = segment.begin + start, min(segment.begin + start + width, segment.end)
-        ids = documents[segment.document][max(0, begin - 1) : end]
-        count = end - begin
-        inputs[row, :count] = ids[:-1] if begin else [BOUNDARY, *ids[:-1]]
-        scored = min(max(segment.score, begin), end)
-        targets[row, scored - begin : count] = ids[len(ids) - (end - scored) :]
-    return torch.from_numpy(inputs), torch.from_numpy(targets)
+def _make_batch(documents: Documents, block: Block, rows: int, padding: int) -> tuple[Integers, Integers]:
+    """Return inputs and targets, int64 [rows, columns]; targets in the burn-in and after a lane's end are ignored."""
+    shape, cells = (rows, block.stop - block.start), block.cells
+    inputs, targets = (np.full(rows * shape[1], fill, dtype=np.int64) for fill in (padding, IGNORED))
+    place = block.spread(documents.starts[block.document] + block.position)  # among all ids
+    targets[cells] = documents.ids.take(place, mode="clip")
+    targets[cells[(block.first + block.count - 1)[block.ends]]] = BOUNDARY
+    inputs[cells] = documents.ids.take(place - 1, mode="clip")
+    inputs[cells[block.first[block.position == 0]]] = BOUNDARY
+    if block.has_burn_in:
+        targets[cells[~block.scored]] = IGNORED
+    return inputs.reshape(shape), targets.reshape(shape)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -126,9 +127,7 @@ class RecurrentModel(NeuralModel):
         return x, self.cell.state(*(torch.stack(member, dim=1).to(dtype) for member in zip(*ends, strict=True)))
 
     def _stepper(self, precision: StepperPrecision) -> Stepper:
-        if self.plain or self.cell.fast_step is None:
-            return super()._stepper(precision)
-        return RecurrentStepper(self, self.cell.fast_step, precision)
+        return super()._stepper(precision) if self.plain else RecurrentStepper(self, precision)
 
 
 class LayerWeights(NamedTuple):
@@ -138,6 +137,14 @@ class LayerWeights(NamedTuple):
     w_hh: Tensor
     b_ih: Tensor
     b_hh: Tensor
+
+
+def matrices_of(weights: LayerWeights, cell: Cell) -> Matrices:
+    """Return the matrix and bias of the input, and those of each product with the state, by name."""
+    w_ih, w_hh, b_ih, b_hh = weights
+    rows = [gates * w_hh.shape[1] for gates in cell.parts.values()]
+    parts = zip(cell.parts, torch.split(w_hh, rows), torch.split(b_hh, rows), strict=True)
+    return {"input": (w_ih, b_ih), **{name: (weight, bias) for name, weight, bias in parts}}
 
 
 class RecurrentLayer(ProductLayer):
@@ -160,11 +167,8 @@ class RecurrentLayer(ProductLayer):
         return LayerWeights(self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
 
     def matrices(self) -> Matrices:
-        """Return the matrix of the input, and those of the state, by name."""
-        w_ih, w_hh, b_ih, b_hh = self.weights
-        rows = [gates * w_hh.shape[1] for gates in self.cell.parts.values()]
-        parts = zip(self.cell.parts, torch.split(w_hh, rows), torch.split(b_hh, rows), strict=True)
-        return {"input": (w_ih, b_ih), **{name: (weight, bias) for name, weight, bias in parts}}
+        """Return the matrices of `matrices_of`."""
+        return matrices_of(self.weights, self.cell)
 
     def forward(self, x: Tensor, members: Members, starts: Tensor | None) -> tuple[Tensor, Members]:
         """Run the layer over time.
@@ -235,8 +239,10 @@ class RecurrentStepper(Stepper):
     """
 
     @torch.no_grad()
-    def __init__(self, model: RecurrentModel, fast: FastStep, precision: StepperPrecision) -> None:
-        self._state = model.cell.state
+    def __init__(self, model: RecurrentModel, precision: StepperPrecision) -> None:
+        cell = model.cell
+        fast = cell.fast_step or FastStep(partial(_PartProducts, cell=cell), cell.step)
+        self._state = cell.state
         layers = [layer.weights for layer in model.recurrent_layers]
         if fast.prepare is not None:
             layers = [LayerWeights(*map(fast.prepare, weights)) for weights in layers]
@@ -297,6 +303,24 @@ class _TwoProducts:
         return self._step(x if self._x is None else self._x(x), self._h(state[0]), state[0])
 
 
+class _PartProducts:
+    """A stepper's layer of the equations alone: `cell.step(x_sums, *states, *products)`."""
+
+    def __init__(
+        self, step: Callable[..., Any], weights: LayerWeights, precision: StepperPrecision, *, first: bool, cell: Cell
+    ) -> None:
+        matrices = matrices_of(weights, cell)
+        products = {name: StepperLinear(weight, bias, precision) for name, (weight, bias) in matrices.items()}
+        x = products.pop("input")
+        self._x = None if first else x
+        self._step, self._products, self._members = step, products.values(), cell.members
+
+    def __call__(self, x: Tensor, state: Members) -> Members:
+        """Do what `_OneProduct` does."""
+        step = self._step(x if self._x is None else self._x(x), *state, *self._products)
+        return tuple(step[: self._members])
+
+
 def _double_candidate(weight: Tensor) -> Tensor:
     """Double the candidate's rows of an LSTM: one sigmoid then serves all, as tanh(g) = 2 sigmoid(2 g) - 1."""
     i, f, g, o = weight.chunk(4)
@@ -326,8 +350,9 @@ def _gru_step(x_sums: Tensor, h_sums: Tensor, hidden: Tensor) -> Members:
 class FastStep(NamedTuple):
     """A step of a cell for `RecurrentStepper`."""
 
-    products: type[_OneProduct | _TwoProducts]
-    step: Callable[..., Members]
+    products: Callable[..., Callable[[Tensor, Members], Members]]
+    """Makes a layer from the step, its weights, the precision, and whether it is the first."""
+    step: Callable[..., Any]
     """What is computed from these products."""
     prepare: Callable[[Tensor], Tensor] | None = None
     """What is done to weights and biases before they are packed."""
@@ -352,7 +377,7 @@ class Cell(NamedTuple):
     forget_gate: int | None = None
     """The gate whose bias is 1 at first."""
     fast_step: FastStep | None = None
-    """How a stepper is faster than the default stepper."""
+    """How a stepper computes the step faster than by the equations."""
 
     @property
     def gates(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 import torch
@@ -25,7 +25,7 @@ class State:
     @property
     def members(self) -> dict[str, Member]:
         """The fields by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Return a state with `function` applied to each tensor."""

@@ -9,9 +9,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal, overload
 
+import numpy as np
 import torch
 
 from seqgen import models, tokenizers
+from seqgen.data.documents import Documents
 from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
 from seqgen.device import RandomState, StepperPrecision, iterate_with_threads, select_device, torch_threads
@@ -19,7 +21,8 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import score, segments_for
+from seqgen.evaluation.scoring import evaluate, nats_by_document, plan_segments, score
+from seqgen.evaluation.token_scores import TokenScores
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import Completion, complete
@@ -192,8 +195,7 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
-        documents = load_documents([str(path)], self.reading(**reading))
-        return self.evaluate_text(*documents, end_bytes=documents.end_bytes, **settings)
+        return self.evaluate_documents(load_documents([str(path)], self.reading(**reading)), **settings)
 
     def reading(self, **settings: Any) -> Reading:
         """Return how to read texts for this model: as bytes for a model of bytes, else by `settings` of `Reading`.
@@ -212,17 +214,12 @@ class Run:
         return reading
 
     def evaluate_text(
-        self,
-        *documents: str,
-        end_bytes: int = 0,
-        progress: Callable[[int, int], None] | None = None,
-        **settings: Any,
+        self, *documents: str, progress: Callable[[int, int], None] | None = None, **settings: Any
     ) -> Evaluation:
-        """Score one text, or several as separate documents.
+        """Score one text, or several as separate documents; each with its end if the run models ends.
 
         Args:
-            documents: the texts.
-            end_bytes: how many bytes end the documents in their files; bits per byte count them.
+            documents: the texts; empty ones are left out.
             progress: receives how many tokens were scored, and their total.
             settings: the fields of `EvaluationConfig`: `context_window=256`, `stride=128`, `sequential=True`, ...
 
@@ -230,23 +227,51 @@ class Run:
             TextError: the text is empty, or longer than the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
+        return self.evaluate_documents(LoadedDocuments.of(filter(None, documents)), progress=progress, **settings)
+
+    def evaluate_documents(
+        self, documents: LoadedDocuments, *, progress: Callable[[int, int], None] | None = None, **settings: Any
+    ) -> Evaluation:
+        """Score the documents of a file, or those of `validation_texts`; arguments and errors as in `evaluate_text`."""
         config = EvaluationConfig.of(**settings)
-        if not any(documents):
-            raise TextError("the text to evaluate is empty")
-        ids = [self.tokenizer.encode(text) for text in documents]
-        total = sum(map(len, ids))
-        segments, context = segments_for(self.model, [len(document) for document in ids], config)
+        ids = self._encode(documents)
         done = 0
 
         def count(tokens: int) -> None:
             nonlocal done
             done += tokens
             if progress is not None:
-                progress(done, total)
+                progress(done, ids.tokens)
 
         with torch_threads(self._threads):
-            nats = score(self.model, ids, segments, config.precision, count)
-        return Evaluation(total, TextSize.total(documents, self.tokenizer, end_bytes), nats, context)
+            size = TextSize.total(documents, self.tokenizer, documents.end_bytes)
+            return evaluate(self.model, ids, size, config, count)
+
+    def score(self, text: str, **settings: Any) -> TokenScores:
+        """Return the nats and the place in the text of every token; of the end too if the run models ends.
+
+        Their sum, with the cost of spelling each `<unk>`, is what `evaluate_text` reports as bits.
+
+        Args:
+            text: one document.
+            settings: the fields of `EvaluationConfig`, as for `evaluate_text`.
+
+        Raises:
+            TextError: the text is empty.
+            ConfigError: a setting is unknown or impossible.
+        """
+        config = EvaluationConfig.of(**settings)
+        ids = self._encode(LoadedDocuments.of([text]))
+        segments, _ = plan_segments(self.model, ids, config)
+        with torch_threads(self._threads):
+            (nats,) = nats_by_document(ids, score(self.model, ids, segments, config.precision))
+        return TokenScores.of(text, self.tokenizer, nats)
+
+    def _encode(self, documents: LoadedDocuments) -> Documents:
+        if not any(documents):
+            raise TextError("the text to evaluate is empty")
+        ids = Documents.of(map(self.tokenizer.encode, documents))
+        return Documents(ids.ids, ids.starts, np.array(documents.ends) & self.config.text.ends)
 
     def validation_texts(self) -> LoadedDocuments:
         """Return the run's validation texts.
@@ -258,7 +283,7 @@ class Run:
         texts = split.valid.documents()
         if not texts:
             raise RunError(f"{self.path} has no validation part; name a text to evaluate")
-        return LoadedDocuments.of(texts, split.end_bytes(split.valid))
+        return LoadedDocuments.of(texts, split.end_bytes(split.valid), split.ends(split.valid).tolist())
 
     def training_texts(self) -> Iterator[Iterator[str]]:
         """Yield the run's training texts, without the validation part, each as an iterator of chunks.

@@ -66,16 +66,27 @@ def _read(names: Sequence[str], reading: Reading, note: Note) -> Iterator[tuple[
 
 
 class LoadedDocuments(tuple[str, ...]):
-    """Documents, and how many bytes end them in their files: a line end for each line, two for a paragraph."""
+    """Documents, which of them have an end, and how many bytes end them in their files.
+
+    A line has a line end, a paragraph two. A block that was cut out of a document has no end.
+    """
 
     end_bytes: int
+    ends: tuple[bool, ...]
 
     @classmethod
-    def of(cls, documents: Iterable[str], end_bytes: int = 0) -> Self:
-        """Return documents with `end_bytes` in all."""
+    def of(cls, documents: Iterable[str], end_bytes: int = 0, ends: Iterable[bool] | None = None) -> Self:
+        """Return documents with `end_bytes` in all; without `ends`, all of them have an end."""
         made = cls(documents)
         made.end_bytes = end_bytes
+        made.ends = (True,) * len(made) if ends is None else tuple(ends)
         return made
+
+    @property
+    def in_file(self) -> str:
+        """The documents as they are in a file: lines with their ends, paragraphs with a blank line after each."""
+        line_ends = "\n" * (self.end_bytes // max(1, sum(self.ends)))
+        return "".join(text + line_ends * end for text, end in zip(self, self.ends, strict=True))
 
 
 def load_documents(

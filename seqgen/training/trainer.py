@@ -19,7 +19,7 @@ from seqgen.device import Precision, autocast, torch_threads
 from seqgen.errors import SaveError, TrainingError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import score, segments_for
+from seqgen.evaluation.scoring import evaluate
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine
 from seqgen.generation.generate import complete, separator
@@ -62,10 +62,7 @@ class Validation:
 
     def evaluate(self, model: LanguageModel, precision: Precision) -> Evaluation:
         """Score the whole part."""
-        lengths = [len(ids) for ids in self.documents]
-        segments, context = segments_for(model, lengths, EvaluationConfig())
-        nats = score(model, self.documents, segments, precision)
-        return Evaluation(sum(lengths), self.size, nats, context)
+        return evaluate(model, self.documents, self.size, EvaluationConfig(precision=precision))
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ PHASES = {
         ("train", "corpus.txt", *SMALL, "--max-steps", "3"),
     ),
     "creating the run": ("seqgen.runs.create", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
-    "evaluating": ("seqgen.evaluation.scoring", "_score_group", ("eval", "corpus.txt")),
+    "evaluating": ("seqgen.evaluation.scoring", "_score_lanes", ("eval", "corpus.txt")),
     "sampling": ("seqgen.runs.load", "generate", ("sample",)),
     "sampling several": ("seqgen.runs.load", "generate", ("sample", "-n", "3")),
     "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),
@@ -185,7 +185,7 @@ def test_signal_ends_every_phase_cleanly(run, phase, number, code):
 
 @pytest.mark.parametrize(("number", "code"), CODES[1:])
 def test_second_signal_exits_during_call_into_c(run, number, code):
-    process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.runs.load", name="score", wait=IN_C))
+    process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.runs.load", name="evaluate", wait=IN_C))
     process.wait_for("here")
     process.send(number)
     while process.is_running():  # signals soon after the first count as one with it

@@ -195,6 +195,6 @@ def test_config_with_unknown_key_is_refused(refuses, run):
     config["model"]["wings"] = 2
     (run / "config.json").write_text(json.dumps(config), "utf-8")
 
-    refuses(1, "sample", "--run", run, words=("config.json", "model.gru.wings"))
+    refuses(1, "sample", "--run", run, words=("config.json", "model: wings"))
     with pytest.raises(seqgen.RunError, match="wings"):
         seqgen.load(run)

@@ -2,26 +2,28 @@ from __future__ import annotations
 
 import lzma
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.evaluation import report
-from seqgen.evaluation.report import Evaluation, TextSize, combine, order0_bits_per_byte, xz_bits_per_byte
+from seqgen.evaluation.report import Context, Evaluation, TextSize, combine, order0_bits_per_byte, xz_bits_per_byte
 from seqgen.tokenizers.base import UNICODE_SCALARS
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.word import WordTokenizer
 
 LN2 = math.log(2)
+STREAM = Context(kind="stream", segments=1)
 ENGLISH = "It was the best of times, it was the worst of times.\n" * 40
 HANGUL = "나는 오늘 학교에 간다.\n" * 40
 
 
 def test_evaluation_figures_by_hand():
     """Four tokens of 8 bits in total encode two characters of six bytes."""
-    evaluation = Evaluation(4, TextSize(characters=2, bytes=6, unknown=0, unk_cost=0.0), 8 * LN2, "one stream")
+    evaluation = Evaluation(4, 0, TextSize(characters=2, bytes=6, unknown=0, unk_cost=0.0), 8 * LN2, STREAM)
 
     assert evaluation.nats_per_token == pytest.approx(2 * LN2)
     assert evaluation.perplexity == pytest.approx(4.0)
@@ -30,7 +32,7 @@ def test_evaluation_figures_by_hand():
 
 
 def test_unk_cost_counts_in_bits_per_byte_and_not_in_perplexity():
-    evaluation = Evaluation(4, TextSize(characters=4, bytes=8, unknown=1, unk_cost=16 * LN2), 8 * LN2, "one stream")
+    evaluation = Evaluation(4, 0, TextSize(characters=4, bytes=8, unknown=1, unk_cost=16 * LN2), 8 * LN2, STREAM)
 
     assert evaluation.perplexity == pytest.approx(4.0)
     assert evaluation.bits_per_byte == pytest.approx(3.0)
@@ -44,7 +46,7 @@ def test_uniform_byte_model_has_log2_257_bits_per_byte():
     ids = tokenizer.encode(text)
 
     size = TextSize.total([text], tokenizer)
-    evaluation = Evaluation(len(ids), size, len(ids) * math.log(tokenizer.vocab_size), "one stream")
+    evaluation = Evaluation(len(ids), 0, size, len(ids) * math.log(tokenizer.vocab_size), STREAM)
 
     assert size == TextSize(characters=3, bytes=8, unknown=0, unk_cost=0.0)
     assert evaluation.bits_per_byte == pytest.approx(math.log2(257))
@@ -55,7 +57,7 @@ def test_uniform_byte_model_has_log2_257_bits_per_byte():
 def test_perplexity_is_infinite_above_the_range_of_a_float(nats_per_token, perplexity):
     size = TextSize(2, 2, 0, 0.0)
 
-    assert Evaluation(2, size, 2 * nats_per_token, "one stream").perplexity == perplexity
+    assert Evaluation(2, 0, size, 2 * nats_per_token, STREAM).perplexity == perplexity
 
 
 def test_unknown_character_costs_the_log_of_all_other_characters():
@@ -96,21 +98,32 @@ def test_lone_surrogate_counts_as_its_replacement():
 
 
 def test_combine_adds_up_evaluations():
-    one = Evaluation(3, TextSize(5, 7, 1, 0.5, 2), 2.5, "windows of 8 tokens, stride 8")
-    other = Evaluation(1, TextSize(1, 3, 0, 0.0), 1.5, "windows of 8 tokens, stride 8")
+    windows = Context(kind="windows", segments=2, window=8, stride=4)
+    one = Evaluation(3, 1, TextSize(5, 7, 1, 0.5, 2), 2.5, windows)
+    other = Evaluation(1, 2, TextSize(1, 3, 0, 0.0), 1.5, replace(windows, segments=5))
 
     both = combine([one, other])
 
-    assert both == Evaluation(4, TextSize(6, 10, 1, 0.5, 2), 4.0, "windows of 8 tokens, stride 8")
+    assert both == Evaluation(4, 3, TextSize(6, 10, 1, 0.5, 2), 4.0, replace(windows, segments=7))
     assert both.nats_per_token == 1.0
     assert both.bits_per_byte == pytest.approx(4.5 / LN2 / 10)
+
+
+def test_contexts_add_up_unless_the_settings_differ():
+    whole, cut = Context(kind="stream", segments=3), Context(kind="stream", segments=64, burn_in=256)
+    windows = Context(kind="windows", segments=1, window=8, stride=4)
+
+    assert whole.plus(cut) == cut.plus(whole) == Context(kind="stream", segments=67, burn_in=256)
+    for other in (whole, replace(windows, stride=8), replace(windows, window=9)):
+        with pytest.raises(ValueError, match="different contexts"):
+            windows.plus(other)
 
 
 @settings(max_examples=50)
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4))
 def test_text_size_of_texts_is_the_sum_of_their_sizes(texts):
     tokenizer = CharTokenizer("abc ")
-    parts = [Evaluation(0, TextSize.total([text], tokenizer), 0.0, "") for text in texts]
+    parts = [Evaluation(0, 0, TextSize.total([text], tokenizer), 0.0, STREAM) for text in texts]
 
     assert combine(parts).size == TextSize.total(texts, tokenizer)
 

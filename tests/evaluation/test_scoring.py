@@ -1,9 +1,10 @@
-"""Scores against the plain forward over each document or window, alone, in fp64."""
+"""Scores against a plain loop over each document or window, alone, in fp64."""
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -12,181 +13,149 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen import models
+from seqgen.data.documents import Documents
 from seqgen.errors import ConfigError
-from seqgen.evaluation import scoring
+from seqgen.evaluation import scoring, segments
 from seqgen.evaluation.config import EvaluationConfig
-from seqgen.evaluation.scoring import (
-    COLUMNS,
-    MIN_SEGMENT,
-    SEGMENTS,
-    Segment,
-    score,
-    segments_for,
-    stream_segments,
-    window_segments,
-)
+from seqgen.evaluation.report import Context, TextSize
+from seqgen.evaluation.scoring import COLUMNS, Scores, evaluate, nats_by_document, plan_segments, score
+from seqgen.evaluation.segments import LANES, MIN_SEGMENT, Segments, stream_segments, window_segments
 from seqgen.models.base import LanguageModel
 from seqgen.models.registry import GruConfig, LstmConfig, TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
-LENGTHS = st.lists(st.integers(0, 3000) | st.integers(0, 20), max_size=6)
+from ..conftest import build_model
+
+SIZE = TextSize(characters=1, bytes=1, unknown=0, unk_cost=0.0)
 
 
-def random_ids(*lengths: int) -> list[Ids]:
+def random_documents(*lengths: int, ends: bool = False) -> Documents:
     random = np.random.default_rng(0)
-    return [random.integers(1, 11, length).astype(np.int32) for length in lengths]
-
-
-def lengths_of(documents: list[Ids]) -> list[int]:
-    return [len(ids) for ids in documents]
+    return Documents.of([random.integers(1, 11, length).astype(np.int32) for length in lengths], ends=ends)
 
 
 def costs(model: LanguageModel, inputs: list[int], targets: list[int]) -> list[float]:
-    """Return -ln p of each target, from one forward in fp64."""
+    """Return -ln p of each target, from one forward in fp64 and the definition of the softmax."""
     exact = copy.deepcopy(model).double().eval()
     state = exact.initial_state(1, 9999).map(lambda member: member.double() if member.is_floating_point() else member)
     with torch.no_grad():
-        logits, _ = exact(read := torch.tensor([inputs]), state, read == BOUNDARY)
-    return [-float(row[target]) for row, target in zip(logits[0].log_softmax(dim=-1), targets, strict=True)]
+        logits, _ = exact(tokens := torch.tensor([inputs]), state, tokens == BOUNDARY)
+    found = []
+    for row, target in zip(logits[0].tolist(), targets, strict=True):
+        largest = max(row)
+        found.append(math.log(math.fsum(math.exp(logit - largest) for logit in row)) - (row[target] - largest))
+    return found
 
 
-def naive(model: LanguageModel, documents: list[Ids]) -> float:
-    """Return the cost of the documents, each in one forward over the boundary and all of it."""
-    return math.fsum(
-        math.fsum(costs(model, [BOUNDARY, *ids.tolist()[:-1]], ids.tolist())) for ids in documents if len(ids)
-    )
+def naive(model: LanguageModel, documents: Sequence[Ids]) -> list[list[float]]:
+    """Return the costs of each document's tokens, and of its end if it has one."""
+    found = []
+    ends_of = documents.ends if isinstance(documents, Documents) else [False] * len(documents)
+    for ids, ends in zip(documents, ends_of, strict=True):
+        targets = [*ids.tolist(), *([BOUNDARY] if ends else [])]
+        found.append(costs(model, [BOUNDARY, *ids.tolist()][: len(targets)], targets))
+    return found
 
 
-# Segments
+def score_documents(model: LanguageModel, documents: Documents, plan: Segments, **settings: str) -> list[np.ndarray]:
+    return nats_by_document(documents, score(model, documents, plan, **settings))
 
 
-@settings(max_examples=100)
-@given(lengths=LENGTHS, burn_in=st.integers(0, 600), segments=st.integers(1, 9))
-def test_stream_segments_score_each_token_once_after_their_burn_in(lengths, burn_in, segments):
-    plan = stream_segments(lengths, burn_in, segments)
-
-    for document, length in enumerate(lengths):
-        own = [segment for segment in plan if segment.document == document]
-        assert [token for segment in own for token in range(segment.score, segment.end)] == list(range(length))
-        assert all(segment.begin == max(0, segment.score - burn_in) for segment in own)
-        assert all(segment.score < segment.end for segment in own)
-        if len(own) > 1:
-            assert min(segment.end - segment.score for segment in own) >= MIN_SEGMENT // 2
-    assert len(plan) <= segments + len(lengths)
+def total(model: LanguageModel, documents: Documents, plan: Segments, **settings: str) -> float:
+    return math.fsum(float(part.nats.sum(dtype=np.float64)) for part in score(model, documents, plan, **settings))
 
 
-@settings(max_examples=50)
-@given(lengths=LENGTHS)
-def test_one_segment_is_each_document_in_one_stream(lengths):
-    expected = [Segment(document, 0, 0, length) for document, length in enumerate(lengths) if length]
-
-    assert stream_segments(lengths, burn_in=7, segments=1) == expected
+def assert_close(found: list[np.ndarray], expected: list[list[float]]) -> None:
+    assert [len(nats) for nats in found] == [len(nats) for nats in expected]
+    for nats, exact in zip(found, expected, strict=True):
+        np.testing.assert_allclose(nats, exact, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("lengths", "expected"),
-    [
-        ([512], [Segment(0, 0, 0, 512)]),
-        ([513], [Segment(0, 0, 0, 256), Segment(0, 156, 256, 513)]),
-        ([3, 0, 1024], [Segment(0, 0, 0, 3), Segment(2, 0, 0, 512), Segment(2, 412, 512, 1024)]),
-        ([2100], [Segment(0, 0, 0, 700), Segment(0, 600, 700, 1400), Segment(0, 1300, 1400, 2100)]),
-    ],
-)
-def test_stream_segments_cuts_long_documents_evenly(lengths, expected):
-    assert stream_segments(lengths, burn_in=100, segments=3) == expected
+@pytest.mark.parametrize("ends", [False, True])
+def test_score_of_one_stream_equals_the_forward(model, ends):
+    documents = random_documents(40, 1, 63 - ends, ends=ends)
+
+    found = score_documents(model, documents, stream_segments(documents, 8, lanes=1))
+
+    assert_close(found, naive(model, documents))
 
 
-def test_stream_segments_fills_a_whole_batch_with_a_long_text():
-    assert len(stream_segments([1_000_000], burn_in=256)) == SEGMENTS
-
-
-@pytest.mark.parametrize(
-    ("length", "window", "stride", "expected"),
-    [
-        (8, 4, 4, [(0, 0, 4), (4, 4, 8)]),
-        (8, 4, 2, [(0, 0, 4), (2, 4, 6), (4, 6, 8)]),
-        (6, 4, 1, [(0, 0, 4), (1, 4, 5), (2, 5, 6)]),
-        (10, 4, 4, [(0, 0, 4), (4, 4, 8), (8, 8, 10)]),  # the last window is the rest
-        (3, 4, 2, [(0, 0, 3)]),
-        (3, 1, 1, [(0, 0, 1), (1, 1, 2), (2, 2, 3)]),
-        (0, 4, 2, []),
-    ],
-)
-def test_window_segments_by_hand(length, window, stride, expected):
-    assert window_segments([length], window, stride) == [Segment(0, *segment) for segment in expected]
-
-
-@settings(max_examples=100)
-@given(lengths=LENGTHS, window=st.integers(1, 300), data=st.data())
-def test_window_segments_score_each_token_once_with_its_context(lengths, window, data):
-    stride = data.draw(st.integers(1, window))
-
-    plan = window_segments(lengths, window, stride)
-
-    for document, length in enumerate(lengths):
-        own = [segment for segment in plan if segment.document == document]
-        assert [token for segment in own for token in range(segment.score, segment.end)] == list(range(length))
-        assert all(segment.end - segment.begin <= window for segment in own)
-        assert all(segment.begin == 0 or segment.score - segment.begin >= window - stride for segment in own)
-
-
-# Scores
-
-
-def test_score_of_one_stream_equals_the_forward(model):
-    documents = random_ids(40, 1, 63)
-
-    total = score(model, documents, stream_segments(lengths_of(documents), 8, segments=1))
-
-    assert total == pytest.approx(naive(model, documents), rel=1e-5)
-
-
-def test_score_of_documents_is_the_sum_of_each_alone(model):
-    """More segments than run at once, several longer than a call reads, some empty."""
+@pytest.mark.parametrize("ends", [False, True])
+def test_score_of_documents_is_that_of_each_alone(model, ends):
+    """More documents than lanes, several longer than a call reads."""
     long = [] if model.max_positions else [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 100]
-    documents = random_ids(*long, *(place % 9 for place in range(SEGMENTS + 10)), 50)
+    documents = random_documents(*long, *(1 + place % 9 for place in range(LANES + 10)), 50, ends=ends)
 
-    total = score(model, documents, stream_segments(lengths_of(documents), 8, segments=1))
+    found = score_documents(model, documents, stream_segments(documents, 8, lanes=1))
 
-    assert total == pytest.approx(naive(model, documents), rel=1e-5)
+    assert_close(found, naive(model, documents))
 
 
-def test_segments_for_reads_windows_if_the_positions_are_limited():
+@settings(max_examples=20)
+@given(lengths=st.lists(st.integers(1, 30), min_size=1, max_size=40), ends=st.booleans(), data=st.data())
+def test_total_does_not_depend_on_lanes_and_order(lengths, ends, data):
+    model = build_model(data.draw(st.sampled_from(["lstm", "gru", "transformer"])))
+    documents = random_documents(*lengths, ends=ends)
+    plan = stream_segments(documents, 8)
+    expected = total(model, documents, plan)
+
+    shuffled = plan.take(np.array(data.draw(st.permutations(range(len(plan)))), dtype=np.int64))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(segments, "LANES", data.draw(st.integers(1, 5)))
+        patch.setattr(scoring, "COLUMNS", data.draw(st.integers(1, 20)))
+        assert total(model, documents, shuffled) == pytest.approx(expected, rel=1e-6)
+
+
+def test_score_of_documents_of_a_file_is_that_of_arrays():
+    """Ids in a cache are of the smallest type that holds them."""
+    model, documents = build_model("gru"), random_documents(30, 4, ends=True)
+    narrow = Documents(documents.ids.astype(np.uint8), documents.starts, documents.ends)
+    plan = stream_segments(documents, 8)
+
+    assert total(model, narrow, plan) == total(model, documents, plan)
+
+
+def test_plan_segments_reads_windows_if_the_positions_are_limited():
     limited = models.skeleton(TransformerConfig(block_size=8, positions="sinusoidal"), 11)
+    documents = random_documents(20)
 
-    segments, context = segments_for(limited, [20], EvaluationConfig())
-    assert segments == window_segments([20], 8, 8)
-    assert context == "windows of 8 tokens, stride 8"
-    assert segments_for(limited, [20], EvaluationConfig(context_window=8, stride=2))[0] == window_segments([20], 8, 2)
-    for config in (EvaluationConfig(context_window=9), EvaluationConfig(sequential=True)):
-        with pytest.raises(ConfigError, match="context_window"):
-            segments_for(limited, [20], config)
+    plan, context = plan_segments(limited, documents, EvaluationConfig())
+    assert plan.steps.tolist() == [8, 8, 4]
+    assert context == Context(kind="windows", segments=3, window=8, stride=8)
+    _, context = plan_segments(limited, documents, EvaluationConfig(context_window=8, stride=2))
+    assert context == Context(kind="windows", segments=7, window=8, stride=2)
+    for config, words in (({"context_window": 9}, "context_window: .*9.* 8 "), ({"sequential": True}, "stream.* 8 ")):
+        with pytest.raises(ConfigError, match=words):
+            plan_segments(limited, documents, EvaluationConfig(**config))
 
 
-def test_segments_for_reads_the_whole_text_without_a_limit():
+def test_plan_segments_reads_the_whole_text_without_a_limit():
     model = models.skeleton(GruConfig(), 11)
-    length = 4 * MIN_SEGMENT
+    long, short = random_documents(4 * MIN_SEGMENT), random_documents(5, 6, 7)
 
-    assert segments_for(model, [length], EvaluationConfig())[0] == stream_segments([length], model.burn_in)
-    assert segments_for(model, [length], EvaluationConfig(sequential=True))[0] == [Segment(0, 0, 0, length)]
+    plan, context = plan_segments(model, long, EvaluationConfig())
+    assert plan.score.tolist() == [0, 512, 1024, 1536]
+    assert context == Context(kind="stream", segments=4, burn_in=model.burn_in)
+    _, context = plan_segments(model, long, EvaluationConfig(sequential=True))
+    assert context == Context(kind="stream", segments=1)
+    _, context = plan_segments(model, short, EvaluationConfig())
+    assert context == Context(kind="stream", segments=3)
 
 
-@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (1, 1), (60, 60)])
+@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (2, 1), (1, 1), (60, 60)])
 def test_score_of_a_window_sees_only_the_window(model, window, stride):
-    documents = random_ids(45, 0, 7)
-    expected = 0.0
+    documents = random_documents(45, 7, ends=True)
+    expected = []
     for ids in documents:
-        text = [BOUNDARY, *ids.tolist()]
-        scored = 0
-        while scored < len(ids):
-            end = scored + stride if scored else window
-            begin, end = max(0, end - window), min(len(ids), end)
-            expected += math.fsum(costs(model, text[begin:end], text[begin + 1 : end + 1])[scored - begin :])
-            scored = end
+        text = [BOUNDARY, *ids.tolist(), BOUNDARY]
+        nats: list[float] = []
+        while len(nats) <= len(ids):
+            end = len(nats) + stride if nats else window
+            begin, end = max(0, end - window), min(len(ids) + 1, end)
+            nats += costs(model, text[begin:end], text[begin + 1 : end + 1])[len(nats) - begin :]
+        expected.append(nats)
 
-    total = score(model, documents, window_segments(lengths_of(documents), window, stride))
-
-    assert total == pytest.approx(expected, rel=1e-5)
+    assert_close(score_documents(model, documents, window_segments(documents, window, stride)), expected)
 
 
 @pytest.mark.parametrize("config", [GruConfig(hidden_size=16), LstmConfig(hidden_size=16)])
@@ -194,81 +163,108 @@ def test_score_of_segments_with_burn_in_equals_one_stream(config):
     model = models.build(config, 11).eval()  # gates near one half: its memory fades within tens of tokens
     with torch.no_grad():
         model.get_parameter("head.weight").mul_(5.0)
-    documents = random_ids(4000, 700)
-    lengths = lengths_of(documents)
-    stream = score(model, documents, stream_segments(lengths, 0, segments=1))
+    documents = random_documents(4000, 700)
+    stream = total(model, documents, stream_segments(documents, 0, lanes=1))
 
-    burnt_in, cold = (score(model, documents, stream_segments(lengths, burn_in, segments=8)) for burn_in in (256, 0))
+    burnt_in, cold = (total(model, documents, stream_segments(documents, burn_in, lanes=8)) for burn_in in (256, 0))
 
-    assert len(stream_segments(lengths, 256, segments=8)) == 9
-    assert abs(burnt_in - stream) / sum(lengths) < 1e-6
-    assert abs(cold - stream) / sum(lengths) > 1e-4  # without burn-in they differ
+    assert len(stream_segments(documents, 256, lanes=8)) == 9
+    assert abs(burnt_in - stream) / documents.tokens < 1e-6
+    assert abs(cold - stream) / documents.tokens > 1e-4  # without burn-in they differ
 
 
 def test_burn_in_tokens_change_the_state_and_are_not_scored(model):
-    (ids,) = documents = random_ids(30)
-    whole = costs(model, [BOUNDARY, *ids.tolist()[:-1]], ids.tolist())
+    documents = random_documents(30)
+    (whole,) = naive(model, documents)
+    one = np.array([0])
 
-    assert score(model, documents, [Segment(0, 0, 22, 25)]) == pytest.approx(math.fsum(whole[22:25]), rel=1e-4)
+    (found,) = score(model, documents, Segments(one, one, one + 22, one + 25, one > 0))
+
+    assert found.position.tolist() == [22, 23, 24]
+    assert found.nats == pytest.approx(whole[22:25], rel=1e-4)
 
 
-def test_score_of_nothing_is_zero(model):
-    assert score(model, random_ids(0, 0), stream_segments([0, 0], 8)) == 0.0
-    assert score(model, [], []) == 0.0
-
-
-def test_score_progress_adds_up_to_the_tokens(model):
-    documents = random_ids(*range(60), 40)
+def test_evaluate_adds_up_the_scores_of_tokens_and_ends(model):
+    documents = random_documents(*range(1, 60), 40, ends=True)
     reports: list[int] = []
 
-    score(model, documents, stream_segments(lengths_of(documents), 8), progress=reports.append)
+    evaluation = evaluate(model, documents, SIZE, EvaluationConfig(), reports.append)
 
-    assert sum(reports) == sum(lengths_of(documents))
+    assert (evaluation.tokens, evaluation.ends, evaluation.size) == (documents.tokens, 60, SIZE)
+    assert evaluation.nats == pytest.approx(math.fsum(map(math.fsum, naive(model, documents))), rel=1e-5)
+    assert sum(reports) == documents.tokens
     reports.clear()
-    score(model, documents, window_segments(lengths_of(documents), 9, 2), progress=reports.append)
-    assert sum(reports) == sum(lengths_of(documents))
+    windows = evaluate(model, documents, SIZE, EvaluationConfig(context_window=9, stride=2), reports.append)
+    assert sum(reports) == windows.tokens == documents.tokens
+    assert evaluate(model, random_documents(3), SIZE, EvaluationConfig()).ends == 0
+
+
+def test_nats_by_document_does_not_depend_on_the_order_of_scores():
+    documents = random_documents(2, 3, ends=True)
+    parts = [
+        Scores(np.array([1, 0]), np.array([3, 2]), np.array([13, 2], dtype=np.float32)),
+        Scores(np.array([0, 1, 1, 0, 1]), np.array([1, 0, 2, 0, 1]), np.array([1, 10, 12, 0, 11], dtype=np.float32)),
+    ]
+
+    assert [nats.tolist() for nats in nats_by_document(documents, parts)] == [[0, 1, 2], [10, 11, 12, 13]]
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_score_runs_without_dropout_and_restores_the_mode(training):
     model = models.build(LstmConfig(hidden_size=16, dropout=0.5), 11).train(training)
-    documents = random_ids(30)
+    documents = random_documents(30)
 
-    total = score(model, documents, stream_segments([30], 8))
+    scores = score(model, documents, stream_segments(documents, 8))
+    found = next(scores)
 
-    assert total == pytest.approx(naive(model, documents), rel=1e-5)
     assert model.training is training
+    assert torch.is_grad_enabled()
+    assert list(scores) == []
+    np.testing.assert_allclose(found.nats, naive(model, documents)[0], rtol=1e-4)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_score_in_bf16_and_int8_is_close_to_fp32(model, precision):
-    documents = random_ids(60, 41)
-    segments = stream_segments([60, 41], 8)
+    documents = random_documents(60, 41, *[3] * LANES, ends=True)
+    plan = stream_segments(documents, 8)
 
-    fp32, other = (score(model, documents, segments, kind) for kind in ("fp32", precision))
+    fp32, other = (total(model, documents, plan, precision=kind) for kind in ("fp32", precision))
 
     assert other != fp32
     assert other == pytest.approx(fp32, rel=0.02)
 
 
+def test_score_pads_lanes_within_limited_positions():
+    """The longest document that the positions allow ends in most lanes, while ten lanes have a second."""
+    model = build_model("transformer-sinusoidal")
+    documents = random_documents(*[model.max_positions] * (LANES + 10))
+
+    found = score_documents(model, documents, window_segments(documents, model.max_positions, model.max_positions))
+
+    assert_close([found[0], found[-1]], naive(model, documents[:1]) + naive(model, documents[-1:]))
+
+
 def test_score_bounds_the_logits_of_a_call(model, monkeypatch):
-    documents = random_ids(60, 13, 41)
-    segments = stream_segments(lengths_of(documents), 8, segments=1)
-    expected = score(model, documents, segments)
+    documents = random_documents(60, 13, 41)
+    plan = stream_segments(documents, 8, lanes=1)
+    expected = total(model, documents, plan)
     sizes = []
     model.register_forward_hook(lambda model, arguments, output: sizes.append(output[0].numel()))
 
     monkeypatch.setattr(scoring, "MAX_LOGITS", 3 * 7 * model.vocab_size)
-    assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
+    assert total(model, documents, plan) == pytest.approx(expected, rel=1e-5)
     assert max(sizes) == 3 * 7 * model.vocab_size
     monkeypatch.setattr(scoring, "MAX_LOGITS", 1)  # a token at a time is the least
-    assert score(model, documents, segments) == pytest.approx(expected, rel=1e-5)
+    sizes.clear()
+    assert total(model, documents, plan) == pytest.approx(expected, rel=1e-5)
+    assert max(sizes) == 3 * model.vocab_size
 
 
 def test_score_ignores_the_callers_autocast(model):
-    documents = random_ids(60)
-    expected = score(model, documents, stream_segments([60], 8))
+    documents = random_documents(60)
+    plan = stream_segments(documents, 8)
+    expected = total(model, documents, plan)
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert score(model, documents, stream_segments([60], 8)) == expected
+        assert total(model, documents, plan) == expected

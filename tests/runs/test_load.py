@@ -12,8 +12,13 @@ import pytest
 import torch
 
 import seqgen
+from seqgen import models, tokenizers
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.evaluation.report import Context
 from seqgen.generation.sampling import sample
+from seqgen.runs.directory import RunDirectory
+from seqgen.runs.load import Run
+from seqgen.tokenizers.config import TokenizerConfig
 
 SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
 
@@ -151,6 +156,60 @@ def test_evaluate_text_scores_documents_separately(run):
     assert both.nats == pytest.approx(first.nats + second.nats, rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["char", "byte", "word", "unigram", "bpe"])
+@pytest.mark.parametrize(("normalization", "ends"), [("none", True), ("nfd", False)])
+def test_scores_of_tokens_add_up_to_the_evaluation(run, corpus, kind, normalization, ends):
+    text = "The old king 왕은 비를 그린다 🙂.\n" * 20 + "e\u0301"
+    tokenizer = tokenizers.build([corpus.read_text("utf-8")], TokenizerConfig(kind=kind, normalization=normalization))
+    config = run.config.model_copy(update={"text": run.config.text.model_copy(update={"ends": ends})})
+    model = models.build(config.model, tokenizer.vocab_size).eval()
+    other = Run(RunDirectory(run.path), config, model, tokenizer)
+
+    scores, evaluation = other.score(text), other.evaluate_text(text)
+
+    assert scores.nats.sum() == pytest.approx(evaluation.nats, rel=1e-12)
+    assert scores.unk_cost.sum() == pytest.approx(evaluation.size.unk_cost, rel=1e-12)
+    bits = (scores.nats.sum() + scores.unk_cost.sum()) / math.log(2)
+    assert bits / len(text.encode()) == pytest.approx(evaluation.bits_per_byte, rel=1e-12)
+    assert len(scores.ids) == len(scores.nats) == evaluation.tokens == len(tokenizer.encode(text)) + ends
+    assert evaluation.ends == (scores.ids == 0).sum() == ends
+    assert "".join(scores.tokens) == scores.text
+
+
+def test_score_returns_the_nats_of_each_token_after_those_before(run):
+    text = "The old king"
+    tokens = run.tokenizer.encode(text).tolist()
+
+    scores = run.score(text)
+
+    with torch.no_grad():
+        logits, _ = run.model(read := torch.tensor([[0, *tokens[:-1]]]), None, read == 0)
+    log_probs = logits[0].double().log_softmax(-1)
+    expected = [-float(row[token]) for row, token in zip(log_probs, tokens, strict=True)]
+    assert scores.nats == pytest.approx(expected, rel=1e-5)
+    assert scores.tokens == list(text)
+    windows = run.score(text, context_window=1)
+    assert windows.nats[0] == pytest.approx(expected[0], rel=1e-5)
+    assert windows.nats[5] != pytest.approx(expected[5], rel=1e-5)
+    with pytest.raises(TextError, match="empty"):
+        run.score("")
+    with pytest.raises(ConfigError, match="stride"):
+        run.score(text, stride=3)
+
+
+def test_evaluate_text_scores_the_end_of_each_document_that_is_not_empty(run):
+    config = run.config.model_copy(update={"text": run.config.text.model_copy(update={"ends": True})})
+    other = Run(RunDirectory(run.path), config, run.model, run.tokenizer)
+
+    report = other.evaluate_text("The old king", "", "No one")
+
+    assert (report.tokens, report.ends) == (18 + 2, 2)
+    assert report.nats > run.evaluate_text("The old king", "No one").nats
+    assert report.nats == pytest.approx(other.score("The old king").nats.sum() + other.score("No one").nats.sum())
+    with pytest.raises(TextError, match="empty"):
+        other.evaluate_text("", "")
+
+
 def test_evaluate_refuses_missing_and_empty_files(run, tmp_path):
     (tmp_path / "empty.txt").touch()
 
@@ -183,6 +242,52 @@ def test_validation_texts_are_the_validation_part(run):
 
     assert sum(map(len, text)) == run.config.text.valid_tokens
     assert run.evaluate_text(*text).nats_per_token < math.log(run.tokenizer.vocab_size)
+
+
+def test_evaluation_of_withheld_blocks_is_that_of_training(corpus, tmp_path):
+    """Of the blocks of few documents, one that was cut out of a document has no end."""
+    shutil.copy(corpus, tmp_path / "other.txt")
+    training = seqgen.train(
+        [corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", valid_split="tail", **SMALL
+    )
+    (best,) = [event.nats_per_token for event in training if isinstance(event, seqgen.Evaluated)]
+    run = seqgen.load(tmp_path / "run")
+
+    texts = run.validation_texts()
+    report = run.evaluate_documents(texts)
+
+    assert texts.ends == (True,)
+    assert report.nats_per_token == pytest.approx(best, rel=1e-6)
+    assert report.tokens == run.config.text.valid_tokens
+    cut = seqgen.train(
+        [corpus, tmp_path / "other.txt"], out=tmp_path / "cut", cell="gru", valid_split="blocks", **SMALL
+    )
+    (best,) = [event.nats_per_token for event in cut if isinstance(event, seqgen.Evaluated)]
+    run = seqgen.load(tmp_path / "cut")
+    report = run.evaluate_documents(run.validation_texts())
+    assert report.ends < len(run.validation_texts())
+    assert report.nats_per_token == pytest.approx(best, rel=1e-6)
+
+
+def test_bits_per_byte_of_lines_are_the_length_of_their_code(corpus, tmp_path):
+    run = seqgen.train(corpus, documents="line", out=tmp_path / "run", cell="gru", **SMALL).run()
+    lines = [f"The old king {'paints ' * (number % 9)}the rain {number}." for number in range(99)]
+    (tmp_path / "lines.txt").write_text("\n".join(lines) + "\n", "utf-8")
+    model = run.model.double()
+    bits = 0.0
+    for line in lines:
+        ids = run.tokenizer.encode(line).tolist()
+        with torch.no_grad():
+            logits, _ = model(read := torch.tensor([[0, *ids]]), None, read == 0)
+        for row, target in zip(logits[0].softmax(-1), [*ids, 0], strict=True):
+            bits -= math.log2(row[target])
+        bits += ids.count(run.tokenizer.unknown_id) * math.log2(0x110000 - 0x800 - (run.tokenizer.vocab_size - 2))
+    model.float()
+
+    report = run.evaluate(tmp_path / "lines.txt")
+
+    assert report.ends == 99
+    assert report.bits_per_byte == pytest.approx(bits / (tmp_path / "lines.txt").stat().st_size, rel=1e-6)
 
 
 def test_validation_texts_of_a_changed_text_are_refused(corpus, tmp_path):
@@ -223,7 +328,7 @@ def test_sinusoidal_positions_limit_evaluation_and_generation(corpus, tmp_path):
     settings = {"cell": "transformer", "heads": 2, "layers": 1, "block_size": 32, "positions": "sinusoidal"}
     run = seqgen.train(corpus, out=tmp_path / "run", **settings, **SMALL).run()
 
-    assert run.evaluate(corpus).context == "windows of 32 tokens, stride 32"
+    assert run.evaluate(corpus).context == Context(kind="windows", segments=155, window=32, stride=32)
     for settings in ({"sequential": True}, {"context_window": 33}):
         with pytest.raises(ConfigError, match="32 sinusoidal positions"):
             run.evaluate(corpus, **settings)
@@ -331,4 +436,4 @@ def test_validation_texts_have_the_bytes_of_their_ends(names_run):
     texts = names_run.validation_texts()
 
     assert len(texts) == texts.end_bytes > 20
-    assert names_run.evaluate_text(*texts, end_bytes=texts.end_bytes).size.bytes == 9 * len(texts)
+    assert names_run.evaluate_documents(texts).size.bytes == 9 * len(texts)

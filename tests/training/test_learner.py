@@ -7,7 +7,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from seqgen.evaluation.scoring import score, stream_segments
+from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.report import TextSize
+from seqgen.evaluation.scoring import evaluate
 
 from .conftest import SMALL
 
@@ -45,7 +47,8 @@ def test_every_cell_memorizes_a_tiny_text(make_learner, name):
     learner, corpus = make_learner(name, text, valid_split="none", **settings)
 
     def nats_per_token() -> float:
-        return score(learner.model, corpus.train, stream_segments([len(text)], 0, segments=1)) / len(text)
+        size = TextSize(len(text), len(text), unknown=0, unk_cost=0.0)
+        return evaluate(learner.model, corpus.train, size, EvaluationConfig(sequential=True)).nats_per_token
 
     assert nats_per_token() > 2.5
     for step in range(200):

@@ -78,9 +78,12 @@ class StepperLinear:
             self._packed = PackedWeight(self._weight, 1)
         elif weight.device.type == "cpu":
             self._weight, self._dtype = self._weight.float(), torch.float32
+        self._is_plain = self._packed is None and self._dtype is torch.float32 and self._scale is None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Compute the product."""
+        if self._is_plain:
+            return F.linear(x, self._weight, self._bias)
         y = self._multiply(x)
         if self._scale is not None:
             y = y.mul_(self._scale)

@@ -14,7 +14,7 @@ from seqgen.models.weights import to_bytes
 from seqgen.runs.directory import RunDirectory
 
 KEYS = {
-    "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "characters", "bytes",
+    "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "ends", "characters", "bytes",
     "unknown_characters", "unknown_share", "changed_characters", "context", "run", "text",
     "xz_bits_per_byte", "order0_bits_per_byte", "published",
 }  # fmt: skip
@@ -121,6 +121,30 @@ def test_without_text_validation_part_is_scored(report, run):
     assert report("--precision", "bf16")["nats_per_token"] == pytest.approx(best, abs=1e-2)
 
 
+def test_ends_of_documents_are_counted_and_paid_for(answers, report, in_tmp, corpus):
+    answers(
+        "train", "corpus.txt", "--documents", "line", "--cell", "gru", "--hidden-size", 8, "--max-steps", 2,
+        "--precision", "fp32", "--out", "run", "--quiet",
+    )  # fmt: skip
+    lines = map(json.loads, Path("run/metrics.jsonl").read_text("utf-8").splitlines())
+    best = min(line["nats_per_token"] for line in lines if line["event"] == "evaluated")
+    Path("one.txt").write_text("The old king.\nNo one paints.\n", "utf-8")
+
+    valid, one = report("--run", "run"), report("one.txt", "--run", "run")
+
+    assert valid["nats_per_token"] == pytest.approx(best, abs=1e-3)
+    assert (
+        valid["tokens"]
+        == valid["bytes"]
+        == json.loads(Path("run/config.json").read_text("utf-8"))["text"]["valid_tokens"]
+    )
+    assert valid["ends"] == len(seqgen.load("run").validation_texts())
+    assert (one["ends"], one["tokens"], one["bytes"]) == (2, 13 + 14 + 2, 29)
+    assert one["bits_per_byte"] == pytest.approx(one["nats_per_token"] / math.log(2))
+    shown = [line.split() for line in answers("eval", "one.txt", "--run", "run").splitlines()]
+    assert any("ends" in words and words[-1] == "2" for words in shown)
+
+
 def test_changed_validation_text_is_refused(refuses, stopped, corpus, monkeypatch):
     corpus.write_text(corpus.read_text("utf-8") + "And so on.\n", "utf-8")
     refuses(1, "eval", words=("corpus.txt", "not the text"))
@@ -135,10 +159,12 @@ def test_context_options_change_reported_context(report):
     windows = report("corpus.txt", "--context-window", 4)
     strided = report("corpus.txt", "--context-window", 4, "--stride", 1)
 
-    assert "segments" in carried["context"]
-    assert "one stream" in sequential["context"]
-    assert windows["context"] == "windows of 4 tokens, stride 4"
-    assert strided["context"] == "windows of 4 tokens, stride 1"
+    assert (carried["context"]["kind"], carried["context"]["burn_in"]) == ("stream", 256)
+    assert carried["context"]["segments"] > 1
+    assert sequential["context"] == {"kind": "stream", "segments": 1, "burn_in": 0, "window": None, "stride": None}
+    assert windows["context"]["kind"] == "windows"
+    assert (windows["context"]["window"], windows["context"]["stride"]) == (4, 4)
+    assert (strided["context"]["window"], strided["context"]["stride"]) == (4, 1)
     assert carried["nats_per_token"] == pytest.approx(sequential["nats_per_token"], abs=1e-3)
     assert len({one["nats_per_token"] for one in (sequential, windows, strided)}) == 3
     assert {one["tokens"] for one in (carried, sequential, windows, strided)} == {carried["tokens"]}
@@ -163,11 +189,13 @@ def test_context_of_several_texts_is_combined(answers, report, run):
 
     content = report("corpus.txt", "short.txt")
 
-    contexts = [row["context"] for row in content["files"]]
-    assert len(set(contexts)) == 2
-    assert content["total"]["context"] == "; ".join(contexts)
-    assert answers("eval", "corpus.txt", "short.txt").splitlines()[0].endswith(f"state {'; '.join(contexts)}")
-    assert report("short.txt", "short.txt")["total"]["context"] == contexts[1]
+    long, short = (row["context"] for row in content["files"])
+    total = content["total"]["context"]
+    assert (long["burn_in"], short["burn_in"], short["segments"]) == (256, 0, 1)
+    assert total == {**long, "segments": long["segments"] + 1}
+    assert f" {total['segments']} segments " in answers("eval", "corpus.txt", "short.txt").splitlines()[0]
+    assert "one stream" in answers("eval", "short.txt", "short.txt").splitlines()[0]
+    assert "windows of 4 tokens, stride 2" in answers("eval", "short.txt", "--context-window", 4, "--stride", 2)
 
 
 def test_perplexity_beyond_float_is_null(answers, report, run):
