@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -76,14 +75,14 @@ def complete(
 
 
 def _in_order(engine: Engine, requests: dict[int, Request]) -> Iterator[Completion]:
-    pieces: defaultdict[int, list[str]] = defaultdict(list)
+    pieces: dict[int, list[str]] = {row: [] for row in requests}
     reasons: dict[int, FinishReason] = {}
     for row, request in requests.items():
         while row not in reasons:
-            for event in engine.step():
-                pieces[event.row].append(event.text)
-                if event.finish_reason is not None:
-                    reasons[event.row] = event.finish_reason
+            for number, _, text, _, _, reason in engine.step():
+                pieces[number].append(text)
+                if reason is not None:
+                    reasons[number] = reason
         made = pieces.pop(row)
         yield Completion(
             request.prompt, "".join(made), reasons.pop(row), len(made), request.config.seed, request.sample

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from seqgen.tokenizers.base import Tokenizer
 
@@ -19,12 +19,11 @@ class TextStream:
         self._held = ""
         self._skipped = skipped
         self.stopped = False
+        self.push: Callable[[int], str] = self._push if self._stop or skipped else self._decoder.push
+        """Return the text that became certain with a token."""
 
-    def push(self, token: int) -> str:
-        """Return the text that became certain with `token`."""
-        text = self._decoder.push(token)
-        if self._skipped:
-            text = self._without_prompt(text)
+    def _push(self, token: int) -> str:
+        text = self._without_prompt(self._decoder.push(token))
         return self._release(text, final=False) if self._stop else text
 
     def flush(self) -> str:
