@@ -25,7 +25,7 @@ from torch import Tensor
 from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.healing import Healing
-from seqgen.generation.processors import History, LogitsProcessor, build_processors
+from seqgen.generation.processors import History, LogitsProcessor, build_processors, processor_settings
 from seqgen.generation.prompt import PromptProgress, PromptReader
 from seqgen.generation.sampling import Uniforms, sample
 from seqgen.generation.text_stream import TextStream
@@ -97,11 +97,20 @@ class _Row:
 class _Prompt:
     """A prompt and the rows that wait for it."""
 
-    def __init__(self, ids: list[int], owed: bytes, max_new_tokens: int, progress: PromptProgress | None) -> None:
+    def __init__(
+        self,
+        ids: list[int],
+        owed: bytes,
+        max_new_tokens: int,
+        settings: tuple[object, ...],
+        progress: PromptProgress | None,
+    ) -> None:
         self.ids = ids
         self.owed = owed
         """Spaces that the first new tokens must spell."""
         self.max_new_tokens = max_new_tokens
+        self.settings = settings
+        """What the rows' processors are built from."""
         self.progress = progress
         self.waiting: deque[_Row] = deque()
         self.logits = torch.empty(0)
@@ -240,7 +249,7 @@ class Engine:
             if not bounded:
                 new = min(new, max(1, limit - len(ids)))
             _check_positions(limit, len(ids), new)
-        return _Prompt(ids, owed, new, request.progress)
+        return _Prompt(ids, owed, new, processor_settings(config), request.progress)
 
     def _read_prompts(self) -> None:
         """Read a part of some prompts."""
@@ -289,10 +298,9 @@ class Engine:
 
     def _arrange(self) -> None:
         """Group the rows by their processors, after rows have come or gone."""
-        places: dict[tuple[float, ...], list[int]] = {}
+        places: dict[tuple[object, ...], list[int]] = {}
         for place, row in enumerate(self._rows):
-            config = row.request.config
-            places.setdefault((config.temperature, config.top_k, config.top_p, config.min_p), []).append(place)
+            places.setdefault(row.prompt.settings, []).append(place)
         self._groups = [
             _Group(
                 build_processors(self._rows[group[0]].request.config),

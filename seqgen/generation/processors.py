@@ -65,6 +65,15 @@ def min_p(logits: Tensor, share: float) -> Tensor:
     return logits.masked_fill(logits < logits.amax(dim=-1, keepdim=True) + math.log(share), -math.inf)
 
 
+NOT_FOR_PROCESSORS = {"max_new_tokens", "stop", "seed", "precision", "engine"}
+"""Settings that change no processor."""
+
+
+def processor_settings(config: SamplingConfig) -> tuple[object, ...]:
+    """Return the settings that processors are built from; rows with equal ones share them."""
+    return tuple(value for name, value in config if name not in NOT_FOR_PROCESSORS)
+
+
 def build_processors(config: SamplingConfig) -> list[LogitsProcessor]:
     """Return the processors that `config` turns on, in their order."""
     processors: list[LogitsProcessor] = []

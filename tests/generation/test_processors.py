@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.processors import build_processors, min_p, temperature, top_k, top_p
+from seqgen.generation.processors import build_processors, min_p, processor_settings, temperature, top_k, top_p
 from seqgen.generation.sampling import sample
 
 INF = math.inf
@@ -192,3 +192,11 @@ def test_processors_always_keep_a_token_and_never_make_nan(row, value, count, nu
     assert logits[0, 0] == -INF
     assert kept(logits)
     assert sample(logits, np.array([uniform])).item() in kept(logits)
+
+
+def test_processor_settings_are_equal_where_processors_are():
+    one = SamplingConfig(temperature=0.5, top_k=2)
+
+    assert processor_settings(one) == processor_settings(SamplingConfig(temperature=0.5, top_k=2, seed=3, stop=("a",)))
+    for change in ({"temperature": 0.6}, {"top_k": 3}, {"top_p": 0.5}, {"min_p": 0.1}):
+        assert processor_settings(one) != processor_settings(one.model_copy(update=change))
