@@ -77,6 +77,8 @@ class DefaultStepper(Stepper):
 
 def _pack(module: nn.Module, precision: StepperPrecision) -> None:
     """Replace the products of a module and of its children."""
+    if isinstance(module, Layer):
+        module.prepare_steps()
     if isinstance(module, ProductLayer):
         module.packed = {
             name: StepperLinear(weight, bias, precision) for name, (weight, bias) in module.matrices().items()
