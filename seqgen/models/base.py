@@ -67,7 +67,7 @@ class Layer(nn.Module):
         return self._trace is not None
 
     def prepare_steps(self) -> None:
-        """Compute what depends on the weights alone; called once on a stepper's copy, before its products are packed."""
+        """Compute what depends on the weights alone; called once, on a stepper's copy before it is packed."""
 
     def record(self, **tensors: Tensor) -> None:
         """Keep tensors [B, T, ...] for the trace, under the name of this layer."""
