@@ -136,6 +136,16 @@ class TransformerConfig(FamilyConfig):
         return self
 
 
+class WindowConfig(EmbeddingConfig):
+    """A feed-forward network over the last `context_size` tokens (Bengio et al. 2003)."""
+
+    cell: Literal["window"] = "window"
+    hidden_size: Size = 384
+    context_size: Annotated[int, Field(ge=2, le=65_536)] = setting(
+        16, "Number of tokens that the model sees, the newest included.", MODEL
+    )
+
+
 Presets = dict[str, dict[str, Any]]
 """Settings of model and training by optimizer, the default one first; docs/lab-notes.md has the measurements."""
 
@@ -210,6 +220,14 @@ FAMILIES: dict[str, Family] = {
         presets={"muon": {"lr": 0.006, "batch_size": 16}, "adamw": {"lr": 0.003, "batch_size": 16}},
         batches="windows",
         compiled=f"{_COMPILED}.compiled_transformer_stepper",
+    ),
+    "window": Family(
+        WindowConfig,
+        "seqgen.models.window.WindowModel",
+        presets={
+            "adamw": {"lr": 0.008, "bptt": 64, "batch_size": 32},
+            "muon": {"lr": 0.01, "bptt": 64, "batch_size": 32},
+        },
     ),
 }  # fmt: skip
 """By cell. CONTRIBUTING.md lists what a new cell needs."""
