@@ -114,6 +114,7 @@ class RecurrentModel(NeuralModel):
     ) -> tuple[Tensor, HiddenState]:
         begin = self.initial_state(tokens.shape[0], 0) if state is None else state
         x = self.dropout(self.embedding(tokens))
+        self.record(embedded=x)
         ends: list[Members] = []
         for depth, layer in enumerate(self.layers):
             members = tuple(member[:, depth] for member in begin.tensors().values())
@@ -187,7 +188,7 @@ class RecurrentLayer(ProductLayer):
         if cell.on_cpu is not None and x.device.type == "cpu":
             y, hidden = cell.on_cpu(x, members[0], self.weights, starts)
             return y, (hidden,)
-        if cell.fused is not None and (starts is None or cell.closes):
+        if cell.fused is not None and (starts is None or cell.closed_at_start):
             return self._run_fused(cell.fused, x, members, starts)
         return self.step_by_step(x, members, starts)
 
@@ -218,7 +219,9 @@ class RecurrentLayer(ProductLayer):
         w_ih, *others = self.weights
         if starts is not None:
             size = w_ih.shape[0] // self.cell.gates
-            column = torch.cat([w_ih.new_full((size,), 0.0 if open_ else CLOSED) for open_ in self.cell.closes])
+            column = torch.cat(
+                [w_ih.new_full((size,), CLOSED if closed else 0.0) for closed in self.cell.closed_at_start]
+            )
             w_ih = torch.cat([w_ih, column.unsqueeze(1)], 1)
             x = torch.cat([x, starts.unsqueeze(2).to(x.dtype)], 2)
         weights = [w_ih, *others]
@@ -372,8 +375,8 @@ class Cell(NamedTuple):
     """A faster form of the layer on a CPU, from `cpu/recurrence.py`."""
     fused: Callable[..., Any] | None = None
     """A faster form of the layer: torch's kernel."""
-    closes: tuple[bool, ...] = ()
-    """For each gate, whether it may stay open at the start of a document if closing the others clears the states."""
+    closed_at_start: tuple[bool, ...] = ()
+    """The gates which clear the states if they are closed at the start of a document, where the cell has such gates."""
     forget_gate: int | None = None
     """The gate whose bias is 1 at first."""
     fast_step: FastStep | None = None
@@ -403,7 +406,7 @@ CELLS: dict[str, Cell] = {
         {"recurrent": 4},
         LstmState,
         fused=torch.lstm,
-        closes=(False, False, True, False),
+        closed_at_start=(True, True, False, True),
         forget_gate=1,
         fast_step=FastStep(_OneProduct, _lstm_step, _double_candidate),
     ),
