@@ -382,6 +382,11 @@ class Cell(NamedTuple):
     fast_step: FastStep | None = None
     """How a stepper computes the step faster than by the equations."""
 
+    kernel: str | None = None
+    """The function in `numba/kernels.py` that steps the cell; None without one."""
+    keeps_sums_apart: bool = False
+    """Whether its kernel takes the sums of input and state apart, each with its bias."""
+
     @property
     def gates(self) -> int:
         """Gates and candidates."""
@@ -400,6 +405,7 @@ CELLS: dict[str, Cell] = {
         on_cpu=recurrence.rnn,
         fused=torch.rnn_tanh,
         fast_step=FastStep(_OneProduct, _rnn_step),
+        kernel="step_rnn",
     ),
     "lstm": Cell(
         cells.lstm_step,
@@ -409,6 +415,7 @@ CELLS: dict[str, Cell] = {
         closed_at_start=(True, True, False, True),
         forget_gate=1,
         fast_step=FastStep(_OneProduct, _lstm_step, _double_candidate),
+        kernel="step_lstm",
     ),
     "gru": Cell(
         cells.gru_step_after,
@@ -416,7 +423,11 @@ CELLS: dict[str, Cell] = {
         on_cpu=recurrence.gru_after,
         fused=torch.gru,
         fast_step=FastStep(_TwoProducts, _gru_step),
+        kernel="step_gru_after",
+        keeps_sums_apart=True,
     ),
-    "gru-before": Cell(cells.gru_step_before, {"gates": 2, "candidate": 1}, on_cpu=recurrence.gru_before),
+    "gru-before": Cell(
+        cells.gru_step_before, {"gates": 2, "candidate": 1}, on_cpu=recurrence.gru_before, kernel="step_gru_before"
+    ),
 }
 """By the `form` of the config."""
