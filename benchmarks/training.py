@@ -16,11 +16,11 @@ from measuring import Row, Work, race
 from torch import nn
 
 from seqgen import models
-from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.documents import Documents
 from seqgen.device import select_precision
 from seqgen.models.registry import FAMILIES, ModelConfig, TransformerConfig
 from seqgen.runs.config import resolve_settings
+from seqgen.runs.setup import build_stream
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 
@@ -88,11 +88,7 @@ def _preset_learner(cell: str, optimizer: Optimizer) -> Learner:
 
 def _learner(config: ModelConfig, training: TrainingConfig) -> Learner:
     documents = Documents.of([np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)])
-    stream: BatchStream
-    if isinstance(config, TransformerConfig):
-        stream = WindowBatches(documents, training.batch_size, config.block_size, 0)
-    else:
-        stream = ContiguousBatches(documents, training.batch_size, training.bptt, 0)
+    stream = build_stream(config, training, documents)
     precision = select_precision("auto", torch.device("cpu"))
     return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision)
 

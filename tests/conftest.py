@@ -31,6 +31,7 @@ hypothesis_settings.load_profile("seqgen")
 CONFIGS: dict[str, FamilyConfig] = {
     **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items()},
     "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
+    "window": FAMILIES["window"].config(hidden_size=16, layers=2, context_size=6),
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),
     "gru-before": GruConfig(hidden_size=16, layers=2, gru_reset="before"),
     "transformer": TransformerConfig(hidden_size=32, layers=2, heads=2, block_size=8),

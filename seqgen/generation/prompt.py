@@ -11,7 +11,7 @@ from torch import Tensor
 
 from seqgen.device import evaluation_mode
 from seqgen.errors import RunError
-from seqgen.models.base import LanguageModel, NeuralModel
+from seqgen.models.base import LanguageModel
 from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
 
@@ -142,7 +142,7 @@ class PromptReader(Generic[K]):
             rows = readings[place:]
             tokens = torch.stack([reading.tokens[reading.done : reading.done + width] for reading in rows])
             starts = tokens == BOUNDARY if begun == 0 and any(reading.done == 0 for reading in rows) else None
-            logits, state = _last_logits(self._model, tokens, state, starts)
+            logits, state = self._model.last_logits(tokens, state, starts)
             begun += width
             leaving = parts[place:].count(begun)
             for row, reading in enumerate(rows):
@@ -158,15 +158,6 @@ class PromptReader(Generic[K]):
 
 def _rows_of(state: State, begin: int, end: int) -> State:
     return state.select(torch.arange(begin, end, device=next(iter(state.tensors().values())).device))
-
-
-def _last_logits(model: LanguageModel, tokens: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
-    """Return the logits after the last of `tokens`, [B, V], and the state."""
-    if isinstance(model, NeuralModel):
-        hidden, state = model.features(tokens, state, starts)
-        return model.head(hidden[:, -1]), state
-    logits, state = model(tokens, state, starts)
-    return logits[:, -1], state
 
 
 def _checked(logits: Tensor) -> Tensor:

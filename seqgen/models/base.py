@@ -66,6 +66,9 @@ class Layer(nn.Module):
         """Whether `record` keeps anything."""
         return self._trace is not None
 
+    def prepare_steps(self) -> None:
+        """Compute what depends on the weights alone; called once, on a stepper's copy before it is packed."""
+
     def record(self, **tensors: Tensor) -> None:
         """Keep tensors [B, T, ...] for the trace, under the name of this layer."""
         if self._trace is not None:
@@ -117,13 +120,23 @@ class LanguageModel(Layer, ABC):
         flat = F.cross_entropy(_wide(logits).flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
         return flat.view(targets.shape), state
 
+    def last_logits(self, tokens: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
+        """Compute the logits after the last of `tokens` alone: [B, V], and the next state."""
+        logits, state = self(tokens, state, starts)
+        return logits[:, -1], state
+
     def stepper(self, precision: StepperPrecision = "fp32", engine: Engine = "torch") -> Stepper:
         """Take a snapshot of the present weights for generating one token at a time.
 
         Raises:
-            ConfigError: the engine is not available for this model, or the model has forward hooks, which only the
-                stepper of a model on its plain path calls.
+            ConfigError: the engine is not available for this model; the model has forward hooks, which only the stepper
+                of a model on its plain path calls; or the model is on that path, which has one precision and engine.
         """
+        if self.plain and (precision, engine) != ("fp32", "torch"):
+            raise ConfigError(
+                f"stepper: on the plain path there is no {precision} {engine} stepper; leave plain_path, or leave "
+                "precision and engine out"
+            )
         if not self.plain and any(module._forward_hooks or module._forward_pre_hooks for module in self.modules()):
             raise ConfigError(
                 "stepper: it would skip this model's forward hooks; remove them, or make it within plain_path(model)"
@@ -167,11 +180,16 @@ class NeuralModel(LanguageModel):
         hidden, state = self.features(tokens, state, starts)
         return self.head(hidden), state
 
+    def last_logits(self, tokens: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
+        hidden, state = self.features(tokens, state, starts)
+        return self.head(hidden[:, -1]), state
+
     def trace(self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None) -> dict[str, Tensor]:
         """Run the forward on the plain path, and return all that it computes by name, [B, T, ...] each.
 
         Names begin with the layer (`layers.0.forget`); `hidden` and `logits` are those of the forward. Gradients flow
-        through all of them. The state is not changed.
+        through all of them. The state is not changed. In training mode dropout draws new masks. A hook on the model
+        itself is not called, those on its layers are.
         """
         trace: dict[str, Tensor] = {}
         layers = {name: module for name, module in self.named_modules() if isinstance(module, Layer)}

@@ -114,6 +114,7 @@ class RecurrentModel(NeuralModel):
     ) -> tuple[Tensor, HiddenState]:
         begin = self.initial_state(tokens.shape[0], 0) if state is None else state
         x = self.dropout(self.embedding(tokens))
+        self.record(embedded=x)
         ends: list[Members] = []
         for depth, layer in enumerate(self.layers):
             members = tuple(member[:, depth] for member in begin.tensors().values())
@@ -187,7 +188,7 @@ class RecurrentLayer(ProductLayer):
         if cell.on_cpu is not None and x.device.type == "cpu":
             y, hidden = cell.on_cpu(x, members[0], self.weights, starts)
             return y, (hidden,)
-        if cell.fused is not None and (starts is None or cell.closes):
+        if cell.fused is not None and (starts is None or cell.closed_at_start):
             return self._run_fused(cell.fused, x, members, starts)
         return self.step_by_step(x, members, starts)
 
@@ -218,7 +219,9 @@ class RecurrentLayer(ProductLayer):
         w_ih, *others = self.weights
         if starts is not None:
             size = w_ih.shape[0] // self.cell.gates
-            column = torch.cat([w_ih.new_full((size,), 0.0 if open_ else CLOSED) for open_ in self.cell.closes])
+            column = torch.cat(
+                [w_ih.new_full((size,), CLOSED if closed else 0.0) for closed in self.cell.closed_at_start]
+            )
             w_ih = torch.cat([w_ih, column.unsqueeze(1)], 1)
             x = torch.cat([x, starts.unsqueeze(2).to(x.dtype)], 2)
         weights = [w_ih, *others]
@@ -372,12 +375,17 @@ class Cell(NamedTuple):
     """A faster form of the layer on a CPU, from `cpu/recurrence.py`."""
     fused: Callable[..., Any] | None = None
     """A faster form of the layer: torch's kernel."""
-    closes: tuple[bool, ...] = ()
-    """For each gate, whether it may stay open at the start of a document if closing the others clears the states."""
+    closed_at_start: tuple[bool, ...] = ()
+    """The gates which clear the states if they are closed at the start of a document, where the cell has such gates."""
     forget_gate: int | None = None
     """The gate whose bias is 1 at first."""
     fast_step: FastStep | None = None
     """How a stepper computes the step faster than by the equations."""
+
+    kernel: str | None = None
+    """The function in `numba/kernels.py` that steps the cell; None without one."""
+    keeps_sums_apart: bool = False
+    """Whether its kernel takes the sums of input and state apart, each with its bias."""
 
     @property
     def gates(self) -> int:
@@ -397,15 +405,17 @@ CELLS: dict[str, Cell] = {
         on_cpu=recurrence.rnn,
         fused=torch.rnn_tanh,
         fast_step=FastStep(_OneProduct, _rnn_step),
+        kernel="step_rnn",
     ),
     "lstm": Cell(
         cells.lstm_step,
         {"recurrent": 4},
         LstmState,
         fused=torch.lstm,
-        closes=(False, False, True, False),
+        closed_at_start=(True, True, False, True),
         forget_gate=1,
         fast_step=FastStep(_OneProduct, _lstm_step, _double_candidate),
+        kernel="step_lstm",
     ),
     "gru": Cell(
         cells.gru_step_after,
@@ -413,7 +423,11 @@ CELLS: dict[str, Cell] = {
         on_cpu=recurrence.gru_after,
         fused=torch.gru,
         fast_step=FastStep(_TwoProducts, _gru_step),
+        kernel="step_gru_after",
+        keeps_sums_apart=True,
     ),
-    "gru-before": Cell(cells.gru_step_before, {"gates": 2, "candidate": 1}, on_cpu=recurrence.gru_before),
+    "gru-before": Cell(
+        cells.gru_step_before, {"gates": 2, "candidate": 1}, on_cpu=recurrence.gru_before, kernel="step_gru_before"
+    ),
 }
 """By the `form` of the config."""

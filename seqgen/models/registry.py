@@ -34,35 +34,35 @@ class FamilyConfig(Config):
         raise NotImplementedError
 
 
-class RecurrentConfig(FamilyConfig):
-    """The settings that the recurrent families share.
-
-    `embedding_size` None is `hidden_size` up to 128: a wider embedding costs as much as the recurrent product and
-    gained nothing in experiments. Tied weights need the two equal.
-    """
+class EmbeddingConfig(FamilyConfig):
+    """The settings of families whose embedding may have another size than the hidden state; tied, the two are equal."""
 
     embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")
 
     @property
-    def form(self) -> str:
-        """The name of the cell's equations: its row in `recurrent.CELLS`."""
-        return self.cell
-
-    @property
     def input_size(self) -> int:
-        """The width of the embedding."""
+        """The width of the embedding; 128 is enough: wider ones gained nothing in experiments."""
         if self.embedding_size is not None:
             return self.embedding_size
         return self.hidden_size if self.tie_weights else min(self.hidden_size, 128)
 
     @model_validator(mode="after")
-    def _tied_sizes_agree(self) -> RecurrentConfig:
+    def _tied_sizes_agree(self) -> EmbeddingConfig:
         if self.tie_weights and self.embedding_size not in {None, self.hidden_size}:
             raise ValueError(
                 f"tie_weights: the embedding ({self.embedding_size}) and the hidden state ({self.hidden_size}) must "
                 "be equal; leave embedding_size out"
             )
         return self
+
+
+class RecurrentConfig(EmbeddingConfig):
+    """The settings that the recurrent families share."""
+
+    @property
+    def form(self) -> str:
+        """The name of the cell's equations: its row in `recurrent.CELLS`."""
+        return self.cell
 
 
 class RnnConfig(RecurrentConfig):
@@ -134,6 +134,16 @@ class TransformerConfig(FamilyConfig):
                 f"try --hidden-size {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}"
             )
         return self
+
+
+class WindowConfig(EmbeddingConfig):
+    """A feed-forward network over the last `context_size` tokens (Bengio et al. 2003)."""
+
+    cell: Literal["window"] = "window"
+    hidden_size: Size = 384
+    context_size: Annotated[int, Field(ge=2, le=65_536)] = setting(
+        16, "Number of tokens that the model sees, the newest included.", MODEL
+    )
 
 
 Presets = dict[str, dict[str, Any]]
@@ -210,6 +220,14 @@ FAMILIES: dict[str, Family] = {
         presets={"muon": {"lr": 0.006, "batch_size": 16}, "adamw": {"lr": 0.003, "batch_size": 16}},
         batches="windows",
         compiled=f"{_COMPILED}.compiled_transformer_stepper",
+    ),
+    "window": Family(
+        WindowConfig,
+        "seqgen.models.window.WindowModel",
+        presets={
+            "adamw": {"lr": 0.008, "bptt": 64, "batch_size": 32},
+            "muon": {"lr": 0.01, "bptt": 64, "batch_size": 32},
+        },
     ),
 }  # fmt: skip
 """By cell. CONTRIBUTING.md lists what a new cell needs."""

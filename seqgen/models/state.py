@@ -78,6 +78,8 @@ def _concat(column: Sequence[Member]) -> Member:
 
 def _concat_tensors(tensors: Sequence[Tensor]) -> Tensor:
     """Concatenate along the rows; the third dimension of caches [B, heads, ring, D] is padded with zeros."""
+    if len({tensor.dtype for tensor in tensors}) > 1:
+        raise ValueError("states of different dtypes cannot be concatenated; select each for the same stepper first")
     if tensors[0].dim() == 4:
         longest = max(tensor.shape[2] for tensor in tensors)
         tensors = [F.pad(tensor, (0, 0, 0, longest - tensor.shape[2])) for tensor in tensors]

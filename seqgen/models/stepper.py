@@ -63,6 +63,9 @@ class DefaultStepper(Stepper):
     @torch.no_grad()
     def __init__(self, model: LanguageModel, precision: StepperPrecision) -> None:
         self._model = copy.deepcopy(model).eval()
+        for copied, module in zip(self._model.modules(), model.modules(), strict=True):
+            # A copied hook that is a bound method would act on a copy of its object.
+            copied._forward_hooks, copied._forward_pre_hooks = module._forward_hooks, module._forward_pre_hooks
         if not model.plain:
             _pack(self._model, precision)
         for module in self._model.modules():
@@ -77,6 +80,8 @@ class DefaultStepper(Stepper):
 
 def _pack(module: nn.Module, precision: StepperPrecision) -> None:
     """Replace the products of a module and of its children."""
+    if isinstance(module, Layer):
+        module.prepare_steps()
     if isinstance(module, ProductLayer):
         module.packed = {
             name: StepperLinear(weight, bias, precision) for name, (weight, bias) in module.matrices().items()

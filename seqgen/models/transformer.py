@@ -118,6 +118,7 @@ class TransformerModel(NeuralModel):
         if self.config.positions == "sinusoidal":
             x = x + sinusoids(relative, position_frequencies(self)).to(x.dtype)
         x = self.dropout(x)
+        self.record(embedded=x)
         rotation = None
         if self.config.positions == "rope":
             cos, sin = rotary(relative, position_frequencies(self))
@@ -218,7 +219,9 @@ class Block(Layer):
         y = self._attend(q, keys, values, mask)
         x = x + self.dropout(self.attention_output(y.transpose(1, 2).flatten(2)))
         y = self.feed_forward_norm(x)
-        fed: Tensor = self.dropout(self.down(F.silu(self.gate(y)) * self.up(y)))
+        gate = F.silu(self.gate(y))
+        self.record(attended=x, gate=gate)
+        fed: Tensor = self.dropout(self.down(gate * self.up(y)))
         return x + fed, cache
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

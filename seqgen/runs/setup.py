@@ -179,15 +179,20 @@ def check_same_sizes(corpus: EncodedCorpus, record: TextRecord, data: DataConfig
             )
 
 
+def build_stream(model_config: FamilyConfig, config: TrainingConfig, documents: Documents) -> BatchStream:
+    """Build the batches that the family of `model_config` trains on."""
+    if FAMILIES[model_config.cell].batches == "windows":
+        return WindowBatches(documents, config.batch_size, model_config.window, config.seed)
+    return ContiguousBatches(documents, config.batch_size, config.bptt, config.seed)
+
+
 def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: EncodedCorpus) -> Learner:
     """Build a learner with new weights from the seed, on the chosen device and in the chosen precision."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
-    stream: BatchStream
-    if FAMILIES[model_config.cell].batches == "windows":
-        stream = WindowBatches(corpus.train, config.batch_size, model_config.window, config.seed)
-    else:
-        stream = ContiguousBatches(corpus.train, config.batch_size, config.bptt, config.seed)
+    if not FAMILIES[model_config.cell].neural:
+        raise ConfigError(f"cell: {model_config.cell} has no gradients to train by")
+    stream = build_stream(model_config, config, corpus.train)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()

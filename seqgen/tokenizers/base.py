@@ -40,8 +40,8 @@ TextEncoding: TypeAlias = Literal["utf-8", "latin-1"]
 BOUNDARY = 0
 """The id that starts every document. No text encodes to it, and nothing reaches across it.
 
-data/batches.py, evaluation/scoring.py and generation/generate.py put it before each document; models/recurrent.py
-resets the state there, models/transformer.py limits attention to it. It is never a target and never sampled.
+data/batches.py, evaluation/scoring.py and generation/engine.py put it before each document, and every model forgets
+there what came before. Where documents have ends it is also the target after their last token, and sampled; else never.
 """
 UNKNOWN_ID = 1
 FIRST_ID = 2

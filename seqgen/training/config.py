@@ -26,6 +26,7 @@ def parse_duration(value: Any) -> Any:
 
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0.0)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
+Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 MOST_THREADS = 1024
 
 
@@ -58,10 +59,10 @@ class TrainingConfig(Config):
     weight_decay: float = setting(
         0.01, "Weight decay of the matrices between embedding and head.", TRAINING, shown=BY_PRESET, ge=0.0
     )
-    adam_betas: tuple[float, float] = (0.9, 0.99)
+    adam_betas: tuple[Share, Share] = (0.9, 0.99)
     """Decay rates of AdamW's moments."""
     adam_epsilon: float = Field(1e-8, gt=0.0)
-    muon_momentum: float = Field(0.95, ge=0.0, lt=1.0)
+    muon_momentum: Share = 0.95
     """Nesterov momentum of Muon."""
     clip_grad_norm: float = setting(1.0, "Clip gradients to this norm.", TRAINING, gt=0.0)
     eval_every: Count | None = setting(None, "Steps between evaluations.", TRAINING, shown="a tenth of the run")

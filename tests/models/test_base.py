@@ -286,6 +286,51 @@ def test_hooks_fire_on_every_layer_of_the_forward_and_of_a_plain_stepper(model, 
     assert set(seen) == expected
 
 
+def test_hooks_that_are_methods_act_on_their_own_object(model, tokens):
+    class Collector:
+        calls = 0
+
+        def count(self, *_):
+            self.calls += 1
+
+    collector = Collector()
+    model.head.register_forward_hook(collector.count)
+
+    with plain_path(model):
+        model.stepper().step(tokens[:, 1], model.initial_state(3, 64))
+
+    assert collector.calls == 1
+
+
+@pytest.mark.parametrize(("precision", "engine"), [("int8", "torch"), ("bf16", "torch"), ("fp32", "numba")])
+def test_stepper_on_the_plain_path_refuses_fast_forms(model, precision, engine):
+    with plain_path(model), pytest.raises(ConfigError, match="plain path"):
+        model.stepper(precision, engine)
+
+
+def test_plain_path_is_of_one_model_and_ends_with_an_error(model):
+    other = copy.deepcopy(model)
+
+    def fail_inside():
+        with plain_path(model):
+            assert model.plain
+            assert not other.plain
+            raise ValueError("inside")
+
+    with pytest.raises(ValueError, match="inside"):
+        fail_inside()
+    assert not model.plain
+
+
+def test_last_logits_are_those_of_the_forward(model, tokens):
+    whole, end = run(model, tokens)
+
+    logits, state = model.last_logits(tokens, model.initial_state(3, 64), tokens == 0)
+
+    assert_close(logits, whole[:, -1])
+    assert_same_state(state, end)
+
+
 def test_stepper_refuses_to_skip_hooks(model):
     model.head.register_forward_hook(lambda *_: None)
 

@@ -101,3 +101,20 @@ def test_boundary_cuts_the_gradient_to_the_state(config):
 
     assert all(member.grad is None or not member.grad.any() for member in state.tensors().values())
     assert model.start.grad.any()
+
+
+@pytest.mark.parametrize(
+    ("cell", "gates"),
+    [
+        ("rnn", set()),
+        ("gru", {"reset", "update", "candidate"}),
+        ("lstm", {"cell", "input", "forget", "candidate", "output"}),
+    ],
+)
+def test_trace_names_states_and_gates_of_every_layer(cell, gates):
+    model = models.build(FAMILIES[cell].config(hidden_size=8, layers=2), 7).eval()
+
+    trace = model.trace(torch.ones(2, 3, dtype=torch.int64))
+
+    of_layers = {f"layers.{layer}.{name}" for layer in range(2) for name in {"hidden", *gates}}
+    assert trace.keys() == {"embedded", "stream.0", "stream.1", "hidden", "logits"} | of_layers

@@ -4,9 +4,9 @@ import pytest
 
 from seqgen import models
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, LstmConfig, RecurrentConfig, TransformerConfig, model_settings
+from seqgen.models.registry import FAMILIES, EmbeddingConfig, LstmConfig, TransformerConfig, model_settings
 
-RECURRENT = [cell for cell, family in FAMILIES.items() if issubclass(family.config, RecurrentConfig)]
+EMBEDDED = [cell for cell, family in FAMILIES.items() if issubclass(family.config, EmbeddingConfig)]
 
 CONSTANTS = {"position_base", "norm_epsilon"}
 """What config.json records, but the command line does not offer."""
@@ -73,6 +73,6 @@ def test_model_settings_name_cells_of_partial_settings():
 
     assert settings["cell"].types[0].__args__ == tuple(FAMILIES)
     assert (settings["cell"].shown, settings["hidden_size"].description) == ("lstm", "Hidden size.")
-    assert settings["embedding_size"].description == f"{', '.join(RECURRENT)}: embedding size."
+    assert settings["embedding_size"].description == f"{', '.join(EMBEDDED)}: embedding size."
     assert settings["heads"].description.startswith("transformer: number")
     assert settings.keys() == {name for family in FAMILIES.values() for name in family.config.model_fields} - CONSTANTS

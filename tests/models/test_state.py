@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -46,3 +47,10 @@ def test_concat_pads_caches_to_the_longest():
     assert both.position.tolist() == [0, 0, 1]
     assert both.keys[0].shape == (3, 1, 5, 2)
     assert both.keys[0][0, 0, :, 0].tolist() == [2.0, 2.0, 0.0, 0.0, 0.0]
+
+
+def test_concat_refuses_different_dtypes():
+    narrow = caches(1, 2).map(lambda tensor: tensor.bfloat16() if tensor.is_floating_point() else tensor)
+
+    with pytest.raises(ValueError, match="dtypes"):
+        State.concat([caches(1, 2), narrow])

@@ -164,3 +164,13 @@ def test_attend_agrees_with_plain_products(monkeypatch, limit, masked):
     torch.testing.assert_close(attention.sum(-1), torch.ones(2, 3, 9).double())
     for found, expected in zip((q, k, v), wide, strict=True):
         torch.testing.assert_close(found.grad.double(), expected.grad, rtol=0.05, atol=0.05)
+
+
+def test_trace_names_all_parts_of_a_block():
+    model = models.build(CONFIG, 7).eval()
+
+    trace = model.trace(torch.ones(2, 3, dtype=torch.int64))
+
+    parts = {"embedded", "layers.0.attention", "layers.0.attended", "layers.0.gate", "stream.0", "hidden", "logits"}
+    assert trace.keys() == parts
+    assert trace["layers.0.attention"].shape == (2, 3, CONFIG.heads, 3)

@@ -101,3 +101,9 @@ def test_default_optimizer_depends_on_cell_and_time(settings, optimizers):
     cells = ("rnn", "lstm", "gru", "transformer")
 
     assert [resolve_settings({"cell": cell, **settings}).training.optimizer for cell in cells] == optimizers
+
+
+@pytest.mark.parametrize("betas", [(2.0, 0.9), (0.9, 1.0), (-0.1, 0.9)])
+def test_betas_are_shares(betas):
+    with pytest.raises(ConfigError, match="adam_betas"):
+        TrainingConfig.of(adam_betas=betas)

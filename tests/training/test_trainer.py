@@ -26,6 +26,8 @@ GOLDEN = {
     ("transformer", "muon"): [3.4754, 2.3026, 1.6656, 1.8542, 1.6836],
     ("gru", "muon"): [3.4918, 3.1567, 2.8556, 2.5416, 2.7363],
     ("gru-before", "muon"): [3.4933, 3.1425, 2.8417, 2.5345, 2.7414],
+    ("window", "adamw"): [3.6296, 2.1655, 1.7325, 1.3945, 1.7296],
+    ("window", "muon"): [3.6296, 2.8758, 2.3331, 1.9005, 2.1677],
 }
 """Training loss at steps 1, 10, 20 and 40, then the validation loss at the end: nats per token, in fp32."""
 

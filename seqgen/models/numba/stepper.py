@@ -37,9 +37,6 @@ from seqgen.models.transformer import (
 _LOCK = threading.Lock()
 """Some of numba's threading layers end the process when two threads call them."""
 
-RECURRENT_KERNELS = {"rnn": "step_rnn", "lstm": "step_lstm", "gru": "step_gru_after", "gru-before": "step_gru_before"}
-"""The kernel that steps a layer, by the `form` of the config."""
-
 
 def compiled_recurrent_stepper(model: RecurrentModel, precision: StepperPrecision) -> Stepper:
     """Take a snapshot of the model's weights whose steps are compiled by numba; errors as of `_compile`."""
@@ -143,8 +140,10 @@ class CompiledRecurrentStepper(_CompiledStepper):
     @torch.no_grad()
     def __init__(self, model: RecurrentModel, precision: StepperPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
-        self._form = model.config.form
-        self._step_kernel = getattr(kernels, RECURRENT_KERNELS[self._form])
+        self._cell = model.cell
+        if model.cell.kernel is None:
+            raise ConfigError(f"engine: numba has no kernel for {model.config.form}; use --engine torch")
+        self._step_kernel = getattr(kernels, model.cell.kernel)
         weights = [layer.weights for layer in model.recurrent_layers]
         self._table = _array(F.linear(model.embedding.weight, weights[0].w_ih))
         self._layers = [self._pack(layer, precision, first=depth == 0) for depth, layer in enumerate(weights)]
@@ -154,13 +153,12 @@ class CompiledRecurrentStepper(_CompiledStepper):
 
     def _pack(self, weights: LayerWeights, precision: StepperPrecision, *, first: bool) -> _Layer:
         w_ih, w_hh, b_ih, b_hh = weights
-        reset_before = self._form == "gru-before"
-        gates = 2 * w_hh.shape[1] if reset_before else len(w_hh)
+        gates, *candidates = (gates * w_hh.shape[1] for gates in self._cell.parts.values())
         return _Layer(
             x=None if first else Weight(w_ih, precision, self._kernels),
             h=Weight(w_hh[:gates], precision, self._kernels),
-            h_candidate=Weight(w_hh[gates:], precision, self._kernels) if reset_before else None,
-            bias=(_array(b_ih), _array(b_hh)) if self._form == "gru" else _array(b_ih + b_hh),
+            h_candidate=Weight(w_hh[gates:], precision, self._kernels) if candidates else None,
+            bias=(_array(b_ih), _array(b_hh)) if self._cell.keeps_sums_apart else _array(b_ih + b_hh),
         )
 
     def _step(self, token: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
