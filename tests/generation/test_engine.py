@@ -463,3 +463,11 @@ def test_processors_receive_the_history_of_each_row(model, tokenizer, monkeypatc
     prompts = [tokenizer.encode(prompt).tolist() for prompt in ("ab", "c")]
     assert seen[0] == [(prompts[0], []), (prompts[1], [])]
     assert seen[1] == [(prompts[0], drawn[0][:1]), (prompts[1], drawn[0][1:])]
+
+
+@pytest.mark.parametrize(("length", "made"), [(15, 1), (16, 16)])
+def test_a_line_end_that_leaves_no_position_is_omitted(tokenizer, length, made):
+    model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
+    engine = Engine(model, model.stepper(), tokenizer, line_end="a" * length)
+
+    assert len(run(engine, engine.add(Request()))) == made
