@@ -33,6 +33,15 @@ class Completion:
     """The number of this sample among those of the seed."""
 
 
+class PromptError(ConfigError):
+    """One of several prompts is impossible, with its new tokens; the message is that of the engine."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+        """The place of the prompt among the prompts, from 0."""
+
+
 def stream(engine: Engine, request: Request) -> Iterator[str]:
     """Yield a new text in pieces, one for each token; the row is canceled when the iterator is closed early.
 
@@ -86,19 +95,20 @@ def complete(
     until all texts have ended. Rows that have not ended are canceled when the iterator is closed early.
 
     Raises:
-        ConfigError: prompt and new tokens together exceed the model's positions, or the engine has other rows.
+        PromptError: prompt and new tokens together exceed the model's positions.
+        ConfigError: the engine has other rows.
     """
     _check_unused(engine)
     requests: dict[int, Request] = {}
     try:
-        for prompt in prompts:
-            begin = first + len(requests)
+        for place, prompt in enumerate(prompts):
+            begin = first + place * num_samples
             rows = engine.add_samples(Request(prompt, config, begin, progress=progress), num_samples)
             requests |= {row: Request(prompt, config, begin + number) for number, row in enumerate(rows)}
-    except ConfigError:
+    except ConfigError as error:
         for row in requests:
             engine.cancel(row)
-        raise
+        raise PromptError(str(error), place) from error
     return _in_order(engine, requests)
 
 

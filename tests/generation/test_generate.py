@@ -7,7 +7,7 @@ import pytest
 from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine, Request
-from seqgen.generation.generate import complete, separator, stream
+from seqgen.generation.generate import PromptError, complete, separator, stream
 from seqgen.tokenizers.base import BOUNDARY
 
 from .running import texts_of
@@ -98,9 +98,10 @@ def test_complete_counts_the_end_of_a_document_as_a_token(scripted, tokenizer):
 def test_complete_checks_all_prompts_when_called(model, tokenizer):
     engine = engine_of(model, tokenizer)
 
-    with pytest.raises(ConfigError, match="at most 4"):
+    with pytest.raises(PromptError, match="at most 4") as raised:
         complete(engine, ["a", "a" * 60], SamplingConfig(max_new_tokens=5))
 
+    assert raised.value.number == 1
     assert len(engine) == 0
 
 
