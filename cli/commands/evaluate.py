@@ -130,7 +130,7 @@ def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = ""
             "they are not in the vocabulary; compare bits per byte, which include their spelling, not perplexity",
             quiet=quiet,
         )
-    whole = documents.in_file
+    whole = model.scored_documents(documents).in_file
     encoding = model.tokenizer.text_encoding
     xz, order0 = xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding)
     return Row(name, evaluation, xz, order0, published_results(part))

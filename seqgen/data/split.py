@@ -56,9 +56,9 @@ class Split:
         """Return which ranges of one of the parts have an end, bool [N]."""
         return span.ends() if self.has_ends else np.zeros(len(span.ranges), dtype=bool)
 
-    def end_bytes(self, span: Span) -> int:
-        """Return how many bytes ended the documents of one of the parts in their files."""
-        return span.end_bytes() if self.has_ends else 0
+    def end_bytes(self, span: Span) -> npt.NDArray[np.int64]:
+        """Return how many bytes end each range of one of the parts in its file, int64 [N]."""
+        return span.end_bytes() if self.has_ends else np.zeros(len(span.ranges), dtype=np.int64)
 
 
 def split_text(text: CachedText, config: DataConfig, valid: CachedText | None = None) -> Split:

@@ -320,7 +320,7 @@ def test_end_bytes_are_those_of_whole_documents(tmp_path):
         assert split.has_ends is (unit != "file")
         assert text.manifest.end_bytes == size * (100 if size else 0)
         ended = [int(split.ends(span).sum()) for span in (split.train, split.valid)]
-        assert [split.end_bytes(span) for span in (split.train, split.valid)] == [size * count for count in ended]
+        assert [split.end_bytes(span).sum() for span in (split.train, split.valid)] == [size * count for count in ended]
         assert sum(ended) == text.manifest.end_bytes // max(1, size)
 
 
