@@ -330,7 +330,7 @@ def test_sinusoidal_positions_limit_evaluation_and_generation(corpus, tmp_path):
 
     assert run.evaluate(corpus).context == Context(kind="windows", segments=155, window=32, stride=32)
     for settings in ({"sequential": True}, {"context_window": 33}):
-        with pytest.raises(ConfigError, match="32 sinusoidal positions"):
+        with pytest.raises(ConfigError, match="32 positions"):
             run.evaluate(corpus, **settings)
     assert len(run.generate("The ", max_new_tokens=28)) == 28
     with pytest.raises(ConfigError, match="at most 28"):
