@@ -66,27 +66,33 @@ def _read(names: Sequence[str], reading: Reading, note: Note) -> Iterator[tuple[
 
 
 class LoadedDocuments(tuple[str, ...]):
-    """Documents, which of them have an end, and how many bytes end them in their files.
+    """Documents, which of them have an end, and how many bytes end each of them in its file.
 
-    A line has a line end, a paragraph two. A block that was cut out of a document has no end.
+    A line has a line end, a paragraph two, a file or a record none. A block that was cut out of a document has no end.
     """
 
-    end_bytes: int
+    end_sizes: tuple[int, ...]
     ends: tuple[bool, ...]
 
     @classmethod
-    def of(cls, documents: Iterable[str], end_bytes: int = 0, ends: Iterable[bool] | None = None) -> Self:
-        """Return documents with `end_bytes` in all; without `ends`, all of them have an end."""
+    def of(
+        cls, documents: Iterable[str], end_sizes: Iterable[int] | None = None, ends: Iterable[bool] | None = None
+    ) -> Self:
+        """Return documents that `end_sizes` bytes end, by default none; without `ends`, all of them have an end."""
         made = cls(documents)
-        made.end_bytes = end_bytes
+        made.end_sizes = (0,) * len(made) if end_sizes is None else tuple(end_sizes)
         made.ends = (True,) * len(made) if ends is None else tuple(ends)
         return made
 
     @property
+    def end_bytes(self) -> int:
+        """How many bytes end all of them."""
+        return sum(self.end_sizes)
+
+    @property
     def in_file(self) -> str:
         """The documents as they are in a file: lines with their ends, paragraphs with a blank line after each."""
-        line_ends = "\n" * (self.end_bytes // max(1, sum(self.ends)))
-        return "".join(text + line_ends * end for text, end in zip(self, self.ends, strict=True))
+        return "".join(text + "\n" * size for text, size in zip(self, self.end_sizes, strict=True))
 
 
 def load_documents(
@@ -101,7 +107,7 @@ def load_documents(
     documents = [(text, source.end_bytes) for source, text in read if text]
     if not documents:
         raise TextError(f"{name_of(names)} is empty; name a file with text")
-    return LoadedDocuments.of((text for text, _ in documents), sum(size for _, size in documents))
+    return LoadedDocuments.of((text for text, _ in documents), (size for _, size in documents))
 
 
 def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:
