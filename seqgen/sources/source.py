@@ -15,7 +15,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -52,7 +52,7 @@ def read_documents(
         yield document
 
 
-def _read(names: Sequence[str], reading: Reading, note: Note) -> Iterator[tuple[Source, Iterator[str]]]:
+def _read(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple[Source, Iterator[str]]]:
     """Yield the source of each document, and its chunks; see `read_documents`."""
     reject_unused_settings(names, reading)
     for message in unselected_notices(names, reading):
@@ -103,8 +103,9 @@ def load_documents(
     Raises:
         TextError, ConfigError: as `read_documents`; also if all documents are empty.
     """
-    read = ((source, "".join(chunks)) for source, chunks in _read(names, reading or Reading(), note))
-    documents = [(text, source.end_bytes) for source, text in read if text]
+    with contextlib.closing(_read(names, reading or Reading(), note)) as found:  # an error leaves no file open
+        read = ((source, "".join(chunks)) for source, chunks in found)
+        documents = [(text, source.end_bytes) for source, text in read if text]
     if not documents:
         raise TextError(f"{name_of(names)} is empty; name a file with text")
     return LoadedDocuments.of((text for text, _ in documents), (size for _, size in documents))
@@ -300,7 +301,7 @@ class Source:
         """The SHA-256 of the stored bytes."""
         return self._digest.hexdigest()
 
-    def documents(self) -> Iterator[Iterator[str]]:
+    def documents(self) -> Generator[Iterator[str]]:
         """Yield the documents in order; read each one before the next."""
         if self.name.startswith(CORPUS_PREFIX):
             yield from self._chunks_of(
