@@ -25,6 +25,7 @@ TEXTS = (
 )
 TextsArgument = Annotated[list[str], typer.Argument(metavar="TEXT", help=TEXTS)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print each result as a JSON object in its own line.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors to stderr.")]
 LAST = ("json", "quiet")
 """Options that help shows after all others of their panel."""

@@ -47,10 +47,11 @@ def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
     return content if encoding == BYTES else _LINE_END.sub("", content)
 
 
-def read_prompts(path: str, encoding: str) -> list[str]:
-    """Return the prompts of a file: one per line, or in a .jsonl file a string or an object with `prompt` per line.
+def read_prompts(path: str, encoding: str) -> list[tuple[int, str]]:
+    """Return the prompts of a file, each with the number of its line.
 
-    An empty line is an empty prompt, except in a .jsonl file, where it is skipped.
+    A line is a prompt; in a .jsonl file it is a string, or an object with `prompt`.
+    Lines end at LF, CRLF or CR. An empty line is an empty prompt, except in a .jsonl file, where it is skipped.
 
     Raises:
         TextError: the file cannot be read, has no prompts, or has a line that is not a prompt.
@@ -63,17 +64,16 @@ def read_prompts(path: str, encoding: str) -> list[str]:
     if path.lower().endswith((".jsonl", ".ndjson")):
         content = read_text(path, "utf-8" if encoding == BYTES else encoding)
         prompts = [
-            _json_prompt(line, f"{path}, line {number}")
+            (number, _json_prompt(line, f"{path}, line {number}"))
             for number, line in enumerate(split_lines(content), 1)
             if line.strip()
         ]
         if encoding == BYTES:
-            prompts = [bytes_as_characters(prompt) for prompt in prompts]
+            prompts = [(number, bytes_as_characters(prompt)) for number, prompt in prompts]
     else:
         content = read_text(path, encoding)
-        prompts = content.split("\n") if encoding == BYTES else split_lines(content)
-        if prompts[-1] == "":
-            prompts.pop()
+        lines = split_lines(content)
+        prompts = list(enumerate(lines if lines[-1] else lines[:-1], 1))
     if not prompts:
         raise TextError(f"{path} has no prompts; write one in each line")
     return prompts

@@ -54,7 +54,8 @@ def desk(tmp_path, monkeypatch):
     rows = "".join(f'{number},"Well, ""it"" was\nthe {number}th time that I read it"\n' for number in range(99))
     files = {
         "letters.txt": TEXT, "novel.txt": TEXT, "held-out.txt": TEXT, "a.txt": TEXT, "b.txt": TEXT,
-        "opening.txt": "The moon", "korean.txt": "나는 학교에 간다. 하늘이 맑다.\n" * 60,
+        "opening.txt": "The moon", "prompts.txt": "The moon\n\nA boat\n",
+        "korean.txt": "나는 학교에 간다. 하늘이 맑다.\n" * 60,
         "notes/a.txt": TEXT, "notes/b.md": TEXT, "notes/2024/c.md": TEXT, "notes/drafts/d.txt": TEXT,
         "reviews.csv": f"id,review\n{rows}", "chats.jsonl": '{"messages": [{"content": "hi"}, {"content": "yo"}]}\n',
         "scraped.jsonl": '{"text": "one"}\n{"text": null}\n{bad\n', "texts.zip": zip_of({"a.txt": TEXT, "b.md": TEXT}),

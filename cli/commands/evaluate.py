@@ -38,6 +38,7 @@ class Row:
     evaluation: Evaluation
     xz: float | None
     order0: float
+    documents: int
     published: tuple[PublishedResult, ...] = ()
     """Published results on this part of the catalog, or the true entropy of a synthetic text."""
 
@@ -48,6 +49,7 @@ SETTINGS = {
     "device": _MACHINE["device"]._replace(group=EVALUATION),
     "threads": _MACHINE["threads"]._replace(group=EVALUATION, shown="all"),
 }
+SETTINGS["documents"] = SETTINGS["documents"]._replace(shown="as the run")
 SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trained")
 
 
@@ -130,10 +132,10 @@ def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = ""
             "they are not in the vocabulary; compare bits per byte, which include their spelling, not perplexity",
             quiet=quiet,
         )
-    whole = documents.in_file
+    whole = model.scored_documents(documents).in_file
     encoding = model.tokenizer.text_encoding
     xz, order0 = xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding)
-    return Row(name, evaluation, xz, order0, published_results(part))
+    return Row(name, evaluation, xz, order0, len(documents), published_results(part))
 
 
 def sum_rows(rows: Sequence[Row]) -> Row:
@@ -144,7 +146,8 @@ def sum_rows(rows: Sequence[Row]) -> Row:
     weights = [row.evaluation.size.bytes / evaluation.size.bytes for row in rows]
     xz = [row.xz * weight for row, weight in zip(rows, weights, strict=True) if row.xz is not None]
     order0 = sum(row.order0 * weight for row, weight in zip(rows, weights, strict=True))
-    return Row("total", evaluation, sum(xz) if len(xz) == len(rows) else None, order0)
+    documents = sum(row.documents for row in rows)
+    return Row("total", evaluation, sum(xz) if len(xz) == len(rows) else None, order0, documents)
 
 
 def as_record(row: Row, model: Run) -> dict[str, Any]:
@@ -171,14 +174,14 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
     }
 
 
-def describe_context(context: Context) -> str:
-    """Return in words how much of the text each token was scored with."""
+def describe_context(context: Context, documents: int) -> str:
+    """Return in words how much of the text each token of so many documents was scored with."""
     if context.kind == "windows":
         return f"windows of {plural(context.window or 0, 'token')}, stride {context.stride}"
+    carried = "state carried through " + ("the whole text" if documents == 1 else "each document")
     if not context.burn_in:
-        return "state carried through the whole text, one stream"
-    burn_in = plural(context.burn_in, "token")
-    return f"state carried through the whole text, {context.segments:,} segments with a burn-in of {burn_in}"
+        return f"{carried}, one stream" if documents == 1 else carried
+    return f"{carried}, {context.segments:,} segments with a burn-in of {plural(context.burn_in, 'token')}"
 
 
 def print_rows(rows: Sequence[Row], model: Run) -> None:
@@ -211,7 +214,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         table.add_row(name, *cells)
     config, console = model.config, stdout()
     kind = tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)
-    context = describe_context(reports[-1].context)  # of several texts the total's
+    context = describe_context(reports[-1].context, rows[-1].documents)  # of several texts the total's
     console.print(printable(f"{model.path}: {config.model.cell}, {kind}; {context}"), soft_wrap=True)
     console.print(table)
     for row in rows:

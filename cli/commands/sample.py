@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import TokenBar
-from seqgen.cli.options import JsonOption, QuietOption, RunOption, pick, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
 from seqgen.cli.signals import exit_on_signal
@@ -68,7 +68,7 @@ def sample(
     memorization: Annotated[
         bool, typer.Option("--memorization", help="Report how much of each text occurs verbatim in the training text.")
     ] = False,
-    json: JsonOption = False,
+    json: JsonLinesOption = False,
     quiet: QuietOption = False,
     **settings: Any,
 ) -> None:
@@ -85,7 +85,7 @@ def sample(
         prompt = _interpret_escapes(prompt, settings)
     model = load(run, **pick(settings, "device", "threads"))
     encoding = model.reading(**pick(settings, "encoding")).encoding
-    prompts = _read_prompts(prompt, prompt_file, prompts_file, encoding)
+    prompts, places = _read_prompts(prompt, prompt_file, prompts_file, encoding)
     _check(model, prompts, settings, strict=strict, quiet=quiet)
     several = prompts_file is not None or num_samples != 1
     if model.config.data.is_raw and several and not json and not sys.stdout.isatty():
@@ -94,7 +94,7 @@ def sample(
     with TokenBar("reading the prompt", quiet=quiet) as bar:
         settings["progress"] = bar.show if len(prompts) == 1 else None
         if several or json:
-            made = model.complete(prompts, num_samples=num_samples, **settings)
+            made = _complete(model, prompts, places, num_samples=num_samples, **settings)
             show = partial(_print_json, learned=learned) if json else partial(_print_all, echo=not no_echo, quiet=quiet)
             texts = show(model, made)
         else:
@@ -103,13 +103,28 @@ def sample(
         _note_copies(texts, learned, quiet=quiet)
 
 
-def _read_prompts(prompt: str, prompt_file: str | None, prompts_file: str | None, encoding: str) -> list[str]:
-    """Return the prompts, one or those of a file."""
+def _read_prompts(
+    prompt: str, prompt_file: str | None, prompts_file: str | None, encoding: str
+) -> tuple[list[str], list[str]]:
+    """Return the prompts, one or those of a file, and for those of a file their places for messages."""
     if prompts_file is None:
-        return [read_prompt(prompt, prompt_file, encoding)]
+        return [read_prompt(prompt, prompt_file, encoding)], []
     if prompt or prompt_file is not None:
         raise ConfigError("prompts_file: give one prompt or a file with many, not both")
-    return read_prompts(prompts_file, encoding)
+    numbered = read_prompts(prompts_file, encoding)
+    return [text for _, text in numbered], [f"{prompts_file}, line {number}" for number, _ in numbered]
+
+
+def _complete(model: Run, prompts: list[str], places: list[str], **settings: Any) -> Iterator[Completion]:
+    """Generate texts after each prompt; a message about a prompt of a file names its place."""
+    from seqgen.generation.generate import PromptError
+
+    try:
+        return model.complete(prompts, **settings)
+    except PromptError as error:
+        if not places:
+            raise
+        raise ConfigError(f"{places[error.number]}: {str(error).removeprefix('prompt: ')}") from error
 
 
 def _check(model: Run, prompts: list[str], settings: dict[str, Any], *, strict: bool, quiet: bool) -> None:

@@ -27,10 +27,9 @@ from torch import Tensor
 from seqgen.data.documents import Documents
 from seqgen.data.permutation import Permutation, permutation
 from seqgen.errors import TextError
+from seqgen.models.base import IGNORED
 from seqgen.tokenizers.base import BOUNDARY
 
-IGNORED = -100
-"""The target of a position that is not scored (torch's default)."""
 MIN_DOCUMENTS_OF_LANE = 8
 """How many documents as long as the longest fit at least into a lane of whole documents; see `ContiguousBatches`."""
 _FILLER = 1

@@ -56,9 +56,9 @@ class Split:
         """Return which ranges of one of the parts have an end, bool [N]."""
         return span.ends() if self.has_ends else np.zeros(len(span.ranges), dtype=bool)
 
-    def end_bytes(self, span: Span) -> int:
-        """Return how many bytes ended the documents of one of the parts in their files."""
-        return span.end_bytes() if self.has_ends else 0
+    def end_bytes(self, span: Span) -> npt.NDArray[np.int64]:
+        """Return how many bytes end each range of one of the parts in its file, int64 [N]."""
+        return span.end_bytes() if self.has_ends else np.zeros(len(span.ranges), dtype=np.int64)
 
 
 def split_text(text: CachedText, config: DataConfig, valid: CachedText | None = None) -> Split:
@@ -100,8 +100,9 @@ def _split_documents(text: CachedText, config: DataConfig) -> Split | None:
         share = min(share, MAX_CHARACTERS / characters)
     chosen = _evenly_spaced(text.documents, share)
     split = _split_at(text, chosen, "document")
+    wanted = share * text.manifest.bytes
     longest = max(stop - start for start, stop in chosen)
-    if _characters(split.valid) < MIN_CHARACTERS or longest > share * text.manifest.bytes:
+    if _characters(split.valid) < MIN_CHARACTERS or longest > wanted or split.valid.bytes > 2 * wanted:
         return None
     return split
 
@@ -138,9 +139,10 @@ def share_notice(config: DataConfig, rule: SplitRule, withheld: int, characters:
     by_size = rule in {"blocks", "tail"} or config.valid_split == "auto"
     if wanted / 2 <= share <= wanted * 2 or (by_size and share < wanted):  # of a long text less is enough
         return None
+    short = rule in {"blocks", "tail"} or (by_size and characters * wanted < MIN_CHARACTERS)
     reason = (
         f"less than {MIN_CHARACTERS} characters would say nothing; --valid-split none trains on all of it"
-        if by_size
+        if short
         else f"{rule}s are withheld whole, however long; --valid-split blocks goes by characters"
     )
     return f"{100 * share:.3g}% of the text is withheld, not {100 * wanted:g}%: {reason}"

@@ -12,9 +12,10 @@ from seqgen.config import EVALUATION, Config, setting
 class EvaluationConfig(Config):
     """How much context each token is scored with.
 
-    By default the state is carried through the whole text, in parallel segments with burn-in on the tokens before them;
-    `sequential` carries it in one stream. With `context_window` N a token sees at most N tokens before it: windows of N
-    tokens begin at every `stride` (default N), and each scores the tokens that are new in it.
+    By default the state is carried through each document, in parallel segments with burn-in on the tokens before them
+    where it is long; `sequential` carries it through each document in one stream. With `context_window` N a token sees
+    at most N tokens before it: windows of N tokens begin at every `stride` (default N), and each scores the tokens that
+    are new in it.
     """
 
     context_window: int | None = setting(
@@ -23,7 +24,9 @@ class EvaluationConfig(Config):
     stride: int | None = setting(
         None, "Tokens from the start of one window to the next.", EVALUATION, shown="the window", ge=1
     )
-    sequential: bool = setting(False, "Score in one stream instead of parallel segments; slower.", EVALUATION)
+    sequential: bool = setting(
+        False, "Score each document in one stream, not in parallel segments; slower.", EVALUATION
+    )
     precision: Literal["fp32", "bf16", "int8"] = setting(
         "fp32", "Precision of the matrix products; int8 scores one token at a time, and is slower.", EVALUATION
     )

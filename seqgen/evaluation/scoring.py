@@ -62,17 +62,20 @@ class Scores:
 def plan_segments(model: LanguageModel, documents: Documents, config: EvaluationConfig) -> tuple[Segments, Context]:
     """Return the segments in which `model` scores `documents`, and how much context they give.
 
-    A model with a limit of positions reads windows, any other one the whole text, unless `config` sets it.
+    A model with a limit of positions reads windows, any other one each whole document, unless `config` sets it.
 
     Raises:
         ConfigError: the context that `config` sets exceeds the model's positions.
     """
     limit, window = model.max_positions, config.context_window
-    if limit is not None and (window is None or window > limit):
-        if window is not None or config.sequential:
-            asked = f"windows of {window}" if window is not None else "one stream"
-            raise ConfigError(f"context_window: {asked} exceeds this model's {limit} sinusoidal positions")
-        window = limit
+    if limit is not None and window is not None and window > limit:
+        raise ConfigError(f"context_window: {window} exceeds this model's {limit} positions")
+    if limit is not None and config.sequential and (longest := int(documents.lengths.max())) > limit:
+        raise ConfigError(
+            f"sequential: a document of {longest} tokens exceeds this model's {limit} positions; leave it out"
+        )
+    if not config.sequential:
+        window = window or limit
     if window is not None:
         stride = config.stride or window
         segments = window_segments(documents, window, stride)

@@ -14,7 +14,7 @@ class SamplingConfig(Config):
     """How new tokens are sampled. Processors apply in the order of the fields.
 
     Temperature 0 is the argmax. A `stop` string ends a text and is left out.
-    Without `max_new_tokens`, a model with sinusoidal positions ends a text with its last position.
+    Without `max_new_tokens`, a model with a limited number of positions ends a text with its last one.
     """
 
     temperature: float = setting(

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.healing import Healing
 from seqgen.generation.processors import History, LogitsProcessor, build_processors
@@ -173,7 +173,7 @@ class Engine:
         """Add a row, and return its number.
 
         Raises:
-            ConfigError: prompt and new tokens together exceed the model's positions.
+            ConfigError: prompt and new tokens together exceed the model's positions, or `request.top` is negative.
         """
         return self.add_samples(request, 1)[0]
 
@@ -214,8 +214,16 @@ class Engine:
         """Read a part of the prompts that wait, and draw a token for each row whose prompt has been read.
 
         Raises:
-            RunError: the model's weights contain NaN or infinity.
+            RunError: the model's weights contain NaN or infinity; all rows have ended then.
         """
+        try:
+            return self._step()
+        except RunError:
+            for number in list(self._alive):
+                self.cancel(number)
+            raise
+
+    def _step(self) -> list[TokenEvent]:
         if self._some_ended:
             self._remove_ended()
         logits = None
@@ -230,6 +238,8 @@ class Engine:
     def _prepare(self, request: Request) -> _Prompt:
         """Choose what is read for a prompt, and check the positions."""
         config, limit = request.config, self._model.max_positions
+        if request.top is not None and request.top < 0:
+            raise ConfigError(f"top: should be 0 or more, not {request.top}")
         bounded = "max_new_tokens" in config.model_fields_set
         new = config.max_new_tokens
         ids = self._tokenizer.encode(request.prompt or self._line_end).tolist()
@@ -328,6 +338,8 @@ class Engine:
                 reason = "length"
             if reason is not None:
                 text += row.stream.flush()
+                if row.stream.stopped:
+                    reason = "stop"
                 row.ended = self._some_ended = True
                 del self._alive[row.number]
             events.append(_make_event((row.number, token, text, None, (), reason)))
@@ -375,10 +387,10 @@ def _check_positions(limit: int, prompt: int, new: int) -> None:
         return
     if prompt >= limit:
         raise ConfigError(
-            f"prompt: its {prompt} tokens leave no room in this model's {limit} sinusoidal positions; shorten it to "
-            f"at most {limit - 1}"
+            f"prompt: its {prompt} tokens leave no room in this model's {limit} positions; shorten it to at most "
+            f"{limit - 1}"
         )
     raise ConfigError(
         f"max_new_tokens: {plural(new, 'new token')} after a prompt of {prompt} are more than this model's {limit} "
-        f"sinusoidal positions; use at most {limit - prompt}"
+        f"positions; use at most {limit - prompt}"
     )

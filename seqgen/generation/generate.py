@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
+from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
-from seqgen.generation.engine import Engine, FinishReason, Request
+from seqgen.generation.engine import Engine, FinishReason, Request, TokenEvent
 from seqgen.generation.prompt import PromptProgress
 
 _BLANK_LINE = re.compile(r"(?:\r\n|\n|\r)[ \t]*(?:\r\n|\n|\r)|\A(?:\r\n|\n|\r)|(?:\r\n|\n|\r)\Z")
 _LINE_END = re.compile(r"[\r\n]")
+_OTHER_ROWS = "engine: it has other rows, whose events would be lost; use another engine, or its step()"
 
 
 @dataclass(frozen=True)
@@ -29,25 +33,51 @@ class Completion:
     """The number of this sample among those of the seed."""
 
 
+class PromptError(ConfigError):
+    """One of several prompts is impossible, with its new tokens; the message is that of the engine."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.number = number
+        """The place of the prompt among the prompts, from 0."""
+
+
 def stream(engine: Engine, request: Request) -> Iterator[str]:
-    """Yield a new text in pieces, one for each token.
+    """Yield a new text in pieces, one for each token; the row is canceled when the iterator is closed early.
+
+    Args:
+        engine: has no other rows, and gets none until the text ends.
+        request: what to generate.
 
     Raises:
-        ConfigError: prompt and new tokens together exceed the model's positions.
+        ConfigError: prompt and new tokens together exceed the model's positions, or the engine has other rows.
     """
+    _check_unused(engine)
     return _pieces(engine, engine.add(request))
 
 
 def _pieces(engine: Engine, row: int) -> Iterator[str]:
-    reason = None
+    with closing(_events(engine, [row])) as events:
+        for event in events:
+            yield event.text
+
+
+def _events(engine: Engine, rows: Collection[int]) -> Generator[TokenEvent, None, None]:
+    """Yield the events of `rows` until all have ended; cancel those that are left when the iterator is closed."""
     try:
-        while reason is None:
+        while len(engine):
             for event in engine.step():
-                if event.row == row:
-                    reason = event.finish_reason
-                    yield event.text
+                if event.row not in rows:
+                    raise ConfigError(_OTHER_ROWS)
+                yield event
     finally:
-        engine.cancel(row)
+        for row in rows:
+            engine.cancel(row)
+
+
+def _check_unused(engine: Engine) -> None:
+    if len(engine):
+        raise ConfigError(_OTHER_ROWS)
 
 
 def complete(
@@ -61,32 +91,41 @@ def complete(
 ) -> Iterator[Completion]:
     """Generate `num_samples` texts for each prompt in one batch; yield them in order, each as soon as possible.
 
-    Text i of prompt p is sample `first` + p * num_samples + i of the seed.
+    Text i of prompt p is sample `first` + p * num_samples + i of the seed. The engine has no other rows, and gets none
+    until all texts have ended. Rows that have not ended are canceled when the iterator is closed early.
 
     Raises:
-        ConfigError: prompt and new tokens together exceed the model's positions.
+        PromptError: prompt and new tokens together exceed the model's positions.
+        ConfigError: the engine has other rows.
     """
+    _check_unused(engine)
     requests: dict[int, Request] = {}
-    for prompt in prompts:
-        begin = first + len(requests)
-        rows = engine.add_samples(Request(prompt, config, begin, progress=progress), num_samples)
-        requests |= {row: Request(prompt, config, begin + number) for number, row in enumerate(rows)}
+    try:
+        for place, prompt in enumerate(prompts):
+            begin = first + place * num_samples
+            rows = engine.add_samples(Request(prompt, config, begin, progress=progress), num_samples)
+            requests |= {row: Request(prompt, config, begin + number) for number, row in enumerate(rows)}
+    except ConfigError as error:
+        for row in requests:
+            engine.cancel(row)
+        raise PromptError(str(error), place) from error
     return _in_order(engine, requests)
 
 
 def _in_order(engine: Engine, requests: dict[int, Request]) -> Iterator[Completion]:
     pieces: dict[int, list[str]] = {row: [] for row in requests}
     reasons: dict[int, FinishReason] = {}
-    for row, request in requests.items():
-        while row not in reasons:
-            for number, _, text, _, _, reason in engine.step():
-                pieces[number].append(text)
-                if reason is not None:
-                    reasons[number] = reason
-        made = pieces.pop(row)
-        yield Completion(
-            request.prompt, "".join(made), reasons.pop(row), len(made), request.config.seed, request.sample
-        )
+    order = deque(requests)
+    with closing(_events(engine, requests)) as events:
+        for row, _, text, _, _, reason in events:
+            pieces[row].append(text)
+            if reason is None:
+                continue
+            reasons[row] = reason
+            while order and order[0] in reasons:
+                request, made = requests[order[0]], pieces.pop(order[0])
+                ended = reasons[order.popleft()]
+                yield Completion(request.prompt, "".join(made), ended, len(made), request.config.seed, request.sample)
 
 
 def separator(texts: Sequence[str]) -> str | None:

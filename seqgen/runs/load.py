@@ -33,7 +33,7 @@ from seqgen.models.weights import check_weights, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
-from seqgen.sources.config import BYTES, Reading
+from seqgen.sources.config import BYTES, END_BYTES, Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.training.config import MOST_THREADS
@@ -218,6 +218,9 @@ class Run:
     ) -> Evaluation:
         """Score one text, or several as separate documents; each with its end if the run models ends.
 
+        An end counts as many bytes as in the files of the run: 1 if its documents are lines, 2 if they are paragraphs.
+        So the figures of `lines` are those of a file of these lines.
+
         Args:
             documents: the texts; empty ones are left out.
             progress: receives how many tokens were scored, and their total.
@@ -227,14 +230,19 @@ class Run:
             TextError: the text is empty, or longer than the model's positions.
             ConfigError: a setting is unknown or impossible.
         """
-        return self.evaluate_documents(LoadedDocuments.of(filter(None, documents)), progress=progress, **settings)
+        texts = list(filter(None, documents))
+        end_sizes = [END_BYTES[self.config.data.documents]] * len(texts)
+        return self.evaluate_documents(LoadedDocuments.of(texts, end_sizes), progress=progress, **settings)
 
     def evaluate_documents(
         self, documents: LoadedDocuments, *, progress: Callable[[int, int], None] | None = None, **settings: Any
     ) -> Evaluation:
-        """Score the documents of a file, or those of `validation_texts`; arguments and errors as in `evaluate_text`."""
+        """Score the documents of a file, or those of `validation_texts`; arguments and errors as in `evaluate_text`.
+
+        The bytes that end a document count only if its end is scored.
+        """
         config = EvaluationConfig.of(**settings)
-        ids = self._encode(documents)
+        documents, ids = self._encode(documents)
         done = 0
 
         def count(tokens: int) -> None:
@@ -261,17 +269,34 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         config = EvaluationConfig.of(**settings)
-        ids = self._encode(LoadedDocuments.of([text]))
+        _, ids = self._encode(LoadedDocuments.of([text]))
         segments, _ = plan_segments(self.model, ids, config)
         with torch_threads(self._threads):
             (nats,) = nats_by_document(ids, score(self.model, ids, segments, config.precision))
         return TokenScores.of(text, self.tokenizer, nats)
 
-    def _encode(self, documents: LoadedDocuments) -> Documents:
-        if not any(documents):
+    def scored_documents(self, documents: LoadedDocuments) -> LoadedDocuments:
+        """Return the documents with the ends that are scored, which a run without ends does not model."""
+        if self.config.text.ends:
+            return documents
+        return LoadedDocuments.of(documents, ends=[False] * len(documents))
+
+    def _encode(self, documents: LoadedDocuments) -> tuple[LoadedDocuments, Documents]:
+        """Return the documents that have ids, with the ends that are scored, and their ids.
+
+        Raises:
+            TextError: no document has ids.
+        """
+        documents = self.scored_documents(documents)
+        encoded = zip(
+            map(self.tokenizer.encode, documents), documents, documents.end_sizes, documents.ends, strict=True
+        )
+        kept = [row for row in encoded if len(row[0])]
+        if not kept:
             raise TextError("the text to evaluate is empty")
-        ids = Documents.of(map(self.tokenizer.encode, documents))
-        return Documents(ids.ids, ids.starts, np.array(documents.ends) & self.config.text.ends)
+        all_ids, texts, end_sizes, ends = zip(*kept, strict=True)
+        ids = Documents.of(all_ids)
+        return LoadedDocuments.of(texts, end_sizes, ends), Documents(ids.ids, ids.starts, np.array(ends))
 
     def validation_texts(self) -> LoadedDocuments:
         """Return the run's validation texts.
@@ -283,7 +308,7 @@ class Run:
         texts = split.valid.documents()
         if not texts:
             raise RunError(f"{self.path} has no validation part; name a text to evaluate")
-        return LoadedDocuments.of(texts, split.end_bytes(split.valid), split.ends(split.valid).tolist())
+        return LoadedDocuments.of(texts, split.end_bytes(split.valid).tolist(), split.ends(split.valid).tolist())
 
     def training_texts(self) -> Iterator[Iterator[str]]:
         """Yield the run's training texts, without the validation part, each as an iterator of chunks.

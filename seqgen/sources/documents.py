@@ -14,7 +14,7 @@ _LINE_END = re.compile(r"(\r\n|\n|\r)")
 
 
 def cut_documents(chunks: Iterable[str], unit: Unit, name: str, issues: ReadIssues) -> Iterator[Document]:
-    """Yield the documents of a text that comes in chunks, in memory bounded by a chunk.
+    """Yield the documents of a text that comes in chunks, in memory bounded by a chunk and the longest white space.
 
     A document has its line ends as they are, but the last one. A line is blank if it has nothing but white space. Blank
     lines that separate no documents are counted in `issues`.

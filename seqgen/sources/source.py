@@ -15,7 +15,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -52,7 +52,7 @@ def read_documents(
         yield document
 
 
-def _read(names: Sequence[str], reading: Reading, note: Note) -> Iterator[tuple[Source, Iterator[str]]]:
+def _read(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple[Source, Iterator[str]]]:
     """Yield the source of each document, and its chunks; see `read_documents`."""
     reject_unused_settings(names, reading)
     for message in unselected_notices(names, reading):
@@ -66,27 +66,33 @@ def _read(names: Sequence[str], reading: Reading, note: Note) -> Iterator[tuple[
 
 
 class LoadedDocuments(tuple[str, ...]):
-    """Documents, which of them have an end, and how many bytes end them in their files.
+    """Documents, which of them have an end, and how many bytes end each of them in its file.
 
-    A line has a line end, a paragraph two. A block that was cut out of a document has no end.
+    A line has a line end, a paragraph two, a file or a record none. A block that was cut out of a document has no end.
     """
 
-    end_bytes: int
+    end_sizes: tuple[int, ...]
     ends: tuple[bool, ...]
 
     @classmethod
-    def of(cls, documents: Iterable[str], end_bytes: int = 0, ends: Iterable[bool] | None = None) -> Self:
-        """Return documents with `end_bytes` in all; without `ends`, all of them have an end."""
+    def of(
+        cls, documents: Iterable[str], end_sizes: Iterable[int] | None = None, ends: Iterable[bool] | None = None
+    ) -> Self:
+        """Return documents that `end_sizes` bytes end, by default none; without `ends`, all of them have an end."""
         made = cls(documents)
-        made.end_bytes = end_bytes
+        made.end_sizes = (0,) * len(made) if end_sizes is None else tuple(end_sizes)
         made.ends = (True,) * len(made) if ends is None else tuple(ends)
         return made
 
     @property
+    def end_bytes(self) -> int:
+        """How many bytes end all of them."""
+        return sum(self.end_sizes)
+
+    @property
     def in_file(self) -> str:
         """The documents as they are in a file: lines with their ends, paragraphs with a blank line after each."""
-        line_ends = "\n" * (self.end_bytes // max(1, sum(self.ends)))
-        return "".join(text + line_ends * end for text, end in zip(self, self.ends, strict=True))
+        return "".join(text + "\n" * size for text, size in zip(self, self.end_sizes, strict=True))
 
 
 def load_documents(
@@ -97,11 +103,12 @@ def load_documents(
     Raises:
         TextError, ConfigError: as `read_documents`; also if all documents are empty.
     """
-    read = ((source, "".join(chunks)) for source, chunks in _read(names, reading or Reading(), note))
-    documents = [(text, source.end_bytes) for source, text in read if text]
+    with contextlib.closing(_read(names, reading or Reading(), note)) as found:  # an error leaves no file open
+        read = ((source, "".join(chunks)) for source, chunks in found)
+        documents = [(text, source.end_bytes) for source, text in read if text]
     if not documents:
         raise TextError(f"{name_of(names)} is empty; name a file with text")
-    return LoadedDocuments.of((text for text, _ in documents), sum(size for _, size in documents))
+    return LoadedDocuments.of((text for text, _ in documents), (size for _, size in documents))
 
 
 def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:
@@ -294,7 +301,7 @@ class Source:
         """The SHA-256 of the stored bytes."""
         return self._digest.hexdigest()
 
-    def documents(self) -> Iterator[Iterator[str]]:
+    def documents(self) -> Generator[Iterator[str]]:
         """Yield the documents in order; read each one before the next."""
         if self.name.startswith(CORPUS_PREFIX):
             yield from self._chunks_of(

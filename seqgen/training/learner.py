@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from seqgen.data.batches import IGNORED, Batch, BatchStream
+from seqgen.data.batches import Batch, BatchStream
 from seqgen.device import Precision, RandomState, autocast, keep_freed_memory
-from seqgen.models.base import NeuralModel
+from seqgen.models.base import IGNORED, NeuralModel
 from seqgen.models.state import State
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loss import cross_entropy

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from seqgen.data.batches import IGNORED
+from seqgen.models.base import IGNORED
 
 MIN_BLOCKWISE_LOGITS = 1 << 22
 """Logits of a batch from which blocks pay off; smaller batches are as fast or faster in one piece."""

@@ -34,6 +34,14 @@ def test_model_of_bytes_has_byte_tokenizer(raw_run):
     assert config["text"]["train_tokens"] + config["text"]["valid_tokens"] == len(MIDI)
 
 
+def test_prompts_file_for_a_model_of_bytes_has_the_usual_line_ends(answers, raw_run):
+    Path("prompts.txt").write_bytes(b"a\xff\r\n\rb\n")
+
+    made = answers("sample", "--json", "--max-new-tokens", 2, "--prompts-file", "prompts.txt").splitlines()
+
+    assert [json.loads(line)["prompt"] for line in made] == ["a\xff", "", "b"]
+
+
 def test_samples_of_bytes_are_raw_in_pipe_and_escaped_on_terminal(invoke, raw_run):
     piped = invoke("sample", "--max-new-tokens", 60, "--prompt-file", "a.mid").stdout_bytes
     shown = invoke("sample", "--max-new-tokens", 60, "--prompt-file", "a.mid", terminal=80).stdout

@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.data.batches import IGNORED, MIN_DOCUMENTS_OF_LANE, BatchStream, ContiguousBatches, WindowBatches
+from seqgen.data.batches import MIN_DOCUMENTS_OF_LANE, BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.documents import Documents
 from seqgen.errors import TextError
+from seqgen.models.base import IGNORED
 from seqgen.tokenizers.base import BOUNDARY
 
 HELLO_WORLD = [[1, 2, 3, 3, 4], [5, 4, 6, 3, 7]]  # h e l l o, w o r l d

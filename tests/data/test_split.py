@@ -237,6 +237,7 @@ def test_long_text_withholds_the_maximum_unless_a_share_is_given(monkeypatch):
             "90% of the text is withheld, not 5%: files are withheld whole, however long",
         ),
         (90, "document", {"valid_split": "document", "valid_share": 0.3}, "90% of the text is withheld, not 30%: doc"),
+        (90, "document", {}, "90% of the text is withheld, not 5%: documents are withheld whole"),
         (2, "file", {"valid_split": "file"}, "2% of the text is withheld, not 5%"),
         (19, "blocks", {}, "19% of the text is withheld, not 5%: less than 200 characters would say nothing"),
         (10, "file", {"valid_split": "file"}, None),
@@ -251,6 +252,12 @@ def test_share_notice_if_far_from_the_wanted_share(withheld, rule, settings, exp
     notice = share_notice(DataConfig(**settings), rule, int(withheld * 1_000), 100_000)
 
     assert notice is expected or notice.startswith(expected)
+
+
+def test_share_notice_of_documents_of_a_short_text_names_the_minimum():
+    notice = share_notice(DataConfig(), "document", 240, 1_000)
+
+    assert notice.startswith(f"24% of the text is withheld, not 5%: less than {MIN_CHARACTERS}")
 
 
 # --- documents with ends
@@ -281,6 +288,7 @@ def test_auto_withholds_whole_documents_evenly():
         (["x" * 45] * 100, "document"),
         (["y" * 4_000] + ["x"] * 59, "blocks"),  # three short ones are chosen
         (["x" * 250] * 30 + ["y" * 9_000] + ["x" * 250] * 29, "blocks"),  # the long one, in the middle, is chosen
+        (["x" * 250] * 10 + (["y" * 800] + ["x" * 250] * 19) * 2 + ["y" * 800] + ["x" * 250] * 9, "blocks"),  # 14%
         (["y" * 9_000] + ["x" * 250] * 59, "document"),
         (["x" * 9_000], "blocks"),
     ],
@@ -320,7 +328,7 @@ def test_end_bytes_are_those_of_whole_documents(tmp_path):
         assert split.has_ends is (unit != "file")
         assert text.manifest.end_bytes == size * (100 if size else 0)
         ended = [int(split.ends(span).sum()) for span in (split.train, split.valid)]
-        assert [split.end_bytes(span) for span in (split.train, split.valid)] == [size * count for count in ended]
+        assert [split.end_bytes(span).sum() for span in (split.train, split.valid)] == [size * count for count in ended]
         assert sum(ended) == text.manifest.end_bytes // max(1, size)
 
 

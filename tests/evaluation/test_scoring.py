@@ -124,9 +124,14 @@ def test_plan_segments_reads_windows_if_the_positions_are_limited():
     assert context == Context(kind="windows", segments=3, window=8, stride=8)
     _, context = plan_segments(limited, documents, EvaluationConfig(context_window=8, stride=2))
     assert context == Context(kind="windows", segments=7, window=8, stride=2)
-    for config, words in (({"context_window": 9}, "context_window: .*9.* 8 "), ({"sequential": True}, "stream.* 8 ")):
+    for config, words in (
+        ({"context_window": 9}, "context_window: .*9.* 8 "),
+        ({"sequential": True}, "sequential: .*20.* 8 "),
+    ):
         with pytest.raises(ConfigError, match=words):
             plan_segments(limited, documents, EvaluationConfig(**config))
+    _, context = plan_segments(limited, random_documents(8, 3), EvaluationConfig(sequential=True))
+    assert context == Context(kind="stream", segments=2)
 
 
 def test_plan_segments_reads_the_whole_text_without_a_limit():

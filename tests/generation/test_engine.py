@@ -159,7 +159,7 @@ def test_engine_uses_all_sinusoidal_positions(tokenizer):
 def test_engine_refuses_more_tokens_than_sinusoidal_positions(tokenizer):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 
-    with pytest.raises(ConfigError, match=r"^max_new_tokens: 11 .* prompt of 6 .* 16 .* at most 10"):
+    with pytest.raises(ConfigError, match=r"^max_new_tokens: 11 .* prompt of 6 .* 16 positions; .* at most 10"):
         steps_of(model, tokenizer, "abcdef", max_new_tokens=11)
 
 
@@ -167,7 +167,7 @@ def test_engine_refuses_more_tokens_than_sinusoidal_positions(tokenizer):
 def test_engine_refuses_a_prompt_that_fills_sinusoidal_positions(tokenizer, length):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 
-    with pytest.raises(ConfigError, match=f"^prompt: its {length} tokens .* 16 sinusoidal positions; .* at most 15"):
+    with pytest.raises(ConfigError, match=f"^prompt: its {length} tokens .* 16 positions; .* at most 15"):
         steps_of(model, tokenizer, "a" * length, max_new_tokens=1)
 
 
@@ -198,7 +198,7 @@ def test_engine_omits_the_line_end_where_new_tokens_need_its_position(tokenizer,
 def test_add_checks_positions(tokenizer):
     model = models.build(SINUSOIDAL, tokenizer.vocab_size).eval()
 
-    with pytest.raises(ConfigError, match="sinusoidal positions"):
+    with pytest.raises(ConfigError, match="this model's 16 positions"):
         Engine(model, model.stepper(), tokenizer).add(Request("abcdef", SamplingConfig(max_new_tokens=11)))
 
 
@@ -208,6 +208,36 @@ def test_engine_refuses_weights_with_nan(model, tokenizer):
 
     with pytest.raises(RunError, match="NaN or infinity"):
         texts_of(model, tokenizer, "ab", max_new_tokens=3)
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_weights_with_nan_end_all_rows(scripted, tokenizer, steps):
+    """In the first step while prompts are read, in the second while a row generates."""
+    model = scripted([4, 4], tokenizer.vocab_size)
+    model.logits[steps] = math.nan
+    engine = Engine(model, model.stepper(), tokenizer, max_rows=2)
+    engine.add_samples(Request(config=SamplingConfig(max_new_tokens=5)), 3)
+    engine.add(Request("a" * (2 * PREFILL)))
+
+    for _ in range(steps):
+        engine.step()
+
+    with pytest.raises(RunError, match="NaN or infinity"):
+        engine.step()
+
+    assert len(engine) == 0
+    assert engine.step() == []
+    model.logits.nan_to_num_()
+    assert len(run(engine, engine.add(Request("b", SamplingConfig(max_new_tokens=4))))) == 4
+
+
+def test_add_refuses_a_negative_number_of_alternatives(model, tokenizer):
+    engine = Engine(model, model.stepper(), tokenizer)
+
+    with pytest.raises(ConfigError, match=r"^top: .*-1"):
+        engine.add(Request(top=-1))
+
+    assert len(engine) == 0
 
 
 # Rows of different requests
@@ -421,6 +451,18 @@ def test_finish_reasons_are_stop_and_length(scripted, tokenizer):
 
     assert reasons(max_new_tokens=2) == [None, "length"]
     assert reasons(max_new_tokens=3, stop=("bc",)) == [None, None, "stop"]
+
+
+def test_a_stop_string_in_the_held_text_of_the_last_token_is_the_finish_reason(scripted):
+    tokenizer = ByteTokenizer()
+    model = scripted(tokenizer.encode("ab한").tolist(), tokenizer.vocab_size)
+    engine = Engine(model, model.stepper(), tokenizer)
+    engine.add(Request(config=SamplingConfig(max_new_tokens=4, stop=("\ufffd",))))
+
+    events = [event for _ in range(4) for event in engine.step()]
+
+    assert [event.text for event in events] == ["a", "b", "", ""]
+    assert events[-1].finish_reason == "stop"
 
 
 @pytest.mark.parametrize("model", ["gru", "transformer"], indirect=True)

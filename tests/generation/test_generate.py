@@ -7,7 +7,7 @@ import pytest
 from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine, Request
-from seqgen.generation.generate import complete, separator, stream
+from seqgen.generation.generate import PromptError, complete, separator, stream
 from seqgen.tokenizers.base import BOUNDARY
 
 from .running import texts_of
@@ -20,13 +20,11 @@ def engine_of(model, tokenizer, **options):
 @pytest.mark.parametrize("model", ["gru"], indirect=True)
 def test_stream_yields_the_pieces_of_a_text(model, tokenizer):
     engine = engine_of(model, tokenizer)
-    other = engine.add(Request("b"))
 
     pieces = list(stream(engine, Request("ab", SamplingConfig(max_new_tokens=7))))
 
     assert len(pieces) == 7
     assert ["".join(pieces)] == texts_of(model, tokenizer, "ab", max_new_tokens=7)
-    engine.cancel(other)
     assert len(engine) == 0
 
 
@@ -37,6 +35,37 @@ def test_stream_that_is_closed_cancels_its_row(model, tokenizer):
     next(pieces)
 
     pieces.close()
+
+    assert len(engine) == 0
+
+
+@pytest.mark.parametrize("model", ["gru"], indirect=True)
+def test_stream_and_complete_refuse_an_engine_with_other_rows(model, tokenizer):
+    engine, config = engine_of(model, tokenizer), SamplingConfig(max_new_tokens=2)
+    other = engine.add(Request("b", config))
+
+    for generate in (lambda: stream(engine, Request("a")), lambda: complete(engine, ["a"], config)):
+        with pytest.raises(ConfigError, match=r"^engine: .* other rows"):
+            generate()
+
+    assert [event.row for _ in range(2) for event in engine.step()] == [other, other]
+    for generate in (lambda: stream(engine, Request("a", config)), lambda: complete(engine, ["a"], config)):
+        made = generate()
+        other = engine.add(Request("b", config))
+        with pytest.raises(ConfigError, match=r"^engine: .* other rows"):
+            list(made)
+        engine.cancel(other)
+    assert len(engine) == 0
+
+
+@pytest.mark.parametrize("model", ["gru"], indirect=True)
+def test_complete_that_is_closed_cancels_its_rows(model, tokenizer):
+    engine = engine_of(model, tokenizer)
+    made = complete(engine, ["a"], SamplingConfig(max_new_tokens=30, temperature=1.0, stop=("g",), seed=4), 9)
+    next(made)
+    assert len(engine) > 0  # some have not ended
+
+    made.close()
 
     assert len(engine) == 0
 
@@ -67,8 +96,13 @@ def test_complete_counts_the_end_of_a_document_as_a_token(scripted, tokenizer):
 
 @pytest.mark.parametrize("model", ["transformer-sinusoidal"], indirect=True)
 def test_complete_checks_all_prompts_when_called(model, tokenizer):
-    with pytest.raises(ConfigError, match="at most 4"):
-        complete(engine_of(model, tokenizer), ["a", "a" * 60], SamplingConfig(max_new_tokens=5))
+    engine = engine_of(model, tokenizer)
+
+    with pytest.raises(PromptError, match="at most 4") as raised:
+        complete(engine, ["a", "a" * 60], SamplingConfig(max_new_tokens=5))
+
+    assert raised.value.number == 1
+    assert len(engine) == 0
 
 
 @pytest.mark.parametrize(

@@ -330,7 +330,7 @@ def test_sinusoidal_positions_limit_evaluation_and_generation(corpus, tmp_path):
 
     assert run.evaluate(corpus).context == Context(kind="windows", segments=155, window=32, stride=32)
     for settings in ({"sequential": True}, {"context_window": 33}):
-        with pytest.raises(ConfigError, match="32 sinusoidal positions"):
+        with pytest.raises(ConfigError, match="32 positions"):
             run.evaluate(corpus, **settings)
     assert len(run.generate("The ", max_new_tokens=28)) == 28
     with pytest.raises(ConfigError, match="at most 28"):
@@ -437,3 +437,31 @@ def test_validation_texts_have_the_bytes_of_their_ends(names_run):
 
     assert len(texts) == texts.end_bytes > 20
     assert names_run.evaluate_documents(texts).size.bytes == 9 * len(texts)
+
+
+def test_ends_that_are_not_scored_count_no_bytes(run, tmp_path):
+    (tmp_path / "lines.txt").write_text("The old king\nThe rain\n", "utf-8")
+
+    lines = run.evaluate(tmp_path / "lines.txt", documents="line")
+
+    assert not run.config.text.ends
+    assert (lines.ends, lines.size.bytes, lines.size.characters) == (0, 20, 20)
+
+
+def test_evaluate_text_of_lines_is_evaluate_of_their_file(names_run, tmp_path):
+    (tmp_path / "more.txt").write_text("name 1\nname 22\n", "utf-8")
+
+    assert names_run.evaluate_text("name 1", "name 22") == names_run.evaluate(tmp_path / "more.txt")
+
+
+def test_documents_without_tokens_are_left_out(names_run, monkeypatch):
+    expected = names_run.evaluate_text("name 1", "name 22")
+    encode = names_run.tokenizer.encode
+    monkeypatch.setattr(names_run.tokenizer, "encode", lambda text: encode(text.strip()))
+
+    evaluation = names_run.evaluate_text("name 1", " ", "name 22")
+
+    assert (evaluation.tokens, evaluation.ends, evaluation.size) == (expected.tokens, 2, expected.size)
+    for measure in (names_run.evaluate_text, names_run.score):
+        with pytest.raises(TextError, match="empty"):
+            measure(" ")

@@ -122,6 +122,15 @@ def test_records_stay_documents_and_have_no_end_bytes(write):
     assert load_documents(names).end_bytes == 0
 
 
+def test_in_file_has_the_end_of_each_document(write):
+    names = [write("a.jsonl", '{"text": "one"}\n{"text": "two"}\n'), write("b.txt", "three\n\nfour\n")]
+
+    read = load_documents(names, Reading(documents="paragraph"))
+
+    assert read.end_sizes == (0, 0, 2, 2)
+    assert read.in_file == "onetwothree\n\nfour\n\n"
+
+
 def test_documents_are_refused_where_they_have_no_effect(write):
     name = write("a.jsonl", '{"text": "one"}\n')
     with pytest.raises(ConfigError, match=r"^documents: .*a\.jsonl"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from seqgen.data.batches import IGNORED
+from seqgen.models.base import IGNORED
 from seqgen.training import loss
 from seqgen.training.loss import cross_entropy
 

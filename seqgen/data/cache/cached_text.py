@@ -221,10 +221,10 @@ class Span:
         """Return which ranges end where a document ends, bool [N]."""
         return np.isin(self.ranges[:, 1], self.text.documents, assume_unique=True)
 
-    def end_bytes(self) -> int:
-        """Return how many bytes ended its documents in their files, without those whose end it does not have."""
-        ended = np.searchsorted(self.text.documents, self.ranges[self.ends(), 1]) - 1
-        return int(self.text.end_bytes()[ended].sum())
+    def end_bytes(self) -> npt.NDArray[np.int64]:
+        """Return how many bytes end each range in its file, int64 [N]; 0 for a range without the end of a document."""
+        sizes = self.text.end_bytes()[np.searchsorted(self.text.documents, self.ranges[:, 1]) - 1]
+        return np.where(self.ends(), sizes, 0)
 
     def chunks(self) -> Iterator[tuple[int, str]]:
         """Yield its text in chunks of at most `CHUNK_BYTES`: the number of the range, and a chunk."""

@@ -63,7 +63,7 @@ def write_ids(folder: Path, split: Split, tokenizer: Tokenizer, report: Report, 
                 counts.append(_encode_in_processes(folder, span, processes, files, spell=spell, watch=progress.add))
             else:
                 counts.append(encode_span(span, tokenizer, files, spell=spell, watch=progress.add))
-            end_bytes = split.end_bytes(span)
+            end_bytes = int(split.end_bytes(span).sum())
             counts[-1] = counts[-1].plus(Counts(bytes=end_bytes, characters=end_bytes))
         for file in (ids, starts):
             file.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -47,11 +48,12 @@ def write_text(
             files: Counter[str | None] = Counter()
             end_bytes: dict[str | None, int] = {}
             issues = source.issues
-            for document in source.documents():
-                added = writer.add(document)
-                issues.empty += not added
-                files[source.member] += added
-                end_bytes[source.member] = source.end_bytes
+            with contextlib.closing(source.documents()) as documents:  # an error leaves no file open
+                for document in documents:
+                    added = writer.add(document)
+                    issues.empty += not added
+                    files[source.member] += added
+                    end_bytes[source.member] = source.end_bytes
             writer.sources.append(
                 SourceRecord(
                     name=name, bytes=source.size, sha256=source.sha256, files=tuple(files.values()),

@@ -194,7 +194,9 @@ def test_context_of_several_texts_is_combined(answers, report, run):
     assert (long["burn_in"], short["burn_in"], short["segments"]) == (256, 0, 1)
     assert total == {**long, "segments": long["segments"] + 1}
     assert f" {total['segments']} segments " in answers("eval", "corpus.txt", "short.txt").splitlines()[0]
-    assert "one stream" in answers("eval", "short.txt", "short.txt").splitlines()[0]
+    assert "one stream" in answers("eval", "short.txt").splitlines()[0]
+    for texts in (["short.txt", "short.txt"], ["corpus.txt", "--documents", "line"]):
+        assert "through each document" in answers("eval", *texts).splitlines()[0]
     assert "windows of 4 tokens, stride 2" in answers("eval", "short.txt", "--context-window", 4, "--stride", 2)
 
 

@@ -99,6 +99,27 @@ def test_prompts_file_without_prompts_is_refused(refuses, run, name, content, wo
     refuses(1, "sample", *write_prompts(name, content), words=words)
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "line"),
+    [("a.txt", "a\n\nABC\n", 3), ("a.jsonl", '\n"a"\n\n"ABC"\n', 4)],
+)
+def test_prompt_beyond_the_positions_is_refused_with_file_and_line(refuses, corpus, in_tmp, name, content, line):
+    settings = {"cell": "transformer", "positions": "sinusoidal", "heads": 1, "hidden_size": 16, "block_size": 32}
+    seqgen.train("corpus.txt", max_steps=1, precision="fp32", **settings).run()
+
+    for prompt, length, words in (("A" * 40, 1, ("40", "31")), ("A" * 30, 9, ("--max-new-tokens", "30", "2"))):
+        given = write_prompts(name, content.replace("ABC", prompt))
+        refused = refuses(2, "sample", *given, "--max-new-tokens", length, words=(f"{name}, line {line}: ", *words))
+        assert "--prompt:" not in refused
+
+
+def test_help_says_that_json_prints_lines(answers):
+    shown = " ".join(answers("sample", "--help", terminal=200).split())
+
+    assert "JSON object in its own line" in shown
+    assert "one JSON document" not in shown
+
+
 def test_prompts_file_excludes_other_prompts(refuses, run):
     given = write_prompts("prompts.txt", "The\n")
 
