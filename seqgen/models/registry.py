@@ -142,7 +142,7 @@ class WindowConfig(EmbeddingConfig):
     cell: Literal["window"] = "window"
     hidden_size: Size = 384
     context_size: Annotated[int, Field(ge=2, le=65_536)] = setting(
-        16, "Number of tokens that the model sees, the newest included.", MODEL
+        8, "Number of tokens that the model sees, the newest included.", MODEL
     )
 
 

@@ -79,7 +79,7 @@ class DefaultStepper(Stepper):
 
 
 def _pack(module: nn.Module, precision: StepperPrecision) -> None:
-    """Replace the products of a module and of its children."""
+    """Replace the products of a module and of its children, and what does nothing in a stepper."""
     if isinstance(module, Layer):
         module.prepare_steps()
     if isinstance(module, ProductLayer):
@@ -89,5 +89,7 @@ def _pack(module: nn.Module, precision: StepperPrecision) -> None:
     for name, child in list(module.named_children()):
         if isinstance(child, nn.Linear):
             setattr(module, name, PackedLinear(child, precision))
+        elif isinstance(child, nn.Dropout):
+            setattr(module, name, nn.Identity())
         else:
             _pack(child, precision)

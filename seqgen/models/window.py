@@ -88,7 +88,7 @@ class WindowModel(NeuralModel):
             x = x + self.dropout(y) if depth else self.dropout(y)
             if self.traces:
                 self.record(**{f"layers.{depth}.hidden": y, f"stream.{depth}": x})
-        return x, WindowState(windows[:, -1, 1:])
+        return x, WindowState(windows.select(1, -1).narrow(1, 1, self.config.context_size - 1))
 
     def _first_layer(self, windows: Tensor) -> Tensor:
         """Compute the sums of the first layer: int64 [B, T, n] -> [B, T, H]."""
