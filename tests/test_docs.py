@@ -55,6 +55,8 @@ def desk(tmp_path, monkeypatch):
     files = {
         "letters.txt": TEXT, "novel.txt": TEXT, "held-out.txt": TEXT, "a.txt": TEXT, "b.txt": TEXT,
         "opening.txt": "The moon", "prompts.txt": "The moon\n\nA boat\n",
+        "names.txt": "".join(f"{line.replace(' ', '_')}\n" for line in TEXT.splitlines()),
+        "recipes.txt": TEXT.replace("\n", "\n\n"),
         "korean.txt": "나는 학교에 간다. 하늘이 맑다.\n" * 60,
         "notes/a.txt": TEXT, "notes/b.md": TEXT, "notes/2024/c.md": TEXT, "notes/drafts/d.txt": TEXT,
         "reviews.csv": f"id,review\n{rows}", "chats.jsonl": '{"messages": [{"content": "hi"}, {"content": "yo"}]}\n',

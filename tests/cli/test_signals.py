@@ -156,8 +156,8 @@ PHASES = {
     ),
     "creating the run": ("seqgen.runs.create", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "evaluating": ("seqgen.evaluation.scoring", "_score_lanes", ("eval", "corpus.txt")),
-    "sampling": ("seqgen.runs.load", "generate", ("sample",)),
-    "sampling several": ("seqgen.runs.load", "generate", ("sample", "-n", "3")),
+    "sampling": ("seqgen.runs.load", "stream_text", ("sample",)),
+    "sampling several": ("seqgen.runs.load", "complete", ("sample", "-n", "3")),
     "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),
 }
 """The function that a phase is spent in, and a command with that phase."""

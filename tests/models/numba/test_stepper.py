@@ -195,10 +195,9 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from seqgen import models
 from seqgen.models.numba import kernels
-from seqgen.models.numba.stepper import compiled_stepper
 from seqgen.models.registry import RnnConfig
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
-compiled_stepper(models.build(RnnConfig(hidden_size=8), 11))
+models.build(RnnConfig(hidden_size=8), 11).stepper(engine="numba")
 """
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
 
