@@ -205,6 +205,20 @@ class NeuralModel(LanguageModel):
         return trace
 
 
+@torch.no_grad()
+def initialize_embedding_and_head(embedding: nn.Embedding, head: nn.Linear) -> None:
+    """Draw the embedding and the head, which may be tied; for models whose hidden layers saturate.
+
+    A large embedding (0.5) makes gates and tanh layers react from the first step; tied to the head, it would start from
+    logits of that size, so there it is scaled to logits of about 1.
+    """
+    tied, std = head.weight is embedding.weight, head.in_features**-0.5
+    nn.init.normal_(embedding.weight, std=std if tied else 0.5)
+    if not tied:
+        nn.init.normal_(head.weight, std=std)
+    nn.init.zeros_(head.bias)
+
+
 @contextmanager
 def plain_path(model: nn.Module) -> Iterator[None]:
     """Run a model by plain operations of torch: no autograd functions of our own, no fused recurrence or attention.

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models import cells
-from seqgen.models.base import NeuralModel, Stepper
+from seqgen.models.base import NeuralModel, Stepper, initialize_embedding_and_head
 from seqgen.models.cpu import recurrence
-from seqgen.models.cpu.packed import StepperLinear
+from seqgen.models.recurrent_stepper import GRU_STEP, LSTM_STEP, RNN_STEP, FastStep, RecurrentStepper
 from seqgen.models.registry import RecurrentConfig
 from seqgen.models.state import State
 from seqgen.models.stepper import Matrices, ProductLayer
@@ -79,13 +77,8 @@ class RecurrentModel(NeuralModel):
 
     @torch.no_grad()
     def _initialize(self) -> None:
-        # A large embedding (0.5) makes the gates react from the first step; tied to the head, it would start from
-        # logits of that size, so there it is scaled to logits of about 1.
+        initialize_embedding_and_head(self.embedding, self.head)
         hidden_size = self.config.hidden_size
-        nn.init.normal_(self.embedding.weight, std=hidden_size**-0.5 if self.config.tie_weights else 0.5)
-        if not self.config.tie_weights:
-            nn.init.normal_(self.head.weight, std=hidden_size**-0.5)
-        nn.init.zeros_(self.head.bias)
         for layer in self.recurrent_layers:
             weights = layer.weights
             nn.init.xavier_uniform_(weights.w_ih)
@@ -140,14 +133,6 @@ class LayerWeights(NamedTuple):
     b_hh: Tensor
 
 
-def matrices_of(weights: LayerWeights, cell: Cell) -> Matrices:
-    """Return the matrix and bias of the input, and those of each product with the state, by name."""
-    w_ih, w_hh, b_ih, b_hh = weights
-    rows = [gates * w_hh.shape[1] for gates in cell.parts.values()]
-    parts = zip(cell.parts, torch.split(w_hh, rows), torch.split(b_hh, rows), strict=True)
-    return {"input": (w_ih, b_ih), **{name: (weight, bias) for name, weight, bias in parts}}
-
-
 class RecurrentLayer(ProductLayer):
     """A layer of a cell over time; its weights have the names and shapes of `nn.LSTM`'s, for every cell."""
 
@@ -168,8 +153,8 @@ class RecurrentLayer(ProductLayer):
         return LayerWeights(self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0)
 
     def matrices(self) -> Matrices:
-        """Return the matrices of `matrices_of`."""
-        return matrices_of(self.weights, self.cell)
+        """Return the matrices of the cell."""
+        return self.cell.matrices(self.weights)
 
     def forward(self, x: Tensor, members: Members, starts: Tensor | None) -> tuple[Tensor, Members]:
         """Run the layer over time.
@@ -235,132 +220,6 @@ class RecurrentLayer(ProductLayer):
         return y, tuple(end[0] for end in ends)
 
 
-class RecurrentStepper(Stepper):
-    """One token at a time on packed weights, with the first layer's input product in a table by token.
-
-    The state and everything but the products is fp32. The plain twin is `DefaultStepper`.
-    """
-
-    @torch.no_grad()
-    def __init__(self, model: RecurrentModel, precision: StepperPrecision) -> None:
-        cell = model.cell
-        fast = cell.fast_step or FastStep(partial(_PartProducts, cell=cell), cell.step)
-        self._state = cell.state
-        layers = [layer.weights for layer in model.recurrent_layers]
-        if fast.prepare is not None:
-            layers = [LayerWeights(*map(fast.prepare, weights)) for weights in layers]
-        self._table = F.linear(model.embedding.weight, layers[0].w_ih, layers[0].b_ih)  # [V, gates x H]
-        self._layers = [
-            fast.products(fast.step, weights, precision, first=depth == 0) for depth, weights in enumerate(layers)
-        ]
-        self._start = model.start.detach().float().clone()
-        self._head = StepperLinear(model.head.weight, model.head.bias, precision)
-
-    @torch.no_grad()
-    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
-        x = self._table.index_select(0, token)
-        begins = zip(*(member.unbind(1) for member in state.tensors().values()), strict=True)
-        ends = []
-        for depth, (layer, begin) in enumerate(zip(self._layers, begins, strict=True)):
-            end = layer(x, begin)
-            x = x + end[0] if depth else end[0]
-            ends.append(end)
-        after = self._state(*(torch.stack(member, 1) for member in zip(*ends, strict=True)))
-        if starts is not None:
-            x = torch.where(starts[:, None], self._start, x)
-            after = after.map(lambda member: member.masked_fill(starts[:, None, None], 0.0))
-        return self._head(x), after
-
-
-class _OneProduct:
-    """A stepper's layer that multiplies input and state at once: `step(sums, *other states)`."""
-
-    def __init__(
-        self, step: Callable[..., Members], weights: LayerWeights, precision: StepperPrecision, *, first: bool
-    ) -> None:
-        w_ih, w_hh, b_ih, b_hh = weights
-        self._step, self._first = step, first
-        w, b = (w_hh, b_hh) if first else (torch.cat([w_ih, w_hh], dim=1), b_ih + b_hh)
-        self._linear = StepperLinear(w, b, precision)
-
-    def __call__(self, x: Tensor, state: Members) -> Members:
-        """Return the state [B, H] after the step; in the first layer, `x` already is W x + b."""
-        hidden, *others = state
-        sums = self._linear(hidden).add_(x) if self._first else self._linear(torch.cat([x, hidden], dim=1))
-        return self._step(sums, *others)
-
-
-class _TwoProducts:
-    """A stepper's layer that keeps the sums of input and state apart: `step(x_sums, h_sums, hidden)`."""
-
-    def __init__(
-        self, step: Callable[..., Members], weights: LayerWeights, precision: StepperPrecision, *, first: bool
-    ) -> None:
-        w_ih, w_hh, b_ih, b_hh = weights
-        self._step = step
-        self._x = None if first else StepperLinear(w_ih, b_ih, precision)
-        self._h = StepperLinear(w_hh, b_hh, precision)
-
-    def __call__(self, x: Tensor, state: Members) -> Members:
-        """Do what `_OneProduct` does."""
-        return self._step(x if self._x is None else self._x(x), self._h(state[0]), state[0])
-
-
-class _PartProducts:
-    """A stepper's layer of the equations alone: `cell.step(x_sums, *states, *products)`."""
-
-    def __init__(
-        self, step: Callable[..., Any], weights: LayerWeights, precision: StepperPrecision, *, first: bool, cell: Cell
-    ) -> None:
-        matrices = matrices_of(weights, cell)
-        products = {name: StepperLinear(weight, bias, precision) for name, (weight, bias) in matrices.items()}
-        x = products.pop("input")
-        self._x = None if first else x
-        self._step, self._products, self._members = step, products.values(), cell.members
-
-    def __call__(self, x: Tensor, state: Members) -> Members:
-        """Do what `_OneProduct` does."""
-        step = self._step(x if self._x is None else self._x(x), *state, *self._products)
-        return tuple(step[: self._members])
-
-
-def _double_candidate(weight: Tensor) -> Tensor:
-    """Double the candidate's rows of an LSTM: one sigmoid then serves all, as tanh(g) = 2 sigmoid(2 g) - 1."""
-    i, f, g, o = weight.chunk(4)
-    return torch.cat([i, f, 2 * g, o])
-
-
-def _rnn_step(sums: Tensor) -> Members:
-    return (sums.tanh_(),)
-
-
-def _lstm_step(sums: Tensor, cell: Tensor) -> Members:
-    """Compute `cells.lstm_step` for the sums of doubled weights, which it overwrites."""
-    i, f, half_g, o = sums.sigmoid_().chunk(4, dim=-1)
-    cell = (f * cell).addcmul_(i, half_g, value=2).sub_(i)
-    return o * cell.tanh(), cell
-
-
-def _gru_step(x_sums: Tensor, h_sums: Tensor, hidden: Tensor) -> Members:
-    """Compute `cells.gru_step_after`."""
-    x_r, x_z, x_n = x_sums.chunk(3, dim=-1)
-    h_r, h_z, h_n = h_sums.chunk(3, dim=-1)
-    candidate = torch.tanh(x_n + torch.sigmoid(x_r + h_r) * h_n)
-    z = torch.sigmoid(x_z + h_z)
-    return (z * hidden + (1 - z) * candidate,)
-
-
-class FastStep(NamedTuple):
-    """A step of a cell for `RecurrentStepper`."""
-
-    products: Callable[..., Callable[[Tensor, Members], Members]]
-    """Makes a layer from the step, its weights, the precision, and whether it is the first."""
-    step: Callable[..., Any]
-    """What is computed from these products."""
-    prepare: Callable[[Tensor], Tensor] | None = None
-    """What is done to weights and biases before they are packed."""
-
-
 class Cell(NamedTuple):
     """All that differs between recurrent cells."""
 
@@ -381,7 +240,6 @@ class Cell(NamedTuple):
     """The gate whose bias is 1 at first."""
     fast_step: FastStep | None = None
     """How a stepper computes the step faster than by the equations."""
-
     kernel: str | None = None
     """The function in `numba/kernels.py` that steps the cell; None without one."""
     keeps_sums_apart: bool = False
@@ -391,6 +249,13 @@ class Cell(NamedTuple):
     def gates(self) -> int:
         """Gates and candidates."""
         return sum(self.parts.values())
+
+    def matrices(self, weights: LayerWeights) -> Matrices:
+        """Return the matrix and bias of the input, and those of each product with the state, by name."""
+        w_ih, w_hh, b_ih, b_hh = weights
+        rows = [gates * w_hh.shape[1] for gates in self.parts.values()]
+        parts = zip(self.parts, torch.split(w_hh, rows), torch.split(b_hh, rows), strict=True)
+        return {"input": (w_ih, b_ih), **{name: (weight, bias) for name, weight, bias in parts}}
 
     @property
     def members(self) -> int:
@@ -404,7 +269,7 @@ CELLS: dict[str, Cell] = {
         {"recurrent": 1},
         on_cpu=recurrence.rnn,
         fused=torch.rnn_tanh,
-        fast_step=FastStep(_OneProduct, _rnn_step),
+        fast_step=RNN_STEP,
         kernel="step_rnn",
     ),
     "lstm": Cell(
@@ -414,7 +279,7 @@ CELLS: dict[str, Cell] = {
         fused=torch.lstm,
         closed_at_start=(True, True, False, True),
         forget_gate=1,
-        fast_step=FastStep(_OneProduct, _lstm_step, _double_candidate),
+        fast_step=LSTM_STEP,
         kernel="step_lstm",
     ),
     "gru": Cell(
@@ -422,7 +287,7 @@ CELLS: dict[str, Cell] = {
         {"recurrent": 3},
         on_cpu=recurrence.gru_after,
         fused=torch.gru,
-        fast_step=FastStep(_TwoProducts, _gru_step),
+        fast_step=GRU_STEP,
         kernel="step_gru_after",
         keeps_sums_apart=True,
     ),

@@ -28,10 +28,13 @@ class FamilyConfig(Config):
     dropout: Share = setting(0.0, "Dropout rate.", MODEL, shown=BY_PRESET)
     tie_weights: bool = setting(False, "Share input and output embeddings.", MODEL)
 
-    @property
-    def window(self) -> int:
-        """Tokens of a training window, for a family that trains on windows."""
-        raise NotImplementedError
+
+class BlockConfig(FamilyConfig):
+    """The settings of families that train on windows (`batches` in their row), of `block_size` tokens."""
+
+    block_size: Annotated[int, Field(ge=2, le=1_048_576)] = setting(
+        64, "Number of tokens that attention reaches back.", MODEL
+    )
 
 
 class EmbeddingConfig(FamilyConfig):
@@ -94,7 +97,7 @@ class GruConfig(RecurrentConfig):
         return "gru-before" if self.gru_reset == "before" else "gru"
 
 
-class TransformerConfig(FamilyConfig):
+class TransformerConfig(BlockConfig):
     """A decoder-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
 
     `feed_forward_size` None is the customary 8/3 of `hidden_size`, rounded up to a multiple of 32.
@@ -104,9 +107,6 @@ class TransformerConfig(FamilyConfig):
     hidden_size: Size = 128
     layers: Depth = 4
     heads: Depth = setting(4, "Number of attention heads.", MODEL)
-    block_size: Annotated[int, Field(ge=2, le=1_048_576)] = setting(
-        64, "Number of tokens that attention reaches back.", MODEL
-    )
     positions: Literal["rope", "sinusoidal"] = setting("rope", "Position encoding.", MODEL)
     feed_forward_size: Size | None = setting(
         None, "Width of the feed-forward layers.", MODEL, shown="8/3 of the hidden size"
@@ -115,11 +115,6 @@ class TransformerConfig(FamilyConfig):
     """The slowest position frequency is about 1 / this."""
     norm_epsilon: float = Field(1e-5, gt=0.0)
     """What RMSNorm adds to the mean square."""
-
-    @property
-    def window(self) -> int:
-        """Tokens of a training window."""
-        return self.block_size
 
     @property
     def inner_size(self) -> int:

@@ -7,6 +7,7 @@ steppers exist where they are measurably faster, and are tested against this one
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
 
@@ -23,7 +24,7 @@ Matrices = dict[str, tuple[Tensor, Tensor | None]]
 """Weights [N, K] and biases [N] by name."""
 
 
-class ProductLayer(Layer):
+class ProductLayer(Layer, ABC):
     """A layer that multiplies by matrices other than those of `nn.Linear`, which a stepper may replace by packed ones.
 
     It declares them, and multiplies by `product(name)`.
@@ -33,9 +34,9 @@ class ProductLayer(Layer):
         super().__init__()
         self.packed: dict[str, StepperLinear] = {}
 
+    @abstractmethod
     def matrices(self) -> Matrices:
         """Return the weights and biases."""
-        raise NotImplementedError
 
     def product(self, name: str) -> Callable[[Tensor], Tensor]:
         """Return the product [N, K] -> [N, out] with a matrix."""

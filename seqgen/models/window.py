@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen.models.base import NeuralModel
+from seqgen.models.base import NeuralModel, initialize_embedding_and_head
 from seqgen.models.registry import WindowConfig
 from seqgen.models.state import State
 
@@ -61,12 +61,7 @@ class WindowModel(NeuralModel):
 
     @torch.no_grad()
     def _initialize(self) -> None:
-        # As in the recurrent models: a large embedding, unless it is tied to the head, whose logits begin at about 1.
-        hidden_size = self.config.hidden_size
-        nn.init.normal_(self.embedding.weight, std=hidden_size**-0.5 if self.config.tie_weights else 0.5)
-        if not self.config.tie_weights:
-            nn.init.normal_(self.head.weight, std=hidden_size**-0.5)
-        nn.init.zeros_(self.head.bias)
+        initialize_embedding_and_head(self.embedding, self.head)
         for layer in self.layers:
             linear = cast("nn.Linear", layer)
             nn.init.xavier_uniform_(linear.weight)

@@ -24,7 +24,7 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES, FamilyConfig
+from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
 from seqgen.sources.decoding import CHUNK_BYTES
@@ -182,7 +182,7 @@ def check_same_sizes(corpus: EncodedCorpus, record: TextRecord, data: DataConfig
 def build_stream(model_config: FamilyConfig, config: TrainingConfig, documents: Documents) -> BatchStream:
     """Build the batches that the family of `model_config` trains on."""
     if FAMILIES[model_config.cell].batches == "windows":
-        return WindowBatches(documents, config.batch_size, model_config.window, config.seed)
+        return WindowBatches(documents, config.batch_size, cast("BlockConfig", model_config).block_size, config.seed)
     return ContiguousBatches(documents, config.batch_size, config.bptt, config.seed)
 
 

@@ -1,6 +1,6 @@
 """Steppers compiled for a CPU: a step is a few calls of `kernels.py` instead of many small operations of torch.
 
-Plain twins: `recurrent.RecurrentStepper` and `transformer.TransformerStepper`. numba, which compiles the kernels, is an
+Plain twins: `RecurrentStepper` and `TransformerStepper`. numba, which compiles the kernels, is an
 optional dependency.
 """
 
@@ -24,15 +24,8 @@ from seqgen.models.numba.products import Array, Floats, Weight, as_array, as_ten
 from seqgen.models.positions import rotary, sinusoids
 from seqgen.models.recurrent import LayerWeights, RecurrentModel
 from seqgen.models.state import State
-from seqgen.models.transformer import (
-    Products,
-    TransformerModel,
-    TransformerState,
-    head_weight,
-    position_frequencies,
-    select_written,
-    stepper_weights,
-)
+from seqgen.models.transformer import TransformerModel, TransformerState, position_frequencies
+from seqgen.models.transformer_stepper import Products, head_weight, select_written, stepper_weights
 
 _LOCK = threading.Lock()
 """Some of numba's threading layers end the process when two threads call them."""
