@@ -3,7 +3,7 @@
 A segment reads its document from `begin`, is scored from `score`, and ends at `end`; the tokens from `begin` to `score`
 only warm up its state (burn-in). Streams, parallel segments with burn-in and overlapping windows differ only in how
 these three are chosen. A segment that begins with its document begins with id 0, which clears the state, so it may
-follow another in a lane; one that begins inside its document may only be the first of its lane.
+follow another in a lane; a segment that begins inside its document may only be the first of its lane.
 """
 
 from __future__ import annotations

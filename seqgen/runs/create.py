@@ -135,7 +135,7 @@ def _write_run(
         corpus.tokenizer.save(directory.tokenizer)
         checkpoint = save_checkpoint(directory.checkpoints, learner, progress, config.to_json(), config.identity)
         directory.write_config(config)
-    except BaseException:
+    except BaseException:  # a signal too
         if lock is not None:
             lock.release()
         shutil.rmtree(directory.path, ignore_errors=True)

@@ -59,7 +59,7 @@ def resume_run(request: RunRequest) -> RunSetup:
         if request.plan_from is not None:
             _check_plan(directory, request.plan_from)
         return _resume(directory, changes, lock, request)
-    except BaseException:
+    except BaseException:  # a signal too
         lock.release()
         raise
 

@@ -89,9 +89,6 @@ class FadingModel(LanguageModel):
         ages = state.age[:, None] + torch.arange(tokens.shape[1])
         return ages.clamp(max=self.fades)[:, :, None] * torch.arange(11.0), Age(state.age + tokens.shape[1])
 
-    def stepper(self, precision="fp32"):
-        raise NotImplementedError
-
 
 def tokens_per_reading(model, length):
     """Return the number of tokens of each reading of a prompt, the last one being the one that counted."""

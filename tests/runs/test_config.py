@@ -6,7 +6,9 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import RunConfig, resolve_settings, train_settings
+from seqgen.runs.config import resolve_settings, train_settings
+
+from ..small_runs import run_config
 
 
 def test_train_settings_have_a_description_and_a_group():
@@ -97,21 +99,7 @@ def test_tokenizer_directory_excludes_tokenizer_settings(tmp_path):
 
 
 def test_identity_depends_only_on_what_determines_the_weights():
-    config = RunConfig.of(
-        seqgen="0.1.0",
-        created="2026-01-01T00:00:00+00:00",
-        **{name: getattr(resolve_settings({"max_steps": 5}), name) for name in ("model", "data", "training")},
-        tokenizer={"kind": "char", "vocab_size": 32, "fingerprint": "0" * 64},
-        text={
-            "sha256": "0" * 64,
-            "characters": 1000,
-            "train_tokens": 950,
-            "valid_tokens": 50,
-            "ends": False,
-            "split": "blocks",
-        },
-        environment={"python": "3.11", "threads": 2},
-    )
+    config = run_config()
     same = {"max_steps": 9, "precision": "fp32", "device": "cuda", "save_every": 1.0, "on_save_error": "stop"}
     assert config.model_copy(update={"training": config.training.model_copy(update=same)}).identity == config.identity
     assert config.model_copy(update={"created": "then", "seqgen": "0"}).identity == config.identity

@@ -12,21 +12,9 @@ from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings
 from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory, find_run, find_runs
 
-CONFIG = RunConfig.of(
-    seqgen="0.1.0",
-    created="2026-01-01T00:00:00+00:00",
-    **{name: getattr(resolve_settings({"max_steps": 5}), name) for name in ("model", "data", "training")},
-    tokenizer={"kind": "char", "vocab_size": 32, "fingerprint": "0" * 64},
-    text={
-        "sha256": "0" * 64,
-        "characters": 1000,
-        "train_tokens": 950,
-        "valid_tokens": 50,
-        "ends": False,
-        "split": "blocks",
-    },
-    environment={"python": "3.11", "threads": 2},
-)
+from ..small_runs import run_config
+
+CONFIG = run_config()
 
 
 @pytest.fixture

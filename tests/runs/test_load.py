@@ -245,7 +245,7 @@ def test_validation_texts_are_the_validation_part(run):
 
 
 def test_evaluation_of_withheld_blocks_is_that_of_training(corpus, tmp_path):
-    """Of the blocks of few documents, one that was cut out of a document has no end."""
+    """A block that was cut out of a document has no end."""
     shutil.copy(corpus, tmp_path / "other.txt")
     training = seqgen.train(
         [corpus, tmp_path / "other.txt"], out=tmp_path / "run", cell="gru", valid_split="tail", **SMALL

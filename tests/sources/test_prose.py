@@ -11,7 +11,7 @@ SENTENCES = [
     "No one in the town has ever seen what he painted before that",
     "In the evening the river carries leaves to the mill",
     "A child counts them and forgets the number again",
-    "Whoever asks for the way gets an answer that is longer than the way itself",
+    "A traveler who asks for the way gets an answer that is longer than the way itself",
 ]
 PROSE = ". ".join(SENTENCES * 20) + "."
 VERSE = ["Before we go, he said, and took his hat,", "I want to hear the river,", "And the mill beyond it.", "So"] * 9
