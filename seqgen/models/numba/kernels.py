@@ -8,7 +8,7 @@ divisions may raise an error does not vectorize.
 Importing this module needs numba, which caches the compiled code next to this file or in the user's cache directory.
 All kernels share one file because numba drops a cached function only when the function's own file changes.
 
-Plain twins: `cells.py` for the gates; `transformer.py`'s `rotate`, `remember` and `TransformerStepper` for attention.
+Plain twins: `cells.py` for the gates; `rotate`, `remember` and `TransformerStepper` for attention.
 """
 
 from __future__ import annotations
