@@ -13,8 +13,8 @@ from measuring import Row, matrix_products, race, repeat
 from torch import Tensor, nn
 
 from seqgen.device import Precision, autocast, select_precision
-from seqgen.models import cells
-from seqgen.models.recurrent import CELLS, Cell, RecurrentLayer
+from seqgen.models.recurrent import cells
+from seqgen.models.recurrent.model import CELLS, Cell, RecurrentLayer
 
 CPU = torch.device("cpu")
 SHAPES = [(64, 128, 512), (32, 64, 256)]  # B, T, H

@@ -25,7 +25,7 @@ def describe_run(run: TrainingRun) -> list[str]:
     config = run.config
     model, text, environment = config.model, config.text, config.environment
     model_line = (
-        f"{run.path}: {model.cell} {model.layers}x{model.hidden_size}, "
+        f"{run.path}: {model.cell} {model.shape}, "
         f"{plural(parameter_count(run.model), 'parameter')}, "
         f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
         f"{config.tokenizer.vocab_size:,}"

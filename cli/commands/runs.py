@@ -84,7 +84,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     best = row["best_bits_per_byte"]
     return {
         "run": printable(row["run"]),
-        "model": f"{row['cell']} {row['layers']}x{row['hidden_size']}",
+        "model": f"{row['cell']} {row['shape']}",
         "vocabulary": f"{tokenizer_name(row['tokenizer'], row['normalization'])} {row['vocab_size']:,}",
         "text": printable(row["text"]),
         "parameters": "-" if row["parameters"] is None else f"{row['parameters']:,}",

@@ -23,13 +23,27 @@ class FamilyConfig(Config):
     """The settings that every family has."""
 
     cell: str = setting("lstm", "Model architecture.", MODEL)
+
+    @property
+    def shape(self) -> str:
+        """The size of the model in a few characters, for people: `2x384`, `order 7`."""
+        raise NotImplementedError
+
+
+class NeuralConfig(FamilyConfig):
+    """The settings of families that are trained by gradients."""
+
     hidden_size: Size = setting(256, "Hidden size.", MODEL, shown=BY_PRESET)
     layers: Depth = setting(1, "Number of layers.", MODEL, shown=BY_PRESET)
     dropout: Share = setting(0.0, "Dropout rate.", MODEL, shown=BY_PRESET)
     tie_weights: bool = setting(False, "Share input and output embeddings.", MODEL)
 
+    @property
+    def shape(self) -> str:
+        return f"{self.layers}x{self.hidden_size}"
 
-class BlockConfig(FamilyConfig):
+
+class BlockConfig(NeuralConfig):
     """The settings of families that train on windows (`batches` in their row), of `block_size` tokens."""
 
     block_size: Annotated[int, Field(ge=2, le=1_048_576)] = setting(
@@ -37,7 +51,7 @@ class BlockConfig(FamilyConfig):
     )
 
 
-class EmbeddingConfig(FamilyConfig):
+class EmbeddingConfig(NeuralConfig):
     """The settings of families whose embedding may have another size than the hidden state; tied, the two are equal."""
 
     embedding_size: Size | None = setting(None, "Embedding size.", MODEL, shown="hidden size, up to 128")
@@ -141,6 +155,23 @@ class WindowConfig(EmbeddingConfig):
     )
 
 
+class NgramConfig(FamilyConfig):
+    """Interpolated modified Kneser-Ney over n-grams of tokens (Chen and Goodman 1998)."""
+
+    cell: Literal["ngram"] = "ngram"
+    order: Annotated[int, Field(ge=1, le=64)] | None = setting(
+        None, "Longest n-gram.", MODEL, shown="by tokenizer and size of the text"
+    )
+    """None only before the text is known; config.json has the number."""
+    min_count: Annotated[int, Field(ge=1, lt=2**31)] = setting(
+        1, "Leave out n-grams of two tokens and more that occur less often.", MODEL
+    )
+
+    @property
+    def shape(self) -> str:
+        return f"order {self.order}"
+
+
 Presets = dict[str, dict[str, Any]]
 """Settings of model and training by optimizer, the default one first; docs/lab-notes.md has the measurements."""
 
@@ -160,11 +191,13 @@ class Family(NamedTuple):
     """Whether it trains on rows that carry their state from batch to batch, or on windows of its `block_size`."""
     neural: bool = True
     """Whether it has hidden vectors and gradients: a `NeuralModel`."""
+    fit: str | None = None
+    """Module and function, dotted, that fit a model which is not neural to documents."""
     compiled: str | None = None
     """Module and function, dotted, that make its stepper compiled by numba."""
 
 
-_RECURRENT = "seqgen.models.recurrent.RecurrentModel"
+_RECURRENT = "seqgen.models.recurrent.model.RecurrentModel"
 _COMPILED = "seqgen.models.numba.stepper"
 
 FAMILIES: dict[str, Family] = {
@@ -211,7 +244,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "transformer": Family(
         TransformerConfig,
-        "seqgen.models.transformer.TransformerModel",
+        "seqgen.models.transformer.model.TransformerModel",
         presets={"muon": {"lr": 0.006, "batch_size": 16}, "adamw": {"lr": 0.003, "batch_size": 16}},
         batches="windows",
         compiled=f"{_COMPILED}.compiled_transformer_stepper",
@@ -246,13 +279,17 @@ ModelConfig = Annotated[SerializeAsAny[FamilyConfig], BeforeValidator(parse_conf
 
 
 def model_settings() -> dict[str, Setting]:
-    """Return the settings of all families; a description names the cells that have the setting, if not all do."""
+    """Return the settings of all families.
+
+    A description names the cells that have the setting, if not all neural ones do.
+    """
     configs = {cell: family.config for cell, family in FAMILIES.items()}
+    neural = sum(family.neural for family in FAMILIES.values())
     found = settings_of(FamilyConfig, *configs.values())
     found["cell"] = found["cell"]._replace(types=(Literal[*FAMILIES],))
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
-        if len(owners) < len(configs):
+        if len(owners) < neural:
             found[name] = of_cells(made, owners)
     return found
 

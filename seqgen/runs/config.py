@@ -70,7 +70,7 @@ def train_settings() -> dict[str, Setting]:
         **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
         **settings_of(RunOptions),
     }
-    without_windows = [cell for cell, family in FAMILIES.items() if family.batches != "windows"]
+    without_windows = [cell for cell, family in FAMILIES.items() if family.neural and family.batches != "windows"]
     settings["bptt"] = of_cells(settings["bptt"], without_windows)
     return settings
 

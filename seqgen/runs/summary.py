@@ -23,8 +23,8 @@ class Summary(Config):
     run: str
     created: str
     cell: str
-    layers: int
-    hidden_size: int
+    shape: str
+    """The size of the model: `2x384`."""
     parameters: int | None
     tokenizer: str
     normalization: str
@@ -76,8 +76,7 @@ def _combine(
         run=str(directory.path),
         created=config.created,
         cell=config.model.cell,
-        layers=config.model.layers,
-        hidden_size=config.model.hidden_size,
+        shape=config.model.shape,
         parameters=parameters,
         tokenizer=config.tokenizer.kind,
         normalization=config.tokenizer.normalization,

@@ -35,7 +35,7 @@ def test_summary_of_a_complete_run(train):
     best = min((one for one in events if isinstance(one, seqgen.Evaluated)), key=lambda one: one.nats_per_token)
     assert (summary.state, summary.steps, summary.total_steps) == ("complete", 6, 6)
     assert summary.run == str(directory.path)
-    assert (summary.cell, summary.layers, summary.hidden_size) == ("gru", 1, 16)
+    assert (summary.cell, summary.shape) == ("gru", "1x16")
     assert (summary.tokenizer, summary.vocab_size, summary.text) == ("char", config.tokenizer.vocab_size, "corpus.txt")
     assert (summary.best_step, summary.best_bits_per_byte) == (best.step, best.bits_per_byte)
     assert summary.best_bits_per_character == best.bits_per_character

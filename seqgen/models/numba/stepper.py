@@ -21,11 +21,11 @@ from seqgen.device import StepperPrecision
 from seqgen.errors import ConfigError
 from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.numba.products import Array, Floats, Weight, as_array, as_tensor
-from seqgen.models.positions import rotary, sinusoids
-from seqgen.models.recurrent import LayerWeights, RecurrentModel
+from seqgen.models.recurrent.model import LayerWeights, RecurrentModel
 from seqgen.models.state import State
-from seqgen.models.transformer import TransformerModel, TransformerState, position_frequencies
-from seqgen.models.transformer_stepper import Products, head_weight, select_written, stepper_weights
+from seqgen.models.transformer.model import TransformerModel, TransformerState, position_frequencies
+from seqgen.models.transformer.positions import rotary, sinusoids
+from seqgen.models.transformer.stepper import Products, head_weight, select_written, stepper_weights
 
 _LOCK = threading.Lock()
 """Some of numba's threading layers end the process when two threads call them."""

@@ -99,7 +99,7 @@ def test_json_has_every_field(answers, run, second):
 
     assert (first["run"], other["run"]) == (str(run), str(second))
     assert first["state"] == "complete"
-    assert (first["cell"], first["layers"], first["hidden_size"]) == ("gru", 1, 16)
+    assert (first["cell"], first["shape"]) == ("gru", "1x16")
     assert first["steps"] == first["total_steps"] == first["best_step"] == 5
     assert first["parameters"] > 0
     assert first["best_bits_per_byte"] > 0

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqgen.device import Precision, autocast
 from seqgen.models.cpu import recurrence
-from seqgen.models.recurrent import CELLS, RecurrentLayer
+from seqgen.models.recurrent.model import CELLS, RecurrentLayer
 
 CPU = torch.device("cpu")
 FORMS = [form for form, cell in CELLS.items() if cell.on_cpu is not None]

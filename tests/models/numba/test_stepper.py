@@ -22,7 +22,7 @@ pytest.importorskip("numba")
 
 from seqgen.models.numba import kernels
 from seqgen.models.numba import products as compiled_products
-from seqgen.models.recurrent import CELLS
+from seqgen.models.recurrent.model import CELLS
 
 pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
 

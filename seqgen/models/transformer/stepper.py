@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from seqgen.device import StepperPrecision
 from seqgen.models.base import Stepper
 from seqgen.models.cpu.packed import StepperLinear
-from seqgen.models.positions import rotary, rotate, rotation_of, sinusoids
 from seqgen.models.state import State
-from seqgen.models.transformer import Block, TransformerModel, TransformerState, position_frequencies, remember
+from seqgen.models.transformer.model import Block, TransformerModel, TransformerState, position_frequencies, remember
+from seqgen.models.transformer.positions import rotary, rotate, rotation_of, sinusoids
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.state import State
 
 if TYPE_CHECKING:
-    from seqgen.models.recurrent import Cell, LayerWeights, Members, RecurrentModel
+    from seqgen.models.recurrent.model import Cell, LayerWeights, Members, RecurrentModel
 
 
 class RecurrentStepper(Stepper):

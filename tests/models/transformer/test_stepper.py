@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from seqgen import models
-from seqgen.models import transformer_stepper
 from seqgen.models.registry import TransformerConfig
+from seqgen.models.transformer import stepper as transformer_stepper
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from seqgen import models
-from seqgen.models.recurrent import CELLS
+from seqgen.models.recurrent.model import CELLS
 from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RecurrentConfig, RnnConfig
 
-from ..conftest import CONFIGS
+from ...conftest import CONFIGS
 
 RECURRENT = [cell for cell, family in FAMILIES.items() if issubclass(family.config, RecurrentConfig)]
 
@@ -15,7 +15,7 @@ RECURRENT = [cell for cell, family in FAMILIES.items() if issubclass(family.conf
 def test_every_form_has_a_row_in_cells():
     forms = {config.form for config in CONFIGS.values() if config.cell in RECURRENT}
 
-    assert forms == CELLS.keys(), "compare CELLS in seqgen/models/recurrent.py with CONFIGS in tests/conftest.py"
+    assert forms == CELLS.keys(), "compare CELLS in seqgen/models/recurrent/model.py with CONFIGS in tests/conftest.py"
 
 
 @pytest.mark.parametrize("cell", RECURRENT)

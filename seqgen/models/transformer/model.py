@@ -21,9 +21,9 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models.base import Layer, NeuralModel, Stepper
-from seqgen.models.positions import frequencies, rotary, rotate, rotation_of, sinusoids
 from seqgen.models.registry import TransformerConfig
 from seqgen.models.state import State
+from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of, sinusoids
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class TransformerModel(NeuralModel):
     def _stepper(self, precision: StepperPrecision) -> Stepper:
         if self.plain:
             return super()._stepper(precision)
-        from seqgen.models.transformer_stepper import TransformerStepper
+        from seqgen.models.transformer.stepper import TransformerStepper
 
         return TransformerStepper(self, precision)
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from seqgen.models import cells
-from seqgen.models.recurrent import CELLS, RecurrentLayer
+from seqgen.models.recurrent import cells
+from seqgen.models.recurrent.model import CELLS, RecurrentLayer
 
 OPEN, SHUT = 60.0, -60.0  # sums at which a sigmoid is 1 and 0
 

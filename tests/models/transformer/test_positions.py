@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from seqgen.models.positions import frequencies, rotary, rotate, rotation_of, sinusoids
+from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of, sinusoids
 
 BASE = 10_000.0
 

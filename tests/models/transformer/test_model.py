@@ -7,9 +7,9 @@ import torch
 from torch.nn import functional as F
 
 from seqgen import models
-from seqgen.models import transformer
-from seqgen.models.positions import frequencies, rotary, rotate, rotation_of
 from seqgen.models.registry import TransformerConfig
+from seqgen.models.transformer import model as transformer
+from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)
 

@@ -1,0 +1,1 @@
+"""Recurrent models: the equations of the cells, the stack of layers, the stepper."""

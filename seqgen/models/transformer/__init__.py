@@ -1,0 +1,1 @@
+"""The transformer: the model, its position encodings, its stepper."""
