@@ -79,7 +79,8 @@ class MixtureModel(LanguageModel):
         return -self._mix(-nats for nats, _ in read).where(targets != IGNORED, 0.0), _join(read)
 
     def last_logits(self, tokens: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, MixtureState]:
-        read = [member.last_logits(tokens, own, starts) for member, own in self._with_states(state)]
+        pairs = zip(self._each(), cast("MixtureState", state).states, strict=True)
+        read = [member.last_logits(tokens, own, starts) for member, own in pairs]
         return self._mix(_normalize(logits) for logits, _ in read), _join(read)
 
     def _stepper(self, precision: StepperPrecision) -> Stepper:

@@ -34,6 +34,11 @@ class FamilyConfig(Config):
         """The size of the model in a few characters, for people: `2x384`, `order 7`."""
         raise NotImplementedError
 
+    def for_text(self, tokenizer: str, tokens: int) -> FamilyConfig:
+        """Return the config with what depends on the text: the kind of its tokenizer, and its training tokens."""
+        del tokenizer, tokens
+        return self
+
 
 class NeuralConfig(FamilyConfig):
     """The settings of families that are trained by gradients."""
