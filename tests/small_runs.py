@@ -24,7 +24,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "transformer": {"layers": 2, "heads": 2, "dropout": 0.2},
 }
 SMALL_RUNS = {cell: {**with_length(cell, 16), "precision": "fp32", **SPECIAL.get(cell, {})} for cell in NEURAL}
-"""A small run of every family that is trained by gradients, by cell."""
+"""A small run of every neural family, by cell."""
 
 GRU = {**SMALL, **SMALL_RUNS["gru"]}
 """Most tests need one family only."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from seqgen.config import BY_PRESET, MODEL, Config, Setting, describe, setting, settings_of
+from seqgen.tokenizers.config import TokenizerKind
 from seqgen.utils.text import plural
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -34,7 +35,7 @@ class FamilyConfig(Config):
         """The size of the model in a few characters, for people: `2x384`, `order 7`."""
         raise NotImplementedError
 
-    def for_text(self, tokenizer: str, tokens: int) -> FamilyConfig:
+    def for_text(self, tokenizer: TokenizerKind, tokens: int) -> FamilyConfig:
         """Return the config with what depends on the text: the kind of its tokenizer, and its training tokens."""
         del tokenizer, tokens
         return self
@@ -181,6 +182,12 @@ class NgramConfig(FamilyConfig):
     def shape(self) -> str:
         return f"order {self.order}"
 
+    def for_text(self, tokenizer: TokenizerKind, tokens: int) -> NgramConfig:
+        """Return the config with an order that suits the text, unless it has one."""
+        from seqgen.models.ngram.model import default_order
+
+        return self if self.order is not None else self.model_copy(update={"order": default_order(tokenizer, tokens)})
+
 
 def parse_config(value: Any) -> Any:
     """Return the config of a family from its JSON form; anything else unchanged."""
@@ -308,6 +315,13 @@ FAMILIES: dict[str, Family] = {
         presets={"muon": {"lr": 0.006, "batch_size": 16}, "adamw": {"lr": 0.003, "batch_size": 16}},
         batches="windows",
         compiled=f"{_COMPILED}.compiled_transformer_stepper",
+    ),
+    "ngram": Family(
+        NgramConfig,
+        "seqgen.models.ngram.model.NgramModel",
+        presets={},
+        neural=False,
+        fit="seqgen.models.ngram.model.fit",
     ),
     "window": Family(
         WindowConfig,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -31,8 +31,13 @@ if TYPE_CHECKING:
 class FittedModel(Protocol):
     """What a fitted model tells about itself."""
 
-    notices: list[str]
-    sizes: Sequence[int]
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know, a sentence each."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """The number of n-grams of each order."""
 
 
 @dataclass
@@ -78,7 +83,7 @@ class FitRun:
             return
         corpus, text = self.corpus, self.config.text
         model = fit_model(self.config, corpus)
-        about = cast("FittedModel", cast("object", model))
+        about = cast("FittedModel", model)
         yield Fitted(1, 1, tuple(about.sizes), tuple(about.notices), seconds())
         report = None if corpus.validation is None else corpus.validation.evaluate(model, "fp32")
         if report is not None:

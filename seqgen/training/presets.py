@@ -24,14 +24,14 @@ def preset_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -
     """Return the settings of model and training for a cell and the training time in the user's `settings`.
 
     Args:
-        cell: the model family; one that is fitted has no presets.
+        cell: the model family.
         settings: what the user set.
         sized: whether the model's size is fixed already, so that the short and long presets do not apply.
     """
     time = TrainingConfig.of(max_time=settings.get("max_time")).max_time
     family = FAMILIES[cell]
     presets = family.presets
-    if not presets:
+    if not family.neural:
         return {}
     if time is not None and not sized and SIZE_SETTINGS.isdisjoint(settings):
         special = family.short_presets if time < SHORT_TIME else family.long_presets if time >= LONG_TIME else None

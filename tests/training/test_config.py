@@ -50,8 +50,7 @@ def test_zero_is_refused_where_nothing_would_be_trained(name):
 
 
 def test_every_cell_has_a_valid_preset_for_each_optimizer():
-    for cell in NEURAL:
-        family = FAMILIES[cell]
+    for cell, family in ((cell, FAMILIES[cell]) for cell in NEURAL):
         for presets in (family.presets, family.short_presets, family.long_presets):
             assert presets is None or presets.keys() == {"muon", "adamw"}
         for optimizer in family.presets:
