@@ -15,6 +15,7 @@ from seqgen.cli.commands import (
     corpus_stats,
     demo,
     evaluate,
+    export,
     info,
     mix,
     runs,
@@ -49,6 +50,7 @@ app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
 app.command("eval", cls=Command)(evaluate.evaluate)
 app.command("mix", cls=Command)(mix.mix)
+app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
 app.add_typer(tokenizers, name="tokenizer")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seqgen.errors import ConfigError
 from seqgen.models.ngram import fit
 from seqgen.models.ngram.fit import FALLBACK, discounts_of, fit_tables
 
@@ -101,3 +102,19 @@ def test_text_shorter_than_the_order_is_fitted():
 
     assert tables.sizes == [2, 2, 1, 0, 0, 0]
     assert_same_everywhere(tables, PlainKneserNey(corpus, 6), corpus)
+
+
+def test_fit_beyond_the_memory_is_refused_before_it_counts(monkeypatch):
+    monkeypatch.setattr(fit, "_count", None)
+
+    with pytest.raises(ConfigError, match=r"5 tokens .*--order.*--memory"):
+        fitted(random_corpus(1, documents=3, longest=900), 5, memory=1000.0)
+
+
+@pytest.mark.parametrize("longest", [300, 40_000])
+def test_estimate_is_above_the_number_of_ngrams(longest):
+    corpus = random_corpus(2, vocab_size=30, documents=5, longest=longest)
+    tokens = np.concatenate([[0, *ids] for ids in corpus.documents]).astype(np.uint8)
+
+    needed = fit.estimate_grams(tokens, 30, 5)
+    assert sum(fitted(corpus, 5).sizes) <= needed <= 2 * sum(fitted(corpus, 5).sizes)
