@@ -24,20 +24,20 @@ OTHER = "".join(sorted(TEXT.splitlines(keepends=True), key=lambda line: line[::-
 
 
 @pytest.fixture(scope="module")
-def _workshop(tmp_path_factory):
+def workshop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workshop")
     (folder / "corpus.txt").write_text(TEXT, "utf-8", newline="")
     return folder
 
 
 @pytest.fixture
-def trained(_workshop):
+def trained(workshop):
     """Return a run, trained once with these settings; not to be changed."""
 
     def train(cell, **settings):
-        path = _workshop / "-".join([cell, *(f"{name}-{value}".replace("/", "-") for name, value in settings.items())])
+        path = workshop / "-".join([cell, *(f"{name}-{value}".replace("/", "-") for name, value in settings.items())])
         if not path.exists():
-            seqgen.train(_workshop / "corpus.txt", out=path, **{**SETTINGS[cell], **settings}).run()
+            seqgen.train(workshop / "corpus.txt", out=path, **{**SETTINGS[cell], **settings}).run()
         return path
 
     return train
@@ -127,9 +127,9 @@ def test_new_directory_is_named_by_text_and_cells(trained, in_tmp):
 # --- no member may have learned from the text that sets the weights
 
 
-@pytest.mark.parametrize("settings", [{"valid_split": "tail"}, {"valid_share": 0.1}, {"documents": "line"}])
+@pytest.mark.parametrize("settings", [{"valid_split": "tail"}, {"valid_share": 0.1}])
 def test_runs_with_other_splits_need_a_validation_file(trained, tmp_path, settings):
-    with pytest.raises(ConfigError, match="--valid FILE" if "documents" not in settings else "--documents"):
+    with pytest.raises(ConfigError, match=r"^valid: .*--valid FILE"):
         seqgen.mix([trained("gru"), trained("ngram", **settings)], out=tmp_path / "mixture")
     assert not (tmp_path / "mixture").exists()
 
@@ -165,8 +165,8 @@ def test_validation_file_that_a_member_learned_is_refused(trained, tmp_path, par
     assert not (tmp_path / "mixture").exists()
 
 
-def test_runs_with_one_validation_file_are_mixed_on_it(trained, tmp_path, _workshop):
-    valid = _workshop / "valid.txt"
+def test_runs_with_one_validation_file_are_mixed_on_it(trained, tmp_path, workshop):
+    valid = workshop / "valid.txt"
     valid.write_text("Every child watches letters in the quiet seventh garden.\n" * 9, "utf-8")
     runs = [trained(cell, valid=str(valid)) for cell in ("gru", "ngram")]
 
@@ -175,7 +175,7 @@ def test_runs_with_one_validation_file_are_mixed_on_it(trained, tmp_path, _works
     assert RunDirectory(run.path).read_mixture().text_sha256 == run.config.text.valid_sha256
 
 
-def test_changed_or_missing_text_is_refused(tmp_path, trained, _workshop):
+def test_changed_or_missing_text_is_refused(tmp_path, trained, workshop):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(TEXT + "The end of it all.\n", "utf-8", newline="")
     runs = [tmp_path / "gru", tmp_path / "ngram"]
@@ -200,6 +200,13 @@ def test_one_run_is_no_mixture(trained):
 def test_other_tokenizers_are_refused(trained, tmp_path):
     with pytest.raises(ConfigError, match="different tokenizers"):
         seqgen.mix([trained("gru"), trained("ngram", tokenizer="byte")], out=tmp_path / "mixture")
+
+
+def test_runs_with_and_without_ends_are_refused(trained, tmp_path):
+    lines = trained("ngram", documents="line", tokenizer=str(trained("gru") / "tokenizer"))
+
+    with pytest.raises(ConfigError, match=f"{lines} models the ends of documents and {trained('gru')} does not"):
+        seqgen.mix([trained("gru"), lines], out=tmp_path / "mixture")
 
 
 def test_mixture_of_mixtures_is_refused(trained, tmp_path):
@@ -257,7 +264,7 @@ def test_changed_member_is_refused(mixture, trained):
     [
         (lambda record: record["members"]["gru"].update(weight=0.99), "weights should sum to 1"),
         (lambda record: record["members"]["gru"].update(weight=-0.1), "weight"),
-        (lambda record: record["members"].pop("gru"), "sum to 1"),
+        (lambda record: record["members"].update(other=record["members"].pop("gru")), "different members"),
         (lambda record: record.update(wings=2), "wings"),
     ],
 )
