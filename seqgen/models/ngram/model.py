@@ -20,6 +20,7 @@ from seqgen.models.ngram.tables import UNSEEN, Integers, NgramTables
 from seqgen.models.registry import NgramConfig
 from seqgen.models.state import State
 from seqgen.tokenizers.config import TokenizerKind
+from seqgen.utils.text import plural
 
 MOST_ORDER: dict[TokenizerKind, int] = {"char": 10, "byte": 10, "word": 5, "unigram": 6, "bpe": 6}
 """The highest order that is chosen for a kind of tokens."""
@@ -103,14 +104,20 @@ class NgramModel(LanguageModel):
     @property
     def notices(self) -> list[str]:
         """What the user should know of the fit, a sentence each."""
-        fallen = [str(k) for k, row in enumerate(self.tables.discounts.tolist(), 1) if tuple(row) == FALLBACK]
-        if not fallen:
-            return []
-        notice = (
-            f"order {', '.join(fallen)}: too few n-grams occur once to four times to compute discounts, so "
-            f"{', '.join(map(str, FALLBACK))} are used"
-        )
-        return [notice]
+        notices, sizes = [], self.tables.sizes
+        if not sizes[-1]:
+            longest = sum(map(bool, sizes))
+            notices.append(
+                f"the text has no n-grams of more than {plural(longest, 'token')}: a lower --order gives the same model"
+            )
+        discounts = self.tables.discounts.tolist()
+        fallen = [str(k) for k, row in enumerate(discounts, 1) if sizes[k - 1] and tuple(row) == FALLBACK]
+        if fallen:
+            notices.append(
+                f"order {', '.join(fallen)}: too few n-grams occur once to four times to compute discounts, so "
+                f"{', '.join(map(str, FALLBACK))} are used"
+            )
+        return notices
 
     def initial_state(self, batch_size: int, capacity: int) -> NgramState:
         del capacity  # the size of the state is fixed
