@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqgen.config import EVALUATION, Config, setting
 
@@ -34,6 +34,9 @@ class AdaptationConstants(Config):
     """The weight of the cache in the mixture with its model (lambda)."""
 
 
+DEFAULTS = AdaptationConstants()
+
+
 class AdaptationConfig(Config):
     """What learns while it reads."""
 
@@ -49,10 +52,21 @@ class AdaptationConfig(Config):
     cache: bool = setting(
         False, "Add a cache of hidden vectors and the tokens that followed them, which is dynamic too.", EVALUATION
     )
-    adaptation: AdaptationConstants = AdaptationConstants()
+    adaptation: AdaptationConstants = DEFAULTS
     """Rates and sizes; `Run.tune` finds others."""
+
+    @model_validator(mode="after")
+    def _something_resets(self) -> AdaptationConfig:
+        if self.dynamic_reset is not None and not self.adapts:
+            raise ValueError("dynamic_reset: needs dynamic or cache")
+        return self
 
     @property
     def adapts(self) -> bool:
         """Whether anything learns."""
         return self.dynamic is not None or self.cache
+
+    @property
+    def what(self) -> str:
+        """What learns, as reports name it."""
+        return self.dynamic or "cache"

@@ -103,8 +103,10 @@ class NeuralReader:
         self._unchecked: list[tuple[int, int]] = []
         self._learned_nats = 0.0
         self._read = 0
-        self._last: tuple[int, Tensor, Tensor] | None = None
-        """The last token that was read alone, its hidden vector, and ln p of the next token."""
+        self._last: int | None = None
+        """The last token that was read alone, by `read`."""
+        self._hidden = self._log_probs = torch.empty(0)
+        """Its hidden vector [H], and ln p of the next token [V], fp64."""
         self.diverged_at: int | None = None
         """The number of tokens after which the weights had diverged, and the trained ones came back."""
 
@@ -129,7 +131,7 @@ class NeuralReader:
     def _take(self, inputs: Integers, targets: Integers) -> Floats:
         """Predict targets up to the next update at most, and make it if it is due."""
         if self._weights is not None and len(inputs) == self._size:
-            hidden, nats = self._learn(inputs, targets)
+            hidden, nats = self._learn(self._weights, inputs, targets)
         else:
             hidden, nats = self._predict(inputs, targets)
             self._keep(inputs, targets)
@@ -156,23 +158,24 @@ class NeuralReader:
             return
         self._segment += zip(inputs.tolist(), targets.tolist(), strict=True)
         if len(self._segment) == self._size:
-            self._learn(*np.array(self._segment, np.int64).T)
+            self._learn(self._weights, *np.array(self._segment, np.int64).T)
 
-    def _learn(self, inputs: Integers, targets: Integers) -> tuple[Tensor, Tensor]:
+    def _learn(
+        self, weights: DynamicWeights[NeuralModel], inputs: Integers, targets: Integers
+    ) -> tuple[Tensor, Tensor]:
         """Make an update by a whole segment; return its hidden vectors and nats before the update."""
-        assert self._weights is not None
         tokens, expected, starts = batch_of(self._model, inputs, targets)
         with torch.enable_grad():
             hidden, state = self._model.features(tokens, self._begin, starts)
             nats = F.cross_entropy(self._model.head(hidden[0]), expected[0], reduction="none")
-            learned = self._weights.learn(nats.mean())
+            learned = weights.learn(nats.mean())
         self._begin = self._now = state.detach()
         self._segment = []
         self._read += len(inputs)
         self._learned_nats += float(nats.detach().sum(dtype=torch.float64))
         self._unchecked += zip(inputs.tolist(), targets.tolist(), strict=True)
         if not learned or (len(self._unchecked) >= CHECK_TOKENS and self._is_much_worse()):
-            self._weights.restore()
+            weights.restore()
             self._weights, self.diverged_at = None, self._read
         return hidden[0].detach(), nats.detach()
 
@@ -195,27 +198,23 @@ class NeuralReader:
 
     def log_probs(self) -> Floats:
         """Return ln p of every token as the next one: [V], normalized in fp64."""
-        assert self._last is not None, "a stream begins with read(0)"
-        _, hidden, log_probs = self._last
-        if self._cache is not None:
-            log_probs = self._cache.log_probs(hidden, log_probs)
-        result: Floats = log_probs.numpy(force=True)
+        mixed = self._log_probs if self._cache is None else self._cache.log_probs(self._hidden, self._log_probs)
+        result: Floats = mixed.numpy(force=True)
         return result
 
     def read(self, token: int) -> None:
         """Take the token that came, learn from it, and predict the next."""
         if self._last is not None and (token != BOUNDARY or self._ends):
-            last, hidden, _ = self._last
             if self._cache is not None:
-                self._cache.add(hidden, token)
-            self._keep(np.array([last]), np.array([token]))
+                self._cache.add(self._hidden, token)
+            self._keep(np.array([self._last]), np.array([token]))
         if self._reset and token == BOUNDARY:
             self._restart()
         with torch.no_grad():
             tokens, _, starts = batch_of(self._model, np.array([token]), np.array([token]))
             hidden, self._now = self._model.features(tokens, self._copied(self._now), starts)
             logits = self._model.head(hidden[0, 0]).double()
-        self._last = token, hidden[0, 0], logits.log_softmax(-1)
+        self._last, self._hidden, self._log_probs = token, hidden[0, 0], logits.log_softmax(-1)
 
     def model(self) -> NeuralModel:
         """Return the model with its present weights."""
@@ -226,6 +225,8 @@ def batch_of(
     model: LanguageModel, inputs: Integers, targets: Integers, part: slice = slice(None)
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Return a part of a stream as a batch of one, for `model.nats`."""
-    tokens, expected = (torch.from_numpy(np.ascontiguousarray(row[part]))[None].to(model.device) for row in (inputs, targets))
+    tokens, expected = (
+        torch.from_numpy(np.ascontiguousarray(row[part]))[None].to(model.device) for row in (inputs, targets)
+    )
     begins = inputs[part] == BOUNDARY
     return tokens, expected, torch.from_numpy(begins)[None].to(model.device) if begins.any() else None

@@ -37,7 +37,11 @@ class DynamicWeights(Generic[Model]):
     def learn(self, loss: Tensor) -> bool:
         """Take one step by `loss`, a scalar; return False, and change nothing, if a gradient is not finite."""
         gradients = torch.autograd.grad(loss, self._weights, allow_unused=True)
-        used = [(weight, gradient) for weight, gradient in zip(self._weights, gradients, strict=True) if gradient is not None]
+        used = [
+            (weight, gradient)
+            for weight, gradient in zip(self._weights, gradients, strict=True)
+            if gradient is not None
+        ]
         with torch.no_grad():
             weights, steps = [weight for weight, _ in used], [gradient for _, gradient in used]
             norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(steps))))
