@@ -174,19 +174,21 @@ class NeuralReader:
         self._read += len(inputs)
         self._learned_nats += float(nats.detach().sum(dtype=torch.float64))
         self._unchecked += zip(inputs.tolist(), targets.tolist(), strict=True)
-        if not learned or (len(self._unchecked) >= CHECK_TOKENS and self._is_much_worse()):
-            weights.restore()
-            self._weights, self.diverged_at = None, self._read
+        if not learned or len(self._unchecked) >= CHECK_TOKENS:
+            self._check(weights, diverged=not learned)
         return hidden[0].detach(), nats.detach()
 
     @torch.no_grad()
-    def _is_much_worse(self) -> bool:
-        """Compare the nats of the last tokens with those of the trained weights."""
+    def _check(self, weights: DynamicWeights[NeuralModel], *, diverged: bool) -> None:
+        """Return to the trained weights, and their state, if they are much better in the last tokens, or `diverged`."""
         inputs, targets = np.array(self._unchecked, np.int64).T
         tokens, expected, starts = batch_of(self._trained, inputs, targets)
         nats, self._checked = self._trained.nats(tokens, expected, self._checked, starts)
-        learned, self._learned_nats, self._unchecked = self._learned_nats, 0.0, []
-        return learned > DIVERGED * float(nats.sum(dtype=torch.float64))
+        if diverged or self._learned_nats > DIVERGED * float(nats.sum(dtype=torch.float64)):
+            weights.restore()
+            self._weights, self.diverged_at = None, self._read
+            self._begin, self._now = self._checked, self._checked
+        self._learned_nats, self._unchecked = 0.0, []
 
     def _restart(self) -> None:
         """Begin a document with the trained weights and an empty cache; its first token clears the state."""
