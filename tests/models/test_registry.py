@@ -16,14 +16,16 @@ from seqgen.models.registry import (
     name_members,
 )
 
+from ..small_runs import NEURAL
+
 EMBEDDED = [cell for cell, family in FAMILIES.items() if issubclass(family.config, EmbeddingConfig)]
 
 CONSTANTS = {"position_base", "norm_epsilon", "members"}
 """What config.json records, but the command line does not offer."""
 
 
-@pytest.mark.parametrize("cell", [cell for cell, family in FAMILIES.items() if family.neural])
-def test_build_makes_every_family(cell):
+@pytest.mark.parametrize("cell", NEURAL)
+def test_build_makes_every_neural_family(cell):
     config = FAMILIES[cell].config.of(hidden_size=16)
 
     assert models.build(config, 5).config.cell == cell
