@@ -312,6 +312,7 @@ FAMILIES: dict[str, Family] = {
         presets={},
         neural=False,
         fit="seqgen.models.ngram.model.fit",
+        dynamic="seqgen.evaluation.adaptation.ngram.NgramReader",
     ),
     "window": Family(
         WindowConfig,
