@@ -322,7 +322,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
     context = describe_context(reports[-1].context, rows[-1].documents)  # of several texts the total's
     if reports[-1].dynamic is not None:
         context += "; static, then dynamic"
-    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; {context}"), soft_wrap=True)
+    console.print(printable(f"{model.path}: {config.model.name}, {kind}; {context}"), soft_wrap=True)
     console.print(table)
     for row in rows:
         for figure in row.published:

@@ -79,13 +79,28 @@ class MixtureModel(LanguageModel):
         return -self._mix(-nats for nats, _ in read).where(targets != IGNORED, 0.0), _join(read)
 
     def last_logits(self, tokens: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, MixtureState]:
-        read = [member.last_logits(tokens, own, starts) for member, own in self._with_states(state)]
+        pairs = zip(self._each(), cast("MixtureState", state).states, strict=True)
+        read = [member.last_logits(tokens, own, starts) for member, own in pairs]
         return self._mix(_normalize(logits) for logits, _ in read), _join(read)
 
     def _stepper(self, precision: StepperPrecision) -> Stepper:
         if self.plain:
             return super()._stepper(precision)
         return MixtureStepper([member.stepper(precision) for member in self._each()], self.weights)
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        stored = {
+            f"members.{name}.{key}": tensor
+            for name, member in self.members.items()
+            for key, tensor in cast("LanguageModel", member).stored_tensors().items()
+        }
+        return {"weights": self.weights, **stored}
+
+    def allocate(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        for name, member in self.members.items():
+            prefix = f"members.{name}."
+            own = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
+            cast("LanguageModel", member).allocate(own)
 
     @property
     def device(self) -> torch.device:
@@ -135,10 +150,10 @@ def compiled_mixture_stepper(model: MixtureModel, precision: StepperPrecision) -
 def mix_log_probs(log_probs: Iterable[Tensor], weights: Tensor) -> Tensor:
     """Return ln of the weighted mean of probabilities: each member's ln p, [...], and their weights [members].
 
-    The result has the widest dtype of the members.
+    The result has the narrowest dtype of the members, as it is not more precise than that.
     """
     parts = list(log_probs)
-    dtype = max((part.dtype for part in parts), key=lambda one: torch.finfo(one).bits)
+    dtype = min((part.dtype for part in parts), key=lambda one: torch.finfo(one).bits)
     logs = weights.to(torch.float64).log().to(dtype).tolist()
     return torch.stack([part.to(dtype) + log for part, log in zip(parts, logs, strict=True)]).logsumexp(0)
 

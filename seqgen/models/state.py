@@ -71,7 +71,7 @@ def _map(member: Any, function: Callable[[Tensor], Tensor]) -> Any:
 def _flatten(name: str, member: Member) -> dict[str, Tensor]:
     if isinstance(member, Tensor):
         return {name: member}
-    inner = enumerate(member) if isinstance(member, tuple) else member.members.items()
+    inner: Any = enumerate(member) if isinstance(member, tuple) else member.members.items()
     return {key: tensor for part, one in inner for key, tensor in _flatten(f"{name}.{part}", one).items()}
 
 

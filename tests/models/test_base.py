@@ -85,7 +85,7 @@ def test_stepper_agrees_with_the_forward(model, tokens, precision, tolerance, de
         logits, state = stepper.step(tokens[:, column], state, starts if starts.any() else None)
         assert logits.dtype == torch.float32
         atol = tolerance * (max(1.0, float(whole.abs().max())) if precision == "fp32" else float(whole.std()))
-        torch.testing.assert_close(logits, whole[:, column], rtol=0, atol=atol)
+        torch.testing.assert_close(logits, whole[:, column].float(), rtol=0, atol=atol)
 
 
 def test_stepper_continues_the_state_of_the_forward(model, tokens):
@@ -95,7 +95,7 @@ def test_stepper_continues_the_state_of_the_forward(model, tokens):
 
     for column in range(13, LENGTH):
         logits, state = stepper.step(tokens[:, column], state)
-        assert_close(logits, whole[:, column])
+        assert_close(logits, whole[:, column].float())
 
 
 @pytest.mark.parametrize("default", [False, True])
@@ -181,7 +181,8 @@ def test_every_token_within_reach_affects_the_outputs(model, tokens):
     others, _ = run(model, changed)
 
     assert torch.equal(logits[:, :5], others[:, :5])
-    assert (logits[0, 5:8] != others[0, 5:8]).any(dim=-1).all()
+    reach = 1 if FAMILIES[model.config.cell].fit else 3  # an n-gram model may not know the longer n-grams
+    assert (logits[0, 5 : 5 + reach] != others[0, 5 : 5 + reach]).any(dim=-1).all()
 
 
 def test_forward_without_a_state_starts_fresh(model, tokens):

@@ -91,12 +91,18 @@ def test_ignored_targets_cost_exactly_nothing(mixture):
 
 
 def test_mix_log_probs_is_exact_where_a_member_gives_no_probability():
-    parts = [torch.tensor([-torch.inf, -1.0]), torch.tensor([-2.0, -torch.inf], dtype=torch.float64)]
+    parts = [torch.tensor(part, dtype=torch.float64) for part in ([-torch.inf, -1.0], [-2.0, -torch.inf])]
 
     mixed = mix_log_probs(parts, torch.tensor([0.25, 0.75], dtype=torch.float64))
 
     expected = torch.tensor([0.75, 0.25], dtype=torch.float64).log() + torch.tensor([-2.0, -1.0])
     torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-15)
+
+
+def test_mix_log_probs_has_the_narrowest_dtype():
+    parts = [torch.tensor([-1.0]), torch.tensor([-2.0], dtype=torch.float64)]
+
+    assert mix_log_probs(parts, torch.tensor([0.5, 0.5])).dtype == torch.float32
 
 
 def test_mix_log_probs_of_improbable_tokens_does_not_underflow():
