@@ -94,7 +94,7 @@ def member_reader(member: LanguageModel, config: AdaptationConfig, *, ends: bool
     if not learns and not (row.neural and config.cache):
         return StaticReader(member)
     neural = cast("NeuralModel", member)
-    weights = DynamicWeights(neural, rates.rate, rates.decay, rates.clip) if learns else None
+    weights = DynamicWeights(neural, rates.rate, rates.decay, rates.epsilon) if learns else None
     cache = NeuralCache(rates.cache_window, rates.cache_theta, rates.cache_share) if config.cache else None
     return NeuralReader(neural, weights, cache, rates.segment, reset=reset, ends=ends)
 

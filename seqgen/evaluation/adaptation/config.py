@@ -14,12 +14,12 @@ Adapting = Literal["weights", "ngram", "all"]
 class AdaptationConstants(Config):
     """How fast models learn from what they read; docs/lab-notes.md has the sweep that chose the defaults."""
 
-    rate: float = Field(0.3, ge=0.0, le=100.0)
+    rate: float = Field(0.002, ge=0.0, le=100.0)
     """The learning rate of dynamic weights."""
     decay: float = Field(0.003, ge=0.0, le=1.0)
     """The share of the distance to the trained weights by which each update returns to them."""
-    clip: float = Field(10.0, gt=0.0)
-    """The largest norm of a gradient: a bound, rarely reached."""
+    epsilon: float = Field(0.002, gt=0.0)
+    """What is added to the root mean square of the gradients of a weight."""
     segment: int = Field(32, ge=1, le=65_536)
     """Tokens from one update to the next."""
     prior: float = Field(100.0, gt=0.0)

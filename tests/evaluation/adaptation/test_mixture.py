@@ -18,7 +18,7 @@ from seqgen.models.mixture import MixtureModel
 
 from ...conftest import build_model
 
-CONSTANTS = AdaptationConstants(rate=0.3, decay=0.05, segment=7, prior=5.0, memory=20.0)
+CONSTANTS = AdaptationConstants(rate=0.02, decay=0.05, segment=7, prior=5.0, memory=20.0)
 STREAM = stream_of(
     Documents.of(
         [

@@ -19,7 +19,7 @@ from seqgen.evaluation.scoring import evaluate
 from ...conftest import build_model
 
 SIZE = TextSize(characters=1, bytes=1, unknown=0, unk_cost=0.0)
-CONSTANTS = AdaptationConstants(rate=0.3, segment=7)
+CONSTANTS = AdaptationConstants(rate=0.02, segment=7)
 DOCUMENTS = Documents.of([np.array([3, 1]), np.arange(1, 11), np.tile([4, 5, 6], 20)], ends=True)
 
 

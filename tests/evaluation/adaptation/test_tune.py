@@ -33,12 +33,12 @@ def test_search_multiplies_one_constant_after_the_other():
 def test_tune_finds_constants_that_cost_less(name, settings):
     model = build_model(name)
     documents = Documents.of([np.tile([4, 5, 6, 2], 100)])
-    start = AdaptationConstants(rate=0.01, segment=16)
+    start = AdaptationConstants(rate=0.0005, segment=16)
     calls: list[tuple[int, int]] = []
 
     found = tune(model, documents, AdaptationConfig(**settings, adaptation=start), lambda *one: calls.append(one))
 
-    assert found.rate == 0.04
+    assert found.rate == 0.002
     assert calls[-1][0] == calls[-1][1]
 
     def cost(constants: AdaptationConstants) -> float:
