@@ -22,15 +22,15 @@ class AdaptationConstants(Config):
     """What is added to the root mean square of the gradients of a weight."""
     segment: int = Field(32, ge=1, le=65_536)
     """Tokens from one update to the next."""
-    prior: float = Field(100.0, gt=0.0)
+    prior: float = Field(10.0, gt=0.0)
     """Tokens that the trained weights of a mixture count as."""
-    memory: float = Field(1000.0, ge=1.0)
+    memory: float = Field(100.0, ge=1.0)
     """Tokens after which what the weights of a mixture learned from is forgotten, to 1/e."""
-    cache_window: int = Field(2000, ge=1, le=1_000_000)
+    cache_window: int = Field(8000, ge=1, le=1_000_000)
     """Hidden vectors that the cache keeps."""
-    cache_theta: float = Field(0.3, ge=0.0)
+    cache_theta: float = Field(1.0, ge=0.0)
     """The factor of the products of hidden vectors."""
-    cache_share: float = Field(0.1, ge=0.0, lt=1.0)
+    cache_share: float = Field(0.2, ge=0.0, lt=1.0)
     """The weight of the cache in the mixture with its model (lambda)."""
 
 
