@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import numpy as np
 
-from seqgen.models.ngram.tables import Counts, Floats, Integers, NgramTables
+from seqgen.models.ngram.tables import Counts, Floats, Integers, NgramTables, discount
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
@@ -93,6 +93,6 @@ def _probabilities(tables: NgramTables) -> Iterator[tuple[Integers, Floats]]:
         parents = np.repeat(np.arange(len(tables.children[k - 1]) - 1), np.diff(tables.children[k - 1]))
         # The n-gram without its first token: of two tokens it is the last one.
         suffixes = tokens.astype(np.int64) if k == 1 else tables.find(k - 1, suffixes[parents], tokens)
-        shares = (tables.counts[k] - tables.discount(k, tables.counts[k])) / tables.totals[k - 1][parents]
+        shares = (tables.counts[k] - discount(tables.counts[k], tables.discounts[k])) / tables.totals[k - 1][parents]
         probabilities = shares + tables.backoffs[k - 1][parents] * probabilities[suffixes]
         yield parents, probabilities

@@ -49,7 +49,7 @@ def model(request):
     starts = np.cumsum([0, *map(len, encoded)])
     has_end = np.full(len(TEXTS), ends)
     ids = np.concatenate(encoded)
-    return fit_tables(ids, starts, has_end, tokenizer.vocab_size, order, models_ends=ends), tokenizer
+    return fit_tables((ids, starts, has_end), tokenizer.vocab_size, order, models_ends=ends), tokenizer
 
 
 def queries(tables, tokenizer):
