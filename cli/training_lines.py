@@ -57,9 +57,9 @@ def step_of(step: int, figures: TrainingBar) -> Text:
     return Text(f"step {step:,}/{about}{total:,}".ljust(18) + f"loss {figures.loss:.3f}  ")
 
 
-def evaluation_line(event: Evaluated, figures: TrainingBar) -> Text:
-    """Return the line of an evaluation."""
-    line = Text() if figures.latest is None else step_of(event.step, figures)
+def evaluation_line(event: Evaluated, figures: TrainingBar, *, steps: bool = True) -> Text:
+    """Return the line of an evaluation; without `steps`, of a run that is not trained step by step."""
+    line = step_of(event.step, figures) if steps else Text()
     line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")
     line.append(f"  {event.bits_per_byte:.3f} bits/byte  {clock(event.seconds)}")
     return line

@@ -104,11 +104,11 @@ class TrainingScreen:
             case Evaluated():
                 self._evaluated = event.step
                 self._figures.best = event.bits_per_character if event.is_best else self._figures.best
-                print_line(self._console, evaluation_line(event, self._figures))
+                print_line(self._console, evaluation_line(event, self._figures, steps=self._takes_steps))
             case Overfitting():
                 self._notice(overfitting_line(event))
             case Sampled():
-                if self._evaluated != event.step and self._figures.latest is not None:  # there is no validation part
+                if self._evaluated != event.step and self._takes_steps:  # there is no validation part
                     self._console.print(step_of(event.step, self._figures))
                 self._console.print(render_sample(event, self._console.width, raw=self._raw))
             case SaveFailed():

@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 class FamilyConfig(Config):
     """The settings that every family has."""
 
-    cell: str = setting("lstm", "Model architecture, or several joined by +: lstm+gru.", MODEL)
+    cell: str = setting("lstm", "Model architecture.", MODEL)
 
     @property
     def name(self) -> str:
@@ -355,7 +355,8 @@ def model_settings() -> dict[str, Setting]:
     configs = {cell: family.config for cell, family in FAMILIES.items()}
     neural = sum(family.neural for family in FAMILIES.values())
     found = settings_of(FamilyConfig, *configs.values())
-    found["cell"] = found["cell"]._replace(types=(Literal[*CELLS], str))
+    choices = f"Model architecture: {', '.join(CELLS)}; or several joined by +, which are trained in turn and mixed."
+    found["cell"] = found["cell"]._replace(types=(Literal[*CELLS], str), description=choices)
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
         if len(owners) < neural:

@@ -110,6 +110,7 @@ class MixtureRun:
         neural = FAMILIES[config.model.cell].neural
         request = replace(self.request, out=directory.path, settings={})
         if not directory.config.is_file():
+            shutil.rmtree(directory.path, ignore_errors=True)  # of a process that was killed while it made the run
             if not first:
                 request = replace(request, started=clock())
             training = config.training.model_copy(update={"max_time": self._time_of(name)})
@@ -118,7 +119,8 @@ class MixtureRun:
             return (create_run if neural else create_fit)(request, settings, self.corpus, config.tokenizer)
         accepted = accepted_settings(config.model.cell)
         changes = {setting: value for setting, value in self.changes.items() if setting in accepted}
-        if is_complete(directory) and not changes.keys() & set(LENGTH_SETTINGS):
+        longer = neural and bool(changes.keys() & set(LENGTH_SETTINGS))
+        if is_complete(directory) and not longer:
             return None
         lock = directory.acquire_lock()
         try:

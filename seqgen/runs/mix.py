@@ -224,15 +224,20 @@ def _read_untrained(
         texts = read_texts(configs[0].data, report, configs[0].text)
         check_same_text(texts, configs[0].text, configs[0].data)
         return texts
-    by_text = {config.text.sha256: (directory, config) for directory, config in zip(directories, configs, strict=True)}
-    found = {sha256: read_texts(_with_valid(config.data, valid), report) for sha256, (_, config) in by_text.items()}
-    for sha256, texts in found.items():
-        directory, config = by_text[sha256]
-        check_same_text(texts, config.text.model_copy(update=_record_of(texts)), config.data)
-        if texts.valid is not None and texts.valid.manifest.sha256 == config.text.sha256:
+    alone = _with_changes(configs[0].data, text=(str(valid),), valid=None, valid_split="none", valid_share=None)
+    sha256 = read_texts(alone, report).text.manifest.sha256
+    found: dict[str, Texts] = {}
+    for directory, config in zip(directories, configs, strict=True):
+        if config.text.sha256 in found:
+            continue
+        if config.text.sha256 == sha256:
             raise ConfigError(
                 f"valid: {valid} is the training text of {directory.path}; name a text that no run has seen"
             )
+        data = _with_changes(config.data, valid=str(valid), valid_split="none", valid_share=None)
+        record = config.text.model_copy(update={"valid_sha256": sha256, "split": "none"})
+        texts = read_texts(data, report, record)
+        check_same_text(texts, record, data)
         tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
         leakage = texts.ids(tokenizer, report).manifest.leakage
         if leakage is not None and leakage.share >= LARGEST_SHARED:
@@ -240,17 +245,12 @@ def _read_untrained(
                 f"valid: {leakage.share:.0%} of {valid} also occurs in the training text of {directory.path}; name a "
                 "text that no run has seen"
             )
+        found[config.text.sha256] = texts
     return found[configs[0].text.sha256]
 
 
-def _with_valid(data: DataConfig, valid: str | Path) -> DataConfig:
-    return DataConfig.of(**{**data.model_dump(), "valid": str(valid), "valid_split": "none", "valid_share": None})
-
-
-def _record_of(texts: Texts) -> dict[str, object]:
-    """Return what a validation file changes in the record of a text."""
-    sha256 = None if texts.valid is None else texts.valid.manifest.sha256
-    return {"valid_sha256": sha256, "split": texts.split.rule}
+def _with_changes(data: DataConfig, **changes: object) -> DataConfig:
+    return DataConfig.of(**{**data.model_dump(exclude_defaults=True), **changes})
 
 
 def _check_same_validation(directories: Sequence[RunDirectory], configs: Sequence[RunConfig]) -> None:
