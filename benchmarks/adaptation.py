@@ -20,7 +20,7 @@ import torch
 import seqgen
 from seqgen.data.documents import Documents
 from seqgen.evaluation.adaptation.adaptive import adaptive
-from seqgen.evaluation.adaptation.config import AdaptationConstants
+from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConstants
 from seqgen.evaluation.adaptation.reader import StaticReader
 from seqgen.evaluation.adaptation.stream import stream_of
 from seqgen.models.base import LanguageModel
@@ -60,7 +60,7 @@ def main() -> None:
 
 def _typed(name: str, value: object) -> object:
     """Return a number as the constant's own type."""
-    return type(getattr(AdaptationConstants(), name))(value)
+    return type(getattr(DEFAULTS, name))(value)
 
 
 def train(text: str, tail: str, order: int) -> tuple[LanguageModel, MixtureModel, np.ndarray]:

@@ -16,7 +16,7 @@ from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of
 from seqgen.errors import ConfigError
-from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
+from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.sources.config import Reading
 from seqgen.training.config import TrainingConfig
@@ -136,7 +136,7 @@ def _tune(model: Run, text: str, reading: Reading, settings: dict[str, Any], *, 
     with TokenBar(f"tuning on {text}", quiet=quiet) as bar:
         show = announce_time(f"tuning on {text}", bar.show, quiet=quiet)
         found = model.tune(documents, progress=show, **{name: settings[name] for name in _ADAPTATION & settings.keys()})
-    changed = [f"{name} {value:g}" for name, value in found if value != getattr(AdaptationConstants(), name)]
+    changed = [f"{name} {value:g}" for name, value in found if value != getattr(DEFAULTS, name)]
     notice(f"tuned on {text}: {', '.join(changed) or 'the defaults are best'}", quiet=quiet)
     return found
 

@@ -34,7 +34,7 @@ class AdaptationConstants(Config):
     """The weight of the cache in the mixture with its model (lambda)."""
 
 
-DEFAULTS = AdaptationConstants()
+DEFAULTS = AdaptationConstants.of()
 
 
 class AdaptationConfig(Config):

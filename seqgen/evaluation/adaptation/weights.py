@@ -34,7 +34,7 @@ class DynamicWeights(Generic[Model]):
     def __init__(self, trained: Model, rate: float, decay: float, epsilon: float) -> None:
         self.model = copy.deepcopy(trained).eval().requires_grad_(True)
         self._rate, self._decay, self._epsilon = rate, decay, epsilon
-        self._weights = list(self.model.parameters())
+        self._weights: list[Tensor] = list(self.model.parameters())
         self._trained = [parameter.detach() for parameter in trained.parameters()]
         self._mean_squares = [torch.zeros_like(weight) for weight in self._trained]
         self._steps = 0
