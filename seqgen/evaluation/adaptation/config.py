@@ -22,9 +22,9 @@ class AdaptationConstants(Config):
     """What is added to the root mean square of the gradients of a weight."""
     segment: int = Field(32, ge=1, le=65_536)
     """Tokens from one update to the next."""
-    prior: float = Field(10.0, gt=0.0)
+    prior: float = Field(1.0, gt=0.0)
     """Tokens that the trained weights of a mixture count as."""
-    memory: float = Field(100.0, ge=1.0)
+    memory: float = Field(10.0, ge=1.0)
     """Tokens after which what the weights of a mixture learned from is forgotten, to 1/e."""
     cache_window: int = Field(8000, ge=1, le=1_000_000)
     """Hidden vectors that the cache keeps."""
