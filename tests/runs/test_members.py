@@ -12,6 +12,7 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import cells_of
 from seqgen.runs.directory import RunDirectory
+from seqgen.runs.fit import fit_model
 from seqgen.runs.members import resolve_members
 from seqgen.training.metrics import read_metrics
 
@@ -188,14 +189,12 @@ def test_members_end_with_the_time_of_the_mixture(corpus, tmp_path, monkeypatch)
     """The fitted member takes 4 of 10 seconds, so the two others get 3 each."""
     now = 100.0
 
-    def fit(run, corpus):
+    def fit(*arguments):
         nonlocal now
         now += 4.0
-        return fit_model(run, corpus)
+        return fit_model(*arguments)
 
-    from seqgen.runs.fit import fit_model
-
-    monkeypatch.setattr("seqgen.runs.fit.fit_model", fit)
+    monkeypatch.setattr("seqgen.runs.members.fit_model", fit)
     monkeypatch.setattr("seqgen.runs.members.create_run", lambda request, settings, *_: made.append(settings) or 1 / 0)
     made = []
     settings = {name: value for name, value in MIXTURE.items() if name not in {"max_steps", "eval_every"}}
@@ -280,6 +279,19 @@ def test_complete_mixture_can_become_longer(corpus, tmp_path):
     assert events[-1].total_steps == 13
     assert RunDirectory(training.path).read_mixture() != before
     assert seqgen.load(training.path).generate(max_new_tokens=5)
+
+
+def test_shorter_time_is_refused_and_changes_nothing(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.time_budget.BENCHMARK_SECONDS", 0.0)
+    settings = {name: value for name, value in MIXTURE.items() if name not in {"max_steps", "eval_every"}}
+    training = seqgen.train(corpus, out=tmp_path / "run", max_time="9s", stop=lambda: True, **settings)
+    list(training)
+    before = config_of(training.path)
+
+    with pytest.raises(ConfigError, match=r"^max_time: .*9 s"):
+        seqgen.train(out=training.path, resume=True, max_time="8s")
+
+    assert config_of(training.path) == before
 
 
 def test_member_that_was_trained_further_is_mixed_again(corpus, tmp_path):
