@@ -72,7 +72,8 @@ def train(text: str, tail: str, order: int) -> tuple[LanguageModel, MixtureModel
         training.run()
         run = seqgen.load(training.path, device="cpu")
     ids, config = run.tokenizer.encode(text), NgramConfig(order=order)
-    ngram = fit(config, Documents.of([ids]), run.model.vocab_size, tokenizer="char", models_ends=False)
+    documents = ids, np.array([0, len(ids)]), np.array([False])
+    ngram = fit(config, documents, run.model.vocab_size, tokenizer="char", models_ends=False)
     pair = {"lstm": run.model, "ngram": ngram}
     config = MixtureConfig(members={name: one.config for name, one in pair.items()})
     mixture = MixtureModel(config, run.model.vocab_size, pair).eval()

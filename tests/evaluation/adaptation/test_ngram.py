@@ -33,7 +33,7 @@ STREAM = stream_of(DOCUMENTS)
 def ngram() -> NgramModel:
     text = random_documents(60, 30, seed=0)
     config = NgramConfig(order=3)
-    return fit(config, text, VOCAB_SIZE, tokenizer="char", models_ends=True)
+    return fit(config, (text.ids, text.starts, text.ends), VOCAB_SIZE, tokenizer="char", models_ends=True)
 
 
 @pytest.fixture
