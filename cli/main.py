@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from seqgen.cli.commands import (
     cache,
+    compress,
     corpus,
     corpus_encode,
     corpus_stats,
@@ -47,6 +48,8 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
 app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("compress", cls=Command)(compress.compress)
+app.command("decompress", cls=Command)(compress.decompress)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
 app.add_typer(tokenizers, name="tokenizer")
