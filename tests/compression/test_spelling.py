@@ -32,7 +32,7 @@ def code(tokenizer, pieces):
 
 @pytest.mark.parametrize(("tokenizer", "unknown"), [(CHARACTERS, UNKNOWN), (WORDS, st.text(min_size=1, max_size=5))])
 def test_pieces_come_back_at_the_price_of_the_tokenizer(tokenizer, unknown):
-    @given(st.lists(unknown.filter(lambda piece: tokenizer.unknown(piece)), max_size=20))
+    @given(st.lists(unknown.filter(tokenizer.unknown), max_size=20))
     def check(pieces):
         content, read = code(tokenizer, pieces)
         price = sum(tokenizer.unk_cost(piece) for piece in pieces) / math.log(2)
