@@ -65,8 +65,8 @@ class Codec:
         ids, pieces = self._encode(layout.split(text))
         if self._join(layout, ids, pieces) != content:
             raise TextError(
-                f"{name} would not come back as it is: the tokenizer of this run normalizes text to NFC; compress it "
-                "with a run without --normalization"
+                f"{name} is not in NFC, to which the tokenizer of this run normalizes, so it would not come back as it "
+                "is; compress it with a run that was made by `seqgen train --normalization none`"
             )
         with torch_threads(THREADS), autocast(self._model.device, "fp32"), evaluation_mode(self._model):
             fingerprint = self._fingerprint()
@@ -109,7 +109,7 @@ class Codec:
         except UnicodeDecodeError as error:
             raise TextError(
                 f"{name} is not valid UTF-8 at byte {error.start} (0x{content[error.start]:02x}), and this run is a "
-                "model of text; a run that was trained with --encoding bytes compresses any file"
+                "model of text; any file can be compressed with a run that was made by `seqgen train --encoding bytes`"
             ) from error
 
     def _encode(self, documents: Iterable[str]) -> tuple[Ids, list[str]]:
