@@ -6,10 +6,11 @@ The header has hashes of everything else that the numbers depend on, and another
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import platform
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ class Codec:
                 f"{name} is not in NFC, to which the tokenizer of this run normalizes, so it would not come back as it "
                 "is; compress it with a run that was made by `seqgen train --normalization none`"
             )
-        with torch_threads(THREADS), autocast(self._model.device, "fp32"), evaluation_mode(self._model):
+        with _fixed_arithmetic(self._model):
             fingerprint = self._fingerprint()
             code = encode_stream(self._stream(len(ids), progress), ids, pieces, spelling_of(self._tokenizer))
         progress(len(ids), len(ids))
@@ -89,7 +90,7 @@ class Codec:
             RunError: it was compressed with another run or on another kind of machine.
         """
         file = CompressedFile.from_bytes(content, name)
-        with torch_threads(THREADS), autocast(self._model.device, "fp32"), evaluation_mode(self._model):
+        with _fixed_arithmetic(self._model):
             self._fingerprint().check(file.fingerprint, name)
             stream = self._stream(file.tokens, progress)
             ids, pieces = decode_stream(stream, file.code, file.tokens, spelling_of(self._tokenizer))
@@ -152,6 +153,17 @@ class Codec:
             processor=processor,
             predictions=_hash_predictions(self._model),
         )
+
+
+@contextlib.contextmanager
+def _fixed_arithmetic(model: LanguageModel) -> Iterator[None]:
+    """Compute with one thread, in fp32, and in evaluation mode, whatever the caller has set.
+
+    NaN and infinity are refused by the coder, so numpy need not warn of them.
+    """
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with torch_threads(THREADS), autocast(model.device, "fp32"), evaluation_mode(model), quiet:
+        yield
 
 
 def _hash_weights(model: LanguageModel) -> str:

@@ -221,6 +221,14 @@ def test_the_progress_ends_with_all_tokens():
     assert seen == again == [(256, 600), (512, 600), (600, 600)]
 
 
+def test_weights_with_nan_are_refused():
+    model = build_model("gru")
+    model.head.bias.data[3] = torch.nan
+
+    with pytest.raises(RunError, match="NaN"):
+        codec_of(model).compress(b"abc")
+
+
 def test_a_model_on_another_device_is_refused():
     with pytest.raises(ConfigError, match="meta"):
         codec_of(build_model("gru").to("meta"))
