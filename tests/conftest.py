@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 import seqgen
 from seqgen import models
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import FAMILIES, FamilyConfig, GruConfig, LstmConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, FamilyConfig, GruConfig, LstmConfig, MixtureConfig, TransformerConfig
 
 from .small_runs import SMALL, SMALL_RUNS
 
@@ -29,12 +29,18 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("seqgen")
 
 CONFIGS: dict[str, FamilyConfig] = {
-    **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items()},
+    **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items() if family.neural},
     "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
     "window": FAMILIES["window"].config(hidden_size=16, layers=2, context_size=6),
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),
     "gru-before": GruConfig(hidden_size=16, layers=2, gru_reset="before"),
     "transformer": TransformerConfig(hidden_size=32, layers=2, heads=2, block_size=8),
+    "lstm+transformer": MixtureConfig(
+        members={
+            "lstm": LstmConfig(hidden_size=16),
+            "transformer": TransformerConfig(hidden_size=32, layers=1, heads=2, block_size=16),
+        }
+    ),
     "transformer-sinusoidal": TransformerConfig(
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),

@@ -19,6 +19,10 @@ from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
 from seqgen.device import RandomState, StepperPrecision, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.evaluation.adaptation.adaptive import adaptive
+from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, AdaptationConstants, Adapting
+from seqgen.evaluation.adaptation.stream import evaluate_dynamic, read_stream
+from seqgen.evaluation.adaptation.tune import tune
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
@@ -254,7 +258,56 @@ class Run:
 
         with torch_threads(self._threads):
             size = TextSize.total(documents, self.tokenizer, documents.end_bytes)
-            return evaluate(self.model, ids, size, config, count)
+            measure = evaluate_dynamic if config.adapts else evaluate
+            return measure(self.model, ids, size, config, count)
+
+    def adapt(
+        self,
+        documents: LoadedDocuments,
+        dynamic: Adapting = "all",
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        adaptation: AdaptationConstants = DEFAULTS,
+    ) -> Run:
+        """Return this run with a model that has learned from a text, for sampling; the run on disk is not changed.
+
+        Args:
+            documents: the text, such as `load_documents(["chapter.txt"], run.reading())`.
+            dynamic: what learns, as of `evaluate_text`.
+            progress: receives how many tokens were read, and their total.
+            adaptation: rates and sizes.
+
+        Raises:
+            TextError: the text is empty.
+            ConfigError: the model has nothing of what should learn, or a document is longer than its positions.
+        """
+        _, ids = self._encode(documents)
+        with torch_threads(self._threads):
+            reader = adaptive(self.model, dynamic, adaptation, ends=self.config.text.ends)
+            read_stream(reader, self.model, ids, lambda done: progress(done, ids.tokens) if progress else None)
+            return Run(RunDirectory(self.path), self.config, reader.model(), self.tokenizer, self._threads)
+
+    def tune(
+        self,
+        documents: LoadedDocuments,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
+    ) -> AdaptationConstants:
+        """Search rates and sizes of adaptation that are good for a text, which is not the one to be reported.
+
+        Args:
+            documents: the text; its first `tune.TOKENS` tokens are read several times.
+            progress: receives how many tokens were read, and their total.
+            settings: `dynamic`, `dynamic_reset` and `cache`, as of `evaluate_text`.
+
+        Raises:
+            TextError: the text is empty.
+            ConfigError: the model has nothing of what should learn, or a document is longer than its positions.
+        """
+        _, ids = self._encode(documents)
+        with torch_threads(self._threads):
+            return tune(self.model, ids, AdaptationConfig.of(**settings), progress)
 
     def score(self, text: str, **settings: Any) -> TokenScores:
         """Return the nats and the place in the text of every token; of the end too if the run models ends.
@@ -270,6 +323,8 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         config = EvaluationConfig.of(**settings)
+        if config.adapts:
+            raise ConfigError("dynamic: the scores of single tokens are static; use evaluate")
         _, ids = self._encode(LoadedDocuments.of([text]))
         segments, _ = plan_segments(self.model, ids, config)
         with torch_threads(self._threads):
