@@ -64,7 +64,7 @@ def train(
     clock: Clock = ...,
     stop: Callable[[], bool] = ...,
     report: Report = ...,
-    cell: Literal["rnn", "lstm", "gru", "transformer", "ngram", "window"] = ...,
+    cell: Literal["rnn", "lstm", "gru", "transformer", "ngram", "window"] | str = ...,
     hidden_size: int = ...,
     layers: int = ...,
     dropout: float = ...,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import TokenBar
@@ -14,6 +14,7 @@ from seqgen.cli.output import print_line, printable, stderr, write_json, write_t
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.errors import ConfigError, RunError, SaveError, TextError
+from seqgen.evaluation.adaptation.config import Adapting
 from seqgen.sources.config import STDIN, name_of
 from seqgen.utils.files import write_atomically
 
@@ -33,6 +34,10 @@ def compress(
         typer.Option("--out", "-o", metavar="FILE", help="Compressed file; - is stdout.", show_default=f"FILE{SUFFIX}"),
     ] = None,
     run: RunOption = None,
+    dynamic: Annotated[
+        Adapting | None,
+        typer.Option(help="Let the model learn from the file while it is coded; without a value all that it has."),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -47,13 +52,16 @@ def compress(
     content, model, name = _read(file), _load(run), name_of([file])
     began = time.perf_counter()
     with TokenBar(f"compressing {name}", quiet=quiet) as bar:
-        compressed = model.compress(content, name, bar.show)
+        compressed = model.compress(content, name, dynamic=dynamic, progress=bar.show)
     seconds = time.perf_counter() - began
     if place is None:
         sys.stdout.buffer.write(compressed)
     else:
         write_atomically(place, compressed)
-    _report(model, content, compressed, (name, target), seconds, json=json, quiet=quiet)
+    if json:
+        write_json({"file": name, "out": target, "dynamic": dynamic, **_figures(model, content, compressed, seconds)})
+    elif not quiet:
+        _report({"out": target, **_figures(model, content, compressed, seconds)})
 
 
 def decompress(
@@ -76,7 +84,7 @@ def decompress(
     compressed, model, name = _read(file), _load(run), name_of([file])
     began = time.perf_counter()
     with TokenBar(f"decompressing {name}", quiet=quiet) as bar:
-        content = model.decompress(compressed, name, bar.show)
+        content = model.decompress(compressed, name, progress=bar.show)
     seconds = time.perf_counter() - began
     if place is not None:
         write_atomically(place, content)
@@ -85,7 +93,10 @@ def decompress(
         write_text(content.decode("latin-1" if raw else "utf-8"), raw=raw)
     else:
         sys.stdout.buffer.write(content)
-    _report(model, content, compressed, (name, target), seconds, json=json, quiet=quiet)
+    if json:
+        write_json({"file": name, "out": target, **_figures(model, content, compressed, seconds)})
+    elif not quiet:
+        _report({"out": target, **_figures(model, content, compressed, seconds)})
 
 
 def _new_file(out: str, *, json: bool) -> Path | None:
@@ -122,31 +133,26 @@ def _load(run: str | None) -> Run:
     return load(run, device="cpu")
 
 
-def _report(
-    model: Run, content: bytes, compressed: bytes, names: tuple[str, str], seconds: float, *, json: bool, quiet: bool
-) -> None:
-    """Say how large the file is, compressed and not, and what xz needs."""
+def _figures(model: Run, content: bytes, compressed: bytes, seconds: float) -> dict[str, Any]:
+    """Return how large a file is, compressed and not, and what xz needs."""
     from seqgen.evaluation.report import xz_bits_per_byte
 
     size = len(content)
-    own = 8 * len(compressed) / size if size else None
-    xz = xz_bits_per_byte(content.decode("latin-1"), "latin-1") if size and not (quiet and not json) else None
-    speed = size / 1e6 / seconds
-    if json:
-        write_json(
-            {
-                "file": names[0],
-                "out": names[1],
-                "run": str(model.path),
-                "bytes": size,
-                "compressed_bytes": len(compressed),
-                "bits_per_byte": own,
-                "xz_bits_per_byte": xz,
-                "seconds": seconds,
-                "megabytes_per_second": speed,
-            }
-        )
-    elif not quiet:
-        figures = "" if own is None else f", {own:.4f} bits per byte" + ("" if xz is None else f" (xz -9: {xz:.4f})")
-        line = f"{names[1]}: {size:,} bytes in {len(compressed):,}{figures}; {seconds:.1f} s, {speed:.3f} MB/s"
-        print_line(stderr(), printable(line))
+    return {
+        "run": str(model.path),
+        "bytes": size,
+        "compressed_bytes": len(compressed),
+        "bits_per_byte": 8 * len(compressed) / size if size else None,
+        "xz_bits_per_byte": xz_bits_per_byte(content.decode("latin-1"), "latin-1") if size else None,
+        "seconds": seconds,
+        "megabytes_per_second": size / 1e6 / seconds,
+    }
+
+
+def _report(figures: dict[str, Any]) -> None:
+    """Print the figures on stderr."""
+    own, xz = figures["bits_per_byte"], figures["xz_bits_per_byte"]
+    bits = "" if own is None else f", {own:.4f} bits per byte" + ("" if xz is None else f" (xz -9: {xz:.4f})")
+    size = f"{figures['out']}: {figures['bytes']:,} bytes in {figures['compressed_bytes']:,}{bits}"
+    speed = f"{figures['seconds']:.1f} s, {figures['megabytes_per_second']:.4f} MB/s"
+    print_line(stderr(), printable(f"{size}; {speed}"))

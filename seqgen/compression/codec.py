@@ -22,6 +22,8 @@ from seqgen.compression.spelling import spelling_of
 from seqgen.compression.stream import Stream, decode_stream, encode_stream
 from seqgen.device import autocast, evaluation_mode, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.evaluation.adaptation.adaptive import adaptive
+from seqgen.evaluation.adaptation.config import Adapting
 from seqgen.evaluation.predictor import Predictor, StaticPredictor
 from seqgen.models.base import LanguageModel
 from seqgen.sources.config import Unit
@@ -29,6 +31,8 @@ from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 THREADS = 1
 """Threads of both sides: their number changes how sums are rounded."""
+_DYNAMIC: tuple[Adapting | None, ...] = (None, "weights", "ngram", "all")
+"""What learns while a file is coded, by its number in the header."""
 PROBED = 32
 """Predictions that are hashed, to notice a machine that rounds in another way."""
 Progress = Callable[[int, int], None]
@@ -55,11 +59,24 @@ class Codec:
             )
         self._model, self._tokenizer, self._identity, self._unit = model, tokenizer, identity, unit
 
-    def compress(self, content: bytes, name: str = "the file", progress: Progress = lambda *_: None) -> bytes:
-        """Return a file, compressed; `name` is its name in messages.
+    def compress(
+        self,
+        content: bytes,
+        name: str = "the file",
+        dynamic: Adapting | None = None,
+        progress: Progress = lambda *_: None,
+    ) -> bytes:
+        """Return a file, compressed.
+
+        Args:
+            content: of the file.
+            name: of the file, for messages.
+            dynamic: what learns from the file while it is coded.
+            progress: receives how many tokens were coded, and their total.
 
         Raises:
             TextError: the model cannot code this file: it is not UTF-8, or would not come back as it is.
+            ConfigError: the model has nothing of what should learn.
         """
         text = self._read(content, name)
         layout = Layout.of(text, self._unit or "file")
@@ -71,10 +88,11 @@ class Codec:
             )
         with _fixed_arithmetic(self._model):
             fingerprint = self._fingerprint()
-            code = encode_stream(self._stream(len(ids), progress), ids, pieces, spelling_of(self._tokenizer))
+            stream = self._stream(dynamic, len(ids), progress)
+            code = encode_stream(stream, ids, pieces, spelling_of(self._tokenizer))
         progress(len(ids), len(ids))
         return CompressedFile(
-            adaptation=0,
+            dynamic=_DYNAMIC.index(dynamic),
             layout=layout.to_byte(),
             fingerprint=fingerprint.to_bytes(),
             original=digest(content),
@@ -92,7 +110,7 @@ class Codec:
         file = CompressedFile.from_bytes(content, name)
         with _fixed_arithmetic(self._model):
             self._fingerprint().check(file.fingerprint, name)
-            stream = self._stream(file.tokens, progress)
+            stream = self._stream(_DYNAMIC[file.dynamic], file.tokens, progress)
             ids, pieces = decode_stream(stream, file.code, file.tokens, spelling_of(self._tokenizer))
         progress(file.tokens, file.tokens)
         original = self._join(Layout.from_byte(file.layout), ids, pieces)
@@ -136,10 +154,13 @@ class Codec:
             texts.append(self._tokenizer.written(b"".join(parts).decode(encoding, "replace")))
         return layout.join(texts).encode(encoding)
 
-    def _stream(self, tokens: int, progress: Progress) -> Stream:
+    def _stream(self, dynamic: Adapting | None, tokens: int, progress: Progress) -> Stream:
         """Return the stream of a file of so many tokens."""
-        capacity = 2 * tokens + 1  # with a boundary before each document and after each cut
-        predictor: Predictor = StaticPredictor(self._model, capacity)
+        predictor: Predictor
+        if dynamic is None:
+            predictor = StaticPredictor(self._model, 2 * tokens + 1)  # with boundaries, and those of cuts
+        else:
+            predictor = adaptive(self._model, dynamic, ends=self._unit is not None)
         return Stream(predictor, self._model.max_positions, lambda done: progress(done, tokens))
 
     def _fingerprint(self) -> Fingerprint:
@@ -167,10 +188,15 @@ def _fixed_arithmetic(model: LanguageModel) -> Iterator[None]:
 
 
 def _hash_weights(model: LanguageModel) -> str:
+    """Return the hash of all weights and counts, of a mixture those of its members too."""
     hashed = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        hashed.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        hashed.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    parts = [module for module in model.modules() if isinstance(module, LanguageModel)]
+    for part in parts:
+        is_mixture = len(parts) > 1 and part is model
+        tensors = dict(part.named_buffers(recurse=False)) if is_mixture else part.stored_tensors()
+        for name, tensor in sorted(tensors.items()):
+            hashed.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+            hashed.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
     return hashed.hexdigest()
 
 

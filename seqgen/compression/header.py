@@ -73,7 +73,7 @@ class Fingerprint:
 class CompressedFile:
     """The content of a compressed file."""
 
-    adaptation: int
+    dynamic: int
     layout: int
     fingerprint: bytes
     original: bytes
@@ -83,7 +83,7 @@ class CompressedFile:
 
     def to_bytes(self) -> bytes:
         """Return the file."""
-        head = _HEAD.pack(MAGIC, VERSION, self.adaptation, self.layout, self.fingerprint, self.original)
+        head = _HEAD.pack(MAGIC, VERSION, self.dynamic, self.layout, self.fingerprint, self.original)
         content = head + _to_varint(self.tokens) + self.code
         return content + _checksum(content)
 
@@ -99,14 +99,14 @@ class CompressedFile:
         body = content[:-_CHECKSUM_BYTES]
         if len(body) <= _HEAD.size or content[-_CHECKSUM_BYTES:] != _checksum(body):
             raise TextError(f"{name} is damaged or cut off: its checksum is wrong; restore it from a copy")
-        _, version, adaptation, layout, fingerprint, original = _HEAD.unpack_from(body)
+        _, version, dynamic, layout, fingerprint, original = _HEAD.unpack_from(body)
         if version != VERSION:
             raise TextError(
                 f"{name} has version {version} of the format, and this seqgen reads {VERSION}; decompress it with the "
                 "seqgen that compressed it"
             )
         tokens, begin = _from_varint(body, _HEAD.size)
-        return cls(adaptation, layout, fingerprint, original, tokens, body[begin:])
+        return cls(dynamic, layout, fingerprint, original, tokens, body[begin:])
 
 
 def digest(content: bytes, size: int = DIGEST_BYTES) -> bytes:

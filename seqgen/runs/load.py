@@ -355,30 +355,36 @@ class Run:
         return LoadedDocuments.of(texts, end_sizes, ends), Documents(ids.ids, ids.starts, np.array(ends))
 
     def compress(
-        self, content: bytes, name: str = "the file", progress: Callable[[int, int], None] = lambda *_: None
+        self,
+        content: bytes,
+        name: str = "the file",
+        *,
+        dynamic: Adapting | None = None,
+        progress: Callable[[int, int], None] = lambda *_: None,
     ) -> bytes:
         """Return a file, compressed without loss into as many bits as evaluation says, and some 50 bytes.
 
         Args:
             content: of the file: text in UTF-8, or anything for a model of bytes.
             name: of the file, for messages.
+            dynamic: what learns from the file while it is coded, as of `evaluate_text`.
             progress: receives how many tokens were coded, and their total.
 
         Raises:
             TextError: the model cannot code this file.
-            ConfigError: the model is on another device than a CPU.
+            ConfigError: the model has nothing of what should learn, or is on another device than a CPU.
         """
-        return self._codec().compress(content, name, progress)
+        return self._codec().compress(content, name, dynamic, progress)
 
     def decompress(
-        self, content: bytes, name: str = "the file", progress: Callable[[int, int], None] = lambda *_: None
+        self, content: bytes, name: str = "the file", *, progress: Callable[[int, int], None] = lambda *_: None
     ) -> bytes:
         """Return the original of a file that `compress` returned; arguments as there.
 
         Raises:
             TextError: it is not a compressed file, or is damaged.
             RunError: it was compressed with another run, or on another kind of machine.
-            ConfigError: as `compress`.
+            ConfigError: the model is on another device than a CPU.
         """
         return self._codec().decompress(content, name, progress)
 

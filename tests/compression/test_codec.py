@@ -14,9 +14,14 @@ from seqgen.compression.codec import Codec
 from seqgen.compression.header import CompressedFile
 from seqgen.data.documents import Documents
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.evaluation.adaptation.config import AdaptationConfig
+from seqgen.evaluation.adaptation.stream import evaluate_dynamic
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import TextSize
 from seqgen.evaluation.scoring import evaluate
+from seqgen.models.mixture import MixtureModel
+from seqgen.models.ngram.model import fit
+from seqgen.models.registry import MixtureConfig, NgramConfig
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -236,3 +241,58 @@ def test_a_model_on_another_device_is_refused():
 
 def test_the_vocabulary_of_this_file_fits_the_models():
     assert CHARACTERS.vocab_size == VOCAB_SIZE
+
+
+@pytest.fixture
+def lstm_and_ngram():
+    """A mixture of a neural model and a fitted n-gram model."""
+    ids = [CHARACTERS.encode(random_text(300, 7))]
+    documents = Documents.of(ids, ends=True)
+    members = {"lstm": build_model("lstm-tied"), "ngram": fitted(documents)}
+    config = MixtureConfig(members={name: member.config for name, member in members.items()})
+    return MixtureModel(config, VOCAB_SIZE, members).eval()
+
+
+def fitted(documents, order=3):
+    config = NgramConfig(order=order)
+    return fit(config, documents.ids, documents.starts, documents.ends, VOCAB_SIZE, models_ends=True)
+
+
+@pytest.mark.parametrize("dynamic", ["weights", "ngram", "all"])
+def test_a_model_that_learns_restores_the_file_in_the_bits_of_dynamic_evaluation(lstm_and_ngram, dynamic):
+    lines = [random_text(60, seed).replace("\n", "a") for seed in range(6)] * 3
+    content = "".join(f"{line}\n" for line in lines).encode()
+    codec = codec_of(lstm_and_ngram, unit="line")
+
+    compressed = codec.compress(content, dynamic=dynamic)
+    again = codec.compress(content, dynamic=dynamic)
+
+    assert compressed == again
+    assert codec.decompress(compressed) == content
+    ids, size = Documents.of(map(CHARACTERS.encode, lines), ends=True), TextSize.total(lines, CHARACTERS)
+    learned = evaluate_dynamic(lstm_and_ngram, ids, size, AdaptationConfig(dynamic=dynamic)).dynamic
+    expected = learned.bits_per_byte * size.bytes / 8
+    assert expected * 0.999 - 8 < len(compressed) <= expected * 1.001 + 64
+    assert len(compressed) < len(codec.compress(content))
+
+
+def test_counts_of_an_ngram_model_are_weights_too(lstm_and_ngram):
+    compressed = codec_of(lstm_and_ngram, unit="line").compress(b"abc")
+
+    other = fitted(Documents.of([CHARACTERS.encode(random_text(300, 8))], ends=True))
+    lstm_and_ngram.members["ngram"].tables = other.tables
+    with pytest.raises(RunError, match="other weights"):
+        codec_of(lstm_and_ngram, unit="line").decompress(compressed)
+
+
+def test_shares_of_a_mixture_are_weights_too(lstm_and_ngram):
+    compressed = codec_of(lstm_and_ngram, unit="line").compress(b"abc")
+
+    lstm_and_ngram.weights.copy_(torch.tensor([0.25, 0.75]))
+    with pytest.raises(RunError, match="other weights"):
+        codec_of(lstm_and_ngram, unit="line").decompress(compressed)
+
+
+def test_what_the_model_has_not_cannot_learn():
+    with pytest.raises(ConfigError, match="dynamic"):
+        codec_of(build_model("gru")).compress(b"abc", dynamic="ngram")

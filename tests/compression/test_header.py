@@ -16,8 +16,8 @@ FILE = CompressedFile(2, 8, HERE.to_bytes(), digest(b"text"), 300, b"code")
 
 
 @given(st.integers(0, 1 << 50), st.binary(max_size=9), st.integers(0, 255), st.integers(0, 255))
-def test_a_file_is_read_as_written(tokens, code, adaptation, layout):
-    file = replace(FILE, tokens=tokens, code=code, adaptation=adaptation, layout=layout)
+def test_a_file_is_read_as_written(tokens, code, dynamic, layout):
+    file = replace(FILE, tokens=tokens, code=code, dynamic=dynamic, layout=layout)
 
     assert CompressedFile.from_bytes(file.to_bytes(), "a.seqgen") == file
 

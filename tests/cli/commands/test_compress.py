@@ -83,6 +83,28 @@ def test_pipes_carry_bytes(invoke, run, content):
     assert f"{len(content)} bytes in {len(packed.stdout_bytes)}" in unpacked.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("dynamic", [["--dynamic"], ["--dynamic", "weights"]])
+def test_a_model_that_learns_takes_the_bits_of_dynamic_evaluation(answers, run, corpus, dynamic):
+    part = Path("part.txt")
+    part.write_bytes(corpus.read_bytes()[:2_000])
+
+    scored = json.loads(answers("eval", part, "--json", "--quiet", *dynamic))["dynamic"]
+    packed = json.loads(answers("compress", part, "--json", *dynamic))
+    static = json.loads(answers("compress", part, "--json", "-o", "static"))
+    answers("decompress", "part.txt.seqgen", "-o", "again.txt", "--quiet")
+
+    expected = scored["bits_per_byte"] * packed["bytes"] / 8
+    assert 0 < packed["compressed_bytes"] - expected < 0.001 * expected + 64
+    assert packed["compressed_bytes"] < static["compressed_bytes"]
+    assert (packed["dynamic"], static["dynamic"]) == (scored["what"], None)
+    assert Path("again.txt").read_bytes() == part.read_bytes()
+
+
+def test_what_a_run_has_not_cannot_learn(refuses, run, letter):
+    refuses(2, "compress", letter, "--dynamic", "ngram", words=("--dynamic", "gru"))
+
+
 def test_figures_of_an_empty_file_are_unknown(answers, run):
     Path("empty.txt").touch()
 
