@@ -16,6 +16,7 @@ from seqgen.cli.commands import (
     corpus_stats,
     demo,
     evaluate,
+    export,
     info,
     runs,
     sample,
@@ -50,6 +51,7 @@ app.command("sample", cls=Command)(sample.sample)
 app.command("eval", cls=Command)(evaluate.evaluate)
 app.command("compress", cls=Command)(compress.compress)
 app.command("decompress", cls=Command)(compress.decompress)
+app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
 app.add_typer(tokenizers, name="tokenizer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -19,9 +20,9 @@ from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
 from seqgen.device import RandomState, StepperPrecision, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
-from seqgen.evaluation.adaptation.adaptive import adaptive
-from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, AdaptationConstants, Adapting
-from seqgen.evaluation.adaptation.stream import evaluate_dynamic, read_stream
+from seqgen.evaluation.adaptation.adaptive import adaptive, readers_of
+from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants, Adapting
+from seqgen.evaluation.adaptation.stream import evaluate_dynamic, find_diverged, read_stream
 from seqgen.evaluation.adaptation.tune import tune
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
@@ -89,6 +90,8 @@ class Run:
         self.model = model
         self.tokenizer = tokenizer
         self._threads = threads
+        self.diverged: dict[str, int] = {}
+        """Members of an adapted model whose weights diverged, so that the trained ones came back: tokens before."""
 
     @overload
     def generate(
@@ -263,41 +266,48 @@ class Run:
 
     def adapt(
         self,
-        documents: LoadedDocuments,
+        text: str | Path | LoadedDocuments,
         dynamic: Adapting = "all",
         *,
         progress: Callable[[int, int], None] | None = None,
-        adaptation: AdaptationConstants = DEFAULTS,
+        **reading: Any,
     ) -> Run:
         """Return this run with a model that has learned from a text, for sampling; the run on disk is not changed.
 
         Args:
-            documents: the text, such as `load_documents(["chapter.txt"], run.reading())`.
+            text: a file, a directory, `corpus:NAME`, or documents.
             dynamic: what learns, as of `evaluate_text`.
             progress: receives how many tokens were read, and their total.
-            adaptation: rates and sizes.
+            reading: the fields of `Reading`, which set how the text is read.
 
         Raises:
-            TextError: the text is empty.
+            TextError: the text cannot be read, or is empty.
             ConfigError: the model has nothing of what should learn, or a document is longer than its positions.
         """
-        _, ids = self._encode(documents)
+        if not isinstance(text, LoadedDocuments):
+            text = load_documents([str(text)], self.reading(**reading))
+        _, ids = self._encode(text)
         with torch_threads(self._threads):
-            reader = adaptive(self.model, dynamic, adaptation, ends=self.config.text.ends)
+            reader = adaptive(self.model, dynamic, ends=self.config.text.ends)
             read_stream(reader, self.model, ids, lambda done: progress(done, ids.tokens) if progress else None)
-            return Run(RunDirectory(self.path), self.config, reader.model(), self.tokenizer, self._threads)
+            adapted = copy.copy(self)
+            adapted.model = reader.model()
+            adapted.diverged = find_diverged(readers_of(self.model, reader))
+            return adapted
 
     def tune(
         self,
-        documents: LoadedDocuments,
+        text: str | Path | LoadedDocuments,
         *,
         progress: Callable[[int, int], None] | None = None,
         **settings: Any,
     ) -> AdaptationConstants:
         """Search rates and sizes of adaptation that are good for a text, which is not the one to be reported.
 
+        `evaluate` takes them as `adaptation`.
+
         Args:
-            documents: the text; its first `tune.TOKENS` tokens are read several times.
+            text: a file, a directory, `corpus:NAME`, or documents; its first `tune.TOKENS` tokens are read many times.
             progress: receives how many tokens were read, and their total.
             settings: `dynamic`, `dynamic_reset` and `cache`, as of `evaluate_text`.
 
@@ -305,7 +315,9 @@ class Run:
             TextError: the text is empty.
             ConfigError: the model has nothing of what should learn, or a document is longer than its positions.
         """
-        _, ids = self._encode(documents)
+        if not isinstance(text, LoadedDocuments):
+            text = load_documents([str(text)], self.reading())
+        _, ids = self._encode(text)
         with torch_threads(self._threads):
             return tune(self.model, ids, AdaptationConfig.of(**settings), progress)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 from typing import cast
 
@@ -48,6 +49,11 @@ def adaptive(
         (reader,) = readers.values()
         return reader
     return MixtureReader(model, readers, shares_of(model, config), ends=ends)
+
+
+def readers_of(model: LanguageModel, reader: AdaptiveReader) -> Mapping[str, AdaptiveReader]:
+    """Return the readers of the members of a mixture by name; of any other model its only one."""
+    return reader.members if isinstance(reader, MixtureReader) else {model.config.cell: reader}
 
 
 def members_of(model: LanguageModel) -> dict[str, LanguageModel]:

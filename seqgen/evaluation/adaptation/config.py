@@ -18,8 +18,8 @@ class AdaptationConstants(Config):
     """The learning rate of dynamic weights."""
     decay: float = Field(0.003, ge=0.0, le=1.0)
     """The share of the distance to the trained weights by which each update returns to them."""
-    clip: float = Field(1.0, gt=0.0)
-    """The largest norm of a gradient."""
+    clip: float = Field(10.0, gt=0.0)
+    """The largest norm of a gradient: a bound, rarely reached."""
     segment: int = Field(32, ge=1, le=65_536)
     """Tokens from one update to the next."""
     prior: float = Field(100.0, gt=0.0)

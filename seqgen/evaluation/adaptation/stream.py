@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from seqgen.data.documents import Documents
 from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.adaptive import check, member_reader, members_of, parts_of, shares_of
 from seqgen.evaluation.adaptation.config import AdaptationConfig
-from seqgen.evaluation.adaptation.reader import AdaptiveReader, Floats, Integers, StaticReader
+from seqgen.evaluation.adaptation.reader import AdaptiveReader, Floats, Integers, NeuralReader, StaticReader
 from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation, TextSize
 from seqgen.models.base import LanguageModel
 from seqgen.models.mixture import MixtureModel
@@ -70,7 +70,7 @@ def evaluate_dynamic(
         parts=parts,
         members={name: (math.fsum(static[name]), math.fsum(dynamic[name])) for name in members} if weights else {},
         weights=weights,
-        diverged={name: at for name, one in readers.items() if (at := getattr(one, "diverged_at", None)) is not None},
+        diverged=find_diverged(readers),
         reset=config.dynamic_reset is not None,
         constants=config.adaptation,
     )
@@ -104,6 +104,12 @@ def read_stream(
         if progress is not None:
             progress(min(start + BLOCK, len(targets)))
     return nats
+
+
+def find_diverged(readers: Mapping[str, AdaptiveReader]) -> dict[str, int]:
+    """Return the members whose weights have diverged, by name, and the tokens that were read before."""
+    neural = {name: reader.diverged_at for name, reader in readers.items() if isinstance(reader, NeuralReader)}
+    return {name: at for name, at in neural.items() if at is not None}
 
 
 def check_positions(model: LanguageModel, documents: Documents) -> None:

@@ -8,16 +8,24 @@ have nothing to do with each other: a long text is counted for one range of firs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from seqgen.errors import ConfigError
 from seqgen.models.ngram.tables import Counts, Integers, NgramTables
+from seqgen.utils.text import plural
 
 FALLBACK = (0.5, 1.0, 1.5)
 """The discounts where the counts of counts give none."""
+_SAMPLE, _SAMPLE_BLOCKS = 1 << 19, 64
+"""Tokens from which the memory is estimated, and the parts of the text that they come from."""
+_HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
+_BYTES_PER_GRAM, _BYTES_PER_PLACE, _BYTES_PER_TOKEN = 24, 50, 3
+"""Of n-grams while they are counted, of the places that are counted at a time, of the text: measured on 100 MB."""
 RANGE = 1 << 22
 """About how many positions of a text are counted at a time: some 200 MB."""
 _DENSE = 8
@@ -33,6 +41,7 @@ def fit_tables(
     *,
     models_ends: bool,
     min_count: int = 1,
+    memory: float = math.inf,
 ) -> NgramTables:
     """Count documents.
 
@@ -44,8 +53,13 @@ def fit_tables(
         order: the length of the longest n-grams.
         models_ends: whether ends can be targets at all.
         min_count: n-grams of two tokens and more that occur less often are left out, after the discounts.
+        memory: the bytes that this may take.
+
+    Raises:
+        ConfigError: it would take more.
     """
     line = _Line(ids, starts, ends, vocab_size)
+    _check_memory(line.tokens, vocab_size, order, memory)
     trie = _count(line, vocab_size, order)
     counts = _adjusted_counts(trie, vocab_size)
     discounts = np.array([discounts_of(order_counts) or FALLBACK for order_counts in counts])
@@ -66,6 +80,38 @@ def discounts_of(counts: Counts) -> tuple[float, float, float] | None:
     if not all(0 <= discount <= count for count, discount in enumerate(discounts, 1)):
         return None
     return discounts
+
+
+def _check_memory(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, order: int, memory: float) -> None:
+    """Refuse a fit to a line of tokens that would take more memory."""
+    largest = max(int(np.bincount(tokens).max()), min(len(tokens), RANGE))
+    fixed = _BYTES_PER_PLACE * largest + _BYTES_PER_TOKEN * len(tokens)
+    at_most = sum(min(float(vocab_size) ** k, len(tokens)) for k in range(1, order + 1))
+    if fixed + _BYTES_PER_GRAM * at_most <= memory:
+        return
+    needed = fixed + _BYTES_PER_GRAM * estimate_grams(tokens, vocab_size, order)
+    if needed > memory:
+        raise ConfigError(
+            f"order: counting n-grams of up to {plural(order, 'token')} takes about {needed / 2**30:.1f} GiB here, and "
+            f"{memory / 2**30:.1f} GiB are allowed; lower --order, or raise --memory"
+        )
+
+
+def estimate_grams(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, order: int) -> float:
+    """Estimate the number of different n-grams of all orders in a line of tokens; rather too many than too few.
+
+    It grows as a power of the length of the text (Heaps' law), with an exponent that falls with the length. Two samples
+    of different lengths give the exponent.
+    """
+    blocks = np.array_split(np.arange(len(tokens)), _SAMPLE_BLOCKS if len(tokens) > _SAMPLE else 1)
+    sample = tokens[np.concatenate([block[: _SAMPLE // len(blocks)] for block in blocks])].astype(np.uint64)
+    hashes, grams = np.zeros(len(sample), np.uint64), 0.0
+    for k in range(min(order, len(sample))):
+        hashes = hashes[: len(sample) - k] * _HASH_BASE + sample[k:]
+        whole, half = len(np.unique(hashes)), len(np.unique(hashes[: -(-len(hashes) // 2)]))
+        grown = whole * (len(tokens) / len(sample)) ** math.log2(whole / half)
+        grams += min(float(vocab_size) ** (k + 1), grown, len(tokens))
+    return grams
 
 
 class _Line:
@@ -90,7 +136,7 @@ class _Line:
         edges = np.flatnonzero(np.diff((np.cumsum(sizes) - sizes) // RANGE)) + 1
         for first, last in zip([0, *edges.tolist()], [*edges.tolist(), vocab_size], strict=True):
             inside = self.tokens >= first if last == vocab_size else (self.tokens >= first) & (self.tokens < last)
-            yield first, last, np.flatnonzero(inside)
+            yield first, last, np.flatnonzero(inside).astype(np.min_scalar_type(len(self.tokens)))
 
 
 @dataclass(frozen=True)
@@ -125,14 +171,16 @@ def _count_range(
     Yields:
         For n-grams of 2, 3, ... tokens: last tokens, occurrences, and the number of n-grams that extend each shorter.
     """
-    rank = line.tokens[places].astype(np.int64) - first
+    rank = line.tokens[places] - first
     shorter = last - first
     for k in range(1, order):
         inside = ~line.is_begin[places + k]
         if not inside.all():
             places, rank = places[inside], rank[inside]
-        pairs = rank * vocab_size + line.tokens[places + k]
-        found, occurrences, rank = _rank(pairs, shorter * vocab_size, last=k == order - 1)
+        # No name for the pairs: `_rank` frees them when it has sorted them.
+        found, occurrences, rank = _rank(
+            rank.astype(np.int64) * vocab_size + line.tokens[places + k], shorter * vocab_size, last=k == order - 1
+        )
         parents, tokens = np.divmod(found, vocab_size)
         yield (
             tokens.astype(np.int32),
@@ -142,7 +190,7 @@ def _count_range(
         shorter = len(found)
 
 
-def _rank(pairs: Integers, limit: int, *, last: bool) -> tuple[Integers, Integers, Integers]:
+def _rank(pairs: Integers, limit: int, *, last: bool) -> tuple[Integers, Integers, npt.NDArray[np.integer]]:
     """Return the different numbers, sorted; how often each occurs; and the place of each of `pairs` among them.
 
     Args:
@@ -150,24 +198,25 @@ def _rank(pairs: Integers, limit: int, *, last: bool) -> tuple[Integers, Integer
         limit: their number.
         last: whether the places are not needed.
     """
+    places = np.empty(0 if last else len(pairs), np.int32)
     if limit <= _DENSE * len(pairs):
         table = np.bincount(pairs, minlength=limit)
         found = np.flatnonzero(table)
         occurrences = table[found]
-        if last:
-            return found, occurrences, found
-        table[found] = np.arange(len(found))
-        return found, occurrences, table[pairs]
-    order = np.empty(0, np.int64) if last else np.argsort(pairs)
-    ordered = np.sort(pairs) if last else pairs[order]
-    is_new = np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(pairs)]
-    begins = np.flatnonzero(is_new)
-    occurrences = np.diff(begins, append=len(pairs))
+        if not last:
+            table[found] = np.arange(len(found))
+            places[:] = table[pairs]
+        return found, occurrences, places
     if last:
-        return ordered[begins], occurrences, begins
-    rank = np.empty(len(pairs), np.int64)
-    rank[order] = np.cumsum(is_new) - 1
-    return ordered[begins], occurrences, rank
+        pairs.sort()
+    else:
+        order = np.argsort(pairs)
+        pairs = pairs[order]
+    is_new = np.concatenate([[True], pairs[1:] != pairs[:-1]])[: len(pairs)]
+    begins = np.flatnonzero(is_new)
+    if not last:
+        places[order] = np.cumsum(is_new, dtype=np.int32) - 1
+    return pairs[begins], np.diff(begins, append=len(pairs)), places
 
 
 def _adjusted_counts(trie: _Trie, vocab_size: int) -> list[Counts]:

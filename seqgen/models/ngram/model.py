@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -198,11 +199,13 @@ def fit(
     vocab_size: int,
     *,
     models_ends: bool,
+    memory: float = math.inf,
 ) -> NgramModel:
-    """Fit a model to documents; arguments as of `fit_tables`. The order in `config` is a number."""
+    """Fit a model to documents; arguments and errors as of `fit_tables`. The order in `config` is a number."""
     model = NgramModel(config, vocab_size)
+    order, min_count = config.order or 1, config.min_count
     model.tables = fit_tables(
-        ids, starts, ends, vocab_size, config.order or 1, models_ends=models_ends, min_count=config.min_count
+        ids, starts, ends, vocab_size, order, models_ends=models_ends, min_count=min_count, memory=memory
     )
     return model
 
