@@ -44,10 +44,8 @@ class StaticPredictor:
 
     def log_probs(self) -> npt.NDArray[np.float64]:
         """Return ln p of every token as the next one: [V], normalized in fp64."""
-        logits: npt.NDArray[np.float64] = self._logits.to(torch.float64, copy=True).numpy(force=True)
-        logits -= logits.max()
-        logits -= np.log(np.exp(logits).sum())
-        return logits
+        log_probs: npt.NDArray[np.float64] = self._logits.log_softmax(-1, dtype=torch.float64).numpy(force=True)
+        return log_probs
 
     def read(self, token: int) -> None:
         """Take the token that came; id 0 ends a document and begins the next."""

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from seqgen import models, tokenizers
+from seqgen.compression.codec import Codec
 from seqgen.data.documents import Documents
 from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
@@ -396,6 +397,44 @@ class Run:
         all_ids, texts, end_sizes, ends = zip(*kept, strict=True)
         ids = Documents.of(all_ids)
         return LoadedDocuments.of(texts, end_sizes, ends), Documents(ids.ids, ids.starts, np.array(ends))
+
+    def compress(
+        self,
+        content: bytes,
+        name: str = "the file",
+        *,
+        dynamic: Adapting | None = None,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> bytes:
+        """Return a file, compressed without loss into as many bits as evaluation says, and some 50 bytes.
+
+        Args:
+            content: of the file: text in UTF-8, or anything for a model of bytes.
+            name: of the file, for messages.
+            dynamic: what learns from the file while it is coded, as of `evaluate_text`.
+            progress: receives how many tokens were coded, and their total.
+
+        Raises:
+            TextError: the model cannot code this file.
+            ConfigError: the model has nothing of what should learn, or is on another device than a CPU.
+        """
+        return self._codec().compress(content, name, dynamic, progress)
+
+    def decompress(
+        self, content: bytes, name: str = "the file", *, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> bytes:
+        """Return the original of a file that `compress` returned; arguments as there.
+
+        Raises:
+            TextError: it is not a compressed file, or is damaged.
+            RunError: it was compressed with another run, or on another kind of machine.
+            ConfigError: the model is on another device than a CPU.
+        """
+        return self._codec().decompress(content, name, progress)
+
+    def _codec(self) -> Codec:
+        unit = self.config.data.documents if self.config.text.ends else None
+        return Codec(self.model, self.tokenizer, self.config.identity, unit)
 
     def validation_texts(self) -> LoadedDocuments:
         """Return the run's validation texts.
