@@ -467,10 +467,18 @@ def test_documents_without_tokens_are_left_out(names_run, monkeypatch):
             measure(" ")
 
 
-def test_evaluate_with_dynamic_has_static_and_dynamic_figures(run, corpus):
-    static = run.evaluate(corpus, sequential=True)
+@pytest.fixture
+def short(corpus):
+    """The beginning of the corpus in a file."""
+    path = corpus.with_name("short.txt")
+    path.write_text(corpus.read_text("utf-8")[:1500], "utf-8")
+    return path
 
-    found = run.evaluate(corpus, dynamic="all", cache=True)
+
+def test_evaluate_with_dynamic_has_static_and_dynamic_figures(run, short):
+    static = run.evaluate(short, sequential=True)
+
+    found = run.evaluate(short, dynamic="all", cache=True)
 
     assert static.dynamic is None
     assert found.nats_per_token == pytest.approx(static.nats_per_token, rel=1e-6)
@@ -479,21 +487,21 @@ def test_evaluate_with_dynamic_has_static_and_dynamic_figures(run, corpus):
         run.score("a text", dynamic="all")
 
 
-def test_adapt_returns_a_run_that_has_learned_and_changes_nothing_else(run, corpus):
+def test_adapt_returns_a_run_that_has_learned_and_changes_nothing_else(run, short):
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
-    static = run.evaluate(corpus).nats
+    static = run.evaluate(short).nats
 
-    adapted = run.adapt(corpus)
+    adapted = run.adapt(short)
 
-    assert adapted.evaluate(corpus).nats < static
-    assert run.evaluate(corpus).nats == static
+    assert adapted.evaluate(short).nats < static
+    assert run.evaluate(short).nats == static
     assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
     assert adapted.diverged == {}
 
 
-def test_tuned_constants_are_taken_by_evaluate(run, corpus, monkeypatch):
+def test_tuned_constants_are_taken_by_evaluate(run, short, monkeypatch):
     monkeypatch.setattr("seqgen.evaluation.adaptation.tune.WEIGHTS", {"rate": (2.0,)})
 
-    constants = run.tune(corpus, dynamic="weights")
+    constants = run.tune(short, dynamic="weights")
 
-    assert run.evaluate(corpus, dynamic="weights", adaptation=constants).dynamic.constants == constants
+    assert run.evaluate(short, dynamic="weights", adaptation=constants).dynamic.constants == constants

@@ -287,8 +287,14 @@ def test_validation_part_of_several_corpora_has_no_published_figures(answers, in
     assert json.loads(answers("eval", "--run", "run", "--json"))["published"] == []
 
 
-def test_dynamic_figures_are_next_to_the_static_ones(report):
-    static, dynamic = report("corpus.txt", "--sequential"), report("corpus.txt", "--dynamic", "weights")
+@pytest.fixture
+def short(corpus):
+    """The beginning of the corpus, in short.txt."""
+    Path("short.txt").write_text(corpus.read_text("utf-8")[:1500], "utf-8")
+
+
+def test_dynamic_figures_are_next_to_the_static_ones(report, short):
+    static, dynamic = report("short.txt", "--sequential"), report("short.txt", "--dynamic", "weights")
 
     assert static["dynamic"] is None
     assert dynamic["nats_per_token"] == pytest.approx(static["nats_per_token"], rel=1e-6)
@@ -299,27 +305,25 @@ def test_dynamic_figures_are_next_to_the_static_ones(report):
     assert learned["bits_per_byte"] == pytest.approx(learned["nats_per_token"] / math.log(2))
 
 
-@pytest.mark.parametrize(
-    "arguments", [("--dynamic", "corpus.txt"), ("corpus.txt", "--dynamic"), ("--dynamic", "--cache", "corpus.txt")]
-)
-def test_dynamic_without_a_value_is_all(report, arguments):
+@pytest.mark.parametrize("arguments", [("--dynamic", "short.txt"), ("--dynamic", "--cache", "short.txt")])
+def test_dynamic_without_a_value_is_all(report, short, arguments):
     assert report(*arguments)["dynamic"]["what"] == "all"
 
 
-def test_dynamic_table_names_adapted_figures_and_notes_the_time_first(invoke, run):
-    result = invoke("eval", "corpus.txt", "--run", run, "--dynamic", "--cache")
+def test_dynamic_table_names_adapted_figures_and_notes_the_time_first(invoke, run, short):
+    result = invoke("eval", "short.txt", "--run", run, "--dynamic", "--cache")
 
-    assert "4,936 tokens" in result.stderr
+    assert "1,500 tokens" in result.stderr
     rows = [line.strip() for line in result.stdout.splitlines()]
     assert sum(line.startswith("nats per token") for line in rows) == 1
     assert sum(line.startswith("dynamic all with cache: nats per token") for line in rows) == 1
-    assert invoke("eval", "corpus.txt", "--run", run, "--dynamic", "--quiet").stderr == ""
+    assert invoke("eval", "short.txt", "--run", run, "--dynamic", "--quiet").stderr == ""
 
 
-def test_dynamic_evaluations_of_several_texts_add_up(report):
+def test_dynamic_evaluations_of_several_texts_add_up(report, short):
     Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
 
-    content = report("corpus.txt", "other.txt", "--cache", "--dynamic-reset", "document")
+    content = report("short.txt", "other.txt", "--cache", "--dynamic-reset", "document")
 
     one, other = content["files"]
     expected = sum(row["dynamic"]["nats_per_token"] * row["tokens"] for row in (one, other))
@@ -327,25 +331,25 @@ def test_dynamic_evaluations_of_several_texts_add_up(report):
     assert content["total"]["dynamic"]["reset"] == "document"
 
 
-def test_tune_chooses_constants_on_another_text(report, refuses, run, monkeypatch):
+def test_tune_chooses_constants_on_another_text(report, refuses, short, monkeypatch):
     monkeypatch.setattr("seqgen.evaluation.adaptation.tune.WEIGHTS", {"rate": (0.25,)})
     Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
 
-    default, tuned = (report("corpus.txt", "--dynamic", *more)["dynamic"] for more in ((), ("--tune", "other.txt")))
+    default, tuned = (report("short.txt", "--dynamic", *more)["dynamic"] for more in ((), ("--tune", "other.txt")))
 
     assert tuned["constants"]["rate"] in {default["constants"]["rate"], 0.25 * default["constants"]["rate"]}
-    refuses(2, "eval", "corpus.txt", "--dynamic", "--tune", "corpus.txt", words=("--tune", "corpus.txt"))
-    refuses(2, "eval", "corpus.txt", "--tune", "other.txt", words=("--tune", "--dynamic"))
+    refuses(2, "eval", "short.txt", "--dynamic", "--tune", "short.txt", words=("--tune", "short.txt"))
+    refuses(2, "eval", "short.txt", "--tune", "other.txt", words=("--tune", "--dynamic"))
 
 
-def test_dynamic_ngram_of_a_neural_run_is_refused(refuses, run):
-    refuses(2, "eval", "corpus.txt", "--dynamic", "ngram", words=("--dynamic", "gru", "weights"))
+def test_dynamic_ngram_of_a_neural_run_is_refused(refuses, run, short):
+    refuses(2, "eval", "short.txt", "--dynamic", "ngram", words=("--dynamic", "gru", "weights"))
 
 
-def test_divergence_is_noted(invoke, run, monkeypatch):
+def test_divergence_is_noted(invoke, run, short, monkeypatch):
     monkeypatch.setattr("seqgen.evaluation.adaptation.reader.DIVERGED", 0.1)
 
-    result = invoke("eval", "corpus.txt", "--run", run, "--dynamic", "--json")
+    result = invoke("eval", "short.txt", "--run", run, "--dynamic", "--json")
 
     assert "gru diverged after 1,024 tokens" in result.stderr
     assert json.loads(result.stdout)["dynamic"]["diverged"] == {"gru": 1024}
