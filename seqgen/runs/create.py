@@ -50,9 +50,8 @@ def new_run(request: RunRequest) -> RunSetup:
     init_from = None if parent is None else _check_file_name("init_from", absolute(str(parent.path)))
 
     corpus, tokenizer_record = _read_corpus(request, settings, parent)
-    learner = build_learner(settings.model, settings.training, corpus)
-    if parent is not None:
-        learner.model.load_state_dict(parent.model.state_dict())
+    first_weights = None if parent is None else parent.model.state_dict()
+    learner = build_learner(settings.model, settings.training, corpus, first_weights)
     request.report("measuring the speed of this machine")
     preparation = request.clock() - request.started
     chosen = {"device": str(learner.model.device), "precision": learner.precision}

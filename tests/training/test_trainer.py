@@ -91,7 +91,8 @@ def test_without_validation_the_last_weights_are_kept(make_learner, make_setup, 
     assert events[-1].best_step is None
     fresh, _ = make_learner("gru", valid_split="none")
     load_weights(fresh.model, tmp_path / "model.safetensors", "a run")
-    assert torch.equal(fresh.model.head.weight, learner.model.head.weight)
+    with learner.averaged():
+        assert torch.equal(fresh.model.head.weight, learner.model.head.weight)
 
 
 def test_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_path):
@@ -101,7 +102,8 @@ def test_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_path):
         setup = make_setup(corpus)
         for event in Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False):
             if isinstance(event, Evaluated) and event.step == 4:
-                best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
+                with learner.averaged():
+                    best = {name: tensor.clone() for name, tensor in learner.model.state_dict().items()}
                 assert event.is_best
                 with torch.no_grad():  # from here on it is worse
                     learner.model.head.bias.add_(torch.linspace(0, 30, len(learner.model.head.bias)))
@@ -148,7 +150,7 @@ def test_validation_loss_of_nan_is_never_the_best(make_learner, make_setup, tmp_
         for event in events:
             if event.step == 5:
                 break
-        with torch.no_grad():
+        with torch.no_grad(), learner.averaged():
             learner.model.head.bias[0] = float("nan")
 
         with pytest.raises(TrainingError, match=r"validation loss is nan at step 5.*smaller --lr"):

@@ -6,10 +6,10 @@ import torch
 from seqgen import models
 from seqgen.models.registry import FAMILIES
 from seqgen.training.config import TrainingConfig
-from seqgen.training.muon import Muon
-from seqgen.training.optimizers import build_optimizer
+from seqgen.training.optimizers.build import build_optimizer
+from seqgen.training.optimizers.muon import Muon
 
-from ..small_runs import NEURAL
+from ...small_runs import NEURAL
 
 
 def groups_of(optimizer):
