@@ -115,6 +115,31 @@ def test_best_weights_are_kept_not_the_last(make_learner, make_setup, tmp_path):
     assert all(torch.equal(tensor, best[name]) for name, tensor in fresh.model.state_dict().items())
 
 
+def test_evaluation_sample_and_published_weights_are_those_of_the_average(make_learner, make_setup, tmp_path):
+    learner, corpus = make_learner("gru", eval_every=20, max_steps=40, lr=0.02)
+    setup = make_setup(corpus)
+    seen = {}
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        for event in Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False):
+            seen[type(event)] = event
+            if isinstance(event, Saved):
+                break
+
+    def results():
+        nats = corpus.validation.evaluate(learner.model, "fp32").nats_per_token
+        return nats, generate_sample(learner.model, corpus.tokenizer, 0)
+
+    latest = results()
+    with learner.averaged():
+        assert (seen[Evaluated].nats_per_token, seen[Sampled].text) == results()
+        assert latest[0] != results()[0]
+        assert latest[1] != results()[1]
+        weights = learner.model.head.weight.detach().clone()
+    fresh, _ = make_learner("gru")
+    load_weights(fresh.model, setup.weights, "a run")
+    assert torch.equal(fresh.model.head.weight, weights)
+
+
 def test_patience_ends_a_run_without_improvement(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner(
         "gru", eval_every=5, max_steps=50, patience=2, lr=1e-14
