@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
 
-from seqgen import models
+from seqgen import models, tokenizers
 from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
-from seqgen.data.pipeline import Texts
+from seqgen.data.pipeline import Texts, read_texts
 from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
@@ -34,9 +34,12 @@ from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
+from seqgen.training.events import Event
 from seqgen.training.learner import Learner
+from seqgen.training.metrics import MetricsLog
+from seqgen.training.plan import Plan
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import Validation
+from seqgen.training.trainer import Trainer, TrainingSetup, Validation
 from seqgen.utils.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -82,7 +85,36 @@ class RunRequest:
     clock: Clock
 
 
-@dataclass(frozen=True)
+class Session(Protocol):
+    """A run that is prepared, with its lock: trained by gradients, fitted, or a mixture of such runs."""
+
+    directory: RunDirectory
+    config: RunConfig
+    lock: BaseFileLock
+    notices: list[str]
+    """What the user should know before the first step, a sentence each."""
+
+    @property
+    def model(self) -> LanguageModel | None:
+        """The model that is trained or was fitted; None for a mixture."""
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of its steps; None where there are none."""
+
+    @property
+    def first_step(self) -> int:
+        """Steps that were taken in earlier sessions."""
+
+    @property
+    def member(self) -> Session | None:
+        """The member of a mixture that is being trained."""
+
+    def events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
+        """Do the work, and yield the events."""
+
+
+@dataclass
 class RunSetup:
     """Everything that a run trains with. Its lock is held."""
 
@@ -94,7 +126,36 @@ class RunSetup:
     """Where training starts; of step 0 for a new run."""
     lock: BaseFileLock
     notices: list[str]
-    """What the user should know before the first step, a sentence each."""
+    member: Session | None = None
+
+    @property
+    def model(self) -> LanguageModel:
+        return self.learner.model
+
+    @property
+    def plan(self) -> Plan:
+        return self.learner.plan
+
+    @property
+    def first_step(self) -> int:
+        return self.checkpoint.progress.step
+
+    def events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
+        """Train, and yield the events; errors as of `TrainingRun`."""
+        directory, corpus, checkpoint = self.directory, self.corpus, self.checkpoint
+        training = TrainingSetup(
+            tokenizer=corpus.tokenizer,
+            validation=corpus.validation,
+            characters_per_token=corpus.characters_per_token,
+            line_end=self.config.text.line_end,
+            ends=self.config.text.ends,
+            config=self.config.to_json(),
+            identity=self.config.identity,
+            weights=directory.weights,
+            checkpoints=directory.checkpoints,
+        )
+        with MetricsLog(directory.metrics, checkpoint.progress.metrics_bytes) as log:
+            yield from Trainer(self.learner, training, checkpoint, log, clock).train(stop)
 
 
 def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> EncodedCorpus:
@@ -150,6 +211,21 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
     return ""
 
 
+def read_same_corpus(directory: RunDirectory, config: RunConfig, report: Report = silent) -> EncodedCorpus:
+    """Read and encode the texts of a run again, with its tokenizer.
+
+    Raises:
+        RunError: a text, its split or its encoding has changed.
+        TokenizerError: the tokenizer is missing, or not that of the run.
+    """
+    texts = read_texts(config.data, report, config.text)
+    check_same_text(texts, config.text, config.data)
+    tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
+    corpus = encode_corpus(texts, tokenizer, report)
+    check_same_sizes(corpus, config.text, config.data)
+    return corpus
+
+
 def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:
     """Refuse a text that is not the one that the run was started on.
 
@@ -197,8 +273,6 @@ def build_learner(
     """Build a learner on the chosen device and in the chosen precision, with new weights from the seed or `weights`."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
-    if not FAMILIES[model_config.cell].neural:
-        raise ConfigError(f"cell: {model_config.cell} has no gradients to train by")
     stream = build_stream(model_config, config, corpus.train)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):

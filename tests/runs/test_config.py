@@ -76,7 +76,7 @@ def test_long_preset_sets_the_model_and_settings_override_it():
     )
 
 
-@pytest.mark.parametrize("cell", FAMILIES)
+@pytest.mark.parametrize("cell", NEURAL)
 def test_cell_preset_applies_and_settings_override_it(cell):
     for optimizer, preset in FAMILIES[cell].presets.items():
         chosen = resolve_settings({"cell": cell, "optimizer": optimizer}).training
