@@ -118,6 +118,7 @@ def train(
     schedule: Literal["linear", "cosine", "constant"] = ...,
     warmup_steps: int | None = ...,
     weight_decay: float = ...,
+    average: float = ...,
     clip_grad_norm: float = ...,
     eval_every: int | None = ...,
     patience: int = ...,

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen.models.base import NeuralModel, initialize_embedding_and_head
+from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.registry import WindowConfig
 from seqgen.models.state import State
 
@@ -52,7 +53,7 @@ class WindowModel(NeuralModel):
         self.layers = nn.ModuleList(
             nn.Linear(config.hidden_size if depth else width, config.hidden_size) for depth in range(config.layers)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(config.hidden_size, vocab_size)
         self._steps_table: tuple[Tensor, Tensor] | None = None
         if config.tie_weights:

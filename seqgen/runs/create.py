@@ -68,9 +68,8 @@ def create_run(
     """Create a run on an encoded corpus; its notices are those about training."""
     init_from = None if parent is None else _check_file_name("init_from", absolute(str(parent.path)))
     training = cast("TrainingConfig", settings.training)
-    learner = build_learner(settings.model, training, corpus)
-    if parent is not None:
-        learner.model.load_state_dict(parent.model.state_dict())
+    first_weights = None if parent is None else parent.model.state_dict()
+    learner = build_learner(settings.model, training, corpus, first_weights)
     request.report("measuring the speed of this machine")
     preparation = request.clock() - request.started
     chosen = {"device": str(learner.model.device), "precision": learner.precision}

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
+from torch import Tensor
 
 from seqgen import models, tokenizers
 from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
@@ -263,14 +264,21 @@ def build_stream(model_config: FamilyConfig, config: TrainingConfig, documents: 
     return ContiguousBatches(documents, config.batch_size, config.bptt, config.seed)
 
 
-def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: EncodedCorpus) -> Learner:
-    """Build a learner with new weights from the seed, on the chosen device and in the chosen precision."""
+def build_learner(
+    model_config: FamilyConfig,
+    config: TrainingConfig,
+    corpus: EncodedCorpus,
+    weights: Mapping[str, Tensor] | None = None,
+) -> Learner:
+    """Build a learner on the chosen device and in the chosen precision, with new weights from the seed or `weights`."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
     stream = build_stream(model_config, config, corpus.train)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
+    if weights is not None:
+        model.load_state_dict(weights)
     return Learner(cast("NeuralModel", model), stream, config, precision)
 
 

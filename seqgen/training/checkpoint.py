@@ -2,8 +2,8 @@
 
     checkpoints/step-000500/
       weights.safetensors     the model
-      best.safetensors        the best weights so far, where there is a validation part
-      optimizer.safetensors   the optimizer's state, by parameter
+      best.safetensors        the best weights so far; the latest averaged ones where nothing has been evaluated
+      optimizer.safetensors   the optimizer's state and the averaged weights, by parameter
       state.safetensors       random states, and the model's state carried through the text
       config.json             a copy of the run's config
       state.json              the plan, the step, the best evaluation so far, the length of metrics.jsonl, the seconds
@@ -46,9 +46,9 @@ from seqgen.utils.files import (
     write_durably,
 )
 
-WEIGHTS, OPTIMIZER, STATE, CONFIG = "weights.safetensors", "optimizer.safetensors", "state.safetensors", "config.json"
-FILES = (WEIGHTS, OPTIMIZER, STATE, CONFIG)
-BEST = "best.safetensors"
+WEIGHTS, BEST, OPTIMIZER, STATE = (f"{name}.safetensors" for name in ("weights", "best", "optimizer", "state"))
+CONFIG = "config.json"
+FILES = (WEIGHTS, BEST, OPTIMIZER, STATE, CONFIG)
 STATE_FILE = "state.json"
 MAX_STATE_BYTES = 1 << 20
 """A real state.json has about 1,000 bytes."""
@@ -102,8 +102,8 @@ class Checkpoint:
 
     @property
     def best(self) -> Path:
-        """The file of the best weights; the latest weights if nothing has been evaluated."""
-        return self.path / (WEIGHTS if self.progress.best_step is None else BEST)
+        """The file of the best weights; of the latest averaged ones if nothing has been evaluated."""
+        return self.path / BEST
 
     def with_new_plan(self, *, longer: bool) -> Checkpoint:
         """Return the checkpoint for a plan that the user has changed: step times of the old plan are dropped.
@@ -144,21 +144,23 @@ def save_checkpoint(
         progress: how far the run has come; its step names the checkpoint.
         config: the content of the run's config.json.
         identity: the run's identity, written into the tensor files.
-        best: the content of a file with the best weights; None if `progress` has no best step.
+        best: the content of a file with the best weights; None if nothing has been evaluated.
         before: the last checkpoint that is known to be complete.
 
     Raises:
         SaveError: it could not be written; the older checkpoints are unchanged.
     """
     path = folder / _name_of(progress.step)
+    if best is None:
+        with learner.averaged():
+            best = to_bytes(learner.model.stored_tensors(), identity)
     contents = {
         WEIGHTS: to_bytes(learner.model.stored_tensors(), identity),
+        BEST: best,
         OPTIMIZER: to_bytes(_optimizer_tensors(learner), identity),
         STATE: to_bytes(_state_tensors(learner), identity),
         CONFIG: config,
     }
-    if best is not None:
-        contents[BEST] = best
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     state = CheckpointState(files=hashes, plan=learner.plan, progress=progress)
     contents[STATE_FILE] = (state.model_dump_json(indent=1) + "\n").encode()
@@ -225,8 +227,7 @@ def _verify(path: Path) -> CheckpointState:
     where = path / STATE_FILE
     try:
         state = CheckpointState.from_json(read_at_most(where, MAX_STATE_BYTES), str(where))
-        best = set() if state.progress.best_step is None else {BEST}
-        if state.files.keys() != {*FILES, *best}:
+        if state.files.keys() != set(FILES):
             raise _DamageError(f"{where} does not name the files of a checkpoint")
         if path.name != _name_of(state.progress.step):
             raise _DamageError(f"{path} was renamed: it holds step {state.progress.step}")
@@ -291,12 +292,16 @@ def publish_best(checkpoint: Checkpoint, weights: Path) -> bool:
 
 
 def _optimizer_tensors(learner: Learner) -> dict[str, Tensor]:
-    """Return the optimizer's state by parameter name: `head.weight.exp_avg`, ..."""
+    """Return the optimizer's state and the averages by parameter name: `head.weight.exp_avg`, `head.weight.average`."""
     names: dict[Tensor, str] = {parameter: name for name, parameter in learner.model.named_parameters()}
+    averages = {} if learner.average is None else learner.average.by_parameter
     return {
-        f"{names[parameter]}.{key}": value
-        for parameter, state in learner.optimizer.state.items()
-        for key, value in state.items()
+        **{
+            f"{names[parameter]}.{key}": value
+            for parameter, state in learner.optimizer.state.items()
+            for key, value in state.items()
+        },
+        **{f"{names[parameter]}.average": average for parameter, average in averages.items()},
     }
 
 

@@ -69,6 +69,12 @@ class TrainingConfig(FitConfig):
     weight_decay: float = setting(
         0.01, "Weight decay of the matrices between embedding and head.", TRAINING, shown=BY_PRESET, ge=0.0
     )
+    average: Share = setting(
+        0.3,
+        "Average the weights that are evaluated and kept over this share of the steps so far; the average gets shorter "
+        "as the learning rate decays. 0 is off.",
+        TRAINING,
+    )
     adam_betas: tuple[Share, Share] = (0.9, 0.99)
     """Decay rates of AdamW's moments."""
     adam_epsilon: float = Field(1e-8, gt=0.0)

@@ -41,7 +41,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The whole validation part was scored; if `is_best`, the next save copies the weights to model.safetensors."""
+    """The validation part was scored with the averaged weights; if `is_best`, the next save publishes them."""
 
     step: int
     nats_per_token: float
@@ -119,7 +119,7 @@ class Overfitting:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A sample of the current weights, always from the same random numbers."""
+    """A sample of the averaged weights, always from the same random numbers."""
 
     step: int
     text: str

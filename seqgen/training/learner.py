@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -14,7 +16,8 @@ from seqgen.models.base import IGNORED, NeuralModel
 from seqgen.models.state import State
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loss import cross_entropy
-from seqgen.training.optimizers import build_optimizer
+from seqgen.training.optimizers.average import WeightAverage
+from seqgen.training.optimizers.build import build_optimizer
 from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
 
@@ -41,6 +44,7 @@ class Learner:
         """Determines the learning rate; the run replaces it by its own."""
         self.precision = precision
         self.optimizer = build_optimizer(model, config, precision)
+        self.average = WeightAverage(model.parameters(), config.average) if config.average else None
         self.random = RandomState(config.seed, model.device)
         keep_freed_memory()
         self.carried: State | None = None
@@ -59,8 +63,7 @@ class Learner:
 
     def step(self, step: int) -> StepResult:
         """Take optimizer step number `step` (from 0); skip it if its loss or gradient is NaN or infinite."""
-        lr = learning_rate(step, self.plan.current, self.config)
-        self.optimizer.set_lr(lr)
+        self.optimizer.set_lr(learning_rate(step, self.plan.current, self.config))
         grad_accum = self.config.grad_accum
         batches = [self.stream.batch_at(step * grad_accum + part) for part in range(grad_accum)]
         tokens = sum(int((batch.targets != IGNORED).sum()) for batch in batches)
@@ -78,9 +81,21 @@ class Learner:
         if taken:
             with autocast(self.model.device, "fp32"):
                 self.optimizer.step()
+                if self.average is not None:
+                    next_lr = learning_rate(step + 1, self.plan.current, self.config)
+                    self.average.update(step, next_lr / self.config.lr)
         else:
             self.carried = carried
         return StepResult(loss, norm, taken)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the weights that are evaluated and published into the model: their average, if the run keeps one."""
+        if self.average is None:
+            yield
+        else:
+            with self.average.in_model():
+                yield
 
     def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Add the gradients of one batch of a step of `tokens`, and carry its state to the next."""

@@ -40,8 +40,8 @@ LATE_SHARE = 0.05
 """Share of the time that a late run still gets, so that its learning rate can decay."""
 REPLAN_THRESHOLD = 0.03
 """Smallest change of the steps left, as a share, that makes a new plan."""
-FILES_PER_SAVE = 5
-"""Files as large as the weights that a save writes: weights, two moments, and the best weights twice."""
+FILES_PER_SAVE = 6
+"""Files as large as the weights that a save writes: weights, two moments, average, and the best weights twice."""
 WARM_UP_STEPS = 5
 SLOW_SECONDS = 1.0
 """If the warm-up takes longer than this, it is the benchmark: with such slow steps the time matters more."""

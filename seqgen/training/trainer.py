@@ -212,15 +212,17 @@ class Trainer:
             raise self._diverged(f"loss or gradient was NaN or infinite {in_a_row} times in a row")
 
     def evaluate(self, validation: Validation) -> Evaluated:
-        """Score the validation part, and keep the weights if they are the best so far."""
-        with torch_threads(self.learner.plan.current.threads):
-            report = validation.evaluate(self.learner.model, self.learner.precision)
+        """Score the validation part with the averaged weights, and keep them if they are the best so far."""
+        learner = self.learner
+        with torch_threads(learner.plan.current.threads), learner.averaged():
+            report = validation.evaluate(learner.model, learner.precision)
         if not math.isfinite(report.nats_per_token):
             raise self._diverged(f"the validation loss is {report.nats_per_token}")
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
-            self._best = to_bytes(self.learner.model.stored_tensors(), self.setup.identity)
+            with learner.averaged():
+                self._best = to_bytes(learner.model.stored_tensors(), self.setup.identity)
             self._advance(
                 best_step=self.progress.step,
                 best_nats_per_token=report.nats_per_token,
@@ -255,9 +257,9 @@ class Trainer:
             yield event
 
     def sample(self) -> Sampled:
-        """Generate a short text with the current weights."""
+        """Generate a short text with the averaged weights."""
         learner, setup = self.learner, self.setup
-        with torch_threads(learner.plan.current.threads):
+        with torch_threads(learner.plan.current.threads), learner.averaged():
             text = generate_sample(learner.model, setup.tokenizer, learner.config.seed, setup.line_end, ends=setup.ends)
         timings = self.progress.timings
         evaluation = timings.evaluation_seconds if setup.validation is not None else 0.0

@@ -36,6 +36,11 @@ def save(folder: Path, learner: Learner, step: int) -> Path:
     return save_checkpoint(folder, learner, progress(step), b"{}\n", "", before=newest and newest.path).path
 
 
+def assert_same_weights(learner: Learner, other: Learner) -> None:
+    for parameter, expected in zip(learner.model.parameters(), other.model.parameters(), strict=True):
+        assert torch.equal(parameter, expected)
+
+
 @pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in SMALL), ("lstm", "bf16")])
 def test_resumed_learner_takes_the_same_steps(make_learner, tmp_path, name, precision):
     settings = {"dropout": 0.3, "grad_accum": 2, "max_steps": 9, "precision": precision}
@@ -51,8 +56,9 @@ def test_resumed_learner_takes_the_same_steps(make_learner, tmp_path, name, prec
     after = [second.step(step) for step in range(4, 9)]
 
     assert before + after == losses
-    for parameter, expected in zip(second.model.parameters(), straight.model.parameters(), strict=True):
-        assert torch.equal(parameter, expected)
+    assert_same_weights(second, straight)
+    with second.averaged(), straight.averaged():
+        assert_same_weights(second, straight)
 
 
 def test_checkpoint_of_step_0_resumes_exactly(make_learner, tmp_path):
@@ -294,6 +300,7 @@ def test_checkpoint_contains_no_pickle(make_learner, tmp_path):
     path = save(tmp_path, learner, 1)
 
     assert sorted(file.name for file in path.iterdir()) == [
+        "best.safetensors",
         "config.json",
         "optimizer.safetensors",
         "state.json",

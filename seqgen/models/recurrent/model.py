@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from seqgen.device import StepperPrecision
 from seqgen.models.base import NeuralModel, Stepper, initialize_embedding_and_head
 from seqgen.models.cpu import recurrence
+from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.recurrent import cells
 from seqgen.models.recurrent.stepper import GRU_STEP, LSTM_STEP, RNN_STEP, FastStep, RecurrentStepper
 from seqgen.models.registry import RecurrentConfig
@@ -67,7 +68,7 @@ class RecurrentModel(NeuralModel):
             RecurrentLayer(self.cell, config.hidden_size if depth else config.input_size, config.hidden_size)
             for depth in range(config.layers)
         )
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.start = nn.Parameter(torch.zeros(config.hidden_size))
         """The hidden vector at the start of a document."""
         self.head = nn.Linear(config.hidden_size, vocab_size)

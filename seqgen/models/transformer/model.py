@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models.base import Layer, NeuralModel, Stepper
+from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.registry import TransformerConfig
 from seqgen.models.state import State
 from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of, sinusoids
@@ -75,7 +76,7 @@ class TransformerModel(NeuralModel):
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_epsilon)
         self.head = nn.Linear(config.hidden_size, vocab_size, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         if config.tie_weights:
             self.head.weight = self.embedding.weight
         self._initialize()
@@ -166,7 +167,7 @@ class Block(Layer):
         self.feed_forward_norm = nn.RMSNorm(size, eps=config.norm_epsilon)
         self.gate, self.up = (nn.Linear(size, inner, bias=False) for _ in range(2))
         self.down = nn.Linear(inner, size, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     def forward(
         self,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from seqgen.training.muon import Muon, orthogonalize
+from seqgen.training.optimizers.muon import Muon, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 5, 20), (2, 20, 5), (2, 1, 7)])

@@ -6,16 +6,18 @@ import torch
 from seqgen import models
 from seqgen.models.registry import FAMILIES
 from seqgen.training.config import TrainingConfig
-from seqgen.training.muon import Muon
-from seqgen.training.optimizers import build_optimizer
+from seqgen.training.optimizers.build import build_optimizer
+from seqgen.training.optimizers.muon import Muon
 
-from ..small_runs import NEURAL
+from ...conftest import neural
+from ...small_runs import NEURAL
 
 
 def groups_of(optimizer):
     return [group for member in optimizer.members for group in member.param_groups]
 
 
+@neural
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_every_weight_is_in_one_group_and_only_inner_matrices_decay(model, name):
     optimizer = build_optimizer(model, TrainingConfig(optimizer=name, weight_decay=0.3), "fp32")
@@ -30,6 +32,7 @@ def test_every_weight_is_in_one_group_and_only_inner_matrices_decay(model, name)
     assert {names[id(parameter)] for parameter in decaying["params"]}.isdisjoint({"embedding.weight", "head.weight"})
 
 
+@neural
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_optimizer_state_exists_before_the_first_step(model, name):
     optimizer = build_optimizer(model, TrainingConfig(optimizer=name), "fp32")
@@ -55,6 +58,7 @@ def test_muon_gets_gates_and_dtype_of_the_run(cell, precision, dtype):
     assert (muon.defaults["gates_per_weight"], muon.defaults["dtype"]) == (model.gates_per_weight, dtype)
 
 
+@neural
 def test_set_lr_applies_to_every_group(model):
     optimizer = build_optimizer(model, TrainingConfig(optimizer="muon"), "fp32")
 
@@ -63,6 +67,7 @@ def test_set_lr_applies_to_every_group(model):
     assert [group["lr"] for group in groups_of(optimizer)] == [0.25, 0.25]
 
 
+@neural
 def test_constants_of_the_config_are_those_of_the_optimizers(model):
     config = TrainingConfig(optimizer="muon", adam_betas=(0.5, 0.6), adam_epsilon=1e-3, muon_momentum=0.7)
 

@@ -11,7 +11,7 @@ from torch.nn import Parameter
 from seqgen.device import Precision
 from seqgen.models.base import NeuralModel
 from seqgen.training.config import TrainingConfig
-from seqgen.training.muon import Muon
+from seqgen.training.optimizers.muon import Muon
 
 
 class Optimizers:
