@@ -255,7 +255,8 @@ def lstm_and_ngram():
 
 def fitted(documents, order=3):
     config = NgramConfig(order=order)
-    return fit(config, documents.ids, documents.starts, documents.ends, VOCAB_SIZE, models_ends=True)
+    arrays = (documents.ids, documents.starts, documents.ends)
+    return fit(config, arrays, VOCAB_SIZE, tokenizer="char", models_ends=True)
 
 
 @pytest.mark.parametrize("dynamic", ["weights", "ngram", "all"])
