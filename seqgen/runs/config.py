@@ -220,6 +220,16 @@ class RunSettings(Config):
     """The directory of an existing tokenizer; `tokenizer` is then unused."""
 
 
+DEFAULT_CELL = "lstm+ngram"
+"""What a new run is where the user names no cell: better than an lstm alone on every text of docs/lab-notes.md."""
+
+
+def default_cell(settings: dict[str, Any]) -> str:
+    """Return the cell of a new run for a user who names none: a single one where nothing is withheld to weigh two."""
+    nothing_withheld = settings.get("valid_split") == "none" and settings.get("valid") is None
+    return FamilyConfig().cell if nothing_withheld else DEFAULT_CELL
+
+
 def cells_of(settings: dict[str, Any]) -> list[str]:
     """Return the cells that a user's settings name: one, or those of the members of a mixture.
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import cells_of
+from seqgen.runs.config import cells_of, default_cell
 from seqgen.runs.create import new_run
 from seqgen.runs.fit import new_fit, resume_fit
 from seqgen.runs.members import new_mixture, resume_mixture
@@ -67,6 +68,8 @@ def train(
 
 def new_session(request: RunRequest) -> Session:
     """Prepare a new run of the kind that its cell asks for."""
+    if "cell" not in request.settings and request.init_from is None and request.plan_from is None:
+        request = replace(request, settings={**request.settings, "cell": default_cell(request.settings)})
     cells = cells_of(request.settings)
     if len(cells) > 1:
         return new_mixture(request, cells)
