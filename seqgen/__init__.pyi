@@ -76,7 +76,7 @@ def train(
     positions: Literal["rope", "sinusoidal"] = ...,
     feed_forward_size: int | None = ...,
     context_size: int = ...,
-    tokenizer: Literal["char", "byte", "word", "unigram", "bpe"] | str | Path = ...,
+    tokenizer: Literal["auto"] | Literal["char", "byte", "word", "unigram", "bpe"] | str | Path = ...,
     vocab_size: int | Literal["auto"] | None = ...,
     character_coverage: float = ...,
     normalization: Literal["none", "nfc", "nfd"] = ...,

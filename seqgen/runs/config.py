@@ -16,17 +16,16 @@ from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings, of_cells
 from seqgen.sources.config import BYTES
+from seqgen.tokenizers.auto import AUTO, TextStatistics, choose_tokenizer
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import TrainingConfig
-from seqgen.training.presets import DEFAULT_TIME, preset_for
+from seqgen.training.presets import DEFAULT_TIME, LENGTH_SETTINGS, preset_for, training_time
 
-LENGTH_SETTINGS = ("max_steps", "max_epochs", "max_time")
-"""The length of a run; if a resumed run sets one of them, the others are cleared."""
 CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save_every", "on_save_error")
 """Settings that may change when a run is resumed."""
 IDENTITY_PARTS: dict[str, Any] = {
     "model": True,
-    "tokenizer": True,
+    "tokenizer": {"kind", "vocab_size", "fingerprint", "normalization", "asked"},
     "data": {"valid_split", "valid_share", "documents"},
     "text": True,
     "training": True,
@@ -54,12 +53,13 @@ class RunOptions(Config):
         accepts=str | Path | None,
     )
     tokenizer: FileName = setting(
-        "char",
-        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`.",
+        AUTO,
+        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`; auto is char or bpe, by the "
+        "text and the training time.",
         TEXT,
-        shown="char; byte with --encoding bytes",
-        metavar="KIND|DIR",
-        accepts=TokenizerKind | str | Path,
+        shown="auto; byte with --encoding bytes",
+        metavar="auto|KIND|DIR",
+        accepts=Literal["auto"] | TokenizerKind | str | Path,
     )
 
 
@@ -84,6 +84,8 @@ class TokenizerRecord(Config):
     normalization: Normalization = "none"
     asked: TokenizerConfig | None = None
     """The settings that it was built with; None for an existing tokenizer."""
+    auto: bool = False
+    """Whether `--tokenizer auto` chose them."""
 
 
 class TextRecord(Config):
@@ -166,14 +168,19 @@ class RunSettings(Config):
     training: TrainingConfig
     tokenizer_from: str | None = None
     """The directory of an existing tokenizer; `tokenizer` is then unused."""
+    auto: bool = False
+    """Whether `tokenizer` was chosen by the text."""
 
 
-def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) -> RunSettings:
+def resolve_settings(
+    settings: dict[str, Any], *, from_weights: bool = False, text: TextStatistics | None = None
+) -> RunSettings:
     """Sort flat settings, named as the flags are, into configs, with defaults from the cell's preset.
 
     Args:
         settings: what the user set.
         from_weights: whether model and vocabulary come from another run.
+        text: by which the tokenizer is chosen; None before the text is read: then it is char.
 
     Raises:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
@@ -184,7 +191,10 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
         raise ConfigError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
     model_class = FAMILIES[cell].config
     raw = settings.get("encoding") == BYTES
-    tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
+    named = settings.pop("tokenizer", AUTO)
+    if raw and named == AUTO:
+        named = "byte"
+    tokenizer, tokenizer_from = _tokenizer_settings(named, settings, text)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
     preset = preset_for(cell, settings, sized=from_weights)
@@ -201,7 +211,12 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
         values[name] = value
     model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in configs)
     resolved = RunSettings.of(
-        model=model, tokenizer=tokenizer_config, data=data, training=training_config, tokenizer_from=tokenizer_from
+        model=model,
+        tokenizer=tokenizer_config,
+        data=data,
+        training=training_config,
+        tokenizer_from=tokenizer_from,
+        auto=named == AUTO and not from_weights,
     )
     _refuse_unused(settings, resolved, from_weights=from_weights)
     return resolved
@@ -225,14 +240,23 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
             raise ConfigError(f"{name}: {reason}, so it would have no effect; leave it out")
 
 
-def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer."""
+def _tokenizer_settings(
+    name: Any, settings: dict[str, Any], text: TextStatistics | None
+) -> tuple[dict[str, Any], str | None]:
+    """Return the tokenizer settings for a kind, or by the text, or the directory of an existing tokenizer."""
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
+    if name == AUTO:
+        if named := sorted({"vocab_size", "character_coverage"} & settings.keys()):
+            raise ConfigError(
+                f"{named[0]}: --tokenizer auto chooses it with the kind; name the kind too, as in --tokenizer unigram "
+                "or --tokenizer bpe"
+            )
+        return choose_tokenizer(text or TextStatistics(0), training_time(settings)).settings, None
     if name in get_args(TokenizerKind):
         return {"kind": name}, None
     if not name or not Path(name).is_dir():
-        kinds = ", ".join(get_args(TokenizerKind))
+        kinds = ", ".join([AUTO, *get_args(TokenizerKind)])
         raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor the directory of a tokenizer")
     named = sorted(TokenizerConfig.model_fields.keys() & settings.keys())
     if named:

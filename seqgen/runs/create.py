@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.data.config import DataConfig
-from seqgen.data.pipeline import read_texts
+from seqgen.data.pipeline import Texts, read_texts
 from seqgen.data.split import share_notice
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, TextError
@@ -49,7 +49,10 @@ def new_run(request: RunRequest) -> RunSetup:
     data = _with_absolute_paths(settings.data)
     init_from = None if parent is None else _check_file_name("init_from", absolute(str(parent.path)))
 
-    corpus, tokenizer_record = _read_corpus(request, settings, parent)
+    texts = read_texts(settings.data, request.report)
+    if parent is None:
+        settings = resolve_settings(asked, text=texts.statistics)
+    corpus, tokenizer_record = _encode_corpus(texts, request, settings, parent)
     learner = build_learner(settings.model, settings.training, corpus)
     if parent is not None:
         learner.model.load_state_dict(parent.model.state_dict())
@@ -84,11 +87,10 @@ def new_run(request: RunRequest) -> RunSetup:
     return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
-def _read_corpus(
-    request: RunRequest, settings: RunSettings, parent: Run | None
+def _encode_corpus(
+    texts: Texts, request: RunRequest, settings: RunSettings, parent: Run | None
 ) -> tuple[EncodedCorpus, TokenizerRecord]:
-    """Read and encode the texts, with the tokenizer of `parent`, of a directory, or a new one."""
-    texts = read_texts(settings.data, request.report)
+    """Encode the texts, with the tokenizer of `parent`, of a directory, or a new one."""
     tokenizer = parent.tokenizer if parent is not None else None
     if settings.tokenizer_from is not None:
         tokenizer = tokenizers.load(Path(settings.tokenizer_from))
@@ -101,6 +103,7 @@ def _read_corpus(
         fingerprint=corpus.tokenizer.fingerprint,
         normalization=corpus.tokenizer.normalization,
         asked=settings.tokenizer if tokenizer is None else None,
+        auto=settings.auto,
     )
     return corpus, record
 
@@ -187,6 +190,8 @@ def _check_file_name(setting: str, path: str) -> str:
 def _notices(settings: RunSettings, learner: Learner, corpus: EncodedCorpus) -> list[str]:
     stream = learner.stream
     notices = list(corpus.notices)
+    if settings.auto and corpus.tokenizer.kind != "char":
+        notices.append(_tokenizer_notice(settings, corpus))
     if stream.batch_size < settings.training.batch_size and stream.batches_per_epoch < 2:
         notices.append(
             f"the text is short: {plural(stream.tokens, 'token')} "
@@ -214,6 +219,15 @@ def _notices(settings: RunSettings, learner: Learner, corpus: EncodedCorpus) -> 
             "as <unk> plus the cost of their spelling"
         )
     return notices
+
+
+def _tokenizer_notice(settings: RunSettings, corpus: EncodedCorpus) -> str:
+    time = settings.training.max_time
+    length = "" if time is None else f" and {time:g} seconds"
+    return (
+        f"tokenizer: {corpus.tokenizer.kind} with {corpus.tokenizer.vocab_size:,} pieces, for a text of "
+        f"{corpus.record.characters / 1e6:.1f} million characters{length} (--tokenizer char for characters)"
+    )
 
 
 def _preparation_notice(preparation: float, max_time: float | None) -> list[str]:

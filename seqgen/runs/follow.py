@@ -10,13 +10,14 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.runs.config import (
     CHANGEABLE_SETTINGS,
     IDENTITY_PARTS,
-    LENGTH_SETTINGS,
     RunConfig,
     differing_settings,
 )
 from seqgen.runs.directory import RunDirectory
+from seqgen.tokenizers.auto import AUTO
 from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.plan import Plan
+from seqgen.training.presets import LENGTH_SETTINGS
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class FollowedRun:
         return cls(directory.path, config, checkpoint.plan)
 
     def fill_in(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return `settings` with the length, threads, device and precision of this run.
+        """Return `settings` with the length, threads, device and precision of this run, and what `auto` chose there.
 
         Raises:
             ConfigError: `settings` names a length or threads.
@@ -52,7 +53,15 @@ class FollowedRun:
         training = self.config.training
         filled = (*of_the_plan, *(name for name in ("device", "precision") if name not in settings))
         asked = {name: value for name in filled if (value := getattr(training, name)) is not None}
-        return {**settings, **asked}
+        return {**settings, **asked, **self._tokenizer(settings)}
+
+    def _tokenizer(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """Return the tokenizer settings of this run where both say `auto`: a longer time would choose another one."""
+        record = self.config.tokenizer
+        if not record.auto or record.asked is None or settings.get("tokenizer", AUTO) != AUTO:
+            return {}
+        sized = {} if record.asked.vocab_size is None else {"vocab_size": record.asked.vocab_size}
+        return {"tokenizer": record.asked.kind, **sized}
 
     def check_same(self, config: RunConfig) -> None:
         """Refuse a run that would not have the weights of this one.

@@ -14,8 +14,8 @@ from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, RunError
 from seqgen.runs.config import (
     CHANGEABLE_SETTINGS,
-    LENGTH_SETTINGS,
     RunConfig,
+    TokenizerRecord,
     describe_unknown_setting,
     differing_settings,
 )
@@ -23,11 +23,13 @@ from seqgen.runs.directory import MAX_CONFIG_BYTES, RunDirectory, find_run, find
 from seqgen.runs.follow import FollowedRun
 from seqgen.runs.setup import RunRequest, RunSetup, build_learner, check_same_sizes, check_same_text, encode_corpus
 from seqgen.sources.config import absolute
+from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import kept_length
+from seqgen.training.presets import LENGTH_SETTINGS
 from seqgen.training.time_budget import Clock, extend_plan, steps_for
 from seqgen.training.trainer import end_reason
 from seqgen.utils.files import read_at_most, remove_temporary_files
@@ -170,9 +172,7 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
     if name == "valid":  # checked alone: a config with it has another default of valid_split
         return recorded.data.valid, absolute(value)
     if name == "tokenizer":
-        if value in get_args(TokenizerKind):
-            return recorded.tokenizer.kind, value
-        return recorded.tokenizer.fingerprint, tokenizers.load(Path(value)).fingerprint
+        return _tokenizer_values(recorded.tokenizer, value)
     built = recorded.tokenizer.asked or TokenizerConfig(kind=recorded.tokenizer.kind)
     for part in (recorded.model, built, recorded.data, recorded.training):
         if name in type(part).model_fields:
@@ -181,6 +181,15 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
                 now = tuple(map(absolute, now)) if isinstance(now, tuple) else absolute(now)
             return then, now
     raise ConfigError(describe_unknown_setting(name, recorded.model.cell))
+
+
+def _tokenizer_values(recorded: TokenizerRecord, value: str) -> tuple[str, str]:
+    """Return the run's tokenizer and `value` in the same form: `auto`, a kind, or the fingerprint of a directory."""
+    if value == AUTO:
+        return AUTO if recorded.auto else recorded.kind, value
+    if value in get_args(TokenizerKind):
+        return recorded.kind, value
+    return recorded.fingerprint, tokenizers.load(Path(value)).fingerprint
 
 
 def _format(value: Any) -> str:

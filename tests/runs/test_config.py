@@ -7,6 +7,7 @@ import pytest
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import resolve_settings, train_settings
+from seqgen.tokenizers.auto import TextStatistics
 
 from ..small_runs import run_config
 
@@ -96,6 +97,29 @@ def test_tokenizer_directory_excludes_tokenizer_settings(tmp_path):
     assert resolve_settings({"tokenizer": str(tmp_path)}).tokenizer_from == str(tmp_path)
     with pytest.raises(ConfigError, match="character_coverage, vocab_size"):
         resolve_settings({"tokenizer": str(tmp_path), "vocab_size": 300, "character_coverage": 0.99})
+
+
+def test_auto_tokenizer_goes_by_text_and_time():
+    long = TextStatistics(10**8)
+    for settings, text, kind in (
+        ({}, None, "char"),
+        ({}, TextStatistics(1000), "char"),
+        ({}, long, "bpe"),
+        ({"tokenizer": "auto", "max_steps": 1}, long, "bpe"),
+        ({"max_time": 1}, long, "char"),
+        ({"encoding": "bytes"}, long, "byte"),
+        ({"tokenizer": "auto", "encoding": "bytes"}, long, "byte"),
+    ):
+        resolved = resolve_settings(settings, text=text)
+        assert (resolved.tokenizer.kind, resolved.auto) == (kind, kind != "byte")
+    assert not resolve_settings({"tokenizer": "char"}, text=long).auto
+    assert not resolve_settings({}, from_weights=True).auto
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "character_coverage"])
+def test_auto_tokenizer_refuses_settings_of_one_kind(name):
+    with pytest.raises(ConfigError, match=f"{name}: .*--tokenizer bpe"):
+        resolve_settings({name: 1000})
 
 
 def test_identity_depends_only_on_what_determines_the_weights():

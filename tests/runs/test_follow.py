@@ -9,6 +9,8 @@ import pytest
 import seqgen
 from seqgen.errors import ConfigError, RunError
 from seqgen.runs.follow import FollowedRun
+from seqgen.tokenizers import auto
+from seqgen.tokenizers.auto import Choice
 from seqgen.training.checkpoint import newest_checkpoint
 
 from ..small_runs import GRU
@@ -52,9 +54,39 @@ def test_first_plan_of_a_following_run_is_the_first_stage(followed, corpus, tmp_
 def test_fill_in_takes_length_threads_device_and_precision(followed):
     run = FollowedRun.read(followed)
 
-    filled = run.fill_in({"seed": 3, "precision": "bf16"})
+    filled = run.fill_in({"seed": 3, "precision": "bf16", "tokenizer": "char"})
 
-    assert filled == {"seed": 3, "precision": "bf16", "max_steps": 8, "threads": 1, "device": "cpu"}
+    plan = {"max_steps": 8, "threads": 1, "device": "cpu"}
+    assert filled == {"seed": 3, "precision": "bf16", "tokenizer": "char", **plan}
+
+
+@pytest.mark.parametrize(
+    ("settings", "filled"),
+    [
+        ({}, {"tokenizer": "bpe", "vocab_size": 300}),
+        ({"tokenizer": "auto"}, {"tokenizer": "bpe", "vocab_size": 300}),
+        ({"tokenizer": "char"}, {"tokenizer": "char"}),
+    ],
+)
+def test_fill_in_takes_what_auto_chose(settings, filled, corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(auto, "CHOICES", (Choice(0, 0.0, "bpe", 300),))
+    seqgen.train(corpus, out=tmp_path / "followed", **GRU).close()
+
+    taken = FollowedRun.read(tmp_path / "followed").fill_in(settings)
+
+    assert {name: value for name, value in taken.items() if name in {"tokenizer", "vocab_size"}} == filled
+
+
+def test_following_run_has_the_chosen_tokenizer_of_the_followed_one(corpus, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(auto, "CHOICES", (Choice(0, 0.0, "bpe", 300),))
+        followed = seqgen.train(corpus, out=tmp_path / "followed", **GRU).run()
+
+    settings = {name: value for name, value in GRU.items() if name != "max_steps"}
+    run = seqgen.train(corpus, out=tmp_path / "run", plan_from=followed.path, **settings).run()
+
+    assert run.config.tokenizer.fingerprint == followed.config.tokenizer.fingerprint
+    assert run.config.identity == followed.config.identity
 
 
 @pytest.mark.parametrize("name", ["max_steps", "max_epochs", "max_time", "threads"])
