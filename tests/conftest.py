@@ -29,7 +29,7 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("seqgen")
 
 CONFIGS: dict[str, FamilyConfig] = {
-    **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items()},
+    **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items() if family.neural},
     "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
     "window": FAMILIES["window"].config(hidden_size=16, layers=2, context_size=6),
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),

@@ -7,6 +7,8 @@ from typing import Any
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings
 
+NEURAL = [cell for cell, family in FAMILIES.items() if family.neural]
+"""The cells that are trained by gradients."""
 SMALL: dict[str, Any] = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "batch_size": 8, "warmup_steps": 2}
 
 
@@ -21,8 +23,8 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "lstm": {"layers": 2, "dropout": 0.3, "precision": "bf16"},
     "transformer": {"layers": 2, "heads": 2, "dropout": 0.2},
 }
-SMALL_RUNS = {cell: {**with_length(cell, 16), "precision": "fp32", **SPECIAL.get(cell, {})} for cell in FAMILIES}
-"""A small run of every family, by cell."""
+SMALL_RUNS = {cell: {**with_length(cell, 16), "precision": "fp32", **SPECIAL.get(cell, {})} for cell in NEURAL}
+"""A small run of every neural family, by cell."""
 
 GRU = {**SMALL, **SMALL_RUNS["gru"]}
 """Most tests need one family only."""

@@ -19,7 +19,7 @@ with the forward; rows of selected and concatenated states behave as alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Literal
@@ -155,6 +155,14 @@ class LanguageModel(Layer, ABC):
         from seqgen.models.stepper import DefaultStepper
 
         return DefaultStepper(self, precision)
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        """Return the tensors of model.safetensors by name, without a tied head: safetensors refuses shared memory."""
+        tied = {"head.weight"} if self.get_submodule("head").weight is self.get_submodule("embedding").weight else set()
+        return {name: tensor for name, tensor in self.state_dict().items() if name not in tied}
+
+    def allocate(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Make the stored tensors whose shapes the config does not determine: a file has `shapes`."""
 
     @property
     def device(self) -> torch.device:

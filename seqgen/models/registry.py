@@ -249,6 +249,13 @@ FAMILIES: dict[str, Family] = {
         batches="windows",
         compiled=f"{_COMPILED}.compiled_transformer_stepper",
     ),
+    "ngram": Family(
+        NgramConfig,
+        "seqgen.models.ngram.model.NgramModel",
+        presets={},
+        neural=False,
+        fit="seqgen.models.ngram.model.fit",
+    ),
     "window": Family(
         WindowConfig,
         "seqgen.models.window.WindowModel",

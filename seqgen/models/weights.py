@@ -21,14 +21,14 @@ from seqgen.errors import RunError
 from seqgen.models.base import LanguageModel
 from seqgen.utils.files import open_regular_file
 
-_DTYPES = {torch.float32: "F32", torch.int64: "I64", torch.uint8: "U8"}
+_DTYPES = {
+    torch.float32: "F32",
+    torch.float64: "F64",
+    torch.int32: "I32",
+    torch.int64: "I64",
+    torch.uint8: "U8",
+}
 _CHECKSUM = "sha256"
-
-
-def weights_of(model: LanguageModel) -> dict[str, Tensor]:
-    """Return the weights by name, without a tied head, because safetensors refuses shared memory."""
-    tied = {"head.weight"} if model.get_submodule("head").weight is model.get_submodule("embedding").weight else set()
-    return {name: tensor for name, tensor in model.state_dict().items() if name not in tied}
 
 
 def load_weights(model: LanguageModel, path: Path, run: str) -> None:
@@ -37,7 +37,9 @@ def load_weights(model: LanguageModel, path: Path, run: str) -> None:
     Raises:
         RunError: the file is missing, damaged, or belongs to another model.
     """
-    load_tensors(path, weights_of(model), run=run)
+    with _open(path) as file:
+        model.allocate(_shapes(file))
+    load_tensors(path, model.stored_tensors(), run=run)
 
 
 def check_weights(model: LanguageModel, path: Path) -> None:
@@ -47,7 +49,8 @@ def check_weights(model: LanguageModel, path: Path) -> None:
         RunError: the file is missing, damaged, or belongs to another model.
     """
     with _open(path) as file:
-        _check(path, file, set(file.keys()), weights_of(model))
+        model.allocate(_shapes(file))
+        _check(path, file, set(file.keys()), model.stored_tensors())
 
 
 def to_bytes(tensors: dict[str, Tensor], run: str) -> bytes:
@@ -105,6 +108,10 @@ def _open(path: Path) -> Iterator[Any]:
         raise RunError(f"{path} is missing: this run has no weights yet, or was copied only in part") from error
     except (safetensors.SafetensorError, OSError) as error:
         raise RunError(f"{path} is not a whole safetensors file ({error}); restore it from a copy") from error
+
+
+def _shapes(file: Any) -> dict[str, list[int]]:
+    return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 (no dict)
 
 
 def _check(path: Path, file: Any, names: set[str], expected: dict[str, Tensor]) -> None:

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from seqgen.config import Config
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.models.weights import load_tensors, to_bytes, weights_of
+from seqgen.models.weights import load_tensors, to_bytes
 from seqgen.training.learner import Learner
 from seqgen.training.overfitting import OverfittingDetector
 from seqgen.training.plan import Plan
@@ -152,7 +152,7 @@ def save_checkpoint(
     """
     path = folder / _name_of(progress.step)
     contents = {
-        WEIGHTS: to_bytes(weights_of(learner.model), identity),
+        WEIGHTS: to_bytes(learner.model.stored_tensors(), identity),
         OPTIMIZER: to_bytes(_optimizer_tensors(learner), identity),
         STATE: to_bytes(_state_tensors(learner), identity),
         CONFIG: config,
@@ -260,7 +260,7 @@ def load_checkpoint(checkpoint: Checkpoint, learner: Learner, identity: str) -> 
         RunError: a file is missing, damaged, or belongs to another run.
     """
     learner.plan = checkpoint.plan
-    load_tensors(checkpoint.path / WEIGHTS, weights_of(learner.model), run=identity)
+    load_tensors(checkpoint.path / WEIGHTS, learner.model.stored_tensors(), run=identity)
     load_tensors(checkpoint.path / OPTIMIZER, _optimizer_tensors(learner), run=identity)
     state = _state_tensors(learner)
     load_tensors(checkpoint.path / STATE, state, run=identity, optional="random.")

@@ -42,6 +42,8 @@ def preset_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -
     time = training_time(settings)
     family = FAMILIES[cell]
     presets = family.presets
+    if not family.neural:
+        return {}
     if time is not None and not sized and SIZE_SETTINGS.isdisjoint(settings):
         special = family.short_presets if time < SHORT_TIME else family.long_presets if time >= LONG_TIME else None
         presets = special or presets

@@ -23,7 +23,7 @@ import torch
 from seqgen.config import Config
 from seqgen.data.batches import BatchStream
 from seqgen.device import torch_threads
-from seqgen.models.weights import to_bytes, weights_of
+from seqgen.models.weights import to_bytes
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.plan import DEFAULT_EVALUATIONS, Plan
@@ -326,5 +326,5 @@ def _time_evaluation(learner: Learner, evaluate: Callable[[], object], threads: 
         evaluate()
     evaluated = clock()
     with tempfile.TemporaryDirectory() as folder:
-        write_atomically(Path(folder) / "weights.safetensors", to_bytes(weights_of(learner.model), ""))
+        write_atomically(Path(folder) / "weights.safetensors", to_bytes(learner.model.stored_tensors(), ""))
     return Timings(evaluation_seconds=evaluated - started, save_seconds=FILES_PER_SAVE * (clock() - evaluated))

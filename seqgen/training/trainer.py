@@ -24,7 +24,7 @@ from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine
 from seqgen.generation.generate import complete, separator
 from seqgen.models.base import LanguageModel
-from seqgen.models.weights import to_bytes, weights_of
+from seqgen.models.weights import to_bytes
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.training.checkpoint import Checkpoint, TrainingProgress, publish_best, save_checkpoint
 from seqgen.training.config import TrainingConfig
@@ -220,7 +220,7 @@ class Trainer:
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
-            self._best = to_bytes(weights_of(self.learner.model), self.setup.identity)
+            self._best = to_bytes(self.learner.model.stored_tensors(), self.setup.identity)
             self._advance(
                 best_step=self.progress.step,
                 best_nats_per_token=report.nats_per_token,

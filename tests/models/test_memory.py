@@ -11,6 +11,8 @@ from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RnnConfig, TransformerConfig
 from seqgen.training.loss import cross_entropy
 
+from ..small_runs import NEURAL
+
 ROWS, LENGTH, VOCAB_SIZE = 8, 64, 100
 CONFIGS = {
     "rnn": RnnConfig(hidden_size=64, layers=2),
@@ -45,7 +47,7 @@ def kept_by_bound(config, precision):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("cell", FAMILIES)
+@pytest.mark.parametrize("cell", NEURAL)
 def test_activation_bytes_is_a_lower_bound_for_every_family(cell, precision):
     assert kept_by_bound(FAMILIES[cell].config(hidden_size=64, layers=2, dropout=0.0), precision) > 1
 

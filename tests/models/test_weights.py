@@ -7,7 +7,7 @@ import torch
 from seqgen import models
 from seqgen.errors import RunError
 from seqgen.models.registry import LstmConfig
-from seqgen.models.weights import load_weights, to_bytes, weights_of
+from seqgen.models.weights import load_weights, to_bytes
 
 RUN = "the identity of a run"
 
@@ -15,7 +15,7 @@ RUN = "the identity of a run"
 def test_weights_round_trip_bit_for_bit(model, tmp_path):
     path = tmp_path / "model.safetensors"
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    path.write_bytes(to_bytes(weights_of(model), RUN))
+    path.write_bytes(to_bytes(model.stored_tensors(), RUN))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()
@@ -25,11 +25,11 @@ def test_weights_round_trip_bit_for_bit(model, tmp_path):
     assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
 
 
-def test_weights_of_stores_a_tied_head_once(tmp_path):
+def test_stored_tensors_have_a_tied_head_once(tmp_path):
     model = models.build(LstmConfig(hidden_size=8, tie_weights=True), 7)
 
-    assert "head.weight" not in weights_of(model)
-    assert "head.bias" in weights_of(model)
+    assert "head.weight" not in model.stored_tensors()
+    assert "head.bias" in model.stored_tensors()
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_weights_of_stores_a_tied_head_once(tmp_path):
 def test_load_weights_refuses_another_model_and_loads_nothing(tmp_path, change, message):
     model = models.build(LstmConfig(hidden_size=8), 7)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    tensors = {name: torch.ones_like(tensor) for name, tensor in weights_of(model).items()}
+    tensors = {name: torch.ones_like(tensor) for name, tensor in model.stored_tensors().items()}
     change(tensors)
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file(tensors, path)
@@ -58,7 +58,7 @@ def test_load_weights_refuses_another_model_and_loads_nothing(tmp_path, change, 
 def test_load_weights_refuses_a_file_truncated_anywhere(tmp_path):
     model = models.build(LstmConfig(hidden_size=2), 3)
     path = tmp_path / "model.safetensors"
-    path.write_bytes(to_bytes(weights_of(model), RUN))
+    path.write_bytes(to_bytes(model.stored_tensors(), RUN))
     content = path.read_bytes()
 
     for length in range(0, len(content), 7):

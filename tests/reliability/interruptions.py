@@ -6,10 +6,9 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from seqgen.models.registry import FAMILIES
 from seqgen.runs.train import TrainingRun
 
-from ..small_runs import with_length
+from ..small_runs import NEURAL, with_length
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16, "layers": 2, "dropout": 0.2, "batch_size": 16, "grad_accum": 2, "max_steps": 8, "eval_every": 3,
@@ -20,7 +19,7 @@ SMALL: dict[str, Any] = {
 WINDOWS = {**SMALL, **with_length("transformer", 32), "heads": 2}
 
 MODELS: dict[str, dict[str, Any]] = {
-    **{cell: {**SMALL, **with_length(cell, 32)} for cell in FAMILIES if cell != "transformer"},
+    **{cell: {**SMALL, **with_length(cell, 32)} for cell in NEURAL if cell != "transformer"},
     "gru-before": {**SMALL, **with_length("gru", 32), "gru_reset": "before"},
     "rope": {**WINDOWS, "positions": "rope"},
     "sinusoidal": {**WINDOWS, "positions": "sinusoidal"},

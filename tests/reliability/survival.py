@@ -16,19 +16,18 @@ import pytest
 
 import seqgen
 from seqgen.errors import RunError
-from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import find_runs
 from seqgen.runs.summary import summarize
 
 from ..comparing import assert_same_run
-from ..small_runs import with_length
+from ..small_runs import NEURAL, with_length
 from .faults import Fault, moment_of
 from .worker import Outcome, Worker
 
 NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="faults are injected into a forked process")
 
-TINY_RUNS = {cell: with_length(cell, 16) for cell in FAMILIES}
+TINY_RUNS = {cell: with_length(cell, 16) for cell in NEURAL}
 TINY_RUNS["lstm"] |= {"layers": 2, "dropout": 0.3}
 TINY_RUNS["transformer"] |= {"heads": 2, "dropout": 0.2}
 STEPS, EVERY = 6, 2

@@ -9,7 +9,7 @@ from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import resolve_settings, train_settings
 from seqgen.tokenizers.auto import TextStatistics
 
-from ..small_runs import run_config
+from ..small_runs import NEURAL, run_config
 
 
 def test_train_settings_have_a_description_and_a_group():
@@ -146,7 +146,7 @@ def test_identity_depends_only_on_what_determines_the_weights():
 def test_bptt_names_the_cells_that_do_not_train_on_windows():
     carrying, description = train_settings()["bptt"].description.split(": ")
 
-    for cell in FAMILIES:
+    for cell in NEURAL:
         if cell in carrying.split(", "):
             assert resolve_settings({"cell": cell, "bptt": 8}).training.bptt == 8
             assert resolve_settings({"cell": cell}).training.bptt == 64

@@ -18,6 +18,8 @@ from seqgen.runs.setup import build_learner, check_same_sizes, check_same_text, 
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.config import TokenizerConfig
 
+from ..small_runs import NEURAL
+
 
 @pytest.fixture
 def data(corpus):
@@ -135,7 +137,7 @@ def test_recorded_cache_dir_is_used(corpus, tmp_path, monkeypatch, name):
     assert encode_corpus(texts, before.tokenizer).record == before.record
 
 
-@pytest.mark.parametrize("cell", FAMILIES)
+@pytest.mark.parametrize("cell", NEURAL)
 def test_initial_weights_depend_only_on_the_seed(data, cell):
     encoded = encode_corpus(read_texts(data), TokenizerConfig())
 

@@ -10,18 +10,17 @@ import pytest
 import torch
 
 from seqgen.data.pipeline import read_texts
-from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import EncodedCorpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner
 from seqgen.training.trainer import TrainingSetup
 
-from ..small_runs import with_length
+from ..small_runs import NEURAL, with_length
 
 MakeLearner = Callable[..., tuple[Learner, EncodedCorpus]]
 
 SMALL: dict[str, dict[str, Any]] = {
-    **{cell: {**with_length(cell, 16), "hidden_size": 24} for cell in FAMILIES},
+    **{cell: {**with_length(cell, 16), "hidden_size": 24} for cell in NEURAL},
     "lstm": {**with_length("lstm", 16), "hidden_size": 24, "layers": 2},
     "gru-before": {**with_length("gru", 16), "hidden_size": 24, "gru_reset": "before"},
     "transformer": {**with_length("transformer", 16), "hidden_size": 32, "layers": 1, "heads": 2},

@@ -9,6 +9,8 @@ from seqgen.training.config import TrainingConfig
 from seqgen.training.muon import Muon
 from seqgen.training.optimizers import build_optimizer
 
+from ..small_runs import NEURAL
+
 
 def groups_of(optimizer):
     return [group for member in optimizer.members for group in member.param_groups]
@@ -43,7 +45,7 @@ def test_optimizer_state_exists_before_the_first_step(model, name):
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-@pytest.mark.parametrize("cell", FAMILIES)
+@pytest.mark.parametrize("cell", NEURAL)
 def test_muon_gets_gates_and_dtype_of_the_run(cell, precision, dtype):
     model = models.build(FAMILIES[cell].config(), 11)
 

@@ -11,11 +11,11 @@ from threading import Thread
 
 import pytest
 
-from seqgen.models.registry import FAMILIES
 from seqgen.training import time_budget as budget
 from seqgen.training.metrics import read_metrics
 
 from ...comparing import config_of, contents_of, figures_of, files_of
+from ...small_runs import NEURAL
 
 SMALL = ("--cell", "gru", "--hidden-size", 16, "--batch-size", 8, "--precision", "fp32", "--max-steps", 3)
 
@@ -82,7 +82,7 @@ def test_options_are_recorded_in_config_json(answers):
 
 
 @pytest.mark.parametrize(
-    "cell", [pytest.param(cell, marks=[] if cell == "transformer" else pytest.mark.slow) for cell in FAMILIES]
+    "cell", [pytest.param(cell, marks=[] if cell == "transformer" else pytest.mark.slow) for cell in NEURAL]
 )
 def test_every_cell_trains_and_samples(answers, cell):
     more = ["--heads", 2, "--block-size", 16] if cell == "transformer" else []

@@ -1,0 +1,1 @@
+"""N-gram models: counting and discounts (fit), lookups (tables), the language model, counts that grow, ARPA files."""

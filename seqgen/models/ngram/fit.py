@@ -1,0 +1,259 @@
+"""Count the n-grams of documents, and compute their discounts. No torch.
+
+The text is one line of tokens: the boundary 0, then the tokens of a document, then 0 again if its end is modeled. An
+n-gram lies within a document; it may begin with the boundary that precedes it. Its rank comes from the rank of the
+n-gram without its last token, so each order needs one sort of pairs of numbers. N-grams with different first tokens
+have nothing to do with each other: a long text is counted for one range of first tokens after another, to save memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgen.errors import ConfigError
+from seqgen.models.ngram.tables import Counts, Integers, NgramTables
+from seqgen.utils.text import plural
+
+FALLBACK = (0.5, 1.0, 1.5)
+"""The discounts where the counts of counts give none."""
+_SAMPLE, _SAMPLE_BLOCKS = 1 << 19, 64
+"""Tokens from which the memory is estimated, and the parts of the text that they come from."""
+_HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
+_BYTES_PER_GRAM, _BYTES_PER_PLACE, _BYTES_PER_TOKEN = 24, 50, 3
+"""Of n-grams while they are counted, of the places that are counted at a time, of the text: measured on 100 MB."""
+RANGE = 1 << 22
+"""About how many positions of a text are counted at a time: some 200 MB."""
+_DENSE = 8
+"""Pairs are counted in a table instead of by sorting where it has at most this many cells for each of them."""
+
+
+def fit_tables(
+    ids: npt.NDArray[np.integer],
+    starts: Integers,
+    ends: npt.NDArray[np.bool_],
+    vocab_size: int,
+    order: int,
+    *,
+    models_ends: bool,
+    min_count: int = 1,
+    memory: float = math.inf,
+) -> NgramTables:
+    """Count documents.
+
+    Args:
+        ids: of all documents, without boundaries, [N]; may be mapped from a file.
+        starts: where each document begins in it, and N: [documents + 1].
+        ends: whether the end of a document is a target, bool [documents].
+        vocab_size: V.
+        order: the length of the longest n-grams.
+        models_ends: whether ends can be targets at all.
+        min_count: n-grams of two tokens and more that occur less often are left out, after the discounts.
+        memory: the bytes that this may take.
+
+    Raises:
+        ConfigError: it would take more.
+    """
+    line = _Line(ids, starts, ends, vocab_size)
+    _check_memory(line.tokens, vocab_size, order, memory)
+    trie = _count(line, vocab_size, order)
+    counts = _adjusted_counts(trie, vocab_size)
+    discounts = np.array([discounts_of(order_counts) or FALLBACK for order_counts in counts])
+    tables = NgramTables(vocab_size, models_ends, discounts, counts, trie.tokens, trie.children, [])
+    return tables if min_count == 1 else _without_rare(tables, trie.occurrences, min_count)
+
+
+def discounts_of(counts: Counts) -> tuple[float, float, float] | None:
+    """Return the discounts of counts 1, 2, and 3 and more (Chen and Goodman 1998, equation 17).
+
+    None where no n-gram has a count of 1, 2, 3 or 4, or where a discount is negative or exceeds its count.
+    """
+    n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
+    if not (n1 and n2 and n3 and n4):
+        return None
+    y = n1 / (n1 + 2 * n2)
+    discounts = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
+    if not all(0 <= discount <= count for count, discount in enumerate(discounts, 1)):
+        return None
+    return discounts
+
+
+def _check_memory(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, order: int, memory: float) -> None:
+    """Refuse a fit to a line of tokens that would take more memory."""
+    largest = max(int(np.bincount(tokens).max()), min(len(tokens), RANGE))
+    fixed = _BYTES_PER_PLACE * largest + _BYTES_PER_TOKEN * len(tokens)
+    at_most = sum(min(float(vocab_size) ** k, len(tokens)) for k in range(1, order + 1))
+    if fixed + _BYTES_PER_GRAM * at_most <= memory:
+        return
+    needed = fixed + _BYTES_PER_GRAM * estimate_grams(tokens, vocab_size, order)
+    if needed > memory:
+        raise ConfigError(
+            f"order: counting n-grams of up to {plural(order, 'token')} takes about {needed / 2**30:.1f} GiB here, and "
+            f"{memory / 2**30:.1f} GiB are allowed; lower --order, or raise --memory"
+        )
+
+
+def estimate_grams(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, order: int) -> float:
+    """Estimate the number of different n-grams of all orders in a line of tokens; rather too many than too few.
+
+    It grows as a power of the length of the text (Heaps' law), with an exponent that falls with the length. Two samples
+    of different lengths give the exponent.
+    """
+    blocks = np.array_split(np.arange(len(tokens)), _SAMPLE_BLOCKS if len(tokens) > _SAMPLE else 1)
+    sample = tokens[np.concatenate([block[: _SAMPLE // len(blocks)] for block in blocks])].astype(np.uint64)
+    hashes, grams = np.zeros(len(sample), np.uint64), 0.0
+    for k in range(min(order, len(sample))):
+        hashes = hashes[: len(sample) - k] * _HASH_BASE + sample[k:]
+        whole, half = len(np.unique(hashes)), len(np.unique(hashes[: -(-len(hashes) // 2)]))
+        grown = whole * (len(tokens) / len(sample)) ** math.log2(whole / half)
+        grams += min(float(vocab_size) ** (k + 1), grown, len(tokens))
+    return grams
+
+
+class _Line:
+    """The documents one after another, with their boundaries."""
+
+    def __init__(
+        self, ids: npt.NDArray[np.integer], starts: Integers, ends: npt.NDArray[np.bool_], vocab_size: int
+    ) -> None:
+        lengths = np.diff(starts) + 1 + ends
+        begins = np.cumsum(lengths) - lengths
+        self.tokens = np.zeros(int(lengths.sum()), np.min_scalar_type(vocab_size - 1))
+        self.is_begin = np.zeros(len(self.tokens) + 1, bool)
+        """Where a document begins; the place after the last one is one too."""
+        self.is_begin[begins] = self.is_begin[-1] = True
+        is_id = ~self.is_begin[:-1]
+        is_id[(begins + lengths - 1)[ends]] = False
+        self.tokens[is_id] = ids
+
+    def ranges(self, vocab_size: int) -> Iterator[tuple[int, int, Integers]]:
+        """Yield ranges of tokens, from the first to before the last, and where the text has them."""
+        sizes = np.bincount(self.tokens, minlength=vocab_size)
+        edges = np.flatnonzero(np.diff((np.cumsum(sizes) - sizes) // RANGE)) + 1
+        for first, last in zip([0, *edges.tolist()], [*edges.tolist(), vocab_size], strict=True):
+            inside = self.tokens >= first if last == vocab_size else (self.tokens >= first) & (self.tokens < last)
+            yield first, last, np.flatnonzero(inside).astype(np.min_scalar_type(len(self.tokens)))
+
+
+@dataclass(frozen=True)
+class _Trie:
+    """All n-grams, sorted; lists as of `NgramTables`."""
+
+    occurrences: list[Counts]
+    """How often each n-gram occurs."""
+    tokens: list[Counts]
+    children: list[Counts]
+
+
+def _count(line: _Line, vocab_size: int, order: int) -> _Trie:
+    """Count all n-grams."""
+    none = np.empty(0, np.int32)
+    events = np.bincount(line.tokens[~line.is_begin[:-1]], minlength=vocab_size).astype(np.int32)
+    parts = [list(_count_range(line, *one, vocab_size, order)) for one in line.ranges(vocab_size)]
+    occurrences, tokens, children = [events], [none], []
+    for level in zip(*parts, strict=True):
+        levels = [np.concatenate(arrays) for arrays in zip(*level, strict=True)]
+        tokens.append(levels[0])
+        occurrences.append(levels[1])
+        children.append(np.concatenate([[0], np.cumsum(levels[2])]).astype(np.int32))
+    return _Trie(occurrences, tokens, children)
+
+
+def _count_range(
+    line: _Line, first: int, last: int, places: Integers, vocab_size: int, order: int
+) -> Iterator[tuple[Counts, Counts, Counts]]:
+    """Count the n-grams that begin at `places` with a token from `first` to before `last`.
+
+    Yields:
+        For n-grams of 2, 3, ... tokens: last tokens, occurrences, and the number of n-grams that extend each shorter.
+    """
+    rank = line.tokens[places] - first
+    shorter = last - first
+    for k in range(1, order):
+        inside = ~line.is_begin[places + k]
+        if not inside.all():
+            places, rank = places[inside], rank[inside]
+        # No name for the pairs: `_rank` frees them when it has sorted them.
+        found, occurrences, rank = _rank(
+            rank.astype(np.int64) * vocab_size + line.tokens[places + k], shorter * vocab_size, last=k == order - 1
+        )
+        parents, tokens = np.divmod(found, vocab_size)
+        yield (
+            tokens.astype(np.int32),
+            occurrences.astype(np.int32),
+            np.bincount(parents, minlength=shorter).astype(np.int32),
+        )
+        shorter = len(found)
+
+
+def _rank(pairs: Integers, limit: int, *, last: bool) -> tuple[Integers, Integers, npt.NDArray[np.integer]]:
+    """Return the different numbers, sorted; how often each occurs; and the place of each of `pairs` among them.
+
+    Args:
+        pairs: numbers below `limit`.
+        limit: their number.
+        last: whether the places are not needed.
+    """
+    places = np.empty(0 if last else len(pairs), np.int32)
+    if limit <= _DENSE * len(pairs):
+        table = np.bincount(pairs, minlength=limit)
+        found = np.flatnonzero(table)
+        occurrences = table[found]
+        if not last:
+            table[found] = np.arange(len(found))
+            places[:] = table[pairs]
+        return found, occurrences, places
+    if last:
+        pairs.sort()
+    else:
+        order = np.argsort(pairs)
+        pairs = pairs[order]
+    is_new = np.concatenate([[True], pairs[1:] != pairs[:-1]])[: len(pairs)]
+    begins = np.flatnonzero(is_new)
+    if not last:
+        places[order] = np.cumsum(is_new, dtype=np.int32) - 1
+    return pairs[begins], np.diff(begins, append=len(pairs)), places
+
+
+def _adjusted_counts(trie: _Trie, vocab_size: int) -> list[Counts]:
+    """Return how often the longest n-grams occur, and the distinct left neighbors of the others.
+
+    N-grams of two tokens and more that begin with the boundary, which has no left neighbor, keep their occurrences.
+    """
+    raw = NgramTables(vocab_size, True, np.empty(0), trie.occurrences, trie.tokens, trie.children, [])
+    counts = []
+    shorter: Integers = np.zeros(vocab_size, np.int64)
+    begins = vocab_size
+    for k in range(1, len(trie.tokens)):
+        tokens, children = trie.tokens[k], trie.children[k - 1]
+        parents = np.repeat(shorter, np.diff(children))  # the suffixes of the n-grams without their last token
+        suffixes = tokens.astype(np.int64) if k == 1 else raw.find(k - 1, parents, tokens)
+        neighbors = np.bincount(suffixes, minlength=len(trie.occurrences[k - 1])).astype(np.int32)
+        if k == 1:
+            begins = int(children[1])
+        else:
+            neighbors[:begins] = trie.occurrences[k - 1][:begins]
+            begins = int(children[begins])
+        counts.append(neighbors)
+        shorter = suffixes
+    return [*counts, trie.occurrences[-1]]
+
+
+def _without_rare(tables: NgramTables, occurrences: list[Counts], min_count: int) -> NgramTables:
+    """Leave out n-grams of two tokens and more that occur less than `min_count` times."""
+    kept = [np.ones(tables.vocab_size, bool), *(numbers >= min_count for numbers in occurrences[1:])]
+    children = []
+    for k, edges in enumerate(tables.children):
+        before = np.concatenate([[0], np.cumsum(kept[k + 1])])[edges]  # how many are kept before each edge
+        children.append(np.concatenate([[0], np.cumsum(np.diff(before)[kept[k]])]).astype(np.int32))
+    return replace(
+        tables,
+        counts=[counts[keep] for counts, keep in zip(tables.counts, kept, strict=True)],
+        tokens=[tables.tokens[0], *(tokens[keep] for tokens, keep in zip(tables.tokens[1:], kept[1:], strict=True))],
+        children=children,
+        sums=[totals[keep].astype(np.int32) for totals, keep in zip(tables.totals, kept[:-1], strict=True)],
+    )

@@ -1,0 +1,216 @@
+"""The n-gram model in the contract of all families: states are the ranks of the last tokens, nothing is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from seqgen.device import StepperPrecision
+from seqgen.errors import RunError
+from seqgen.models.base import IGNORED, LanguageModel, Stepper
+from seqgen.models.ngram.fit import FALLBACK, fit_tables
+from seqgen.models.ngram.tables import UNSEEN, Integers, NgramTables
+from seqgen.models.registry import NgramConfig
+from seqgen.models.state import State
+from seqgen.tokenizers.config import TokenizerKind
+
+_CHARACTERS = (4, (30_000, 300_000, 1_000_000, 30_000_000))
+_SUBWORDS = (3, (1_000_000, 10_000_000))
+_ORDERS: dict[TokenizerKind, tuple[int, tuple[int, ...]]] = {
+    "char": _CHARACTERS,
+    "byte": _CHARACTERS,
+    "word": _SUBWORDS,
+    "unigram": _SUBWORDS,
+    "bpe": _SUBWORDS,
+}
+"""The order for short texts, and the numbers of tokens from which it is one more."""
+
+
+@dataclass(frozen=True)
+class NgramState(State):
+    """The ranks of the last 1, 2, ... n - 1 tokens, int64 [B, n - 1]."""
+
+    contexts: Tensor
+
+
+class NgramModel(LanguageModel):
+    """Kneser-Ney probabilities by lookups in numpy, in fp64, on the CPU."""
+
+    config: NgramConfig
+
+    def __init__(self, config: NgramConfig, vocab_size: int) -> None:
+        super().__init__()
+        if config.order is None:
+            raise ValueError("the order of an n-gram model is chosen before it is built")
+        self.config = config
+        self.vocab_size = vocab_size
+        self.burn_in = config.order - 1
+        self._stored: dict[str, Tensor] = {}
+        self._allocated_on = torch.empty(0).device  # "meta" for a skeleton
+        self._tables: NgramTables | None = None
+
+    @property
+    def tables(self) -> NgramTables:
+        """The n-grams and their counts."""
+        if self._tables is None:
+            self._tables = self._read_stored()
+        return self._tables
+
+    @tables.setter
+    def tables(self, tables: NgramTables) -> None:
+        levels = range(1, tables.order)
+        self._stored = {
+            "discounts": torch.from_numpy(tables.discounts),
+            "ends": torch.tensor([tables.ends], dtype=torch.uint8),
+            **{f"counts.{k + 1}": torch.from_numpy(tables.counts[k]) for k in range(tables.order)},
+            **{f"tokens.{k + 1}": torch.from_numpy(tables.tokens[k]) for k in levels},
+            **{f"children.{k}": torch.from_numpy(tables.children[k - 1]) for k in levels},
+            **({f"sums.{k}": torch.from_numpy(tables.sums[k - 1]) for k in levels} if tables.sums else {}),
+        }
+        self._tables = tables
+
+    def stored_tensors(self) -> dict[str, Tensor]:
+        return self._stored
+
+    def allocate(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        order = self.config.order or 0
+        pruned = self.config.min_count > 1
+        names = {f"counts.{k + 1}" for k in range(order)}
+        names |= {f"{name}.{k + add}" for k in range(1, order) for name, add in (("tokens", 1), ("children", 0))}
+        names |= {f"sums.{k}" for k in range(1, order)} if pruned else set()
+        dtypes = {"discounts": torch.float64, "ends": torch.uint8, **dict.fromkeys(names, torch.int32)}
+        expected = {"discounts": [order, 3], "ends": [1], "counts.1": [self.vocab_size]}
+        self._tables = None
+        self._stored = {
+            name: torch.empty(expected.get(name, shapes.get(name, [0])), dtype=dtype, device=self._allocated_on)
+            for name, dtype in dtypes.items()
+        }
+
+    def _read_stored(self) -> NgramTables:
+        arrays = {name: tensor.numpy() for name, tensor in self._stored.items()}
+        order = self.config.order or 0
+        if not arrays:
+            raise RunError("this n-gram model has not been fitted")
+        return NgramTables(
+            self.vocab_size,
+            bool(arrays["ends"][0]),
+            arrays["discounts"],
+            [arrays[f"counts.{k}"] for k in range(1, order + 1)],
+            [np.empty(0, np.int32), *(arrays[f"tokens.{k}"] for k in range(2, order + 1))],
+            [arrays[f"children.{k}"] for k in range(1, order)],
+            [arrays[f"sums.{k}"] for k in range(1, order)] if "sums.1" in arrays else [],
+        )
+
+    @property
+    def notices(self) -> list[str]:
+        """What the user should know of the fit, a sentence each."""
+        fallen = [str(k) for k, row in enumerate(self.tables.discounts.tolist(), 1) if tuple(row) == FALLBACK]
+        if not fallen:
+            return []
+        notice = (
+            f"order {', '.join(fallen)}: too few n-grams occur once to four times to compute discounts, so "
+            f"{', '.join(map(str, FALLBACK))} are used"
+        )
+        return [notice]
+
+    def initial_state(self, batch_size: int, capacity: int) -> NgramState:
+        del capacity  # the size of the state is fixed
+        return NgramState(torch.full((batch_size, self.burn_in), UNSEEN))
+
+    def forward(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, NgramState]:
+        """Return ln p in fp64 as logits: of the documents' end, if it is not modeled, -inf."""
+        return self.log_probs(tokens, state, starts)
+
+    def log_probs(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, NgramState]:
+        del starts  # 0 itself says where a document starts
+        contexts, columns = self._contexts(state, len(tokens)), []
+        for column in tokens.cpu().numpy().T:
+            contexts = self.tables.read(contexts, column)
+            columns.append(self.tables.distributions(contexts))
+        return _log(np.stack(columns, axis=1), tokens.device), NgramState(torch.from_numpy(contexts))
+
+    def nats(
+        self, tokens: Tensor, targets: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, NgramState]:
+        del starts
+        inputs, wanted = tokens.cpu().numpy(), targets.cpu().numpy()
+        ignored = wanted == IGNORED
+        following = np.concatenate([inputs[:, 1:], np.zeros_like(inputs[:, :1])], axis=1)
+        wanted = np.where(ignored, following, wanted)
+        probability, contexts = self.tables.walk(self._contexts(state, len(inputs)), inputs, wanted)
+        nats = -_log(np.where(ignored, 1.0, probability), tokens.device)
+        return nats, NgramState(torch.from_numpy(contexts))
+
+    def last_logits(self, tokens: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, NgramState]:
+        del starts
+        contexts = self._contexts(state, len(tokens))
+        for column in tokens.cpu().numpy().T:
+            contexts = self.tables.read(contexts, column)
+        return _log(self.tables.distributions(contexts), tokens.device), NgramState(torch.from_numpy(contexts))
+
+    def _contexts(self, state: State | None, rows: int) -> Integers:
+        state = self.initial_state(rows, 0) if state is None else state
+        return cast("NgramState", state).contexts.numpy()
+
+    def _stepper(self, precision: StepperPrecision) -> Stepper:
+        del precision  # the tables are fp64
+        return _NgramStepper(self)
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+
+class _NgramStepper(Stepper):
+    """One lookup for each order, and the whole distribution."""
+
+    def __init__(self, model: NgramModel) -> None:
+        self._tables = model.tables
+
+    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, NgramState]:
+        del starts
+        contexts = self._tables.read(cast("NgramState", state).contexts.numpy(), token.cpu().numpy())
+        logits = _log(self._tables.distributions(contexts), token.device)
+        return logits.float(), NgramState(torch.from_numpy(contexts))
+
+
+def _log(probability: npt.NDArray[np.float64], device: torch.device) -> Tensor:
+    """Return ln p; -inf for what cannot occur."""
+    with np.errstate(divide="ignore"):
+        return torch.from_numpy(np.log(probability)).to(device)
+
+
+def fit(
+    config: NgramConfig,
+    ids: npt.NDArray[np.integer],
+    starts: Integers,
+    ends: npt.NDArray[np.bool_],
+    vocab_size: int,
+    *,
+    models_ends: bool,
+    memory: float = math.inf,
+) -> NgramModel:
+    """Fit a model to documents; arguments and errors as of `fit_tables`. The order in `config` is a number."""
+    model = NgramModel(config, vocab_size)
+    order, min_count = config.order or 1, config.min_count
+    model.tables = fit_tables(
+        ids, starts, ends, vocab_size, order, models_ends=models_ends, min_count=min_count, memory=memory
+    )
+    return model
+
+
+def default_order(kind: TokenizerKind, tokens: int) -> int:
+    """Return the order that suits a text of so many tokens; docs/lab-notes.md has the measurements."""
+    smallest, sizes = _ORDERS[kind]
+    return smallest + sum(tokens >= size for size in sizes)
