@@ -25,7 +25,7 @@ CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save
 """Settings that may change when a run is resumed."""
 IDENTITY_PARTS: dict[str, Any] = {
     "model": True,
-    "tokenizer": {"kind", "vocab_size", "fingerprint", "normalization", "asked"},
+    "tokenizer": {"kind", "vocab_size", "fingerprint", "normalization"},
     "data": {"valid_split", "valid_share", "documents"},
     "text": True,
     "training": True,
@@ -85,7 +85,7 @@ class TokenizerRecord(Config):
     asked: TokenizerConfig | None = None
     """The settings that it was built with; None for an existing tokenizer."""
     auto: bool = False
-    """Whether `--tokenizer auto` chose them."""
+    """Whether `--tokenizer auto` chose `asked`."""
 
 
 class TextRecord(Config):

@@ -52,6 +52,8 @@ def new_run(request: RunRequest) -> RunSetup:
     texts = read_texts(settings.data, request.report)
     if parent is None:
         settings = resolve_settings(asked, text=texts.statistics)
+    if settings.auto and followed is not None and (chosen := followed.chosen_tokenizer) is not None:
+        settings = settings.model_copy(update={"tokenizer": settings.tokenizer.model_copy(update=chosen)})
     corpus, tokenizer_record = _encode_corpus(texts, request, settings, parent)
     learner = build_learner(settings.model, settings.training, corpus)
     if parent is not None:

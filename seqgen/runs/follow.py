@@ -14,7 +14,6 @@ from seqgen.runs.config import (
     differing_settings,
 )
 from seqgen.runs.directory import RunDirectory
-from seqgen.tokenizers.auto import AUTO
 from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.plan import Plan
 from seqgen.training.presets import LENGTH_SETTINGS
@@ -42,7 +41,7 @@ class FollowedRun:
         return cls(directory.path, config, checkpoint.plan)
 
     def fill_in(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return `settings` with the length, threads, device and precision of this run, and what `auto` chose there.
+        """Return `settings` with the length, threads, device and precision of this run.
 
         Raises:
             ConfigError: `settings` names a length or threads.
@@ -53,15 +52,16 @@ class FollowedRun:
         training = self.config.training
         filled = (*of_the_plan, *(name for name in ("device", "precision") if name not in settings))
         asked = {name: value for name in filled if (value := getattr(training, name)) is not None}
-        return {**settings, **asked, **self._tokenizer(settings)}
+        return {**settings, **asked}
 
-    def _tokenizer(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """Return the tokenizer settings of this run where both say `auto`: a longer time would choose another one."""
+    @property
+    def chosen_tokenizer(self) -> dict[str, Any] | None:
+        """What `--tokenizer auto` chose for this run, as settings: a run that follows it has the same.
+
+        This run may have got more time since, for which another tokenizer would be chosen.
+        """
         record = self.config.tokenizer
-        if not record.auto or record.asked is None or settings.get("tokenizer", AUTO) != AUTO:
-            return {}
-        sized = {} if record.asked.vocab_size is None else {"vocab_size": record.asked.vocab_size}
-        return {"tokenizer": record.asked.kind, **sized}
+        return record.asked.model_dump(include={"kind", "vocab_size", "grow"}) if record.auto and record.asked else None
 
     def check_same(self, config: RunConfig) -> None:
         """Refuse a run that would not have the weights of this one.

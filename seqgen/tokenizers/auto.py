@@ -52,7 +52,9 @@ class Choice(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """The settings of `TokenizerConfig`."""
-        return {"kind": self.kind} if self.vocab_size is None else {"kind": self.kind, "vocab_size": self.vocab_size}
+        if self.vocab_size is None:
+            return {"kind": self.kind}
+        return {"kind": self.kind, "vocab_size": self.vocab_size, "grow": True}
 
 
 CHAR = Choice(0, 0.0, "char")

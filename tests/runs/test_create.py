@@ -270,7 +270,7 @@ def test_auto_tokenizer_is_chosen_by_text_and_time(subwords, corpus, tmp_path):
 
     record = run.config.tokenizer
     assert (record.kind, record.vocab_size, record.auto) == ("bpe", 300, True)
-    assert record.asked == TokenizerConfig(kind="bpe", vocab_size=300)
+    assert record.asked == TokenizerConfig(kind="bpe", vocab_size=300, grow=True)
     assert any("300 pieces" in notice and "--tokenizer char" in notice for notice in run.notices)
     assert (short.config.tokenizer.kind, short.config.tokenizer.auto) == ("char", True)
     assert not any("--tokenizer" in notice for notice in short.notices)

@@ -54,27 +54,9 @@ def test_first_plan_of_a_following_run_is_the_first_stage(followed, corpus, tmp_
 def test_fill_in_takes_length_threads_device_and_precision(followed):
     run = FollowedRun.read(followed)
 
-    filled = run.fill_in({"seed": 3, "precision": "bf16", "tokenizer": "char"})
+    filled = run.fill_in({"seed": 3, "precision": "bf16"})
 
-    plan = {"max_steps": 8, "threads": 1, "device": "cpu"}
-    assert filled == {"seed": 3, "precision": "bf16", "tokenizer": "char", **plan}
-
-
-@pytest.mark.parametrize(
-    ("settings", "filled"),
-    [
-        ({}, {"tokenizer": "bpe", "vocab_size": 300}),
-        ({"tokenizer": "auto"}, {"tokenizer": "bpe", "vocab_size": 300}),
-        ({"tokenizer": "char"}, {"tokenizer": "char"}),
-    ],
-)
-def test_fill_in_takes_what_auto_chose(settings, filled, corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(auto, "CHOICES", (Choice(0, 0.0, "bpe", 300),))
-    seqgen.train(corpus, out=tmp_path / "followed", **GRU).close()
-
-    taken = FollowedRun.read(tmp_path / "followed").fill_in(settings)
-
-    assert {name: value for name, value in taken.items() if name in {"tokenizer", "vocab_size"}} == filled
+    assert filled == {"seed": 3, "precision": "bf16", "max_steps": 8, "threads": 1, "device": "cpu"}
 
 
 def test_following_run_has_the_chosen_tokenizer_of_the_followed_one(corpus, tmp_path, monkeypatch):
@@ -83,10 +65,13 @@ def test_following_run_has_the_chosen_tokenizer_of_the_followed_one(corpus, tmp_
         followed = seqgen.train(corpus, out=tmp_path / "followed", **GRU).run()
 
     settings = {name: value for name, value in GRU.items() if name != "max_steps"}
-    run = seqgen.train(corpus, out=tmp_path / "run", plan_from=followed.path, **settings).run()
+    for name, asked in (("run", {}), ("named", {"tokenizer": "bpe", "vocab_size": 300})):
+        run = seqgen.train(corpus, out=tmp_path / name, plan_from=followed.path, **asked, **settings).run()
 
-    assert run.config.tokenizer.fingerprint == followed.config.tokenizer.fingerprint
-    assert run.config.identity == followed.config.identity
+        assert run.config.tokenizer.auto == (not asked)
+        assert run.config.identity == followed.config.identity
+    with pytest.raises(ConfigError, match=r"tokenizer.kind is char, there bpe"):
+        seqgen.train(corpus, out=tmp_path / "char", plan_from=followed.path, tokenizer="char", **settings)
 
 
 @pytest.mark.parametrize("name", ["max_steps", "max_epochs", "max_time", "threads"])
