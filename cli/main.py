@@ -15,6 +15,7 @@ from seqgen.cli.commands import (
     corpus_stats,
     demo,
     evaluate,
+    export,
     info,
     runs,
     sample,
@@ -47,6 +48,7 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
 app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
 app.add_typer(tokenizers, name="tokenizer")

@@ -27,6 +27,7 @@ LAYERS = [
     {"seqgen.generation", "seqgen.evaluation"},
     {"seqgen.training"},
     {"seqgen.runs"},
+    {"seqgen.export"},
     {"seqgen"},
     {"seqgen.cli", "seqgen.__main__"},
 ]

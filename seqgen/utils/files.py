@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import shutil
+from collections.abc import Iterable
 from io import BufferedReader
 from pathlib import Path
 
@@ -32,8 +33,8 @@ def hash_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file at `path` by `content`, durably.
+def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Replace the file at `path` by `content`, all of it or its parts, durably.
 
     Raises:
         SaveError: it could not be written; what was there is untouched.
@@ -68,10 +69,10 @@ def read_at_most(path: Path, limit: int) -> bytes:
     return content
 
 
-def write_durably(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file and wait until it is on the disk."""
     with path.open("wb") as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from seqgen.errors import ConfigError
-from seqgen.models.ngram.tables import UNSEEN, Counts, Floats, Integers, NgramTables
+from seqgen.models.ngram.tables import UNSEEN, Counts, Floats, Integers, NgramTables, discount
 from seqgen.tokenizers.base import BOUNDARY
 
 
@@ -93,13 +93,13 @@ class DynamicNgram:
         probability[BOUNDARY] *= tables.ends
         if sums[0]:
             probability *= self._mass(0, sums) / sums[0]
-            probability += (counts - tables.discount(0, counts)) / sums[0]
+            probability += (counts - discount(counts, tables.discounts[0])) / sums[0]
         for k, context in enumerate(self._context, 1):
             sums = self._sums_of(k, context)
             if sums[0]:
                 tokens, counts = self._children_of(k, context)
                 probability *= self._mass(k, sums) / sums[0]
-                probability[tokens] += (counts - tables.discount(k, counts)) / sums[0]
+                probability[tokens] += (counts - discount(counts, tables.discounts[k])) / sums[0]
         with np.errstate(divide="ignore"):
             log_probs: Floats = np.log(probability)
         return log_probs

@@ -9,18 +9,36 @@ have nothing to do with each other: a long text is counted for one range of firs
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgen.errors import ConfigError
-from seqgen.models.ngram.tables import Counts, Integers, NgramTables
+from seqgen.models.ngram.tables import (
+    UNSEEN,
+    Counts,
+    Floats,
+    Integers,
+    NgramTables,
+    context_sums,
+    find,
+    interpolate,
+    keys_of,
+    unigram_probabilities,
+)
+from seqgen.tokenizers.base import BOUNDARY
 from seqgen.utils.text import plural
 
+Documents: TypeAlias = tuple[npt.NDArray[np.integer], Integers, npt.NDArray[np.bool_]]
+"""Ids [N] without boundaries, which may be mapped from a file; where each document begins, and N; which have an end."""
 FALLBACK = (0.5, 1.0, 1.5)
 """The discounts where the counts of counts give none."""
+LEAST_GAIN = 0.001
+"""The share of the nats that one more order has to save."""
 _SAMPLE, _SAMPLE_BLOCKS = 1 << 19, 64
 """Tokens from which the memory is estimated, and the parts of the text that they come from."""
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
@@ -33,36 +51,36 @@ _DENSE = 8
 
 
 def fit_tables(
-    ids: npt.NDArray[np.integer],
-    starts: Integers,
-    ends: npt.NDArray[np.bool_],
+    documents: Documents,
     vocab_size: int,
     order: int,
     *,
     models_ends: bool,
     min_count: int = 1,
     memory: float = math.inf,
+    validation: Documents | None = None,
 ) -> NgramTables:
     """Count documents.
 
     Args:
-        ids: of all documents, without boundaries, [N]; may be mapped from a file.
-        starts: where each document begins in it, and N: [documents + 1].
-        ends: whether the end of a document is a target, bool [documents].
+        documents: ids, where each begins among them, and which have an end.
         vocab_size: V.
-        order: the length of the longest n-grams.
+        order: the length of the longest n-grams; with `validation` the most that it may be.
         models_ends: whether ends can be targets at all.
         min_count: n-grams of two tokens and more that occur less often are left out, after the discounts.
         memory: the bytes that this may take.
+        validation: other documents. The order becomes the one before the first that does not lower their nats by
+            `LEAST_GAIN`.
 
     Raises:
-        ConfigError: it would take more.
+        ConfigError: it would take more memory.
     """
-    line = _Line(ids, starts, ends, vocab_size)
+    line = _Line(documents, vocab_size)
     _check_memory(line.tokens, vocab_size, order, memory)
-    trie = _count(line, vocab_size, order)
-    counts = _adjusted_counts(trie, vocab_size)
-    discounts = np.array([discounts_of(order_counts) or FALLBACK for order_counts in counts])
+    choice = None if validation is None else _OrderChoice(validation, vocab_size, models_ends=models_ends)
+    trie = _count(line, vocab_size, order, choice)
+    counts = [*trie.neighbors, trie.occurrences[-1]]
+    discounts = np.stack([_discounts_or_fallback(order_counts) for order_counts in counts])
     tables = NgramTables(vocab_size, models_ends, discounts, counts, trie.tokens, trie.children, [])
     return tables if min_count == 1 else _without_rare(tables, trie.occurrences, min_count)
 
@@ -70,14 +88,15 @@ def fit_tables(
 def discounts_of(counts: Counts) -> tuple[float, float, float] | None:
     """Return the discounts of counts 1, 2, and 3 and more (Chen and Goodman 1998, equation 17).
 
-    None where no n-gram has a count of 1, 2, 3 or 4, or where a discount is negative or exceeds its count.
+    None where no n-gram has a count of 1, 2, 3 or 4, or where a discount exceeds its count, or is not above 0: then a
+    token that was not seen after a context could have a probability of 0.
     """
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if not (n1 and n2 and n3 and n4):
         return None
     y = n1 / (n1 + 2 * n2)
     discounts = (1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3)
-    if not all(0 <= discount <= count for count, discount in enumerate(discounts, 1)):
+    if not all(0 < discount <= count for count, discount in enumerate(discounts, 1)):
         return None
     return discounts
 
@@ -114,12 +133,15 @@ def estimate_grams(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, ord
     return grams
 
 
+def _discounts_or_fallback(counts: Counts) -> Floats:
+    return np.array(discounts_of(counts) or FALLBACK)
+
+
 class _Line:
     """The documents one after another, with their boundaries."""
 
-    def __init__(
-        self, ids: npt.NDArray[np.integer], starts: Integers, ends: npt.NDArray[np.bool_], vocab_size: int
-    ) -> None:
+    def __init__(self, documents: Documents, vocab_size: int) -> None:
+        ids, starts, ends = documents
         lengths = np.diff(starts) + 1 + ends
         begins = np.cumsum(lengths) - lengths
         self.tokens = np.zeros(int(lengths.sum()), np.min_scalar_type(vocab_size - 1))
@@ -130,47 +152,85 @@ class _Line:
         is_id[(begins + lengths - 1)[ends]] = False
         self.tokens[is_id] = ids
 
-    def ranges(self, vocab_size: int) -> Iterator[tuple[int, int, Integers]]:
-        """Yield ranges of tokens, from the first to before the last, and where the text has them."""
+    def ranges(self, vocab_size: int) -> list[tuple[int, int]]:
+        """Return ranges of tokens, each from the first to before the last, that make up about `RANGE` places."""
         sizes = np.bincount(self.tokens, minlength=vocab_size)
         edges = np.flatnonzero(np.diff((np.cumsum(sizes) - sizes) // RANGE)) + 1
-        for first, last in zip([0, *edges.tolist()], [*edges.tolist(), vocab_size], strict=True):
-            inside = self.tokens >= first if last == vocab_size else (self.tokens >= first) & (self.tokens < last)
-            yield first, last, np.flatnonzero(inside).astype(np.min_scalar_type(len(self.tokens)))
+        return list(pairwise([0, *edges.tolist(), vocab_size]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Trie:
-    """All n-grams, sorted; lists as of `NgramTables`."""
+    """All n-grams up to some length, sorted; lists as of `NgramTables`."""
 
+    vocab_size: int
     occurrences: list[Counts]
     """How often each n-gram occurs."""
     tokens: list[Counts]
     children: list[Counts]
+    neighbors: list[Counts]
+    """The distinct left neighbors of each n-gram but the longest.
+
+    N-grams of two tokens and more that begin with the boundary, which has no left neighbor, have their occurrences.
+    """
+    suffixes: Integers
+    """The ranks of the longest n-grams without their first token."""
+    begins: int
+    """How many of the longest n-grams begin with the boundary: the first ones."""
+
+    def grow(self, tokens: Counts, occurrences: Counts, sizes: Counts) -> None:
+        """Add the n-grams that are one token longer; `sizes` is how many extend each."""
+        k = len(self.tokens)
+        parents = np.repeat(self.suffixes, sizes)  # the suffixes of the n-grams without their last token
+        self.suffixes = tokens.astype(np.int64) if k == 1 else self.find(k - 1, parents, tokens)
+        neighbors = np.bincount(self.suffixes, minlength=len(self.occurrences[-1])).astype(np.int32)
+        edges = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+        if k > 1:
+            neighbors[: self.begins] = self.occurrences[-1][: self.begins]
+        self.begins = int(edges[self.begins]) if k > 1 else int(edges[1])
+        self.neighbors.append(neighbors)
+        self.tokens.append(tokens)
+        self.occurrences.append(occurrences)
+        self.children.append(edges)
+
+    def find(self, k: int, context: Integers, token: Integers | Counts) -> Integers:
+        """Do what `NgramTables.find` does."""
+        keys = keys_of(self.tokens[k], self.children[k - 1], self.vocab_size)
+        return find(keys, context, token, self.vocab_size)
 
 
-def _count(line: _Line, vocab_size: int, order: int) -> _Trie:
-    """Count all n-grams."""
-    none = np.empty(0, np.int32)
+def _count(line: _Line, vocab_size: int, order: int, choice: _OrderChoice | None) -> _Trie:
+    """Count all n-grams up to an order, or to the one that is chosen."""
     events = np.bincount(line.tokens[~line.is_begin[:-1]], minlength=vocab_size).astype(np.int32)
-    parts = [list(_count_range(line, *one, vocab_size, order)) for one in line.ranges(vocab_size)]
-    occurrences, tokens, children = [events], [none], []
-    for level in zip(*parts, strict=True):
-        levels = [np.concatenate(arrays) for arrays in zip(*level, strict=True)]
-        tokens.append(levels[0])
-        occurrences.append(levels[1])
-        children.append(np.concatenate([[0], np.cumsum(levels[2])]).astype(np.int32))
-    return _Trie(occurrences, tokens, children)
+    none = np.empty(0, np.int32)
+    trie = _Trie(vocab_size, [events], [none], [], [], np.zeros(vocab_size, np.int64), vocab_size)
+    ranges = [_count_range(line, first, last, vocab_size, order) for first, last in line.ranges(vocab_size)]
+    # Ranges are counted one after another to save memory; a single one order by order, as far as the choice goes.
+    levels = ranges[0] if len(ranges) == 1 else map(_join, zip(*map(list, ranges), strict=True))
+    for level in levels:
+        trie.grow(*level)
+        if choice is not None and not choice.improves(trie):
+            return replace(trie, **{name: getattr(trie, name)[:-1] for name in _LISTS})
+    return trie
 
 
-def _count_range(
-    line: _Line, first: int, last: int, places: Integers, vocab_size: int, order: int
-) -> Iterator[tuple[Counts, Counts, Counts]]:
-    """Count the n-grams that begin at `places` with a token from `first` to before `last`.
+_LISTS = ("occurrences", "tokens", "children", "neighbors")
+_Level: TypeAlias = tuple[Counts, Counts, Counts]
+
+
+def _join(parts: Sequence[_Level]) -> _Level:
+    tokens, occurrences, sizes = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return tokens, occurrences, sizes
+
+
+def _count_range(line: _Line, first: int, last: int, vocab_size: int, order: int) -> Iterator[_Level]:
+    """Count the n-grams that begin with a token from `first` to before `last`.
 
     Yields:
         For n-grams of 2, 3, ... tokens: last tokens, occurrences, and the number of n-grams that extend each shorter.
     """
+    inside = (line.tokens >= first) & (line.tokens <= last - 1)
+    places = np.flatnonzero(inside).astype(np.min_scalar_type(len(line.tokens)))
     rank = line.tokens[places] - first
     shorter = last - first
     for k in range(1, order):
@@ -182,11 +242,8 @@ def _count_range(
             rank.astype(np.int64) * vocab_size + line.tokens[places + k], shorter * vocab_size, last=k == order - 1
         )
         parents, tokens = np.divmod(found, vocab_size)
-        yield (
-            tokens.astype(np.int32),
-            occurrences.astype(np.int32),
-            np.bincount(parents, minlength=shorter).astype(np.int32),
-        )
+        sizes = np.bincount(parents, minlength=shorter)
+        yield tokens.astype(np.int32), occurrences.astype(np.int32), sizes.astype(np.int32)
         shorter = len(found)
 
 
@@ -219,28 +276,45 @@ def _rank(pairs: Integers, limit: int, *, last: bool) -> tuple[Integers, Integer
     return pairs[begins], np.diff(begins, append=len(pairs)), places
 
 
-def _adjusted_counts(trie: _Trie, vocab_size: int) -> list[Counts]:
-    """Return how often the longest n-grams occur, and the distinct left neighbors of the others.
+class _OrderChoice:
+    """Scores other documents with each order in turn, while the n-grams are counted."""
 
-    N-grams of two tokens and more that begin with the boundary, which has no left neighbor, keep their occurrences.
-    """
-    raw = NgramTables(vocab_size, True, np.empty(0), trie.occurrences, trie.tokens, trie.children, [])
-    counts = []
-    shorter: Integers = np.zeros(vocab_size, np.int64)
-    begins = vocab_size
-    for k in range(1, len(trie.tokens)):
-        tokens, children = trie.tokens[k], trie.children[k - 1]
-        parents = np.repeat(shorter, np.diff(children))  # the suffixes of the n-grams without their last token
-        suffixes = tokens.astype(np.int64) if k == 1 else raw.find(k - 1, parents, tokens)
-        neighbors = np.bincount(suffixes, minlength=len(trie.occurrences[k - 1])).astype(np.int32)
+    def __init__(self, documents: Documents, vocab_size: int, *, models_ends: bool) -> None:
+        line = _Line(documents, vocab_size)
+        self._models_ends = models_ends
+        self._begins = line.is_begin[:-1]
+        self._scored = ~line.is_begin[1:]
+        """The places whose next token is a target."""
+        self._context: Integers = line.tokens.astype(np.int64)
+        """The ranks of the tokens up to each place, as many as the last step had, [N]."""
+        self._targets = np.append(self._context[1:], BOUNDARY)
+        self._found = self._targets
+        self._probability = np.empty(0)
+        """Of the targets by the left neighbors of shorter n-grams."""
+        self._best = math.inf
+
+    def improves(self, trie: _Trie) -> bool:
+        """Return whether the longest n-grams, which `trie` has just got, lower the nats."""
+        k = len(trie.children)
+        neighbors = trie.neighbors[k - 1]
+        discounts = _discounts_or_fallback(neighbors)
         if k == 1:
-            begins = int(children[1])
+            unigrams = unigram_probabilities(neighbors, discounts, models_ends=self._models_ends)
+            self._probability = unigrams[self._targets]
         else:
-            neighbors[:begins] = trie.occurrences[k - 1][:begins]
-            begins = int(children[begins])
-        counts.append(neighbors)
-        shorter = suffixes
-    return [*counts, trie.occurrences[-1]]
+            self._probability = self._interpolate(trie, k - 1, neighbors, discounts)
+            self._context = np.where(self._begins, UNSEEN, np.append(UNSEEN, self._found[:-1]))
+        self._found = trie.find(k, self._context, self._targets)
+        occurrences = trie.occurrences[k]
+        probability = self._interpolate(trie, k, occurrences, _discounts_or_fallback(occurrences))
+        nats = float(-np.log(probability[self._scored]).mean())
+        improved = nats < self._best * (1 - LEAST_GAIN)
+        self._best = nats
+        return improved
+
+    def _interpolate(self, trie: _Trie, k: int, counts: Counts, discounts: Floats) -> Floats:
+        sums = context_sums(counts, trie.children[k - 1], discounts)
+        return interpolate(counts, sums, discounts, self._context, self._found, self._probability)
 
 
 def _without_rare(tables: NgramTables, occurrences: list[Counts], min_count: int) -> NgramTables:

@@ -15,22 +15,15 @@ from torch import Tensor
 from seqgen.device import StepperPrecision
 from seqgen.errors import RunError
 from seqgen.models.base import IGNORED, LanguageModel, Stepper
-from seqgen.models.ngram.fit import FALLBACK, fit_tables
+from seqgen.models.ngram.fit import FALLBACK, RANGE, Documents, fit_tables
 from seqgen.models.ngram.tables import UNSEEN, Integers, NgramTables
 from seqgen.models.registry import NgramConfig
 from seqgen.models.state import State
 from seqgen.tokenizers.config import TokenizerKind
+from seqgen.utils.text import plural
 
-_CHARACTERS = (4, (30_000, 300_000, 1_000_000, 30_000_000))
-_SUBWORDS = (3, (1_000_000, 10_000_000))
-_ORDERS: dict[TokenizerKind, tuple[int, tuple[int, ...]]] = {
-    "char": _CHARACTERS,
-    "byte": _CHARACTERS,
-    "word": _SUBWORDS,
-    "unigram": _SUBWORDS,
-    "bpe": _SUBWORDS,
-}
-"""The order for short texts, and the numbers of tokens from which it is one more."""
+MOST_ORDER: dict[TokenizerKind, int] = {"char": 10, "byte": 10, "word": 5, "unigram": 6, "bpe": 6}
+"""The highest order that is chosen for a kind of tokens."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +104,20 @@ class NgramModel(LanguageModel):
     @property
     def notices(self) -> list[str]:
         """What the user should know of the fit, a sentence each."""
-        fallen = [str(k) for k, row in enumerate(self.tables.discounts.tolist(), 1) if tuple(row) == FALLBACK]
-        if not fallen:
-            return []
-        notice = (
-            f"order {', '.join(fallen)}: too few n-grams occur once to four times to compute discounts, so "
-            f"{', '.join(map(str, FALLBACK))} are used"
-        )
-        return [notice]
+        notices, sizes = [], self.tables.sizes
+        if not sizes[-1]:
+            longest = sum(map(bool, sizes))
+            notices.append(
+                f"the text has no n-grams of more than {plural(longest, 'token')}: a lower --order gives the same model"
+            )
+        discounts = self.tables.discounts.tolist()
+        fallen = [str(k) for k, row in enumerate(discounts, 1) if sizes[k - 1] and tuple(row) == FALLBACK]
+        if fallen:
+            notices.append(
+                f"order {', '.join(fallen)}: too few n-grams occur once to four times to compute discounts, so "
+                f"{', '.join(map(str, FALLBACK))} are used"
+            )
+        return notices
 
     def initial_state(self, batch_size: int, capacity: int) -> NgramState:
         del capacity  # the size of the state is fixed
@@ -193,24 +192,38 @@ def _log(probability: npt.NDArray[np.float64], device: torch.device) -> Tensor:
 
 def fit(
     config: NgramConfig,
-    ids: npt.NDArray[np.integer],
-    starts: Integers,
-    ends: npt.NDArray[np.bool_],
+    documents: Documents,
     vocab_size: int,
     *,
+    tokenizer: TokenizerKind,
     models_ends: bool,
+    validation: Documents | None = None,
     memory: float = math.inf,
 ) -> NgramModel:
-    """Fit a model to documents; arguments and errors as of `fit_tables`. The order in `config` is a number."""
-    model = NgramModel(config, vocab_size)
-    order, min_count = config.order or 1, config.min_count
-    model.tables = fit_tables(
-        ids, starts, ends, vocab_size, order, models_ends=models_ends, min_count=min_count, memory=memory
+    """Fit a model to documents; arguments and errors as of `fit_tables`.
+
+    An order that the config leaves open is chosen by the validation documents, if there are some, and if the text is
+    not so long that it would take long; else by the length of the text. The model's config has it.
+    """
+    order, tokens = config.order, len(documents[0])
+    chosen = validation if order is None and tokens <= RANGE else None
+    if order is None:
+        order = MOST_ORDER[tokenizer] if chosen is not None else default_order(tokenizer, tokens)
+    tables = fit_tables(
+        documents,
+        vocab_size,
+        order,
+        models_ends=models_ends,
+        min_count=config.min_count,
+        memory=memory,
+        validation=chosen,
     )
+    model = NgramModel(config.model_copy(update={"order": tables.order}), vocab_size)
+    model.tables = tables
     return model
 
 
-def default_order(kind: TokenizerKind, tokens: int) -> int:
-    """Return the order that suits a text of so many tokens; docs/lab-notes.md has the measurements."""
-    smallest, sizes = _ORDERS[kind]
-    return smallest + sum(tokens >= size for size in sizes)
+def default_order(tokenizer: TokenizerKind, tokens: int) -> int:
+    """Return an order for a text of so many tokens: one more for ten times the text; docs/lab-notes.md."""
+    highest = MOST_ORDER[tokenizer] - 2  # suits a million and more
+    return max(3, highest - max(0, 6 - len(str(max(1, tokens)))))

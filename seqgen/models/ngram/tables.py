@@ -65,7 +65,7 @@ class NgramTables:
         """The number of n-grams of each order."""
         return [int((self.counts[0] > 0).sum()), *map(len, self.counts[1:])]
 
-    @cached_property
+    @property
     def uniform(self) -> float:
         """The probability of each token that may be a target, below the unigrams."""
         return 1 / (self.vocab_size if self.ends else self.vocab_size - 1)
@@ -73,46 +73,31 @@ class NgramTables:
     @cached_property
     def unigrams(self) -> Floats:
         """The probability of each token without a context, [V]."""
-        counts = self.counts[0]
-        total = int(counts.sum(dtype=np.int64))
-        discount = self.discount(0, counts)
-        lowest = np.full(self.vocab_size, self.uniform)
-        lowest[BOUNDARY] *= self.ends
-        if total == 0:
-            return lowest
-        unigrams: Floats = (counts - discount) / total + discount.sum() / total * lowest
-        return unigrams
+        return unigram_probabilities(self.counts[0], self.discounts[0], models_ends=self.ends)
 
     @cached_property
     def _keys(self) -> list[Integers]:
         """The sorted keys of the n-grams of each order: rank of the first tokens x V + last token."""
-        keys = [np.empty(0, np.int64)]
-        for tokens, children in zip(self.tokens[1:], self.children, strict=True):
-            parents = np.repeat(np.arange(len(children) - 1, dtype=np.int64), np.diff(children))
-            keys.append(parents * self.vocab_size + tokens)
-        return keys
+        keys = [keys_of(*level, self.vocab_size) for level in zip(self.tokens[1:], self.children, strict=True)]
+        return [np.empty(0, np.int64), *keys]
 
     @cached_property
+    def _sums(self) -> list[tuple[Integers, Floats]]:
+        levels = enumerate(zip(self.counts[1:], self.children, strict=True), 1)
+        return [
+            context_sums(counts, children, self.discounts[k], self.sums[k - 1] if self.sums else None)
+            for k, (counts, children) in levels
+        ]
+
+    @property
     def totals(self) -> list[Integers]:
         """T of each n-gram as a context, n - 1 items."""
-        if self.sums:
-            return [sums.astype(np.int64) for sums in self.sums]
-        levels = zip(self.counts[1:], self.children, strict=True)
-        return [_sum_children(counts, children).astype(np.int64) for counts, children in levels]
+        return [total for total, _ in self._sums]
 
-    @cached_property
+    @property
     def backoffs(self) -> list[Floats]:
-        """The weight of the shorter context for each n-gram as a context, n - 1 items.
-
-        It has the discounts, and the counts of the n-grams that were left out.
-        """
-        weights = []
-        for k, (children, total) in enumerate(zip(self.children, self.totals, strict=True), 1):
-            counts = self.counts[k]
-            kept = _sum_children(counts, children)
-            mass = _sum_children(self.discount(k, counts), children) + (total - kept)
-            weights.append(np.where(total > 0, mass / np.maximum(total, 1), 1.0))
-        return weights
+        """The weight of the shorter context for each n-gram as a context, n - 1 items."""
+        return [backoff for _, backoff in self._sums]
 
     @cached_property
     def _shares(self) -> list[Floats]:
@@ -120,7 +105,7 @@ class NgramTables:
         shares = [np.empty(0)]
         for k, children in enumerate(self.children, 1):
             totals = np.repeat(self.totals[k - 1], np.diff(children))
-            shares.append((self.counts[k] - self.discount(k, self.counts[k])) / totals)
+            shares.append((self.counts[k] - discount(self.counts[k], self.discounts[k])) / totals)
         return shares
 
     def find(self, k: int, context: Integers, token: Integers | Counts) -> Integers:
@@ -128,12 +113,7 @@ class NgramTables:
         if len(context) < _FEW and context.ndim == 1:
             pairs = zip(context.tolist(), token.tolist(), strict=True)
             return np.array([self.find_one(k, *pair) for pair in pairs], dtype=np.int64)
-        keys = self._keys[k]
-        if not len(keys):
-            return np.full(context.shape, UNSEEN)
-        wanted = context * self.vocab_size + token
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where((keys[place] == wanted) & (context >= 0), place, UNSEEN)
+        return find(self._keys[k], context, token, self.vocab_size)
 
     def find_one(self, k: int, context: int, token: int) -> int:
         """Do what `find` does, for one n-gram."""
@@ -174,7 +154,8 @@ class NgramTables:
         probability = self.unigrams[targets]
         for k, context, found in self.lookups(contexts, tokens, targets):
             last[:, k - 1] = context[:, -1]
-            probability = self._interpolate(k, context, found, probability)
+            sums, discounts = self._sums[k - 1], self.discounts[k]
+            probability = interpolate(self.counts[k], sums, discounts, context, found, probability)
         return probability, last
 
     def lookups(
@@ -205,23 +186,85 @@ class NgramTables:
         for k, context in enumerate(contexts, 1):
             if context != UNSEEN:
                 begin, end = self.children[k - 1][context : context + 2].tolist()
-                probability *= self.backoffs[k - 1].item(context)
+                probability *= self._sums[k - 1][1].item(context)
                 probability[self.tokens[k][begin:end]] += self._shares[k][begin:end]
         return probability
 
-    def _interpolate(self, k: int, context: Integers, found: Integers, shorter: Floats) -> Floats:
-        """Return the probabilities with contexts of k tokens from those with k - 1: ranks and `shorter` [B, T]."""
-        if not len(self.totals[k - 1]):
-            return shorter
-        known = (context >= 0) & ((total := self.totals[k - 1][context]) > 0)
-        counts = np.where(found >= 0, self.counts[k][found] if len(self.counts[k]) else 0, 0)
-        longer = (counts - self.discount(k, counts)) / np.maximum(total, 1) + self.backoffs[k - 1][context] * shorter
-        return np.where(known, longer, shorter)
 
-    def discount(self, k: int, counts: Counts | Integers) -> Floats:
-        """Return the discount of counts of n-grams of k + 1 tokens."""
-        discounts = np.array([0.0, *self.discounts[k]])
-        return discounts[np.minimum(counts, 3)]
+def unigram_probabilities(counts: Counts, discounts: Floats, *, models_ends: bool) -> Floats:
+    """Return the probability of each token without a context, [V]."""
+    lowest = np.full(len(counts), 1 / (len(counts) - (not models_ends)))
+    lowest[BOUNDARY] *= models_ends
+    taken = discount(counts, discounts)
+    total = int(counts.sum(dtype=np.int64))
+    probability: Floats = (counts - taken + taken.sum() * lowest) / total if total else lowest
+    return probability
+
+
+def keys_of(tokens: Counts, children: Counts, vocab_size: int) -> Integers:
+    """Return the sorted keys of n-grams: the rank without the last token x V + the last token."""
+    parents = np.repeat(np.arange(len(children) - 1, dtype=np.int64), np.diff(children))
+    return parents * vocab_size + tokens
+
+
+def find(keys: Integers, context: Integers, token: Integers | Counts, vocab_size: int) -> Integers:
+    """Return the ranks of n-grams among those with these keys; `UNSEEN` if not there, or if the context is."""
+    if not len(keys):
+        return np.full(context.shape, UNSEEN)
+    wanted = context * vocab_size + token
+    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where((keys[place] == wanted) & (context >= 0), place, UNSEEN)
+
+
+def discount(counts: Counts | Integers, discounts: Floats) -> Floats:
+    """Return the discounts of counts by those of 1, 2, and 3 and more."""
+    by_count: Floats = np.array([0.0, *discounts])
+    return by_count[np.minimum(counts, 3)]
+
+
+def context_sums(
+    counts: Counts, children: Counts, discounts: Floats, totals: Counts | None = None
+) -> tuple[Integers, Floats]:
+    """Return T, and the weight of the shorter context, of all contexts of one length.
+
+    Args:
+        counts: of the n-grams that extend them, [N'].
+        children: where those of each context begin, [N + 1].
+        discounts: of these n-grams, [3].
+        totals: T where n-grams were left out: their counts are part of the weight; [N].
+    """
+    kept = _sum_children(counts, children)
+    total = kept if totals is None else totals
+    mass = _sum_children(discount(counts, discounts), children) + (total - kept)
+    return total.astype(np.int64), np.where(total > 0, mass / np.maximum(total, 1), 1.0)
+
+
+def interpolate(
+    counts: Counts,
+    sums: tuple[Integers, Floats],
+    discounts: Floats,
+    context: Integers,
+    found: Integers,
+    shorter: Floats,
+) -> Floats:
+    """Return probabilities with contexts of some length.
+
+    Args:
+        counts: of the n-grams that extend contexts of this length.
+        sums: of these contexts.
+        discounts: of these n-grams.
+        context: the ranks of the contexts, [B, T].
+        found: the ranks of contexts and targets together, [B, T].
+        shorter: the probabilities with contexts of one token less, [B, T].
+    """
+    totals, backoffs = sums
+    if not len(totals):
+        return shorter
+    total = totals[context]
+    known = (context >= 0) & (total > 0)
+    count = np.where(found >= 0, counts[found] if len(counts) else 0, 0)
+    longer = (count - discount(count, discounts)) / np.maximum(total, 1) + backoffs[context] * shorter
+    return np.where(known, longer, shorter)
 
 
 def _sum_children(values: npt.NDArray[Any], children: Counts) -> Floats:

@@ -80,7 +80,7 @@ class PlainKneserNey:
             return FALLBACK
         y = counts[1] / (counts[1] + 2 * counts[2])
         found = [number - (number + 1) * y * counts[number + 1] / counts[number] for number in (1, 2, 3)]
-        return found if all(0 <= discount <= number for number, discount in enumerate(found, 1)) else FALLBACK
+        return found if all(0 < discount <= number for number, discount in enumerate(found, 1)) else FALLBACK
 
     def _discount(self, gram: Gram) -> float:
         return self.discounts[len(gram) - 1][min(self.counts[gram], 3) - 1]

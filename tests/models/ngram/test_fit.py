@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -13,8 +15,7 @@ from .plain import Corpus, PlainKneserNey, random_corpus
 
 
 def fitted(corpus: Corpus, order: int, **settings):
-    ids, starts, ends = corpus.arrays
-    return fit_tables(ids, starts, ends, corpus.vocab_size, order, models_ends=corpus.models_ends, **settings)
+    return fit_tables(corpus.arrays, corpus.vocab_size, order, models_ends=corpus.models_ends, **settings)
 
 
 def distribution(tables, context):
@@ -102,6 +103,27 @@ def test_text_shorter_than_the_order_is_fitted():
 
     assert tables.sizes == [2, 2, 1, 0, 0, 0]
     assert_same_everywhere(tables, PlainKneserNey(corpus, 6), corpus)
+
+
+def nats_of(corpus: Corpus, other: Corpus, order: int) -> float:
+    """Return the mean nats of another text with an order."""
+    tables = fitted(corpus, order)
+    inputs = np.array([[token for line in other.lines for token in line[:-1]]])
+    targets = np.array([[token for line in other.lines for token in line[1:]]])
+    return float(-np.log(tables.walk(np.full((1, order - 1), -1), inputs, targets)[0]).mean())
+
+
+@pytest.mark.parametrize("seed", [4, 5, 8, 9])
+def test_order_is_the_one_before_the_first_that_gains_nothing(seed):
+    corpus, other = (random_corpus(number, vocab_size=7, documents=6, longest=200) for number in (seed, seed + 20))
+    nats = [nats_of(corpus, other, order) for order in range(2, 8)]
+    gains = [after < before * (1 - fit.LEAST_GAIN) for before, after in pairwise(nats)]
+    expected = 2 + gains.index(False)
+
+    chosen = fitted(corpus, 9, validation=other.arrays)
+    assert chosen.order == expected
+    np.testing.assert_array_equal(chosen.counts[-1], fitted(corpus, expected).counts[-1])
+    np.testing.assert_array_equal(chosen.discounts, fitted(corpus, expected).discounts)
 
 
 def test_fit_beyond_the_memory_is_refused_before_it_counts(monkeypatch):

@@ -1,0 +1,1 @@
+"""Export: models in formats that other programs read."""
