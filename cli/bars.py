@@ -31,7 +31,7 @@ class PhaseBar:
         self._message = ""
         self._said = time.monotonic()
 
-    def show(self, message: str, done: int, total: int) -> None:
+    def show(self, message: str, done: int = 0, total: int = 0) -> None:
         """Show a phase and, with a `total`, how many of its bytes are done; a `total` below 0 is a wait."""
         if not self._console.is_terminal:
             self._say(message, done, total)

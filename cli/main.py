@@ -17,6 +17,7 @@ from seqgen.cli.commands import (
     evaluate,
     export,
     info,
+    mix,
     runs,
     sample,
     tokenizer,
@@ -48,6 +49,7 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
 app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("mix", cls=Command)(mix.mix)
 app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)

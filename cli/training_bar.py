@@ -14,7 +14,7 @@ from seqgen.cli.output import clock
 from seqgen.errors import RunError
 
 if TYPE_CHECKING:
-    from seqgen.runs.train import TrainingRun
+    from seqgen.runs.training_run import TrainingRun
     from seqgen.training.events import Step
 
 CURVE_WIDTH = 40

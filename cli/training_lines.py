@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
+from rich.table import Table
 from rich.text import Text
 from seqgen.cli.output import clock, printable, printable_bytes, tokenizer_name
 
@@ -12,8 +14,8 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.cli.training_bar import TrainingBar
 
-    from seqgen.runs.train import TrainingRun
-    from seqgen.training.events import Evaluated, Finished, Overfitting, Sampled
+    from seqgen.runs.training_run import TrainingRun
+    from seqgen.training.events import Evaluated, Finished, Fitted, Overfitting, Sampled
 
 SAMPLE_LINES = 4
 
@@ -23,20 +25,29 @@ def describe_run(run: TrainingRun) -> list[str]:
     from seqgen.models.base import parameter_count
 
     config = run.config
-    model, text, environment = config.model, config.text, config.environment
-    model_line = (
-        f"{run.path}: {model.cell} {model.shape}, "
-        f"{plural(parameter_count(run.model), 'parameter')}, "
-        f"{tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)} vocabulary of "
-        f"{config.tokenizer.vocab_size:,}"
-    )
-    steps, max_time = plural(run.total_steps, "step"), config.training.max_time
-    data_line = (
-        f"{plural(text.train_tokens, 'training token')}, {text.valid_tokens:,} for validation; "
-        f"{steps if max_time is None else f'about {steps} in {clock(max_time)}'} with {config.training.optimizer} on "
-        f"{environment['device']} in {environment['precision']}, {plural(run.plan.current.threads, 'thread')}"
-    )
-    return [model_line, data_line] + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])
+    model, text, tokenizer = config.model, config.text, config.tokenizer
+    size = model.shape if run.model is None else f"{model.shape}, {plural(parameter_count(run.model), 'parameter')}"
+    vocabulary = f"{tokenizer_name(tokenizer.kind, tokenizer.normalization)} vocabulary of {tokenizer.vocab_size:,}"
+    tokens = f"{plural(text.train_tokens, 'training token')}, {text.valid_tokens:,} for validation"
+    lines = [f"{run.path}: {model.name} {size}, {vocabulary}", f"{tokens}; {_describe_training(run)}"]
+    return lines + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])
+
+
+def _describe_training(run: TrainingRun) -> str:
+    """Say how a run is trained: by gradients, in one pass, or its members in turn."""
+    from seqgen.runs.config import MembersConfig
+    from seqgen.training.config import TrainingConfig
+
+    training, environment = run.config.training, run.config.environment
+    if isinstance(training, TrainingConfig) and run.plan is not None:
+        steps = plural(run.total_steps, "step")
+        length = steps if training.max_time is None else f"about {steps} in {clock(training.max_time)}"
+        threads = plural(run.plan.current.threads, "thread")
+        return f"{length} with {training.optimizer} on {environment['device']} in {environment['precision']}, {threads}"
+    if isinstance(training, MembersConfig):
+        time = "" if training.max_time is None else f" in {clock(training.max_time)}"
+        return f"{plural(len(training.members), 'model')}{time}, then mixed"
+    return "fitted in one pass"
 
 
 def step_of(step: int, figures: TrainingBar) -> Text:
@@ -46,12 +57,29 @@ def step_of(step: int, figures: TrainingBar) -> Text:
     return Text(f"step {step:,}/{about}{total:,}".ljust(18) + f"loss {figures.loss:.3f}  ")
 
 
-def evaluation_line(event: Evaluated, figures: TrainingBar) -> Text:
-    """Return the line of an evaluation."""
-    line = step_of(event.step, figures)
+def evaluation_line(event: Evaluated, figures: TrainingBar, *, steps: bool = True) -> Text:
+    """Return the line of an evaluation; without `steps`, of a run that is not trained step by step."""
+    line = step_of(event.step, figures) if steps else Text()
     line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")
     line.append(f"  {event.bits_per_byte:.3f} bits/byte  {clock(event.seconds)}")
     return line
+
+
+def fitted_line(event: Fitted) -> str:
+    """Say how large a fitted model is."""
+    sizes = ", ".join(f"{size:,}" for size in event.sizes)
+    return f"{plural(sum(event.sizes), 'n-gram')} of order 1 to {len(event.sizes)}: {sizes}; {clock(event.seconds)}"
+
+
+def mixed_table(members: Mapping[str, Any], bits_per_byte: float, nats_per_token: float) -> Table:
+    """Return the weights of a mixture's members, and what each and the mixture need for the text that set them."""
+    table = Table("", "weight", "nats/token", "bits/byte", box=None, pad_edge=False, header_style="dim")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name, one in members.items():
+        table.add_row(name, f"{one['weight']:.3f}", f"{one['nats_per_token']:.4f}", f"{one['bits_per_byte']:.3f}")
+    table.add_row("mixed", "", f"{nats_per_token:.4f}", f"{bits_per_byte:.3f}", style="bold green")
+    return table
 
 
 def overfitting_line(event: Overfitting) -> str:
@@ -78,16 +106,19 @@ def _cut(line: Text, width: int) -> Text:
     return line
 
 
-def finished_line(event: Finished) -> str:
-    """Say how the run ended."""
-    total = plural(event.total_steps, "step")
+def finished_line(event: Finished, *, steps: bool = True) -> str:
+    """Say how the run ended; without `steps`, of a run that was not trained step by step."""
+    total, time, bits = plural(event.total_steps, "step"), clock(event.seconds), event.best_bits_per_byte
+    if not steps:
+        ended = f"done in {time}" if event.reason == "complete" else f"stopped after {time}"
+        return ended if bits is None else f"{ended}: {bits:.3f} bits/byte"
     ended = {
-        "complete": f"done: {plural(event.step, 'step')} in {clock(event.seconds)}",
+        "complete": f"done: {plural(event.step, 'step')} in {time}",
         "patience": f"stopped early, without improvement: {event.step:,} of {total}",
         "stopped": f"stopped after {event.step:,} of {total}, and saved",
     }[event.reason]
     if event.skipped:
         ended += f", {event.skipped:,} of them skipped"
-    if event.best_step is None or event.best_bits_per_byte is None:
+    if event.best_step is None or bits is None:
         return ended
-    return f"{ended}; best at step {event.best_step:,}: {event.best_bits_per_byte:.3f} bits/byte"
+    return f"{ended}; best at step {event.best_step:,}: {bits:.3f} bits/byte"

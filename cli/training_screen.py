@@ -19,13 +19,15 @@ from seqgen.cli.training_lines import (
     describe_run,
     evaluation_line,
     finished_line,
+    fitted_line,
+    mixed_table,
     overfitting_line,
     render_sample,
     step_of,
 )
 
 if TYPE_CHECKING:
-    from seqgen.runs.train import TrainingRun
+    from seqgen.runs.training_run import TrainingRun
     from seqgen.training.events import Event
 
 
@@ -41,6 +43,9 @@ class TrainingScreen:
         self._evaluated = 0
         self._contention: CpuContention | None = None
         self._raw = False
+        self._whole: TrainingRun | None = None
+        self._takes_steps = True
+        """Whether the run that ends next was trained step by step."""
 
     def __enter__(self) -> Self:
         return self
@@ -59,14 +64,23 @@ class TrainingScreen:
 
     def begin(self, run: TrainingRun) -> None:
         """Show the run before its first step."""
+        self._whole = run
+        self._start(run)
+
+    def _start(self, run: TrainingRun) -> None:
+        """Show a run, or a member of it, before its first step."""
+        self._takes_steps = run.plan is not None
         self._phases.stop()
         self._raw = run.config.data.is_raw
         if self._quiet:
             return
+        self._figures, self._contention = TrainingBar(), None  # a mixture shows each member anew
         for line in describe_run(run):
             print_line(self._console, Text(printable(line)))
         for message in run.notices:
             self._notice(message)
+        if run.plan is None:
+            return
         self._figures.start(run)
         if run.config.training.max_time is None and run.config.environment["device"] == "cpu":
             self._contention = CpuContention(run.plan.current.threads, run.path)
@@ -76,7 +90,7 @@ class TrainingScreen:
 
     def show(self, event: Event) -> None:
         """Draw one event."""
-        from seqgen.training.events import Evaluated, Finished, Overfitting, Sampled, SaveFailed, Skipped, Step
+        from seqgen.training.events import Evaluated, Finished, Overfitting, Sampled, SaveFailed, Step
 
         if self._quiet and not isinstance(event, SaveFailed):  # an error, if not yet the end
             return
@@ -90,24 +104,48 @@ class TrainingScreen:
             case Evaluated():
                 self._evaluated = event.step
                 self._figures.best = event.bits_per_character if event.is_best else self._figures.best
-                print_line(self._console, evaluation_line(event, self._figures))
+                print_line(self._console, evaluation_line(event, self._figures, steps=self._takes_steps))
             case Overfitting():
                 self._notice(overfitting_line(event))
             case Sampled():
-                if self._evaluated != event.step:  # there is no validation part
+                if self._evaluated != event.step and self._takes_steps:  # there is no validation part
                     self._console.print(step_of(event.step, self._figures))
                 self._console.print(render_sample(event, self._console.width, raw=self._raw))
-            case Skipped():
-                self._notice(
-                    f"step {event.step:,} is skipped: its loss is {event.nats_per_token:g}, its gradient norm "
-                    f"{event.grad_norm:g}"
-                )
             case SaveFailed():
                 self._notice(f"step {event.step:,}: {event.reason}; training continues, and saves again later")
             case Finished():
                 if self._live is not None:
                     self._live.stop()
-                print_line(self._console, Text(finished_line(event), style="bold"))
+                    self._live = None
+                print_line(self._console, Text(finished_line(event, steps=self._takes_steps), style="bold"))
+            case _:
+                self._show_rare(event)
+
+    def _show_rare(self, event: Event) -> None:
+        """Draw a skipped step, or an event of a model that is fitted, or of a mixture."""
+        from seqgen.training.events import Fitted, MemberStarted, Mixed, NotMixed, Skipped
+
+        self._phases.stop()
+        match event:
+            case Skipped():
+                self._notice(
+                    f"step {event.step:,} is skipped: its loss is {event.nats_per_token:g}, its gradient norm "
+                    f"{event.grad_norm:g}"
+                )
+            case Fitted():
+                print_line(self._console, Text(fitted_line(event)))
+                for message in event.notices:
+                    self._notice(message)
+            case MemberStarted():
+                print_line(self._console, Text(f"\n{event.name}", style="bold cyan"))
+                if self._whole is not None and (member := self._whole.member) is not None:
+                    self._start(member)
+            case Mixed():
+                self._figures, self._takes_steps = TrainingBar(), False
+                self._console.print(mixed_table(event.members, event.bits_per_byte, event.nats_per_token))
+            case NotMixed():
+                self._takes_steps = False
+                self._notice(f"without weights of {', '.join(event.missing)} there is nothing to mix yet")
 
     def _notice(self, message: str) -> None:
         print_line(self._console, Text(f"note: {printable(message)}", style="yellow"))

@@ -30,11 +30,17 @@ if TYPE_CHECKING:
     from seqgen.evaluation.report import Evaluation
     from seqgen.evaluation.token_scores import TokenScores
     from seqgen.runs.load import Run, load
-    from seqgen.runs.train import TrainingRun, train
+    from seqgen.runs.mix import mix
+    from seqgen.runs.train import train
+    from seqgen.runs.training_run import TrainingRun
     from seqgen.training.events import (
         Evaluated,
         Event,
         Finished,
+        Fitted,
+        MemberStarted,
+        Mixed,
+        NotMixed,
         Overfitting,
         Replanned,
         Sampled,
@@ -46,7 +52,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "train": "seqgen.runs.train",
-    "TrainingRun": "seqgen.runs.train",
+    "mix": "seqgen.runs.mix",
+    "TrainingRun": "seqgen.runs.training_run",
     "load": "seqgen.runs.load",
     "Run": "seqgen.runs.load",
     "Evaluation": "seqgen.evaluation.report",
@@ -63,6 +70,10 @@ _HOMES = {
             "Saved",
             "SaveFailed",
             "Finished",
+            "Fitted",
+            "MemberStarted",
+            "Mixed",
+            "NotMixed",
         ],
         "seqgen.training.events",
     ),
@@ -78,6 +89,10 @@ __all__ = [
     "Evaluation",
     "Event",
     "Finished",
+    "Fitted",
+    "MemberStarted",
+    "Mixed",
+    "NotMixed",
     "Overfitting",
     "Replanned",
     "Run",
@@ -96,6 +111,7 @@ __all__ = [
     "TrainingRun",
     "__version__",
     "load",
+    "mix",
     "train",
 ]
 

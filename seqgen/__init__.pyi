@@ -16,10 +16,15 @@ from seqgen.evaluation.report import Evaluation as Evaluation
 from seqgen.evaluation.token_scores import TokenScores as TokenScores
 from seqgen.runs.load import Run as Run
 from seqgen.runs.load import load as load
-from seqgen.runs.train import TrainingRun as TrainingRun
+from seqgen.runs.mix import mix as mix
+from seqgen.runs.training_run import TrainingRun as TrainingRun
 from seqgen.training.events import Evaluated as Evaluated
 from seqgen.training.events import Event as Event
 from seqgen.training.events import Finished as Finished
+from seqgen.training.events import Fitted as Fitted
+from seqgen.training.events import MemberStarted as MemberStarted
+from seqgen.training.events import Mixed as Mixed
+from seqgen.training.events import NotMixed as NotMixed
 from seqgen.training.events import Overfitting as Overfitting
 from seqgen.training.events import Replanned as Replanned
 from seqgen.training.events import Sampled as Sampled
@@ -36,6 +41,10 @@ __all__ = [
     "Evaluation",
     "Event",
     "Finished",
+    "Fitted",
+    "MemberStarted",
+    "Mixed",
+    "NotMixed",
     "Overfitting",
     "Replanned",
     "Run",
@@ -54,6 +63,7 @@ __all__ = [
     "TrainingRun",
     "__version__",
     "load",
+    "mix",
     "train",
 ]
 
@@ -64,7 +74,7 @@ def train(
     clock: Clock = ...,
     stop: Callable[[], bool] = ...,
     report: Report = ...,
-    cell: Literal["rnn", "lstm", "gru", "transformer", "ngram", "window"] = ...,
+    cell: Literal["rnn", "lstm", "gru", "transformer", "ngram", "window"] | str = ...,
     hidden_size: int = ...,
     layers: int = ...,
     dropout: float = ...,
@@ -95,6 +105,9 @@ def train(
     cache_dir: str | Path | None = ...,
     allow_unknown: bool = ...,
     max_time: float | str | None = ...,
+    seed: int = ...,
+    device: str = ...,
+    threads: int | None = ...,
     max_steps: int | None = ...,
     max_epochs: float | None = ...,
     batch_size: int = ...,
@@ -108,10 +121,7 @@ def train(
     clip_grad_norm: float = ...,
     eval_every: int | None = ...,
     patience: int = ...,
-    seed: int = ...,
-    device: str = ...,
     precision: Literal["auto", "fp32", "bf16"] = ...,
-    threads: int | None = ...,
     save_every: float | str = ...,
     on_save_error: Literal["retry", "stop"] = ...,
     out: str | Path | None = ...,

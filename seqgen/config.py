@@ -178,9 +178,9 @@ def describe(error: ValidationError) -> str:
     """Describe all that is wrong in one line: `hidden_size: should be greater than 0, not -1; ...`."""
     messages: dict[str, str] = {}  # of a field that may have several types, the message of the first
     for detail in error.errors(include_url=False):
-        # pydantic appends the name of such a type to the field's: `constrained-int`, `literal['auto']`
+        # pydantic appends the name of such a type to the field's: `constrained-int`, `literal['auto']`, `<fit>`
         parts = [str(part) for part in detail["loc"]]
-        field = ".".join(part for part in parts if not part.startswith(("constrained-", "literal[")))
+        field = ".".join(part for part in parts if not part.startswith(("constrained-", "literal[", "<")))
         messages.setdefault(field, _describe_one(field, detail))
     return "; ".join(messages.values())
 

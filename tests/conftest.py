@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck
@@ -15,7 +16,17 @@ from hypothesis import settings as hypothesis_settings
 import seqgen
 from seqgen import models
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import FAMILIES, FamilyConfig, GruConfig, LstmConfig, TransformerConfig
+from seqgen.models.ngram.fit import fit_tables
+from seqgen.models.ngram.model import NgramModel
+from seqgen.models.registry import (
+    FAMILIES,
+    FamilyConfig,
+    GruConfig,
+    LstmConfig,
+    MixtureConfig,
+    NgramConfig,
+    TransformerConfig,
+)
 
 from .small_runs import SMALL, SMALL_RUNS
 
@@ -35,6 +46,14 @@ CONFIGS: dict[str, FamilyConfig] = {
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),
     "gru-before": GruConfig(hidden_size=16, layers=2, gru_reset="before"),
     "transformer": TransformerConfig(hidden_size=32, layers=2, heads=2, block_size=8),
+    "ngram": NgramConfig(order=3),
+    "lstm+ngram": MixtureConfig(members={"lstm": LstmConfig(hidden_size=16), "ngram": NgramConfig(order=3)}),
+    "lstm+transformer": MixtureConfig(
+        members={
+            "lstm": LstmConfig(hidden_size=16),
+            "transformer": TransformerConfig(hidden_size=32, layers=1, heads=2, block_size=16),
+        }
+    ),
     "transformer-sinusoidal": TransformerConfig(
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
@@ -57,11 +76,23 @@ def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> La
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = models.build(CONFIGS[name], vocab_size).eval()
+        fit_members(model)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(2.0)
     return model
+
+
+def fit_members(model: LanguageModel) -> None:
+    """Fit each n-gram model in `model` to a text of random tokens."""
+    for module in model.modules():
+        if isinstance(module, NgramModel):
+            size = module.vocab_size
+            ids = np.random.default_rng(0).zipf(1.5, 500) % (size - 1) + 1
+            module.tables = fit_tables(
+                ids, np.array([0, 200, 500]), np.ones(2, bool), size, module.burn_in + 1, models_ends=True
+            )
 
 
 @pytest.fixture(autouse=True)

@@ -215,7 +215,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
     config, console = model.config, stdout()
     kind = tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)
     context = describe_context(reports[-1].context, rows[-1].documents)  # of several texts the total's
-    console.print(printable(f"{model.path}: {config.model.cell}, {kind}; {context}"), soft_wrap=True)
+    console.print(printable(f"{model.path}: {config.model.name}, {kind}; {context}"), soft_wrap=True)
     console.print(table)
     for row in rows:
         for figure in row.published:

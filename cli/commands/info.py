@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from seqgen.cli.options import JsonOption
@@ -24,17 +24,20 @@ def info(
     directory = find_run(run)
     config = directory.read_config()
     summary = summarize(directory, config)
+    mixture = directory.read_mixture() if directory.mixture.is_file() else None
     if json:
-        write_json({"summary": summary.model_dump(), "config": config.model_dump()})
+        mixed = {} if mixture is None else {"mixture": mixture.model_dump()}
+        write_json({"summary": summary.model_dump(), "config": config.model_dump(), **mixed})
         return
     table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
     for title, values in (
         ("result", summary.model_dump(include={"state", "steps", "seconds", "best_step", "best_bits_per_byte",
                                                "best_bits_per_character", "parameters"})),
-        ("model", {"cell": config.model.cell, **config.model.model_dump()}),
+        ("mixture", {} if mixture is None else _flatten(mixture.model_dump())),
+        ("model", _flatten(config.model.model_dump())),
         ("tokenizer", config.tokenizer.model_dump(exclude={"asked"})),
         ("text", config.data.model_dump() | {"text": config.data.name} | config.text.model_dump()),
-        ("training", config.training.model_dump()),
+        ("training", _flatten(config.training.model_dump())),
         ("environment", {"created": config.created, "seqgen": config.seqgen, **config.environment}),
     ):  # fmt: skip
         for number, (name, value) in enumerate(values.items()):
@@ -42,6 +45,12 @@ def info(
     console = stdout()
     console.print(printable(str(directory.path)), style="bold")
     console.print(table)
+
+
+def _flatten(values: dict[str, Any]) -> dict[str, object]:
+    """Return settings, those of the members of a mixture as `lstm.hidden_size`."""
+    members = values.pop("members", {})
+    return values | {f"{name}.{key}": value for name, own in members.items() for key, value in own.items()}
 
 
 def _show(value: object) -> str:

@@ -14,7 +14,7 @@ from seqgen.cli.signals import Interrupts, exit_on_signal
 from seqgen.runs.config import train_settings
 
 if TYPE_CHECKING:
-    from seqgen.runs.train import TrainingRun
+    from seqgen.runs.training_run import TrainingRun
 
 MAIN = ("cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
 """The options that people use most."""

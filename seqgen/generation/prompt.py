@@ -161,7 +161,7 @@ def _rows_of(state: State, begin: int, end: int) -> State:
 
 
 def _checked(logits: Tensor) -> Tensor:
-    if not bool(logits.isfinite().all()):
+    if not bool((logits < torch.inf).all()):  # -inf is a probability of 0
         raise RunError("the model's weights contain NaN or infinity, so no token can be sampled; train it again")
     return logits.float()
 
@@ -185,8 +185,9 @@ def _read_end(model: LanguageModel, reading: _Reading[K], capacity: int) -> _Fro
             logits, state = model(part.expand(2, -1), state)
             reading.report(done, reach)
             if 2 * done > reach:
-                scale = float(logits.abs().max())
-                apart = max(apart, float((logits[0] - logits[1]).abs().max()) / max(scale, 1.0))
+                compared = logits.masked_fill(logits == -torch.inf, 0.0)
+                scale = float(compared.abs().max())
+                apart = max(apart, float((compared[0] - compared[1]).abs().max()) / max(scale, 1.0))
             if done < reach:
                 yield
         if apart <= TOLERANCE:

@@ -6,12 +6,13 @@ ones share the model.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from seqgen.config import BY_PRESET, MODEL, Config, Setting, describe, setting, settings_of
+from seqgen.tokenizers.config import TokenizerKind
 from seqgen.utils.text import plural
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -25,9 +26,19 @@ class FamilyConfig(Config):
     cell: str = setting("lstm", "Model architecture.", MODEL)
 
     @property
+    def name(self) -> str:
+        """What `--cell` names the model by: `lstm`, `lstm+ngram`."""
+        return self.cell
+
+    @property
     def shape(self) -> str:
         """The size of the model in a few characters, for people: `2x384`, `order 7`."""
         raise NotImplementedError
+
+    def for_text(self, tokenizer: TokenizerKind, tokens: int) -> FamilyConfig:
+        """Return the config with what depends on the text: the kind of its tokenizer, and its training tokens."""
+        del tokenizer, tokens
+        return self
 
 
 class NeuralConfig(FamilyConfig):
@@ -171,6 +182,57 @@ class NgramConfig(FamilyConfig):
     def shape(self) -> str:
         return f"order {self.order}"
 
+    def for_text(self, tokenizer: TokenizerKind, tokens: int) -> NgramConfig:
+        """Return the config with an order that suits the text, unless it has one."""
+        from seqgen.models.ngram.model import default_order
+
+        return self if self.order is not None else self.model_copy(update={"order": default_order(tokenizer, tokens)})
+
+
+def parse_config(value: Any) -> Any:
+    """Return the config of a family from its JSON form; anything else unchanged."""
+    if not isinstance(value, dict):
+        return value
+    cell = value.get("cell")
+    if not isinstance(cell, str) or cell not in FAMILIES:
+        raise ValueError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
+    try:
+        return FAMILIES[cell].config(**value)
+    except ValidationError as error:
+        raise ValueError(describe(error)) from error
+
+
+ModelConfig = Annotated[SerializeAsAny[FamilyConfig], BeforeValidator(parse_config)]
+"""The config of any family, as a field."""
+
+
+class MixtureConfig(FamilyConfig):
+    """A weighted mean of the probabilities of several models: the members, by name (`lstm`, `lstm-2`)."""
+
+    cell: Literal["mixture"] = "mixture"
+    members: dict[str, ModelConfig] = Field(min_length=2)
+
+    @property
+    def name(self) -> str:
+        return "+".join(member.cell for member in self.members.values())
+
+    @property
+    def shape(self) -> str:
+        return ", ".join(member.shape for member in self.members.values())
+
+    @model_validator(mode="after")
+    def _members_are_not_mixtures(self) -> MixtureConfig:
+        for name, member in self.members.items():
+            if FAMILIES[member.cell].is_mixture:
+                raise ValueError(f"members: {name} is a mixture itself; name its members instead")
+        return self
+
+
+def name_members(cells: Sequence[str]) -> list[str]:
+    """Return the names of a mixture's members: their cells, of equal ones the second as `lstm-2`, and so on."""
+    before = [cells[:number].count(cell) for number, cell in enumerate(cells)]
+    return [f"{cell}-{count + 1}" if count else cell for cell, count in zip(cells, before, strict=True)]
+
 
 Presets = dict[str, dict[str, Any]]
 """Settings of model and training by optimizer, the default one first; docs/lab-notes.md has the measurements."""
@@ -195,6 +257,11 @@ class Family(NamedTuple):
     """Module and function, dotted, that fit a model which is not neural to documents."""
     compiled: str | None = None
     """Module and function, dotted, that make its stepper compiled by numba."""
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether it consists of other models, and is neither trained nor fitted itself."""
+        return not self.neural and self.fit is None
 
 
 _RECURRENT = "seqgen.models.recurrent.model.RecurrentModel"
@@ -264,25 +331,17 @@ FAMILIES: dict[str, Family] = {
             "muon": {"lr": 0.01, "bptt": 64, "batch_size": 32},
         },
     ),
+    "mixture": Family(
+        MixtureConfig,
+        "seqgen.models.mixture.MixtureModel",
+        presets={},
+        neural=False,
+        compiled="seqgen.models.mixture.compiled_mixture_stepper",
+    ),
 }  # fmt: skip
 """By cell. CONTRIBUTING.md lists what a new cell needs."""
-
-
-def parse_config(value: Any) -> Any:
-    """Return the config of a family from its JSON form; anything else unchanged."""
-    if not isinstance(value, dict):
-        return value
-    cell = value.get("cell")
-    if not isinstance(cell, str) or cell not in FAMILIES:
-        raise ValueError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
-    try:
-        return FAMILIES[cell].config(**value)
-    except ValidationError as error:
-        raise ValueError(describe(error)) from error
-
-
-ModelConfig = Annotated[SerializeAsAny[FamilyConfig], BeforeValidator(parse_config)]
-"""The config of any family, as a field."""
+CELLS = tuple(cell for cell, family in FAMILIES.items() if not family.is_mixture)
+"""What `--cell` accepts, alone or joined by +."""
 
 
 def model_settings() -> dict[str, Setting]:
@@ -293,7 +352,8 @@ def model_settings() -> dict[str, Setting]:
     configs = {cell: family.config for cell, family in FAMILIES.items()}
     neural = sum(family.neural for family in FAMILIES.values())
     found = settings_of(FamilyConfig, *configs.values())
-    found["cell"] = found["cell"]._replace(types=(Literal[*FAMILIES],))
+    choices = f"Model architecture: {', '.join(CELLS)}; or several joined by +, which are trained in turn and mixed."
+    found["cell"] = found["cell"]._replace(types=(Literal[*CELLS], str), description=choices)
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
         if len(owners) < neural:

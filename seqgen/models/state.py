@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-Member: TypeAlias = Tensor | tuple[Tensor, ...]
-"""A field of a state; a tuple has a tensor for each layer."""
+Member: TypeAlias = "Tensor | State | tuple[Tensor, ...] | tuple[State, ...]"
+"""A field of a state; a tuple has an item for each layer, or for each member of a mixture."""
 
 
 @dataclass(frozen=True)
 class State:
-    """The base of each family's state: a frozen dataclass of tensors and tuples of tensors.
+    """The base of each family's state: a frozen dataclass of tensors, of states, and of tuples of them.
 
     A stepper, and a forward without gradients, may reuse the memory of the state that they receive: to read from a
     state twice, `select` from it first.
@@ -29,21 +29,13 @@ class State:
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Self:
         """Return a state with `function` applied to each tensor."""
-        return type(self)(
-            **{
-                name: tuple(map(function, member)) if isinstance(member, tuple) else function(member)
-                for name, member in self.members.items()
-            }
-        )
+        return type(self)(**{name: _map(member, function) for name, member in self.members.items()})
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return the tensors by name: `hidden`, or `keys.0` for a layer's."""
+        """Return the tensors by name: `hidden`, `keys.0` for a layer's, or `states.1.hidden` for a member's."""
         named: dict[str, Tensor] = {}
         for name, member in self.members.items():
-            if isinstance(member, tuple):
-                named |= {f"{name}.{layer}": tensor for layer, tensor in enumerate(member)}
-            else:
-                named[name] = member
+            named |= _flatten(name, member)
         return named
 
     @property
@@ -70,10 +62,23 @@ class State:
         return type(states[0])(*map(_concat, columns))
 
 
-def _concat(column: Sequence[Member]) -> Member:
+def _map(member: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(member, tuple):
+        return tuple(_map(one, function) for one in member)
+    return member.map(function) if isinstance(member, State) else function(member)
+
+
+def _flatten(name: str, member: Member) -> dict[str, Tensor]:
+    if isinstance(member, Tensor):
+        return {name: member}
+    inner: Any = enumerate(member) if isinstance(member, tuple) else member.members.items()
+    return {key: tensor for part, one in inner for key, tensor in _flatten(f"{name}.{part}", one).items()}
+
+
+def _concat(column: Sequence[Any]) -> Any:
     if isinstance(column[0], tuple):
-        return tuple(map(_concat_tensors, zip(*column, strict=True)))
-    return _concat_tensors(column)  # type: ignore[arg-type]
+        return tuple(map(_concat, zip(*column, strict=True)))
+    return State.concat(column) if isinstance(column[0], State) else _concat_tensors(column)
 
 
 def _concat_tensors(tensors: Sequence[Tensor]) -> Tensor:

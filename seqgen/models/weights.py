@@ -53,6 +53,16 @@ def check_weights(model: LanguageModel, path: Path) -> None:
         _check(path, file, set(file.keys()), model.stored_tensors())
 
 
+def checksum_of(path: Path) -> str:
+    """Return the checksum that the file at `path` says to have, which loading it verifies.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    with _open(path) as file:
+        return str((file.metadata() or {}).get(_CHECKSUM))
+
+
 def to_bytes(tensors: dict[str, Tensor], run: str) -> bytes:
     """Serialize tensors from any device as a safetensors file of the run with this identity."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -7,20 +7,30 @@ import hashlib
 import json
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, FamilyConfig, ModelConfig, model_settings, of_cells
+from seqgen.models.registry import (
+    CELLS,
+    FAMILIES,
+    FamilyConfig,
+    MixtureConfig,
+    ModelConfig,
+    model_settings,
+    of_cells,
+)
 from seqgen.sources.config import BYTES
-from seqgen.tokenizers.auto import AUTO, TextStatistics, choose_tokenizer
+from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
-from seqgen.training.config import TrainingConfig
-from seqgen.training.presets import DEFAULT_TIME, LENGTH_SETTINGS, preset_for, training_time
+from seqgen.training.config import FitConfig, TrainingConfig
+from seqgen.training.presets import DEFAULT_TIME, preset_for
 
+LENGTH_SETTINGS = ("max_steps", "max_epochs", "max_time")
+"""The length of a run; if a resumed run sets one of them, the others are cleared."""
 CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save_every", "on_save_error")
 """Settings that may change when a run is resumed."""
 IDENTITY_PARTS: dict[str, Any] = {
@@ -104,6 +114,39 @@ class TextRecord(Config):
     """What is withheld for validation."""
 
 
+def _tag_of_training(value: Any) -> str:
+    """Return which of the classes below a value is of, or JSON describes."""
+    if isinstance(value, dict):
+        return "<members>" if "members" in value else "<gradients>" if "optimizer" in value else "<fit>"
+    tags: dict[type, str] = {FitConfig: "<fit>", MembersConfig: "<members>"}
+    return tags.get(type(value), "<gradients>")
+
+
+MemberTraining: TypeAlias = Annotated[
+    Annotated[TrainingConfig, Tag("<gradients>")] | Annotated[FitConfig, Tag("<fit>")], Discriminator(_tag_of_training)
+]
+
+
+class MembersConfig(FitConfig):
+    """How the members of a mixture are trained, or were: by name. The other settings are those of them together."""
+
+    members: dict[str, MemberTraining]
+
+
+Training: TypeAlias = Annotated[
+    Annotated[TrainingConfig, Tag("<gradients>")]
+    | Annotated[FitConfig, Tag("<fit>")]
+    | Annotated[MembersConfig, Tag("<members>")],
+    Discriminator(_tag_of_training),
+]
+
+
+def training_class(cell: str) -> type[FitConfig]:
+    """Return the class of the training settings of a family."""
+    family = FAMILIES[cell]
+    return TrainingConfig if family.neural else MembersConfig if family.is_mixture else FitConfig
+
+
 class RunConfig(Config):
     """Everything that a run is made from: with it and the text, the run can be repeated."""
 
@@ -114,9 +157,20 @@ class RunConfig(Config):
     tokenizer: TokenizerRecord
     data: DataConfig
     text: TextRecord
-    training: TrainingConfig
+    training: Training
     environment: dict[str, str | int]
     init_from: FileName | None = None
+
+    @model_validator(mode="after")
+    def _training_is_of_the_family(self) -> RunConfig:
+        if type(self.training) is not training_class(self.model.cell):
+            raise ValueError(f"training: these are not the settings of {self.model.cell}")
+        return self
+
+    def member(self, name: str) -> RunConfig:
+        """Return the config that a member of this mixture has as a run."""
+        model, training = cast("MixtureConfig", self.model), cast("MembersConfig", self.training)
+        return self.model_copy(update={"model": model.members[name], "training": training.members[name]})
 
     @property
     def identity(self) -> str:
@@ -165,44 +219,74 @@ class RunSettings(Config):
     model: ModelConfig
     tokenizer: TokenizerConfig
     data: DataConfig
-    training: TrainingConfig
+    training: MemberTraining
     tokenizer_from: str | None = None
     """The directory of an existing tokenizer; `tokenizer` is then unused."""
     auto: bool = False
-    """Whether `tokenizer` was chosen by the text."""
+    """Whether kind and size of `tokenizer` are still to be chosen by the text."""
 
 
-def resolve_settings(
-    settings: dict[str, Any], *, from_weights: bool = False, text: TextStatistics | None = None
-) -> RunSettings:
+def cells_of(settings: dict[str, Any]) -> list[str]:
+    """Return the cells that a user's settings name: one, or those of the members of a mixture.
+
+    Raises:
+        ConfigError: one of them is unknown.
+    """
+    named = settings.get("cell", FamilyConfig().cell)
+    cells = named.split("+") if isinstance(named, str) else [named]
+    for cell in cells:
+        if cell not in CELLS:
+            choices = ", ".join(CELLS)
+            raise ConfigError(f"cell: unknown cell {cell!r}; choose from {choices}, or join several by +: lstm+gru")
+    return cells
+
+
+def accepted_settings(cell: str) -> set[str]:
+    """Return the names of the settings that have an effect on a run of this family."""
+    family = FAMILIES[cell]
+    configs = (family.config, TokenizerConfig, DataConfig, training_class(cell))
+    names = {"tokenizer", *(name for config in configs for name in config.model_fields)}
+    return names - {"bptt"} if family.batches == "windows" else names
+
+
+def training_time(settings: dict[str, Any]) -> float | None:
+    """Return the training time that the user set, in seconds; None where only steps or epochs set the length.
+
+    Raises:
+        ConfigError: it is not a time.
+    """
+    if settings.keys().isdisjoint(LENGTH_SETTINGS):
+        return DEFAULT_TIME
+    return TrainingConfig.of(max_time=settings.get("max_time")).max_time
+
+
+def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) -> RunSettings:
     """Sort flat settings, named as the flags are, into configs, with defaults from the cell's preset.
 
     Args:
         settings: what the user set.
         from_weights: whether model and vocabulary come from another run.
-        text: by which the tokenizer is chosen; None before the text is read: then it is char.
 
     Raises:
         ConfigError: a setting is unknown, belongs to another cell, or has an impossible value.
     """
     settings = dict(settings)
-    cell = settings.pop("cell", FamilyConfig().cell)
-    if not isinstance(cell, str) or cell not in FAMILIES:
-        raise ConfigError(f"cell: unknown cell {cell!r}; choose from {', '.join(FAMILIES)}")
-    model_class = FAMILIES[cell].config
+    (cell,) = cells_of(settings)
+    settings.pop("cell", None)
+    model_class, trained_by = FAMILIES[cell].config, training_class(cell)
     raw = settings.get("encoding") == BYTES
     named = settings.pop("tokenizer", AUTO)
     if raw and named == AUTO:
         named = "byte"
-    tokenizer, tokenizer_from = _tokenizer_settings(named, settings, text)
+    tokenizer, tokenizer_from = _choose_tokenizer(named, settings)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
     preset = preset_for(cell, settings, sized=from_weights)
     model_values = {name: preset.pop(name) for name in model_class.model_fields.keys() & preset.keys()}
-    if settings.keys().isdisjoint(LENGTH_SETTINGS):
+    if FAMILIES[cell].neural and settings.keys().isdisjoint(LENGTH_SETTINGS):
         preset["max_time"] = DEFAULT_TIME
     configs: list[tuple[type[Config], dict[str, Any]]] = [
-        (model_class, model_values), (TokenizerConfig, tokenizer), (DataConfig, {}), (TrainingConfig, preset)
+        (model_class, model_values), (TokenizerConfig, tokenizer), (DataConfig, {}), (trained_by, preset)
     ]  # fmt: skip
     for name, value in settings.items():
         values = next((values for owner, values in configs if name in owner.model_fields), None)
@@ -240,10 +324,8 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
             raise ConfigError(f"{name}: {reason}, so it would have no effect; leave it out")
 
 
-def _tokenizer_settings(
-    name: Any, settings: dict[str, Any], text: TextStatistics | None
-) -> tuple[dict[str, Any], str | None]:
-    """Return the tokenizer settings for a kind, or by the text, or the directory of an existing tokenizer."""
+def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer."""
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name == AUTO:
@@ -252,7 +334,7 @@ def _tokenizer_settings(
                 f"{named[0]}: --tokenizer auto chooses it with the kind; name the kind too, as in --tokenizer unigram "
                 "or --tokenizer bpe"
             )
-        return choose_tokenizer(text or TextStatistics(0), training_time(settings)).settings, None
+        return {}, None
     if name in get_args(TokenizerKind):
         return {"kind": name}, None
     if not name or not Path(name).is_dir():
@@ -269,7 +351,9 @@ def describe_unknown_setting(name: str, cell: str) -> str:
     owners = [other for other, family in FAMILIES.items() if name in family.config.model_fields]
     if owners:
         return f"{name}: {cell} does not have this setting; it belongs to {', '.join(owners)}"
+    if name in TrainingConfig.model_fields:
+        return f"{name}: it has no effect on {cell}; leave it out"
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]
-    known += FAMILIES[cell].config.model_fields
+    known += [field for one in cell.split("+") for field in FAMILIES[one].config.model_fields]
     close = difflib.get_close_matches(name, known, n=1)
     return f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else "")

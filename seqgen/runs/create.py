@@ -5,25 +5,30 @@ from __future__ import annotations
 import datetime as dt
 import os
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.data.config import DataConfig
-from seqgen.data.pipeline import Texts, read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.data.split import share_notice
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, TextError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings
+from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings, training_time
 from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory
 from seqgen.runs.follow import FollowedRun
 from seqgen.runs.load import Run, load
 from seqgen.runs.setup import EncodedCorpus, RunRequest, RunSetup, build_learner, encode_corpus
 from seqgen.sources.config import absolute
+from seqgen.tokenizers.auto import choose_tokenizer
+from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint, TrainingProgress, save_checkpoint
+from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.plan import Plan
 from seqgen.training.time_budget import Clock, Timings, first_plan
@@ -33,6 +38,7 @@ from seqgen.utils.text import plural, singular_or_plural
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+Item = TypeVar("Item")
 MAX_UNKNOWN_SHARE = 0.2
 """Largest share of `<unk>` in a training text, for a vocabulary that was not built from it."""
 NOTABLE_PREPARATION_SHARE = 0.5
@@ -42,35 +48,43 @@ NOTABLE_PREPARATION_SHARE = 0.5
 def new_run(request: RunRequest) -> RunSetup:
     """Create a run, from another run's weights if `init_from` names one; errors as in `seqgen.train`."""
     followed = None if request.plan_from is None else FollowedRun.read(request.plan_from)
-    parent = None if request.init_from is None else load(request.init_from, device="cpu")
+    parent = None if request.init_from is None else _load_parent(request.init_from)
     asked = request.settings if followed is None else followed.fill_in(request.settings)
     settings = resolve_settings(asked) if parent is None else _settings_from(parent.config, asked)
     check_out_is_free(request.out)
-    data = _with_absolute_paths(settings.data)
-    init_from = None if parent is None else _check_file_name("init_from", absolute(str(parent.path)))
+    chosen = None if followed is None else followed.chosen_tokenizer
+    corpus, tokenizer = read_corpus(request, settings, parent, chosen=chosen)
+    setup = create_run(request, settings, corpus, tokenizer, parent=parent, followed=followed)
+    setup.notices = [*corpus_notices(settings, corpus), *setup.notices]
+    return setup
 
-    texts = read_texts(settings.data, request.report)
-    if parent is None:
-        settings = resolve_settings(asked, text=texts.statistics)
-    if settings.auto and followed is not None and (chosen := followed.chosen_tokenizer) is not None:
-        settings = settings.model_copy(update={"tokenizer": settings.tokenizer.model_copy(update=chosen)})
-    corpus, tokenizer_record = _encode_corpus(texts, request, settings, parent)
-    learner = build_learner(settings.model, settings.training, corpus)
+
+def create_run(
+    request: RunRequest,
+    settings: RunSettings,
+    corpus: EncodedCorpus,
+    tokenizer: TokenizerRecord,
+    *,
+    parent: Run | None = None,
+    followed: FollowedRun | None = None,
+) -> RunSetup:
+    """Create a run on an encoded corpus; its notices are those about training."""
+    init_from = None if parent is None else _check_file_name("init_from", absolute(str(parent.path)))
+    training = cast("TrainingConfig", settings.training)
+    learner = build_learner(settings.model, training, corpus)
     if parent is not None:
         learner.model.load_state_dict(parent.model.state_dict())
     request.report("measuring the speed of this machine")
     preparation = request.clock() - request.started
     chosen = {"device": str(learner.model.device), "precision": learner.precision}
-    learner.config = settings.training.model_copy(update=chosen)
+    learner.config = training.model_copy(update=chosen)
     learner.plan, timings = _first_plan(learner, corpus, followed, preparation, request.clock)
 
-    config = RunConfig(
-        seqgen=__version__,
-        created=dt.datetime.now(dt.UTC).isoformat(),
+    config = make_config(
+        settings.data,
+        corpus,
+        tokenizer,
         model=settings.model,
-        tokenizer=tokenizer_record,
-        data=data,
-        text=corpus.record,
         training=learner.config,
         environment=describe_environment(learner.model.device, learner.precision),
         init_from=init_from,
@@ -84,19 +98,67 @@ def new_run(request: RunRequest) -> RunSetup:
         timings=timings,
         followed_plan=None if followed is None else followed.plan,
     )
-    directory, lock, checkpoint = _write_run(request.out, config, corpus, learner, progress)
-    notices = [*_notices(settings, learner, corpus), *_preparation_notice(preparation, learner.config.max_time)]
+
+    def save(directory: RunDirectory) -> Checkpoint:
+        """Save before the first step, so that a full disk is noticed before the training."""
+        return save_checkpoint(directory.checkpoints, learner, progress, config.to_json(), config.identity)
+
+    directory, lock, checkpoint = write_run(request.out, config, corpus.tokenizer, save)
+    notices = [*_short_text_notice(training, learner), *_preparation_notice(preparation, training.max_time)]
     return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
-def _encode_corpus(
-    texts: Texts, request: RunRequest, settings: RunSettings, parent: Run | None
+def _load_parent(path: str | Path) -> Run:
+    """Load the run of `init_from`.
+
+    Raises:
+        ConfigError: its model has no weights that gradients can train further.
+    """
+    parent = load(path, device="cpu")
+    if not FAMILIES[parent.config.model.cell].neural:
+        raise ConfigError(f"init_from: {path} is {parent.config.model.name}, which is not trained by gradients")
+    return parent
+
+
+def make_config(data: DataConfig, corpus: EncodedCorpus, tokenizer: TokenizerRecord, **rest: Any) -> RunConfig:
+    """Return the config of a run that is created now; `rest` are the other fields."""
+    return RunConfig(
+        seqgen=__version__,
+        created=dt.datetime.now(dt.UTC).isoformat(),
+        data=_absolute_paths(data),
+        tokenizer=tokenizer,
+        text=corpus.record,
+        **rest,
+    )
+
+
+def read_corpus(
+    request: RunRequest,
+    settings: RunSettings,
+    parent: Run | None = None,
+    *,
+    chosen: dict[str, Any] | None = None,
 ) -> tuple[EncodedCorpus, TokenizerRecord]:
-    """Encode the texts, with the tokenizer of `parent`, of a directory, or a new one."""
+    """Read and encode the texts, with the tokenizer of `parent`, of a directory, or a new one.
+
+    Args:
+        request: with the training time, by which `--tokenizer auto` chooses.
+        settings: the resolved settings; of a mixture, those of any member.
+        parent: the run of `init_from`.
+        chosen: what `--tokenizer auto` chooses, if that is known.
+    """
+    _absolute_paths(settings.data)  # refuse what no file can be called, before anything is read
+    texts = read_texts(settings.data, request.report)
     tokenizer = parent.tokenizer if parent is not None else None
     if settings.tokenizer_from is not None:
         tokenizer = tokenizers.load(Path(settings.tokenizer_from))
-    corpus = encode_corpus(texts, tokenizer or settings.tokenizer, request.report)
+    built, seconds = settings.tokenizer, training_time(request.settings)
+    if settings.auto:
+        chosen = chosen or choose_tokenizer(texts.statistics, seconds).settings
+        built = built.model_copy(update=chosen)
+    corpus = encode_corpus(texts, tokenizer or built, request.report)
+    if settings.auto and built.kind != "char":
+        corpus = replace(corpus, notices=[_tokenizer_notice(corpus, seconds), *corpus.notices])
     if tokenizer is not None and not settings.data.allow_unknown:
         _check_unknown_share(corpus, settings, request.init_from)
     record = TokenizerRecord(
@@ -104,7 +166,7 @@ def _encode_corpus(
         vocab_size=corpus.tokenizer.vocab_size,
         fingerprint=corpus.tokenizer.fingerprint,
         normalization=corpus.tokenizer.normalization,
-        asked=settings.tokenizer if tokenizer is None else None,
+        asked=built if tokenizer is None else None,
         auto=settings.auto,
     )
     return corpus, record
@@ -126,26 +188,26 @@ def _first_plan(
     return first_plan(learner, evaluate, spent, clock)
 
 
-def _write_run(
-    out: str | Path | None, config: RunConfig, corpus: EncodedCorpus, learner: Learner, progress: TrainingProgress
-) -> tuple[RunDirectory, BaseFileLock, Checkpoint]:
-    """Create the run's directory with its first checkpoint, so that a full disk is noticed before the training.
+def write_run(
+    out: str | Path | None, config: RunConfig, tokenizer: Tokenizer, add: Callable[[RunDirectory], Item]
+) -> tuple[RunDirectory, BaseFileLock, Item]:
+    """Create a run's directory, locked, with what `add` writes into it, and return that function's result.
 
     config.json is written last: a directory without it is not a run. If anything fails, the directory is removed.
     """
-    directory = create_directory(out, config.data.text[0], config.model.cell)
+    directory = create_directory(out, config.data.text[0], config.model.name)
     lock: BaseFileLock | None = None
     try:
         lock = directory.acquire_lock()
-        corpus.tokenizer.save(directory.tokenizer)
-        checkpoint = save_checkpoint(directory.checkpoints, learner, progress, config.to_json(), config.identity)
+        tokenizer.save(directory.tokenizer)
+        added = add(directory)
         directory.write_config(config)
     except BaseException:  # a signal too
         if lock is not None:
             lock.release()
         shutil.rmtree(directory.path, ignore_errors=True)
         raise
-    return directory, lock, checkpoint
+    return directory, lock, added
 
 
 def _settings_from(parent: RunConfig, settings: dict[str, Any]) -> RunSettings:
@@ -171,8 +233,8 @@ def _check_unknown_share(corpus: EncodedCorpus, settings: RunSettings, init_from
         )
 
 
-def _with_absolute_paths(data: DataConfig) -> DataConfig:
-    """Make paths absolute, so that the run can be resumed from another folder."""
+def _absolute_paths(data: DataConfig) -> DataConfig:
+    """Make the paths of texts absolute, so that the run can be resumed from another folder."""
     changes: dict[str, Any] = {"text": tuple(_check_file_name("text", absolute(path)) for path in data.text)}
     for name in ("valid", "cache_dir"):
         path = getattr(data, name)
@@ -189,17 +251,21 @@ def _check_file_name(setting: str, path: str) -> str:
     return path
 
 
-def _notices(settings: RunSettings, learner: Learner, corpus: EncodedCorpus) -> list[str]:
+def _short_text_notice(training: TrainingConfig, learner: Learner) -> list[str]:
     stream = learner.stream
+    if stream.batch_size >= training.batch_size or stream.batches_per_epoch >= 2:
+        return []
+    notice = (
+        f"the text is short: {plural(stream.tokens, 'token')} "
+        f"{singular_or_plural(stream.tokens, 'fills', 'fill')} {plural(stream.batch_size, 'row')} of "
+        f"{stream.length}, so the batch size is {stream.batch_size} instead of {training.batch_size}"
+    )
+    return [notice]
+
+
+def corpus_notices(settings: RunSettings, corpus: EncodedCorpus) -> list[str]:
+    """Return what the user should know about the text, its split and its tokens, a sentence each."""
     notices = list(corpus.notices)
-    if settings.auto and corpus.tokenizer.kind != "char":
-        notices.append(_tokenizer_notice(settings, corpus))
-    if stream.batch_size < settings.training.batch_size and stream.batches_per_epoch < 2:
-        notices.append(
-            f"the text is short: {plural(stream.tokens, 'token')} "
-            f"{singular_or_plural(stream.tokens, 'fills', 'fill')} {plural(stream.batch_size, 'row')} of "
-            f"{stream.length}, so the batch size is {stream.batch_size} instead of {settings.training.batch_size}"
-        )
     withheld = 0 if corpus.validation is None else corpus.validation.size.characters
     if (notice := share_notice(settings.data, corpus.record.split, withheld, corpus.record.characters)) is not None:
         notices.append(notice)
@@ -213,9 +279,9 @@ def _notices(settings: RunSettings, learner: Learner, corpus: EncodedCorpus) -> 
     asked = settings.tokenizer.vocab_size
     if isinstance(asked, int) and corpus.tokenizer.vocab_size < asked:
         notices.append(f"the vocabulary of this text has {corpus.tokenizer.vocab_size:,} tokens, not {asked:,}")
-    if corpus.validation is None:
+    if corpus.validation is None and FAMILIES[settings.model.cell].neural:
         notices.append("there is no validation part: the last weights are kept, even if they are not the best")
-    elif corpus.validation.size.unknown:
+    elif corpus.validation is not None and corpus.validation.size.unknown:
         notices.append(
             f"the validation part has {plural(corpus.validation.size.unknown, 'token')} outside the vocabulary, scored "
             "as <unk> plus the cost of their spelling"
@@ -223,11 +289,10 @@ def _notices(settings: RunSettings, learner: Learner, corpus: EncodedCorpus) -> 
     return notices
 
 
-def _tokenizer_notice(settings: RunSettings, corpus: EncodedCorpus) -> str:
-    time = settings.training.max_time
-    length = "" if time is None else f" and {time:g} seconds"
+def _tokenizer_notice(corpus: EncodedCorpus, seconds: float | None) -> str:
+    length = "" if seconds is None else f" and {plural(round(seconds), 'second')}"
     return (
-        f"tokenizer: {corpus.tokenizer.kind} with {corpus.tokenizer.vocab_size:,} pieces, for a text of "
+        f"tokenizer: {corpus.tokenizer.kind} with {corpus.tokenizer.vocab_size:,} pieces, for "
         f"{corpus.record.characters / 1e6:.1f} million characters{length} (--tokenizer char for characters)"
     )
 

@@ -6,6 +6,8 @@ runs/shakespeare-gru/
   model.safetensors   the best weights so far, which sample and eval load
   checkpoints/        step-000500/ ...: everything that an exact resume needs
   metrics.jsonl       one line per event
+  members/            of a mixture: lstm/ ngram/ ..., the run of each member; the mixture has no model.safetensors
+  mixture.json        of a mixture: the weights of its members, and the text that set them
   .lock               held by the process that trains
 """
 
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.config import RunConfig
+from seqgen.runs.mixture_record import MixtureRecord
 from seqgen.sources.config import CORPUS_PREFIX, STDIN
 from seqgen.utils.files import make_directory, read_at_most, unwritable_parent, write_atomically
 
@@ -39,6 +42,7 @@ class RunDirectory:
         self.weights = path / "model.safetensors"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
+        self.mixture = path / "mixture.json"
         self.lock = path / ".lock"
 
     def read_config(self) -> RunConfig:
@@ -62,6 +66,34 @@ class RunDirectory:
             return RunConfig.from_json(content, str(self.config))
         except ConfigError as error:
             raise RunError(f"{error}; the file was edited, or another version of seqgen wrote it") from error
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there is a model to load."""
+        return self.weights.is_file() or self.mixture.is_file()
+
+    def member(self, name: str) -> RunDirectory:
+        """Return the run of a mixture's member."""
+        return RunDirectory(self.path / "members" / name)
+
+    def read_mixture(self) -> MixtureRecord:
+        """Read the weights of a mixture.
+
+        Raises:
+            RunError: mixture.json is missing or damaged.
+        """
+        try:
+            content = read_at_most(self.mixture, MAX_CONFIG_BYTES)
+            return MixtureRecord.from_json(content, str(self.mixture))
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{self.mixture} is missing: the members have not been mixed yet; continue with seqgen train --resume "
+                f"--out {self.path}"
+            ) from error
+        except OSError as error:
+            raise RunError(f"{self.mixture} cannot be read: {error.strerror or error}") from error
+        except ConfigError as error:
+            raise RunError(f"{error}; the file was edited, so mix the members again") from error
 
     def write_config(self, config: RunConfig) -> None:
         """Write config.json, atomically."""
@@ -188,7 +220,7 @@ def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunErro
     found: list[tuple[RunDirectory, RunConfig | RunError]] = []
     for path in sorted(root.iterdir()):
         run = RunDirectory(path)
-        if run.config.is_file() or run.weights.is_file():
+        if run.config.is_file() or run.has_weights:
             try:
                 found.append((run, run.read_config()))
             except RunError as error:
@@ -209,7 +241,7 @@ def find_run(path: str | Path | None, *, trained: bool = True) -> RunDirectory:
             raise RunError(f"the run {path} cannot be read: {NOT_UTF8}; rename it")
         return RunDirectory(Path(path))
     readable = [run for run, config in find_runs() if isinstance(config, RunConfig)]
-    candidates = [run for run in readable if run.weights.is_file() or not trained]
+    candidates = [run for run in readable if run.has_weights or not trained]
     if not candidates:
         raise RunError(f"no trained run in {RUNS}/ here; train one with `seqgen train FILE`, or name one with --run")
     return candidates[-1]

@@ -10,13 +10,13 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.runs.config import (
     CHANGEABLE_SETTINGS,
     IDENTITY_PARTS,
+    LENGTH_SETTINGS,
     RunConfig,
     differing_settings,
 )
 from seqgen.runs.directory import RunDirectory
 from seqgen.training.checkpoint import newest_checkpoint
 from seqgen.training.plan import Plan
-from seqgen.training.presets import LENGTH_SETTINGS
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 import torch
@@ -29,7 +29,9 @@ from seqgen.generation.generate import Completion, complete
 from seqgen.generation.generate import stream as stream_text
 from seqgen.models.base import Engine as EngineName
 from seqgen.models.base import LanguageModel
-from seqgen.models.weights import check_weights, load_weights
+from seqgen.models.mixture import MixtureModel
+from seqgen.models.registry import FAMILIES, MixtureConfig
+from seqgen.models.weights import check_weights, checksum_of, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.setup import check_same_text
@@ -61,11 +63,40 @@ def load(path: str | Path | None = None, *, device: str = "auto", threads: int |
     directory = find_run(path)
     config = directory.read_config()
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
-    check_weights(models.skeleton(config.model, tokenizer.vocab_size), directory.weights)
     with RandomState(0, torch.device("cpu")):  # initial weights, soon replaced, must not use the caller's random state
-        model = models.build(config.model, tokenizer.vocab_size).eval()
-    load_weights(model, directory.weights, config.identity)
+        model = load_model(directory, config, tokenizer.vocab_size)
     return Run(directory, config, model.to(select_device(device)), tokenizer, threads)
+
+
+def load_model(directory: RunDirectory, config: RunConfig, vocab_size: int) -> LanguageModel:
+    """Load the model of a run, on the CPU; errors as of `load`. It draws from torch's random state."""
+    if FAMILIES[config.model.cell].is_mixture:
+        return _load_mixture(directory, config, vocab_size)
+    check_weights(models.skeleton(config.model, vocab_size), directory.weights)
+    model = models.build(config.model, vocab_size).eval()
+    load_weights(model, directory.weights, config.identity)
+    return model
+
+
+def _load_mixture(directory: RunDirectory, config: RunConfig, vocab_size: int) -> MixtureModel:
+    record, described = directory.read_mixture(), cast("MixtureConfig", config.model)
+    if record.members.keys() != described.members.keys():
+        raise RunError(f"{directory.mixture} and {directory.config} have different members; restore one of them")
+    members: dict[str, LanguageModel] = {}
+    for name, model_config in described.members.items():
+        member = directory.member(name)
+        own = member.read_config()
+        if (own.model, own.tokenizer.fingerprint) != (model_config, config.tokenizer.fingerprint):
+            raise RunError(f"{member.config} is not the member that {directory.config} describes; restore it")
+        if checksum_of(member.weights) != record.members[name].checksum:
+            raise RunError(
+                f"{member.weights} has changed since the weights of the members were set; set them again with seqgen "
+                f"train --resume --out {directory.path}"
+            )
+        members[name] = load_model(member, own, vocab_size)
+    model = MixtureModel(described, vocab_size, members).eval()
+    model.weights.copy_(torch.tensor([record.members[name].weight for name in members], dtype=torch.float64))
+    return model
 
 
 class Run:
@@ -80,6 +111,7 @@ class Run:
         threads: int | None = None,
     ) -> None:
         self.path = directory.path
+        self._directory = directory
         self.config = config
         self.model = model
         self.tokenizer = tokenizer
@@ -304,7 +336,7 @@ class Run:
         Raises:
             RunError: the run has none, or its text has changed.
         """
-        split = self._split()
+        split = self._split(self.config)
         texts = split.valid.documents()
         if not texts:
             raise RunError(f"{self.path} has no validation part; name a text to evaluate")
@@ -319,21 +351,31 @@ class Run:
             TextError: the text cannot be read.
             RunError: the text has changed.
         """
-        chunks = self._split().train.chunks()
-        return (map(itemgetter(1), part) for _, part in groupby(chunks, key=itemgetter(0)))
+        splits = [self._split(config) for config in self._learned_from()]
+        parts = (part for split in splits for part in groupby(split.train.chunks(), key=itemgetter(0)))
+        return (map(itemgetter(1), part) for _, part in parts)
 
     def is_training_text(self, text: str) -> bool:
-        """Return whether this is the run's whole text."""
-        return hashlib.sha256(without_surrogates(text).encode()).hexdigest() == self.config.text.sha256
+        """Return whether this is the run's whole text, or that of a member of a mixture."""
+        found = hashlib.sha256(without_surrogates(text).encode()).hexdigest()
+        return any(found == config.text.sha256 for config in self._learned_from())
 
     def memorization(self, text: str) -> Memorization:
         """Measure how much of `text`, usually a sample, is copied from the training texts; errors as there."""
         (found,) = measure_memorization([text], self.training_texts())
         return found
 
-    def _split(self) -> Split:
-        texts = read_texts(self.config.data, record=self.config.text)
-        check_same_text(texts, self.config.text, self.config.data)
+    def _learned_from(self) -> list[RunConfig]:
+        """Return the config of the run, or of the members of a mixture, of those with the same text the first."""
+        if not FAMILIES[self.config.model.cell].is_mixture:
+            return [self.config]
+        members = cast("MixtureConfig", self.config.model).members
+        configs = [self._directory.member(name).read_config() for name in members]
+        return list({config.text.sha256: config for config in reversed(configs)}.values())
+
+    def _split(self, config: RunConfig) -> Split:
+        texts = read_texts(config.data, record=config.text)
+        check_same_text(texts, config.text, config.data)
         return texts.split
 
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from seqgen import tokenizers
 from seqgen._version import __version__
-from seqgen.data.pipeline import read_texts
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, RunError
+from seqgen.models.registry import FAMILIES, MixtureConfig
 from seqgen.runs.config import (
     CHANGEABLE_SETTINGS,
+    LENGTH_SETTINGS,
     RunConfig,
     TokenizerRecord,
+    accepted_settings,
     describe_unknown_setting,
     differing_settings,
 )
 from seqgen.runs.directory import MAX_CONFIG_BYTES, RunDirectory, find_run, find_runs
 from seqgen.runs.follow import FollowedRun
-from seqgen.runs.setup import RunRequest, RunSetup, build_learner, check_same_sizes, check_same_text, encode_corpus
+from seqgen.runs.setup import RunRequest, RunSetup, build_learner, read_same_corpus
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
@@ -29,7 +31,6 @@ from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_check
 from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import kept_length
-from seqgen.training.presets import LENGTH_SETTINGS
 from seqgen.training.time_budget import Clock, extend_plan, steps_for
 from seqgen.training.trainer import end_reason
 from seqgen.utils.files import read_at_most, remove_temporary_files
@@ -39,11 +40,15 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
-def resume_run(request: RunRequest) -> RunSetup:
-    """Resume the run in `out`, or the newest one; errors as in `seqgen.train`.
+def find_resumed(request: RunRequest) -> tuple[RunDirectory, dict[str, Any]]:
+    """Return the run to resume, in `out` or the newest one, and the settings that change.
 
     `CHANGEABLE_SETTINGS` may change. Other settings may be repeated, so that the command that started a run also
     resumes it; one that differs is refused.
+
+    Raises:
+        ConfigError: a setting is unknown, impossible, or differs and cannot change; or the text is a run.
+        RunError: there is no such run.
     """
     text = request.settings.get("text")
     for name in [text] if isinstance(text, str) else text or ():
@@ -55,22 +60,16 @@ def resume_run(request: RunRequest) -> RunSetup:
     if request.init_from is not None:
         settings = {**settings, "init_from": str(request.init_from)}
     directory = _find(request.out, settings)
-    changes = _changed_settings(directory, settings)
-    lock = directory.acquire_lock()
-    try:
-        if request.plan_from is not None:
-            _check_plan(directory, request.plan_from)
-        return _resume(directory, changes, lock, request)
-    except BaseException:  # a signal too
-        lock.release()
-        raise
+    return directory, _changed_settings(directory, settings)
 
 
-def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, request: RunRequest) -> RunSetup:
-    """Resume a locked run.
+def resume_run(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, request: RunRequest) -> RunSetup:
+    """Resume a locked run that is trained by gradients; errors as in `seqgen.train`.
 
     Before everything is checked only temporary files are removed, and the best weights of a complete run restored.
     """
+    if request.plan_from is not None:
+        _check_plan(directory, request.plan_from)
     recorded = directory.read_config()
     for folder in (directory.path, directory.checkpoints):
         remove_temporary_files(folder)
@@ -81,18 +80,14 @@ def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock
             "--init-from"
         )
     notices = [f"{damage}: resuming from {checkpoint.path.name}, the one before it" for damage in checkpoint.damaged]
-    before = _check_same_config(directory, recorded, checkpoint).training
+    before = cast("TrainingConfig", _check_same_config(directory, recorded, checkpoint).training)
     training = TrainingConfig.of(**{**recorded.training.model_dump(), **changes})
     config = recorded.model_copy(update={"training": training})
     lengths_differ = any(getattr(training, name) != getattr(before, name) for name in LENGTH_SETTINGS)
     if not lengths_differ and end_reason(checkpoint.progress, checkpoint.plan, training) is not None:
         raise _complete(directory, checkpoint, _restore_best(directory, checkpoint))
 
-    texts = read_texts(config.data, request.report, config.text)
-    check_same_text(texts, config.text, config.data)
-    tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
-    corpus = encode_corpus(texts, tokenizer, request.report)
-    check_same_sizes(corpus, config.text, config.data)
+    corpus = read_same_corpus(directory, config, request.report)
     learner = build_learner(config.model, training, corpus)
     load_checkpoint(checkpoint, learner, config.identity)
     if lengths_differ:
@@ -117,6 +112,15 @@ def _resume(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock
     if config != recorded:
         directory.write_config(config)
     return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
+
+
+def is_complete(directory: RunDirectory) -> bool:
+    """Whether a run has ended, or is a copy without checkpoints, so that nothing is left to train."""
+    checkpoint = newest_checkpoint(directory.checkpoints)
+    training = directory.read_config().training
+    if checkpoint is None or not isinstance(training, TrainingConfig):
+        return directory.weights.is_file()
+    return end_reason(checkpoint.progress, checkpoint.plan, training) is not None
 
 
 # --- which run, and what changes
@@ -166,11 +170,9 @@ def _changed_settings(directory: RunDirectory, settings: dict[str, Any]) -> dict
 def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
     """Return the run's value of a setting, and `value` in the same form; errors as in `_changed_settings`."""
     if name == "cell":
-        return recorded.model.cell, value
-    if name == "init_from":
-        return recorded.init_from, absolute(value)
-    if name == "valid":  # checked alone: a config with it has another default of valid_split
-        return recorded.data.valid, absolute(value)
+        return recorded.model.name, value
+    if name in {"init_from", "valid"}:  # checked alone: a config with `valid` has another default of valid_split
+        return getattr(recorded if name == "init_from" else recorded.data, name), absolute(value)
     if name == "tokenizer":
         return _tokenizer_values(recorded.tokenizer, value)
     built = recorded.tokenizer.asked or TokenizerConfig(kind=recorded.tokenizer.kind)
@@ -180,7 +182,16 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
             if name in {"text", "valid", "cache_dir"} and now is not None:
                 now = tuple(map(absolute, now)) if isinstance(now, tuple) else absolute(now)
             return then, now
-    raise ConfigError(describe_unknown_setting(name, recorded.model.cell))
+    owner = next((config for config in _member_configs(recorded) if name in accepted_settings(config.model.cell)), None)
+    if owner is None:
+        raise ConfigError(describe_unknown_setting(name, recorded.model.name))
+    return _values(owner, name, value)
+
+
+def _member_configs(recorded: RunConfig) -> list[RunConfig]:
+    if not FAMILIES[recorded.model.cell].is_mixture:
+        return []
+    return [recorded.member(name) for name in cast("MixtureConfig", recorded.model).members]
 
 
 def _tokenizer_values(recorded: TokenizerRecord, value: str) -> tuple[str, str]:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 
-from seqgen import models
+from seqgen import models, tokenizers
 from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
-from seqgen.data.pipeline import Texts
+from seqgen.data.pipeline import Texts, read_texts
 from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
@@ -32,9 +33,12 @@ from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint
 from seqgen.training.config import TrainingConfig
+from seqgen.training.events import Event
 from seqgen.training.learner import Learner
+from seqgen.training.metrics import MetricsLog
+from seqgen.training.plan import Plan
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import Validation
+from seqgen.training.trainer import Trainer, TrainingSetup, Validation
 from seqgen.utils.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -80,7 +84,36 @@ class RunRequest:
     clock: Clock
 
 
-@dataclass(frozen=True)
+class Session(Protocol):
+    """A run that is prepared, with its lock: trained by gradients, fitted, or a mixture of such runs."""
+
+    directory: RunDirectory
+    config: RunConfig
+    lock: BaseFileLock
+    notices: list[str]
+    """What the user should know before the first step, a sentence each."""
+
+    @property
+    def model(self) -> LanguageModel | None:
+        """The model that gradients train; None for other runs."""
+
+    @property
+    def plan(self) -> Plan | None:
+        """Its plan."""
+
+    @property
+    def first_step(self) -> int:
+        """Steps that were taken in earlier sessions."""
+
+    @property
+    def member(self) -> Session | None:
+        """The member of a mixture that is being trained."""
+
+    def events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
+        """Do the work, and yield the events."""
+
+
+@dataclass
 class RunSetup:
     """Everything that a run trains with. Its lock is held."""
 
@@ -92,7 +125,36 @@ class RunSetup:
     """Where training starts; of step 0 for a new run."""
     lock: BaseFileLock
     notices: list[str]
-    """What the user should know before the first step, a sentence each."""
+    member: Session | None = None
+
+    @property
+    def model(self) -> LanguageModel:
+        return self.learner.model
+
+    @property
+    def plan(self) -> Plan:
+        return self.learner.plan
+
+    @property
+    def first_step(self) -> int:
+        return self.checkpoint.progress.step
+
+    def events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
+        """Train, and yield the events; errors as of `TrainingRun`."""
+        directory, corpus, checkpoint = self.directory, self.corpus, self.checkpoint
+        training = TrainingSetup(
+            tokenizer=corpus.tokenizer,
+            validation=corpus.validation,
+            characters_per_token=corpus.characters_per_token,
+            line_end=self.config.text.line_end,
+            ends=self.config.text.ends,
+            config=self.config.to_json(),
+            identity=self.config.identity,
+            weights=directory.weights,
+            checkpoints=directory.checkpoints,
+        )
+        with MetricsLog(directory.metrics, checkpoint.progress.metrics_bytes) as log:
+            yield from Trainer(self.learner, training, checkpoint, log, clock).train(stop)
 
 
 def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> EncodedCorpus:
@@ -146,6 +208,21 @@ def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
     for ending, _ in counts.most_common(1):
         return next((known for known in (ending, ending[1:]) if not tokenizer.unknown(known)), "")
     return ""
+
+
+def read_same_corpus(directory: RunDirectory, config: RunConfig, report: Report = silent) -> EncodedCorpus:
+    """Read and encode the texts of a run again, with its tokenizer.
+
+    Raises:
+        RunError: a text, its split or its encoding has changed.
+        TokenizerError: the tokenizer is missing, or not that of the run.
+    """
+    texts = read_texts(config.data, report, config.text)
+    check_same_text(texts, config.text, config.data)
+    tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
+    corpus = encode_corpus(texts, tokenizer, report)
+    check_same_sizes(corpus, config.text, config.data)
+    return corpus
 
 
 def check_same_text(texts: Texts, record: TextRecord, data: DataConfig) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import safetensors
 
 from seqgen.config import Config
 from seqgen.errors import RunError
+from seqgen.models.registry import MixtureConfig
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
 from seqgen.sources.config import CORPUS_PREFIX
@@ -46,7 +47,7 @@ def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
     Raises:
         RunError: metrics.jsonl or model.safetensors is damaged.
     """
-    parameters = count_parameters(directory.weights) if directory.weights.is_file() else None
+    parameters = _count_all(directory, config) if directory.has_weights else None
     try:
         return _combine(directory, config, parameters, read_metrics(directory.metrics, every_step=False))
     except (ValueError, KeyError, TypeError) as error:
@@ -65,7 +66,7 @@ def _combine(
         last = event
         total = event.get("total_steps", total)
         steps, seconds = max(steps, event["step"]), max(seconds, event.get("seconds", 0.0))
-        if event["event"] == "evaluated" and event["nats_per_token"] < best.get("nats_per_token", math.inf):
+        if event["event"] in {"evaluated", "mixed"} and event["nats_per_token"] < best.get("nats_per_token", math.inf):
             best = event
     state: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
     if last.get("event") == "saved" and last["step"] >= total > 0:
@@ -75,7 +76,7 @@ def _combine(
     return Summary(
         run=str(directory.path),
         created=config.created,
-        cell=config.model.cell,
+        cell=config.model.name,
         shape=config.model.shape,
         parameters=parameters,
         tokenizer=config.tokenizer.kind,
@@ -90,6 +91,14 @@ def _combine(
         seconds=seconds,
         state="running" if directory.is_locked() else state,
     )
+
+
+def _count_all(directory: RunDirectory, config: RunConfig) -> int:
+    """Count the numbers of a model, of a mixture those of its members."""
+    if directory.weights.is_file():
+        return count_parameters(directory.weights)
+    members = cast("MixtureConfig", config.model).members
+    return sum(count_parameters(directory.member(name).weights) for name in members)
 
 
 def count_parameters(path: Path) -> int:

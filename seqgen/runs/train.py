@@ -1,21 +1,21 @@
-"""seqgen.train: start or resume a training run, an object that trains when it is iterated over."""
+"""seqgen.train: start or resume a training run of any kind."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqgen.errors import RunError
+from seqgen.models.registry import FAMILIES
+from seqgen.runs.config import cells_of
 from seqgen.runs.create import new_run
-from seqgen.runs.load import Run, load
-from seqgen.runs.resume import resume_run
-from seqgen.runs.setup import RunRequest, RunSetup
-from seqgen.training.events import Event
-from seqgen.training.metrics import MetricsLog
+from seqgen.runs.fit import new_fit, resume_fit
+from seqgen.runs.members import new_mixture, resume_mixture
+from seqgen.runs.resume import find_resumed, resume_run
+from seqgen.runs.setup import RunRequest, Session
+from seqgen.runs.training_run import TrainingRun
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import Trainer, TrainingSetup
 from seqgen.utils.progress import Report, silent
 
 
@@ -62,73 +62,25 @@ def train(
         elif name == "text" and value is not None:
             settings[name] = value
     request = RunRequest(out, init_from, plan_from, settings, report, started, clock)
-    return TrainingRun(resume_run(request) if resume else new_run(request), stop, clock)
+    return TrainingRun(resume_session(request) if resume else new_session(request), stop, clock)
 
 
-class TrainingRun:
-    """A run that is ready to train. Iterating over it trains and yields the events; `run()` discards them.
+def new_session(request: RunRequest) -> Session:
+    """Prepare a new run of the kind that its cell asks for."""
+    cells = cells_of(request.settings)
+    if len(cells) > 1:
+        return new_mixture(request, cells)
+    return new_fit(request) if FAMILIES[cells[0]].fit is not None else new_run(request)
 
-    It holds the run's lock until its events have ended, it is closed, or it is garbage.
-    """
 
-    def __init__(self, setup: RunSetup, stop: Callable[[], bool], clock: Clock) -> None:
-        self.path = setup.directory.path
-        self.config = setup.config
-        self.model = setup.learner.model
-        self.plan = setup.learner.plan
-        """The plan before the first step of this session; `Replanned` events change it."""
-        self.total_steps = self.plan.total_steps
-        self.first_step = setup.checkpoint.progress.step
-        """Steps that were taken in earlier sessions."""
-        self.notices = setup.notices
-        """What the user should know before the first step, a sentence each."""
-        self._setup, self._stop, self._clock = setup, stop, clock
-        self._started = False
-        self._running: Generator[Event] | None = None
-
-    def __iter__(self) -> Generator[Event]:
-        """Train, and yield the events. A run can be iterated over once.
-
-        Raises:
-            RunError: it was iterated over already, or its files are missing.
-            TrainingError: loss, gradient or weights are NaN or infinite.
-            SaveError: the last checkpoint cannot be written, or any with `on_save_error="stop"`.
-        """
-        if self._started:
-            raise RunError(f"{self.path} has been started already; resume it with seqgen.train(resume=True, out=...)")
-        self._started = True
-        self._running = self._events()
-        return self._running
-
-    def _events(self) -> Generator[Event]:
-        directory, corpus, checkpoint = self._setup.directory, self._setup.corpus, self._setup.checkpoint
-        training = TrainingSetup(
-            tokenizer=corpus.tokenizer,
-            validation=corpus.validation,
-            characters_per_token=corpus.characters_per_token,
-            line_end=self.config.text.line_end,
-            ends=self.config.text.ends,
-            config=self.config.to_json(),
-            identity=self.config.identity,
-            weights=directory.weights,
-            checkpoints=directory.checkpoints,
-        )
-        try:
-            with MetricsLog(directory.metrics, checkpoint.progress.metrics_bytes) as log:
-                trainer = Trainer(self._setup.learner, training, checkpoint, log, self._clock)
-                yield from trainer.train(self._stop)
-        finally:
-            self._setup.lock.release()
-
-    def close(self) -> None:
-        """End the run and release its lock; steps after the last checkpoint are lost."""
-        self._started = True
-        if self._running is not None:
-            self._running.close()
-        self._setup.lock.release()
-
-    def run(self) -> Run:
-        """Train to the end, and return the run with its best weights."""
-        for _ in self:
-            pass
-        return load(self.path, device=str(self.model.device))
+def resume_session(request: RunRequest) -> Session:
+    """Prepare to continue a run."""
+    directory, changes = find_resumed(request)
+    family = FAMILIES[directory.read_config().model.cell]
+    resume = resume_mixture if family.is_mixture else resume_run if family.neural else resume_fit
+    lock = directory.acquire_lock()
+    try:
+        return resume(directory, changes, lock, request)
+    except BaseException:  # a signal too
+        lock.release()
+        raise

@@ -30,16 +30,26 @@ Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 MOST_THREADS = 1024
 
 
-class TrainingConfig(Config):
+class FitConfig(Config):
+    """The settings that families have that are fitted in one pass over the text, which takes as long as it takes."""
+
+    max_time: Duration | None = setting(
+        None, "Training time: 90s, 5m, 1h.", TRAINING, shown="2m", metavar="TIME", accepts=float | str | None
+    )
+    seed: int = setting(0, "Random seed.", TRAINING, ge=0, lt=2**63)
+    device: str = setting("auto", "Device: auto, cpu, cuda, cuda:1, ...", TRAINING, metavar="DEVICE")
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = setting(
+        None, "CPU threads.", TRAINING, shown="all; with --max-time the fastest number"
+    )
+
+
+class TrainingConfig(FitConfig):
     """How a model is trained.
 
     The length of a run is `max_steps`, `max_epochs` or `max_time`, whichever is reached first; without any it is
     `DEFAULT_TIME`. What they come to, in steps, is the run's plan (`seqgen/training/plan.py`).
     """
 
-    max_time: Duration | None = setting(
-        None, "Training time: 90s, 5m, 1h.", TRAINING, shown="2m", metavar="TIME", accepts=float | str | None
-    )
     max_steps: Count | None = setting(None, "Maximum number of optimizer steps.", TRAINING)
     max_epochs: float | None = setting(None, "Maximum number of epochs.", TRAINING, gt=0.0)
     batch_size: Count = setting(32, "Sequences per batch.", TRAINING, shown=BY_PRESET)
@@ -67,13 +77,8 @@ class TrainingConfig(Config):
     clip_grad_norm: float = setting(1.0, "Clip gradients to this norm.", TRAINING, gt=0.0)
     eval_every: Count | None = setting(None, "Steps between evaluations.", TRAINING, shown="a tenth of the run")
     patience: int = setting(0, "Stop after this many evaluations without improvement.", TRAINING, shown="never", ge=0)
-    seed: int = setting(0, "Random seed.", TRAINING, ge=0, lt=2**63)
-    device: str = setting("auto", "Device: auto, cpu, cuda, cuda:1, ...", TRAINING, metavar="DEVICE")
     precision: Literal["auto", "fp32", "bf16"] = setting(
         "auto", "Precision; auto uses bf16 where the hardware supports it.", TRAINING
-    )
-    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] | None = setting(
-        None, "CPU threads.", TRAINING, shown="all; with --max-time the fastest number"
     )
     save_every: Duration = setting(
         600.0, "Maximum time between checkpoints.", RUN, shown="10m", metavar="TIME", accepts=float | str

@@ -53,6 +53,56 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """A model was fitted in one pass over the training part, which counts as one step.
+
+    `sizes` are the numbers of its n-grams of each order, `notices` what the user should know, a sentence each.
+    """
+
+    step: int
+    total_steps: int
+    sizes: tuple[int, ...]
+    notices: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class MemberStarted:
+    """A member of a mixture is trained next: the events up to its `Finished` are of its run.
+
+    `step` counts the steps of the members before it; `path` is relative to the mixture.
+    """
+
+    step: int
+    name: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """The weights of a mixture's members were set; the figures are those of the text that sets them.
+
+    `members` has the weight, nats per token and bits per byte of each member by name. `step` counts the steps of all.
+    """
+
+    step: int
+    total_steps: int
+    members: dict[str, dict[str, float]]
+    nats_per_token: float
+    bits_per_character: float
+    bits_per_byte: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class NotMixed:
+    """A mixture ends without weights, because the members called `missing` have none yet; resuming trains them."""
+
+    step: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Overfitting:
     """The training loss kept falling while the validation loss rose. Reported once a run.
 
@@ -120,7 +170,21 @@ class Finished:
     seconds: float
 
 
-Event: TypeAlias = Step | Skipped | Evaluated | Overfitting | Sampled | Replanned | Saved | SaveFailed | Finished
+Event: TypeAlias = (
+    Step
+    | Skipped
+    | Evaluated
+    | Overfitting
+    | Sampled
+    | Replanned
+    | Saved
+    | SaveFailed
+    | Finished
+    | Fitted
+    | MemberStarted
+    | Mixed
+    | NotMixed
+)
 
 
 def as_record(event: Event) -> dict[str, Any]:

@@ -20,17 +20,6 @@ SIZE_SETTINGS = {"hidden_size", "layers", "embedding_size"}
 """If the user sets one of these, the short and long presets do not apply: their other settings fit their own sizes."""
 
 
-LENGTH_SETTINGS = ("max_steps", "max_epochs", "max_time")
-"""The length of a run; if a resumed run sets one of them, the others are cleared."""
-
-
-def training_time(settings: Mapping[str, Any]) -> float | None:
-    """Return the training time in seconds, or None where only steps or epochs set the length."""
-    if settings.keys().isdisjoint(LENGTH_SETTINGS):
-        return DEFAULT_TIME
-    return TrainingConfig.of(max_time=settings.get("max_time")).max_time
-
-
 def preset_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -> dict[str, Any]:
     """Return the settings of model and training for a cell and the training time in the user's `settings`.
 
@@ -39,7 +28,7 @@ def preset_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -
         settings: what the user set.
         sized: whether the model's size is fixed already, so that the short and long presets do not apply.
     """
-    time = training_time(settings)
+    time = TrainingConfig.of(max_time=settings.get("max_time")).max_time
     family = FAMILIES[cell]
     presets = family.presets
     if not family.neural:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from seqgen import __version__
-from seqgen.models.registry import FAMILIES
+from seqgen.models.registry import CELLS
 
 MAIN = "from seqgen.cli.main import main; main()"
 
@@ -195,7 +195,7 @@ def test_python_m_seqgen_is_seqgen():
 
 @pytest.mark.parametrize(
     ("typed", "completed"),
-    [("train --cell ", list(FAMILIES)), ("train --tokenizer b", ["byte", "bpe"])],
+    [("train --cell ", list(CELLS)), ("train --tokenizer b", ["byte", "bpe"])],
 )
 def test_shell_completion_offers_choices(typed, completed):
     words = f"seqgen {typed}"

@@ -109,3 +109,25 @@ def test_quiet_screen_draws_nothing(terminal, corpus, tmp_path):
     draw(seqgen.train(corpus, out=tmp_path / "run", **SMALL), TrainingScreen(quiet=True))
 
     assert terminal.getvalue() == ""
+
+
+def test_terminal_shows_members_one_after_another_and_restores_cursor(terminal, corpus, tmp_path):
+    settings = {**SMALL, "cell": "gru+ngram+lstm", "order": 3}
+    draw(seqgen.train(corpus, out=tmp_path / "run", **settings), TrainingScreen(quiet=False))
+
+    drawn, words = terminal.getvalue(), words_of(terminal)
+    assert drawn.count("\x1b[?25l") == drawn.count("\x1b[?25h")
+    assert words.count("done: 6 steps") == 2
+    assert re.search(
+        r"n-grams of order 1 to 3.*weight nats/token bits/byte gru 0\.\d+ .*ngram .*lstm .*mixed .*done in", words
+    )
+    assert "nan" not in words
+
+
+def test_mixture_without_weights_names_the_members_that_lack_them(terminal):
+    shown = TrainingScreen(quiet=False)
+
+    shown.show(seqgen.NotMixed(1, ("gru", "lstm")))
+    shown.show(seqgen.Finished(1, 9, "stopped", None, None, None, 0, 65.0))
+
+    assert re.search(r"gru, lstm .*stopped after 1:05", words_of(terminal))

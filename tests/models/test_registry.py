@@ -4,13 +4,23 @@ import pytest
 
 from seqgen import models
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, EmbeddingConfig, LstmConfig, TransformerConfig, model_settings
+from seqgen.models.registry import (
+    CELLS,
+    FAMILIES,
+    EmbeddingConfig,
+    GruConfig,
+    LstmConfig,
+    MixtureConfig,
+    TransformerConfig,
+    model_settings,
+    name_members,
+)
 
 from ..small_runs import NEURAL
 
 EMBEDDED = [cell for cell, family in FAMILIES.items() if issubclass(family.config, EmbeddingConfig)]
 
-CONSTANTS = {"position_base", "norm_epsilon"}
+CONSTANTS = {"position_base", "norm_epsilon", "members"}
 """What config.json records, but the command line does not offer."""
 
 
@@ -73,8 +83,27 @@ def test_config_refuses_impossible_sizes_by_name(value):
 def test_model_settings_name_cells_of_partial_settings():
     settings = model_settings()
 
-    assert settings["cell"].types[0].__args__ == tuple(FAMILIES)
+    assert settings["cell"].types[0].__args__ == CELLS
     assert (settings["cell"].shown, settings["hidden_size"].description) == ("lstm", "Hidden size.")
     assert settings["embedding_size"].description == f"{', '.join(EMBEDDED)}: embedding size."
     assert settings["heads"].description.startswith("transformer: number")
     assert settings.keys() == {name for family in FAMILIES.values() for name in family.config.model_fields} - CONSTANTS
+
+
+def test_members_are_named_by_cell_and_number():
+    assert name_members(["lstm", "gru", "lstm", "lstm"]) == ["lstm", "gru", "lstm-2", "lstm-3"]
+
+
+def test_mixture_is_named_by_the_cells_of_its_members():
+    config = MixtureConfig(members={"lstm": LstmConfig(hidden_size=8), "lstm-2": LstmConfig(), "gru": GruConfig()})
+
+    assert (config.name, config.shape) == ("lstm+lstm+gru", "1x8, 1x256, 1x256")
+    assert MixtureConfig.from_json(config.model_dump_json(), "here") == config
+
+
+def test_mixture_has_two_members_or_more_and_no_mixture():
+    two = {"lstm": LstmConfig(), "gru": GruConfig()}
+    with pytest.raises(ConfigError, match="members"):
+        MixtureConfig.of(members={"lstm": LstmConfig()})
+    with pytest.raises(ConfigError, match="inner is a mixture"):
+        MixtureConfig.of(members={"lstm": LstmConfig(), "inner": MixtureConfig(members=two)})

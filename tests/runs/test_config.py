@@ -6,8 +6,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import resolve_settings, train_settings
-from seqgen.tokenizers.auto import TextStatistics
+from seqgen.runs.config import resolve_settings, train_settings, training_time
 
 from ..small_runs import NEURAL, run_config
 
@@ -77,7 +76,7 @@ def test_long_preset_sets_the_model_and_settings_override_it():
     )
 
 
-@pytest.mark.parametrize("cell", FAMILIES)
+@pytest.mark.parametrize("cell", NEURAL)
 def test_cell_preset_applies_and_settings_override_it(cell):
     for optimizer, preset in FAMILIES[cell].presets.items():
         chosen = resolve_settings({"cell": cell, "optimizer": optimizer}).training
@@ -99,21 +98,28 @@ def test_tokenizer_directory_excludes_tokenizer_settings(tmp_path):
         resolve_settings({"tokenizer": str(tmp_path), "vocab_size": 300, "character_coverage": 0.99})
 
 
-def test_auto_tokenizer_goes_by_text_and_time():
-    long = TextStatistics(10**8)
-    for settings, text, kind in (
-        ({}, None, "char"),
-        ({}, TextStatistics(1000), "char"),
-        ({}, long, "bpe"),
-        ({"tokenizer": "auto", "max_steps": 1}, long, "bpe"),
-        ({"max_time": 1}, long, "char"),
-        ({"encoding": "bytes"}, long, "byte"),
-        ({"tokenizer": "auto", "encoding": "bytes"}, long, "byte"),
-    ):
-        resolved = resolve_settings(settings, text=text)
-        assert (resolved.tokenizer.kind, resolved.auto) == (kind, kind != "byte")
-    assert not resolve_settings({"tokenizer": "char"}, text=long).auto
+def test_tokenizer_is_chosen_by_the_text_unless_one_is_given():
+    for settings, auto in (({}, True), ({"tokenizer": "auto"}, True), ({"tokenizer": "char"}, False)):
+        assert resolve_settings(settings).auto is auto
     assert not resolve_settings({}, from_weights=True).auto
+    for settings in ({"encoding": "bytes"}, {"encoding": "bytes", "tokenizer": "auto"}):
+        resolved = resolve_settings(settings)
+        assert (resolved.tokenizer.kind, resolved.auto) == ("byte", False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({}, 120.0),
+        ({"lr": 0.1}, 120.0),
+        ({"max_time": "5m"}, 300.0),
+        ({"max_steps": 5}, None),
+        ({"max_epochs": 1}, None),
+        ({"max_steps": 5, "max_time": 9}, 9.0),
+    ],
+)
+def test_training_time_is_none_where_steps_set_the_length(settings, seconds):
+    assert training_time(settings) == seconds
 
 
 @pytest.mark.parametrize("name", ["vocab_size", "character_coverage"])

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from seqgen.errors import RunError, SaveError
-from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings
 from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory, find_run, find_runs
 
-from ..small_runs import run_config
+from ..small_runs import NEURAL, run_config
 
 CONFIG = run_config()
 
@@ -47,7 +46,7 @@ def test_config_round_trips(make_run):
 
 def test_config_of_every_cell_round_trips(make_run):
     directory = make_run("one")
-    for cell in FAMILIES:
+    for cell in NEURAL:
         resolved = resolve_settings({"cell": cell, "valid": "valid.txt", "max_time": "9s"})
         config = CONFIG.model_copy(
             update={"model": resolved.model, "data": resolved.data, "training": resolved.training}

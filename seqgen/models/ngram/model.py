@@ -102,6 +102,11 @@ class NgramModel(LanguageModel):
         )
 
     @property
+    def sizes(self) -> list[int]:
+        """The number of n-grams of each order."""
+        return self.tables.sizes
+
+    @property
     def notices(self) -> list[str]:
         """What the user should know of the fit, a sentence each."""
         notices, sizes = [], self.tables.sizes

@@ -1,0 +1,282 @@
+"""Train several models on one text, one after another, and mix them: `--cell lstm+ngram`.
+
+Each member is an ordinary run in members/NAME/ of the mixture's directory. Families that are fitted come first; those
+that are trained by gradients then share the time that is left.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from seqgen.device import describe_environment, select_device, torch_threads
+from seqgen.errors import ConfigError, RunError, SeqgenError
+from seqgen.models.registry import FAMILIES, MixtureConfig, name_members
+from seqgen.models.weights import checksum_of
+from seqgen.runs.config import (
+    LENGTH_SETTINGS,
+    MembersConfig,
+    RunConfig,
+    RunSettings,
+    accepted_settings,
+    describe_unknown_setting,
+    resolve_settings,
+)
+from seqgen.runs.create import corpus_notices, create_run, make_config, read_corpus, write_run
+from seqgen.runs.directory import RunDirectory, check_out_is_free
+from seqgen.runs.fit import create_fit, refuse_weights_and_plan, resume_fit
+from seqgen.runs.mix import finished_event, mixed_event, weigh_members
+from seqgen.runs.resume import is_complete, resume_run
+from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, build_learner, read_same_corpus
+from seqgen.runs.summary import summarize
+from seqgen.runs.training_run import TrainingRun
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.training.config import FitConfig, TrainingConfig
+from seqgen.training.events import Event, Finished, MemberStarted, NotMixed, Sampled
+from seqgen.training.metrics import MetricsLog, kept_length
+from seqgen.training.presets import DEFAULT_TIME
+from seqgen.training.time_budget import Clock
+from seqgen.training.trainer import Validation, generate_sample
+from seqgen.utils.files import remove_temporary_files, write_atomically
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+SHORTEST_TIME = 1.0
+"""Seconds that a member gets at least, where those before it took all the time."""
+
+
+@dataclass
+class MixtureRun:
+    """A mixture that is ready to be trained. Its lock is held."""
+
+    directory: RunDirectory
+    config: RunConfig
+    corpus: EncodedCorpus
+    lock: BaseFileLock
+    notices: list[str]
+    request: RunRequest
+    changes: dict[str, Any] = field(default_factory=dict)
+    """The settings that a resumed run changes."""
+    member: Session | None = None
+    model: None = None
+    plan: None = None
+    first_step: int = 0
+    _reason: str = "complete"
+
+    @property
+    def members(self) -> dict[str, RunDirectory]:
+        """The members by name, in the order in which they are trained."""
+        models = cast("MixtureConfig", self.config.model).members
+        ordered = sorted(models, key=lambda name: FAMILIES[models[name].cell].neural)
+        return {name: self.directory.member(name) for name in ordered}
+
+    def events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
+        """Train the members that are not complete, then mix them; yield the events of both.
+
+        Errors are those of the members' runs. A mixture of which no member could be prepared is removed.
+        """
+        try:
+            yield from self._events(stop, clock)
+        except SeqgenError:
+            if not any(directory.config.is_file() for directory in self.members.values()):
+                shutil.rmtree(self.directory.path, ignore_errors=True)
+            raise
+
+    def _events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
+        metrics = self.directory.metrics
+        length = kept_length(metrics, metrics.stat().st_size) if metrics.exists() else 0
+        with MetricsLog(metrics, length) as log:
+            for number, (name, directory) in enumerate(self.members.items()):
+                self.member = self._prepare(name, directory, clock, first=number == 0)
+                if self.member is None:
+                    continue
+                started = MemberStarted(self._totals()[0], name, f"members/{name}")
+                log.write(started)
+                yield started
+                yield from self._train(TrainingRun(self.member, stop, clock))
+                if self._reason == "stopped":
+                    break
+            self.member = None
+            for event in self._mix(clock):
+                log.write(event)
+                yield event
+
+    def _prepare(self, name: str, directory: RunDirectory, clock: Clock, *, first: bool) -> Session | None:
+        """Prepare the run of a member, new or resumed; return None if it is complete."""
+        config = self.config.member(name)
+        neural = FAMILIES[config.model.cell].neural
+        request = replace(self.request, out=directory.path, settings={})
+        if not directory.config.is_file():
+            shutil.rmtree(directory.path, ignore_errors=True)  # of a process that was killed while it made the run
+            if not first:
+                request = replace(request, started=clock())
+            training = config.training.model_copy(update={"max_time": self._time_of(name)})
+            asked = config.tokenizer.asked or TokenizerConfig()
+            settings = RunSettings(model=config.model, tokenizer=asked, data=config.data, training=training)
+            return (create_run if neural else create_fit)(request, settings, self.corpus, config.tokenizer)
+        accepted = accepted_settings(config.model.cell)
+        changes = {setting: value for setting, value in self.changes.items() if setting in accepted}
+        longer = neural and bool(changes.keys() & set(LENGTH_SETTINGS))
+        if is_complete(directory) and not longer:
+            return None
+        lock = directory.acquire_lock()
+        try:
+            return (resume_run if neural else resume_fit)(directory, changes, lock, replace(request, started=clock()))
+        except BaseException:  # a signal too
+            lock.release()
+            raise
+
+    def _train(self, run: TrainingRun) -> Iterator[Event]:
+        events = iter(run)
+        try:
+            for event in events:
+                if isinstance(event, Finished):
+                    self._reason = event.reason
+                yield event
+        finally:
+            events.close()
+
+    def _time_of(self, name: str) -> float | None:
+        """Return the seconds that a new member gets: its share of what the members before it have left."""
+        total = self.config.training.max_time
+        neural = [other for other in self.members if FAMILIES[self.config.member(other).model.cell].neural]
+        if total is None or name not in neural:
+            return None
+        left = total - self._totals()[2]
+        return max(SHORTEST_TIME, left / (len(neural) - neural.index(name)))
+
+    def _totals(self) -> tuple[int, int, float]:
+        """Return the steps, the planned steps and the seconds of all members so far."""
+        made = [directory for directory in self.members.values() if directory.config.is_file()]
+        found = [summarize(directory, directory.read_config()) for directory in made]
+        return (
+            sum(one.steps for one in found),
+            sum(one.total_steps for one in found),
+            sum(one.seconds for one in found),
+        )
+
+    def _mix(self, clock: Clock) -> Iterator[Event]:
+        """Set the weights if every member has a model, and draw a sample of the mixture."""
+        started, (steps, total, seconds) = clock(), self._totals()
+        text, training, record = self.config.text, self.config.training, None
+        missing = tuple(name for name, directory in self.members.items() if not directory.weights.is_file())
+        if missing:
+            yield NotMixed(steps, missing)
+        else:
+            names = cast("MixtureConfig", self.config.model).members
+            members = {name: self.directory.member(name) for name in names}
+            self.request.report("scoring the members")
+            with torch_threads(training.threads):
+                model, record = weigh_members(self.config, members, cast("Validation", self.corpus.validation), text)
+                write_atomically(self.directory.mixture, record.to_json())
+                yield mixed_event(record, steps, total, round(seconds + clock() - started, 3))
+                sample = generate_sample(model, self.corpus.tokenizer, training.seed, text.line_end, ends=text.ends)
+                yield Sampled(steps, sample)
+        finished = finished_event(record, steps, total, round(seconds + clock() - started, 3))
+        yield replace(finished, reason="stopped" if missing or self._reason == "stopped" else "complete")
+
+
+def new_mixture(request: RunRequest, cells: list[str]) -> MixtureRun:
+    """Create a mixture whose members are to be trained; errors as in `seqgen.train`."""
+    refuse_weights_and_plan(request, "+".join(cells))
+    names = name_members(cells)
+    total, members = resolve_members(request.settings, names, cells)
+    first = members[names[0]]
+    check_out_is_free(request.out)
+    corpus, tokenizer = read_corpus(request, first)
+    if corpus.validation is None:
+        raise ConfigError(
+            "valid_split: the weights of a mixture are set on the validation part, and there is none; withhold one, or "
+            "name a validation text with --valid FILE"
+        )
+    for settings in members.values():
+        if FAMILIES[settings.model.cell].neural:
+            build_learner(settings.model, cast("TrainingConfig", settings.training), corpus)  # refuse what cannot fit
+    device = select_device(first.training.device)
+    tokens = corpus.record.train_tokens
+    config = make_config(
+        first.data,
+        corpus,
+        tokenizer,
+        model=MixtureConfig(
+            members={name: settings.model.for_text(tokenizer.kind, tokens) for name, settings in members.items()}
+        ),
+        training=MembersConfig(
+            max_time=total,
+            seed=first.training.seed,
+            device=str(device),
+            threads=first.training.threads,
+            members={name: settings.training for name, settings in members.items()},
+        ),
+        environment=describe_environment(device, "fp32"),
+    )
+    directory, lock, _ = write_run(request.out, config, corpus.tokenizer, lambda _: None)
+    quiet = replace(corpus, notices=[])  # the members would repeat them
+    return MixtureRun(directory, config, quiet, lock, corpus_notices(first, corpus), request)
+
+
+def resolve_members(
+    settings: dict[str, Any], names: list[str], cells: list[str]
+) -> tuple[float | None, dict[str, RunSettings]]:
+    """Return the time of all members together, if it is limited, and the settings of each, by name.
+
+    A setting goes to every member that has it. Members that gradients train share the time equally; of two equal cells
+    the second has the next seed.
+
+    Raises:
+        ConfigError: no member has a setting, or its value is impossible.
+    """
+    for name in settings.keys() - {"cell"}:
+        if not any(name in accepted_settings(cell) for cell in cells):
+            raise ConfigError(describe_unknown_setting(name, "+".join(cells)))
+    total = FitConfig.of(max_time=settings.get("max_time")).max_time
+    if settings.keys().isdisjoint(LENGTH_SETTINGS):
+        total = DEFAULT_TIME
+    neural = sum(FAMILIES[cell].neural for cell in cells)
+    resolved: dict[str, RunSettings] = {}
+    for number, (name, cell) in enumerate(zip(names, cells, strict=True)):
+        own = {setting: value for setting, value in settings.items() if setting in accepted_settings(cell)}
+        own.pop("max_time", None)
+        if total is not None and FAMILIES[cell].neural:
+            own["max_time"] = total / neural
+        if twins := cells[:number].count(cell):
+            own["seed"] = FitConfig.of(seed=settings.get("seed", 0)).seed + twins
+        resolved[name] = resolve_settings({**own, "cell": cell})
+    return total, resolved
+
+
+def resume_mixture(
+    directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, request: RunRequest
+) -> MixtureRun:
+    """Continue a mixture: train the members that are not complete, and set the weights again.
+
+    Raises:
+        RunError: it is complete, or a text has changed.
+    """
+    config = directory.read_config()
+    refuse_weights_and_plan(request, config.model.name)
+    remove_temporary_files(directory.path)
+    longer = changes.keys() & set(LENGTH_SETTINGS)
+    if not longer and _is_mixed(directory, config):
+        raise RunError(f"{directory.path} is complete; to train its members further, raise --max-time or --max-steps")
+    training = cast("MembersConfig", config.training)
+    own = {name: value for name, value in changes.items() if name in FitConfig.model_fields}
+    config = config.model_copy(update={"training": MembersConfig.of(**{**dict(training), **own})})
+    if changes.get("max_time") is not None:
+        neural = sum(isinstance(member, TrainingConfig) for member in training.members.values())
+        changes = {**changes, "max_time": cast("float", config.training.max_time) / neural}
+    corpus = read_same_corpus(directory, config, request.report)
+    directory.write_config(config)
+    return MixtureRun(directory, config, replace(corpus, notices=[]), lock, [], request, changes)
+
+
+def _is_mixed(directory: RunDirectory, config: RunConfig) -> bool:
+    """Whether every member is complete, and the weights were set after that."""
+    members = {name: directory.member(name) for name in cast("MixtureConfig", config.model).members}
+    if not directory.mixture.is_file() or not all(map(is_complete, members.values())):
+        return False
+    record = directory.read_mixture()
+    return all(record.members[name].checksum == checksum_of(member.weights) for name, member in members.items())

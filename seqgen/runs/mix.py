@@ -1,0 +1,284 @@
+"""seqgen.mix: make one model of several trained runs, which stay as they are."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+
+from seqgen import tokenizers
+from seqgen.data.config import DataConfig
+from seqgen.data.pipeline import Texts, read_texts
+from seqgen.device import RandomState, describe_environment, select_device, torch_threads
+from seqgen.errors import ConfigError, RunError
+from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.mixture_weights import fit_mixture_weights, mixture_nats
+from seqgen.evaluation.report import Evaluation
+from seqgen.evaluation.scoring import nats_by_document, plan_segments, score
+from seqgen.models.base import LanguageModel
+from seqgen.models.mixture import MixtureModel
+from seqgen.models.registry import FAMILIES, MixtureConfig, name_members
+from seqgen.models.weights import checksum_of
+from seqgen.runs.config import MembersConfig, RunConfig
+from seqgen.runs.create import make_config, write_run
+from seqgen.runs.directory import RunDirectory, check_out_is_free
+from seqgen.runs.load import Run, load_model
+from seqgen.runs.mixture_record import MemberRecord, MixtureRecord
+from seqgen.runs.setup import check_same_text, encode_corpus
+from seqgen.runs.summary import summarize
+from seqgen.training.events import Finished, Mixed
+from seqgen.training.metrics import MetricsLog
+from seqgen.utils.files import make_directory, write_atomically, write_durably
+from seqgen.utils.progress import Report, silent
+
+if TYPE_CHECKING:
+    from seqgen.runs.config import TextRecord
+    from seqgen.training.trainer import Validation
+
+LARGEST_SHARED = 0.5
+"""Share of the text for the weights from which a member has learned it: ordinary texts share up to 0.4 by chance."""
+
+
+def mix(
+    runs: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    valid: str | Path | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    report: Report = silent,
+) -> Run:
+    """Mix trained runs into a new run, whose model is the weighted mean of their probabilities.
+
+    The weights are those that give the withheld part of the runs' text, or `valid`, the highest probability.
+
+    Args:
+        runs: the directories of two runs or more, with the same tokenizer. They are copied, without checkpoints.
+        out: the directory of the mixture; None is a new one under runs/.
+        valid: a text that none of them has learned from; needed where they do not withhold the same part of a text.
+        device: `auto`, `cpu`, `cuda`, ...
+        threads: torch's threads on a CPU; None is torch's default.
+        report: receives what is being done.
+
+    Raises:
+        ConfigError: the runs cannot be mixed, or no member-free text is known and `valid` is None.
+        RunError: a run is missing or damaged, a text has changed, or `out` exists.
+        TextError: a text is missing or cannot be read.
+        SaveError: the directory cannot be written.
+    """
+    directories = [RunDirectory(Path(run)) for run in runs]
+    configs = [directory.read_config() for directory in directories]
+    _check_members(directories, configs)
+    check_out_is_free(out)
+    names = name_members([config.model.cell for config in configs])
+    members = dict(zip(names, directories, strict=True))
+    by_name = dict(zip(names, configs, strict=True))
+    texts = _read_untrained(directories, configs, valid, report)
+    tokenizer = tokenizers.load(directories[0].tokenizer, configs[0].tokenizer.fingerprint)
+    corpus = encode_corpus(texts, tokenizer, report)
+    validation = cast("Validation", corpus.validation)
+
+    chosen = select_device(device)
+    config = make_config(
+        texts.data,
+        corpus,
+        configs[0].tokenizer,
+        model=MixtureConfig(members={name: one.model for name, one in by_name.items()}),
+        training=MembersConfig(
+            device=str(chosen),
+            threads=threads,
+            members={name: one.training for name, one in by_name.items()},
+        ),
+        environment=describe_environment(chosen, "fp32"),
+    )
+    report("scoring the members")
+    with torch_threads(threads):
+        model, record = weigh_members(config, members, validation, corpus.record)
+    totals = [summarize(directory, one) for directory, one in zip(directories, configs, strict=True)]
+    steps, total = sum(one.steps for one in totals), sum(one.total_steps for one in totals)
+
+    def add(directory: RunDirectory) -> None:
+        for name, source in members.items():
+            _copy(source, directory.member(name))
+        write_atomically(directory.mixture, record.to_json())
+        with MetricsLog(directory.metrics) as log:
+            log.write(mixed_event(record, steps, total, 0.0))
+            log.write(finished_event(record, steps, total, 0.0))
+
+    directory, lock, _ = write_run(out, config, tokenizer, add)
+    lock.release()
+    return Run(directory, config, model, tokenizer, threads)
+
+
+def weigh_members(
+    config: RunConfig, members: Mapping[str, RunDirectory], validation: Validation, text: TextRecord
+) -> tuple[MixtureModel, MixtureRecord]:
+    """Load the members, set their weights on the validation part, and return the mixture and its record.
+
+    Each member scores the segments that the mixture would, so the figures are those that the mixture itself gives.
+    """
+    described, device = cast("MixtureConfig", config.model), select_device(config.training.device)
+    vocab_size, documents = config.tokenizer.vocab_size, validation.documents
+    with RandomState(0, torch.device("cpu")):
+        loaded: dict[str, LanguageModel] = {
+            name: load_model(directory, directory.read_config(), vocab_size).to(device)
+            for name, directory in members.items()
+        }
+    model = MixtureModel(described, vocab_size, loaded).to(device).eval()
+    segments, context = plan_segments(model, documents, EvaluationConfig())
+    nats = np.stack(
+        [np.concatenate(nats_by_document(documents, score(one, documents, segments))) for one in loaded.values()]
+    )
+    weights = fit_mixture_weights(nats)
+    model.weights.copy_(torch.from_numpy(weights))
+
+    def evaluation(total: float) -> Evaluation:
+        return Evaluation(documents.tokens, int(documents.ends.sum()), validation.size, total, context)
+
+    alone = [evaluation(float(one.sum())) for one in nats]
+    mixed = evaluation(float(mixture_nats(nats, weights).sum()))
+    record = MixtureRecord(
+        members={
+            name: MemberRecord(
+                weight=float(weight),
+                nats_per_token=one.nats_per_token,
+                bits_per_byte=one.bits_per_byte,
+                checksum=checksum_of(members[name].weights),
+            )
+            for name, weight, one in zip(loaded, weights, alone, strict=True)
+        },
+        nats_per_token=mixed.nats_per_token,
+        bits_per_character=mixed.bits_per_character,
+        bits_per_byte=mixed.bits_per_byte,
+        tokens=documents.tokens,
+        text_sha256=text.valid_sha256 or text.sha256,
+        split=text.split,
+    )
+    return model, record
+
+
+def mixed_event(record: MixtureRecord, step: int, total_steps: int, seconds: float) -> Mixed:
+    """Return the event of a mixture whose weights were set."""
+    return Mixed(
+        step=step,
+        total_steps=total_steps,
+        members={name: member.model_dump(exclude={"checksum"}) for name, member in record.members.items()},
+        nats_per_token=record.nats_per_token,
+        bits_per_character=record.bits_per_character,
+        bits_per_byte=record.bits_per_byte,
+        seconds=seconds,
+    )
+
+
+def finished_event(record: MixtureRecord | None, step: int, total_steps: int, seconds: float) -> Finished:
+    """Return the event of a mixture that has ended, without figures if its weights were not set."""
+    return Finished(
+        step=step,
+        total_steps=total_steps,
+        reason="complete",
+        best_step=None if record is None else step,
+        best_bits_per_byte=None if record is None else record.bits_per_byte,
+        best_bits_per_character=None if record is None else record.bits_per_character,
+        skipped=0,
+        seconds=seconds,
+    )
+
+
+def _check_members(directories: Sequence[RunDirectory], configs: Sequence[RunConfig]) -> None:
+    """Refuse runs that cannot be one model."""
+    if len(directories) < 2:
+        raise ConfigError("runs: a mixture needs two runs or more; name another one")
+    first = configs[0]
+    for directory, config in zip(directories, configs, strict=True):
+        if FAMILIES[config.model.cell].is_mixture:
+            raise ConfigError(f"runs: {directory.path} is a mixture itself; name the runs in {directory.path}/members")
+        if not directory.weights.is_file():
+            raise RunError(f"{directory.path} has no weights yet: {directory.weights} is missing; train it first")
+        if config.tokenizer.fingerprint != first.tokenizer.fingerprint:
+            raise ConfigError(
+                f"runs: {directory.path} and {directories[0].path} have different tokenizers, so their tokens do not "
+                f"correspond; train one with --tokenizer {directories[0].tokenizer}"
+            )
+        if config.text.ends != first.text.ends:
+            with_ends, without = (directory, directories[0])[:: 1 if config.text.ends else -1]
+            raise ConfigError(
+                f"runs: {with_ends.path} models the ends of documents and {without.path} does not; train both with "
+                "the same --documents"
+            )
+
+
+def _read_untrained(
+    directories: Sequence[RunDirectory], configs: Sequence[RunConfig], valid: str | Path | None, report: Report
+) -> Texts:
+    """Return the texts of the first run, split so that no run has learned from the validation part.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
+    if valid is None:
+        _check_same_validation(directories, configs)
+        texts = read_texts(configs[0].data, report, configs[0].text)
+        check_same_text(texts, configs[0].text, configs[0].data)
+        return texts
+    alone = _with_changes(configs[0].data, text=(str(valid),), valid=None, valid_split="none", valid_share=None)
+    sha256 = read_texts(alone, report).text.manifest.sha256
+    found: dict[str, Texts] = {}
+    for directory, config in zip(directories, configs, strict=True):
+        if config.text.sha256 in found:
+            continue
+        if config.text.sha256 == sha256:
+            raise ConfigError(
+                f"valid: {valid} is the training text of {directory.path}; name a text that no run has seen"
+            )
+        data = _with_changes(config.data, valid=str(valid), valid_split="none", valid_share=None)
+        record = config.text.model_copy(update={"valid_sha256": sha256, "split": "none"})
+        texts = read_texts(data, report, record)
+        check_same_text(texts, record, data)
+        tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
+        leakage = texts.ids(tokenizer, report).manifest.leakage
+        if leakage is not None and leakage.share >= LARGEST_SHARED:
+            raise ConfigError(
+                f"valid: {leakage.share:.0%} of {valid} also occurs in the training text of {directory.path}; name a "
+                "text that no run has seen"
+            )
+        found[config.text.sha256] = texts
+    return found[configs[0].text.sha256]
+
+
+def _with_changes(data: DataConfig, **changes: object) -> DataConfig:
+    return DataConfig.of(**{**data.model_dump(exclude_defaults=True), **changes})
+
+
+def _check_same_validation(directories: Sequence[RunDirectory], configs: Sequence[RunConfig]) -> None:
+    """Refuse runs of which one may have learned from the validation part of another."""
+
+    def part(config: RunConfig) -> tuple[object, ...]:
+        text, data = config.text, config.data
+        if text.valid_sha256 is not None:
+            return (text.valid_sha256,)
+        return (text.sha256, text.split, data.valid_split, data.valid_share, data.documents, text.valid_tokens)
+
+    for directory, config in zip(directories, configs, strict=True):
+        if not config.text.valid_tokens:
+            raise ConfigError(
+                f"valid: {directory.path} was trained on the whole text (--valid-split none), so no part of it can set "
+                "the weights; name a text that no run has seen with --valid FILE"
+            )
+        if part(config) != part(configs[0]):
+            raise ConfigError(
+                f"valid: {directories[0].path} and {directory.path} do not withhold the same part of the same text, so "
+                "one may have learned from what the other has not seen; name a text that no run has seen with --valid "
+                "FILE"
+            )
+
+
+def _copy(source: RunDirectory, target: RunDirectory) -> None:
+    """Copy a run without its checkpoints; a link becomes the file that it names."""
+    make_directory(target.path)
+    for file in (source.config, source.weights):
+        write_durably(target.path / file.name, file.read_bytes())
+    shutil.copytree(source.tokenizer, target.tokenizer)
