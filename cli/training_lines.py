@@ -26,7 +26,8 @@ def describe_run(run: TrainingRun) -> list[str]:
 
     config = run.config
     model, text, tokenizer = config.model, config.text, config.tokenizer
-    size = model.shape if run.model is None else f"{model.shape}, {plural(parameter_count(run.model), 'parameter')}"
+    parameters = 0 if run.model is None else parameter_count(run.model)
+    size = f"{model.shape}, {plural(parameters, 'parameter')}" if parameters else model.shape
     vocabulary = f"{tokenizer_name(tokenizer.kind, tokenizer.normalization)} vocabulary of {tokenizer.vocab_size:,}"
     tokens = f"{plural(text.train_tokens, 'training token')}, {text.valid_tokens:,} for validation"
     lines = [f"{run.path}: {model.name} {size}, {vocabulary}", f"{tokens}; {_describe_training(run)}"]

@@ -91,7 +91,7 @@ def fit_members(model: LanguageModel) -> None:
             size = module.vocab_size
             ids = np.random.default_rng(0).zipf(1.5, 500) % (size - 1) + 1
             module.tables = fit_tables(
-                ids, np.array([0, 200, 500]), np.ones(2, bool), size, module.burn_in + 1, models_ends=True
+                (ids, np.array([0, 200, 500]), np.ones(2, bool)), size, module.burn_in + 1, models_ends=True
             )
 
 

@@ -12,7 +12,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from seqgen.config import BY_PRESET, MODEL, Config, Setting, describe, setting, settings_of
-from seqgen.tokenizers.config import TokenizerKind
 from seqgen.utils.text import plural
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -34,11 +33,6 @@ class FamilyConfig(Config):
     def shape(self) -> str:
         """The size of the model in a few characters, for people: `2x384`, `order 7`."""
         raise NotImplementedError
-
-    def for_text(self, tokenizer: TokenizerKind, tokens: int) -> FamilyConfig:
-        """Return the config with what depends on the text: the kind of its tokenizer, and its training tokens."""
-        del tokenizer, tokens
-        return self
 
 
 class NeuralConfig(FamilyConfig):
@@ -181,12 +175,6 @@ class NgramConfig(FamilyConfig):
     @property
     def shape(self) -> str:
         return f"order {self.order}"
-
-    def for_text(self, tokenizer: TokenizerKind, tokens: int) -> NgramConfig:
-        """Return the config with an order that suits the text, unless it has one."""
-        from seqgen.models.ngram.model import default_order
-
-        return self if self.order is not None else self.model_copy(update={"order": default_order(tokenizer, tokens)})
 
 
 def parse_config(value: Any) -> Any:

@@ -1,17 +1,22 @@
-"""Runs of families that are fitted in one pass over the training part, instead of being trained step by step."""
+"""Runs of families that are fitted in one pass over the training part, instead of being trained step by step.
+
+The fit is done while the run is prepared, as the config records what it has chosen.
+"""
 
 from __future__ import annotations
 
-import shutil
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from seqgen.device import describe_environment, select_device, torch_threads
-from seqgen.errors import ConfigError, RunError, SeqgenError
+import torch
+
+from seqgen.device import describe_environment, select_device, torch_threads, total_memory
+from seqgen.errors import ConfigError, RunError
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import FAMILIES
+from seqgen.models.registry import FAMILIES, FamilyConfig
 from seqgen.models.weights import to_bytes
 from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings
 from seqgen.runs.create import corpus_notices, make_config, read_corpus, write_run
@@ -42,37 +47,30 @@ class FittedModel(Protocol):
 
 @dataclass
 class FitRun:
-    """A run that is ready to be fitted. Its lock is held."""
+    """A run whose model is fitted, and not saved yet. Its lock is held."""
 
     directory: RunDirectory
     config: RunConfig
     corpus: EncodedCorpus
+    model: LanguageModel
     lock: BaseFileLock
     notices: list[str]
     started: float
     """The clock's value when the run's time started."""
-    is_new: bool
-    model: LanguageModel | None = None
     plan: None = None
     first_step: int = 0
     member: Session | None = None
 
     def events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
-        """Fit the model, score the validation part, draw a sample and save; a new run that cannot be is removed.
+        """Score the validation part, draw a sample and save.
 
         Raises:
-            ConfigError: the model would not fit into memory.
             SaveError: the model cannot be written.
         """
-        try:
-            with MetricsLog(self.directory.metrics) as log, torch_threads(self.config.training.threads):
-                for event in self._events(stop, clock):
-                    log.write(event)
-                    yield event
-        except SeqgenError:
-            if self.is_new and not self.directory.weights.is_file():
-                shutil.rmtree(self.directory.path, ignore_errors=True)
-            raise
+        with MetricsLog(self.directory.metrics) as log, torch_threads(self.config.training.threads):
+            for event in self._events(stop, clock):
+                log.write(event)
+                yield event
 
     def _events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
         def seconds() -> float:
@@ -81,8 +79,7 @@ class FitRun:
         if stop():
             yield Finished(0, 1, "stopped", None, None, None, 0, seconds())
             return
-        corpus, text = self.corpus, self.config.text
-        model = fit_model(self.config, corpus)
+        corpus, text, model = self.corpus, self.config.text, self.model
         about = cast("FittedModel", model)
         yield Fitted(1, 1, tuple(about.sizes), tuple(about.notices), seconds())
         report = None if corpus.validation is None else corpus.validation.evaluate(model, "fp32")
@@ -113,15 +110,26 @@ class FitRun:
         )
 
 
-def fit_model(config: RunConfig, corpus: EncodedCorpus) -> LanguageModel:
-    """Fit the model of a run to the training part."""
-    module, _, name = str(FAMILIES[config.model.cell].fit).rpartition(".")
-    train = corpus.train
+def fit_model(config: FamilyConfig, corpus: EncodedCorpus, device: str) -> LanguageModel:
+    """Fit a model to the training part; its config has what the fit has chosen by the validation part.
+
+    Raises:
+        ConfigError: the device cannot be used, or the fit would take more memory than this machine has.
+    """
+    chosen = select_device(device)
+    module, _, name = str(FAMILIES[config.cell].fit).rpartition(".")
     fit = getattr(import_module(module), name)
+    valid = None if corpus.validation is None else corpus.validation.documents
     model: LanguageModel = fit(
-        config.model, train.ids, train.starts, train.ends, corpus.tokenizer.vocab_size, models_ends=config.text.ends
+        config,
+        (corpus.train.ids, corpus.train.starts, corpus.train.ends),
+        corpus.tokenizer.vocab_size,
+        tokenizer=corpus.tokenizer.kind,
+        models_ends=corpus.record.ends,
+        validation=None if valid is None else (valid.ids, valid.starts, valid.ends),
+        memory=total_memory(torch.device("cpu")) or math.inf,
     )
-    return model.to(select_device(config.training.device))
+    return model.to(chosen)
 
 
 def new_fit(request: RunRequest) -> FitRun:
@@ -130,7 +138,9 @@ def new_fit(request: RunRequest) -> FitRun:
     settings = resolve_settings(request.settings)
     check_out_is_free(request.out)
     corpus, tokenizer = read_corpus(request, settings)
-    run = create_fit(request, settings, corpus, tokenizer)
+    request.report("counting the training text")
+    model = fit_model(settings.model, corpus, settings.training.device)
+    run = create_fit(request, settings, corpus, tokenizer, model)
     run.notices = corpus_notices(settings, corpus)
     return run
 
@@ -148,20 +158,25 @@ def refuse_weights_and_plan(request: RunRequest, cell: str) -> None:
             )
 
 
-def create_fit(request: RunRequest, settings: RunSettings, corpus: EncodedCorpus, tokenizer: TokenizerRecord) -> FitRun:
-    """Create a run on an encoded corpus."""
+def create_fit(
+    request: RunRequest,
+    settings: RunSettings,
+    corpus: EncodedCorpus,
+    tokenizer: TokenizerRecord,
+    model: LanguageModel,
+) -> FitRun:
+    """Create the run of a model that was fitted to an encoded corpus."""
     device = select_device(settings.training.device)
-    model = settings.model.for_text(tokenizer.kind, corpus.record.train_tokens)
     config = make_config(
         settings.data,
         corpus,
         tokenizer,
-        model=model,
+        model=model.config,
         training=settings.training.model_copy(update={"device": str(device)}),
         environment=describe_environment(device, "fp32"),
     )
     directory, lock, _ = write_run(request.out, config, corpus.tokenizer, lambda _: None)
-    return FitRun(directory, config, corpus, lock, [], request.started, is_new=True)
+    return FitRun(directory, config, corpus, model, lock, [], request.started)
 
 
 def resume_fit(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, request: RunRequest) -> FitRun:
@@ -178,4 +193,5 @@ def resume_fit(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileL
     own = {name: value for name, value in changes.items() if name in FitConfig.model_fields}
     config = recorded.model_copy(update={"training": FitConfig.of(**{**recorded.training.model_dump(), **own})})
     corpus = read_same_corpus(directory, config, request.report)
-    return FitRun(directory, config, corpus, lock, [], request.started, is_new=False)
+    model = fit_model(config.model, corpus, config.training.device)
+    return FitRun(directory, config, corpus, model, lock, [], request.started)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from seqgen.device import describe_environment, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, SeqgenError
+from seqgen.models.base import LanguageModel
 from seqgen.models.registry import FAMILIES, MixtureConfig, name_members
 from seqgen.models.weights import checksum_of
 from seqgen.runs.config import (
@@ -26,7 +27,7 @@ from seqgen.runs.config import (
 )
 from seqgen.runs.create import corpus_notices, create_run, make_config, read_corpus, write_run
 from seqgen.runs.directory import RunDirectory, check_out_is_free
-from seqgen.runs.fit import create_fit, refuse_weights_and_plan, resume_fit
+from seqgen.runs.fit import create_fit, fit_model, refuse_weights_and_plan, resume_fit
 from seqgen.runs.mix import finished_event, mixed_event, weigh_members
 from seqgen.runs.resume import is_complete, resume_run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, build_learner, read_same_corpus
@@ -60,6 +61,8 @@ class MixtureRun:
     request: RunRequest
     changes: dict[str, Any] = field(default_factory=dict)
     """The settings that a resumed run changes."""
+    fitted: dict[str, LanguageModel] = field(default_factory=dict)
+    """The members that were fitted while the mixture was created: its config has what the fits have chosen."""
     member: Session | None = None
     model: None = None
     plan: None = None
@@ -116,7 +119,10 @@ class MixtureRun:
             training = config.training.model_copy(update={"max_time": self._time_of(name)})
             asked = config.tokenizer.asked or TokenizerConfig()
             settings = RunSettings(model=config.model, tokenizer=asked, data=config.data, training=training)
-            return (create_run if neural else create_fit)(request, settings, self.corpus, config.tokenizer)
+            if neural:
+                return create_run(request, settings, self.corpus, config.tokenizer)
+            fitted = self.fitted.pop(name, None) or fit_model(config.model, self.corpus, training.device)
+            return create_fit(request, settings, self.corpus, config.tokenizer, fitted)
         accepted = accepted_settings(config.model.cell)
         changes = {setting: value for setting, value in self.changes.items() if setting in accepted}
         longer = neural and bool(changes.keys() & set(LENGTH_SETTINGS))
@@ -195,14 +201,21 @@ def new_mixture(request: RunRequest, cells: list[str]) -> MixtureRun:
     for settings in members.values():
         if FAMILIES[settings.model.cell].neural:
             build_learner(settings.model, cast("TrainingConfig", settings.training), corpus)  # refuse what cannot fit
+    request.report("counting the training text")
+    fitted = {
+        name: fit_model(settings.model, corpus, settings.training.device)
+        for name, settings in members.items()
+        if not FAMILIES[settings.model.cell].neural
+    }
     device = select_device(first.training.device)
-    tokens = corpus.record.train_tokens
     config = make_config(
         first.data,
         corpus,
         tokenizer,
         model=MixtureConfig(
-            members={name: settings.model.for_text(tokenizer.kind, tokens) for name, settings in members.items()}
+            members={
+                name: fitted[name].config if name in fitted else settings.model for name, settings in members.items()
+            }
         ),
         training=MembersConfig(
             max_time=total,
@@ -215,7 +228,7 @@ def new_mixture(request: RunRequest, cells: list[str]) -> MixtureRun:
     )
     directory, lock, _ = write_run(request.out, config, corpus.tokenizer, lambda _: None)
     quiet = replace(corpus, notices=[])  # the members would repeat them
-    return MixtureRun(directory, config, quiet, lock, corpus_notices(first, corpus), request)
+    return MixtureRun(directory, config, quiet, lock, corpus_notices(first, corpus), request, fitted=fitted)
 
 
 def resolve_members(

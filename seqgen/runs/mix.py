@@ -28,7 +28,7 @@ from seqgen.runs.create import make_config, write_run
 from seqgen.runs.directory import RunDirectory, check_out_is_free
 from seqgen.runs.load import Run, load_model
 from seqgen.runs.mixture_record import MemberRecord, MixtureRecord
-from seqgen.runs.setup import check_same_text, encode_corpus
+from seqgen.runs.setup import EncodedCorpus, check_same_text, encode_corpus
 from seqgen.runs.summary import summarize
 from seqgen.training.events import Finished, Mixed
 from seqgen.training.metrics import MetricsLog
@@ -82,19 +82,7 @@ def mix(
     corpus = encode_corpus(texts, tokenizer, report)
     validation = cast("Validation", corpus.validation)
 
-    chosen = select_device(device)
-    config = make_config(
-        texts.data,
-        corpus,
-        configs[0].tokenizer,
-        model=MixtureConfig(members={name: one.model for name, one in by_name.items()}),
-        training=MembersConfig(
-            device=str(chosen),
-            threads=threads,
-            members={name: one.training for name, one in by_name.items()},
-        ),
-        environment=describe_environment(chosen, "fp32"),
-    )
+    config = _make_config(by_name, texts.data, corpus, str(select_device(device)), threads)
     report("scoring the members")
     with torch_threads(threads):
         model, record = weigh_members(config, members, validation, corpus.record)
@@ -112,6 +100,22 @@ def mix(
     directory, lock, _ = write_run(out, config, tokenizer, add)
     lock.release()
     return Run(directory, config, model, tokenizer, threads)
+
+
+def _make_config(
+    members: Mapping[str, RunConfig], data: DataConfig, corpus: EncodedCorpus, device: str, threads: int | None
+) -> RunConfig:
+    first = next(iter(members.values()))
+    return make_config(
+        data,
+        corpus,
+        first.tokenizer,
+        model=MixtureConfig(members={name: one.model for name, one in members.items()}),
+        training=MembersConfig(
+            device=device, threads=threads, members={name: one.training for name, one in members.items()}
+        ),
+        environment=describe_environment(select_device(device), "fp32"),
+    )
 
 
 def weigh_members(

@@ -95,11 +95,11 @@ class Session(Protocol):
 
     @property
     def model(self) -> LanguageModel | None:
-        """The model that gradients train; None for other runs."""
+        """The model that is trained or was fitted; None for a mixture."""
 
     @property
     def plan(self) -> Plan | None:
-        """Its plan."""
+        """The plan of its steps; None where there are none."""
 
     @property
     def first_step(self) -> int:

@@ -21,9 +21,9 @@ class TrainingRun:
         self.path = session.directory.path
         self.config = session.config
         self.model = session.model
-        """The model that is trained; None where the run fits one, or several."""
+        """The model that is trained or was fitted; None for a mixture, which has one when its members are complete."""
         self.plan = session.plan
-        """The plan before the first step of this session, which `Replanned` events change; None without a model."""
+        """The plan before the first step of this session, which `Replanned` events change; None without steps."""
         self.total_steps = 0 if self.plan is None else self.plan.total_steps
         self.first_step = session.first_step
         """Steps that were taken in earlier sessions."""

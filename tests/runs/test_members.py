@@ -12,6 +12,7 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import cells_of
 from seqgen.runs.directory import RunDirectory
+from seqgen.runs.fit import fit_model
 from seqgen.runs.members import resolve_members
 from seqgen.tokenizers import auto
 from seqgen.tokenizers.auto import CHAR, Choice
@@ -201,14 +202,12 @@ def test_members_end_with_the_time_of_the_mixture(corpus, tmp_path, monkeypatch)
     """The fitted member takes 4 of 10 seconds, so the two others get 3 each."""
     now = 100.0
 
-    def fit(run, corpus):
+    def fit(*arguments):
         nonlocal now
         now += 4.0
-        return fit_model(run, corpus)
+        return fit_model(*arguments)
 
-    from seqgen.runs.fit import fit_model
-
-    monkeypatch.setattr("seqgen.runs.fit.fit_model", fit)
+    monkeypatch.setattr("seqgen.runs.members.fit_model", fit)
     monkeypatch.setattr("seqgen.runs.members.create_run", lambda request, settings, *_: made.append(settings) or 1 / 0)
     made = []
     settings = {name: value for name, value in MIXTURE.items() if name not in {"max_steps", "eval_every"}}

@@ -341,7 +341,7 @@ def test_check_same_sizes_refuses_other_numbers_of_tokens(names, name):
 
 
 def test_a_family_without_gradients_is_refused_by_name(data, monkeypatch):
-    monkeypatch.setitem(FAMILIES, "gru", FAMILIES["gru"]._replace(neural=False))
+    monkeypatch.setitem(FAMILIES, "gru", FAMILIES["gru"]._replace(neural=False, fit="a.function"))
     settings = resolve_settings({"cell": "gru"})
 
     with pytest.raises(ConfigError, match=r"cell: gru"):
