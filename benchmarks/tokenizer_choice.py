@@ -25,14 +25,9 @@ from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.pipeline import read_texts
 from seqgen.device import select_device, select_precision
-from seqgen.evaluation.config import EvaluationConfig
-from seqgen.evaluation.scoring import nats_by_document, plan_segments, score
 from seqgen.models.base import NeuralModel
-from seqgen.models.ngram.model import default_order, fit
-from seqgen.models.registry import NgramConfig
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import build_stream
-from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.learner import Learner
 
@@ -79,13 +74,16 @@ def measure(train: Path, held_out: str, settings: dict[str, Any], name: str) -> 
     built = time.process_time() - began
     steps = round(seconds * REFERENCE_RATE / cost_of_a_step(settings, tokenizer.vocab_size))
     run = seqgen.train(train, out=train.parent / name, max_steps=steps, threads=1, **settings).run()
+    counted = seqgen.train(
+        train, out=train.parent / f"{name}-ngram", cell="ngram", tokenizer=run.path / "tokenizer", **of_text
+    ).run()
     documents = held_out.splitlines() if of_text else [held_out]
-    scored = [run.score(text) for text in documents]
-    lstm = np.concatenate([one.nats for one in scored])
-    spelling = sum(float(one.unk_cost.sum()) for one in scored)
-    ngram = ngram_nats(tokenizer, texts.ids(tokenizer).train, documents, ends=bool(of_text))
-    weight, mixture = mix(lstm, ngram)
-    bits = [(float(nats.sum()) + spelling) / np.log(2) / len(held_out.encode()) for nats in (lstm, ngram, mixture)]
+    lstm, ngram = ([one.score(text) for text in documents] for one in (run, counted))
+    spelling = sum(float(scores.unk_cost.sum()) for scores in lstm)
+    nats = [np.concatenate([scores.nats for scores in member]) for member in (lstm, ngram)]
+    weight, mixture = mix(*nats)
+    size = np.log(2) * len(held_out.encode())
+    bits = [(float(one.sum()) + spelling) / size for one in (*nats, mixture)]
     return {
         "vocabulary": tokenizer.vocab_size,
         "tokenizer, s": round(built, 1),
@@ -94,17 +92,6 @@ def measure(train: Path, held_out: str, settings: dict[str, Any], name: str) -> 
         **dict(zip(("lstm", "ngram", "mixture"), bits, strict=True)),
         "weight of the lstm": weight,
     }
-
-
-def ngram_nats(
-    tokenizer: Tokenizer, train: Documents, held_out: Sequence[str], *, ends: bool
-) -> npt.NDArray[np.float64]:
-    """Return the nats of held-out documents by an n-gram of the default order."""
-    config = NgramConfig(order=default_order(tokenizer.kind, train.tokens))
-    model = fit(config, train.ids, train.starts, train.ends, tokenizer.vocab_size, models_ends=ends)
-    ids = Documents.of([tokenizer.encode(text) for text in held_out], ends=ends)
-    segments, _ = plan_segments(model, ids, EvaluationConfig())
-    return np.concatenate(nats_by_document(ids, score(model, ids, segments, "fp32"))).astype(np.float64)
 
 
 def cost_of_a_step(settings: dict[str, Any], vocab_size: int) -> float:
