@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from seqgen.cli.commands import (
     cache,
+    compress,
     corpus,
     corpus_encode,
     corpus_stats,
@@ -50,6 +51,8 @@ app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
 app.command("eval", cls=Command)(evaluate.evaluate)
 app.command("mix", cls=Command)(mix.mix)
+app.command("compress", cls=Command)(compress.compress)
+app.command("decompress", cls=Command)(compress.decompress)
 app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)

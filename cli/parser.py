@@ -39,6 +39,9 @@ ALIASES = {
 }
 """Names that other programs give to options here."""
 
+VALUES = {"--dynamic": "all"}
+"""What an option means that has no value, or is followed by something else than one of its choices."""
+
 
 class OnceOnly(TyperCommand):
     """Refuse `--run A --run B`, of which the parser would silently drop A; `-q -q` is harmless."""
@@ -72,6 +75,26 @@ class Command(OnceOnly):
             if isinstance(parameter.show_default, str):
                 parameter.help = rf"{parameter.help} [dim]\[default: {parameter.show_default}][/dim]"
                 parameter.show_default = False
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, after an option that may have no value was given its own."""
+        choices = {
+            name: [str(choice) for choice in option.type_descriptor.choices or ()]
+            for option in self.params
+            if isinstance(option, TyperOption)
+            for name in option.opts
+            if name in VALUES
+        }
+        whole: list[str] = []
+        for place, argument in enumerate(args):
+            whole.append(argument)
+            if (
+                argument in choices
+                and "--" not in args[:place]
+                and not {*args[place + 1 : place + 2]} & {*choices[argument]}
+            ):
+                whole.append(VALUES[argument])
+        return super().parse_args(ctx, whole)
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors become a sentence on stderr and an exit code."""

@@ -60,6 +60,11 @@ CONFIGS: dict[str, FamilyConfig] = {
 }
 """A small model of every family, and of its forms, by the name in test ids."""
 
+neural = pytest.mark.parametrize(
+    "model", [name for name, config in CONFIGS.items() if FAMILIES[config.cell].neural], indirect=True
+)
+"""Only families with hidden vectors and gradients."""
+
 VOCAB_SIZE = 11
 
 TEXT = "".join(

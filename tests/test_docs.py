@@ -19,7 +19,7 @@ from seqgen.sources.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-RUNNABLE = ["data", "evaluation", "korean", "run-directory", "sampling", "training"]
+RUNNABLE = ["compression", "data", "evaluation", "korean", "run-directory", "sampling", "training"]
 SMALL = {"--cell": "gru", "--hidden-size": "8", "--max-steps": "1", "--batch-size": "4", "--threads": "1"}
 IMPLIED = {"--init-from": {"--cell", "--hidden-size"}, "--plan-from": {"--max-steps", "--threads"}}
 """Options that must not be repeated with these."""

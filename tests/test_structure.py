@@ -25,7 +25,7 @@ LAYERS = [
     {"seqgen.models"},
     {"seqgen.data"},
     {"seqgen.generation", "seqgen.evaluation"},
-    {"seqgen.training"},
+    {"seqgen.training", "seqgen.compression"},
     {"seqgen.runs"},
     {"seqgen.export"},
     {"seqgen"},

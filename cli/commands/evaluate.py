@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import TokenBar
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
-from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import clock, notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of
 from seqgen.errors import ConfigError
+from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.sources.config import Reading
 from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
-    from seqgen.evaluation.report import Context, Evaluation
+    from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation
     from seqgen.runs.load import Run
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
 
+Progress = Callable[[int, int], None]
 MUCH_UNKNOWN = 0.05
 """Share of `<unk>` among the tokens from which perplexity misleads."""
 
@@ -49,6 +52,7 @@ SETTINGS = {
     "device": _MACHINE["device"]._replace(group=EVALUATION),
     "threads": _MACHINE["threads"]._replace(group=EVALUATION, shown="all"),
 }
+_ADAPTATION = AdaptationConfig.model_fields.keys()
 SETTINGS["documents"] = SETTINGS["documents"]._replace(shown="as the run")
 SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trained")
 
@@ -60,6 +64,12 @@ def evaluate(
         typer.Argument(metavar="TEXT", help=TEXTS, show_default="the validation part of the run's own text"),
     ] = None,
     run: RunOption = None,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Choose the rates of --dynamic and --cache on this text, which should not be measured."
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     **settings: Any,
@@ -71,11 +81,17 @@ def evaluate(
             f"{next(iter(reading))}: it has no effect without a text: the validation part of the run is scored; "
             "name a text, or leave it out"
         )
+    if tune is not None and not {"dynamic", "cache"} & settings.keys():
+        raise ConfigError("tune: it has no effect without --dynamic or --cache; add one of them, or leave it out")
     with exit_on_signal():
         from seqgen.runs.load import load
 
     model = load(run, **pick(settings, "device", "threads"))
     notice_pipes(texts or [], quiet=quiet)
+    if tune is not None:
+        if tune in (texts or []):
+            raise ConfigError(f"tune: {tune} is measured too, and its figures would be too good; name another text")
+        settings["adaptation"] = _tune(model, tune, model.reading(**reading), settings, quiet=quiet)
     if texts:
         rows = _measure_texts(model, texts, model.reading(**reading), settings, quiet=quiet)
     else:
@@ -112,13 +128,55 @@ def _measure_texts(
     return rows
 
 
+def _tune(model: Run, text: str, reading: Reading, settings: dict[str, Any], *, quiet: bool) -> AdaptationConstants:
+    """Search the rates of adaptation on a text, and note them."""
+    from seqgen.sources.source import load_documents
+
+    documents = load_documents([text], reading, lambda message: notice(message, quiet=quiet))
+    with TokenBar(f"tuning on {text}", quiet=quiet) as bar:
+        show = announce_time(f"tuning on {text}", bar.show, quiet=quiet)
+        found = model.tune(documents, progress=show, **{name: settings[name] for name in _ADAPTATION & settings.keys()})
+    changed = [f"{name} {value:g}" for name, value in found if value != getattr(DEFAULTS, name)]
+    notice(f"tuned on {text}: {', '.join(changed) or 'the defaults are best'}", quiet=quiet)
+    return found
+
+
+def announce_time(work: str, show: Progress, *, quiet: bool) -> Progress:
+    """Return `show` with a notice, after the first parts, of the number of tokens and the time that they take."""
+    begun = time.monotonic()
+    before = 0
+    said = False
+
+    def measured(done: int, total: int) -> None:
+        nonlocal begun, before, said
+        now = time.monotonic()
+        if not before:  # the first part has the costs of a beginning
+            begun, before = now, done
+        elif not said:
+            said = True
+            left = (now - begun) / (done - before) * (total - done)
+            notice(f"{work}: {total:,} tokens, one after another, in about {clock(left)}", quiet=quiet)
+        show(done, total)
+
+    return measured
+
+
 def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = "", quiet: bool, **settings: Any) -> Row:
     """Score a text, with a bar on a terminal; `part` names the part of the catalog that it may be."""
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
     from seqgen.sources.catalog.corpus import published_results
 
     with TokenBar(name, quiet=quiet) as bar:
-        evaluation = model.evaluate_documents(documents, progress=bar.show, **settings)
+        show: Progress = bar.show
+        if {"dynamic", "cache"} & settings.keys():
+            show = announce_time(f"{name}: dynamic evaluation", show, quiet=quiet)
+        evaluation = model.evaluate_documents(documents, progress=show, **settings)
+    for member, tokens in evaluation.dynamic.diverged.items() if evaluation.dynamic else ():
+        notice(
+            f"{name}: the dynamic weights of {member} diverged after {tokens:,} tokens; the trained weights came back, "
+            "and the rest was read without learning; find a smaller rate with --tune",
+            quiet=quiet,
+        )
     if evaluation.size.changed:
         notice(
             f"{name}: {evaluation.size.changed:,} of its {plural(evaluation.size.characters, 'character')} "
@@ -167,11 +225,57 @@ def as_record(row: Row, model: Run) -> dict[str, Any]:
         "unknown_share": evaluation.unknown_share,
         "changed_characters": evaluation.size.changed,
         "context": asdict(evaluation.context),
+        "dynamic": None if evaluation.dynamic is None else _dynamic_record(evaluation.dynamic),
         "run": str(model.path),
         "xz_bits_per_byte": row.xz,
         "order0_bits_per_byte": row.order0,
         "published": [figure.model_dump() for figure in row.published],
     }
+
+
+def _dynamic_record(dynamic: DynamicEvaluation) -> dict[str, Any]:
+    """Return the figures of a model that learned while it read; of each part and member nats per token."""
+    tokens = dynamic.tokens
+    return {
+        "what": dynamic.what,
+        "cache": dynamic.cache,
+        "reset": "document" if dynamic.reset else None,
+        "nats_per_token": dynamic.nats_per_token,
+        "perplexity": dynamic.perplexity if math.isfinite(dynamic.perplexity) else None,
+        "bits_per_byte": dynamic.bits_per_byte,
+        "bits_per_character": dynamic.bits_per_character,
+        "parts": {name: nats / tokens for name, nats in dynamic.parts.items()},
+        "members": {
+            name: {"static": static / tokens, "dynamic": learned / tokens}
+            for name, (static, learned) in dynamic.members.items()
+        },
+        "weights": dynamic.weights,
+        "diverged": dynamic.diverged,
+        "constants": dynamic.constants.model_dump(),
+    }
+
+
+def _dynamic_figures(found: Sequence[DynamicEvaluation]) -> list[tuple[str, list[str]]]:
+    """Return the rows of the table for models that learned while they read, one figure for each text."""
+    if not found:
+        return []
+    first = found[0]
+    title = f"dynamic {first.what}" + (" with cache" if first.cache and first.what != "cache" else "")
+    rows = [
+        (f"{title}: nats per token", [f"{one.nats_per_token:.4f}" for one in found]),
+        (f"{title}: perplexity", [f"{one.perplexity:,.3f}" for one in found]),
+        (f"{title}: bits per character", [f"{one.bits_per_character:.4f}" for one in found]),
+        (f"{title}: bits per byte", [f"{one.bits_per_byte:.4f}" for one in found]),
+    ]
+    for part in first.parts:
+        if part != first.what:
+            cells = [f"{one.parts[part] / one.tokens:.4f}" for one in found]
+            rows.append((f"  dynamic {part} only: nats per token", cells))
+    for number, kind in enumerate(("static", "dynamic")):
+        for name in first.members:
+            cells = [f"{one.members[name][number] / one.tokens:.4f}" for one in found]
+            rows.append((f"  {name} alone, {kind}: nats per token", cells))
+    return rows
 
 
 def describe_context(context: Context, documents: int) -> str:
@@ -199,6 +303,7 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
         ("perplexity", [f"{report.perplexity:,.3f}" for report in reports]),
         ("bits per character", [f"{report.bits_per_character:.4f}" for report in reports]),
         ("bits per byte", [f"{report.bits_per_byte:.4f}" for report in reports]),
+        *_dynamic_figures([report.dynamic for report in reports if report.dynamic is not None]),
         ("  xz -9 needs", ["-" if row.xz is None else f"{row.xz:.4f}" for row in rows]),
         ("  order-0 entropy", [f"{row.order0:.4f}" for row in rows]),
         ("tokens", [f"{report.tokens:,}" for report in reports]),
@@ -215,6 +320,8 @@ def print_rows(rows: Sequence[Row], model: Run) -> None:
     config, console = model.config, stdout()
     kind = tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)
     context = describe_context(reports[-1].context, rows[-1].documents)  # of several texts the total's
+    if reports[-1].dynamic is not None:
+        context += "; static, then dynamic"
     console.print(printable(f"{model.path}: {config.model.name}, {kind}; {context}"), soft_wrap=True)
     console.print(table)
     for row in rows:

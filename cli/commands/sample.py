@@ -37,6 +37,16 @@ SETTINGS = {
 }
 QUOTED = 60
 """Characters of a copied passage that are shown."""
+PromptsFileOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help='File with a prompt in each line; in a .jsonl file each line is a string or {"prompt": ...}.',
+    ),
+]
+AdaptOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Let the model learn from this text first; the run is not changed.")
+]
 MAIN = ("temperature", "max_new_tokens", "top_k", "top_p", "stop", "seed")
 
 
@@ -48,13 +58,8 @@ def sample(
         str | None,
         typer.Option(metavar="FILE", help="File with the prompt; as with stdin, a final line end is dropped."),
     ] = None,
-    prompts_file: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE",
-            help='File with a prompt in each line; in a .jsonl file each line is a string or {"prompt": ...}.',
-        ),
-    ] = None,
+    prompts_file: PromptsFileOption = None,
+    adapt: AdaptOption = None,
     num_samples: Annotated[
         int, typer.Option("--num-samples", "-n", help="Number of texts; with --prompts-file, for each prompt.")
     ] = 1,
@@ -90,6 +95,8 @@ def sample(
     several = prompts_file is not None or num_samples != 1
     if model.config.data.is_raw and several and not json and not sys.stdout.isatty():
         raise ConfigError("num_samples: texts of bytes cannot be told apart in a pipe; add --json, or sample one text")
+    if adapt is not None:
+        model = _adapt(model, adapt, encoding, quiet=quiet)
     learned = model.training_texts() if memorization else None  # before anything is written: the text may be missing
     with TokenBar("reading the prompt", quiet=quiet) as bar:
         settings["progress"] = bar.show if len(prompts) == 1 else None
@@ -101,6 +108,24 @@ def sample(
             texts = [_stream(model, prompts[0], settings, echo=not no_echo)]
     if learned is not None and not json:
         _note_copies(texts, learned, quiet=quiet)
+
+
+def _adapt(model: Run, text: str, encoding: str, *, quiet: bool) -> Run:
+    """Return the run with a model that has learned from a text; note how long that takes, and divergence."""
+    from seqgen.cli.commands.evaluate import announce_time
+
+    from seqgen.sources.source import load_documents
+
+    documents = load_documents([text], model.reading(encoding=encoding), lambda message: notice(message, quiet=quiet))
+    with TokenBar(f"adapting to {text}", quiet=quiet) as bar:
+        adapted = model.adapt(documents, progress=announce_time(f"adapting to {text}", bar.show, quiet=quiet))
+    for member, tokens in adapted.diverged.items():
+        notice(
+            f"adapting to {text}: the weights of {member} diverged after {plural(tokens, 'token')}; the trained "
+            "weights came back",
+            quiet=quiet,
+        )
+    return adapted
 
 
 def _read_prompts(

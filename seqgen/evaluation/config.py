@@ -6,16 +6,17 @@ from typing import Literal
 
 from pydantic import model_validator
 
-from seqgen.config import EVALUATION, Config, setting
+from seqgen.config import EVALUATION, setting
+from seqgen.evaluation.adaptation.config import AdaptationConfig
 
 
-class EvaluationConfig(Config):
-    """How much context each token is scored with.
+class EvaluationConfig(AdaptationConfig):
+    """How much context each token is scored with, and whether the model learns from the text.
 
     By default the state is carried through each document, in parallel segments with burn-in on the tokens before them
     where it is long; `sequential` carries it through each document in one stream. With `context_window` N a token sees
     at most N tokens before it: windows of N tokens begin at every `stride` (default N), and each scores the tokens that
-    are new in it.
+    are new in it. A model that learns while it reads (`dynamic`, `cache`) reads one stream, in fp32.
     """
 
     context_window: int | None = setting(
@@ -41,4 +42,17 @@ class EvaluationConfig(Config):
             )
         if self.sequential and self.context_window is not None:
             raise ValueError("sequential: cannot be combined with context_window; choose one")
+        return self
+
+    @model_validator(mode="after")
+    def _dynamic_is_one_stream(self) -> EvaluationConfig:
+        if not self.adapts:
+            return self
+        name = "cache" if self.dynamic is None else "dynamic"
+        if self.context_window is not None:
+            raise ValueError(f"context_window: cannot be combined with {name}, which reads one stream; choose one")
+        if self.sequential:
+            raise ValueError(f"sequential: {name} always reads one stream; leave sequential out")
+        if self.precision != "fp32":
+            raise ValueError(f"precision: {name} computes in fp32, not in {self.precision}; leave precision out")
         return self

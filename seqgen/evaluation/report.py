@@ -16,6 +16,7 @@ from functools import reduce
 from typing import Literal
 
 from seqgen.data.cache.encode import Counts
+from seqgen.evaluation.adaptation.config import AdaptationConstants
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.utils.text import without_surrogates
 
@@ -85,16 +86,13 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The cost of a text under a model. `nats` is the sum over its `tokens`, without the spelling of `<unk>`."""
+class Cost:
+    """What a text costs. `nats` is the sum over its `tokens`, without the spelling of `<unk>`."""
 
     tokens: int
     """All that was scored, ends of documents included."""
-    ends: int
-    """How many of the tokens are ends of documents; 0 for a model that does not model them."""
     size: TextSize
     nats: float
-    context: Context
 
     @property
     def nats_per_token(self) -> float:
@@ -122,14 +120,67 @@ class Evaluation:
         return (self.nats + self.size.unk_cost) / math.log(2) / self.size.characters
 
 
+@dataclass(frozen=True)
+class DynamicEvaluation(Cost):
+    """The cost of a text under a model that learns while it reads: dynamic evaluation.
+
+    `parts` and `members` are nats like `nats`; the parts of a mixture are those with only weights, or only n-gram
+    counts, learning. `nats` is the cost with all of `what` learning.
+    """
+
+    what: str
+    """`weights`, `ngram` or `all`, and `cache` for a cache alone."""
+    cache: bool
+    """Whether neural models had a cache."""
+    parts: dict[str, float]
+    """Nats by what learns, `what` included."""
+    members: dict[str, tuple[float, float]]
+    """Static and dynamic nats of each member of a mixture alone, by name."""
+    weights: dict[str, float]
+    """The weights of a mixture after the text; of several texts, after the last."""
+    diverged: dict[str, int]
+    """Of members whose weights diverged, and returned to the trained ones: the tokens read before."""
+    reset: bool
+    """Whether the trained model came back at each document."""
+    constants: AdaptationConstants
+    """Rates and sizes."""
+
+    def plus(self, other: DynamicEvaluation) -> DynamicEvaluation:
+        """Add up the evaluations of two texts, each from the trained model on, by the same settings."""
+        parts = {name: nats + other.parts[name] for name, nats in self.parts.items()}
+        pairs = {name: (self.members[name], other.members[name]) for name in self.members}
+        return replace(
+            other,
+            tokens=self.tokens + other.tokens,
+            size=TextSize.sum([self.size, other.size]),
+            nats=self.nats + other.nats,
+            parts=parts,
+            members={name: (a[0] + b[0], a[1] + b[1]) for name, (a, b) in pairs.items()},
+            diverged={**self.diverged, **{name: self.tokens + at for name, at in other.diverged.items()}},
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation(Cost):
+    """The cost of a text under a model that does not change, and under one that learns while it reads."""
+
+    ends: int
+    """How many of the tokens are ends of documents; 0 for a model that does not model them."""
+    context: Context
+    dynamic: DynamicEvaluation | None = None
+    """The cost if the model learns while it reads; None where it was not asked for."""
+
+
 def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Add up the evaluations of several texts, scored by the same settings."""
+    adapted = [one.dynamic for one in evaluations if one.dynamic is not None]
     return Evaluation(
-        sum(one.tokens for one in evaluations),
-        sum(one.ends for one in evaluations),
-        TextSize.sum([one.size for one in evaluations]),
-        math.fsum(one.nats for one in evaluations),
-        reduce(Context.plus, (one.context for one in evaluations)),
+        tokens=sum(one.tokens for one in evaluations),
+        size=TextSize.sum([one.size for one in evaluations]),
+        nats=math.fsum(one.nats for one in evaluations),
+        ends=sum(one.ends for one in evaluations),
+        context=reduce(Context.plus, (one.context for one in evaluations)),
+        dynamic=reduce(DynamicEvaluation.plus, adapted) if adapted else None,
     )
 
 

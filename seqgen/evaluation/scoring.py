@@ -111,7 +111,7 @@ def evaluate(
         sums.append(float(scores.nats.sum(dtype=np.float64)))
         if progress is not None:
             progress(len(scores.nats))
-    return Evaluation(tokens, int(documents.ends.sum()), size, math.fsum(sums), context)
+    return Evaluation(tokens, size, math.fsum(sums), int(documents.ends.sum()), context)
 
 
 def score(

@@ -243,6 +243,8 @@ class Family(NamedTuple):
     """Whether it has hidden vectors and gradients: a `NeuralModel`."""
     fit: str | None = None
     """Module and function, dotted, that fit a model which is not neural to documents."""
+    dynamic: str | None = None
+    """Module and class, dotted, of a reader that learns from a text by counting (`evaluation/adaptation`)."""
     compiled: str | None = None
     """Module and function, dotted, that make its stepper compiled by numba."""
 
@@ -310,6 +312,7 @@ FAMILIES: dict[str, Family] = {
         presets={},
         neural=False,
         fit="seqgen.models.ngram.model.fit",
+        dynamic="seqgen.evaluation.adaptation.ngram.NgramReader",
     ),
     "window": Family(
         WindowConfig,

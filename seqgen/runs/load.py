@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -13,11 +14,16 @@ import numpy as np
 import torch
 
 from seqgen import models, tokenizers
+from seqgen.compression.codec import Codec
 from seqgen.data.documents import Documents
 from seqgen.data.pipeline import read_texts
 from seqgen.data.split import Split
 from seqgen.device import RandomState, StepperPrecision, iterate_with_threads, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.evaluation.adaptation.adaptive import adaptive, readers_of
+from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants, Adapting
+from seqgen.evaluation.adaptation.stream import evaluate_dynamic, find_diverged, read_stream
+from seqgen.evaluation.adaptation.tune import tune
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
@@ -116,6 +122,8 @@ class Run:
         self.model = model
         self.tokenizer = tokenizer
         self._threads = threads
+        self.diverged: dict[str, int] = {}
+        """Members of an adapted model whose weights diverged, so that the trained ones came back: tokens before."""
 
     @overload
     def generate(
@@ -285,7 +293,65 @@ class Run:
 
         with torch_threads(self._threads):
             size = TextSize.total(documents, self.tokenizer, documents.end_bytes)
-            return evaluate(self.model, ids, size, config, count)
+            measure = evaluate_dynamic if config.adapts else evaluate
+            return measure(self.model, ids, size, config, count)
+
+    def adapt(
+        self,
+        text: str | Path | LoadedDocuments,
+        dynamic: Adapting = "all",
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        **reading: Any,
+    ) -> Run:
+        """Return this run with a model that has learned from a text, for sampling; the run on disk is not changed.
+
+        Args:
+            text: a file, a directory, `corpus:NAME`, or documents.
+            dynamic: what learns, as of `evaluate_text`.
+            progress: receives how many tokens were read, and their total.
+            reading: the fields of `Reading`, which set how the text is read.
+
+        Raises:
+            TextError: the text cannot be read, or is empty.
+            ConfigError: the model has nothing of what should learn, or a document is longer than its positions.
+        """
+        if not isinstance(text, LoadedDocuments):
+            text = load_documents([str(text)], self.reading(**reading))
+        _, ids = self._encode(text)
+        with torch_threads(self._threads):
+            reader = adaptive(self.model, dynamic, ends=self.config.text.ends)
+            read_stream(reader, self.model, ids, lambda done: progress(done, ids.tokens) if progress else None)
+            adapted = copy.copy(self)
+            adapted.model = reader.model()
+            adapted.diverged = find_diverged(readers_of(self.model, reader))
+            return adapted
+
+    def tune(
+        self,
+        text: str | Path | LoadedDocuments,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
+    ) -> AdaptationConstants:
+        """Search rates and sizes of adaptation that are good for a text, which is not the one to be reported.
+
+        `evaluate` takes them as `adaptation`.
+
+        Args:
+            text: a file, a directory, `corpus:NAME`, or documents; its first `tune.TOKENS` tokens are read many times.
+            progress: receives how many tokens were read, and their total.
+            settings: `dynamic`, `dynamic_reset` and `cache`, as of `evaluate_text`.
+
+        Raises:
+            TextError: the text is empty.
+            ConfigError: the model has nothing of what should learn, or a document is longer than its positions.
+        """
+        if not isinstance(text, LoadedDocuments):
+            text = load_documents([str(text)], self.reading())
+        _, ids = self._encode(text)
+        with torch_threads(self._threads):
+            return tune(self.model, ids, AdaptationConfig.of(**settings), progress)
 
     def score(self, text: str, **settings: Any) -> TokenScores:
         """Return the nats and the place in the text of every token; of the end too if the run models ends.
@@ -301,6 +367,8 @@ class Run:
             ConfigError: a setting is unknown or impossible.
         """
         config = EvaluationConfig.of(**settings)
+        if config.adapts:
+            raise ConfigError("dynamic: the scores of single tokens are static; use evaluate")
         _, ids = self._encode(LoadedDocuments.of([text]))
         segments, _ = plan_segments(self.model, ids, config)
         with torch_threads(self._threads):
@@ -329,6 +397,44 @@ class Run:
         all_ids, texts, end_sizes, ends = zip(*kept, strict=True)
         ids = Documents.of(all_ids)
         return LoadedDocuments.of(texts, end_sizes, ends), Documents(ids.ids, ids.starts, np.array(ends))
+
+    def compress(
+        self,
+        content: bytes,
+        name: str = "the file",
+        *,
+        dynamic: Adapting | None = None,
+        progress: Callable[[int, int], None] = lambda *_: None,
+    ) -> bytes:
+        """Return a file, compressed without loss into as many bits as evaluation says, and some 50 bytes.
+
+        Args:
+            content: of the file: text in UTF-8, or anything for a model of bytes.
+            name: of the file, for messages.
+            dynamic: what learns from the file while it is coded, as of `evaluate_text`.
+            progress: receives how many tokens were coded, and their total.
+
+        Raises:
+            TextError: the model cannot code this file.
+            ConfigError: the model has nothing of what should learn, or is on another device than a CPU.
+        """
+        return self._codec().compress(content, name, dynamic, progress)
+
+    def decompress(
+        self, content: bytes, name: str = "the file", *, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> bytes:
+        """Return the original of a file that `compress` returned; arguments as there.
+
+        Raises:
+            TextError: it is not a compressed file, or is damaged.
+            RunError: it was compressed with another run, or on another kind of machine.
+            ConfigError: the model is on another device than a CPU.
+        """
+        return self._codec().decompress(content, name, progress)
+
+    def _codec(self) -> Codec:
+        unit = self.config.data.documents if self.config.text.ends else None
+        return Codec(self.model, self.tokenizer, self.config.identity, unit)
 
     def validation_texts(self) -> LoadedDocuments:
         """Return the run's validation texts.

@@ -279,8 +279,11 @@ def resume_mixture(
     own = {name: value for name, value in changes.items() if name in FitConfig.model_fields}
     config = config.model_copy(update={"training": MembersConfig.of(**{**dict(training), **own})})
     if changes.get("max_time") is not None:
+        total = cast("float", config.training.max_time)
+        if training.max_time is not None and total < training.max_time:
+            raise ConfigError(f"max_time: this run is planned for {training.max_time:g} s; it can only become longer")
         neural = sum(isinstance(member, TrainingConfig) for member in training.members.values())
-        changes = {**changes, "max_time": cast("float", config.training.max_time) / neural}
+        changes = {**changes, "max_time": total / neural}
     corpus = read_same_corpus(directory, config, request.report)
     directory.write_config(config)
     return MixtureRun(directory, config, replace(corpus, notices=[]), lock, [], request, changes)

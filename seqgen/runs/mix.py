@@ -141,7 +141,7 @@ def weigh_members(
     model.weights.copy_(torch.from_numpy(weights))
 
     def evaluation(total: float) -> Evaluation:
-        return Evaluation(documents.tokens, int(documents.ends.sum()), validation.size, total, context)
+        return Evaluation(documents.tokens, validation.size, total, int(documents.ends.sum()), context)
 
     alone = [evaluation(float(one.sum())) for one in nats]
     mixed = evaluation(float(mixture_nats(nats, weights).sum()))

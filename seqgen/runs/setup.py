@@ -267,8 +267,6 @@ def build_learner(model_config: FamilyConfig, config: TrainingConfig, corpus: En
     """Build a learner with new weights from the seed, on the chosen device and in the chosen precision."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
-    if not FAMILIES[model_config.cell].neural:
-        raise ConfigError(f"cell: {model_config.cell} has no gradients to train by")
     stream = build_stream(model_config, config, corpus.train)
     _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
     with RandomState(config.seed, torch.device("cpu")):

@@ -22,6 +22,10 @@ def test_evaluation_config_carries_the_state_by_default():
             "sequential: cannot be combined with context_window",
         ),
         ({"context_window": 0}, "context_window: should be greater than or equal to 1, not 0"),
+        ({"dynamic": "all", "context_window": 8}, "context_window: cannot be combined with dynamic"),
+        ({"cache": True, "sequential": True}, "sequential: cache"),
+        ({"dynamic": "weights", "precision": "bf16"}, "precision: dynamic computes in fp32, not in bf16"),
+        ({"dynamic_reset": "document"}, "dynamic_reset: needs dynamic or cache"),
         ({"context_window": 8, "stride": 0}, "stride: should be greater than or equal to 1, not 0"),
     ],
 )

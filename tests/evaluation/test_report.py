@@ -23,7 +23,7 @@ HANGUL = "나는 오늘 학교에 간다.\n" * 40
 
 def test_evaluation_figures_by_hand():
     """Four tokens of 8 bits in total encode two characters of six bytes."""
-    evaluation = Evaluation(4, 0, TextSize(characters=2, bytes=6, unknown=0, unk_cost=0.0), 8 * LN2, STREAM)
+    evaluation = Evaluation(4, TextSize(characters=2, bytes=6, unknown=0, unk_cost=0.0), 8 * LN2, 0, STREAM)
 
     assert evaluation.nats_per_token == pytest.approx(2 * LN2)
     assert evaluation.perplexity == pytest.approx(4.0)
@@ -32,7 +32,7 @@ def test_evaluation_figures_by_hand():
 
 
 def test_unk_cost_counts_in_bits_per_byte_and_not_in_perplexity():
-    evaluation = Evaluation(4, 0, TextSize(characters=4, bytes=8, unknown=1, unk_cost=16 * LN2), 8 * LN2, STREAM)
+    evaluation = Evaluation(4, TextSize(characters=4, bytes=8, unknown=1, unk_cost=16 * LN2), 8 * LN2, 0, STREAM)
 
     assert evaluation.perplexity == pytest.approx(4.0)
     assert evaluation.bits_per_byte == pytest.approx(3.0)
@@ -46,7 +46,7 @@ def test_uniform_byte_model_has_log2_257_bits_per_byte():
     ids = tokenizer.encode(text)
 
     size = TextSize.total([text], tokenizer)
-    evaluation = Evaluation(len(ids), 0, size, len(ids) * math.log(tokenizer.vocab_size), STREAM)
+    evaluation = Evaluation(len(ids), size, len(ids) * math.log(tokenizer.vocab_size), 0, STREAM)
 
     assert size == TextSize(characters=3, bytes=8, unknown=0, unk_cost=0.0)
     assert evaluation.bits_per_byte == pytest.approx(math.log2(257))
@@ -57,7 +57,7 @@ def test_uniform_byte_model_has_log2_257_bits_per_byte():
 def test_perplexity_is_infinite_above_the_range_of_a_float(nats_per_token, perplexity):
     size = TextSize(2, 2, 0, 0.0)
 
-    assert Evaluation(2, 0, size, 2 * nats_per_token, STREAM).perplexity == perplexity
+    assert Evaluation(2, size, 2 * nats_per_token, 0, STREAM).perplexity == perplexity
 
 
 def test_unknown_character_costs_the_log_of_all_other_characters():
@@ -99,12 +99,12 @@ def test_lone_surrogate_counts_as_its_replacement():
 
 def test_combine_adds_up_evaluations():
     windows = Context(kind="windows", segments=2, window=8, stride=4)
-    one = Evaluation(3, 1, TextSize(5, 7, 1, 0.5, 2), 2.5, windows)
-    other = Evaluation(1, 2, TextSize(1, 3, 0, 0.0), 1.5, replace(windows, segments=5))
+    one = Evaluation(3, TextSize(5, 7, 1, 0.5, 2), 2.5, 1, windows)
+    other = Evaluation(1, TextSize(1, 3, 0, 0.0), 1.5, 2, replace(windows, segments=5))
 
     both = combine([one, other])
 
-    assert both == Evaluation(4, 3, TextSize(6, 10, 1, 0.5, 2), 4.0, replace(windows, segments=7))
+    assert both == Evaluation(4, TextSize(6, 10, 1, 0.5, 2), 4.0, 3, replace(windows, segments=7))
     assert both.nats_per_token == 1.0
     assert both.bits_per_byte == pytest.approx(4.5 / LN2 / 10)
 
@@ -123,7 +123,7 @@ def test_contexts_add_up_unless_the_settings_differ():
 @given(texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), min_size=1, max_size=4))
 def test_text_size_of_texts_is_the_sum_of_their_sizes(texts):
     tokenizer = CharTokenizer("abc ")
-    parts = [Evaluation(0, 0, TextSize.total([text], tokenizer), 0.0, STREAM) for text in texts]
+    parts = [Evaluation(0, TextSize.total([text], tokenizer), 0.0, 0, STREAM) for text in texts]
 
     assert combine(parts).size == TextSize.total(texts, tokenizer)
 

@@ -24,7 +24,7 @@ from seqgen.models.base import LanguageModel
 from seqgen.models.registry import GruConfig, LstmConfig, TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
-from ..conftest import build_model
+from ..conftest import build_model, neural
 
 SIZE = TextSize(characters=1, bytes=1, unknown=0, unk_cost=0.0)
 
@@ -236,7 +236,7 @@ def test_score_in_bf16_and_int8_is_close_to_fp32(model, precision):
 
     fp32, other = (total(model, documents, plan, precision=kind) for kind in ("fp32", precision))
 
-    assert other != fp32
+    assert other != fp32 or not list(model.parameters())  # the probabilities of an n-gram model are always fp64
     assert other == pytest.approx(fp32, rel=0.02)
 
 
@@ -250,6 +250,7 @@ def test_score_pads_lanes_within_limited_positions():
     assert_close([found[0], found[-1]], naive(model, documents[:1]) + naive(model, documents[-1:]))
 
 
+@neural
 def test_score_bounds_the_logits_of_a_call(model, monkeypatch):
     documents = random_documents(60, 13, 41)
     plan = stream_segments(documents, 8, lanes=1)

@@ -21,7 +21,7 @@ from seqgen.tokenizers.base import BOUNDARY
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
 
-from ..conftest import build_model
+from ..conftest import build_model, neural
 from .running import cut, naive, run, steps_of, texts_of
 
 
@@ -202,6 +202,7 @@ def test_add_checks_positions(tokenizer):
         Engine(model, model.stepper(), tokenizer).add(Request("abcdef", SamplingConfig(max_new_tokens=11)))
 
 
+@neural
 def test_engine_refuses_weights_with_nan(model, tokenizer):
     with torch.no_grad():
         model.embedding.weight.fill_(math.nan)

@@ -143,7 +143,7 @@ def test_prompts_of_different_lengths_are_read_as_each_alone(model, monkeypatch)
     for place, prompt in enumerate(prompts):
         logits, state = found[place]
         assert state.batch_size == 1
-        torch.testing.assert_close(logits[0], whole(model, prompt), rtol=0, atol=1e-5)
+        torch.testing.assert_close(logits[0], whole(model, prompt).float(), rtol=0, atol=1e-5)
         follow, _ = model(torch.tensor([[3]]), state)
         torch.testing.assert_close(follow[0, -1], whole(model, [*prompt, 3]), rtol=0, atol=1e-5)
 

@@ -15,17 +15,11 @@ from seqgen.models.registry import FAMILIES
 from seqgen.models.state import State
 from seqgen.models.stepper import DefaultStepper
 
-from ..conftest import CONFIGS
+from ..conftest import neural
 
 LENGTH = 30
 PRECISIONS = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Tolerances relative to the scale of the logits."""
-
-
-neural = pytest.mark.parametrize(
-    "model", [name for name, config in CONFIGS.items() if FAMILIES[config.cell].neural], indirect=True
-)
-"""Only families with hidden vectors and gradients."""
 
 
 @pytest.fixture

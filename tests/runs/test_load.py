@@ -465,3 +465,35 @@ def test_documents_without_tokens_are_left_out(names_run, monkeypatch):
     for measure in (names_run.evaluate_text, names_run.score):
         with pytest.raises(TextError, match="empty"):
             measure(" ")
+
+
+def test_evaluate_with_dynamic_has_static_and_dynamic_figures(run, corpus):
+    static = run.evaluate(corpus, sequential=True)
+
+    found = run.evaluate(corpus, dynamic="all", cache=True)
+
+    assert static.dynamic is None
+    assert found.nats_per_token == pytest.approx(static.nats_per_token, rel=1e-6)
+    assert found.dynamic.bits_per_byte < found.bits_per_byte
+    with pytest.raises(ConfigError, match="dynamic"):
+        run.score("a text", dynamic="all")
+
+
+def test_adapt_returns_a_run_that_has_learned_and_changes_nothing_else(run, corpus):
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    static = run.evaluate(corpus).nats
+
+    adapted = run.adapt(corpus)
+
+    assert adapted.evaluate(corpus).nats < static
+    assert run.evaluate(corpus).nats == static
+    assert {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()} == before
+    assert adapted.diverged == {}
+
+
+def test_tuned_constants_are_taken_by_evaluate(run, corpus, monkeypatch):
+    monkeypatch.setattr("seqgen.evaluation.adaptation.tune.WEIGHTS", {"rate": (2.0,)})
+
+    constants = run.tune(corpus, dynamic="weights")
+
+    assert run.evaluate(corpus, dynamic="weights", adaptation=constants).dynamic.constants == constants

@@ -295,6 +295,19 @@ def test_complete_mixture_can_become_longer(corpus, tmp_path):
     assert seqgen.load(training.path).generate(max_new_tokens=5)
 
 
+def test_shorter_time_is_refused_and_changes_nothing(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.time_budget.BENCHMARK_SECONDS", 0.0)
+    settings = {name: value for name, value in MIXTURE.items() if name not in {"max_steps", "eval_every"}}
+    training = seqgen.train(corpus, out=tmp_path / "run", max_time="9s", stop=lambda: True, **settings)
+    list(training)
+    before = config_of(training.path)
+
+    with pytest.raises(ConfigError, match=r"^max_time: .*9 s"):
+        seqgen.train(out=training.path, resume=True, max_time="8s")
+
+    assert config_of(training.path) == before
+
+
 def test_member_that_was_trained_further_is_mixed_again(corpus, tmp_path):
     training = seqgen.train(corpus, out=tmp_path / "run", **MIXTURE)
     list(training)

@@ -11,7 +11,6 @@ from seqgen.data.pipeline import read_texts
 from seqgen.errors import ConfigError, RunError
 from seqgen.models.base import parameter_count
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES
 from seqgen.runs import setup as run_setup
 from seqgen.runs.config import TextRecord, resolve_settings
 from seqgen.runs.setup import build_learner, check_same_sizes, check_same_text, encode_corpus
@@ -338,11 +337,3 @@ def test_check_same_sizes_refuses_other_numbers_of_tokens(names, name):
     check_same_sizes(corpus, corpus.record, names)
     with pytest.raises(RunError, match=f"{getattr(corpus.record, name):,} {name.replace('_', ' ')} now, and gave 7"):
         check_same_sizes(corpus, corpus.record.model_copy(update={name: 7}), names)
-
-
-def test_a_family_without_gradients_is_refused_by_name(data, monkeypatch):
-    monkeypatch.setitem(FAMILIES, "gru", FAMILIES["gru"]._replace(neural=False, fit="a.function"))
-    settings = resolve_settings({"cell": "gru"})
-
-    with pytest.raises(ConfigError, match=r"cell: gru"):
-        build_learner(settings.model, settings.training, encode_corpus(read_texts(data), TokenizerConfig()))

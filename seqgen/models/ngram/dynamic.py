@@ -37,6 +37,16 @@ class DynamicNgram:
         self._discounts: list[list[float]] = [[0.0, *discounts] for discounts in tables.discounts.tolist()]
         """By order and count, up to 3."""
         self._sizes = [len(counts) for counts in tables.counts]
+        counts = tables.counts[0]
+        self._static_unigrams = [
+            int(counts.sum(dtype=np.int64)),
+            *(int((np.minimum(counts, 3) == one).sum()) for one in (1, 2, 3)),
+        ]
+        self._static = [_sums_of_contexts(tables, k) for k in range(1, self._order)]
+        self.reset()
+
+    def reset(self) -> None:
+        """Return to the tables: forget what was read."""
         self._added: list[defaultdict[int, int]] = [defaultdict(int) for _ in range(self._order)]
         """What was added to the count of each n-gram."""
         self._new: list[dict[int, int]] = [{} for _ in range(self._order)]
@@ -45,13 +55,8 @@ class DynamicNgram:
         """The new n-grams of each context: last tokens and ranks."""
         self._sums: list[dict[int, list[int]]] = [{} for _ in range(self._order)]
         """Of contexts that have changed: T, and how many n-grams have a count of 1, 2, and 3 and more."""
-        counts = tables.counts[0]
-        self._unigrams = [
-            int(counts.sum(dtype=np.int64)),
-            *(int((np.minimum(counts, 3) == one).sum()) for one in (1, 2, 3)),
-        ]
+        self._unigrams = list(self._static_unigrams)
         """T of the unigrams, and how many have a count of 1, 2, and 3 and more."""
-        self._static = [_sums_of_contexts(tables, k) for k in range(1, self._order)]
         self._context: list[int] = []
         """The ranks of the last 1, 2, ... tokens, as far as the document and the order reach."""
         self._seen = np.full((1, self._order - 1), UNSEEN)

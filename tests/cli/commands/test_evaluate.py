@@ -15,7 +15,7 @@ from seqgen.runs.directory import RunDirectory
 
 KEYS = {
     "nats_per_token", "perplexity", "bits_per_byte", "bits_per_character", "tokens", "ends", "characters", "bytes",
-    "unknown_characters", "unknown_share", "changed_characters", "context", "run", "text",
+    "unknown_characters", "unknown_share", "changed_characters", "context", "dynamic", "run", "text",
     "xz_bits_per_byte", "order0_bits_per_byte", "published",
 }  # fmt: skip
 
@@ -285,3 +285,67 @@ def test_validation_part_of_several_corpora_has_no_published_figures(answers, in
     )
 
     assert json.loads(answers("eval", "--run", "run", "--json"))["published"] == []
+
+
+def test_dynamic_figures_are_next_to_the_static_ones(report):
+    static, dynamic = report("corpus.txt", "--sequential"), report("corpus.txt", "--dynamic", "weights")
+
+    assert static["dynamic"] is None
+    assert dynamic["nats_per_token"] == pytest.approx(static["nats_per_token"], rel=1e-6)
+    assert dynamic["context"] == static["context"]
+    learned = dynamic["dynamic"]
+    assert (learned["what"], learned["parts"]) == ("weights", {"weights": learned["nats_per_token"]})
+    assert learned["nats_per_token"] < 0.98 * static["nats_per_token"]
+    assert learned["bits_per_byte"] == pytest.approx(learned["nats_per_token"] / math.log(2))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--dynamic", "corpus.txt"), ("corpus.txt", "--dynamic"), ("--dynamic", "--cache", "corpus.txt")]
+)
+def test_dynamic_without_a_value_is_all(report, arguments):
+    assert report(*arguments)["dynamic"]["what"] == "all"
+
+
+def test_dynamic_table_names_adapted_figures_and_notes_the_time_first(invoke, run):
+    result = invoke("eval", "corpus.txt", "--run", run, "--dynamic", "--cache")
+
+    assert "4,936 tokens" in result.stderr
+    rows = [line.strip() for line in result.stdout.splitlines()]
+    assert sum(line.startswith("nats per token") for line in rows) == 1
+    assert sum(line.startswith("dynamic all with cache: nats per token") for line in rows) == 1
+    assert invoke("eval", "corpus.txt", "--run", run, "--dynamic", "--quiet").stderr == ""
+
+
+def test_dynamic_evaluations_of_several_texts_add_up(report):
+    Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
+
+    content = report("corpus.txt", "other.txt", "--cache", "--dynamic-reset", "document")
+
+    one, other = content["files"]
+    expected = sum(row["dynamic"]["nats_per_token"] * row["tokens"] for row in (one, other))
+    assert content["total"]["dynamic"]["nats_per_token"] * content["total"]["tokens"] == pytest.approx(expected)
+    assert content["total"]["dynamic"]["reset"] == "document"
+
+
+def test_tune_chooses_constants_on_another_text(report, refuses, run, monkeypatch):
+    monkeypatch.setattr("seqgen.evaluation.adaptation.tune.WEIGHTS", {"rate": (0.25,)})
+    Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
+
+    default, tuned = (report("corpus.txt", "--dynamic", *more)["dynamic"] for more in ((), ("--tune", "other.txt")))
+
+    assert tuned["constants"]["rate"] in {default["constants"]["rate"], 0.25 * default["constants"]["rate"]}
+    refuses(2, "eval", "corpus.txt", "--dynamic", "--tune", "corpus.txt", words=("--tune", "corpus.txt"))
+    refuses(2, "eval", "corpus.txt", "--tune", "other.txt", words=("--tune", "--dynamic"))
+
+
+def test_dynamic_ngram_of_a_neural_run_is_refused(refuses, run):
+    refuses(2, "eval", "corpus.txt", "--dynamic", "ngram", words=("--dynamic", "gru", "weights"))
+
+
+def test_divergence_is_noted(invoke, run, monkeypatch):
+    monkeypatch.setattr("seqgen.evaluation.adaptation.reader.DIVERGED", 0.1)
+
+    result = invoke("eval", "corpus.txt", "--run", run, "--dynamic", "--json")
+
+    assert "gru diverged after 1,024 tokens" in result.stderr
+    assert json.loads(result.stdout)["dynamic"]["diverged"] == {"gru": 1024}

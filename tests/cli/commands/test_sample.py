@@ -393,3 +393,18 @@ def test_damaged_run_is_refused(refuses, run, damage, words):
     refuses(1, "sample", "--run", run, words=(str(run), *words))
 
     assert not Path("canary").exists()
+
+
+def test_adapt_learns_from_a_text_first_and_leaves_the_run(samples, run):
+    Path("other.txt").write_text("zebra zone " * 60, "utf-8")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    plain, adapted = samples("--temperature", 0), samples("--temperature", 0, "--adapt", "other.txt")
+
+    assert plain != adapted
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    assert samples("--temperature", 0) == plain
+
+
+def test_adapt_to_a_missing_file_is_refused(refuses, run):
+    refuses(1, "sample", "--adapt", "missing.txt", words=("missing.txt",))

@@ -95,3 +95,13 @@ def test_tables_without_rare_ngrams_are_refused():
 
     with pytest.raises(ConfigError, match="--min-count"):
         DynamicNgram(fitted(known, 3, min_count=2))
+
+
+def test_reset_forgets_what_was_read():
+    known, read = corpora(1)
+    reader, expected = DynamicNgram(fitted(known, 3)), DynamicNgram(fitted(known, 3)).nats(*stream_of(read))
+    reader.nats(*stream_of(read))
+
+    reader.reset()
+
+    np.testing.assert_array_equal(reader.nats(*stream_of(read)), expected)

@@ -1,0 +1,1 @@
+"""Adaptation: models that continue to learn while they read a text."""

@@ -1,0 +1,48 @@
+"""The search for rates and sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seqgen.data.documents import Documents
+from seqgen.evaluation.adaptation.adaptive import adaptive
+from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
+from seqgen.evaluation.adaptation.stream import read_stream
+from seqgen.evaluation.adaptation.tune import search, tune
+
+from ...conftest import build_model
+
+
+def test_search_multiplies_one_constant_after_the_other():
+    start = AdaptationConstants(rate=1.0, decay=0.1, cache_window=100)
+    wanted = AdaptationConstants(rate=2.0, decay=0.1, cache_window=25)
+
+    def cost(tried: AdaptationConstants) -> float:
+        return abs(tried.rate - wanted.rate) + abs(tried.decay - wanted.decay) + abs(tried.cache_window - 25)
+
+    found = search(start, {"rate": (0.5, 2.0, 4.0), "decay": (0.5, 2.0), "cache_window": (0.25,)}, cost)
+
+    assert found == wanted
+    assert isinstance(found.cache_window, int)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("gru", {"dynamic": "all"}), ("lstm+transformer", {"dynamic": "all", "cache": True})]
+)
+def test_tune_finds_constants_that_cost_less(name, settings):
+    model = build_model(name)
+    documents = Documents.of([np.tile([4, 5, 6, 2], 100)])
+    start = AdaptationConstants(rate=0.0005, segment=16)
+    calls: list[tuple[int, int]] = []
+
+    found = tune(model, documents, AdaptationConfig(**settings, adaptation=start), lambda *one: calls.append(one))
+
+    assert found.rate == 0.002
+    assert calls[-1][0] == calls[-1][1]
+
+    def cost(constants: AdaptationConstants) -> float:
+        cache = settings.get("cache", False)
+        return float(read_stream(adaptive(model, "all", constants, cache=cache), model, documents).sum())
+
+    assert cost(found) < cost(start)
