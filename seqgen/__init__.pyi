@@ -88,7 +88,7 @@ def train(
     order: int | None = ...,
     min_count: int = ...,
     context_size: int = ...,
-    tokenizer: Literal["char", "byte", "word", "unigram", "bpe"] | str | Path = ...,
+    tokenizer: Literal["auto"] | Literal["char", "byte", "word", "unigram", "bpe"] | str | Path = ...,
     vocab_size: int | Literal["auto"] | None = ...,
     character_coverage: float = ...,
     normalization: Literal["none", "nfc", "nfd"] = ...,

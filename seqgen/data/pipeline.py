@@ -21,6 +21,7 @@ from seqgen.sources.config import is_path, name_of
 from seqgen.sources.misreading import SAMPLE_CHARACTERS, describe_misreading
 from seqgen.sources.prose import describe_prose
 from seqgen.sources.source import is_read_once, issue_notices, reject_unused_settings, unselected_notices
+from seqgen.tokenizers.auto import TextStatistics
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.progress import Report, silent
@@ -73,6 +74,12 @@ class Texts:
                 f"encoding: bytes need a byte tokenizer that was built with --encoding bytes; this {kind} tokenizer "
                 "was built from text"
             )
+
+    @property
+    def statistics(self) -> TextStatistics:
+        """What the defaults of a run are chosen by; of the whole text, withheld parts included."""
+        samples = (sample for _, sample in self.text.samples(SAMPLES, SAMPLE_CHARACTERS))
+        return TextStatistics.of(self.text.manifest.characters, samples)
 
     @property
     def notices(self) -> list[str]:

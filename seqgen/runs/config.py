@@ -24,6 +24,7 @@ from seqgen.models.registry import (
     of_cells,
 )
 from seqgen.sources.config import BYTES
+from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import FitConfig, TrainingConfig
 from seqgen.training.presets import DEFAULT_TIME, preset_for
@@ -34,7 +35,7 @@ CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save
 """Settings that may change when a run is resumed."""
 IDENTITY_PARTS: dict[str, Any] = {
     "model": True,
-    "tokenizer": True,
+    "tokenizer": {"kind", "vocab_size", "fingerprint", "normalization"},
     "data": {"valid_split", "valid_share", "documents"},
     "text": True,
     "training": True,
@@ -62,12 +63,13 @@ class RunOptions(Config):
         accepts=str | Path | None,
     )
     tokenizer: FileName = setting(
-        "char",
-        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`.",
+        AUTO,
+        "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`; auto is char or bpe, by the "
+        "text and the training time.",
         TEXT,
-        shown="char; byte with --encoding bytes",
-        metavar="KIND|DIR",
-        accepts=TokenizerKind | str | Path,
+        shown="auto; byte with --encoding bytes",
+        metavar="auto|KIND|DIR",
+        accepts=Literal["auto"] | TokenizerKind | str | Path,
     )
 
 
@@ -92,6 +94,8 @@ class TokenizerRecord(Config):
     normalization: Normalization = "none"
     asked: TokenizerConfig | None = None
     """The settings that it was built with; None for an existing tokenizer."""
+    auto: bool = False
+    """Whether `--tokenizer auto` chose `asked`."""
 
 
 class TextRecord(Config):
@@ -218,6 +222,8 @@ class RunSettings(Config):
     training: MemberTraining
     tokenizer_from: str | None = None
     """The directory of an existing tokenizer; `tokenizer` is then unused."""
+    auto: bool = False
+    """Whether kind and size of `tokenizer` are still to be chosen by the text."""
 
 
 DEFAULT_CELL = "lstm+ngram"
@@ -253,6 +259,17 @@ def accepted_settings(cell: str) -> set[str]:
     return names - {"bptt"} if family.batches == "windows" else names
 
 
+def training_time(settings: dict[str, Any]) -> float | None:
+    """Return the training time that the user set, in seconds; None where only steps or epochs set the length.
+
+    Raises:
+        ConfigError: it is not a time.
+    """
+    if settings.keys().isdisjoint(LENGTH_SETTINGS):
+        return DEFAULT_TIME
+    return TrainingConfig.of(max_time=settings.get("max_time")).max_time
+
+
 def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) -> RunSettings:
     """Sort flat settings, named as the flags are, into configs, with defaults from the cell's preset.
 
@@ -268,7 +285,10 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
     settings.pop("cell", None)
     model_class, trained_by = FAMILIES[cell].config, training_class(cell)
     raw = settings.get("encoding") == BYTES
-    tokenizer, tokenizer_from = _choose_tokenizer(settings.pop("tokenizer", "byte" if raw else "char"), settings)
+    named = settings.pop("tokenizer", AUTO)
+    if raw and named == AUTO:
+        named = "byte"
+    tokenizer, tokenizer_from = _choose_tokenizer(named, settings)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
     preset = preset_for(cell, settings, sized=from_weights)
@@ -285,7 +305,12 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
         values[name] = value
     model, tokenizer_config, data, training_config = (owner.of(**values) for owner, values in configs)
     resolved = RunSettings.of(
-        model=model, tokenizer=tokenizer_config, data=data, training=training_config, tokenizer_from=tokenizer_from
+        model=model,
+        tokenizer=tokenizer_config,
+        data=data,
+        training=training_config,
+        tokenizer_from=tokenizer_from,
+        auto=named == AUTO and not from_weights,
     )
     _refuse_unused(settings, resolved, from_weights=from_weights)
     return resolved
@@ -313,10 +338,17 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
     """Return the tokenizer settings for a kind, or the directory of an existing tokenizer."""
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
+    if name == AUTO:
+        if named := sorted({"vocab_size", "character_coverage"} & settings.keys()):
+            raise ConfigError(
+                f"{named[0]}: --tokenizer auto chooses it with the kind; name the kind too, as in --tokenizer unigram "
+                "or --tokenizer bpe"
+            )
+        return {}, None
     if name in get_args(TokenizerKind):
         return {"kind": name}, None
     if not name or not Path(name).is_dir():
-        kinds = ", ".join(get_args(TokenizerKind))
+        kinds = ", ".join([AUTO, *get_args(TokenizerKind)])
         raise ConfigError(f"tokenizer: {name!r} is neither a kind ({kinds}) nor the directory of a tokenizer")
     named = sorted(TokenizerConfig.model_fields.keys() & settings.keys())
     if named:

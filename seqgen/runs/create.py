@@ -6,6 +6,7 @@ import datetime as dt
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -17,12 +18,13 @@ from seqgen.data.split import share_notice
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, TextError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings
+from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings, training_time
 from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory
 from seqgen.runs.follow import FollowedRun
 from seqgen.runs.load import Run, load
 from seqgen.runs.setup import EncodedCorpus, RunRequest, RunSetup, build_learner, encode_corpus
 from seqgen.sources.config import absolute
+from seqgen.tokenizers.auto import choose_tokenizer
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint, TrainingProgress, save_checkpoint
@@ -50,7 +52,8 @@ def new_run(request: RunRequest) -> RunSetup:
     asked = request.settings if followed is None else followed.fill_in(request.settings)
     settings = resolve_settings(asked) if parent is None else _settings_from(parent.config, asked)
     check_out_is_free(request.out)
-    corpus, tokenizer = read_corpus(request, settings, parent)
+    chosen = None if followed is None else followed.chosen_tokenizer
+    corpus, tokenizer = read_corpus(request, settings, parent, chosen=chosen)
     setup = create_run(request, settings, corpus, tokenizer, parent=parent, followed=followed)
     setup.notices = [*corpus_notices(settings, corpus), *setup.notices]
     return setup
@@ -129,15 +132,32 @@ def make_config(data: DataConfig, corpus: EncodedCorpus, tokenizer: TokenizerRec
 
 
 def read_corpus(
-    request: RunRequest, settings: RunSettings, parent: Run | None = None
+    request: RunRequest,
+    settings: RunSettings,
+    parent: Run | None = None,
+    *,
+    chosen: dict[str, Any] | None = None,
 ) -> tuple[EncodedCorpus, TokenizerRecord]:
-    """Read and encode the texts, with the tokenizer of `parent`, of a directory, or a new one."""
+    """Read and encode the texts, with the tokenizer of `parent`, of a directory, or a new one.
+
+    Args:
+        request: with the training time, by which `--tokenizer auto` chooses.
+        settings: the resolved settings; of a mixture, those of any member.
+        parent: the run of `init_from`.
+        chosen: what `--tokenizer auto` chooses, if that is known.
+    """
     _absolute_paths(settings.data)  # refuse what no file can be called, before anything is read
     texts = read_texts(settings.data, request.report)
     tokenizer = parent.tokenizer if parent is not None else None
     if settings.tokenizer_from is not None:
         tokenizer = tokenizers.load(Path(settings.tokenizer_from))
-    corpus = encode_corpus(texts, tokenizer or settings.tokenizer, request.report)
+    built, seconds = settings.tokenizer, training_time(request.settings)
+    if settings.auto:
+        chosen = chosen or choose_tokenizer(texts.statistics, seconds).settings
+        built = built.model_copy(update=chosen)
+    corpus = encode_corpus(texts, tokenizer or built, request.report)
+    if settings.auto and built.kind != "char":
+        corpus = replace(corpus, notices=[_tokenizer_notice(corpus, seconds), *corpus.notices])
     if tokenizer is not None and not settings.data.allow_unknown:
         _check_unknown_share(corpus, settings, request.init_from)
     record = TokenizerRecord(
@@ -145,7 +165,8 @@ def read_corpus(
         vocab_size=corpus.tokenizer.vocab_size,
         fingerprint=corpus.tokenizer.fingerprint,
         normalization=corpus.tokenizer.normalization,
-        asked=settings.tokenizer if tokenizer is None else None,
+        asked=built if tokenizer is None else None,
+        auto=settings.auto,
     )
     return corpus, record
 
@@ -265,6 +286,14 @@ def corpus_notices(settings: RunSettings, corpus: EncodedCorpus) -> list[str]:
             "as <unk> plus the cost of their spelling"
         )
     return notices
+
+
+def _tokenizer_notice(corpus: EncodedCorpus, seconds: float | None) -> str:
+    length = "" if seconds is None else f" and {plural(round(seconds), 'second')}"
+    return (
+        f"tokenizer: {corpus.tokenizer.kind} with {corpus.tokenizer.vocab_size:,} pieces, for "
+        f"{corpus.record.characters / 1e6:.1f} million characters{length} (--tokenizer char for characters)"
+    )
 
 
 def _preparation_notice(preparation: float, max_time: float | None) -> list[str]:

@@ -54,6 +54,15 @@ class FollowedRun:
         asked = {name: value for name in filled if (value := getattr(training, name)) is not None}
         return {**settings, **asked}
 
+    @property
+    def chosen_tokenizer(self) -> dict[str, Any] | None:
+        """What `--tokenizer auto` chose for this run, as settings: a run that follows it has the same.
+
+        This run may have got more time since, for which another tokenizer would be chosen.
+        """
+        record = self.config.tokenizer
+        return record.asked.model_dump(include={"kind", "vocab_size", "grow"}) if record.auto and record.asked else None
+
     def check_same(self, config: RunConfig) -> None:
         """Refuse a run that would not have the weights of this one.
 

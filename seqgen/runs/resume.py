@@ -16,6 +16,7 @@ from seqgen.runs.config import (
     CHANGEABLE_SETTINGS,
     LENGTH_SETTINGS,
     RunConfig,
+    TokenizerRecord,
     accepted_settings,
     describe_unknown_setting,
     differing_settings,
@@ -24,6 +25,7 @@ from seqgen.runs.directory import MAX_CONFIG_BYTES, RunDirectory, find_run, find
 from seqgen.runs.follow import FollowedRun
 from seqgen.runs.setup import RunRequest, RunSetup, build_learner, read_same_corpus
 from seqgen.sources.config import absolute
+from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 from seqgen.training.checkpoint import Checkpoint, load_checkpoint, newest_checkpoint, publish_best
 from seqgen.training.config import TrainingConfig
@@ -172,9 +174,7 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
     if name in {"init_from", "valid"}:  # checked alone: a config with `valid` has another default of valid_split
         return getattr(recorded if name == "init_from" else recorded.data, name), absolute(value)
     if name == "tokenizer":
-        if value in get_args(TokenizerKind):
-            return recorded.tokenizer.kind, value
-        return recorded.tokenizer.fingerprint, tokenizers.load(Path(value)).fingerprint
+        return _tokenizer_values(recorded.tokenizer, value)
     built = recorded.tokenizer.asked or TokenizerConfig(kind=recorded.tokenizer.kind)
     for part in (recorded.model, built, recorded.data, recorded.training):
         if name in type(part).model_fields:
@@ -192,6 +192,15 @@ def _member_configs(recorded: RunConfig) -> list[RunConfig]:
     if not FAMILIES[recorded.model.cell].is_mixture:
         return []
     return [recorded.member(name) for name in cast("MixtureConfig", recorded.model).members]
+
+
+def _tokenizer_values(recorded: TokenizerRecord, value: str) -> tuple[str, str]:
+    """Return the run's tokenizer and `value` in the same form: `auto`, a kind, or the fingerprint of a directory."""
+    if value == AUTO:
+        return AUTO if recorded.auto else recorded.kind, value
+    if value in get_args(TokenizerKind):
+        return recorded.kind, value
+    return recorded.fingerprint, tokenizers.load(Path(value)).fingerprint
 
 
 def _format(value: Any) -> str:

@@ -33,6 +33,8 @@ class TokenizerConfig(Config):
     default of the kind, `auto` what `auto_size` returns. char and byte refuse a size: that of char follows from the
     text, that of byte is 257. With a `normalization`, decoded text is in NFC.
     `raw` (byte) reads files as bytes; it is set by `--encoding bytes` and by that alone.
+    `grow` (unigram, bpe) enlarges a `vocab_size` that is too small for the characters of the text, where it would be
+    refused; it is set by `--tokenizer auto` and by that alone.
     """
 
     kind: TokenizerKind = setting(
@@ -53,6 +55,7 @@ class TokenizerConfig(Config):
         "none", "Unicode normalization form of the text; nfd splits Hangul into jamo.", TEXT
     )
     raw: bool = False
+    grow: bool = False
 
     @model_validator(mode="after")
     def _bytes_as_they_are(self) -> Self:

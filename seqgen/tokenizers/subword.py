@@ -105,7 +105,7 @@ class SubwordTokenizer(Tokenizer):
         try:
             model = _train(lines, cls.kind, size, config.character_coverage)
         except _TooSmallError as error:
-            if config.vocab_size is not None:
+            if config.vocab_size is not None and not config.grow:
                 raise ConfigError(
                     f"vocab_size: {size} is too small for {cls.kind}: this text needs at least {error.smallest} (the "
                     f"boundary, the newline, 256 bytes and {plural(error.smallest - _FIRST_PIECE, 'character')}, "

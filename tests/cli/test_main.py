@@ -94,7 +94,7 @@ def test_markup_in_arguments_is_printed_literally(invoke, arguments):
             ["train"],
             [
                 "lstm",
-                "char; byte with --encoding bytes",
+                "auto; byte with --encoding bytes",
                 "utf-8",
                 "2m",
                 "auto",

@@ -6,7 +6,7 @@ import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import resolve_settings, train_settings
+from seqgen.runs.config import resolve_settings, train_settings, training_time
 
 from ..small_runs import NEURAL, run_config
 
@@ -96,6 +96,36 @@ def test_tokenizer_directory_excludes_tokenizer_settings(tmp_path):
     assert resolve_settings({"tokenizer": str(tmp_path)}).tokenizer_from == str(tmp_path)
     with pytest.raises(ConfigError, match="character_coverage, vocab_size"):
         resolve_settings({"tokenizer": str(tmp_path), "vocab_size": 300, "character_coverage": 0.99})
+
+
+def test_tokenizer_is_chosen_by_the_text_unless_one_is_given():
+    for settings, auto in (({}, True), ({"tokenizer": "auto"}, True), ({"tokenizer": "char"}, False)):
+        assert resolve_settings(settings).auto is auto
+    assert not resolve_settings({}, from_weights=True).auto
+    for settings in ({"encoding": "bytes"}, {"encoding": "bytes", "tokenizer": "auto"}):
+        resolved = resolve_settings(settings)
+        assert (resolved.tokenizer.kind, resolved.auto) == ("byte", False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "seconds"),
+    [
+        ({}, 120.0),
+        ({"lr": 0.1}, 120.0),
+        ({"max_time": "5m"}, 300.0),
+        ({"max_steps": 5}, None),
+        ({"max_epochs": 1}, None),
+        ({"max_steps": 5, "max_time": 9}, 9.0),
+    ],
+)
+def test_training_time_is_none_where_steps_set_the_length(settings, seconds):
+    assert training_time(settings) == seconds
+
+
+@pytest.mark.parametrize("name", ["vocab_size", "character_coverage"])
+def test_auto_tokenizer_refuses_settings_of_one_kind(name):
+    with pytest.raises(ConfigError, match=f"{name}: .*--tokenizer bpe"):
+        resolve_settings({name: 1000})
 
 
 def test_identity_depends_only_on_what_determines_the_weights():

@@ -13,10 +13,14 @@ import torch
 import seqgen
 from seqgen import tokenizers
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.tokenizers import auto
+from seqgen.tokenizers.auto import CHAR, Choice
 from seqgen.tokenizers.config import TokenizerConfig
 
 from ..comparing import assert_same_run
 from ..small_runs import GRU, SMALL, SMALL_RUNS
+
+NAMED = {"tokenizer": "bpe", "vocab_size": 300}
 
 
 def test_train_with_an_error_creates_nothing(corpus, in_tmp):
@@ -249,3 +253,45 @@ def test_symbolic_link_is_read_by_its_own_name(tmp_path):
     list(run)
 
     assert seqgen.train(out=run.path, resume=True, max_steps=9).first_step == 8
+
+
+@pytest.fixture
+def subwords(monkeypatch):
+    """Let `--tokenizer auto` choose subwords for runs of an hour, whatever the text."""
+    monkeypatch.setattr(auto, "CHOICES", (Choice(1, 3600.0, "bpe", 300), CHAR))
+
+
+def test_auto_tokenizer_is_chosen_by_text_and_time(subwords, corpus, tmp_path):
+    timed = {**GRU, "max_time": "1h"}
+    run = seqgen.train(corpus, out=tmp_path / "long", **timed)
+    run.close()
+    short = seqgen.train(corpus, out=tmp_path / "short", **{**GRU, "max_time": "59m"})
+    short.close()
+
+    record = run.config.tokenizer
+    assert (record.kind, record.vocab_size, record.auto) == ("bpe", 300, True)
+    assert record.asked == TokenizerConfig(kind="bpe", vocab_size=300, grow=True)
+    assert any("300 pieces" in notice and "--tokenizer char" in notice for notice in run.notices)
+    assert (short.config.tokenizer.kind, short.config.tokenizer.auto) == ("char", True)
+    assert not any("--tokenizer" in notice for notice in short.notices)
+
+
+def test_run_of_a_chosen_tokenizer_equals_that_of_the_named_one(subwords, corpus, tmp_path):
+    for name, settings in {"auto": {}, "asked": {"tokenizer": "auto"}, "named": NAMED}.items():
+        seqgen.train(corpus, out=tmp_path / name, **{**GRU, **settings}).run()
+
+    named = seqgen.load(tmp_path / "named")
+    assert not named.config.tokenizer.auto
+    for name in ("auto", "asked"):
+        assert seqgen.load(tmp_path / name).config.tokenizer.auto
+        assert (tmp_path / name / "model.safetensors").read_bytes() == (named.path / "model.safetensors").read_bytes()
+        assert seqgen.load(tmp_path / name).config.identity == named.config.identity
+
+
+def test_chosen_tokenizer_does_not_apply_where_one_is_given(subwords, corpus, tmp_path):
+    parent = seqgen.train(corpus, out=tmp_path / "parent", tokenizer="char", **GRU).run()
+    child = seqgen.train(corpus, out=tmp_path / "child", init_from=parent.path, max_steps=1).run()
+    raw = seqgen.train(corpus, out=tmp_path / "raw", tokenizer="auto", encoding="bytes", **GRU).run()
+
+    for run, kind in ((parent, "char"), (child, "char"), (raw, "byte")):
+        assert (run.config.tokenizer.kind, run.config.tokenizer.auto) == (kind, False)

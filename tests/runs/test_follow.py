@@ -9,6 +9,8 @@ import pytest
 import seqgen
 from seqgen.errors import ConfigError, RunError
 from seqgen.runs.follow import FollowedRun
+from seqgen.tokenizers import auto
+from seqgen.tokenizers.auto import Choice
 from seqgen.training.checkpoint import newest_checkpoint
 
 from ..small_runs import GRU
@@ -55,6 +57,21 @@ def test_fill_in_takes_length_threads_device_and_precision(followed):
     filled = run.fill_in({"seed": 3, "precision": "bf16"})
 
     assert filled == {"seed": 3, "precision": "bf16", "max_steps": 8, "threads": 1, "device": "cpu"}
+
+
+def test_following_run_has_the_chosen_tokenizer_of_the_followed_one(corpus, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(auto, "CHOICES", (Choice(0, 0.0, "bpe", 300),))
+        followed = seqgen.train(corpus, out=tmp_path / "followed", **GRU).run()
+
+    settings = {name: value for name, value in GRU.items() if name != "max_steps"}
+    for name, asked in (("run", {}), ("named", {"tokenizer": "bpe", "vocab_size": 300})):
+        run = seqgen.train(corpus, out=tmp_path / name, plan_from=followed.path, **asked, **settings).run()
+
+        assert run.config.tokenizer.auto == (not asked)
+        assert run.config.identity == followed.config.identity
+    with pytest.raises(ConfigError, match=r"tokenizer.kind is char, there bpe"):
+        seqgen.train(corpus, out=tmp_path / "char", plan_from=followed.path, tokenizer="char", **settings)
 
 
 @pytest.mark.parametrize("name", ["max_steps", "max_epochs", "max_time", "threads"])

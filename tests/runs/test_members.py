@@ -14,6 +14,8 @@ from seqgen.runs.config import cells_of
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.fit import fit_model
 from seqgen.runs.members import resolve_members
+from seqgen.tokenizers import auto
+from seqgen.tokenizers.auto import CHAR, Choice
 from seqgen.training.metrics import read_metrics
 
 from ..comparing import assert_same_run, config_of
@@ -38,6 +40,18 @@ def mixture(corpus, _straight_mixture):
 
 def kinds(events):
     return [type(event).__name__ for event in events]
+
+
+def test_auto_chooses_one_tokenizer_for_all_members(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(auto, "CHOICES", (Choice(1, 3600.0, "bpe", 300), CHAR))
+
+    training = seqgen.train(corpus, out=tmp_path / "run", **{**MIXTURE, "max_time": "1h"})
+    assert any("300 pieces" in notice for notice in training.notices)
+    run = training.run()
+
+    for path in (run.path, run.path / "members" / "gru", run.path / "members" / "ngram"):
+        record = config_of(path)["tokenizer"]
+        assert (record["kind"], record["vocab_size"], record["auto"]) == ("bpe", 300, True)
 
 
 def test_members_are_trained_in_turn_and_mixed(corpus, tmp_path):

@@ -13,6 +13,8 @@ import torch
 import seqgen
 from seqgen import tokenizers
 from seqgen.errors import ConfigError, RunError
+from seqgen.tokenizers import auto
+from seqgen.tokenizers.auto import Choice
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.metrics import read_metrics
 
@@ -29,6 +31,7 @@ from ..small_runs import GRU, SMALL, SMALL_RUNS
         ({"cell": "lstm"}, "cell is gru, not lstm"),
         ({"text": "another.txt"}, "text is .*corpus.txt, not .*another.txt"),
         ({"tokenizer": "byte"}, "tokenizer is char, not byte"),
+        ({"tokenizer": "auto", "vocab_size": 9}, "vocab_size is None, not 9"),
         ({"vocab_size": 300}, "vocab_size is None, not 300"),
         ({"init_from": "another"}, "init_from is None, not .*another"),
         ({"valid_share": 0.1}, "valid_share is None, not 0.1"),
@@ -58,6 +61,7 @@ def test_command_that_started_a_run_resumes_it(corpus, tmp_path):
         "plain": {},
         "subwords": {"tokenizer": "bpe", "vocab_size": 300, "valid": corpus, "device": "auto", "precision": "auto"},
         "built": {"tokenizer": tmp_path / "tokenizer"},
+        "chosen": {"tokenizer": "auto"},
         "epochs": {"max_steps": None, "max_epochs": 0.2},
         "timed": {"max_steps": None, "max_time": "1h"},
     }.items():
@@ -69,6 +73,22 @@ def test_command_that_started_a_run_resumes_it(corpus, tmp_path):
 
         assert (run.first_step, run.notices) == (2, [])
         run.close()
+
+
+def test_resume_keeps_the_tokenizer_that_auto_chose(corpus, tmp_path, monkeypatch):
+    list(seqgen.train(corpus, out=tmp_path / "run", stop=lambda: True, **GRU))
+    monkeypatch.setattr(auto, "CHOICES", (Choice(0, 0.0, "bpe", 300),))
+
+    run = seqgen.train(corpus, out=tmp_path / "run", resume=True, tokenizer="auto", max_steps=9).run()
+
+    assert (run.config.tokenizer.kind, run.config.tokenizer.auto) == ("char", True)
+
+
+def test_resume_of_a_named_tokenizer_refuses_auto(corpus, tmp_path):
+    list(seqgen.train(corpus, out=tmp_path / "run", stop=lambda: True, tokenizer="char", **GRU))
+
+    with pytest.raises(ConfigError, match="tokenizer is char, not auto"):
+        seqgen.train(corpus, out=tmp_path / "run", resume=True, tokenizer="auto")
 
 
 def test_resume_without_out_finds_the_newest_run_on_the_text(corpus, in_tmp):

@@ -124,6 +124,16 @@ def test_too_small_vocab_size_names_the_smallest(kind):
     assert _trained(kind, "hello world", vocab_size=266, character_coverage=1.0).vocab_size == 266
 
 
+def test_too_small_vocab_size_grows_where_asked(kind):
+    syllables = [chr(0xAC00 + number) for number in range(300)]
+    texts = ["".join(syllables[start::50]) for start in range(50)]
+
+    grown = _trained(kind, *texts, vocab_size=300, character_coverage=1.0, grow=True)
+
+    assert {syllable.encode() for syllable in syllables} <= set(grown.id_to_bytes)
+    assert _trained(kind, "hello world", vocab_size=266, character_coverage=1.0, grow=True).vocab_size == 266
+
+
 def test_default_size_grows_with_the_characters(kind):
     syllables = [chr(0xAC00 + number) for number in range(2_500)]
 

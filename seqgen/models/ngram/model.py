@@ -22,7 +22,7 @@ from seqgen.models.state import State
 from seqgen.tokenizers.config import TokenizerKind
 from seqgen.utils.text import plural
 
-MOST_ORDER: dict[TokenizerKind, int] = {"char": 10, "byte": 10, "word": 5, "unigram": 6, "bpe": 6}
+MOST_ORDER: dict[TokenizerKind, int] = {"char": 10, "byte": 10, "word": 5, "unigram": 8, "bpe": 8}
 """The highest order that is chosen for a kind of tokens."""
 
 

@@ -373,7 +373,7 @@ def test_shortest_texts_train_without_validation(answers, length):
         (["--valid-share", 0.5], ("--valid-share: ",)),
         (["--seed", -1], ("--seed: ",)),
         (["--vocab-size", 1, "--tokenizer", "bpe"], ("--vocab-size: ",)),
-        (["--vocab-size", 50], ("--vocab-size: ", "char")),
+        (["--vocab-size", 50], ("--vocab-size: ", "--tokenizer bpe")),
         (["--device", "warp"], ("--device: ", "'warp'", "cpu")),
         (["--cell", "gru", "--heads", 2], ("--heads: ", "gru", "transformer")),
         (["--cell", "lstm", "--gru-reset", "before"], ("--gru-reset: ", "lstm", "gru")),

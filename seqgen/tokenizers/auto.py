@@ -1,0 +1,81 @@
+"""Choose the tokenizer for a text: what `--tokenizer auto` is. No torch, no numpy.
+
+A function of the size of the training text, its script and the training time; docs/lab-notes.md has the sweep.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Self
+
+from seqgen.tokenizers.config import TokenizerKind
+
+AUTO = "auto"
+"""What the user names instead of a kind."""
+
+_LETTER = re.compile(r"[^\W\d_]")
+_WIDE_LETTER = re.compile("[\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\U00020000-\U0003ffff]")
+"""Jamo, kana, Chinese characters, Hangul syllables."""
+WIDE_SHARE = 0.25
+"""Share of a text's letters that are Hangul, Chinese or kana from which its alphabet counts as large."""
+
+
+class TextStatistics(NamedTuple):
+    """What the defaults of a run are chosen by."""
+
+    characters: int
+    """Characters of the text."""
+    has_large_alphabet: bool = False
+    """Whether it is Korean, Chinese or Japanese: thousands of different characters, most of them rare."""
+
+    @classmethod
+    def of(cls, characters: int, samples: Iterable[str]) -> Self:
+        """Return the statistics of a text by its number of characters and samples of it."""
+        letters = wide = 0
+        for sample in samples:
+            letters += len(_LETTER.findall(sample))
+            wide += len(_WIDE_LETTER.findall(sample))
+        return cls(characters, wide > WIDE_SHARE * letters)
+
+
+class Choice(NamedTuple):
+    """A tokenizer, and from where on it is the best one."""
+
+    characters: int
+    """Characters of the text, at least."""
+    seconds: float
+    """Training time, at least; without a time this is not asked."""
+    kind: TokenizerKind
+    vocab_size: int | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings of `TokenizerConfig`."""
+        if self.vocab_size is None:
+            return {"kind": self.kind}
+        return {"kind": self.kind, "vocab_size": self.vocab_size, "grow": True}
+
+
+CHAR = Choice(0, 0.0, "char")
+CHOICES = (
+    Choice(8_000_000, 60.0, "bpe", 4_000),
+    Choice(350_000, 20.0, "bpe", 2_000),
+    CHAR,
+)
+"""The first whose bounds a text reaches, for alphabets such as Latin, Cyrillic or code."""
+LARGE_ALPHABET_CHOICES = (
+    Choice(500_000, 20.0, "bpe", 2_000),
+    CHAR,
+)
+"""The same for Korean, Chinese and Japanese."""
+
+
+def choose_tokenizer(text: TextStatistics, seconds: float | None) -> Choice:
+    """Return the tokenizer for a text and a training time; None where steps or epochs set the length."""
+    choices = LARGE_ALPHABET_CHOICES if text.has_large_alphabet else CHOICES
+    return next(
+        choice
+        for choice in choices
+        if text.characters >= choice.characters and (seconds is None or seconds >= choice.seconds)
+    )

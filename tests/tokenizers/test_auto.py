@@ -1,0 +1,63 @@
+"""The tokenizer that `--tokenizer auto` chooses."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from seqgen.tokenizers.auto import (
+    CHAR,
+    CHOICES,
+    LARGE_ALPHABET_CHOICES,
+    Choice,
+    TextStatistics,
+    choose_tokenizer,
+)
+from seqgen.tokenizers.config import TokenizerConfig
+
+
+@pytest.mark.parametrize(
+    ("text", "large"),
+    [
+        ("왕이 문에 서 있었다.", True),
+        ("国王は門の前に立っていた。", True),
+        ("国王站在门前。", True),
+        ("the king 왕", False),
+        ("the king 왕이문에서", True),
+        ("царь стоял у ворот", False),
+        ("12, 34!\n", False),
+        ("", False),
+    ],
+)
+def test_statistics_find_large_alphabets(text, large):
+    assert TextStatistics.of(10, [text, text]) == TextStatistics(10, large)
+
+
+def test_share_of_wide_letters_is_over_all_samples():
+    assert not TextStatistics.of(10, ["왕", "the king"]).has_large_alphabet
+    assert TextStatistics.of(10, ["왕이문에", "the king"]).has_large_alphabet
+
+
+@pytest.mark.parametrize(("choices", "large"), [(CHOICES, False), (LARGE_ALPHABET_CHOICES, True)])
+def test_each_choice_holds_from_its_bounds_on(choices, large):
+    for choice, smaller in itertools.pairwise(choices):
+        assert choose_tokenizer(TextStatistics(choice.characters, large), choice.seconds) == choice
+        assert choose_tokenizer(TextStatistics(choice.characters, large), None) == choice
+        assert choose_tokenizer(TextStatistics(choice.characters, large), 1e9).characters >= choice.characters
+        shorter = choose_tokenizer(TextStatistics(choice.characters - 1, large), None)
+        assert shorter.characters <= smaller.characters
+        assert choose_tokenizer(TextStatistics(choice.characters, large), choice.seconds - 1) != choice
+
+
+def test_short_texts_and_short_runs_have_characters():
+    assert choose_tokenizer(TextStatistics(100_000), None) == CHAR
+    assert choose_tokenizer(TextStatistics(100_000, has_large_alphabet=True), 1e6) == CHAR
+    assert choose_tokenizer(TextStatistics(10**9), 1.0) == CHAR
+
+
+def test_settings_of_every_choice_are_of_a_tokenizer():
+    for choice in (*CHOICES, *LARGE_ALPHABET_CHOICES):
+        config = TokenizerConfig.of(**choice.settings)
+        assert (config.kind, config.vocab_size) == (choice.kind, choice.vocab_size)
+    assert Choice(0, 0.0, "char").settings == {"kind": "char"}
