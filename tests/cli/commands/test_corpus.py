@@ -93,7 +93,7 @@ def test_a_corpus_is_fetched_listed_trained_on_and_measured(answers, invoke, pub
     assert json.loads(answers("corpus", "list", "--json"))[0]["where"] == "downloaded"
     answers("train", "corpus:cheese", "--valid", "corpus:cheese:valid", "--hidden-size", "8", "--max-steps", "2",
             "--quiet")  # fmt: skip
-    assert Path("runs/cheese-lstm").is_dir()
+    assert Path("runs/cheese-lstm+ngram").is_dir()
     table = answers("eval", "corpus:cheese:valid", "--quiet")
     assert "corpus:cheese:valid: 1.25 bits per byte, a cheesemonger (this test)" in table
     report = json.loads(answers("eval", "corpus:cheese:valid", "--json", "--quiet"))
@@ -140,10 +140,10 @@ def test_training_never_downloads(refuses, publisher):
 def test_a_corpus_without_download_trains_at_once(answers, name):
     answers("train", f"corpus:{name}", "--hidden-size", 8, "--max-steps", 2, "--quiet")
 
-    assert Path(f"runs/{name}-lstm/model.safetensors").is_file()
+    assert Path(f"runs/{name}-lstm+ngram/mixture.json").is_file()
 
 
 def test_a_part_makes_a_valid_run_name(answers):
     answers("train", "corpus:hello:valid", "--hidden-size", "8", "--max-steps", "2", "--quiet")
 
-    assert Path("runs/hello-valid-lstm").is_dir()
+    assert Path("runs/hello-valid-lstm+ngram").is_dir()

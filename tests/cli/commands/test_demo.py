@@ -23,7 +23,7 @@ def test_demo_trains_samples_and_evaluates(invoke, in_tmp):
     result = invoke("demo")
 
     assert result.exit_code == 0, result.output
-    assert (in_tmp / "runs" / "corpus-lstm" / "model.safetensors").is_file()
+    assert (in_tmp / "runs" / "corpus-lstm+ngram" / "mixture.json").is_file()
     assert result.stdout.startswith("The ")
     assert "bits per byte" in result.stdout
     for words in ("1. Train: seqgen train", "2. Sample: seqgen sample", "3. Measure", "done: 3 steps", "seqgen runs"):
@@ -39,11 +39,12 @@ def test_quiet_demo_prints_only_sample_and_table(invoke):
 
 
 def test_signal_after_last_step_ends_demo(invoke, in_tmp, monkeypatch):
-    show = TrainingScreen.show
+    show, names = TrainingScreen.show, []
 
     def interrupted(screen, event):
         show(screen, event)
-        if type(event).__name__ == "Finished":
+        names.append(type(event).__name__)
+        if "Mixed" in names and names[-1] == "Finished":
             signal.raise_signal(signal.SIGTERM)
 
     monkeypatch.setattr(TrainingScreen, "show", interrupted)
