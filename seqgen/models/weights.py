@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -103,7 +104,7 @@ def _checksum(tensors: dict[str, Tensor], run: str) -> str:
     digest = hashlib.sha256(f"{run}\n".encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {_DTYPES[tensor.dtype]} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+        digest.update(np.ascontiguousarray(tensor.numpy()))
     return digest.hexdigest()
 
 

@@ -111,9 +111,11 @@ class NgramModel(LanguageModel):
         """What the user should know of the fit, a sentence each."""
         notices, sizes = [], self.tables.sizes
         if not sizes[-1]:
-            longest = sum(map(bool, sizes))
+            longest, rare = plural(sum(map(bool, sizes)), "token"), self.config.min_count
             notices.append(
-                f"the text has no n-grams of more than {plural(longest, 'token')}: a lower --order gives the same model"
+                f"the text has no n-grams of more than {longest}: a lower --order gives the same model"
+                if rare == 1
+                else f"no n-gram of more than {longest} occurs {rare:,} times; a lower --min-count keeps some"
             )
         discounts = self.tables.discounts.tolist()
         fallen = [str(k) for k, row in enumerate(discounts, 1) if sizes[k - 1] and tuple(row) == FALLBACK]

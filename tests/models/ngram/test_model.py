@@ -105,3 +105,14 @@ def test_notice_says_that_the_text_is_shorter_than_the_order():
     model = fit(NgramConfig(order=9), documents, 5, tokenizer="char", models_ends=False)
 
     assert "more than 4 tokens" in model.notices[0]
+
+
+def test_model_without_any_longer_ngram_is_saved_and_says_so(tmp_path, tokens):
+    model = fitted_model(3, min_count=10_000)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(to_bytes(model.stored_tensors(), "run"))
+    loaded = models.build(model.config, 9)
+    load_weights(loaded, path, "run")
+
+    assert "occurs 10,000 times" in model.notices[0]
+    assert torch.equal(loaded.log_probs(tokens)[0], model.log_probs(tokens)[0])
