@@ -104,7 +104,7 @@ def _checksum(tensors: dict[str, Tensor], run: str) -> str:
     digest = hashlib.sha256(f"{run}\n".encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {_DTYPES[tensor.dtype]} {list(tensor.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(tensor.numpy()))
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
     return digest.hexdigest()
 
 
