@@ -55,7 +55,7 @@ def test_dynamic_figures_of_a_mixture_are_those_of_its_reader_and_members():
 
     assert found is not None
     reader = adaptive(model, "all", CONSTANTS)
-    assert found.nats == pytest.approx(read_stream(reader, model, DOCUMENTS).sum())
+    assert found.nats == pytest.approx(read_stream([reader], stream_of(DOCUMENTS)).sum())
     assert found.parts == {"all": found.nats}
     assert list(found.weights.values()) == pytest.approx(reader.shares.shares)
     for name, member in model.members.items():

@@ -8,7 +8,7 @@ import pytest
 from seqgen.data.documents import Documents
 from seqgen.evaluation.adaptation.adaptive import adaptive
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
-from seqgen.evaluation.adaptation.stream import read_stream
+from seqgen.evaluation.adaptation.stream import read_stream, stream_of
 from seqgen.evaluation.adaptation.tune import search, tune
 
 from ...conftest import build_model
@@ -43,6 +43,6 @@ def test_tune_finds_constants_that_cost_less(name, settings):
 
     def cost(constants: AdaptationConstants) -> float:
         cache = settings.get("cache", False)
-        return float(read_stream(adaptive(model, "all", constants, cache=cache), model, documents).sum())
+        return float(read_stream([adaptive(model, "all", constants, cache=cache)], stream_of(documents)).sum())
 
     assert cost(found) < cost(start)
