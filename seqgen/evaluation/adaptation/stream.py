@@ -83,6 +83,10 @@ def evaluate_dynamic(
         pairs = zip(map(math.fsum, static), map(math.fsum, dynamic), strict=True)
         members = dict(zip(model.members, pairs, strict=True))
         weights = dict(zip(model.members, shares[config.what].shares, strict=True))
+    learned = {key.member: readers[key] for key in _keys(model, config)}
+    for reader in learned.values():
+        if isinstance(reader, NeuralReader):
+            reader.check_end()
     adapted = DynamicEvaluation(
         tokens=documents.tokens,
         size=size,
@@ -92,7 +96,7 @@ def evaluate_dynamic(
         parts=costs,
         members=members,
         weights=weights,
-        diverged=find_diverged({key.member: readers[key] for key in _keys(model, config)}),
+        diverged=find_diverged(learned),
         reset=config.dynamic_reset is not None,
         constants=config.adaptation,
     )

@@ -81,15 +81,16 @@ def test_evaluations_of_several_texts_add_up():
     assert both.dynamic.weights == other.dynamic.weights
 
 
-def test_divergence_is_reported():
+@pytest.mark.parametrize(("length", "diverged_at"), [(3000, 1024), (40, 40)])
+def test_divergence_is_reported(length, diverged_at):
     model = build_model("gru")
-    documents = Documents.of([np.random.default_rng(0).integers(1, 11, 3000)])
+    documents = Documents.of([np.random.default_rng(0).integers(1, 11, length)])
     config = AdaptationConfig(dynamic="weights", adaptation=AdaptationConstants(rate=100.0, decay=0.0, segment=16))
 
     found = evaluate_dynamic(model, documents, SIZE, config).dynamic
 
     assert found is not None
-    assert found.diverged == {"gru": 1024}
+    assert found.diverged == {"gru": diverged_at}
 
 
 def test_progress_sums_to_all_tokens():
