@@ -88,16 +88,17 @@ def evaluate(
 
     model = load(run, **pick(settings, "device", "threads"))
     notice_pipes(texts or [], quiet=quiet)
+    read = model.reading(**reading)
+    measured = _load_texts(texts, read, quiet=quiet) if texts else [("validation part", model.validation_texts())]
     if tune is not None:
-        if tune in (texts or []):
-            raise ConfigError(f"tune: {tune} is measured too, and its figures would be too good; name another text")
-        settings["adaptation"] = _tune(model, tune, model.reading(**reading), settings, quiet=quiet)
+        settings["adaptation"] = _tune(model, tune, read, measured, settings, quiet=quiet)
     if texts:
-        rows = _measure_texts(model, texts, model.reading(**reading), settings, quiet=quiet)
+        rows = [measure(model, name, text, part=name, quiet=quiet, **settings) for name, text in measured]
+        _note_training_texts(model, measured, quiet=quiet)
     else:
         data = model.config.data
-        name = data.valid or (data.text[0] if len(data.text) == 1 else "")
-        rows = [measure(model, "validation part", model.validation_texts(), part=name, quiet=quiet, **settings)]
+        part = data.valid or (data.text[0] if len(data.text) == 1 else "")
+        rows = [measure(model, *one, part=part, quiet=quiet, **settings) for one in measured]
     total = sum_rows(rows) if len(rows) > 1 else None
     if json:
         records = [as_record(row, model) for row in rows]
@@ -106,39 +107,55 @@ def evaluate(
         print_rows([*rows, total] if total is not None else rows, model)
 
 
-def _measure_texts(
-    model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, quiet: bool
-) -> list[Row]:
-    """Read and score each of `texts`; note which of them the run was trained on."""
+def _load_texts(texts: Sequence[str], reading: Reading, *, quiet: bool) -> list[tuple[str, LoadedDocuments]]:
+    """Read each of `texts`; return them with their names."""
     from seqgen.sources.source import load_documents, reject_unused_settings
 
     reject_unused_settings(texts, reading)
+    return [(text, load_documents([text], reading, lambda message: notice(message, quiet=quiet))) for text in texts]
 
-    def note(message: str) -> None:
-        notice(message, quiet=quiet)
 
-    named = [(text, load_documents([text], reading, note)) for text in texts]
-    rows = [measure(model, name, documents, part=name, quiet=quiet, **settings) for name, documents in named]
-    for name, documents in named:
+def _note_training_texts(model: Run, measured: Sequence[tuple[str, LoadedDocuments]], *, quiet: bool) -> None:
+    """Note which texts the run was trained on."""
+    for name, documents in measured:
         if len(documents) == 1 and model.is_training_text(documents[0]):
-            note(
+            notice(
                 f"{name} is the text that this run was trained on, so the figures show how well it was memorized; "
-                "`seqgen eval` without a text scores its validation part"
+                "`seqgen eval` without a text scores its validation part",
+                quiet=quiet,
             )
-    return rows
 
 
-def _tune(model: Run, text: str, reading: Reading, settings: dict[str, Any], *, quiet: bool) -> AdaptationConstants:
-    """Search the rates of adaptation on a text, and note them."""
+def _tune(
+    model: Run,
+    text: str,
+    reading: Reading,
+    measured: Sequence[tuple[str, LoadedDocuments]],
+    settings: dict[str, Any],
+    *,
+    quiet: bool,
+) -> AdaptationConstants:
+    """Search the rates of adaptation on a text, and note them; refuse a text that has one of those measured."""
     from seqgen.sources.source import load_documents
 
     documents = load_documents([text], reading, lambda message: notice(message, quiet=quiet))
+    for name, one in measured:
+        if _has_all(documents, one):
+            raise ConfigError(
+                f"tune: {text} has all of what is measured ({name}), whose figures would be too good; name another text"
+            )
     with TokenBar(f"tuning on {text}", quiet=quiet) as bar:
         show = announce_time(f"tuning on {text}", bar.show, quiet=quiet)
         found = model.tune(documents, progress=show, **{name: settings[name] for name in _ADAPTATION & settings.keys()})
     changed = [f"{name} {value:g}" for name, value in found if value != getattr(DEFAULTS, name)]
     notice(f"tuned on {text}: {', '.join(changed) or 'the defaults are best'}", quiet=quiet)
     return found
+
+
+def _has_all(documents: Sequence[str], measured: Sequence[str]) -> bool:
+    """Return whether each measured document is one of `documents`, or a part of it if there is only one."""
+    known = set(documents)
+    return all(one in known or (len(documents) == 1 and one in documents[0]) for one in measured)
 
 
 def announce_time(work: str, show: Progress, *, quiet: bool) -> Progress:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -338,8 +339,19 @@ def test_tune_chooses_constants_on_another_text(report, refuses, short, monkeypa
     default, tuned = (report("short.txt", "--dynamic", *more)["dynamic"] for more in ((), ("--tune", "other.txt")))
 
     assert tuned["constants"]["rate"] in {default["constants"]["rate"], 0.25 * default["constants"]["rate"]}
-    refuses(2, "eval", "short.txt", "--dynamic", "--tune", "short.txt", words=("--tune", "short.txt"))
     refuses(2, "eval", "short.txt", "--tune", "other.txt", words=("--tune", "--dynamic"))
+
+
+@pytest.mark.parametrize("texts", [("short.txt",), ("other.txt", "./short.txt"), ("copy.txt",)])
+def test_tune_refuses_a_text_that_is_measured(refuses, run, short, texts):
+    Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
+    shutil.copy("short.txt", "copy.txt")
+
+    refuses(2, "eval", *texts, "--dynamic", "--tune", "short.txt", words=("--tune", "short.txt"))
+
+
+def test_tune_refuses_the_text_of_the_run_where_its_validation_part_is_measured(refuses, run, corpus):
+    refuses(2, "eval", "--dynamic", "--tune", corpus, words=("--tune", str(corpus)))
 
 
 def test_dynamic_ngram_of_a_neural_run_is_refused(refuses, run, short):
