@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from seqgen.data.documents import Documents
+from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.adaptive import check, member_reader, members_of, shares_of
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.adaptation.reader import Floats
@@ -92,12 +93,18 @@ def tune(
 def search(
     constants: AdaptationConstants, factors: Factors, cost: Callable[[AdaptationConstants], float]
 ) -> AdaptationConstants:
-    """Multiply one constant after the other by each of its factors, and keep what costs least."""
+    """Multiply one constant after the other by each of its factors, and keep what costs least.
+
+    A product outside the bounds of its constant is not tried.
+    """
     least = cost(constants)
     for name, tried_factors in factors.items():
         base = getattr(constants, name)
         for factor in tried_factors:
-            tried = constants.model_copy(update={name: type(base)(base * factor)})
+            try:
+                tried = AdaptationConstants.of(**{**dict(constants), name: type(base)(base * factor)})
+            except ConfigError:
+                continue
             if (one := cost(tried)) < least:
                 constants, least = tried, one
     return constants

@@ -27,6 +27,18 @@ def test_search_multiplies_one_constant_after_the_other():
     assert isinstance(found.cache_window, int)
 
 
+def test_search_skips_constants_that_their_bounds_refuse():
+    start = AdaptationConstants(memory=5.0, cache_share=0.6, cache_window=2)
+
+    found = search(
+        start,
+        {"memory": (0.1, 0.5), "cache_share": (0.5, 2.0), "cache_window": (0.25, 0.5)},
+        lambda tried: tried.memory - tried.cache_share + tried.cache_window,
+    )
+
+    assert found == AdaptationConstants(memory=2.5, cache_share=0.6, cache_window=1)
+
+
 @pytest.mark.parametrize(
     ("name", "settings"), [("gru", {"dynamic": "all"}), ("lstm+transformer", {"dynamic": "all", "cache": True})]
 )
