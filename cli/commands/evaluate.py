@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.bars import TokenBar
+from seqgen.cli.bars import ShowTokens, TokenBar, announce_time
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
-from seqgen.cli.output import clock, notice, notice_pipes, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
 
-Progress = Callable[[int, int], None]
 MUCH_UNKNOWN = 0.05
 """Share of `<unk>` among the tokens from which perplexity misleads."""
 
@@ -158,33 +156,13 @@ def _has_all(documents: Sequence[str], measured: Sequence[str]) -> bool:
     return all(one in known or (len(documents) == 1 and one in documents[0]) for one in measured)
 
 
-def announce_time(work: str, show: Progress, *, quiet: bool) -> Progress:
-    """Return `show` with a notice, after the first parts, of the number of tokens and the time that they take."""
-    begun = time.monotonic()
-    before = 0
-    said = False
-
-    def measured(done: int, total: int) -> None:
-        nonlocal begun, before, said
-        now = time.monotonic()
-        if not before:  # the first part has the costs of a beginning
-            begun, before = now, done
-        elif not said:
-            said = True
-            left = (now - begun) / (done - before) * (total - done)
-            notice(f"{work}: {total:,} tokens, one after another, in about {clock(left)}", quiet=quiet)
-        show(done, total)
-
-    return measured
-
-
 def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = "", quiet: bool, **settings: Any) -> Row:
     """Score a text, with a bar on a terminal; `part` names the part of the catalog that it may be."""
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
     from seqgen.sources.catalog.corpus import published_results
 
     with TokenBar(name, quiet=quiet) as bar:
-        show: Progress = bar.show
+        show: ShowTokens = bar.show
         if {"dynamic", "cache"} & settings.keys():
             show = announce_time(f"{name}: dynamic evaluation", show, quiet=quiet)
         evaluation = model.evaluate_documents(documents, progress=show, **settings)

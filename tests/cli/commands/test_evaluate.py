@@ -321,6 +321,12 @@ def test_dynamic_table_names_adapted_figures_and_notes_the_time_first(invoke, ru
     assert invoke("eval", "short.txt", "--run", run, "--dynamic", "--quiet").stderr == ""
 
 
+def test_dynamic_notes_the_time_of_a_text_of_three_blocks(invoke, run, corpus):
+    Path("tiny.txt").write_text(corpus.read_text("utf-8")[:600], "utf-8")
+
+    assert "600 tokens" in invoke("eval", "tiny.txt", "--run", run, "--dynamic").stderr
+
+
 def test_dynamic_evaluations_of_several_texts_add_up(report, short):
     Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
 
