@@ -38,6 +38,20 @@ def neural_reader(
     return NeuralReader(model, weights, NeuralCache(20, 0.5, 0.2) if cache else None, segment, **settings)
 
 
+def test_static_reader_packs_a_stepper_only_to_read_single_tokens(monkeypatch):
+    model, made = build_model("gru"), []
+    stepper = model.stepper
+    monkeypatch.setattr(model, "stepper", lambda: made.append("stepper") or stepper())
+    reader = StaticReader(model)
+
+    reader.nats(*STREAM)
+    assert not made
+    reader.read(0)
+    reader.read(1)
+
+    assert made == ["stepper"]
+
+
 @pytest.mark.parametrize("name", NEURAL)
 def test_neural_reader_without_a_rate_is_static(name):
     model = build_model(name).double()
