@@ -142,7 +142,8 @@ def check_positions(model: LanguageModel, documents: Documents) -> None:
     longest = int(documents.lengths.max())
     if model.max_positions is not None and longest > model.max_positions:
         raise ConfigError(
-            f"dynamic: a document of {longest} tokens exceeds this model's {model.max_positions} positions"
+            f"a document of {longest} tokens exceeds this model's {model.max_positions} positions, and a model that "
+            "learns from a document cannot cut it; divide it into shorter documents"
         )
 
 
