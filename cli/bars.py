@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Self
 
 from rich.console import Console
@@ -16,8 +17,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-from seqgen.cli.output import print_line, printable, stderr
+from seqgen.cli.output import clock, notice, print_line, printable, stderr
 
+ShowTokens = Callable[[int, int], None]
+"""Receives how many tokens are done, and of how many."""
 LINE_SECONDS = 10.0
 """Seconds between two lines without a terminal; shorter work prints none."""
 
@@ -94,3 +97,23 @@ class TokenBar:
     def _stop(self) -> None:
         if self._bar.live.is_started:
             self._bar.stop()
+
+
+def announce_time(work: str, show: ShowTokens, *, quiet: bool) -> ShowTokens:
+    """Return `show` with a notice, as soon as a second part is done, of the number of tokens and the time left."""
+    begun = time.monotonic()
+    before = 0
+    said = False
+
+    def measured(done: int, total: int) -> None:
+        nonlocal begun, before, said
+        now = time.monotonic()
+        if not before:  # the first part has the costs of a beginning
+            begun, before = now, done
+        elif not said:
+            said = True
+            left = (now - begun) / (done - before) * (total - done)
+            notice(f"{work}: {total:,} tokens, one after another, in about {clock(left)}", quiet=quiet)
+        show(done, total)
+
+    return measured

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.bars import TokenBar
+from seqgen.cli.bars import ShowTokens, TokenBar, announce_time
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
-from seqgen.cli.output import clock, notice, notice_pipes, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
 
-Progress = Callable[[int, int], None]
 MUCH_UNKNOWN = 0.05
 """Share of `<unk>` among the tokens from which perplexity misleads."""
 
@@ -88,16 +86,17 @@ def evaluate(
 
     model = load(run, **pick(settings, "device", "threads"))
     notice_pipes(texts or [], quiet=quiet)
+    read = model.reading(**reading)
+    measured = _load_texts(texts, read, quiet=quiet) if texts else [("validation part", model.validation_texts())]
     if tune is not None:
-        if tune in (texts or []):
-            raise ConfigError(f"tune: {tune} is measured too, and its figures would be too good; name another text")
-        settings["adaptation"] = _tune(model, tune, model.reading(**reading), settings, quiet=quiet)
+        settings["adaptation"] = _tune(model, tune, read, measured, settings, quiet=quiet)
     if texts:
-        rows = _measure_texts(model, texts, model.reading(**reading), settings, quiet=quiet)
+        rows = [measure(model, name, text, part=name, quiet=quiet, **settings) for name, text in measured]
+        _note_training_texts(model, measured, quiet=quiet)
     else:
         data = model.config.data
-        name = data.valid or (data.text[0] if len(data.text) == 1 else "")
-        rows = [measure(model, "validation part", model.validation_texts(), part=name, quiet=quiet, **settings)]
+        part = data.valid or (data.text[0] if len(data.text) == 1 else "")
+        rows = [measure(model, *one, part=part, quiet=quiet, **settings) for one in measured]
     total = sum_rows(rows) if len(rows) > 1 else None
     if json:
         records = [as_record(row, model) for row in rows]
@@ -106,33 +105,43 @@ def evaluate(
         print_rows([*rows, total] if total is not None else rows, model)
 
 
-def _measure_texts(
-    model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, quiet: bool
-) -> list[Row]:
-    """Read and score each of `texts`; note which of them the run was trained on."""
+def _load_texts(texts: Sequence[str], reading: Reading, *, quiet: bool) -> list[tuple[str, LoadedDocuments]]:
+    """Read each of `texts`; return them with their names."""
     from seqgen.sources.source import load_documents, reject_unused_settings
 
     reject_unused_settings(texts, reading)
+    return [(text, load_documents([text], reading, lambda message: notice(message, quiet=quiet))) for text in texts]
 
-    def note(message: str) -> None:
-        notice(message, quiet=quiet)
 
-    named = [(text, load_documents([text], reading, note)) for text in texts]
-    rows = [measure(model, name, documents, part=name, quiet=quiet, **settings) for name, documents in named]
-    for name, documents in named:
+def _note_training_texts(model: Run, measured: Sequence[tuple[str, LoadedDocuments]], *, quiet: bool) -> None:
+    """Note which texts the run was trained on."""
+    for name, documents in measured:
         if len(documents) == 1 and model.is_training_text(documents[0]):
-            note(
+            notice(
                 f"{name} is the text that this run was trained on, so the figures show how well it was memorized; "
-                "`seqgen eval` without a text scores its validation part"
+                "`seqgen eval` without a text scores its validation part",
+                quiet=quiet,
             )
-    return rows
 
 
-def _tune(model: Run, text: str, reading: Reading, settings: dict[str, Any], *, quiet: bool) -> AdaptationConstants:
-    """Search the rates of adaptation on a text, and note them."""
+def _tune(
+    model: Run,
+    text: str,
+    reading: Reading,
+    measured: Sequence[tuple[str, LoadedDocuments]],
+    settings: dict[str, Any],
+    *,
+    quiet: bool,
+) -> AdaptationConstants:
+    """Search the rates of adaptation on a text, and note them; refuse a text that has one of those measured."""
     from seqgen.sources.source import load_documents
 
     documents = load_documents([text], reading, lambda message: notice(message, quiet=quiet))
+    for name, one in measured:
+        if _has_all(documents, one):
+            raise ConfigError(
+                f"tune: {text} has all of what is measured ({name}), whose figures would be too good; name another text"
+            )
     with TokenBar(f"tuning on {text}", quiet=quiet) as bar:
         show = announce_time(f"tuning on {text}", bar.show, quiet=quiet)
         found = model.tune(documents, progress=show, **{name: settings[name] for name in _ADAPTATION & settings.keys()})
@@ -141,24 +150,10 @@ def _tune(model: Run, text: str, reading: Reading, settings: dict[str, Any], *, 
     return found
 
 
-def announce_time(work: str, show: Progress, *, quiet: bool) -> Progress:
-    """Return `show` with a notice, after the first parts, of the number of tokens and the time that they take."""
-    begun = time.monotonic()
-    before = 0
-    said = False
-
-    def measured(done: int, total: int) -> None:
-        nonlocal begun, before, said
-        now = time.monotonic()
-        if not before:  # the first part has the costs of a beginning
-            begun, before = now, done
-        elif not said:
-            said = True
-            left = (now - begun) / (done - before) * (total - done)
-            notice(f"{work}: {total:,} tokens, one after another, in about {clock(left)}", quiet=quiet)
-        show(done, total)
-
-    return measured
+def _has_all(documents: Sequence[str], measured: Sequence[str]) -> bool:
+    """Return whether each measured document is one of `documents`, or a part of it if there is only one."""
+    known = set(documents)
+    return all(one in known or (len(documents) == 1 and one in documents[0]) for one in measured)
 
 
 def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = "", quiet: bool, **settings: Any) -> Row:
@@ -167,7 +162,7 @@ def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = ""
     from seqgen.sources.catalog.corpus import published_results
 
     with TokenBar(name, quiet=quiet) as bar:
-        show: Progress = bar.show
+        show: ShowTokens = bar.show
         if {"dynamic", "cache"} & settings.keys():
             show = announce_time(f"{name}: dynamic evaluation", show, quiet=quiet)
         evaluation = model.evaluate_documents(documents, progress=show, **settings)

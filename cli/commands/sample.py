@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.bars import TokenBar
+from seqgen.cli.bars import TokenBar, announce_time
 from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
@@ -112,8 +112,6 @@ def sample(
 
 def _adapt(model: Run, text: str, encoding: str, *, quiet: bool) -> Run:
     """Return the run with a model that has learned from a text; note how long that takes, and divergence."""
-    from seqgen.cli.commands.evaluate import announce_time
-
     from seqgen.sources.source import load_documents
 
     documents = load_documents([text], model.reading(encoding=encoding), lambda message: notice(message, quiet=quiet))

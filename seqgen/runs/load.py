@@ -22,7 +22,7 @@ from seqgen.device import RandomState, StepperPrecision, iterate_with_threads, s
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.adaptation.adaptive import adaptive, readers_of
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants, Adapting
-from seqgen.evaluation.adaptation.stream import evaluate_dynamic, find_diverged, read_stream
+from seqgen.evaluation.adaptation.stream import check_positions, evaluate_dynamic, find_diverged, read_stream, stream_of
 from seqgen.evaluation.adaptation.tune import tune
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
@@ -283,14 +283,7 @@ class Run:
         """
         config = EvaluationConfig.of(**settings)
         documents, ids = self._encode(documents)
-        done = 0
-
-        def count(tokens: int) -> None:
-            nonlocal done
-            done += tokens
-            if progress is not None:
-                progress(done, ids.tokens)
-
+        count = _counting(progress, ids.tokens)
         with torch_threads(self._threads):
             size = TextSize.total(documents, self.tokenizer, documents.end_bytes)
             measure = evaluate_dynamic if config.adapts else evaluate
@@ -319,9 +312,10 @@ class Run:
         if not isinstance(text, LoadedDocuments):
             text = load_documents([str(text)], self.reading(**reading))
         _, ids = self._encode(text)
+        check_positions(self.model, ids)
         with torch_threads(self._threads):
             reader = adaptive(self.model, dynamic, ends=self.config.text.ends)
-            read_stream(reader, self.model, ids, lambda done: progress(done, ids.tokens) if progress else None)
+            read_stream([reader], stream_of(ids), _counting(progress, ids.tokens))
             adapted = copy.copy(self)
             adapted.model = reader.model()
             adapted.diverged = find_diverged(readers_of(self.model, reader))
@@ -483,6 +477,19 @@ class Run:
         texts = read_texts(config.data, record=config.text)
         check_same_text(texts, config.text, config.data)
         return texts.split
+
+
+def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+    """Return a function that receives the tokens of each part, and reports those of all parts so far to `progress`."""
+    done = 0
+
+    def count(tokens: int) -> None:
+        nonlocal done
+        done += tokens
+        if progress is not None:
+            progress(done, total)
+
+    return count
 
 
 def _sampling(settings: dict[str, Any]) -> SamplingConfig:

@@ -9,7 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.evaluation import report
-from seqgen.evaluation.report import Context, Evaluation, TextSize, combine, order0_bits_per_byte, xz_bits_per_byte
+from seqgen.evaluation.adaptation.config import AdaptationConstants
+from seqgen.evaluation.report import (
+    Context,
+    DynamicEvaluation,
+    Evaluation,
+    TextSize,
+    combine,
+    order0_bits_per_byte,
+    xz_bits_per_byte,
+)
 from seqgen.tokenizers.base import UNICODE_SCALARS
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
@@ -107,6 +116,24 @@ def test_combine_adds_up_evaluations():
     assert both == Evaluation(4, TextSize(6, 10, 1, 0.5, 2), 4.0, 3, replace(windows, segments=7))
     assert both.nats_per_token == 1.0
     assert both.bits_per_byte == pytest.approx(4.5 / LN2 / 10)
+
+
+def test_combine_counts_diverged_tokens_from_the_first_text():
+    settings = {"what": "all", "cache": False, "weights": {}, "reset": False, "constants": AdaptationConstants()}
+    texts = [(10, 7.0, {"a": 4}), (20, 5.0, {"b": 3}), (5, 1.0, {"c": 2})]
+    evaluations = []
+    for tokens, nats, diverged in texts:
+        size = TextSize(tokens, tokens, 0, 0.0)
+        parts, members = {"all": nats / 2}, {"a": (nats, nats / 2)}
+        dynamic = DynamicEvaluation(tokens, size, nats / 2, parts=parts, members=members, diverged=diverged, **settings)
+        evaluations.append(Evaluation(tokens, size, nats, 0, STREAM, dynamic))
+
+    both = combine(evaluations).dynamic
+
+    assert both is not None
+    assert both.diverged == {"a": 4, "b": 13, "c": 32}
+    assert (both.tokens, both.nats, both.parts, both.members) == (35, 6.5, {"all": 6.5}, {"a": (13.0, 6.5)})
+    assert both.size == TextSize(35, 35, 0, 0.0)
 
 
 def test_contexts_add_up_unless_the_settings_differ():

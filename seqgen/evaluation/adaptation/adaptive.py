@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import cast
+from typing import NamedTuple, cast
 
 from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.cache import NeuralCache
@@ -83,19 +83,36 @@ def check(model: LanguageModel, config: AdaptationConfig) -> None:
         raise ConfigError(f"cache: {model.config.name} has no hidden vectors; leave it out")
 
 
+class Learning(NamedTuple):
+    """What of a model that is not a mixture changes while it reads."""
+
+    learns: bool
+    """Whether its weights learn, or its n-gram counts."""
+    cached: bool
+    """Whether it has a cache."""
+
+
+def learning_of(member: LanguageModel, config: AdaptationConfig) -> Learning:
+    """Return what of a model that is not a mixture changes while it reads."""
+    row = FAMILIES[member.config.cell]
+    if row.neural:
+        return Learning(config.dynamic in {"weights", "all"}, config.cache)
+    return Learning(row.dynamic is not None and config.dynamic in {"ngram", "all"}, cached=False)
+
+
 def member_reader(member: LanguageModel, config: AdaptationConfig, *, ends: bool) -> AdaptiveReader:
     """Return the reader of a model that is not a mixture."""
     row, rates, reset = FAMILIES[member.config.cell], config.adaptation, config.dynamic_reset is not None
-    if row.dynamic is not None and config.dynamic in {"ngram", "all"}:
+    learns, cached = learning_of(member, config)
+    if not learns and not cached:
+        return StaticReader(member)
+    if row.dynamic is not None:
         module, _, name = row.dynamic.rpartition(".")
         made: AdaptiveReader = getattr(import_module(module), name)(member, reset=reset)
         return made
-    learns = row.neural and config.dynamic in {"weights", "all"}
-    if not learns and not (row.neural and config.cache):
-        return StaticReader(member)
     neural = cast("NeuralModel", member)
     weights = DynamicWeights(neural, rates.rate, rates.decay, rates.epsilon) if learns else None
-    cache = NeuralCache(rates.cache_window, rates.cache_theta, rates.cache_share) if config.cache else None
+    cache = NeuralCache(rates.cache_window, rates.cache_theta, rates.cache_share) if cached else None
     return NeuralReader(neural, weights, cache, rates.segment, reset=reset, ends=ends)
 
 

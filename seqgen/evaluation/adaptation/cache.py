@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class NeuralCache:
-    """The last `window` pairs of a stream, in the precision of the model.
+    """The last `window` pairs of a stream, in the precision of the model; what they predict is mixed with it in fp64.
 
     Args:
         window: the most pairs.
@@ -22,7 +22,8 @@ class NeuralCache:
     """
 
     def __init__(self, window: int, theta: float, share: float) -> None:
-        self._window, self._theta, self._share = window, theta, share
+        self._window, self._theta = window, theta
+        self._log_shares = torch.tensor([1 - share, share], dtype=torch.float64).log().tolist()
         self.clear()
 
     def clear(self) -> None:
@@ -38,7 +39,7 @@ class NeuralCache:
             nats: what they cost by the model, [T].
 
         Returns:
-            What they cost by model and cache, [T].
+            What they cost by model and cache, fp64 [T].
         """
         held = len(self._tokens)
         self._add(hidden, targets)
@@ -47,22 +48,27 @@ class NeuralCache:
         scores = self._theta * hidden @ self._hidden.T
         attention = scores.masked_fill((age < 1) | (age > self._window), -math.inf).softmax(-1)
         cached = (attention * (self._tokens == targets[:, None])).sum(-1)
-        mixed = -torch.log((1 - self._share) * torch.exp(-nats) + self._share * cached)
+        mixed = -self._mix(-nats, cached)
         self._hidden, self._tokens = self._hidden[-self._window :], self._tokens[-self._window :]
-        return torch.cat([nats[:1], mixed[1:]]) if held == 0 else mixed  # the first has nothing to look up
+        return torch.cat([nats[:1].double(), mixed[1:]]) if held == 0 else mixed  # the first has nothing to look up
 
     def log_probs(self, hidden: Tensor, log_probs: Tensor) -> Tensor:
-        """Mix the cache into ln p of every token: [V] for a hidden vector [H]."""
+        """Mix the cache into ln p of every token: fp64 [V] for a hidden vector [H]."""
         if not len(self._tokens):
-            return log_probs
+            return log_probs.double()
         attention = (self._theta * self._hidden @ hidden).softmax(0)
-        cached = torch.zeros_like(log_probs).index_add_(0, self._tokens, attention)
-        return torch.log((1 - self._share) * torch.exp(log_probs) + self._share * cached)
+        cached = attention.new_zeros(len(log_probs)).index_add_(0, self._tokens, attention)
+        return self._mix(log_probs, cached)
 
     def add(self, hidden: Tensor, token: int) -> None:
         """Keep a pair: a hidden vector [H] and the token that followed."""
         self._add(hidden[None], torch.tensor([token], device=hidden.device))
         self._hidden, self._tokens = self._hidden[-self._window :], self._tokens[-self._window :]
+
+    def _mix(self, log_probs: Tensor, cached: Tensor) -> Tensor:
+        """Return ln p by model and cache, in fp64, of ln p by the model and p by the cache."""
+        of_model, of_cache = self._log_shares
+        return torch.logaddexp(of_model + log_probs.double(), of_cache + cached.double().log())
 
     def _add(self, hidden: Tensor, tokens: Tensor) -> None:
         if not len(self._tokens):

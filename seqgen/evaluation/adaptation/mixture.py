@@ -118,5 +118,5 @@ class MixtureReader:
         """Return a mixture of the members as they are now, with the present weights."""
         members = {name: one.model() for name, one in self.members.items()}
         adapted = MixtureModel(self._mixture.config, self._mixture.vocab_size, members)
-        adapted.weights.copy_(torch.tensor(self.shares.shares, dtype=torch.float64))
+        adapted.weights = torch.tensor(self.shares.shares, dtype=torch.float64, device=self._mixture.device)
         return adapted.eval()

@@ -11,6 +11,8 @@ Learning is at fixed places of the stream, so parts of any length give the same 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -49,13 +51,25 @@ class AdaptiveReader(Predictor, Protocol):
         ...
 
 
-class StaticReader(StaticPredictor):
+class StaticReader:
     """A model that does not learn."""
 
     def __init__(self, model: LanguageModel) -> None:
-        super().__init__(model)
         self._model = model
         self._carried = model.initial_state(1, sys.maxsize)
+
+    @cached_property
+    def _predictor(self) -> StaticPredictor:
+        """The model a token at a time: packing its weights takes time, which `nats` saves."""
+        return StaticPredictor(self._model)
+
+    def log_probs(self) -> Floats:
+        """Return ln p of every token as the next one: [V], normalized in fp64."""
+        return self._predictor.log_probs()
+
+    def read(self, token: int) -> None:
+        """Take the token that came."""
+        self._predictor.read(token)
 
     @torch.no_grad()
     def nats(self, inputs: Integers, targets: Integers) -> Floats:
@@ -181,17 +195,41 @@ class NeuralReader:
     @torch.no_grad()
     def _check(self, weights: DynamicWeights[NeuralModel], *, diverged: bool) -> None:
         """Return to the trained weights, and their state, if they are much better in the last tokens, or `diverged`."""
-        inputs, targets = np.array(self._unchecked, np.int64).T
-        tokens, expected, starts = batch_of(self._trained, inputs, targets)
-        nats, self._checked = self._trained.nats(tokens, expected, self._checked, starts)
-        if diverged or self._learned_nats > DIVERGED * float(nats.sum(dtype=torch.float64)):
-            weights.restore()
-            self._weights, self.diverged_at = None, self._read
-            self._begin, self._now = self._checked, self._checked
+        trained, self._checked = _cost(self._trained, self._checked, self._unchecked)
+        if diverged or not self._learned_nats <= DIVERGED * trained:
+            self._return(weights)
         self._learned_nats, self._unchecked = 0.0, []
+
+    @torch.no_grad()
+    def check_end(self) -> None:
+        """Check the weights after the last token, however few tokens were read since the last check.
+
+        The trained weights come back if they are much better than the weights were in these tokens, or than the present
+        ones are.
+        """
+        tokens = self._unchecked + self._segment
+        if self._weights is None or not tokens:
+            return
+        learned = self._learned_nats + _cost(self._model, self._begin.map(Tensor.clone), self._segment)[0]
+        present, _ = _cost(self._model, self._checked.map(Tensor.clone), tokens)
+        trained, state = _cost(self._trained, self._checked.map(Tensor.clone), tokens)
+        if not (learned <= DIVERGED * trained and present <= DIVERGED * trained):  # NaN is not
+            self._checked = state
+            self._read += len(self._segment)
+            self._return(self._weights)
+            self._segment = []
+            if self._last is not None:
+                self._step(self._last)
+
+    def _return(self, weights: DynamicWeights[NeuralModel]) -> None:
+        """Read on with the trained weights and their state."""
+        weights.restore()
+        self._weights, self.diverged_at = None, self._read
+        self._begin = self._now = self._checked
 
     def _restart(self) -> None:
         """Begin a document with the trained weights and an empty cache; its first token clears the state."""
+        self._read += len(self._segment)
         self._segment, self._begin = [], self._now
         if self._weights is not None:
             self._weights.restore()
@@ -212,15 +250,29 @@ class NeuralReader:
             self._keep(np.array([self._last]), np.array([token]))
         if self._reset and token == BOUNDARY:
             self._restart()
-        with torch.no_grad():
-            tokens, _, starts = batch_of(self._model, np.array([token]), np.array([token]))
-            hidden, self._now = self._model.features(tokens, self._copied(self._now), starts)
-            logits = self._model.head(hidden[0, 0]).double()
+        self._step(token)
+
+    @torch.no_grad()
+    def _step(self, token: int) -> None:
+        """Predict what follows a token."""
+        tokens, _, starts = batch_of(self._model, np.array([token]), np.array([token]))
+        hidden, self._now = self._model.features(tokens, self._copied(self._now), starts)
+        logits = self._model.head(hidden[0, 0]).double()
         self._last, self._hidden, self._log_probs = token, hidden[0, 0], logits.log_softmax(-1)
 
     def model(self) -> NeuralModel:
-        """Return the model with its present weights."""
+        """Return the model with its present weights, or the trained ones if those diverged."""
+        self.check_end()
         return self._model
+
+
+def _cost(model: NeuralModel, state: State, rows: Sequence[tuple[int, int]]) -> tuple[float, State]:
+    """Return the nats of inputs and targets by a model, and its state after them."""
+    if not rows:
+        return 0.0, state
+    tokens, expected, starts = batch_of(model, *np.array(rows, np.int64).T)
+    nats, state = model.nats(tokens, expected, state, starts)
+    return float(nats.sum(dtype=torch.float64)), state
 
 
 def batch_of(

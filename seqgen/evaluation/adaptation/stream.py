@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from seqgen.data.documents import Documents
 from seqgen.errors import ConfigError
-from seqgen.evaluation.adaptation.adaptive import check, member_reader, members_of, parts_of, shares_of
+from seqgen.evaluation.adaptation.adaptive import (
+    Learning,
+    check,
+    learning_of,
+    member_reader,
+    members_of,
+    parts_of,
+    shares_of,
+)
 from seqgen.evaluation.adaptation.config import AdaptationConfig
-from seqgen.evaluation.adaptation.reader import AdaptiveReader, Floats, Integers, NeuralReader, StaticReader
+from seqgen.evaluation.adaptation.reader import AdaptiveReader, Floats, Integers, NeuralReader
 from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation, TextSize
 from seqgen.models.base import LanguageModel
-from seqgen.models.mixture import MixtureModel
-from seqgen.models.registry import FAMILIES
+from seqgen.models.mixture import MixtureModel, mix_log_probs
 from seqgen.tokenizers.base import BOUNDARY
 
-BLOCK = 1024
-"""Tokens that each member reads before the next does, and of which progress is reported."""
+STATIC = AdaptationConfig()
+BLOCK = 256
+"""Tokens that each reader reads before the next does, and of which progress is reported."""
 
 
 def stream_of(documents: Documents) -> tuple[Integers, Integers]:
@@ -55,54 +65,65 @@ def evaluate_dynamic(
     """
     check(model, config)
     check_positions(model, documents)
-    members, (inputs, targets) = members_of(model), stream_of(documents)
-    ends = bool(documents.ends.any())
-    readers = {name: member_reader(member, config, ends=ends) for name, member in members.items()}
-    static, dynamic = _read(members, readers, inputs, targets, progress)
-    nats, parts, weights = _mix(model, config, static, dynamic, inputs)
-    cost = parts[config.what]
+    stream, parts = stream_of(documents), _parts_of(model, config)
+    readers = _readers_of(model, [STATIC, *parts.values()], ends=bool(documents.ends.any()))
+    nats_by_reader = dict(zip(readers, read_stream([*readers.values()], stream, progress), strict=True))
+
+    def rows(settings: AdaptationConfig) -> Floats:
+        return np.stack([nats_by_reader[key] for key in _keys(model, settings)])
+
+    static, dynamic = rows(STATIC), rows(config)
+    nats, costs = math.fsum(static[0]), {config.what: math.fsum(dynamic[0])}
+    members: dict[str, tuple[float, float]] = {}
+    weights: dict[str, float] = {}
+    if isinstance(model, MixtureModel):
+        nats = -math.fsum(mix_log_probs(torch.from_numpy(-static), model.weights).tolist())
+        shares = {part: shares_of(model, config) for part in parts}
+        costs = {part: math.fsum(shares[part].nats(rows(one), stream[0])) for part, one in parts.items()}
+        pairs = zip(map(math.fsum, static), map(math.fsum, dynamic), strict=True)
+        members = dict(zip(model.members, pairs, strict=True))
+        weights = dict(zip(model.members, shares[config.what].shares, strict=True))
+    learned = {key.member: readers[key] for key in _keys(model, config)}
+    for reader in learned.values():
+        if isinstance(reader, NeuralReader):
+            reader.check_end()
     adapted = DynamicEvaluation(
-        tokens=len(targets),
+        tokens=documents.tokens,
         size=size,
-        nats=cost,
+        nats=costs[config.what],
         what=config.what,
         cache=config.cache,
-        parts=parts,
-        members={name: (math.fsum(static[name]), math.fsum(dynamic[name])) for name in members} if weights else {},
+        parts=costs,
+        members=members,
         weights=weights,
-        diverged=find_diverged(readers),
+        diverged=find_diverged(learned),
         reset=config.dynamic_reset is not None,
         constants=config.adaptation,
     )
     context = Context(kind="stream", segments=len(documents))
-    return Evaluation(len(targets), size, nats, int(documents.ends.sum()), context, adapted)
+    return Evaluation(documents.tokens, size, nats, int(documents.ends.sum()), context, adapted)
 
 
 def read_stream(
-    reader: AdaptiveReader,
-    model: LanguageModel,
-    documents: Documents,
+    readers: Sequence[AdaptiveReader],
+    stream: tuple[Integers, Integers],
     progress: Callable[[int], None] | None = None,
 ) -> Floats:
-    """Let the reader of a model learn from documents; return the nats of all tokens, [T].
+    """Let each reader learn from a stream; return the nats of all tokens, [readers, T].
 
     Args:
-        reader: of `model`.
-        model: whose positions limit the documents.
-        documents: the ids.
-        progress: receives how many tokens were read so far.
-
-    Raises:
-        ConfigError: a document is longer than the model's positions.
+        readers: of the same stream, each independent of the others.
+        stream: inputs and targets, as of `stream_of`.
+        progress: receives the number of tokens in each part that all of them have read.
     """
-    check_positions(model, documents)
-    inputs, targets = stream_of(documents)
-    nats = np.empty(len(targets))
+    inputs, targets = stream
+    nats = np.empty((len(readers), len(targets)))
     for start in range(0, len(targets), BLOCK):
         part = slice(start, start + BLOCK)
-        nats[part] = reader.nats(inputs[part], targets[part])
+        for row, reader in zip(nats, readers, strict=True):
+            row[part] = reader.nats(inputs[part], targets[part])
         if progress is not None:
-            progress(min(start + BLOCK, len(targets)))
+            progress(len(targets[part]))
     return nats
 
 
@@ -121,54 +142,33 @@ def check_positions(model: LanguageModel, documents: Documents) -> None:
     longest = int(documents.lengths.max())
     if model.max_positions is not None and longest > model.max_positions:
         raise ConfigError(
-            f"dynamic: a document of {longest} tokens exceeds this model's {model.max_positions} positions"
+            f"a document of {longest} tokens exceeds this model's {model.max_positions} positions, and a model that "
+            "learns from a document cannot cut it; divide it into shorter documents"
         )
 
 
-def _read(
-    members: dict[str, LanguageModel],
-    readers: dict[str, AdaptiveReader],
-    inputs: Integers,
-    targets: Integers,
-    progress: Callable[[int], None] | None,
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Return the static and the dynamic nats of each member, [T]."""
-    fixed = {name: StaticReader(member) for name, member in members.items()}
-    static, dynamic = ({name: np.empty(len(targets)) for name in members} for _ in range(2))
-    for start in range(0, len(targets), BLOCK):
-        part = slice(start, start + BLOCK)
-        for name, reader in readers.items():
-            static[name][part] = fixed[name].nats(inputs[part], targets[part])
-            learns = not isinstance(reader, StaticReader)
-            dynamic[name][part] = reader.nats(inputs[part], targets[part]) if learns else static[name][part]
-        if progress is not None:
-            progress(len(targets[part]))
-    return static, dynamic
+class _Key(NamedTuple):
+    """A member, and what of it learns."""
+
+    member: str
+    learning: Learning
 
 
-def _mix(
-    model: LanguageModel,
-    config: AdaptationConfig,
-    static: dict[str, Floats],
-    dynamic: dict[str, Floats],
-    inputs: Integers,
-) -> tuple[float, dict[str, float], dict[str, float]]:
-    """Return the static nats, the dynamic nats by what learns, and the weights of a mixture after the text."""
-    if not isinstance(model, MixtureModel):
-        ((alone, learned),) = zip(static.values(), dynamic.values(), strict=True)
-        return math.fsum(alone), {config.what: math.fsum(learned)}, {}
-    with np.errstate(divide="ignore"):
-        logs = np.log(model.weights.numpy(force=True))
-    nats = -math.fsum(np.logaddexp.reduce(logs[:, None] - np.stack([*static.values()])))
-    parts, learning = {}, parts_of(model) if config.what == "all" else []
-    for what in [*(learning if len(learning) > 1 else []), config.what]:
-        rows = [dynamic[name] if _learns(member, what) else static[name] for name, member in members_of(model).items()]
-        shares = shares_of(model, config)
-        parts[what] = math.fsum(shares.nats(np.stack(rows), inputs))
-    return nats, parts, dict(zip(static, shares.shares, strict=True))
+def _keys(model: LanguageModel, settings: AdaptationConfig) -> list[_Key]:
+    return [_Key(name, learning_of(member, settings)) for name, member in members_of(model).items()]
 
 
-def _learns(member: LanguageModel, what: str) -> bool:
-    """Return whether a member learns if `what` does."""
-    row = FAMILIES[member.config.cell]
-    return (row.neural and what != "ngram") or (row.dynamic is not None and what in {"ngram", "all"})
+def _parts_of(model: LanguageModel, config: AdaptationConfig) -> dict[str, AdaptationConfig]:
+    """Return the settings of each part to report: if all learns, those with one kind learning, then `config`."""
+    kinds = parts_of(model) if config.dynamic == "all" else []
+    alone = kinds if len(kinds) > 1 else []
+    return {**{kind: config.model_copy(update={"dynamic": kind}) for kind in alone}, config.what: config}
+
+
+def _readers_of(
+    model: LanguageModel, settings: Iterable[AdaptationConfig], *, ends: bool
+) -> dict[_Key, AdaptiveReader]:
+    """Return the readers of the members by all `settings`; a member that learns the same by two of them has one."""
+    wanted = {key: one for one in settings for key in _keys(model, one)}
+    members = members_of(model)
+    return {key: member_reader(members[key.member], one, ends=ends) for key, one in wanted.items()}

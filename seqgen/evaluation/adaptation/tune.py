@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from seqgen.data.documents import Documents
+from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.adaptive import check, member_reader, members_of, shares_of
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.adaptation.reader import Floats
-from seqgen.evaluation.adaptation.stream import BLOCK, check_positions, stream_of
+from seqgen.evaluation.adaptation.stream import check_positions, read_stream, stream_of
 from seqgen.models.base import LanguageModel
 from seqgen.models.mixture import MixtureModel
 from seqgen.models.registry import FAMILIES
@@ -48,6 +49,7 @@ def tune(
     check(model, config)
     check_positions(model, documents)
     inputs, targets = (row[:TOKENS] for row in stream_of(documents))
+    ends = bool(documents.ends.any())
     members = members_of(model)
     neural = [member for member in members.values() if FAMILIES[member.config.cell].neural]
     searches: list[tuple[AdaptationConfig, Factors]] = []
@@ -59,16 +61,15 @@ def tune(
     tries = sum(1 + sum(map(len, factors.values())) for _, factors in searches)
     total, done = (tries * len(neural) + is_mixture * len(members)) * len(targets), 0
 
-    def read(member: LanguageModel, settings: AdaptationConfig, constants: AdaptationConstants) -> Floats:
+    def count(tokens: int) -> None:
         nonlocal done
+        done += tokens
+        if progress is not None:
+            progress(done, total)
+
+    def read(member: LanguageModel, settings: AdaptationConfig, constants: AdaptationConstants) -> Floats:
         settings = settings.model_copy(update={"adaptation": constants})
-        reader, nats = member_reader(member, settings, ends=bool(documents.ends.any())), np.empty(len(targets))
-        for start in range(0, len(targets), BLOCK):
-            part = slice(start, start + BLOCK)
-            nats[part] = reader.nats(inputs[part], targets[part])
-            done += len(targets[part])
-            if progress is not None:
-                progress(done, total)
+        nats: Floats = read_stream([member_reader(member, settings, ends=ends)], (inputs, targets), count)[0]
         return nats
 
     found = config.adaptation
@@ -92,12 +93,18 @@ def tune(
 def search(
     constants: AdaptationConstants, factors: Factors, cost: Callable[[AdaptationConstants], float]
 ) -> AdaptationConstants:
-    """Multiply one constant after the other by each of its factors, and keep what costs least."""
+    """Multiply one constant after the other by each of its factors, and keep what costs least.
+
+    A product outside the bounds of its constant is not tried.
+    """
     least = cost(constants)
     for name, tried_factors in factors.items():
         base = getattr(constants, name)
         for factor in tried_factors:
-            tried = constants.model_copy(update={name: type(base)(base * factor)})
+            try:
+                tried = AdaptationConstants.of(**{**dict(constants), name: type(base)(base * factor)})
+            except ConfigError:
+                continue
             if (one := cost(tried)) < least:
                 constants, least = tried, one
     return constants

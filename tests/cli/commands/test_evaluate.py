@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -320,6 +321,12 @@ def test_dynamic_table_names_adapted_figures_and_notes_the_time_first(invoke, ru
     assert invoke("eval", "short.txt", "--run", run, "--dynamic", "--quiet").stderr == ""
 
 
+def test_dynamic_notes_the_time_of_a_text_of_three_blocks(invoke, run, corpus):
+    Path("tiny.txt").write_text(corpus.read_text("utf-8")[:600], "utf-8")
+
+    assert "600 tokens" in invoke("eval", "tiny.txt", "--run", run, "--dynamic").stderr
+
+
 def test_dynamic_evaluations_of_several_texts_add_up(report, short):
     Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
 
@@ -338,8 +345,19 @@ def test_tune_chooses_constants_on_another_text(report, refuses, short, monkeypa
     default, tuned = (report("short.txt", "--dynamic", *more)["dynamic"] for more in ((), ("--tune", "other.txt")))
 
     assert tuned["constants"]["rate"] in {default["constants"]["rate"], 0.25 * default["constants"]["rate"]}
-    refuses(2, "eval", "short.txt", "--dynamic", "--tune", "short.txt", words=("--tune", "short.txt"))
     refuses(2, "eval", "short.txt", "--tune", "other.txt", words=("--tune", "--dynamic"))
+
+
+@pytest.mark.parametrize("texts", [("short.txt",), ("other.txt", "./short.txt"), ("copy.txt",)])
+def test_tune_refuses_a_text_that_is_measured(refuses, run, short, texts):
+    Path("other.txt").write_text("The old king paints the rain.\n" * 9, "utf-8")
+    shutil.copy("short.txt", "copy.txt")
+
+    refuses(2, "eval", *texts, "--dynamic", "--tune", "short.txt", words=("--tune", "short.txt"))
+
+
+def test_tune_refuses_the_text_of_the_run_where_its_validation_part_is_measured(refuses, run, corpus):
+    refuses(2, "eval", "--dynamic", "--tune", corpus, words=("--tune", str(corpus)))
 
 
 def test_dynamic_ngram_of_a_neural_run_is_refused(refuses, run, short):

@@ -70,3 +70,22 @@ def test_clear_forgets_all_pairs(stream):
     cache.clear()
 
     assert torch.equal(cache.log_probs(hidden[1], log_probs[1]), log_probs[1])
+
+
+def test_costs_beyond_the_range_of_exp_are_finite():
+    cache = NeuralCache(WINDOW, THETA, SHARE)
+    hidden, targets = torch.ones(3, 2), torch.tensor([1, 2, 1])
+
+    found = cache.nats(hidden, targets, torch.full((3,), 200.0))
+
+    expected = [200.0, 200.0 - math.log(1 - SHARE), -math.log(SHARE / 2)]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+    log_probs = cache.log_probs(hidden[0], torch.tensor([0.0, -1.0, -2.0, -1000.0], dtype=torch.float64))
+    assert log_probs[3].item() == pytest.approx(-1000.0 + math.log(1 - SHARE))
+
+
+def test_cache_with_a_share_of_zero_changes_nothing():
+    cache = NeuralCache(WINDOW, THETA, 0.0)
+    hidden, nats = torch.ones(3, 2), torch.tensor([1.0, 2.0, 3.0])
+
+    assert torch.equal(cache.nats(hidden, torch.tensor([1, 2, 1]), nats).float(), nats)

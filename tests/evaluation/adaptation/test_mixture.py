@@ -11,7 +11,7 @@ import torch
 from seqgen.data.documents import Documents
 from seqgen.evaluation.adaptation.adaptive import adaptive
 from seqgen.evaluation.adaptation.config import AdaptationConstants
-from seqgen.evaluation.adaptation.mixture import DynamicShares
+from seqgen.evaluation.adaptation.mixture import DynamicShares, MixtureReader
 from seqgen.evaluation.adaptation.reader import StaticReader
 from seqgen.evaluation.adaptation.stream import stream_of
 from seqgen.models.mixture import MixtureModel
@@ -120,3 +120,10 @@ def test_model_of_a_mixture_has_the_adapted_members_and_weights(mixture):
     before, after = (StaticReader(one).nats(*STREAM).sum() for one in (mixture, adapted))
     assert after < before
     assert mixture.weights.tolist() == [0.7, 0.3]
+
+
+def test_model_of_a_mixture_has_its_weights_on_the_device_of_the_mixture(mixture):
+    readers = {name: StaticReader(member) for name, member in mixture.members.items()}
+    reader = MixtureReader(mixture.to("meta"), readers, DynamicShares([0.5, 0.5], 5.0, 20.0))
+
+    assert reader.model().device.type == "meta"

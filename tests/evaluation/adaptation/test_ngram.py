@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from seqgen.data.documents import Documents
-from seqgen.evaluation.adaptation.adaptive import adaptive, parts_of
+from seqgen.evaluation.adaptation.adaptive import adaptive
 from seqgen.evaluation.adaptation.config import AdaptationConfig
 from seqgen.evaluation.adaptation.mixture import MixtureReader
 from seqgen.evaluation.adaptation.ngram import NgramReader
@@ -77,19 +79,23 @@ def test_model_of_an_ngram_reader_has_counted_what_was_read(ngram):
     np.testing.assert_array_equal(StaticReader(ngram).nats(*STREAM), before)
 
 
-@pytest.mark.parametrize("what", ["weights", "ngram", "all"])
-def test_mixture_reports_what_learns_together_and_alone(mixture, what):
-    assert parts_of(mixture) == ["weights", "ngram"]
+@pytest.mark.parametrize(
+    ("what", "cache"), [*itertools.product(["weights", "ngram", "all"], [False, True]), (None, True)]
+)
+def test_parts_of_a_mixture_cost_what_their_own_readers_say(mixture, what, cache):
     size = TextSize(characters=1, bytes=1, unknown=0, unk_cost=0.0)
 
-    found = evaluate_dynamic(mixture, DOCUMENTS, size, AdaptationConfig(dynamic=what)).dynamic
+    found = evaluate_dynamic(mixture, DOCUMENTS, size, AdaptationConfig(dynamic=what, cache=cache)).dynamic
 
     assert found is not None
-    assert list(found.parts) == (["weights", "ngram", "all"] if what == "all" else [what])
+    assert list(found.parts) == (["weights", "ngram", "all"] if what == "all" else [what or "cache"])
     for part, nats in found.parts.items():
-        assert nats == pytest.approx(adaptive(mixture, part).nats(*STREAM).sum())  # type: ignore[arg-type]
+        reader = adaptive(mixture, None if part == "cache" else part, cache=cache)  # type: ignore[arg-type]
+        assert nats == pytest.approx(reader.nats(*STREAM).sum())
+    assert found.nats == found.parts[what or "cache"]
     learned = {name for name, (static, dynamic) in found.members.items() if static != dynamic}
-    assert learned == {"weights": {"lstm"}, "ngram": {"ngram"}, "all": {"lstm", "ngram"}}[what]
+    expected = {"weights": {"lstm"}, "ngram": {"ngram"}, "all": {"lstm", "ngram"}, None: set()}[what]
+    assert learned == expected | ({"lstm"} if cache else set())
 
 
 def test_mixture_reader_reads_single_tokens(mixture):

@@ -38,6 +38,20 @@ def neural_reader(
     return NeuralReader(model, weights, NeuralCache(20, 0.5, 0.2) if cache else None, segment, **settings)
 
 
+def test_static_reader_packs_a_stepper_only_to_read_single_tokens(monkeypatch):
+    model, made = build_model("gru"), []
+    stepper = model.stepper
+    monkeypatch.setattr(model, "stepper", lambda: made.append("stepper") or stepper())
+    reader = StaticReader(model)
+
+    reader.nats(*STREAM)
+    assert not made
+    reader.read(0)
+    reader.read(1)
+
+    assert made == ["stepper"]
+
+
 @pytest.mark.parametrize("name", NEURAL)
 def test_neural_reader_without_a_rate_is_static(name):
     model = build_model(name).double()
@@ -158,3 +172,43 @@ def test_weights_whose_gradient_is_not_finite_return_to_the_trained_ones(monkeyp
 
     assert reader.diverged_at == 21
     np.testing.assert_allclose(found[21:], static[21:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("length", [7, 10, 60])
+def test_divergence_since_the_last_check_is_found_at_the_end(length):
+    model = build_model("gru").double()
+    reader = NeuralReader(model, DynamicWeights(model, 100.0, 0.0, 0.002), None, 7)
+    inputs, targets = STREAM
+    reader.nats(inputs[:length], targets[:length])
+
+    adapted = reader.model()
+
+    assert reader.diverged_at == length
+    for one, trained in zip(adapted.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one, trained)
+    static = StaticReader(model).nats(inputs, targets)
+    np.testing.assert_allclose(reader.nats(inputs[length:], targets[length:]), static[length:], rtol=1e-9)
+
+
+@pytest.mark.parametrize("length", [3, 7, 10])
+def test_model_before_the_end_changes_no_later_numbers(length):
+    model = build_model("transformer").double()
+    reader, (inputs, targets) = neural_reader(model), STREAM
+    expected = neural_reader(model).nats(inputs, targets)
+
+    before = reader.nats(inputs[:length], targets[:length])
+    reader.model()
+    after = reader.nats(inputs[length:], targets[length:])
+
+    np.testing.assert_allclose(np.concatenate([before, after]), expected, rtol=1e-12)
+    assert reader.diverged_at is None
+
+
+def test_divergence_with_reset_counts_all_tokens(monkeypatch):
+    monkeypatch.setattr(readers, "CHECK_TOKENS", 28)
+    model = build_model("gru").double()
+    reader = NeuralReader(model, DynamicWeights(model, 100.0, 0.0, 0.002), None, 7, reset=True)
+    # Three updates in 22 tokens, none in 2, one in 14: the 28th token that was learned from is the 31st of the stream.
+    reader.nats(*STREAM)
+
+    assert reader.diverged_at == 31

@@ -55,7 +55,7 @@ def test_dynamic_figures_of_a_mixture_are_those_of_its_reader_and_members():
 
     assert found is not None
     reader = adaptive(model, "all", CONSTANTS)
-    assert found.nats == pytest.approx(read_stream(reader, model, DOCUMENTS).sum())
+    assert found.nats == pytest.approx(read_stream([reader], stream_of(DOCUMENTS)).sum())
     assert found.parts == {"all": found.nats}
     assert list(found.weights.values()) == pytest.approx(reader.shares.shares)
     for name, member in model.members.items():
@@ -81,15 +81,16 @@ def test_evaluations_of_several_texts_add_up():
     assert both.dynamic.weights == other.dynamic.weights
 
 
-def test_divergence_is_reported():
+@pytest.mark.parametrize(("length", "diverged_at"), [(3000, 1024), (40, 40)])
+def test_divergence_is_reported(length, diverged_at):
     model = build_model("gru")
-    documents = Documents.of([np.random.default_rng(0).integers(1, 11, 3000)])
+    documents = Documents.of([np.random.default_rng(0).integers(1, 11, length)])
     config = AdaptationConfig(dynamic="weights", adaptation=AdaptationConstants(rate=100.0, decay=0.0, segment=16))
 
     found = evaluate_dynamic(model, documents, SIZE, config).dynamic
 
     assert found is not None
-    assert found.diverged == {"gru": 1024}
+    assert found.diverged == {"gru": diverged_at}
 
 
 def test_progress_sums_to_all_tokens():
@@ -104,5 +105,7 @@ def test_documents_beyond_the_positions_are_refused():
     model = build_model("transformer-sinusoidal")
     documents = Documents.of([np.arange(65) % 10 + 1])
 
-    with pytest.raises(ConfigError, match=r"65 tokens.* 64 positions"):
+    with pytest.raises(ConfigError, match=r"65 tokens.* 64 positions") as caught:
         evaluate_dynamic(model, documents, SIZE, AdaptationConfig(dynamic="all"))
+
+    assert "dynamic:" not in str(caught.value)  # `seqgen sample --adapt` has no such option

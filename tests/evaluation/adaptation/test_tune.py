@@ -8,7 +8,7 @@ import pytest
 from seqgen.data.documents import Documents
 from seqgen.evaluation.adaptation.adaptive import adaptive
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
-from seqgen.evaluation.adaptation.stream import read_stream
+from seqgen.evaluation.adaptation.stream import read_stream, stream_of
 from seqgen.evaluation.adaptation.tune import search, tune
 
 from ...conftest import build_model
@@ -27,6 +27,18 @@ def test_search_multiplies_one_constant_after_the_other():
     assert isinstance(found.cache_window, int)
 
 
+def test_search_skips_constants_that_their_bounds_refuse():
+    start = AdaptationConstants(memory=5.0, cache_share=0.6, cache_window=2)
+
+    found = search(
+        start,
+        {"memory": (0.1, 0.5), "cache_share": (0.5, 2.0), "cache_window": (0.25, 0.5)},
+        lambda tried: tried.memory - tried.cache_share + tried.cache_window,
+    )
+
+    assert found == AdaptationConstants(memory=2.5, cache_share=0.6, cache_window=1)
+
+
 @pytest.mark.parametrize(
     ("name", "settings"), [("gru", {"dynamic": "all"}), ("lstm+transformer", {"dynamic": "all", "cache": True})]
 )
@@ -43,6 +55,6 @@ def test_tune_finds_constants_that_cost_less(name, settings):
 
     def cost(constants: AdaptationConstants) -> float:
         cache = settings.get("cache", False)
-        return float(read_stream(adaptive(model, "all", constants, cache=cache), model, documents).sum())
+        return float(read_stream([adaptive(model, "all", constants, cache=cache)], stream_of(documents)).sum())
 
     assert cost(found) < cost(start)
