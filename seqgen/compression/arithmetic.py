@@ -30,11 +30,10 @@ def cumulative_frequencies(log_probs: npt.NDArray[np.float64]) -> Frequencies:
     Raises:
         RunError: a probability is NaN or infinite.
     """
-    frequencies = (np.exp(log_probs) * TOTAL).astype(np.int64)
-    frequencies += 1
-    cumulative: Frequencies = frequencies.cumsum()
-    if not len(log_probs) <= cumulative[-1] <= 2 * TOTAL:  # NaN and infinity are the most negative integer
+    probabilities = np.exp(log_probs)
+    if not 0 < probabilities.sum() < 2:  # NaN fails every comparison
         raise RunError("the model's probabilities contain NaN or infinity, so it cannot code a file; train again")
+    cumulative: Frequencies = ((probabilities * TOTAL).astype(np.int64) + 1).cumsum()
     return cumulative
 
 

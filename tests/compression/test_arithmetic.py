@@ -108,6 +108,8 @@ def test_an_impossible_symbol_has_a_frequency_of_one():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 800.0])
-def test_probabilities_that_are_not_numbers_are_refused(value):
+@pytest.mark.parametrize("log_probs", [[-1.0, "value", -1.0], ["value"] * 8, ["value"] * 3])
+def test_cumulative_frequencies_refuse_what_is_not_a_distribution(value, log_probs):
+    """Eight times the most negative integer, to which NaN is cast, is 0."""
     with pytest.raises(RunError, match="NaN"), np.errstate(all="ignore"):
-        cumulative_frequencies(np.array([-1.0, value, -1.0]))
+        cumulative_frequencies(np.array([value if one == "value" else one for one in log_probs]))
