@@ -31,8 +31,6 @@ from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 THREADS = 1
 """Threads of both sides: their number changes how sums are rounded."""
-_DYNAMIC: tuple[Adapting | None, ...] = (None, "weights", "ngram", "all")
-"""What learns while a file is coded, by its number in the header."""
 PROBED = 32
 """Predictions that are hashed, to notice a machine that rounds in another way."""
 Progress = Callable[[int, int], None]
@@ -92,8 +90,8 @@ class Codec:
             code = encode_stream(stream, ids, pieces, spelling_of(self._tokenizer))
         progress(len(ids), len(ids))
         return CompressedFile(
-            dynamic=_DYNAMIC.index(dynamic),
-            layout=layout.to_byte(),
+            dynamic=dynamic,
+            layout=layout,
             fingerprint=fingerprint.to_bytes(),
             original=digest(content),
             tokens=len(ids),
@@ -108,17 +106,18 @@ class Codec:
             RunError: it was compressed with another run or on another kind of machine.
         """
         file = CompressedFile.from_bytes(content, name)
-        with _fixed_arithmetic(self._model):
+        original = None
+        with _fixed_arithmetic(self._model), contextlib.suppress(EOFError):
             self._fingerprint().check(file.fingerprint, name)
-            stream = self._stream(_DYNAMIC[file.dynamic], file.tokens, progress)
+            stream = self._stream(file.dynamic, file.tokens, progress)
             ids, pieces = decode_stream(stream, file.code, file.tokens, spelling_of(self._tokenizer))
-        progress(file.tokens, file.tokens)
-        original = self._join(Layout.from_byte(file.layout), ids, pieces)
-        if digest(original) != file.original:
+            original = self._join(file.layout, ids, pieces)
+        if original is None or digest(original) != file.original:
             raise RunError(
                 f"{name} could not be decompressed: the SHA-256 of what came out is not that of the original; "
                 "decompress it on the machine where it was compressed"
             )
+        progress(file.tokens, file.tokens)
         return original
 
     def _read(self, content: bytes, name: str) -> str:

@@ -74,9 +74,20 @@ def test_certain_symbols_take_no_bytes():
 
 @given(st.binary(max_size=40), st.lists(FREQUENCIES, max_size=60))
 def test_any_bytes_decode_to_symbols_of_the_tables(code, tables):
-    symbols = decode(code, tables)
+    symbols = decode(code + bytes(8 * len(tables)), tables)
 
     assert all(symbol < len(rows) for rows, symbol in zip(tables, symbols, strict=True))
+
+
+@pytest.mark.parametrize("symbol", [0, 1])
+def test_decoder_ends_where_the_code_has_no_more_symbols(symbol):
+    """Also a code of zeros: the first of two equally likely symbols, again and again."""
+    code = encode([([1, 1], symbol)] * 400)
+    decoder = RangeDecoder(code)
+
+    assert [decoder.decode_symbol(np.array([1, 2])) for _ in range(400)] == [symbol] * 400
+    with pytest.raises(EOFError):
+        [decoder.decode_symbol(np.array([1, 2])) for _ in range(200)]
 
 
 @given(st.lists(st.integers(2, 1 << 32).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))), max_size=40))

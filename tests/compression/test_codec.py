@@ -156,6 +156,14 @@ def test_a_changed_code_with_a_valid_checksum_is_an_error():
         codec.decompress(replace(file, code=b"\x80" + file.code[1:]).to_bytes())
 
 
+def test_decompress_refuses_more_tokens_than_the_code_has():
+    codec = codec_of(build_model("gru"))
+    file = CompressedFile.from_bytes(codec.compress(random_text(90).encode()), "")
+
+    with pytest.raises(RunError, match=r"a\.seqgen .*SHA-256"):
+        codec.decompress(replace(file, tokens=1 << 60).to_bytes(), "a.seqgen")
+
+
 def test_another_run_and_other_weights_are_refused():
     compressed = codec_of(build_model("gru")).compress(b"abc")
 
