@@ -74,7 +74,8 @@ class Codec:
 
         Raises:
             TextError: the model cannot code this file: it is not UTF-8, or would not come back as it is.
-            ConfigError: the model has nothing of what should learn.
+            ConfigError: the model has nothing of what should learn, or would learn that a document ends where it is cut
+                to fit the model's positions.
         """
         text = self._read(content, name)
         layout = Layout.of(text, self._unit or "file")
@@ -84,6 +85,8 @@ class Codec:
                 f"{name} is not in NFC, to which the tokenizer of this run normalizes, so it would not come back as it "
                 "is; compress it with a run that was made by `seqgen train --normalization none`"
             )
+        if dynamic is not None:
+            self._check_positions(ids, name)
         with _fixed_arithmetic(self._model):
             fingerprint = self._fingerprint()
             stream = self._stream(dynamic, len(ids), progress)
@@ -141,6 +144,16 @@ class Codec:
                 spelled = self._tokenizer.token_texts(document)
                 pieces += [spelled[place] for place in places.tolist()]
         return np.concatenate(parts), pieces
+
+    def _check_positions(self, ids: Ids, name: str) -> None:
+        """Refuse to learn from documents that have to be cut, where the model models the ends of documents."""
+        limit = None if self._unit is None else self._model.max_positions
+        longest = int(np.diff(np.flatnonzero(ids == BOUNDARY), prepend=-1).max(initial=0))
+        if limit is not None and longest > limit:
+            raise ConfigError(
+                f"dynamic: {name} has a document of {longest} tokens, and this model {limit} positions; leave "
+                "--dynamic out"
+            )
 
     def _join(self, layout: Layout, ids: Ids, pieces: Iterable[str]) -> bytes:
         """Return the file whose documents `_encode` gave these ids and pieces."""
