@@ -129,4 +129,5 @@ def train(
     resume: bool = ...,
     init_from: str | Path | None = ...,
     plan_from: str | Path | None = ...,
+    memory: int | str | None = ...,
 ) -> TrainingRun: ...

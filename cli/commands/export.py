@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from seqgen.cli.options import QuietOption, RunOption
@@ -12,6 +12,9 @@ from seqgen.cli.signals import exit_on_signal
 
 from seqgen.errors import ConfigError, RunError
 from seqgen.utils.text import plural
+
+if TYPE_CHECKING:
+    from seqgen.models.ngram.model import NgramModel
 
 
 def export(
@@ -27,16 +30,18 @@ def export(
         raise RunError(f"{out} exists; choose another name")
     with exit_on_signal():
         from seqgen.export.arpa import arpa_lines
-        from seqgen.models.ngram.model import NgramModel
         from seqgen.runs.load import load
+    from seqgen.models.registry import FAMILIES
     from seqgen.utils.files import write_atomically
 
     loaded = load(run, device="cpu")
-    if not isinstance(loaded.model, NgramModel):
+    cell = loaded.config.model.cell
+    if to not in FAMILIES[cell].exports:
+        able = ", ".join(name for name, family in FAMILIES.items() if to in family.exports)
         raise ConfigError(
-            f"to: {to} files hold n-gram models, and {loaded.path} is a run of {loaded.config.model.cell}; train one "
-            "with --cell ngram, or name the n-gram member of a mixture: --run RUN/members/ngram"
+            f"to: {to} files hold models of {able}, and {loaded.path} is a run of {cell}; train one with --cell "
+            "ngram, or name the n-gram member of a mixture: --run RUN/members/ngram"
         )
-    tables = loaded.model.tables
+    tables = cast("NgramModel", loaded.model).tables
     write_atomically(out, (line.encode() for line in arpa_lines(tables, loaded.tokenizer)))
     notice(f"{printable(str(out))}: {plural(sum(tables.sizes), 'n-gram')} of order {tables.order}", quiet=quiet)

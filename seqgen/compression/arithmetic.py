@@ -20,6 +20,8 @@ TOTAL = 1 << 32
 """The sum of the frequencies of a distribution, without the 1 that each symbol has in addition."""
 _TOP = 1 << 64
 _BOTTOM = 1 << 56
+_LOOKAHEAD = 8
+"""Bytes that the decoder has read and the encoder may not have written yet."""
 
 
 def cumulative_frequencies(log_probs: npt.NDArray[np.float64]) -> Frequencies:
@@ -30,11 +32,10 @@ def cumulative_frequencies(log_probs: npt.NDArray[np.float64]) -> Frequencies:
     Raises:
         RunError: a probability is NaN or infinite.
     """
-    frequencies = (np.exp(log_probs) * TOTAL).astype(np.int64)
-    frequencies += 1
-    cumulative: Frequencies = frequencies.cumsum()
-    if not len(log_probs) <= cumulative[-1] <= 2 * TOTAL:  # NaN and infinity are the most negative integer
+    probabilities = np.exp(log_probs)
+    if not 0 < probabilities.sum() < 2:  # NaN fails every comparison
         raise RunError("the model's probabilities contain NaN or infinity, so it cannot code a file; train again")
+    cumulative: Frequencies = ((probabilities * TOTAL).astype(np.int64) + 1).cumsum()
     return cumulative
 
 
@@ -72,7 +73,7 @@ class RangeEncoder:
         self._low = number
         if number >= _TOP:
             self._carry()
-        return bytes(self._bytes + self._low.to_bytes(8, "big")).rstrip(b"\0")
+        return bytes(self._bytes) + self._low.to_bytes(8, "big").rstrip(b"\0")
 
     def _carry(self) -> None:
         self._low -= _TOP
@@ -86,13 +87,13 @@ class RangeEncoder:
 class RangeDecoder:
     """Read the symbols of a `RangeEncoder`, given the same totals and frequencies.
 
-    Of other bytes it makes other symbols: it cannot know.
+    Of other bytes it makes other symbols, until it is out of bytes.
     """
 
     def __init__(self, code: bytes) -> None:
-        self._code, self._place = code, 8
+        self._code, self._place = code, _LOOKAHEAD
         self._width, self._unit = _TOP, 0
-        self._number = int.from_bytes(code[:8].ljust(8, b"\0"), "big")  # code - low
+        self._number = int.from_bytes(code[:_LOOKAHEAD].ljust(_LOOKAHEAD, b"\0"), "big")  # code - low
 
     def position(self, total: int) -> int:
         """Return a number in [0, total): the symbol that has it is the next one; then `take` that symbol."""
@@ -100,7 +101,11 @@ class RangeDecoder:
         return min(self._number // self._unit, total - 1)
 
     def take(self, start: int, frequency: int) -> None:
-        """Take the symbol that has [start, start + frequency) of the total of the last `position`."""
+        """Take the symbol that has [start, start + frequency) of the total of the last `position`.
+
+        Raises:
+            EOFError: the code has fewer symbols.
+        """
         self._number -= self._unit * start
         self._width = self._unit * frequency
         while self._width < _BOTTOM:
@@ -108,6 +113,8 @@ class RangeDecoder:
             self._number = (self._number << 8) | byte
             self._width <<= 8
             self._place += 1
+        if self._place > len(self._code) + _LOOKAHEAD:
+            raise EOFError("the code has fewer symbols")
 
     def decode_symbol(self, cumulative: Frequencies) -> int:
         """Return the next symbol, of a distribution with these cumulative frequencies, [V]."""

@@ -31,8 +31,6 @@ from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 THREADS = 1
 """Threads of both sides: their number changes how sums are rounded."""
-_DYNAMIC: tuple[Adapting | None, ...] = (None, "weights", "ngram", "all")
-"""What learns while a file is coded, by its number in the header."""
 PROBED = 32
 """Predictions that are hashed, to notice a machine that rounds in another way."""
 Progress = Callable[[int, int], None]
@@ -76,7 +74,8 @@ class Codec:
 
         Raises:
             TextError: the model cannot code this file: it is not UTF-8, or would not come back as it is.
-            ConfigError: the model has nothing of what should learn.
+            ConfigError: the model has nothing of what should learn, or would learn that a document ends where it is cut
+                to fit the model's positions.
         """
         text = self._read(content, name)
         layout = Layout.of(text, self._unit or "file")
@@ -86,14 +85,16 @@ class Codec:
                 f"{name} is not in NFC, to which the tokenizer of this run normalizes, so it would not come back as it "
                 "is; compress it with a run that was made by `seqgen train --normalization none`"
             )
+        if dynamic is not None:
+            self._check_positions(ids, name)
         with _fixed_arithmetic(self._model):
             fingerprint = self._fingerprint()
             stream = self._stream(dynamic, len(ids), progress)
             code = encode_stream(stream, ids, pieces, spelling_of(self._tokenizer))
         progress(len(ids), len(ids))
         return CompressedFile(
-            dynamic=_DYNAMIC.index(dynamic),
-            layout=layout.to_byte(),
+            dynamic=dynamic,
+            layout=layout,
             fingerprint=fingerprint.to_bytes(),
             original=digest(content),
             tokens=len(ids),
@@ -108,17 +109,18 @@ class Codec:
             RunError: it was compressed with another run or on another kind of machine.
         """
         file = CompressedFile.from_bytes(content, name)
-        with _fixed_arithmetic(self._model):
+        original = None
+        with _fixed_arithmetic(self._model), contextlib.suppress(EOFError):
             self._fingerprint().check(file.fingerprint, name)
-            stream = self._stream(_DYNAMIC[file.dynamic], file.tokens, progress)
+            stream = self._stream(file.dynamic, file.tokens, progress)
             ids, pieces = decode_stream(stream, file.code, file.tokens, spelling_of(self._tokenizer))
-        progress(file.tokens, file.tokens)
-        original = self._join(Layout.from_byte(file.layout), ids, pieces)
-        if digest(original) != file.original:
+            original = self._join(file.layout, ids, pieces)
+        if original is None or digest(original) != file.original:
             raise RunError(
                 f"{name} could not be decompressed: the SHA-256 of what came out is not that of the original; "
                 "decompress it on the machine where it was compressed"
             )
+        progress(file.tokens, file.tokens)
         return original
 
     def _read(self, content: bytes, name: str) -> str:
@@ -142,6 +144,16 @@ class Codec:
                 spelled = self._tokenizer.token_texts(document)
                 pieces += [spelled[place] for place in places.tolist()]
         return np.concatenate(parts), pieces
+
+    def _check_positions(self, ids: Ids, name: str) -> None:
+        """Refuse to learn from documents that have to be cut, where the model models the ends of documents."""
+        limit = None if self._unit is None else self._model.max_positions
+        longest = int(np.diff(np.flatnonzero(ids == BOUNDARY), prepend=-1).max(initial=0))
+        if limit is not None and longest > limit:
+            raise ConfigError(
+                f"dynamic: {name} has a document of {longest} tokens, and this model {limit} positions; leave "
+                "--dynamic out"
+            )
 
     def _join(self, layout: Layout, ids: Ids, pieces: Iterable[str]) -> bytes:
         """Return the file whose documents `_encode` gave these ids and pieces."""

@@ -15,12 +15,15 @@ last    4      CRC-32 of everything before it
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 import zlib
 from dataclasses import asdict, dataclass
 from typing import Self
 
+from seqgen.compression.layout import LAYOUTS, Layout
 from seqgen.errors import RunError, TextError
+from seqgen.evaluation.adaptation.config import Adapting
 
 MAGIC = b"\x93sg"
 VERSION = 1
@@ -28,6 +31,9 @@ DIGEST_BYTES = 16
 _SIZES = {"run": 6, "weights": 6, "seqgen": 2, "torch": 2, "numpy": 2, "processor": 2, "predictions": 4}
 _HEAD = struct.Struct(f"3sBBB{sum(_SIZES.values())}s{DIGEST_BYTES}s")
 _CHECKSUM_BYTES = 4
+_DYNAMIC: tuple[Adapting | None, ...] = (None, "weights", "ngram", "all")
+"""What may learn, by its number in the header."""
+_VARINT = re.compile(rb"[\x80-\xff]{0,8}[\x00-\x7f]")
 _DIFFERENCES = {
     "run": "it was compressed with another run; name that one",
     "weights": "it was compressed with other weights of this run: restore those of that time",
@@ -73,8 +79,9 @@ class Fingerprint:
 class CompressedFile:
     """The content of a compressed file."""
 
-    dynamic: int
-    layout: int
+    dynamic: Adapting | None
+    """What learned while the file was coded."""
+    layout: Layout
     fingerprint: bytes
     original: bytes
     """The digest of the original file."""
@@ -83,7 +90,9 @@ class CompressedFile:
 
     def to_bytes(self) -> bytes:
         """Return the file."""
-        head = _HEAD.pack(MAGIC, VERSION, self.dynamic, self.layout, self.fingerprint, self.original)
+        head = _HEAD.pack(
+            MAGIC, VERSION, _DYNAMIC.index(self.dynamic), self.layout.to_byte(), self.fingerprint, self.original
+        )
         content = head + _to_varint(self.tokens) + self.code
         return content + _checksum(content)
 
@@ -92,7 +101,7 @@ class CompressedFile:
         """Return the content of the file called `name`.
 
         Raises:
-            TextError: it is not a compressed file, or is damaged.
+            TextError: it is not a compressed file, is damaged, or has values that seqgen does not write.
         """
         if not content.startswith(MAGIC):
             raise TextError(f"{name} is not a file that seqgen compressed")
@@ -105,8 +114,11 @@ class CompressedFile:
                 f"{name} has version {version} of the format, and this seqgen reads {VERSION}; decompress it with the "
                 "seqgen that compressed it"
             )
-        tokens, begin = _from_varint(body, _HEAD.size)
-        return cls(dynamic, layout, fingerprint, original, tokens, body[begin:])
+        count = _VARINT.match(body, _HEAD.size)
+        if dynamic >= len(_DYNAMIC) or layout >= LAYOUTS or count is None:
+            raise TextError(f"{name} has a header that seqgen does not write; restore it from a copy")
+        code = body[count.end() :]
+        return cls(_DYNAMIC[dynamic], Layout.from_byte(layout), fingerprint, original, _from_varint(count[0]), code)
 
 
 def digest(content: bytes, size: int = DIGEST_BYTES) -> bytes:
@@ -123,7 +135,5 @@ def _to_varint(number: int) -> bytes:
     return bytes([low | 0x80]) + _to_varint(rest) if rest else bytes([low])
 
 
-def _from_varint(content: bytes, place: int) -> tuple[int, int]:
-    """Return the number that begins at `place`, and where it ends."""
-    rest, after = _from_varint(content, place + 1) if content[place] & 0x80 else (0, place + 1)
-    return rest << 7 | content[place] & 0x7F, after
+def _from_varint(content: bytes) -> int:
+    return sum((byte & 0x7F) << 7 * place for place, byte in enumerate(content))

@@ -13,6 +13,8 @@ from seqgen.sources.config import END_BYTES, Unit
 from seqgen.sources.lines import LINE_END
 
 _LINE_ENDS = ("\n", "\r\n", "\r")
+LAYOUTS = len(_LINE_ENDS) * 3 * 3
+"""The number of layouts."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Layout:
         return (self.line_end * self.apart).join(documents) + self.line_end * self.after
 
     def to_byte(self) -> int:
-        """Return the layout as a number below 36."""
+        """Return the layout as a number below `LAYOUTS`."""
         return (_LINE_ENDS.index(self.line_end) * 3 + self.apart) * 3 + self.after
 
     @classmethod

@@ -5,6 +5,7 @@ A document is its tokens and, where the run models ends, id 0. The predictor rea
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -69,12 +70,16 @@ def encode_stream(stream: Stream, ids: Ids, pieces: Iterable[str], spelling: Spe
 
 
 def decode_stream(stream: Stream, code: bytes, count: int, spelling: Spelling | None) -> tuple[Ids, list[str]]:
-    """Return the tokens of a code, int32 [count], and what each `<unk>` among them is."""
-    coder, ids, pieces = RangeDecoder(code), np.empty(count, np.int32), []
-    for place in range(count):
+    """Return the tokens of a code, int32 [count], and what each `<unk>` among them is.
+
+    Raises:
+        EOFError: the code has fewer tokens.
+    """
+    coder, ids, pieces = RangeDecoder(code), array("i"), []
+    for _ in range(count):
         token = coder.decode_symbol(stream.frequencies())
         if spelling is not None and token == UNKNOWN_ID:
             pieces.append(spelling.read(coder.decode_number))
         stream.read(token)
-        ids[place] = token
-    return ids, pieces
+        ids.append(token)
+    return np.frombuffer(ids, np.int32), pieces

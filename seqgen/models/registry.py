@@ -247,6 +247,8 @@ class Family(NamedTuple):
     """Module and class, dotted, of a reader that learns from a text by counting (`evaluation/adaptation`)."""
     compiled: str | None = None
     """Module and function, dotted, that make its stepper compiled by numba."""
+    exports: tuple[str, ...] = ()
+    """The formats of other programs in which `seqgen export` can write it."""
 
     @property
     def is_mixture(self) -> bool:
@@ -313,6 +315,7 @@ FAMILIES: dict[str, Family] = {
         neural=False,
         fit="seqgen.models.ngram.model.fit",
         dynamic="seqgen.evaluation.adaptation.ngram.NgramReader",
+        exports=("arpa",),
     ),
     "window": Family(
         WindowConfig,

@@ -44,8 +44,8 @@ class State:
         return len(next(iter(self.tensors().values())))
 
     def select(self, index: Tensor) -> Self:
-        """Copy rows: row i of the result is row `index[i]`, int64 [N]."""
-        return self.map(lambda tensor: tensor.index_select(0, index))
+        """Copy rows: row i of the result is row `index[i]`, int64 [N], on any device."""
+        return self.map(lambda tensor: tensor.index_select(0, index.to(tensor.device)))
 
     def detach(self) -> Self:
         """Return the state without its history: where truncated backpropagation through time cuts."""

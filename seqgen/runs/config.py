@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig, SplitRule
@@ -45,6 +46,19 @@ IDENTITY_PARTS: dict[str, Any] = {
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def _parse_bytes(value: Any) -> Any:
+    """Return bytes from `500M`, `2G` or `1.5g`; the field refuses anything else."""
+    if isinstance(value, str):
+        parts = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGT]?)", value.upper())
+        if parts is None:
+            raise ValueError(f"{value!r} is not a size; write 500M or 2G")
+        return round(float(parts[1]) * _UNITS[parts[2]])
+    return value
+
+
 class RunOptions(Config):
     """The settings of `seqgen.train` that config.json does not have: which run, and where it begins."""
 
@@ -70,6 +84,14 @@ class RunOptions(Config):
         shown="auto; byte with --encoding bytes",
         metavar="auto|KIND|DIR",
         accepts=Literal["auto"] | TokenizerKind | str | Path,
+    )
+    memory: Annotated[Annotated[int, Field(ge=1)] | None, BeforeValidator(_parse_bytes)] = setting(
+        None,
+        "ngram: the most memory that n-grams may take, such as 500M or 2G.",
+        RUN,
+        shown="all of the machine",
+        metavar="SIZE",
+        accepts=int | str | None,
     )
 
 

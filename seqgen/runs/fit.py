@@ -110,11 +110,11 @@ class FitRun:
         )
 
 
-def fit_model(config: FamilyConfig, corpus: EncodedCorpus, device: str) -> LanguageModel:
+def fit_model(config: FamilyConfig, corpus: EncodedCorpus, device: str, memory: int | None) -> LanguageModel:
     """Fit a model to the training part; its config has what the fit has chosen by the validation part.
 
     Raises:
-        ConfigError: the device cannot be used, or the fit would take more memory than this machine has.
+        ConfigError: the device cannot be used, or the fit would take more than `memory`, by default the machine's.
     """
     chosen = select_device(device)
     module, _, name = str(FAMILIES[config.cell].fit).rpartition(".")
@@ -127,7 +127,7 @@ def fit_model(config: FamilyConfig, corpus: EncodedCorpus, device: str) -> Langu
         tokenizer=corpus.tokenizer.kind,
         models_ends=corpus.record.ends,
         validation=None if valid is None else (valid.ids, valid.starts, valid.ends),
-        memory=total_memory(torch.device("cpu")) or math.inf,
+        memory=memory or total_memory(torch.device("cpu")) or math.inf,
     )
     return model.to(chosen)
 
@@ -139,7 +139,7 @@ def new_fit(request: RunRequest) -> FitRun:
     check_out_is_free(request.out)
     corpus, tokenizer = read_corpus(request, settings)
     request.report("counting the training text")
-    model = fit_model(settings.model, corpus, settings.training.device)
+    model = fit_model(settings.model, corpus, settings.training.device, request.memory)
     run = create_fit(request, settings, corpus, tokenizer, model)
     run.notices = corpus_notices(settings, corpus)
     return run
@@ -193,5 +193,5 @@ def resume_fit(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileL
     own = {name: value for name, value in changes.items() if name in FitConfig.model_fields}
     config = recorded.model_copy(update={"training": FitConfig.of(**{**recorded.training.model_dump(), **own})})
     corpus = read_same_corpus(directory, config, request.report)
-    model = fit_model(config.model, corpus, config.training.device)
+    model = fit_model(config.model, corpus, config.training.device, request.memory)
     return FitRun(directory, config, corpus, model, lock, [], request.started)

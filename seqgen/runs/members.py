@@ -121,7 +121,8 @@ class MixtureRun:
             settings = RunSettings(model=config.model, tokenizer=asked, data=config.data, training=training)
             if neural:
                 return create_run(request, settings, self.corpus, config.tokenizer)
-            fitted = self.fitted.pop(name, None) or fit_model(config.model, self.corpus, training.device)
+            fitted = self.fitted.pop(name, None)
+            fitted = fitted or fit_model(config.model, self.corpus, training.device, request.memory)
             return create_fit(request, settings, self.corpus, config.tokenizer, fitted)
         accepted = accepted_settings(config.model.cell)
         changes = {setting: value for setting, value in self.changes.items() if setting in accepted}
@@ -203,7 +204,7 @@ def new_mixture(request: RunRequest, cells: list[str]) -> MixtureRun:
             build_learner(settings.model, cast("TrainingConfig", settings.training), corpus)  # refuse what cannot fit
     request.report("counting the training text")
     fitted = {
-        name: fit_model(settings.model, corpus, settings.training.device)
+        name: fit_model(settings.model, corpus, settings.training.device, request.memory)
         for name, settings in members.items()
         if not FAMILIES[settings.model.cell].neural
     }

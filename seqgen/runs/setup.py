@@ -83,6 +83,8 @@ class RunRequest:
     started: float
     """The clock's value when the run's time started."""
     clock: Clock
+    memory: int | None = None
+    """The bytes that a fit may take; None is all of the machine."""
 
 
 class Session(Protocol):

@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import cells_of, default_cell
+from seqgen.runs.config import RunOptions, cells_of, default_cell
 from seqgen.runs.create import new_run
 from seqgen.runs.fit import new_fit, resume_fit
 from seqgen.runs.members import new_mixture, resume_mixture
@@ -27,6 +28,7 @@ def train(
     resume: bool = False,
     init_from: str | Path | None = None,
     plan_from: str | Path | None = None,
+    memory: int | str | None = None,
     started: float | None = None,
     clock: Clock = time.perf_counter,
     stop: Callable[[], bool] = lambda: False,
@@ -44,6 +46,7 @@ def train(
         init_from: start from another run's weights, with its model and its tokenizer.
         plan_from: follow the plan of another run instead of measuring time. With the same settings and text, the
             weights become bit-identical to that run's.
+        memory: the most memory that n-grams may take, in bytes or as `500M` or `2G`; None is all of the machine.
         started: value of `clock` at which the time of `max_time` started; None is now.
         clock: measures that time, in seconds.
         stop: polled between steps; once it is true, the run saves and ends, and can be resumed.
@@ -62,7 +65,9 @@ def train(
             settings[name] = str(value)
         elif name == "text" and value is not None:
             settings[name] = value
-    request = RunRequest(out, init_from, plan_from, settings, report, started, clock)
+    request = RunRequest(
+        out, init_from, plan_from, settings, report, started, clock, RunOptions.of(memory=memory).memory
+    )
     return TrainingRun(resume_session(request) if resume else new_session(request), stop, clock)
 
 
@@ -71,6 +76,7 @@ def new_session(request: RunRequest) -> Session:
     if "cell" not in request.settings and request.init_from is None and request.plan_from is None:
         request = replace(request, settings={**request.settings, "cell": default_cell(request.settings)})
     cells = cells_of(request.settings)
+    _check_memory_applies(request, cells)
     if len(cells) > 1:
         return new_mixture(request, cells)
     return new_fit(request) if FAMILIES[cells[0]].fit is not None else new_run(request)
@@ -79,7 +85,9 @@ def new_session(request: RunRequest) -> Session:
 def resume_session(request: RunRequest) -> Session:
     """Prepare to continue a run."""
     directory, changes = find_resumed(request)
-    family = FAMILIES[directory.read_config().model.cell]
+    model = directory.read_config().model
+    _check_memory_applies(request, model.name.split("+"))
+    family = FAMILIES[model.cell]
     resume = resume_mixture if family.is_mixture else resume_run if family.neural else resume_fit
     lock = directory.acquire_lock()
     try:
@@ -87,3 +95,9 @@ def resume_session(request: RunRequest) -> Session:
     except BaseException:  # a signal too
         lock.release()
         raise
+
+
+def _check_memory_applies(request: RunRequest, cells: Sequence[str]) -> None:
+    """Refuse a limit of memory where no model is fitted."""
+    if request.memory is not None and not any(FAMILIES[cell].fit for cell in cells):
+        raise ConfigError(f"memory: it has no effect on {'+'.join(cells)}; leave it out")

@@ -74,9 +74,20 @@ def test_certain_symbols_take_no_bytes():
 
 @given(st.binary(max_size=40), st.lists(FREQUENCIES, max_size=60))
 def test_any_bytes_decode_to_symbols_of_the_tables(code, tables):
-    symbols = decode(code, tables)
+    symbols = decode(code + bytes(8 * len(tables)), tables)
 
     assert all(symbol < len(rows) for rows, symbol in zip(tables, symbols, strict=True))
+
+
+@pytest.mark.parametrize("symbol", [0, 1])
+def test_decoder_ends_where_the_code_has_no_more_symbols(symbol):
+    """Also a code of zeros: the first of two equally likely symbols, again and again."""
+    code = encode([([1, 1], symbol)] * 400)
+    decoder = RangeDecoder(code)
+
+    assert [decoder.decode_symbol(np.array([1, 2])) for _ in range(400)] == [symbol] * 400
+    with pytest.raises(EOFError):
+        [decoder.decode_symbol(np.array([1, 2])) for _ in range(200)]
 
 
 @given(st.lists(st.integers(2, 1 << 32).flatmap(lambda n: st.tuples(st.integers(0, n - 1), st.just(n))), max_size=40))
@@ -108,6 +119,8 @@ def test_an_impossible_symbol_has_a_frequency_of_one():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 800.0])
-def test_probabilities_that_are_not_numbers_are_refused(value):
+@pytest.mark.parametrize("log_probs", [[-1.0, "value", -1.0], ["value"] * 8, ["value"] * 3])
+def test_cumulative_frequencies_refuse_what_is_not_a_distribution(value, log_probs):
+    """Eight times the most negative integer, to which NaN is cast, is 0."""
     with pytest.raises(RunError, match="NaN"), np.errstate(all="ignore"):
-        cumulative_frequencies(np.array([-1.0, value, -1.0]))
+        cumulative_frequencies(np.array([value if one == "value" else one for one in log_probs]))

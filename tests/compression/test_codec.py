@@ -105,6 +105,20 @@ def test_a_text_longer_than_the_positions_comes_back():
     assert codec.decompress(codec.compress(content)) == content
 
 
+def test_dynamic_refuses_a_document_longer_than_the_positions_only_where_ends_are_modeled():
+    """A cut would teach the model a false end of a document."""
+    model = build_model("transformer-sinusoidal")
+    longest, longer = b"a" * 63 + b"\n", b"a" * 64 + b"\n"
+
+    lines = codec_of(model, unit="line")
+    assert lines.decompress(lines.compress(longest, dynamic="weights")) == longest
+    with pytest.raises(ConfigError, match=r"a\.txt .*65.*64"):
+        lines.compress(longer, "a.txt", dynamic="weights")
+    assert lines.decompress(lines.compress(longer)) == longer
+    whole = codec_of(model)
+    assert whole.decompress(whole.compress(longer, dynamic="weights")) == longer
+
+
 def test_a_model_of_bytes_compresses_any_file():
     codec = codec_of(build_model("gru", vocab_size=257), ByteTokenizer(raw=True))
 
@@ -154,6 +168,14 @@ def test_a_changed_code_with_a_valid_checksum_is_an_error():
 
     with pytest.raises(RunError, match="SHA-256"):
         codec.decompress(replace(file, code=b"\x80" + file.code[1:]).to_bytes())
+
+
+def test_decompress_refuses_more_tokens_than_the_code_has():
+    codec = codec_of(build_model("gru"))
+    file = CompressedFile.from_bytes(codec.compress(random_text(90).encode()), "")
+
+    with pytest.raises(RunError, match=r"a\.seqgen .*SHA-256"):
+        codec.decompress(replace(file, tokens=1 << 60).to_bytes(), "a.seqgen")
 
 
 def test_another_run_and_other_weights_are_refused():

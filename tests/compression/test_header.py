@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
 
 import pytest
@@ -9,13 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqgen.compression.header import VERSION, CompressedFile, Fingerprint, digest
+from seqgen.compression.layout import Layout
 from seqgen.errors import RunError, TextError
 
 HERE = Fingerprint("run", "weights", "0.1.0", "2.13.0", "2.4.1", "linux AVX2", "predictions")
-FILE = CompressedFile(2, 8, HERE.to_bytes(), digest(b"text"), 300, b"code")
+FILE = CompressedFile("ngram", Layout("\n", 2, 2), HERE.to_bytes(), digest(b"text"), 300, b"code")
+LAYOUTS = st.builds(Layout, st.sampled_from(["\n", "\r\n", "\r"]), st.integers(0, 2), st.integers(0, 2))
 
 
-@given(st.integers(0, 1 << 50), st.binary(max_size=9), st.integers(0, 255), st.integers(0, 255))
+@given(
+    st.integers(0, (1 << 63) - 1),
+    st.binary(max_size=9),
+    st.sampled_from([None, "weights", "ngram", "all"]),
+    LAYOUTS,
+)
 def test_a_file_is_read_as_written(tokens, code, dynamic, layout):
     file = replace(FILE, tokens=tokens, code=code, dynamic=dynamic, layout=layout)
 
@@ -43,6 +51,27 @@ def test_a_file_cut_off_anywhere_is_refused():
             CompressedFile.from_bytes(content[:length], "a.seqgen")
     with pytest.raises(TextError, match="damaged"):
         CompressedFile.from_bytes(content + b"\0", "a.seqgen")
+
+
+@pytest.mark.parametrize(
+    ("place", "values"),
+    [
+        (4, b"\4"),
+        (4, b"\xff"),
+        (5, b"\x24"),
+        (5, b"\xff"),
+        (46, b"\xff"),
+        (46, b"\xff" * 9 + b"\1"),
+        (46, b"\xff" * 20_000 + b"\1"),
+    ],
+)
+def test_from_bytes_refuses_values_that_are_never_written(place, values):
+    """What learns, the layout, and a number of tokens without an end or of more than 63 bits."""
+    body = replace(FILE, tokens=1, code=b"").to_bytes()[:-4]
+    changed = body[:place] + values + body[place + 1 :]
+
+    with pytest.raises(TextError, match=r"a\.seqgen"):
+        CompressedFile.from_bytes(changed + zlib.crc32(changed).to_bytes(4, "big"), "a.seqgen")
 
 
 def test_another_file_is_refused():

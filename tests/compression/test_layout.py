@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from seqgen.compression.layout import Layout
+from seqgen.compression.layout import LAYOUTS, Layout
 
 TEXTS = st.text(alphabet="ab \r\n", max_size=30)
 
@@ -19,7 +19,7 @@ def test_documents_joined_are_the_text(text, unit):
 
     assert layout.join(layout.split(text)) == text
     assert Layout.from_byte(layout.to_byte()) == layout
-    assert layout.to_byte() < 256
+    assert layout.to_byte() < LAYOUTS
 
 
 @pytest.mark.parametrize(

@@ -56,5 +56,11 @@ def test_symbols_of_a_word_are_the_price():
     assert math.fsum(math.log(total) for _, total in symbols) == pytest.approx(WORDS.unk_cost("바다"))
 
 
+def test_read_ends_with_the_code():
+    """The zeros after the end of the code are an unknown word without end."""
+    with pytest.raises(EOFError):
+        spelling_of(WORDS).read(RangeDecoder(b"").decode_number)
+
+
 def test_bytes_have_no_unknown_pieces():
     assert spelling_of(ByteTokenizer()) is None

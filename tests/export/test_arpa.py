@@ -41,15 +41,24 @@ class Arpa:
         return self.weights.get(context, 0.0) + self.log10(context[1:], word)
 
 
-@pytest.fixture(params=[(1, True), (3, True), (4, False)], ids=["unigrams", "order 3 with ends", "order 4"])
+@pytest.fixture(
+    params=[(1, True, 1), (3, True, 1), (4, False, 1), (4, True, 2)],
+    ids=["unigrams", "order 3 with ends", "order 4", "order 4 without n-grams that occur once"],
+)
 def model(request):
-    order, ends = request.param
+    order, ends, min_count = request.param
     tokenizer = CharTokenizer.train(TEXTS, TokenizerConfig())
     encoded = [tokenizer.encode(text) for text in TEXTS]
     starts = np.cumsum([0, *map(len, encoded)])
     has_end = np.full(len(TEXTS), ends)
     ids = np.concatenate(encoded)
-    return fit_tables((ids, starts, has_end), tokenizer.vocab_size, order, models_ends=ends), tokenizer
+    documents, size = (ids, starts, has_end), tokenizer.vocab_size
+    tables = fit_tables(documents, size, order, models_ends=ends, min_count=min_count)
+    whole = fit_tables(documents, size, order, models_ends=ends)
+    assert all(
+        (left < all_of) == (min_count > 1) for left, all_of in zip(tables.sizes[1:], whole.sizes[1:], strict=True)
+    )
+    return tables, tokenizer
 
 
 def queries(tables, tokenizer):

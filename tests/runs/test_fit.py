@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import seqgen
+import seqgen.models.ngram.model as ngram
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.summary import summarize
@@ -149,6 +150,38 @@ def test_resume_refuses_another_order_and_settings_of_others(corpus, tmp_path):
         seqgen.train(out=training.path, resume=True, order=5)
     with pytest.raises(ConfigError, match=r"lr: .*ngram"):
         seqgen.train(out=training.path, resume=True, lr=0.1)
+
+
+@pytest.mark.parametrize(("memory", "named"), [("20K", "0.0 GiB"), ("1.5x", "'1.5x'"), (-1, "-1"), ("", "''")])
+def test_memory_below_the_need_or_impossible_is_refused(corpus, tmp_path, memory, named):
+    with pytest.raises(ConfigError, match=rf"memory.*{named}|{named}.*memory"):
+        seqgen.train(corpus, out=tmp_path / "run", memory=memory, **NGRAM)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("memory", "size"), [("500M", 500 << 20), ("2G", 2 << 30), ("1.5g", 3 << 29), (1 << 30, 1 << 30)]
+)
+def test_memory_is_passed_to_the_fit_and_not_recorded(corpus, tmp_path, monkeypatch, memory, size):
+    passed, exact = [], ngram.fit_tables
+    monkeypatch.setattr(ngram, "fit_tables", lambda *args, **kw: passed.append(kw["memory"]) or exact(*args, **kw))
+
+    training = seqgen.train(corpus, out=tmp_path / "run", memory=memory, **NGRAM)
+    training.close()
+    seqgen.train(out=training.path, resume=True, memory=memory).close()
+    seqgen.train(corpus, out=tmp_path / "both", memory=memory, cell="gru+ngram", max_steps=1).close()
+
+    assert passed == [size] * 3
+    assert "memory" not in config_of(training.path)["training"]
+
+
+def test_memory_is_refused_where_nothing_is_fitted(corpus, tmp_path):
+    with pytest.raises(ConfigError, match=r"^memory: .*gru"):
+        seqgen.train(corpus, out=tmp_path / "run", memory="2G", **GRU)
+    training = seqgen.train(corpus, out=tmp_path / "run", **GRU)
+    training.close()
+    with pytest.raises(ConfigError, match=r"^memory: .*gru"):
+        seqgen.train(out=training.path, resume=True, memory="2G")
 
 
 def test_fit_that_is_refused_leaves_no_directory(corpus, tmp_path, monkeypatch):

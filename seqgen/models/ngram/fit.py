@@ -44,6 +44,8 @@ _SAMPLE, _SAMPLE_BLOCKS = 1 << 19, 64
 _HASH_BASE = np.uint64(0x9E3779B97F4A7C15)
 _BYTES_PER_GRAM, _BYTES_PER_PLACE, _BYTES_PER_TOKEN = 24, 50, 3
 """Of n-grams while they are counted, of the places that are counted at a time, of the text: measured on 100 MB."""
+_BYTES_PER_SCORED, _BYTES_PER_CONTEXT = 20, 16
+"""Of a fitted n-gram and its key, and in addition of one that is a context: its total and its weight."""
 RANGE = 1 << 22
 """About how many positions of a text are counted at a time: some 200 MB."""
 _DENSE = 8
@@ -103,12 +105,10 @@ def discounts_of(counts: Counts) -> tuple[float, float, float] | None:
 
 def _check_memory(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, order: int, memory: float) -> None:
     """Refuse a fit to a line of tokens that would take more memory."""
-    largest = max(int(np.bincount(tokens).max()), min(len(tokens), RANGE))
-    fixed = _BYTES_PER_PLACE * largest + _BYTES_PER_TOKEN * len(tokens)
-    at_most = sum(min(float(vocab_size) ** k, len(tokens)) for k in range(1, order + 1))
-    if fixed + _BYTES_PER_GRAM * at_most <= memory:
+    at_most = [min(float(vocab_size) ** k, len(tokens)) for k in range(1, order + 1)]
+    if _bytes_needed(tokens, at_most) <= memory:
         return
-    needed = fixed + _BYTES_PER_GRAM * estimate_grams(tokens, vocab_size, order)
+    needed = _bytes_needed(tokens, estimate_grams(tokens, vocab_size, order))
     if needed > memory:
         raise ConfigError(
             f"order: counting n-grams of up to {plural(order, 'token')} takes about {needed / 2**30:.1f} GiB here, and "
@@ -116,20 +116,28 @@ def _check_memory(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, orde
         )
 
 
-def estimate_grams(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, order: int) -> float:
-    """Estimate the number of different n-grams of all orders in a line of tokens; rather too many than too few.
+def _bytes_needed(tokens: npt.NDArray[np.unsignedinteger], grams: Sequence[float]) -> float:
+    """Return the bytes that counting so many n-grams of each order takes, or scoring with them, whichever is more."""
+    largest = max(int(np.bincount(tokens).max()), min(len(tokens), RANGE))
+    counting = _BYTES_PER_PLACE * largest + _BYTES_PER_GRAM * sum(grams)
+    scoring = _BYTES_PER_SCORED * sum(grams) + _BYTES_PER_CONTEXT * sum(grams[:-1])
+    return _BYTES_PER_TOKEN * len(tokens) + max(counting, scoring)
+
+
+def estimate_grams(tokens: npt.NDArray[np.unsignedinteger], vocab_size: int, order: int) -> list[float]:
+    """Estimate the number of different n-grams of each order in a line of tokens; rather too many than too few.
 
     It grows as a power of the length of the text (Heaps' law), with an exponent that falls with the length. Two samples
     of different lengths give the exponent.
     """
     blocks = np.array_split(np.arange(len(tokens)), _SAMPLE_BLOCKS if len(tokens) > _SAMPLE else 1)
     sample = tokens[np.concatenate([block[: _SAMPLE // len(blocks)] for block in blocks])].astype(np.uint64)
-    hashes, grams = np.zeros(len(sample), np.uint64), 0.0
+    hashes, grams = np.zeros(len(sample), np.uint64), list[float]()
     for k in range(min(order, len(sample))):
         hashes = hashes[: len(sample) - k] * _HASH_BASE + sample[k:]
         whole, half = len(np.unique(hashes)), len(np.unique(hashes[: -(-len(hashes) // 2)]))
         grown = whole * (len(tokens) / len(sample)) ** math.log2(whole / half)
-        grams += min(float(vocab_size) ** (k + 1), grown, len(tokens))
+        grams.append(min(float(vocab_size) ** (k + 1), grown, len(tokens)))
     return grams
 
 

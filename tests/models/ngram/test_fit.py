@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from itertools import pairwise
 
 import numpy as np
@@ -126,6 +127,15 @@ def test_order_is_the_one_before_the_first_that_gains_nothing(seed):
     np.testing.assert_array_equal(chosen.discounts, fitted(corpus, expected).discounts)
 
 
+@pytest.mark.parametrize(("a_token", "accepted"), [(300, False), (400, True)])
+def test_fit_counts_the_memory_of_scoring_too(a_token, accepted):
+    """Here n-grams take 24 bytes while they are counted, and 20 to be scored, and 16 more as contexts."""
+    ids = np.random.default_rng(0).permutation(2000) + 1
+    documents = (ids, np.array([0, 2000]), np.ones(1, bool))
+    with contextlib.nullcontext() if accepted else pytest.raises(ConfigError, match="--memory"):
+        fit_tables(documents, 2001, 10, models_ends=True, memory=a_token * 2000.0)
+
+
 def test_fit_beyond_the_memory_is_refused_before_it_counts(monkeypatch):
     monkeypatch.setattr(fit, "_count", None)
 
@@ -138,5 +148,5 @@ def test_estimate_is_above_the_number_of_ngrams(longest):
     corpus = random_corpus(2, vocab_size=30, documents=5, longest=longest)
     tokens = np.concatenate([[0, *ids] for ids in corpus.documents]).astype(np.uint8)
 
-    needed = fit.estimate_grams(tokens, 30, 5)
+    needed = sum(fit.estimate_grams(tokens, 30, 5))
     assert sum(fitted(corpus, 5).sizes) <= needed <= 2 * sum(fitted(corpus, 5).sizes)
