@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from seqgen.data.documents import Documents
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, TextError
 from seqgen.evaluation.adaptation.adaptive import check, member_reader, members_of, shares_of
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.adaptation.reader import Floats
@@ -19,7 +19,10 @@ from seqgen.evaluation.adaptation.stream import check_positions, read_stream, st
 from seqgen.models.base import LanguageModel
 from seqgen.models.mixture import MixtureModel
 from seqgen.models.registry import FAMILIES
+from seqgen.utils.text import plural
 
+LEAST_TOKENS = 200
+"""A shorter text would choose rates by chance."""
 TOKENS = 1 << 15
 """Tokens of the text that are read."""
 Factors = Mapping[str, Sequence[float]]
@@ -45,9 +48,15 @@ def tune(
 
     Raises:
         ConfigError: the model has nothing of what should learn, or a document is longer than its positions.
+        TextError: the text has fewer than `LEAST_TOKENS`.
     """
     check(model, config)
     check_positions(model, documents)
+    if documents.tokens < LEAST_TOKENS:
+        raise TextError(
+            f"tune: the text has {plural(documents.tokens, 'token')}, too few to choose rates by (at least "
+            f"{LEAST_TOKENS:,}); name a longer one"
+        )
     inputs, targets = (row[:TOKENS] for row in stream_of(documents))
     ends = bool(documents.ends.any())
     members = members_of(model)
@@ -58,6 +67,8 @@ def tune(
     if config.cache:
         searches.append((config.model_copy(update={"dynamic": None}), CACHE))
     is_mixture = isinstance(model, MixtureModel)
+    if not searches and not is_mixture:
+        raise ConfigError(f"tune: {model.config.name} counts what it reads, and has no rates to choose; leave it out")
     tries = sum(1 + sum(map(len, factors.values())) for _, factors in searches)
     total, done = (tries * len(neural) + is_mixture * len(members)) * len(targets), 0
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seqgen.data.documents import Documents
+from seqgen.errors import ConfigError, TextError
 from seqgen.evaluation.adaptation.adaptive import adaptive
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.adaptation.stream import read_stream, stream_of
@@ -58,3 +59,10 @@ def test_tune_finds_constants_that_cost_less(name, settings):
         return float(read_stream([adaptive(model, "all", constants, cache=cache)], stream_of(documents)).sum())
 
     assert cost(found) < cost(start)
+
+
+def test_short_texts_and_models_without_rates_are_refused():
+    with pytest.raises(TextError, match="4 tokens"):
+        tune(build_model("gru"), Documents.of([np.array([4, 5, 6, 2])]), AdaptationConfig(dynamic="all"))
+    with pytest.raises(ConfigError, match="no rates"):
+        tune(build_model("ngram"), Documents.of([np.tile([4, 5, 6, 2], 100)]), AdaptationConfig(dynamic="all"))
