@@ -28,7 +28,7 @@ from seqgen.runs.config import (
 from seqgen.runs.create import corpus_notices, create_run, make_config, read_corpus, write_run
 from seqgen.runs.directory import RunDirectory, check_out_is_free
 from seqgen.runs.fit import create_fit, fit_model, refuse_weights_and_plan, resume_fit
-from seqgen.runs.mix import finished_event, mixed_event, weigh_members
+from seqgen.runs.mix import check_unlearned, finished_event, mixed_event, weigh_members
 from seqgen.runs.resume import is_complete, resume_run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, build_learner, read_same_corpus
 from seqgen.runs.summary import summarize
@@ -198,6 +198,7 @@ def new_mixture(request: RunRequest, cells: list[str]) -> MixtureRun:
             "valid_split: the weights of a mixture are set on the validation part, and there is none; withhold one, or "
             "name a validation text with --valid FILE"
         )
+    check_unlearned(first.data, corpus, "the training text; name another text with --valid, or train one --cell")
     for settings in members.values():
         if FAMILIES[settings.model.cell].neural:
             build_learner(settings.model, cast("TrainingConfig", settings.training), corpus)  # refuse what cannot fit

@@ -19,6 +19,7 @@ from seqgen.tokenizers.auto import CHAR, Choice
 from seqgen.training.metrics import read_metrics
 
 from ..comparing import assert_same_run, config_of
+from ..conftest import TEXT
 from ..small_runs import GRU
 
 MIXTURE = {**GRU, "cell": "gru+ngram", "order": 3}
@@ -167,6 +168,16 @@ def test_setting_that_no_member_has_is_refused_by_name(corpus, in_tmp, setting):
 def test_impossible_mixture_is_refused_and_nothing_created(corpus, in_tmp, settings, words):
     with pytest.raises(ConfigError, match=words):
         seqgen.train(corpus, **{**MIXTURE, **settings})
+    assert not (in_tmp / "runs").exists()
+
+
+def test_validation_file_that_the_training_text_contains_is_refused(in_tmp, tmp_path):
+    passage = "Every child watches letters in the quiet seventh garden, by day and by night.\n" * 9
+    (tmp_path / "valid.txt").write_text(passage, "utf-8")
+    (tmp_path / "whole.txt").write_text(TEXT + passage, "utf-8")
+
+    with pytest.raises(ConfigError, match=r"^valid: .*valid\.txt"):
+        seqgen.train(tmp_path / "whole.txt", valid=tmp_path / "valid.txt", **MIXTURE)
     assert not (in_tmp / "runs").exists()
 
 

@@ -175,6 +175,46 @@ def test_runs_with_one_validation_file_are_mixed_on_it(trained, tmp_path, worksh
     assert RunDirectory(run.path).read_mixture().text_sha256 == run.config.text.valid_sha256
 
 
+def test_runs_with_one_validation_file_that_one_has_learned_are_refused(trained, tmp_path, workshop):
+    """The same --valid FILE, but the training text of the second contains it."""
+    valid, whole = workshop / "shared.txt", tmp_path / "whole.txt"
+    valid.write_text("Every child watches letters in the quiet seventh garden, by day and by night.\n" * 9, "utf-8")
+    whole.write_text(TEXT + valid.read_text("utf-8"), "utf-8", newline="")
+    first = trained("gru", valid=str(valid))
+    tokenizer = str(first / "tokenizer")
+    second = seqgen.train(whole, out=tmp_path / "second", valid=valid, tokenizer=tokenizer, **SETTINGS["ngram"]).run()
+
+    with pytest.raises(ConfigError, match=rf"^valid: .*shared\.txt.*{second.path}"):
+        seqgen.mix([first, second.path], out=tmp_path / "mixture")
+    assert not (tmp_path / "mixture").exists()
+
+
+def test_run_started_from_one_that_learned_the_whole_text_is_refused(trained, tmp_path, workshop):
+    parent = tmp_path / "parent"
+    shutil.copytree(trained("gru", valid_split="none"), parent)
+    settings = {name: SETTINGS["gru"][name] for name in ("max_steps", "eval_every", "batch_size", "precision")}
+    child = seqgen.train(workshop / "corpus.txt", out=tmp_path / "child", init_from=parent, **settings).run().path
+
+    with pytest.raises(ConfigError, match=rf"^valid: {child} .*{parent}.*--valid FILE"):
+        seqgen.mix([trained("ngram"), child], out=tmp_path / "mixture")
+    valid = tmp_path / "valid.txt"
+    valid.write_text("Every child watches letters in the quiet seventh garden.\n" * 9, "utf-8")
+    assert seqgen.mix([trained("ngram"), child], out=tmp_path / "mixture", valid=valid).path
+    valid.write_text(TEXT[500:3_000], "utf-8", newline="")
+    with pytest.raises(ConfigError, match=r"^valid: .*valid\.txt"):
+        seqgen.mix([trained("ngram"), child], out=tmp_path / "other", valid=valid)
+    shutil.rmtree(parent)
+    with pytest.raises(ConfigError, match=rf"^valid: {child} .*{parent}.*--valid FILE"):
+        seqgen.mix([trained("ngram"), child], out=tmp_path / "other")
+
+
+def test_run_started_from_one_with_the_same_validation_part_is_mixed(trained, tmp_path, workshop):
+    settings = {name: SETTINGS["gru"][name] for name in ("max_steps", "eval_every", "batch_size", "precision")}
+    child = seqgen.train(workshop / "corpus.txt", out=tmp_path / "child", init_from=trained("gru"), **settings).run()
+
+    assert seqgen.mix([trained("ngram"), child.path], out=tmp_path / "mixture").path
+
+
 def test_changed_or_missing_text_is_refused(tmp_path, trained, workshop):
     corpus = tmp_path / "corpus.txt"
     corpus.write_text(TEXT + "The end of it all.\n", "utf-8", newline="")
