@@ -324,6 +324,19 @@ def test_missing_weights_name_the_way_on(mixture):
         seqgen.load(mixture.path)
 
 
+def test_mixture_of_runs_cannot_be_trained_further(mixture):
+    before = contents_of(mixture.path)
+
+    for changes in ({"max_steps": 20}, {"max_time": 30.0}):
+        with pytest.raises(RunError, match="members/gru is a copy without checkpoints"):
+            seqgen.train(out=mixture.path, resume=True, **changes)
+
+    with pytest.raises(RunError, match="complete") as caught:
+        seqgen.train(out=mixture.path, resume=True)
+    assert "--max-steps" not in str(caught.value)
+    assert contents_of(mixture.path) == before
+
+
 def test_mixture_of_runs_is_complete_until_its_weights_are_lost(mixture):
     before = mixture.mixture.read_bytes()
     with pytest.raises(RunError, match="complete"):
