@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -51,6 +51,7 @@ def mix(
     device: str = "auto",
     threads: int | None = None,
     report: Report = silent,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Mix trained runs into a new run, whose model is the weighted mean of their probabilities.
 
@@ -63,6 +64,7 @@ def mix(
         device: `auto`, `cpu`, `cuda`, ...
         threads: torch's threads on a CPU; None is torch's default.
         report: receives what is being done.
+        notify: receives what the user should know about the texts, a sentence each.
 
     Raises:
         ConfigError: the runs cannot be mixed, or no text is known that no member has learned from and `valid` is None.
@@ -78,24 +80,29 @@ def mix(
     members = dict(zip(names, directories, strict=True))
     by_name = dict(zip(names, configs, strict=True))
     data, corpus = _read_unlearned(directories, configs, valid, report)
+    for notice in corpus.notices:
+        notify(notice)
     tokenizer, validation = corpus.tokenizer, cast("Validation", corpus.validation)
 
     config = _make_config(by_name, data, corpus, str(select_device(device)), threads)
-    report("scoring the members")
-    with torch_threads(threads):
-        model, record = weigh_members(config, members, validation, corpus.record)
     totals = [summarize(directory, one) for directory, one in zip(directories, configs, strict=True)]
     steps, total = sum(one.steps for one in totals), sum(one.total_steps for one in totals)
 
-    def add(directory: RunDirectory) -> None:
+    def add(directory: RunDirectory) -> MixtureModel:
+        """Copy the runs and set the weights of the copies, as a run may be in training and change."""
+        copies = {name: directory.member(name) for name in members}
         for name, source in members.items():
-            _copy(source, directory.member(name))
+            _copy(source, by_name[name], copies[name])
+        report("scoring the members")
+        with torch_threads(threads):
+            model, record = weigh_members(config, copies, validation, corpus.record)
         write_atomically(directory.mixture, record.to_json())
         with MetricsLog(directory.metrics) as log:
             log.write(mixed_event(record, steps, total, 0.0))
             log.write(finished_event(record, steps, total, 0.0))
+        return model
 
-    directory, lock, _ = write_run(out, config, tokenizer, add)
+    directory, lock, model = write_run(out, config, tokenizer, add)
     lock.release()
     return Run(directory, config, model, tokenizer, threads)
 
@@ -135,7 +142,7 @@ def weigh_members(
     nats = np.stack(
         [np.concatenate(nats_by_document(documents, score(one, documents, segments))) for one in loaded.values()]
     )
-    weights = fit_mixture_weights(nats)
+    weights = fit_mixture_weights(nats, list(loaded))
     model.weights.copy_(torch.from_numpy(weights))
 
     def evaluation(total: float) -> Evaluation:
@@ -322,9 +329,9 @@ def _check_same_validation(first: Path, config: RunConfig, runs: Sequence[Config
             )
 
 
-def _copy(source: RunDirectory, target: RunDirectory) -> None:
-    """Copy a run without its checkpoints; a link becomes the file that it names."""
+def _copy(source: RunDirectory, config: RunConfig, target: RunDirectory) -> None:
+    """Copy a run with this config, without its checkpoints; a link becomes the file that it names."""
     make_directory(target.path)
-    for file in (source.config, source.weights):
-        write_durably(target.path / file.name, file.read_bytes())
+    target.write_config(config)
+    write_durably(target.weights, source.weights.read_bytes())
     shutil.copytree(source.tokenizer, target.tokenizer)

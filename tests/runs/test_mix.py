@@ -112,6 +112,31 @@ def test_members_are_copies_without_checkpoints_and_links(trained, tmp_path):
     assert seqgen.load(path / "members" / "gru").config.model.cell == "gru"
 
 
+def test_weights_are_those_of_the_copies_while_a_run_is_trained(trained, tmp_path):
+    """The file of the run is replaced as soon as the members are scored."""
+    source = tmp_path / "gru"
+    shutil.copytree(trained("gru"), source)
+
+    def replace(message, *_):
+        if message == "scoring the members":
+            shutil.copy(trained("gru", seed=1) / "model.safetensors", source / "model.safetensors")
+
+    run = seqgen.mix([source, trained("ngram")], out=tmp_path / "mixture", report=replace)
+
+    expected = seqgen.mix([trained("gru"), trained("ngram")], out=tmp_path / "expected")
+    assert (run.path / "mixture.json").read_bytes() == (expected.path / "mixture.json").read_bytes()
+    assert seqgen.load(run.path).generate(max_new_tokens=5)
+
+
+def test_member_whose_scores_are_nan_is_refused_by_name(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.runs.mix.score", lambda model, documents, segments: np.full(documents.tokens, np.nan))
+    monkeypatch.setattr("seqgen.runs.mix.nats_by_document", lambda documents, nats: [nats])
+
+    with pytest.raises(RunError, match="member gru "):
+        seqgen.mix([trained("gru"), trained("ngram")], out=tmp_path / "mixture")
+    assert not (tmp_path / "mixture").exists()
+
+
 def test_seeds_of_one_cell_are_an_ensemble(trained, tmp_path):
     run = seqgen.mix([trained("gru"), trained("gru", seed=1)], out=tmp_path / "mixture")
 
