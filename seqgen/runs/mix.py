@@ -29,7 +29,7 @@ from seqgen.runs.directory import RunDirectory, check_out_is_free
 from seqgen.runs.load import Run, load_model
 from seqgen.runs.mixture_record import MemberRecord, MixtureRecord
 from seqgen.runs.setup import EncodedCorpus, check_same_text, encode_corpus
-from seqgen.runs.summary import summarize
+from seqgen.runs.summary import Summary, summarize
 from seqgen.training.events import Finished, Mixed
 from seqgen.training.metrics import MetricsLog
 from seqgen.utils.files import make_directory, write_atomically, write_durably
@@ -86,7 +86,6 @@ def mix(
 
     config = _make_config(by_name, data, corpus, str(select_device(device)), threads)
     totals = [summarize(directory, one) for directory, one in zip(directories, configs, strict=True)]
-    steps, total = sum(one.steps for one in totals), sum(one.total_steps for one in totals)
 
     def add(directory: RunDirectory) -> MixtureModel:
         """Copy the runs and set the weights of the copies, as a run may be in training and change."""
@@ -96,15 +95,21 @@ def mix(
         report("scoring the members")
         with torch_threads(threads):
             model, record = weigh_members(config, copies, validation, corpus.record)
-        write_atomically(directory.mixture, record.to_json())
-        with MetricsLog(directory.metrics) as log:
-            log.write(mixed_event(record, steps, total, 0.0))
-            log.write(finished_event(record, steps, total, 0.0))
+        _write_record(directory, record, totals)
         return model
 
     directory, lock, model = write_run(out, config, tokenizer, add)
     lock.release()
     return Run(directory, config, model, tokenizer, threads)
+
+
+def _write_record(directory: RunDirectory, record: MixtureRecord, members: Sequence[Summary]) -> None:
+    """Write mixture.json, and metrics.jsonl with the steps of all members together."""
+    write_atomically(directory.mixture, record.to_json())
+    steps, total = sum(one.steps for one in members), sum(one.total_steps for one in members)
+    with MetricsLog(directory.metrics) as log:
+        log.write(mixed_event(record, steps, total, 0.0))
+        log.write(finished_event(record, steps, total, 0.0))
 
 
 def _make_config(
