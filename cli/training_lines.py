@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from rich.table import Table
 from rich.text import Text
@@ -14,7 +14,9 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.cli.training_bar import TrainingBar
 
+    from seqgen.models.registry import MixtureConfig
     from seqgen.runs.training_run import TrainingRun
+    from seqgen.training.config import TrainingConfig
     from seqgen.training.events import Evaluated, Finished, Fitted, Overfitting, Sampled
 
 SAMPLE_LINES = 4
@@ -36,19 +38,19 @@ def describe_run(run: TrainingRun) -> list[str]:
 
 def _describe_training(run: TrainingRun) -> str:
     """Say how a run is trained: by gradients, in one pass, or its members in turn."""
-    from seqgen.runs.config import MembersConfig
-    from seqgen.training.config import TrainingConfig
+    from seqgen.models.registry import FAMILIES
 
-    training, environment = run.config.training, run.config.environment
-    if isinstance(training, TrainingConfig) and run.plan is not None:
-        steps = plural(run.total_steps, "step")
-        length = steps if training.max_time is None else f"about {steps} in {clock(training.max_time)}"
-        threads = plural(run.plan.current.threads, "thread")
-        return f"{length} with {training.optimizer} on {environment['device']} in {environment['precision']}, {threads}"
-    if isinstance(training, MembersConfig):
+    config, plan = run.config, run.plan
+    training, environment, family = config.training, config.environment, FAMILIES[config.model.cell]
+    if family.is_mixture:
         time = "" if training.max_time is None else f" in {clock(training.max_time)}"
-        return f"{plural(len(training.members), 'model')}{time}, then mixed"
-    return "fitted in one pass"
+        return f"{plural(len(cast('MixtureConfig', config.model).members), 'model')}{time}, then mixed"
+    if not family.neural or plan is None:
+        return "fitted in one pass"
+    steps = plural(run.total_steps, "step")
+    length = steps if training.max_time is None else f"about {steps} in {clock(training.max_time)}"
+    optimizer, threads = cast("TrainingConfig", training).optimizer, plural(plan.current.threads, "thread")
+    return f"{length} with {optimizer} on {environment['device']} in {environment['precision']}, {threads}"
 
 
 def step_of(step: int, figures: TrainingBar) -> Text:

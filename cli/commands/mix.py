@@ -49,10 +49,13 @@ def mix(
         from seqgen.runs.mix import mix as mix_runs
 
     bar = PhaseBar(stderr())
+    notices: list[str] = []
     try:
-        run = mix_runs(runs, report=silent if quiet else bar.show, **settings)
+        run = mix_runs(runs, report=silent if quiet else bar.show, notify=notices.append, **settings)
     finally:
         bar.stop()
+    for message in notices:
+        notice(message, quiet=quiet)
     record = RunDirectory(run.path).read_mixture()
     if json:
         write_json({"run": str(run.path), **record.model_dump()})

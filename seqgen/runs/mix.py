@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 import torch
 
 from seqgen import tokenizers
 from seqgen.data.config import DataConfig
-from seqgen.data.pipeline import Texts, read_texts
+from seqgen.data.pipeline import read_texts
 from seqgen.device import RandomState, describe_environment, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.config import EvaluationConfig
@@ -29,7 +29,7 @@ from seqgen.runs.directory import RunDirectory, check_out_is_free
 from seqgen.runs.load import Run, load_model
 from seqgen.runs.mixture_record import MemberRecord, MixtureRecord
 from seqgen.runs.setup import EncodedCorpus, check_same_text, encode_corpus
-from seqgen.runs.summary import summarize
+from seqgen.runs.summary import Summary, summarize
 from seqgen.training.events import Finished, Mixed
 from seqgen.training.metrics import MetricsLog
 from seqgen.utils.files import make_directory, write_atomically, write_durably
@@ -51,6 +51,7 @@ def mix(
     device: str = "auto",
     threads: int | None = None,
     report: Report = silent,
+    notify: Callable[[str], None] = lambda _: None,
 ) -> Run:
     """Mix trained runs into a new run, whose model is the weighted mean of their probabilities.
 
@@ -63,9 +64,10 @@ def mix(
         device: `auto`, `cpu`, `cuda`, ...
         threads: torch's threads on a CPU; None is torch's default.
         report: receives what is being done.
+        notify: receives what the user should know about the texts, a sentence each.
 
     Raises:
-        ConfigError: the runs cannot be mixed, or no member-free text is known and `valid` is None.
+        ConfigError: the runs cannot be mixed, or no text is known that no member has learned from and `valid` is None.
         RunError: a run is missing or damaged, a text has changed, or `out` exists.
         TextError: a text is missing or cannot be read.
         SaveError: the directory cannot be written.
@@ -77,29 +79,37 @@ def mix(
     names = name_members([config.model.cell for config in configs])
     members = dict(zip(names, directories, strict=True))
     by_name = dict(zip(names, configs, strict=True))
-    texts = _read_untrained(directories, configs, valid, report)
-    tokenizer = tokenizers.load(directories[0].tokenizer, configs[0].tokenizer.fingerprint)
-    corpus = encode_corpus(texts, tokenizer, report)
-    validation = cast("Validation", corpus.validation)
+    data, corpus = _read_unlearned(directories, configs, valid, report)
+    for notice in corpus.notices:
+        notify(notice)
+    tokenizer, validation = corpus.tokenizer, cast("Validation", corpus.validation)
 
-    config = _make_config(by_name, texts.data, corpus, str(select_device(device)), threads)
-    report("scoring the members")
-    with torch_threads(threads):
-        model, record = weigh_members(config, members, validation, corpus.record)
+    config = _make_config(by_name, data, corpus, str(select_device(device)), threads)
     totals = [summarize(directory, one) for directory, one in zip(directories, configs, strict=True)]
-    steps, total = sum(one.steps for one in totals), sum(one.total_steps for one in totals)
 
-    def add(directory: RunDirectory) -> None:
+    def add(directory: RunDirectory) -> MixtureModel:
+        """Copy the runs and set the weights of the copies, as a run may be in training and change."""
+        copies = {name: directory.member(name) for name in members}
         for name, source in members.items():
-            _copy(source, directory.member(name))
-        write_atomically(directory.mixture, record.to_json())
-        with MetricsLog(directory.metrics) as log:
-            log.write(mixed_event(record, steps, total, 0.0))
-            log.write(finished_event(record, steps, total, 0.0))
+            _copy(source, by_name[name], copies[name])
+        report("scoring the members")
+        with torch_threads(threads):
+            model, record = weigh_members(config, copies, validation, corpus.record)
+        _write_record(directory, record, totals)
+        return model
 
-    directory, lock, _ = write_run(out, config, tokenizer, add)
+    directory, lock, model = write_run(out, config, tokenizer, add)
     lock.release()
     return Run(directory, config, model, tokenizer, threads)
+
+
+def _write_record(directory: RunDirectory, record: MixtureRecord, members: Sequence[Summary]) -> None:
+    """Write mixture.json, and metrics.jsonl with the steps of all members together."""
+    write_atomically(directory.mixture, record.to_json())
+    steps, total = sum(one.steps for one in members), sum(one.total_steps for one in members)
+    with MetricsLog(directory.metrics) as log:
+        log.write(mixed_event(record, steps, total, 0.0))
+        log.write(finished_event(record, steps, total, 0.0))
 
 
 def _make_config(
@@ -137,7 +147,7 @@ def weigh_members(
     nats = np.stack(
         [np.concatenate(nats_by_document(documents, score(one, documents, segments))) for one in loaded.values()]
     )
-    weights = fit_mixture_weights(nats)
+    weights = fit_mixture_weights(nats, list(loaded))
     model.weights.copy_(torch.from_numpy(weights))
 
     def evaluation(total: float) -> Evaluation:
@@ -215,50 +225,92 @@ def _check_members(directories: Sequence[RunDirectory], configs: Sequence[RunCon
             )
 
 
-def _read_untrained(
+def _read_unlearned(
     directories: Sequence[RunDirectory], configs: Sequence[RunConfig], valid: str | Path | None, report: Report
-) -> Texts:
-    """Return the texts of the first run, split so that no run has learned from the validation part.
+) -> tuple[DataConfig, EncodedCorpus]:
+    """Return the data settings and the corpus of the first run, with a validation part that no run has learned from.
 
     Raises:
-        ConfigError: there is no such part.
+        ConfigError: such a part does not exist.
     """
+    learned = [_with_parents(*run, needed=valid is None) for run in zip(directories, configs, strict=True)]
+    sha256 = None
     if valid is None:
-        _check_same_validation(directories, configs)
-        texts = read_texts(configs[0].data, report, configs[0].text)
-        check_same_text(texts, configs[0].text, configs[0].data)
-        return texts
-    alone = _with_changes(configs[0].data, text=(str(valid),), valid=None, valid_split="none", valid_share=None)
-    sha256 = read_texts(alone, report).text.manifest.sha256
-    found: dict[str, Texts] = {}
-    for directory, config in zip(directories, configs, strict=True):
-        if config.text.sha256 in found:
+        for runs in learned:
+            _check_same_validation(directories[0].path, configs[0], runs)
+    else:
+        alone = _with_changes(configs[0].data, text=(str(valid),), valid=None, valid_split="none", valid_share=None)
+        sha256 = read_texts(alone, report).text.manifest.sha256
+    found: dict[tuple[object, ...], tuple[DataConfig, EncodedCorpus]] = {}
+    for directory, config in (run for runs in learned for run in runs):
+        read = (config.text.sha256, config.tokenizer.fingerprint, config.data.documents)
+        if read in found:
             continue
-        if config.text.sha256 == sha256:
-            raise ConfigError(
-                f"valid: {valid} is the training text of {directory.path}; name a text that no run has seen"
-            )
-        data = _with_changes(config.data, valid=str(valid), valid_split="none", valid_share=None)
-        record = config.text.model_copy(update={"valid_sha256": sha256, "split": "none"})
+        data, record = config.data, config.text
+        if valid is not None:
+            if record.sha256 == sha256:
+                raise ConfigError(
+                    f"valid: {valid} is the training text of {directory.path}; name a text that no run has seen"
+                )
+            data = _with_changes(data, valid=str(valid), valid_split="none", valid_share=None)
+            record = record.model_copy(update={"valid_sha256": sha256, "split": "none"})
         texts = read_texts(data, report, record)
         check_same_text(texts, record, data)
         tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
-        leakage = texts.ids(tokenizer, report).manifest.leakage
-        if leakage is not None and leakage.share >= LARGEST_SHARED:
-            raise ConfigError(
-                f"valid: {leakage.share:.0%} of {valid} also occurs in the training text of {directory.path}; name a "
-                "text that no run has seen"
-            )
-        found[config.text.sha256] = texts
-    return found[configs[0].text.sha256]
+        corpus = encode_corpus(texts, tokenizer, report)
+        check_unlearned(data, corpus, f"the training text of {directory.path}; name a text that no run has seen")
+        found[read] = (data, corpus)
+    return next(iter(found.values()))
+
+
+def check_unlearned(data: DataConfig, corpus: EncodedCorpus, of: str) -> None:
+    """Refuse a validation file that the training text contains: weights set on it would favor what is memorized.
+
+    A part that is withheld from the text itself may repeat it: a notice tells that.
+
+    Raises:
+        ConfigError: the text contains half of the validation file or more; the message ends with `of`.
+    """
+    leakage = corpus.leakage
+    if data.valid is not None and leakage is not None and leakage.share >= LARGEST_SHARED:
+        raise ConfigError(f"valid: {leakage.share:.0%} of {data.valid} also occurs in {of}")
 
 
 def _with_changes(data: DataConfig, **changes: object) -> DataConfig:
     return DataConfig.of(**{**data.model_dump(exclude_defaults=True), **changes})
 
 
-def _check_same_validation(directories: Sequence[RunDirectory], configs: Sequence[RunConfig]) -> None:
-    """Refuse runs of which one may have learned from the validation part of another."""
+Configured: TypeAlias = tuple[RunDirectory, RunConfig]
+
+
+def _with_parents(directory: RunDirectory, config: RunConfig, *, needed: bool) -> list[Configured]:
+    """Return a run, the run whose weights it started from (`init_from`), that run's own, and so on.
+
+    Raises:
+        ConfigError: one is missing or cannot be read, and is `needed`.
+    """
+    found = [(directory, config)]
+    while (parent := found[-1][1].init_from) is not None:
+        if any(parent == str(known.path) for known, _ in found):
+            break
+        try:
+            found.append((RunDirectory(Path(parent)), RunDirectory(Path(parent)).read_config()))
+        except RunError as error:
+            if not needed:
+                break
+            raise ConfigError(
+                f"valid: {directory.path} was started from the weights of {parent}, and what that run has learned is "
+                f"not known: {error}; name a text that no run has seen with --valid FILE"
+            ) from error
+    return found
+
+
+def _check_same_validation(first: Path, config: RunConfig, runs: Sequence[Configured]) -> None:
+    """Refuse a run if it, or one that its weights started from, may have learned from the first run's validation part.
+
+    Raises:
+        ConfigError: it may have.
+    """
 
     def part(config: RunConfig) -> tuple[object, ...]:
         text, data = config.text, config.data
@@ -266,23 +318,25 @@ def _check_same_validation(directories: Sequence[RunDirectory], configs: Sequenc
             return (text.valid_sha256,)
         return (text.sha256, text.split, data.valid_split, data.valid_share, data.documents, text.valid_tokens)
 
-    for directory, config in zip(directories, configs, strict=True):
-        if not config.text.valid_tokens:
+    child = runs[0][0].path
+    for directory, one in runs:
+        name = f"{child}" if directory.path == child else f"{child} was started from {directory.path}, which"
+        if not one.text.valid_tokens:
             raise ConfigError(
-                f"valid: {directory.path} was trained on the whole text (--valid-split none), so no part of it can set "
-                "the weights; name a text that no run has seen with --valid FILE"
+                f"valid: {name} was trained on the whole text (--valid-split none), so no part of it can set the "
+                "weights; name a text that no run has seen with --valid FILE"
             )
-        if part(config) != part(configs[0]):
+        if part(one) != part(config):
+            other = child if directory.path == child else f"{directory.path}, from which {child} was started,"
             raise ConfigError(
-                f"valid: {directories[0].path} and {directory.path} do not withhold the same part of the same text, so "
-                "one may have learned from what the other has not seen; name a text that no run has seen with --valid "
-                "FILE"
+                f"valid: {first} and {other} do not withhold the same part of the same text, so one may have learned "
+                "from what the other has not seen; name a text that no run has seen with --valid FILE"
             )
 
 
-def _copy(source: RunDirectory, target: RunDirectory) -> None:
-    """Copy a run without its checkpoints; a link becomes the file that it names."""
+def _copy(source: RunDirectory, config: RunConfig, target: RunDirectory) -> None:
+    """Copy a run with this config, without its checkpoints; a link becomes the file that it names."""
     make_directory(target.path)
-    for file in (source.config, source.weights):
-        write_durably(target.path / file.name, file.read_bytes())
+    target.write_config(config)
+    write_durably(target.weights, source.weights.read_bytes())
     shutil.copytree(source.tokenizer, target.tokenizer)

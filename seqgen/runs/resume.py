@@ -117,10 +117,10 @@ def resume_run(directory: RunDirectory, changes: dict[str, Any], lock: BaseFileL
 def is_complete(directory: RunDirectory) -> bool:
     """Whether a run has ended, or is a copy without checkpoints, so that nothing is left to train."""
     checkpoint = newest_checkpoint(directory.checkpoints)
-    training = directory.read_config().training
-    if checkpoint is None or not isinstance(training, TrainingConfig):
+    config = directory.read_config()
+    if checkpoint is None or not FAMILIES[config.model.cell].neural:
         return directory.weights.is_file()
-    return end_reason(checkpoint.progress, checkpoint.plan, training) is not None
+    return end_reason(checkpoint.progress, checkpoint.plan, cast("TrainingConfig", config.training)) is not None
 
 
 # --- which run, and what changes

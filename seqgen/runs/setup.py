@@ -20,6 +20,7 @@ from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
+from seqgen.data.leakage import Leakage
 from seqgen.data.pipeline import Texts, read_texts
 from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError, RunError
@@ -64,6 +65,8 @@ class EncodedCorpus:
     """Characters of both parts that the tokenizer's normalization changes."""
     notices: list[str]
     """What the user should know about the text, a sentence each."""
+    leakage: Leakage | None = None
+    """How much of the validation part the training part contains; None without a validation part."""
 
 
 @dataclass(frozen=True)
@@ -189,6 +192,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         unknown=train.unknown,
         changed=train.changed + valid.changed,
         notices=notices,
+        leakage=leakage,
     )
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqgen.errors import RunError
 from seqgen.evaluation.mixture_weights import fit_mixture_weights, mixture_nats
 
 
@@ -68,3 +69,20 @@ def test_mixture_nats_is_the_weighted_mean_of_probabilities():
 
     expected = -np.log(weights @ np.exp(-nats))
     assert mixture_nats(nats, weights) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_nats_that_are_not_numbers_are_refused_with_the_member(bad):
+    nats = random_nats(1)
+    nats[1, 7] = bad
+
+    with pytest.raises(RunError, match="second"):
+        fit_mixture_weights(nats, ["first", "second"])
+
+
+def test_token_that_is_impossible_for_every_member_is_refused():
+    nats = random_nats(1)
+    nats[:, 7] = np.inf
+
+    with pytest.raises(RunError, match="token 7"):
+        fit_mixture_weights(nats, ["first", "second"])

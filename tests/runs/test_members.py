@@ -6,6 +6,7 @@ import json
 import re
 
 import pytest
+import torch
 
 import seqgen
 from seqgen.errors import ConfigError, RunError
@@ -14,11 +15,14 @@ from seqgen.runs.config import cells_of
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.fit import fit_model
 from seqgen.runs.members import resolve_members
+from seqgen.runs.mix import weigh_members
+from seqgen.runs.summary import summarize
 from seqgen.tokenizers import auto
 from seqgen.tokenizers.auto import CHAR, Choice
 from seqgen.training.metrics import read_metrics
 
-from ..comparing import assert_same_run, config_of
+from ..comparing import assert_same_run, config_of, contents_of
+from ..conftest import TEXT
 from ..small_runs import GRU
 
 MIXTURE = {**GRU, "cell": "gru+ngram", "order": 3}
@@ -170,6 +174,16 @@ def test_impossible_mixture_is_refused_and_nothing_created(corpus, in_tmp, setti
     assert not (in_tmp / "runs").exists()
 
 
+def test_validation_file_that_the_training_text_contains_is_refused(in_tmp, tmp_path):
+    passage = "Every child watches letters in the quiet seventh garden, by day and by night.\n" * 9
+    (tmp_path / "valid.txt").write_text(passage, "utf-8")
+    (tmp_path / "whole.txt").write_text(TEXT + passage, "utf-8")
+
+    with pytest.raises(ConfigError, match=r"^valid: .*valid\.txt"):
+        seqgen.train(tmp_path / "whole.txt", valid=tmp_path / "valid.txt", **MIXTURE)
+    assert not (in_tmp / "runs").exists()
+
+
 def test_member_too_large_for_the_memory_is_refused_before_anything(corpus, in_tmp, monkeypatch):
     monkeypatch.setattr("seqgen.runs.setup.total_memory", lambda _: 1000)
 
@@ -200,7 +214,7 @@ def test_text_is_read_once_and_its_notices_are_given_once(tmp_path, corpus):
 
 
 def test_members_end_with_the_time_of_the_mixture(corpus, tmp_path, monkeypatch):
-    """The fitted member takes 4 of 10 seconds, so the two others get 3 each."""
+    """The fitted member takes 4 of 10 seconds and mixing 0.2, so the two others get 2.9 each."""
     now = 100.0
 
     def fit(*arguments):
@@ -219,8 +233,50 @@ def test_members_end_with_the_time_of_the_mixture(corpus, tmp_path, monkeypatch)
     with pytest.raises(ZeroDivisionError):
         list(training)
 
-    assert [one.training.max_time for one in made] == [3.0]
-    assert config_of(training.path)["training"]["max_time"] == 10.0
+    assert [one.training.max_time for one in made] == [pytest.approx(2.9)]
+    config = config_of(training.path)["training"]
+    assert (config["max_time"], config["members"]["gru"]["max_time"]) == (10.0, made[0].training.max_time)
+
+
+def test_members_are_mixed_with_the_threads_of_the_last_plan(corpus, tmp_path, monkeypatch):
+    used = []
+
+    def weigh(*arguments):
+        used.append(torch.get_num_threads())
+        return weigh_members(*arguments)
+
+    monkeypatch.setattr("seqgen.runs.members.weigh_members", weigh)
+    training = seqgen.train(corpus, out=tmp_path / "run", **MIXTURE)
+    try:
+        for event in training:
+            if event == seqgen.MemberStarted(1, "gru", "members/gru"):
+                assert training.member.plan.current.threads == 1
+                torch.set_num_threads(2)
+    finally:
+        torch.set_num_threads(1)
+
+    assert used == [1]
+
+
+@pytest.mark.parametrize(("gru", "expected"), [(50.0, (78.0, 78.0)), (100.0, (100.0, 56.0))])
+def test_more_time_is_divided_without_what_is_spent(corpus, tmp_path, gru, expected):
+    """Of 200 seconds the fit has taken 40 and mixing takes 4; the rest becomes equal, or what was trained already."""
+    path = seqgen.train(corpus, out=tmp_path / "run", **{**MIXTURE, "cell": "gru+rnn+ngram"}).run().path
+    for name, seconds in {"ngram": 40.0, "gru": gru, "rnn": 5.0}.items():
+        metrics = path / "members" / name / "metrics.jsonl"
+        *others, last = metrics.read_text("utf-8").splitlines()
+        metrics.write_text("\n".join([*others, json.dumps({**json.loads(last), "seconds": seconds})]) + "\n", "utf-8")
+    before = config_of(path)
+    spent = round(45 + gru)
+    with pytest.raises(ConfigError, match=f"^max_time: .*{spent} s"):
+        seqgen.train(out=path, resume=True, max_time=float(spent))
+    assert config_of(path) == before
+
+    seqgen.train(out=path, resume=True, max_time=200.0).close()
+
+    members = config_of(path)["training"]["members"]
+    assert (members["gru"]["max_time"], members["rnn"]["max_time"]) == pytest.approx(expected)
+    assert members["ngram"]["max_time"] is None
 
 
 # --- interruptions
@@ -293,6 +349,54 @@ def test_complete_mixture_can_become_longer(corpus, tmp_path):
     assert events[-1].total_steps == 13
     assert RunDirectory(training.path).read_mixture() != before
     assert seqgen.load(training.path).generate(max_new_tokens=5)
+
+
+def steps_of(path):
+    return {name: summarize(one, one.read_config()).steps for name in ("gru", "rnn")
+            for one in [RunDirectory(path / "members" / name)]}  # fmt: skip
+
+
+@pytest.mark.parametrize("polls", [None, 3], ids=["complete", "without its second member"])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_interrupted_resume_with_more_steps_is_finished_by_the_next(corpus, tmp_path, polls, repeated):
+    left = iter([False] * (polls or 1_000))
+    settings = {**GRU, "cell": "gru+rnn"}
+    path = tmp_path / "run"
+    list(seqgen.train(corpus, out=path, stop=lambda: next(left, True), **settings))
+    left = iter([False] * 2)
+    *_, last = seqgen.train(out=path, resume=True, max_steps=12, stop=lambda: next(left, True))
+    assert last.reason == "stopped"
+
+    *_, last = seqgen.train(out=path, resume=True, **({"max_steps": 12} if repeated else {}))
+
+    assert (last.reason, steps_of(path)) == ("complete", {"gru": 12, "rnn": 12})
+    with pytest.raises(RunError, match="complete"):
+        seqgen.train(out=path, resume=True)
+
+
+def test_fewer_steps_are_refused_and_change_nothing(corpus, tmp_path):
+    path = seqgen.train(corpus, out=tmp_path / "run", **MIXTURE).run().path
+    before = contents_of(path)
+
+    for name, value in {"max_steps": 7, "max_epochs": 0.001}.items():
+        with pytest.raises(ConfigError, match=f"^{name}: .*8 steps"):
+            seqgen.train(out=path, resume=True, **{name: value})
+
+    assert contents_of(path) == before
+
+
+@pytest.mark.parametrize("lost", [["gru"], ["gru", "ngram"]])
+def test_trained_member_without_config_is_refused_and_kept(corpus, tmp_path, lost):
+    path = seqgen.train(corpus, out=tmp_path / "run", **MIXTURE).run().path
+    for name in lost:
+        (path / "members" / name / "config.json").unlink()
+    before = contents_of(path)
+
+    for changes in ({}, {"max_steps": 12}):
+        with pytest.raises(RunError, match=r"members/gru/config\.json"):
+            list(seqgen.train(out=path, resume=True, **changes))
+
+    assert contents_of(path) == before
 
 
 def test_shorter_time_is_refused_and_changes_nothing(corpus, tmp_path, monkeypatch):

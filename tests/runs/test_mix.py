@@ -112,6 +112,31 @@ def test_members_are_copies_without_checkpoints_and_links(trained, tmp_path):
     assert seqgen.load(path / "members" / "gru").config.model.cell == "gru"
 
 
+def test_weights_are_those_of_the_copies_while_a_run_is_trained(trained, tmp_path):
+    """The file of the run is replaced as soon as the members are scored."""
+    source = tmp_path / "gru"
+    shutil.copytree(trained("gru"), source)
+
+    def replace(message, *_):
+        if message == "scoring the members":
+            shutil.copy(trained("gru", seed=1) / "model.safetensors", source / "model.safetensors")
+
+    run = seqgen.mix([source, trained("ngram")], out=tmp_path / "mixture", report=replace)
+
+    expected = seqgen.mix([trained("gru"), trained("ngram")], out=tmp_path / "expected")
+    assert (run.path / "mixture.json").read_bytes() == (expected.path / "mixture.json").read_bytes()
+    assert seqgen.load(run.path).generate(max_new_tokens=5)
+
+
+def test_member_whose_scores_are_nan_is_refused_by_name(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.runs.mix.score", lambda model, documents, segments: np.full(documents.tokens, np.nan))
+    monkeypatch.setattr("seqgen.runs.mix.nats_by_document", lambda documents, nats: [nats])
+
+    with pytest.raises(RunError, match="member gru "):
+        seqgen.mix([trained("gru"), trained("ngram")], out=tmp_path / "mixture")
+    assert not (tmp_path / "mixture").exists()
+
+
 def test_seeds_of_one_cell_are_an_ensemble(trained, tmp_path):
     run = seqgen.mix([trained("gru"), trained("gru", seed=1)], out=tmp_path / "mixture")
 
@@ -173,6 +198,46 @@ def test_runs_with_one_validation_file_are_mixed_on_it(trained, tmp_path, worksh
     run = seqgen.mix(runs, out=tmp_path / "mixture")
 
     assert RunDirectory(run.path).read_mixture().text_sha256 == run.config.text.valid_sha256
+
+
+def test_runs_with_one_validation_file_that_one_has_learned_are_refused(trained, tmp_path, workshop):
+    """The same --valid FILE, but the training text of the second contains it."""
+    valid, whole = workshop / "shared.txt", tmp_path / "whole.txt"
+    valid.write_text("Every child watches letters in the quiet seventh garden, by day and by night.\n" * 9, "utf-8")
+    whole.write_text(TEXT + valid.read_text("utf-8"), "utf-8", newline="")
+    first = trained("gru", valid=str(valid))
+    tokenizer = str(first / "tokenizer")
+    second = seqgen.train(whole, out=tmp_path / "second", valid=valid, tokenizer=tokenizer, **SETTINGS["ngram"]).run()
+
+    with pytest.raises(ConfigError, match=rf"^valid: .*shared\.txt.*{second.path}"):
+        seqgen.mix([first, second.path], out=tmp_path / "mixture")
+    assert not (tmp_path / "mixture").exists()
+
+
+def test_run_started_from_one_that_learned_the_whole_text_is_refused(trained, tmp_path, workshop):
+    parent = tmp_path / "parent"
+    shutil.copytree(trained("gru", valid_split="none"), parent)
+    settings = {name: SETTINGS["gru"][name] for name in ("max_steps", "eval_every", "batch_size", "precision")}
+    child = seqgen.train(workshop / "corpus.txt", out=tmp_path / "child", init_from=parent, **settings).run().path
+
+    with pytest.raises(ConfigError, match=rf"^valid: {child} .*{parent}.*--valid FILE"):
+        seqgen.mix([trained("ngram"), child], out=tmp_path / "mixture")
+    valid = tmp_path / "valid.txt"
+    valid.write_text("Every child watches letters in the quiet seventh garden.\n" * 9, "utf-8")
+    assert seqgen.mix([trained("ngram"), child], out=tmp_path / "mixture", valid=valid).path
+    valid.write_text(TEXT[500:3_000], "utf-8", newline="")
+    with pytest.raises(ConfigError, match=r"^valid: .*valid\.txt"):
+        seqgen.mix([trained("ngram"), child], out=tmp_path / "other", valid=valid)
+    shutil.rmtree(parent)
+    with pytest.raises(ConfigError, match=rf"^valid: {child} .*{parent}.*--valid FILE"):
+        seqgen.mix([trained("ngram"), child], out=tmp_path / "other")
+
+
+def test_run_started_from_one_with_the_same_validation_part_is_mixed(trained, tmp_path, workshop):
+    settings = {name: SETTINGS["gru"][name] for name in ("max_steps", "eval_every", "batch_size", "precision")}
+    child = seqgen.train(workshop / "corpus.txt", out=tmp_path / "child", init_from=trained("gru"), **settings).run()
+
+    assert seqgen.mix([trained("ngram"), child.path], out=tmp_path / "mixture").path
 
 
 def test_changed_or_missing_text_is_refused(tmp_path, trained, workshop):
@@ -282,6 +347,19 @@ def test_missing_weights_name_the_way_on(mixture):
 
     with pytest.raises(RunError, match=r"mixture\.json is missing.*--resume"):
         seqgen.load(mixture.path)
+
+
+def test_mixture_of_runs_cannot_be_trained_further(mixture):
+    before = contents_of(mixture.path)
+
+    for changes in ({"max_steps": 20}, {"max_time": 30.0}):
+        with pytest.raises(RunError, match="members/gru is a copy without checkpoints"):
+            seqgen.train(out=mixture.path, resume=True, **changes)
+
+    with pytest.raises(RunError, match="complete") as caught:
+        seqgen.train(out=mixture.path, resume=True)
+    assert "--max-steps" not in str(caught.value)
+    assert contents_of(mixture.path) == before
 
 
 def test_mixture_of_runs_is_complete_until_its_weights_are_lost(mixture):

@@ -43,6 +43,17 @@ def test_mix_json_has_the_record(answers, runs):
     assert sum(member["weight"] for member in content["members"].values()) == pytest.approx(1.0)
 
 
+def test_mix_notices_a_validation_text_that_occurs_in_part_in_the_training_text(invoke, runs, in_tmp):
+    copied = Path("corpus.txt").read_text("utf-8")[100:700]
+    other = "".join(f"Line {number} says that {number * number} birds flew over a wall.\n" for number in range(25))
+    Path("valid.txt").write_text(copied + other, "utf-8")
+
+    result = invoke("mix", *runs, "--valid", "valid.txt", "--out", "mixture")
+
+    assert result.exit_code == 0, result.output
+    assert "also occurs in the training text" in result.stderr
+
+
 def test_mix_quiet_is_silent(invoke, runs):
     result = invoke("mix", *runs, "--quiet")
 
