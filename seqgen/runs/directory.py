@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from seqgen.errors import ConfigError, RunError, SaveError
+from seqgen.models.registry import MixtureConfig
 from seqgen.runs.config import RunConfig
 from seqgen.runs.mixture_record import MixtureRecord
 from seqgen.sources.config import CORPUS_PREFIX, STDIN
@@ -94,6 +95,18 @@ class RunDirectory:
             raise RunError(f"{self.mixture} cannot be read: {error.strerror or error}") from error
         except ConfigError as error:
             raise RunError(f"{error}; the file was edited, so mix the members again") from error
+
+    def read_member(self, config: RunConfig, name: str) -> RunConfig:
+        """Read the config of a member of the mixture with this config.
+
+        Raises:
+            RunError: it is not a run, or another one than the mixture describes.
+        """
+        member = self.member(name)
+        found, described = member.read_config(), cast("MixtureConfig", config.model).members[name]
+        if (found.model, found.tokenizer.fingerprint) != (described, config.tokenizer.fingerprint):
+            raise RunError(f"{member.config} is not the member that {self.config} describes; restore it")
+        return found
 
     def write_config(self, config: RunConfig) -> None:
         """Write config.json, atomically."""

@@ -89,11 +89,8 @@ def _load_mixture(directory: RunDirectory, config: RunConfig, vocab_size: int) -
     if record.members.keys() != described.members.keys():
         raise RunError(f"{directory.mixture} and {directory.config} have different members; restore one of them")
     members: dict[str, LanguageModel] = {}
-    for name, model_config in described.members.items():
-        member = directory.member(name)
-        own = member.read_config()
-        if (own.model, own.tokenizer.fingerprint) != (model_config, config.tokenizer.fingerprint):
-            raise RunError(f"{member.config} is not the member that {directory.config} describes; restore it")
+    for name in described.members:
+        member, own = directory.member(name), directory.read_member(config, name)
         if checksum_of(member.weights) != record.members[name].checksum:
             raise RunError(
                 f"{member.weights} has changed since the weights of the members were set; set them again with seqgen "
@@ -466,12 +463,23 @@ class Run:
         return found
 
     def _learned_from(self) -> list[RunConfig]:
-        """Return the config of the run, or of the members of a mixture, of those with the same text the first."""
+        """Return the config of the run, or those of the members of a mixture that have different training parts."""
         if not FAMILIES[self.config.model.cell].is_mixture:
             return [self.config]
         members = cast("MixtureConfig", self.config.model).members
         configs = [self._directory.member(name).read_config() for name in members]
-        return list({config.text.sha256: config for config in reversed(configs)}.values())
+        parts = {
+            (
+                one.text.sha256,
+                one.text.valid_sha256,
+                one.text.split,
+                one.data.valid_split,
+                one.data.valid_share,
+                one.data.documents,
+            ): one
+            for one in reversed(configs)
+        }
+        return list(parts.values())
 
     def _split(self, config: RunConfig) -> Split:
         texts = read_texts(config.data, record=config.text)

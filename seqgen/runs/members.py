@@ -296,8 +296,10 @@ def resume_mixture(
     recorded = directory.read_config()
     refuse_weights_and_plan(request, recorded.model.name)
     members = _members_of(directory, recorded)
-    for member in members.values():
+    for name, member in members.items():
         _refuse_lost_config(member)
+        if member.config.is_file():
+            directory.read_member(recorded, name)
     remove_temporary_files(directory.path)
     longer = bool(changes.keys() & set(LENGTH_SETTINGS))
     fixed = _describe_fixed_members(recorded, members)

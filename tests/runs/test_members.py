@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -451,3 +452,16 @@ def test_mixture_config_without_a_member_is_refused(corpus, tmp_path):
 
     with pytest.raises(RunError, match=r"config\.json.*members"):
         seqgen.load(training.path)
+
+
+def test_resume_refuses_members_that_were_swapped(mixture, tmp_path):
+    copy = shutil.copytree(mixture, tmp_path / "copy")
+    members = copy / "members"
+    (members / "gru").rename(members / "kept")
+    (members / "ngram").rename(members / "gru")
+    (members / "kept").rename(members / "ngram")
+    before = (copy / "mixture.json").read_bytes()
+
+    with pytest.raises(RunError, match=r"gru/config\.json is not the member"):
+        seqgen.train(out=copy, resume=True)
+    assert (copy / "mixture.json").read_bytes() == before

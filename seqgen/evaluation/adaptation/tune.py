@@ -52,11 +52,7 @@ def tune(
     """
     check(model, config)
     check_positions(model, documents)
-    if documents.tokens < LEAST_TOKENS:
-        raise TextError(
-            f"tune: the text has {plural(documents.tokens, 'token')}, too few to choose rates by (at least "
-            f"{LEAST_TOKENS:,}); name a longer one"
-        )
+    _check_tunable(model, documents)
     inputs, targets = (row[:TOKENS] for row in stream_of(documents))
     ends = bool(documents.ends.any())
     members = members_of(model)
@@ -67,8 +63,6 @@ def tune(
     if config.cache:
         searches.append((config.model_copy(update={"dynamic": None}), CACHE))
     is_mixture = isinstance(model, MixtureModel)
-    if not searches and not is_mixture:
-        raise ConfigError(f"tune: {model.config.name} counts what it reads, and has no rates to choose; leave it out")
     tries = sum(1 + sum(map(len, factors.values())) for _, factors in searches)
     total, done = (tries * len(neural) + is_mixture * len(members)) * len(targets), 0
 
@@ -99,6 +93,18 @@ def tune(
 
         found = search(found, SHARES, cost_of_shares)
     return found
+
+
+def _check_tunable(model: LanguageModel, documents: Documents) -> None:
+    """Refuse a text that is too short, and a model without rates."""
+    if documents.tokens < LEAST_TOKENS:
+        raise TextError(
+            f"tune: the text has {plural(documents.tokens, 'token')}, too few to choose rates by (at least "
+            f"{LEAST_TOKENS:,}); name a longer one"
+        )
+    members = members_of(model).values()
+    if len(members) == 1 and not any(FAMILIES[member.config.cell].neural for member in members):
+        raise ConfigError(f"tune: {model.config.name} counts what it reads, and has no rates to choose; leave it out")
 
 
 def search(
