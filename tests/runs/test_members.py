@@ -47,6 +47,7 @@ def kinds(events):
     return [type(event).__name__ for event in events]
 
 
+@pytest.mark.slow
 def test_auto_chooses_one_tokenizer_for_all_members(corpus, tmp_path, monkeypatch):
     monkeypatch.setattr(auto, "CHOICES", (Choice(1, 3600.0, "bpe", 300), CHAR))
 

@@ -62,9 +62,8 @@ def tune(
         searches.append((config.model_copy(update={"cache": False}), WEIGHTS))
     if config.cache:
         searches.append((config.model_copy(update={"dynamic": None}), CACHE))
-    is_mixture = isinstance(model, MixtureModel)
     tries = sum(1 + sum(map(len, factors.values())) for _, factors in searches)
-    total, done = (tries * len(neural) + is_mixture * len(members)) * len(targets), 0
+    total, done = (tries * len(neural) + isinstance(model, MixtureModel) * len(members)) * len(targets), 0
 
     def count(tokens: int) -> None:
         nonlocal done

@@ -61,6 +61,7 @@ def test_lines_are_documents_where_the_run_models_their_ends(answers, in_tmp, co
     assert Path("again.txt").read_bytes() == corpus.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_run_of_bytes_compresses_any_file(answers, in_tmp):
     content = bytes(range(256)) * 20
     Path("song.mid").write_bytes(content)

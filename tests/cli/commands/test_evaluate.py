@@ -280,6 +280,7 @@ def test_eval_without_run_is_refused(refuses, corpus):
 OUT = ("--out", "run")
 
 
+@pytest.mark.slow
 def test_validation_part_of_several_corpora_has_no_published_figures(answers, in_tmp, corpus):
     answers(
         "train", "corpus.txt", "corpus:hello", "--cell", "gru", "--hidden-size", 8, "--max-steps", 2, "--out", "run"
