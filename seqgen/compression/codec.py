@@ -26,6 +26,7 @@ from seqgen.evaluation.adaptation.adaptive import adaptive
 from seqgen.evaluation.adaptation.config import Adapting
 from seqgen.evaluation.predictor import Predictor, StaticPredictor
 from seqgen.models.base import LanguageModel
+from seqgen.models.weights import hash_tensors
 from seqgen.sources.config import Unit
 from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
@@ -179,7 +180,7 @@ class Codec:
         processor = f"{sys.platform} {platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
         return Fingerprint(
             run=self._identity,
-            weights=_hash_weights(self._model),
+            weights=hash_tensors(self._model.stored_tensors()),
             seqgen=__version__,
             torch=torch.__version__,
             numpy=np.__version__,
@@ -197,19 +198,6 @@ def _fixed_arithmetic(model: LanguageModel) -> Iterator[None]:
     quiet = np.errstate(over="ignore", invalid="ignore")
     with torch_threads(THREADS), autocast(model.device, "fp32"), evaluation_mode(model), quiet:
         yield
-
-
-def _hash_weights(model: LanguageModel) -> str:
-    """Return the hash of all weights and counts, of a mixture those of its members too."""
-    hashed = hashlib.sha256()
-    parts = [module for module in model.modules() if isinstance(module, LanguageModel)]
-    for part in parts:
-        is_mixture = len(parts) > 1 and part is model
-        tensors = dict(part.named_buffers(recurse=False)) if is_mixture else part.stored_tensors()
-        for name, tensor in sorted(tensors.items()):
-            hashed.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-            hashed.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return hashed.hexdigest()
 
 
 def _hash_predictions(model: LanguageModel) -> str:

@@ -96,12 +96,6 @@ class MixtureModel(LanguageModel):
         }
         return {"weights": self.weights, **stored}
 
-    def allocate(self, shapes: Mapping[str, Sequence[int]]) -> None:
-        for name, member in self.members.items():
-            prefix = f"members.{name}."
-            own = {key.removeprefix(prefix): shape for key, shape in shapes.items() if key.startswith(prefix)}
-            cast("LanguageModel", member).allocate(own)
-
     @property
     def device(self) -> torch.device:
         return self.weights.device

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def to_bytes(tensors: dict[str, Tensor], run: str) -> bytes:
     """Serialize tensors from any device as a safetensors file of the run with this identity."""
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     # One entry only: safetensors writes several in any order, and the same weights should make the same bytes.
-    content: bytes = safetensors.torch.save(on_cpu, metadata={_CHECKSUM: _checksum(on_cpu, run)})
+    content: bytes = safetensors.torch.save(on_cpu, metadata={_CHECKSUM: hash_tensors(on_cpu, run)})
     return content
 
 
@@ -91,7 +91,7 @@ def load_tensors(path: Path, into: dict[str, Tensor], *, run: str, optional: str
         checksum = (file.metadata() or {}).get(_CHECKSUM)
         if checksum is None:
             raise RunError(f"{path} has no checksum, so this version of seqgen did not write it; train again")
-        if checksum != _checksum(tensors, run):
+        if checksum != hash_tensors(tensors, run):
             raise RunError(
                 f"{path} is not as this run wrote it: it is damaged or from another run, or config.json was changed; "
                 "restore both from the newest checkpoint"
@@ -100,7 +100,8 @@ def load_tensors(path: Path, into: dict[str, Tensor], *, run: str, optional: str
         into[name].data.copy_(tensors[name])
 
 
-def _checksum(tensors: dict[str, Tensor], run: str) -> str:
+def hash_tensors(tensors: Mapping[str, Tensor], run: str = "") -> str:
+    """Return the SHA-256 of tensors on the CPU, their names, dtypes and shapes, and the identity of a run."""
     digest = hashlib.sha256(f"{run}\n".encode())
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {_DTYPES[tensor.dtype]} {list(tensor.shape)}\n".encode())

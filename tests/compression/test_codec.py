@@ -275,8 +275,8 @@ def lstm_and_ngram():
     return MixtureModel(config, VOCAB_SIZE, members).eval()
 
 
-def fitted(documents, order=3):
-    config = NgramConfig(order=order)
+def fitted(documents, order=3, min_count=1):
+    config = NgramConfig(order=order, min_count=min_count)
     arrays = (documents.ids, documents.starts, documents.ends)
     return fit(config, arrays, VOCAB_SIZE, tokenizer="char", models_ends=True)
 
@@ -319,3 +319,10 @@ def test_shares_of_a_mixture_are_weights_too(lstm_and_ngram):
 def test_what_the_model_has_not_cannot_learn():
     with pytest.raises(ConfigError, match="dynamic"):
         codec_of(build_model("gru")).compress(b"abc", dynamic="ngram")
+
+
+def test_ngrams_of_which_none_is_left_compress_too():
+    codec = codec_of(fitted(Documents.of([CHARACTERS.encode(random_text(300, 7))], ends=True), min_count=10_000))
+    content = random_text(50, 8).encode()
+
+    assert codec.decompress(codec.compress(content)) == content
