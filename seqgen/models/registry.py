@@ -6,6 +6,7 @@ ones share the model.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -19,7 +20,7 @@ Depth = Annotated[int, Field(ge=1, le=256)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class FamilyConfig(Config):
+class FamilyConfig(Config, ABC):
     """The settings that every family has."""
 
     cell: str = setting("lstm", "Model architecture.", MODEL)
@@ -30,9 +31,9 @@ class FamilyConfig(Config):
         return self.cell
 
     @property
+    @abstractmethod
     def shape(self) -> str:
         """The size of the model in a few characters, for people: `2x384`, `order 7`."""
-        raise NotImplementedError
 
 
 class NeuralConfig(FamilyConfig):

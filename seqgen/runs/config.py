@@ -18,7 +18,6 @@ from seqgen.errors import ConfigError
 from seqgen.models.registry import (
     CELLS,
     FAMILIES,
-    FamilyConfig,
     MixtureConfig,
     ModelConfig,
     model_settings,
@@ -248,6 +247,8 @@ class RunSettings(Config):
     """Whether kind and size of `tokenizer` are still to be chosen by the text."""
 
 
+SINGLE_CELL = "lstm"
+"""What a run is that has to be one model."""
 DEFAULT_CELL = "lstm+ngram"
 """What a new run is where the user names no cell: better than an lstm alone on every text of docs/lab-notes.md."""
 
@@ -255,7 +256,7 @@ DEFAULT_CELL = "lstm+ngram"
 def default_cell(settings: dict[str, Any]) -> str:
     """Return the cell of a new run for a user who names none: a single one where nothing is withheld to weigh two."""
     nothing_withheld = settings.get("valid_split") == "none" and settings.get("valid") is None
-    return FamilyConfig().cell if nothing_withheld else DEFAULT_CELL
+    return SINGLE_CELL if nothing_withheld else DEFAULT_CELL
 
 
 def cells_of(settings: dict[str, Any]) -> list[str]:
@@ -264,7 +265,7 @@ def cells_of(settings: dict[str, Any]) -> list[str]:
     Raises:
         ConfigError: one of them is unknown.
     """
-    named = settings.get("cell", FamilyConfig().cell)
+    named = settings.get("cell", SINGLE_CELL)
     cells = named.split("+") if isinstance(named, str) else [named]
     for cell in cells:
         if cell not in CELLS:

@@ -31,7 +31,7 @@ from seqgen.runs.directory import RunDirectory, check_out_is_free
 from seqgen.runs.fit import create_fit, fit_model, refuse_weights_and_plan, resume_fit
 from seqgen.runs.mix import check_unlearned, finished_event, mixed_event, weigh_members
 from seqgen.runs.resume import is_complete, resume_run
-from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, build_learner, build_stream, read_same_corpus
+from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, build_stream, check_memory, read_same_corpus
 from seqgen.runs.summary import summarize
 from seqgen.runs.training_run import TrainingRun
 from seqgen.tokenizers.config import TokenizerConfig
@@ -221,7 +221,7 @@ def new_mixture(request: RunRequest, cells: list[str]) -> MixtureRun:
     check_unlearned(first.data, corpus, "the training text; name another text with --valid, or train one --cell")
     for settings in members.values():
         if FAMILIES[settings.model.cell].neural:
-            build_learner(settings.model, cast("TrainingConfig", settings.training), corpus)  # refuse what cannot fit
+            check_memory(settings.model, cast("TrainingConfig", settings.training), corpus)
     request.report("counting the training text")
     fitted = {
         name: fit_model(settings.model, corpus, settings.training.device, request.memory)
@@ -325,8 +325,7 @@ def _members_of(directory: RunDirectory, config: RunConfig) -> dict[str, RunDire
 
 def _has_learned(directory: RunDirectory) -> bool:
     """Whether a run has weights, or a checkpoint after its first step."""
-    steps = [path for path in directory.checkpoints.glob("step-*") if path.name.strip("step-0")]
-    return directory.weights.is_file() or bool(steps)
+    return directory.weights.is_file() or any(directory.checkpoints.glob("step-*[1-9]*"))
 
 
 def _refuse_lost_config(directory: RunDirectory) -> None:

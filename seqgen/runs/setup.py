@@ -22,7 +22,7 @@ from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.leakage import Leakage
 from seqgen.data.pipeline import Texts, read_texts
-from seqgen.device import Precision, RandomState, select_device, select_precision, total_memory
+from seqgen.device import RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
@@ -280,7 +280,7 @@ def build_learner(
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
     stream = build_stream(model_config, config, corpus.train)
-    _check_memory(models.skeleton(model_config, corpus.tokenizer.vocab_size), config, stream, precision)
+    check_memory(model_config, config, corpus)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
     if weights is not None:
@@ -288,15 +288,21 @@ def build_learner(
     return Learner(cast("NeuralModel", model), stream, config, precision)
 
 
-def _check_memory(model: LanguageModel, config: TrainingConfig, stream: BatchStream, precision: Precision) -> None:
-    """Refuse a skeleton or a batch that cannot fit, before any memory is taken.
+def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: EncodedCorpus) -> None:
+    """Refuse a model or a batch that cannot fit, before any memory is taken.
 
     It needs at least weights, gradients and a moment in fp32, or before there are gradients a batch's activations.
+
+    Raises:
+        ConfigError: it cannot fit, or the device or precision is not available.
     """
     device = select_device(config.device)
+    precision = select_precision(config.precision, device)
     available = total_memory(device)
     if available is None:
         return
+    model = models.skeleton(model_config, corpus.tokenizer.vocab_size)
+    stream = build_stream(model_config, config, corpus.train)
     parameters = parameter_count(model)
     if 12 * parameters > available:
         raise ConfigError(
