@@ -15,7 +15,7 @@ from seqgen.cli.output import notice
 from seqgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
-    from seqgen.runs.load import Run
+    from seqgen.runs.run import Run
 
 _LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
 _ESCAPE = re.compile(

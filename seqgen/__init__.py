@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     )
     from seqgen.evaluation.report import Evaluation
     from seqgen.evaluation.token_scores import TokenScores
-    from seqgen.runs.load import Run, load
-    from seqgen.runs.mix import mix
+    from seqgen.runs.load import load
+    from seqgen.runs.mixtures.mix import mix
+    from seqgen.runs.run import Run
     from seqgen.runs.train import train
     from seqgen.runs.training_run import TrainingRun
     from seqgen.training.events import (
@@ -52,10 +53,10 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "train": "seqgen.runs.train",
-    "mix": "seqgen.runs.mix",
+    "mix": "seqgen.runs.mixtures.mix",
     "TrainingRun": "seqgen.runs.training_run",
     "load": "seqgen.runs.load",
-    "Run": "seqgen.runs.load",
+    "Run": "seqgen.runs.run",
     "Evaluation": "seqgen.evaluation.report",
     "TokenScores": "seqgen.evaluation.token_scores",
     **dict.fromkeys(

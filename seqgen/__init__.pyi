@@ -14,9 +14,9 @@ from seqgen.errors import TokenizerError as TokenizerError
 from seqgen.errors import TrainingError as TrainingError
 from seqgen.evaluation.report import Evaluation as Evaluation
 from seqgen.evaluation.token_scores import TokenScores as TokenScores
-from seqgen.runs.load import Run as Run
 from seqgen.runs.load import load as load
-from seqgen.runs.mix import mix as mix
+from seqgen.runs.mixtures.mix import mix as mix
+from seqgen.runs.run import Run as Run
 from seqgen.runs.training_run import TrainingRun as TrainingRun
 from seqgen.training.events import Evaluated as Evaluated
 from seqgen.training.events import Event as Event

@@ -19,7 +19,7 @@ from seqgen.sources.config import STDIN, name_of
 from seqgen.utils.files import write_atomically
 
 if TYPE_CHECKING:
-    from seqgen.runs.load import Run
+    from seqgen.runs.run import Run
 
 SUFFIX = ".seqgen"
 STDOUT = "-"

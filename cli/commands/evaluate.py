@@ -23,7 +23,7 @@ from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation
-    from seqgen.runs.load import Run
+    from seqgen.runs.run import Run
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
 

@@ -18,7 +18,7 @@ from seqgen.training.config import FitConfig
 from seqgen.utils.progress import silent
 
 if TYPE_CHECKING:
-    from seqgen.runs.mixture_record import MixtureRecord
+    from seqgen.runs.mixtures.record import MixtureRecord
 
 _MACHINE = settings_of(FitConfig)
 SETTINGS = {
@@ -46,7 +46,7 @@ def mix(
     """
     with exit_on_signal():
         from seqgen.runs.directory import RunDirectory
-        from seqgen.runs.mix import mix as mix_runs
+        from seqgen.runs.mixtures.mix import mix as mix_runs
 
     bar = PhaseBar(stderr())
     notices: list[str] = []

@@ -26,7 +26,7 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.evaluation.memorization import Memorization
     from seqgen.generation.generate import Completion
-    from seqgen.runs.load import Run
+    from seqgen.runs.run import Run
 
 _MACHINE = settings_of(TrainingConfig)
 SETTINGS = {

@@ -21,7 +21,8 @@ from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings, training_time
 from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory
 from seqgen.runs.follow import FollowedRun
-from seqgen.runs.load import Run, load
+from seqgen.runs.load import load
+from seqgen.runs.run import Run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, RunSetup, build_learner, encode_corpus
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.auto import choose_tokenizer

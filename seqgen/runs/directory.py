@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.models.registry import MixtureConfig
 from seqgen.runs.config import RunConfig
-from seqgen.runs.mixture_record import MixtureRecord
+from seqgen.runs.mixtures.record import MixtureRecord
 from seqgen.sources.config import CORPUS_PREFIX, STDIN
 from seqgen.utils.files import make_directory, read_at_most, unwritable_parent, write_atomically
 

@@ -13,7 +13,8 @@ from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunOptions, cells_of, default_cell
 from seqgen.runs.create import new_run
 from seqgen.runs.fit import new_fit, resume_fit
-from seqgen.runs.members import new_mixture, resume_mixture
+from seqgen.runs.mixtures.members import new_mixture
+from seqgen.runs.mixtures.resume import resume_mixture
 from seqgen.runs.resume import find_resumed, resume_run
 from seqgen.runs.setup import RunRequest, Session
 from seqgen.runs.training_run import TrainingRun

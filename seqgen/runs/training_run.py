@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 from seqgen.errors import RunError
-from seqgen.runs.load import Run, load
+from seqgen.runs.load import load
+from seqgen.runs.run import Run
 from seqgen.runs.setup import Session
 from seqgen.training.events import Event
 from seqgen.training.time_budget import Clock

@@ -17,7 +17,7 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.report import Context
 from seqgen.generation.sampling import sample
 from seqgen.runs.directory import RunDirectory
-from seqgen.runs.load import Run
+from seqgen.runs.run import Run
 from seqgen.tokenizers.config import TokenizerConfig
 
 SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}

@@ -15,9 +15,9 @@ from seqgen.evaluation.mixture_weights import fit_mixture_weights
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.summary import summarize
 
-from ..comparing import config_of, contents_of, files_of
-from ..conftest import TEXT
-from ..small_runs import GRU, SMALL
+from ...comparing import config_of, contents_of, files_of
+from ...conftest import TEXT
+from ...small_runs import GRU, SMALL
 
 SETTINGS = {"gru": GRU, "lstm": {**SMALL, "cell": "lstm"}, "ngram": {"cell": "ngram", "order": 3}}
 OTHER = "".join(sorted(TEXT.splitlines(keepends=True), key=lambda line: line[::-1])) + "The rain paints the bread.\n"
@@ -129,8 +129,10 @@ def test_weights_are_those_of_the_copies_while_a_run_is_trained(trained, tmp_pat
 
 
 def test_member_whose_scores_are_nan_is_refused_by_name(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("seqgen.runs.mix.score", lambda model, documents, segments: np.full(documents.tokens, np.nan))
-    monkeypatch.setattr("seqgen.runs.mix.nats_by_document", lambda documents, nats: [nats])
+    monkeypatch.setattr(
+        "seqgen.runs.mixtures.mix.score", lambda model, documents, segments: np.full(documents.tokens, np.nan)
+    )
+    monkeypatch.setattr("seqgen.runs.mixtures.mix.nats_by_document", lambda documents, nats: [nats])
 
     with pytest.raises(RunError, match="member gru "):
         seqgen.mix([trained("gru"), trained("ngram")], out=tmp_path / "mixture")
@@ -298,7 +300,7 @@ def test_failed_write_leaves_nothing(trained, tmp_path, monkeypatch):
     def fail(path, content):
         raise SaveError(f"{path} could not be written")
 
-    monkeypatch.setattr("seqgen.runs.mix.write_atomically", fail)
+    monkeypatch.setattr("seqgen.runs.mixtures.mix.write_atomically", fail)
 
     with pytest.raises(SaveError, match=r"mixture\.json"):
         seqgen.mix([trained("gru"), trained("ngram")], out=tmp_path / "mixture")

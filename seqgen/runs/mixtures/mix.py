@@ -26,8 +26,9 @@ from seqgen.models.weights import checksum_of
 from seqgen.runs.config import MembersConfig, RunConfig
 from seqgen.runs.create import make_config, write_run
 from seqgen.runs.directory import RunDirectory, check_out_is_free
-from seqgen.runs.load import Run, load_model
-from seqgen.runs.mixture_record import MemberRecord, MixtureRecord
+from seqgen.runs.load import load_model
+from seqgen.runs.mixtures.record import MemberRecord, MixtureRecord
+from seqgen.runs.run import Run
 from seqgen.runs.setup import EncodedCorpus, check_same_text, encode_corpus
 from seqgen.runs.summary import Summary, summarize
 from seqgen.training.events import Finished, Mixed

@@ -15,11 +15,9 @@ from seqgen.device import describe_environment, select_device, torch_threads
 from seqgen.errors import ConfigError, RunError, SeqgenError
 from seqgen.models.base import LanguageModel
 from seqgen.models.registry import FAMILIES, MixtureConfig, name_members
-from seqgen.models.weights import checksum_of
 from seqgen.runs.config import (
     LENGTH_SETTINGS,
     MembersConfig,
-    MemberTraining,
     RunConfig,
     RunSettings,
     accepted_settings,
@@ -29,9 +27,9 @@ from seqgen.runs.config import (
 from seqgen.runs.create import corpus_notices, create_run, make_config, read_corpus, write_run
 from seqgen.runs.directory import RunDirectory, check_out_is_free
 from seqgen.runs.fit import create_fit, fit_model, refuse_weights_and_plan, resume_fit
-from seqgen.runs.mix import check_unlearned, finished_event, mixed_event, weigh_members
+from seqgen.runs.mixtures.mix import check_unlearned, finished_event, mixed_event, weigh_members
 from seqgen.runs.resume import is_complete, resume_run
-from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, build_stream, check_memory, read_same_corpus
+from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, check_memory
 from seqgen.runs.summary import summarize
 from seqgen.runs.training_run import TrainingRun
 from seqgen.tokenizers.config import TokenizerConfig
@@ -40,10 +38,9 @@ from seqgen.training.config import FitConfig, TrainingConfig
 from seqgen.training.events import Event, Finished, MemberStarted, NotMixed, Sampled
 from seqgen.training.metrics import MetricsLog, kept_length
 from seqgen.training.presets import DEFAULT_TIME
-from seqgen.training.time_budget import Clock, steps_for
+from seqgen.training.time_budget import Clock
 from seqgen.training.trainer import Validation, generate_sample
-from seqgen.utils.files import remove_temporary_files, write_atomically
-from seqgen.utils.text import plural, singular_or_plural
+from seqgen.utils.files import write_atomically
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -89,7 +86,7 @@ class MixtureRun:
         try:
             yield from self._events(stop, clock)
         except SeqgenError:
-            if not any(one.config.is_file() or _has_learned(one) for one in self.members.values()):
+            if not any(one.config.is_file() or has_learned(one) for one in self.members.values()):
                 shutil.rmtree(self.directory.path, ignore_errors=True)
             raise
 
@@ -118,7 +115,7 @@ class MixtureRun:
         neural = FAMILIES[config.model.cell].neural
         request = replace(self.request, out=directory.path, settings={})
         if not directory.config.is_file():
-            _refuse_lost_config(directory)
+            refuse_lost_config(directory)
             shutil.rmtree(directory.path, ignore_errors=True)  # of a process that was killed while it made the run
             if not first:
                 request = replace(request, started=clock())
@@ -133,7 +130,7 @@ class MixtureRun:
             return create_fit(request, settings, self.corpus, config.tokenizer, fitted)
         accepted = accepted_settings(config.model.cell)
         changes = {setting: value for setting, value in self.changes.items() if setting in accepted}
-        longer = neural and _is_planned_longer(directory, config)
+        longer = neural and is_planned_longer(directory, config)
         if is_complete(directory) and not longer:
             return None
         if longer:
@@ -282,131 +279,25 @@ def resolve_members(
     return total, resolved
 
 
-def resume_mixture(
-    directory: RunDirectory, changes: dict[str, Any], lock: BaseFileLock, request: RunRequest
-) -> MixtureRun:
-    """Continue a mixture: train the members that are not complete, and set the weights again.
-
-    Nothing is changed before everything is checked.
-
-    Raises:
-        ConfigError: a setting is impossible, or would make a member shorter.
-        RunError: it is complete or cannot be trained further, a member is damaged, or a text has changed.
-    """
-    recorded = directory.read_config()
-    refuse_weights_and_plan(request, recorded.model.name)
-    members = _members_of(directory, recorded)
-    for name, member in members.items():
-        _refuse_lost_config(member)
-        if member.config.is_file():
-            directory.read_member(recorded, name)
-    remove_temporary_files(directory.path)
-    longer = bool(changes.keys() & set(LENGTH_SETTINGS))
-    fixed = _describe_fixed_members(recorded, members)
-    if longer and fixed:
-        raise RunError(f"{directory.path} cannot be trained further: {fixed}")
-    config = recorded.model_copy(update={"training": _change_training(directory, recorded, changes)})
-    if not longer and _is_mixed(directory, config):
-        raise RunError(
-            f"{directory.path} is complete; {fixed or 'to train its members further, raise --max-time or --max-steps'}"
-        )
-    corpus = read_same_corpus(directory, config, request.report)
-    if longer:
-        _refuse_fewer_steps(config, members, corpus, changes)
-    if config != recorded:
-        directory.write_config(config)
-    others = {name: value for name, value in changes.items() if name not in LENGTH_SETTINGS}
-    return MixtureRun(directory, config, replace(corpus, notices=[]), lock, [], request, others)
-
-
-def _members_of(directory: RunDirectory, config: RunConfig) -> dict[str, RunDirectory]:
-    return {name: directory.member(name) for name in cast("MixtureConfig", config.model).members}
-
-
-def _has_learned(directory: RunDirectory) -> bool:
+def has_learned(directory: RunDirectory) -> bool:
     """Whether a run has weights, or a checkpoint after its first step."""
     return directory.weights.is_file() or any(directory.checkpoints.glob("step-*[1-9]*"))
 
 
-def _refuse_lost_config(directory: RunDirectory) -> None:
+def refuse_lost_config(directory: RunDirectory) -> None:
     """Refuse a member that was trained and has lost its config.json, which must not be trained from the start.
 
     Raises:
         RunError: it has lost it.
     """
-    if not directory.config.is_file() and _has_learned(directory):
+    if not directory.config.is_file() and has_learned(directory):
         raise RunError(
             f"{directory.config} is missing, but {directory.path} has been trained; copy config.json from its newest "
             f"checkpoint, or remove {directory.path} to train this member again"
         )
 
 
-def _describe_fixed_members(config: RunConfig, members: dict[str, RunDirectory]) -> str:
-    """Return why the members cannot be trained further, and what to do; empty if they can."""
-    neural = [member for name, member in members.items() if FAMILIES[config.member(name).model.cell].neural]
-    if not neural:
-        return "its members are fitted in one pass, and there is nothing left to train"
-    if copies := [str(one.path) for one in neural if one.weights.is_file() and not any(one.checkpoints.glob("step-*"))]:
-        return (
-            f"{', '.join(copies)} {singular_or_plural(len(copies), 'is a copy', 'are copies')} without checkpoints; "
-            "train the original further, and mix again"
-        )
-    return ""
-
-
-def _change_training(directory: RunDirectory, config: RunConfig, changes: dict[str, Any]) -> MembersConfig:
-    """Return the training settings with the changes, of the mixture and of every member that has them.
-
-    Raises:
-        ConfigError: a value is impossible, or the time becomes shorter.
-    """
-    training = cast("MembersConfig", config.training)
-    own = {name: value for name, value in changes.items() if name in FitConfig.model_fields}
-    changed = MembersConfig.of(**{**dict(training), **own})
-    seconds: dict[str, float] = {}
-    if changes.get("max_time") is not None:
-        total = cast("float", changed.max_time)
-        if training.max_time is not None and total < training.max_time:
-            raise ConfigError(f"max_time: this run is planned for {training.max_time:g} s; it can only become longer")
-        seconds = _divide_time(directory, config, total)
-    members: dict[str, MemberTraining] = {}
-    for name, one in training.members.items():
-        cell = config.member(name).model.cell
-        refused = set() if FAMILIES[cell].neural else set(LENGTH_SETTINGS)
-        accepted = accepted_settings(cell) - refused
-        values = {setting: value for setting, value in changes.items() if setting in accepted}
-        if name in seconds:
-            values["max_time"] = seconds[name]
-        members[name] = type(one).of(**{**one.model_dump(), **values})
-    return changed.model_copy(update={"members": members})
-
-
-def _divide_time(directory: RunDirectory, config: RunConfig, total: float) -> dict[str, float]:
-    """Return the seconds that each neural member gets of the time of a resumed mixture, those before included.
-
-    They become equal, except where a member has already trained for longer.
-
-    Raises:
-        ConfigError: no time is left.
-    """
-    members = _members_of(directory, config)
-    seconds = {
-        name: summarize(member, member.read_config()).seconds if member.config.is_file() else 0.0
-        for name, member in members.items()
-    }
-    neural = [name for name in members if FAMILIES[config.member(name).model.cell].neural]
-    spent = sum(seconds.values())
-    if total <= spent:
-        raise ConfigError(f"max_time: {directory.path} has trained for {spent:.0f} s already; set a longer time")
-    left = total * (1 - MIXING_SHARE) - sum(seconds[name] for name in members if name not in neural)
-    divided: dict[str, float] = {}
-    for number, name in enumerate(sorted(neural, key=lambda name: -seconds[name])):
-        divided[name] = max(SHORTEST_TIME, seconds[name], left / (len(neural) - number))
-        left -= divided[name]
-    return divided
-
-
-def _is_planned_longer(directory: RunDirectory, config: RunConfig) -> bool:
+def is_planned_longer(directory: RunDirectory, config: RunConfig) -> bool:
     """Whether the mixture gives this member a greater length than it is trained for; `config` is the mixture's of it.
 
     It may have been trained further by itself; then it is not.
@@ -420,37 +311,3 @@ def _is_planned_longer(directory: RunDirectory, config: RunConfig) -> bool:
         getattr(asked, name) is not None and getattr(asked, name) > max(getattr(recorded, name) or 0, done[name])
         for name in LENGTH_SETTINGS
     )
-
-
-def _refuse_fewer_steps(
-    config: RunConfig, members: dict[str, RunDirectory], corpus: EncodedCorpus, changes: dict[str, Any]
-) -> None:
-    """Refuse steps or epochs that make a member shorter.
-
-    Raises:
-        ConfigError: they do.
-    """
-    for name, member in members.items():
-        own = config.member(name)
-        checkpoint = newest_checkpoint(member.checkpoints)
-        if checkpoint is None or not FAMILIES[own.model.cell].neural:
-            continue
-        training = cast("TrainingConfig", own.training)
-        limit = steps_for(training, build_stream(own.model, training, corpus.train))
-        planned = checkpoint.plan.total_steps if training.max_time is None else checkpoint.progress.step + 1
-        if limit is not None and limit < planned:
-            setting = "max_steps" if changes.get("max_steps") is not None else "max_epochs"
-            raise ConfigError(
-                f"{setting}: {member.path} is planned for {plural(planned, 'step')}; it can only become longer"
-            )
-
-
-def _is_mixed(directory: RunDirectory, config: RunConfig) -> bool:
-    """Whether every member is complete, and the weights were set after that."""
-    members = _members_of(directory, config)
-    if not directory.mixture.is_file() or not all(map(is_complete, members.values())):
-        return False
-    if any(_is_planned_longer(member, config.member(name)) for name, member in members.items()):
-        return False
-    record = directory.read_mixture()
-    return all(record.members[name].checksum == checksum_of(member.weights) for name, member in members.items())

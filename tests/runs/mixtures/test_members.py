@@ -15,16 +15,16 @@ from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import cells_of
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.fit import fit_model
-from seqgen.runs.members import resolve_members
-from seqgen.runs.mix import weigh_members
+from seqgen.runs.mixtures.members import resolve_members
+from seqgen.runs.mixtures.mix import weigh_members
 from seqgen.runs.summary import summarize
 from seqgen.tokenizers import auto
 from seqgen.tokenizers.auto import CHAR, Choice
 from seqgen.training.metrics import read_metrics
 
-from ..comparing import assert_same_run, config_of, contents_of
-from ..conftest import TEXT
-from ..small_runs import GRU
+from ...comparing import assert_same_run, config_of, contents_of
+from ...conftest import TEXT
+from ...small_runs import GRU
 
 MIXTURE = {**GRU, "cell": "gru+ngram", "order": 3}
 
@@ -224,8 +224,10 @@ def test_members_end_with_the_time_of_the_mixture(corpus, tmp_path, monkeypatch)
         now += 4.0
         return fit_model(*arguments)
 
-    monkeypatch.setattr("seqgen.runs.members.fit_model", fit)
-    monkeypatch.setattr("seqgen.runs.members.create_run", lambda request, settings, *_: made.append(settings) or 1 / 0)
+    monkeypatch.setattr("seqgen.runs.mixtures.members.fit_model", fit)
+    monkeypatch.setattr(
+        "seqgen.runs.mixtures.members.create_run", lambda request, settings, *_: made.append(settings) or 1 / 0
+    )
     made = []
     settings = {name: value for name, value in MIXTURE.items() if name not in {"max_steps", "eval_every"}}
     training = seqgen.train(
@@ -247,7 +249,7 @@ def test_members_are_mixed_with_the_threads_of_the_last_plan(corpus, tmp_path, m
         used.append(torch.get_num_threads())
         return weigh_members(*arguments)
 
-    monkeypatch.setattr("seqgen.runs.members.weigh_members", weigh)
+    monkeypatch.setattr("seqgen.runs.mixtures.members.weigh_members", weigh)
     training = seqgen.train(corpus, out=tmp_path / "run", **MIXTURE)
     try:
         for event in training:
