@@ -16,11 +16,3 @@ def build(config: FamilyConfig, vocab_size: int) -> LanguageModel:
     module, _, name = FAMILIES[config.cell].model.rpartition(".")
     model: LanguageModel = getattr(import_module(module), name)(config, vocab_size)
     return model
-
-
-def skeleton(config: FamilyConfig, vocab_size: int) -> LanguageModel:
-    """Build a model on the meta device: all shapes and no numbers, so it takes no memory."""
-    import torch
-
-    with torch.device("meta"):
-        return build(config, vocab_size)

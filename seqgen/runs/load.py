@@ -13,6 +13,7 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.models.base import LanguageModel
 from seqgen.models.mixture import MixtureModel
 from seqgen.models.registry import FAMILIES, MixtureConfig
+from seqgen.models.skeleton import skeleton
 from seqgen.models.weights import check_weights, checksum_of, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
@@ -47,7 +48,7 @@ def load_model(directory: RunDirectory, config: RunConfig, vocab_size: int) -> L
     """Load the model of a run, on the CPU; errors as of `load`. It draws from torch's random state."""
     if FAMILIES[config.model.cell].is_mixture:
         return _load_mixture(directory, config, vocab_size)
-    check_weights(models.skeleton(config.model, vocab_size), directory.weights)
+    check_weights(skeleton(config.model, vocab_size), directory.weights)
     model = models.build(config.model, vocab_size).eval()
     load_weights(model, directory.weights, config.identity)
     return model

@@ -28,6 +28,7 @@ from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
 from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig
+from seqgen.models.skeleton import skeleton
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
 from seqgen.sources.decoding import CHUNK_BYTES
@@ -301,7 +302,7 @@ def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
     available = total_memory(device)
     if available is None:
         return
-    model = models.skeleton(model_config, corpus.tokenizer.vocab_size)
+    model = skeleton(model_config, corpus.tokenizer.vocab_size)
     stream = build_stream(model_config, config, corpus.train)
     parameters = parameter_count(model)
     if 12 * parameters > available:

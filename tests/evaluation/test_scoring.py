@@ -22,6 +22,7 @@ from seqgen.evaluation.scoring import COLUMNS, Scores, evaluate, nats_by_documen
 from seqgen.evaluation.segments import LANES, MIN_SEGMENT, Segments, stream_segments, window_segments
 from seqgen.models.base import LanguageModel
 from seqgen.models.registry import GruConfig, LstmConfig, TransformerConfig
+from seqgen.models.skeleton import skeleton
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
 from ..conftest import build_model, neural
@@ -116,7 +117,7 @@ def test_score_of_documents_of_a_file_is_that_of_arrays():
 
 
 def test_plan_segments_reads_windows_if_the_positions_are_limited():
-    limited = models.skeleton(TransformerConfig(block_size=8, positions="sinusoidal"), 11)
+    limited = skeleton(TransformerConfig(block_size=8, positions="sinusoidal"), 11)
     documents = random_documents(20)
 
     plan, context = plan_segments(limited, documents, EvaluationConfig())
@@ -135,7 +136,7 @@ def test_plan_segments_reads_windows_if_the_positions_are_limited():
 
 
 def test_plan_segments_reads_the_whole_text_without_a_limit():
-    model = models.skeleton(GruConfig(), 11)
+    model = skeleton(GruConfig(), 11)
     long, short = random_documents(4 * MIN_SEGMENT), random_documents(5, 6, 7)
 
     plan, context = plan_segments(model, long, EvaluationConfig())

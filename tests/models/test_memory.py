@@ -9,6 +9,7 @@ from seqgen import models
 from seqgen.device import autocast
 from seqgen.models.memory import activation_bytes
 from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.models.skeleton import skeleton
 from seqgen.training.loss import cross_entropy
 
 from ..small_runs import NEURAL
@@ -42,7 +43,7 @@ def kept_by_bound(config, precision):
         cross_entropy(logits, tokens)
     kept = sum(size for address, (_, size) in storages.items() if address not in weights)
     gradient_of_logits = ROWS * LENGTH * VOCAB_SIZE * (2 if precision == "bf16" else 4)
-    bound = activation_bytes(models.skeleton(config, VOCAB_SIZE), ROWS * LENGTH, precision)
+    bound = activation_bytes(skeleton(config, VOCAB_SIZE), ROWS * LENGTH, precision)
     return kept / (bound - gradient_of_logits)
 
 
@@ -61,7 +62,7 @@ def test_activation_bytes_is_a_lower_bound_within_a_factor_of_6(config, precisio
 
 def test_activation_bytes_by_hand():
     """A GRU layer keeps 3 x 8 numbers, the head 5 logits, and their gradient is 5 more."""
-    model = models.skeleton(GruConfig(hidden_size=8), 5)
+    model = skeleton(GruConfig(hidden_size=8), 5)
 
     assert activation_bytes(model, 100, "fp32") == 100 * 4 * (24 + 5 + 5)
     assert activation_bytes(model, 100, "bf16") == 100 * 2 * (24 + 5 + 5)

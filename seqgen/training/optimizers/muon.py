@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from seqgen.training.optimizers.base import Optimizer
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic Newton-Schulz iteration (Jordan et al. 2024): five steps bring singular values to about 0.7 to 1.2."""
 NS_STEPS = 5
@@ -16,7 +18,7 @@ UPDATE_RMS = 0.2
 """RMS of an update at learning rate 1, about AdamW's, so that one rate serves both (Liu et al. 2025)."""
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Optimizer):
     """Optimizer for matrices [gates x A, B] that multiply hidden states.
 
     torch.optim.Muon orthogonalizes one matrix at a time, always in bf16, which is slow on processors without bf16
@@ -41,40 +43,27 @@ class Muon(torch.optim.Optimizer):
         gates_per_weight: int = 1,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "momentum": momentum,
-            "gates_per_weight": gates_per_weight,
-            "dtype": dtype,
-        }
-        super().__init__(matrices, defaults)
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                self.state[parameter] = {"momentum_buffer": torch.zeros_like(parameter)}
+        super().__init__(matrices, lr, weight_decay)
+        self.momentum, self.gates_per_weight, self.dtype = momentum, gates_per_weight, dtype
+        self.state = {matrix: {"momentum_buffer": torch.zeros_like(matrix)} for matrix in self.parameters}
 
     @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override]
-        """Update every matrix that has a gradient."""
-        for group in self.param_groups:
-            by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-            for parameter in group["params"]:
-                if parameter.grad is None:
-                    continue
-                momentum = self.state[parameter]["momentum_buffer"].lerp_(parameter.grad, 1 - group["momentum"])
-                update = parameter.grad.lerp(momentum, group["momentum"])
-                pairs = list(
-                    zip(
-                        parameter.chunk(group["gates_per_weight"]), update.chunk(group["gates_per_weight"]), strict=True
-                    )
-                )
-                by_shape[pairs[0][0].shape] += pairs
-            for shape, pairs in by_shape.items():
-                weights, updates = zip(*pairs, strict=True)
-                size = UPDATE_RMS * max(shape) ** 0.5  # an orthogonal matrix has an RMS of max(shape)^-1/2
-                directions = orthogonalize(torch.stack(updates).to(group["dtype"])).to(weights[0].dtype).unbind()
-                torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
-                torch._foreach_add_(weights, directions, alpha=-group["lr"] * size)
+    def step(self) -> None:
+        by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        for parameter in self.parameters:
+            if parameter.grad is None:
+                continue
+            momentum = self.state[parameter]["momentum_buffer"].lerp_(parameter.grad, 1 - self.momentum)
+            update = parameter.grad.lerp(momentum, self.momentum)
+            gates = self.gates_per_weight
+            pairs = list(zip(parameter.chunk(gates), update.chunk(gates), strict=True))
+            by_shape[pairs[0][0].shape] += pairs
+        for shape, pairs in by_shape.items():
+            weights, updates = zip(*pairs, strict=True)
+            size = UPDATE_RMS * max(shape) ** 0.5  # an orthogonal matrix has an RMS of max(shape)^-1/2
+            directions = orthogonalize(torch.stack(updates).to(self.dtype)).to(weights[0].dtype).unbind()
+            torch._foreach_mul_(weights, 1 - self.lr * self.weight_decay)
+            torch._foreach_add_(weights, directions, alpha=-self.lr * size)
 
 
 def orthogonalize(matrices: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from seqgen.models.base import IGNORED
 from seqgen.models.ngram.fit import FALLBACK, fit_tables
 from seqgen.models.ngram.model import default_order, fit
 from seqgen.models.registry import NgramConfig
+from seqgen.models.skeleton import skeleton
 from seqgen.models.weights import check_weights, load_weights, to_bytes
 from seqgen.tokenizers.config import TokenizerKind
 
@@ -48,7 +49,7 @@ def test_saved_model_is_loaded_whole(tmp_path, tokens, min_count):
     model = fitted_model(min_count=min_count)
     path = tmp_path / "model.safetensors"
     path.write_bytes(to_bytes(model.stored_tensors(), "run"))
-    check_weights(models.skeleton(model.config, 9), path)
+    check_weights(skeleton(model.config, 9), path)
     loaded = models.build(model.config, 9)
     load_weights(loaded, path, "run")
 
@@ -62,7 +63,7 @@ def test_file_of_another_config_is_refused(tmp_path, change):
     path.write_bytes(to_bytes(model.stored_tensors(), "run"))
 
     with pytest.raises(RunError, match="does not match"):
-        check_weights(models.skeleton(model.config.model_copy(update=change), 9), path)
+        check_weights(skeleton(model.config.model_copy(update=change), 9), path)
 
 
 def test_file_has_at_most_16_bytes_for_each_ngram():

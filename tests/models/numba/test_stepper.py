@@ -17,6 +17,7 @@ import torch
 from seqgen import models
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.models.skeleton import skeleton
 
 pytest.importorskip("numba")
 
@@ -277,7 +278,7 @@ def test_compiled_stepper_takes_a_state_with_gradients(model):
 
 def test_compiled_stepper_refuses_other_devices():
     with pytest.raises(ConfigError, match="engine: numba compiles for a CPU"):
-        compiled_stepper(models.skeleton(CONFIGS["rnn"], VOCAB_SIZE))
+        compiled_stepper(skeleton(CONFIGS["rnn"], VOCAB_SIZE))
 
 
 def test_compiled_stepper_refuses_a_cell_without_a_kernel_by_name(monkeypatch):

@@ -13,23 +13,19 @@ from ...conftest import neural
 from ...small_runs import NEURAL
 
 
-def groups_of(optimizer):
-    return [group for member in optimizer.members for group in member.param_groups]
-
-
 @neural
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_every_weight_is_in_one_group_and_only_inner_matrices_decay(model, name):
     optimizer = build_optimizer(model, TrainingConfig(optimizer=name, weight_decay=0.3), "fp32")
 
-    decaying, others = groups_of(optimizer)
+    decaying, others = optimizer.members
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    assert (decaying["weight_decay"], others["weight_decay"]) == (0.3, 0.0)
-    assert sorted(names) == sorted(id(parameter) for group in (decaying, others) for parameter in group["params"])
-    assert all(parameter.dim() == 2 for parameter in decaying["params"])
-    spared = {names[id(parameter)] for parameter in others["params"]}
+    assert (decaying.weight_decay, others.weight_decay) == (0.3, 0.0)
+    assert sorted(names) == sorted(id(parameter) for group in (decaying, others) for parameter in group.parameters)
+    assert all(parameter.dim() == 2 for parameter in decaying.parameters)
+    spared = {names[id(parameter)] for parameter in others.parameters}
     assert {"embedding.weight"} <= spared
-    assert {names[id(parameter)] for parameter in decaying["params"]}.isdisjoint({"embedding.weight", "head.weight"})
+    assert {names[id(parameter)] for parameter in decaying.parameters}.isdisjoint({"embedding.weight", "head.weight"})
 
 
 @neural
@@ -55,16 +51,16 @@ def test_muon_gets_gates_and_dtype_of_the_run(cell, precision, dtype):
     muon = build_optimizer(model, TrainingConfig(optimizer="muon"), precision).members[0]
 
     assert isinstance(muon, Muon)
-    assert (muon.defaults["gates_per_weight"], muon.defaults["dtype"]) == (model.gates_per_weight, dtype)
+    assert (muon.gates_per_weight, muon.dtype) == (model.gates_per_weight, dtype)
 
 
 @neural
-def test_set_lr_applies_to_every_group(model):
+def test_set_lr_applies_to_every_optimizer(model):
     optimizer = build_optimizer(model, TrainingConfig(optimizer="muon"), "fp32")
 
     optimizer.set_lr(0.25)
 
-    assert [group["lr"] for group in groups_of(optimizer)] == [0.25, 0.25]
+    assert [member.lr for member in optimizer.members] == [0.25, 0.25]
 
 
 @neural
@@ -73,5 +69,5 @@ def test_constants_of_the_config_are_those_of_the_optimizers(model):
 
     muon, adamw = build_optimizer(model, config, "fp32").members
 
-    assert muon.defaults["momentum"] == 0.7
-    assert (adamw.defaults["betas"], adamw.defaults["eps"]) == ((0.5, 0.6), 1e-3)
+    assert muon.momentum == 0.7
+    assert (adamw.betas, adamw.epsilon) == ((0.5, 0.6), 1e-3)

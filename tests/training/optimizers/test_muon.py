@@ -67,7 +67,7 @@ def test_copy_of_muon_takes_the_same_step():
     weight.grad = torch.randn(6, 4)
 
     twin = copy.deepcopy(muon)
-    (same,) = twin.param_groups[0]["params"]
+    (same,) = twin.parameters
     same.grad = weight.grad.clone()
     muon.step()
     twin.step()
