@@ -32,7 +32,7 @@ from seqgen.tokenizers.base import BOUNDARY
 
 MIN_DOCUMENTS_OF_LANE = 8
 """How many documents as long as the longest fit at least into a lane of whole documents; see `ContiguousBatches`."""
-_FILLER = 1
+FILLER = 1
 """The input of a position without a document: any id but the boundary."""
 _DOCUMENT_ORDER = 1
 """Separates the random stream of the order of documents from the stream of the order of windows."""
@@ -45,6 +45,10 @@ class Batch:
     inputs: Tensor
     targets: Tensor
     starts: Tensor | None
+    source: Tensor | None = None
+    """Of pairs, what is read first: int64 [B, S], filled at the right."""
+    lengths: Tensor | None = None
+    """The tokens of each source, int64 [B]."""
 
 
 class _Line:
@@ -78,7 +82,7 @@ class _Line:
         inputs = np.where(is_first, BOUNDARY, self._ids[np.maximum(places - 1, 0)].astype(np.int64))
         targets = np.where(is_end, BOUNDARY, self._ids[np.where(is_end, 0, places)].astype(np.int64))
         if scored is not None:
-            inputs, targets = np.where(scored, inputs, _FILLER), np.where(scored, targets, IGNORED)
+            inputs, targets = np.where(scored, inputs, FILLER), np.where(scored, targets, IGNORED)
         begins = inputs == BOUNDARY
         return Batch(
             torch.from_numpy(inputs), torch.from_numpy(targets), torch.from_numpy(begins) if begins.any() else None

@@ -7,7 +7,7 @@ cache if it was done before. No torch.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from seqgen.data.cache.cached_text import CachedText
 from seqgen.data.config import DataConfig
 from seqgen.data.split import DEFAULT_SHARE, MIN_CHARACTERS, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
-from seqgen.sources.config import is_path, name_of
+from seqgen.sources.config import LABELING_TASKS, is_path, name_of
 from seqgen.sources.misreading import SAMPLE_CHARACTERS, describe_misreading
 from seqgen.sources.prose import describe_prose
 from seqgen.sources.source import is_read_once, issue_notices, reject_unused_settings, unselected_notices
@@ -55,7 +55,10 @@ class Texts:
     def tokenizer(self, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
         """Return the tokenizer that `config` describes, built from the training text; raises as `Cache.tokenizer`."""
         self._check_bytes(config.kind, raw=config.raw)
-        return self.cache.tokenizer(self.split, self.data, config, report)
+        split = self.split
+        if self.data.task in LABELING_TASKS:
+            split = replace(split, train=split.train.every(2))
+        return self.cache.tokenizer(split, self.data, config, report)
 
     def ids(self, tokenizer: Tokenizer, report: Report = silent) -> CachedIds:
         """Return the ids of the training and the validation text, encoded if they are not cached.
@@ -131,7 +134,7 @@ def read_texts(data: DataConfig, report: Report = silent, record: Recorded | Non
     if data.valid is not None:
         # "" is the hash of no text: a run that was started without a validation text refuses one now
         valid = _text(cache, (data.valid,), data, report, None if record is None else record.valid_sha256 or "")
-        if valid.manifest.characters < MIN_CHARACTERS:
+        if valid.manifest.characters < MIN_CHARACTERS and not data.has_pairs:
             raise TextError(
                 f"{data.valid} has {plural(valid.manifest.characters, 'character')}, too few to validate on (at least "
                 f"{MIN_CHARACTERS}); name a longer text, or leave --valid out to withhold {100 * DEFAULT_SHARE:g}% of "

@@ -20,13 +20,15 @@ import numpy.typing as npt
 
 from seqgen.data.cache.cached_text import CachedText, Offsets, Span
 from seqgen.data.config import DataConfig, SplitRule
-from seqgen.errors import TextError
+from seqgen.errors import ConfigError, TextError
 from seqgen.sources.lines import next_line_start
 from seqgen.utils.text import plural
 
 BLOCKS = 20
 MIN_DOCUMENTS = 20
 """With fewer documents, `auto` withholds blocks."""
+MIN_PAIRS = 20
+"""With fewer pairs, none are withheld."""
 MIN_CHARACTERS = 200
 """A shorter validation text would measure nothing."""
 DEFAULT_SHARE = 0.05
@@ -70,6 +72,8 @@ def split_text(text: CachedText, config: DataConfig, valid: CachedText | None = 
     if config.valid_split == "none":
         split = _split_at(text, [], "none")
         return split if valid is None else Split(split.train, Span.whole(valid), "none")
+    if config.has_pairs:
+        return _split_pairs(text, config)
     if config.valid_split == "auto":
         return _split_documents(text, config) or split_text(text, config.model_copy(update={"valid_split": "blocks"}))
     if config.valid_split in {"document", "file"}:
@@ -105,6 +109,22 @@ def _split_documents(text: CachedText, config: DataConfig) -> Split | None:
     if _characters(split.valid) < MIN_CHARACTERS or longest > wanted or split.valid.bytes > 2 * wanted:
         return None
     return split
+
+
+def _split_pairs(text: CachedText, config: DataConfig) -> Split:
+    """Withhold whole pairs, evenly spaced in the order in which they are stored."""
+    if config.valid_split not in {"auto", "document"}:
+        raise ConfigError(
+            f"valid_split: --task {config.task} withholds whole pairs, and not {config.valid_split}; leave it out"
+        )
+    edges = text.documents[::2]
+    if len(edges) - 1 < MIN_PAIRS:
+        raise TextError(
+            f"there are {plural(len(edges) - 1, 'pair')}, too few to withhold some of them (at least {MIN_PAIRS}); "
+            "train on all of them with --valid-split none, or name a validation file with --valid FILE"
+        )
+    share = config.valid_share or min(DEFAULT_SHARE, MAX_CHARACTERS / text.manifest.characters)
+    return _split_at(text, _evenly_spaced(edges, share), "document")
 
 
 def _withheld_characters(characters: int, config: DataConfig) -> int:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationError, model_validator
 
 from seqgen.config import BY_PRESET, MODEL, Config, Setting, describe, setting, settings_of
+from seqgen.sources.config import GENERATE, Task
 from seqgen.utils.text import plural
 
 Size = Annotated[int, Field(ge=1, le=65_536)]
@@ -117,13 +118,12 @@ class GruConfig(RecurrentConfig):
         return "gru-before" if self.gru_reset == "before" else "gru"
 
 
-class TransformerConfig(BlockConfig):
-    """A decoder-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included.
+class AttentionConfig(NeuralConfig):
+    """The settings of transformers.
 
     `feed_forward_size` None is the customary 8/3 of `hidden_size`, rounded up to a multiple of 32.
     """
 
-    cell: Literal["transformer"] = "transformer"
     hidden_size: Size = 128
     layers: Depth = 4
     heads: Depth = setting(4, "Number of attention heads.", MODEL)
@@ -142,13 +142,19 @@ class TransformerConfig(BlockConfig):
         return self.feed_forward_size or 32 * -(-8 * self.hidden_size // (3 * 32))
 
     @model_validator(mode="after")
-    def _heads_divide(self) -> TransformerConfig:
+    def _heads_divide(self) -> Self:
         if self.hidden_size % (2 * self.heads):
             raise ValueError(
                 f"heads: {plural(self.heads, 'head')} must divide hidden_size {self.hidden_size} into even parts; "
                 f"try --hidden-size {2 * self.heads * max(1, round(self.hidden_size / (2 * self.heads)))}"
             )
         return self
+
+
+class TransformerConfig(AttentionConfig, BlockConfig):
+    """A decoder-only transformer of the Llama shape. Attention reaches `block_size` tokens back, itself included."""
+
+    cell: Literal["transformer"] = "transformer"
 
 
 class WindowConfig(EmbeddingConfig):
@@ -176,6 +182,69 @@ class NgramConfig(FamilyConfig):
     @property
     def shape(self) -> str:
         return f"order {self.order}"
+
+
+class TranslateConfig(NeuralConfig):
+    """The settings of encoder-decoders, which write a target for a source."""
+
+    max_source_length: Size = setting(512, "Tokens of a source that are read; longer ones are cut and counted.", MODEL)
+
+    @property
+    def name(self) -> str:
+        return self.cell.removesuffix("-translate")
+
+
+class RecurrentTranslateConfig(TranslateConfig, RecurrentConfig):
+    """A recurrent encoder and a recurrent decoder (Sutskever et al. 2014), with attention (Luong et al. 2015)."""
+
+    attention: Literal["dot", "none"] = setting(
+        "dot",
+        "How the decoder sees the source: all of it by dot-product attention, or only the encoder's last state.",
+        MODEL,
+    )
+    two_way: bool = setting(True, "Read the source in both directions, with half of the hidden size each.", MODEL)
+    input_feeding: bool = setting(False, "Give the decoder what it attended to in the step before; slower.", MODEL)
+
+    @property
+    def form(self) -> str:
+        return self.name
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Self:
+        if self.two_way and self.hidden_size % 2:
+            raise ValueError(f"hidden_size: {self.hidden_size} cannot be halved between two directions; make it even")
+        if self.input_feeding and self.attention == "none":
+            raise ValueError("input_feeding: without attention there is nothing to feed; leave it out")
+        return self
+
+
+class RnnTranslateConfig(RecurrentTranslateConfig):
+    """An encoder-decoder of plain recurrent networks."""
+
+    cell: Literal["rnn-translate"] = "rnn-translate"
+
+
+class LstmTranslateConfig(RecurrentTranslateConfig):
+    """An encoder-decoder of LSTMs."""
+
+    cell: Literal["lstm-translate"] = "lstm-translate"
+
+
+class GruTranslateConfig(RecurrentTranslateConfig):
+    """An encoder-decoder of GRUs."""
+
+    cell: Literal["gru-translate"] = "gru-translate"
+
+
+class TransformerTranslateConfig(TranslateConfig, AttentionConfig):
+    """A transformer with an encoder and a decoder (Vaswani et al. 2017), pre-norm.
+
+    Sinusoidal positions are the default: on reversal they had 96 to 100% of the sources right, rotary ones 93%.
+    """
+
+    cell: Literal["transformer-translate"] = "transformer-translate"
+    layers: Depth = 2
+    positions: Literal["rope", "sinusoidal"] = "sinusoidal"
 
 
 def parse_config(value: Any) -> Any:
@@ -238,8 +307,9 @@ class Family(NamedTuple):
     """For runs shorter than `presets.SHORT_TIME`, where a measurement showed a gain."""
     long_presets: Presets | None = None
     """For runs of `presets.LONG_TIME` and more."""
-    batches: Literal["contiguous", "windows"] = "contiguous"
-    """Whether it trains on rows that carry their state from batch to batch, or on windows of its `block_size`."""
+    batches: Literal["contiguous", "windows", "pairs"] = "contiguous"
+    """Whether it trains on rows that carry their state from batch to batch, on windows of its `block_size`, or on pairs
+    of a source and a target."""
     neural: bool = True
     """Whether it has hidden vectors and gradients: a `NeuralModel`."""
     fit: str | None = None
@@ -248,6 +318,8 @@ class Family(NamedTuple):
     """Module and class, dotted, of a reader that learns from a text by counting (`evaluation/adaptation`)."""
     compiled: str | None = None
     """Module and function, dotted, that make its stepper compiled by numba."""
+    task: Task = GENERATE
+    """What it is for; the user names a family of another task by its cell and `--task`."""
     exports: tuple[str, ...] = ()
     """The formats of other programs in which `seqgen export` can write it."""
 
@@ -259,6 +331,7 @@ class Family(NamedTuple):
 
 _RECURRENT = "seqgen.models.recurrent.model.RecurrentModel"
 _COMPILED = "seqgen.models.numba.stepper"
+_TRANSLATOR = "seqgen.models.translation.recurrent.RecurrentTranslator"
 
 FAMILIES: dict[str, Family] = {
     "rnn": Family(
@@ -326,6 +399,34 @@ FAMILIES: dict[str, Family] = {
             "muon": {"lr": 0.01, "bptt": 64, "batch_size": 32},
         },
     ),
+    "rnn-translate": Family(
+        RnnTranslateConfig,
+        _TRANSLATOR,
+        presets={"adamw": {"lr": 0.003, "batch_size": 64}, "muon": {"lr": 0.01, "batch_size": 64}},
+        batches="pairs",
+        task="translate",
+    ),
+    "lstm-translate": Family(
+        LstmTranslateConfig,
+        _TRANSLATOR,
+        presets={"adamw": {"lr": 0.005, "batch_size": 64}, "muon": {"lr": 0.01, "batch_size": 64}},
+        batches="pairs",
+        task="translate",
+    ),
+    "gru-translate": Family(
+        GruTranslateConfig,
+        _TRANSLATOR,
+        presets={"adamw": {"lr": 0.005, "batch_size": 64}, "muon": {"lr": 0.01, "batch_size": 64}},
+        batches="pairs",
+        task="translate",
+    ),
+    "transformer-translate": Family(
+        TransformerTranslateConfig,
+        "seqgen.models.translation.transformer.TransformerTranslator",
+        presets={"adamw": {"lr": 0.003, "batch_size": 64}, "muon": {"lr": 0.006, "batch_size": 64}},
+        batches="pairs",
+        task="translate",
+    ),
     "mixture": Family(
         MixtureConfig,
         "seqgen.models.mixture.MixtureModel",
@@ -335,8 +436,15 @@ FAMILIES: dict[str, Family] = {
     ),
 }  # fmt: skip
 """By cell. CONTRIBUTING.md lists what a new cell needs."""
-CELLS = tuple(cell for cell, family in FAMILIES.items() if not family.is_mixture)
+CELLS = tuple(cell for cell, family in FAMILIES.items() if not family.is_mixture and family.task == GENERATE)
 """What `--cell` accepts, alone or joined by +."""
+
+
+def cells_for(task: Task) -> dict[str, str]:
+    """Return the families of a task by what `--cell` names them."""
+    if task == GENERATE:
+        return {cell: cell for cell in CELLS}
+    return {cell.removesuffix(f"-{task}"): cell for cell, family in FAMILIES.items() if family.task == task}
 
 
 def model_settings() -> dict[str, Setting]:
@@ -344,13 +452,16 @@ def model_settings() -> dict[str, Setting]:
 
     A description names the cells that have the setting, if not all neural ones do.
     """
-    configs = {cell: family.config for cell, family in FAMILIES.items()}
-    neural = sum(family.neural for family in FAMILIES.values())
-    found = settings_of(FamilyConfig, *configs.values())
+    configs = {cell: FAMILIES[cell].config for cell in CELLS}
+    neural = sum(FAMILIES[cell].neural for cell in CELLS)
+    tasks = {family.task: family.config for family in FAMILIES.values()}
+    found = settings_of(FamilyConfig, *configs.values(), *tasks.values())
     choices = f"Model architecture: {', '.join(CELLS)}; or several joined by +, which are trained in turn and mixed."
     found["cell"] = found["cell"]._replace(types=(Literal[*CELLS], str), description=choices)
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
+        if not owners:
+            owners = [f"--task {task}" for task, config in tasks.items() if name in config.model_fields]
         if len(owners) < neural:
             found[name] = of_cells(made, owners)
     return found

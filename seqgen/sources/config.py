@@ -17,6 +17,11 @@ Unit: TypeAlias = Literal["file", "line", "paragraph"]
 """What a document of plain text is."""
 END_BYTES: dict[Unit, int] = {"file": 0, "line": 1, "paragraph": 2}
 """How many bytes end a document in its file: a line end, or two."""
+Task: TypeAlias = Literal["generate", "translate", "classify", "tag"]
+"""What is learned: to go on with a text, to write a text for another one, to name its label, to tag its words."""
+GENERATE: Task = "generate"
+LABELING_TASKS: tuple[Task, ...] = ("classify", "tag")
+"""Tasks whose targets are labels out of a closed set, and not text."""
 BYTES = "bytes"
 """The encoding of files that are not text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
 
@@ -68,6 +73,17 @@ class Reading(Config):
         TEXT,
     )
 
+    task: Task = setting(
+        GENERATE,
+        "What to learn: generate text; or from pairs, one a line with a tab between: translate a source into a target, "
+        "classify a text by its label, or tag each word.",
+        TEXT,
+    )
+    source_field: str = setting("source", "JSON lines of pairs: the field of the source.", TEXT, metavar="NAME")
+    target_field: str = setting(
+        "target", "JSON lines of pairs: the field of the target, label or tags.", TEXT, metavar="NAME"
+    )
+
     @field_validator("glob", "exclude", mode="before")
     @classmethod
     def _one_pattern_is_several(cls, value: Any) -> Any:
@@ -87,6 +103,22 @@ class Reading(Config):
             raise ValueError(f"{name}: with --encoding bytes, bytes are read as they are, so it would have no effect")
         if self.is_raw and self.documents != "file":
             raise ValueError(f"documents: with --encoding bytes a file is a document; bytes have no {self.documents}s")
+        return self
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether the texts are pairs of a source and a target."""
+        return self.task != GENERATE
+
+    @model_validator(mode="after")
+    def _pairs_have_their_own_format(self) -> Self:
+        given = self.model_fields_set
+        for_pairs, for_texts = {"source_field", "target_field"} & given, {"field", "documents"} & given
+        if self.has_pairs and self.is_raw:
+            raise ValueError(f"encoding: --task {self.task} learns from text, not from bytes; name the text's encoding")
+        if idle := sorted(for_texts if self.has_pairs else for_pairs):
+            reason = f"--task {self.task} reads pairs" if self.has_pairs else "only pairs (--task) have it"
+            raise ValueError(f"{idle[0]}: {reason}, so it would have no effect; leave it out")
         return self
 
     def with_default_documents(self, unit: Unit) -> Self:

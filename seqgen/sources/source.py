@@ -17,19 +17,21 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources import formats
 from seqgen.sources.compression import decompressed
 from seqgen.sources.config import CORPUS_PREFIX, STDIN, Reading, is_path, name_of
-from seqgen.sources.content import Content, Document, ReadIssues, bytes_as_characters, suffixes_of
+from seqgen.sources.content import Content, Document, Readable, ReadIssues, bytes_as_characters, suffixes_of
 from seqgen.sources.decoding import open_file
 from seqgen.sources.documents import cut_documents
+from seqgen.sources.formats import pairs
 from seqgen.sources.patterns import is_hidden, pattern_options, selects, suffix_counts, unselected_message
 from seqgen.utils.text import plural, singular_or_plural
 
 _FILE_DESCRIPTORS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
+T = TypeVar("T")
 Note = Callable[[str], None]
 """Receives a sentence that the user should read."""
 
@@ -154,6 +156,8 @@ def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
         raise ConfigError(
             f"documents: it applies to plain text, and {name_of(names)} has documents of its format; leave it out"
         )
+    if reading.has_pairs and "on_bad_line" in given:
+        return
     per_record = [name for name in ("field", "on_bad_line") if name in given and getattr(reading, name) is not None]
     if per_record and not any(_has_records(name, reading) for name in expand_names(names, reading)):
         suffixes = ", ".join(formats.RECORDS)
@@ -180,6 +184,17 @@ def _is_plain(name: str, reading: Reading) -> bool:
     if name == STDIN:
         return reading.field is None
     return not is_path(name) or suffixes_of(name)[0] not in {*formats.RECORDS, *formats.BOOKS}
+
+
+def are_parallel(names: Sequence[str], reading: Reading) -> bool:
+    """Return whether texts are two files whose lines are the sources and the targets of pairs."""
+    suffixes = {suffixes_of(name)[0] for name in names}
+    return (
+        reading.task == "translate"
+        and len(names) == 2
+        and all(map(is_path, names))
+        and suffixes.isdisjoint({".tsv", *pairs.READERS, *formats.ARCHIVES})
+    )
 
 
 def expand_names(names: Iterable[str], reading: Reading) -> Iterator[str]:
@@ -303,12 +318,27 @@ class Source:
 
     def documents(self) -> Generator[Iterator[str]]:
         """Yield the documents in order; read each one before the next."""
-        if self.name.startswith(CORPUS_PREFIX):
+        if self.name.startswith(CORPUS_PREFIX) and not self._reading.has_pairs:
             yield from self._chunks_of(
                 cut_documents(self._catalog_chunks(), self._reading.documents, self.name, self.issues)
             )
-            return
+        else:
+            yield from self._chunks_of(self._read(formats.read))
+
+    def lines(self) -> Generator[str]:
+        """Yield the lines of plain text, blank ones too, without their ends."""
+        yield from self._read(pairs.read_lines)
+
+    def checked(self, pair: pairs.Pair) -> Iterator[Document]:
+        """Yield the two documents of a pair of which this source has one side; refuse or skip a bad pair."""
+        return pairs.checked(self._content(io.BytesIO(), ""), pair)
+
+    def _read(self, read: Callable[[Content], Iterator[T]]) -> Generator[T]:
+        """Open the source, and yield what `read` finds in it."""
         with contextlib.ExitStack() as stack:
+            if self.name.startswith(CORPUS_PREFIX):
+                yield from read(self._content(_CatalogFile(self._catalog_chunks()), ""))
+                return
             file, suffix, compression = self._open(stack)
             raw: BinaryIO | _ObservedFile = file
             if suffix in formats.SEEKING and file.seekable():
@@ -319,12 +349,12 @@ class Source:
             opened: BinaryIO | _ObservedFile = raw
             if compression:
                 opened = stack.enter_context(decompressed(raw, compression, self.name))
-            content = Content(
-                self._display_name, opened, suffix, self._reading, self.size, bool(compression), self.issues
-            )
-            yield from self._chunks_of(formats.read(content))
+            yield from read(self._content(opened, suffix, compressed=bool(compression)))
             if isinstance(raw, _ObservedFile):
                 self._hash(raw)  # the bytes that the decompressor did not read: the hash is that of the whole file
+
+    def _content(self, file: Readable, suffix: str, *, compressed: bool = False) -> Content:
+        return Content(self._display_name, file, suffix, self._reading, self.size, compressed, self.issues)
 
     def _chunks_of(self, documents: Iterable[Document]) -> Iterator[Iterator[str]]:
         for document in documents:
@@ -359,6 +389,17 @@ class Source:
         self.size += len(block)
         self._digest.update(block)
         self._progress(len(block))
+
+
+class _CatalogFile:
+    """A text of the catalog as a file: each read gives a chunk, encoded."""
+
+    def __init__(self, chunks: Iterator[str]) -> None:
+        self._chunks = chunks
+
+    def read(self, size: int, /) -> bytes:
+        del size  # a chunk is of about the size that is asked for
+        return next(self._chunks, "").encode()
 
 
 class _ObservedFile(io.BufferedIOBase):

@@ -65,7 +65,7 @@ CHOICES = (
 )
 """The first whose bounds a text reaches, for alphabets such as Latin, Cyrillic or code."""
 LARGE_ALPHABET_CHOICES = (
-    Choice(500_000, 20.0, "bpe", 2_000),
+    Choice(1_000_000, 20.0, "bpe", 2_000),
     CHAR,
 )
 """The same for Korean, Chinese and Japanese."""

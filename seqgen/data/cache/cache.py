@@ -273,7 +273,7 @@ def _open_tokenizer(folder: Path) -> Tokenizer:
 def _split_hashes(split: Split, data: DataConfig) -> list[Any]:
     """Return what decides which text is for training, and which for validation."""
     valid = None if data.valid is None else split.valid.text.manifest.sha256
-    return [split.train.text.manifest.sha256, valid, data.valid_split, data.valid_share]
+    return [split.train.text.manifest.sha256, valid, data.valid_split, data.valid_share, data.task]
 
 
 def _key(*made_from: Any) -> str:

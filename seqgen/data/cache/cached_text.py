@@ -212,6 +212,10 @@ class Span:
         """Return all of a text, one range for each document."""
         return cls(text, np.stack([text.documents[:-1], text.documents[1:]], axis=1))
 
+    def every(self, step: int, first: int = 0) -> Self:
+        """Return one range out of `step`, from number `first` on: of pairs, their sources or their targets."""
+        return type(self)(self.text, self.ranges[first::step])
+
     @property
     def bytes(self) -> int:
         """How many bytes of UTF-8 it has."""

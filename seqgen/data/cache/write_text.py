@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,10 +21,13 @@ from seqgen.data.cache.cached_text import (
     TextManifest,
     hash_files,
 )
+from seqgen.errors import TextError
 from seqgen.sources.config import Reading
 from seqgen.sources.decoding import CHUNK_BYTES
-from seqgen.sources.source import Source
+from seqgen.sources.formats import pairs
+from seqgen.sources.source import Source, are_parallel
 from seqgen.utils.files import write_atomically
+from seqgen.utils.text import plural
 
 
 def write_text(
@@ -43,26 +47,42 @@ def write_text(
     """
     folder.mkdir()
     with _TextWriter(folder) as writer:
-        for name in names:
-            source = Source(name, reading, watch)
-            files: Counter[str | None] = Counter()
-            end_bytes: dict[str | None, int] = {}
-            issues = source.issues
-            with contextlib.closing(source.documents()) as documents:  # an error leaves no file open
-                for document in documents:
-                    added = writer.add(document)
-                    issues.empty += not added
-                    files[source.member] += added
-                    end_bytes[source.member] = source.end_bytes
-            writer.sources.append(
-                SourceRecord(
-                    name=name, bytes=source.size, sha256=source.sha256, files=tuple(files.values()),
-                    end_bytes=tuple(end_bytes.values()), empty=issues.empty,
-                    ill_formed=issues.ill_formed, skipped=issues.skipped, first_skipped=issues.first_skipped,
-                    unselected=issues.unselected,
-                )
-            )  # fmt: skip
+        if are_parallel(names, reading):
+            _write_parallel(writer, *(Source(name, reading, watch) for name in names))
+        else:
+            for name in names:
+                _write_source(writer, Source(name, reading, watch))
         return writer.finish()
+
+
+def _write_source(writer: _TextWriter, source: Source) -> None:
+    """Write the documents of a source."""
+    files: Counter[str | None] = Counter()
+    end_bytes: dict[str | None, int] = {}
+    with contextlib.closing(source.documents()) as documents:  # an error leaves no file open
+        for document in documents:
+            added = writer.add(document)
+            source.issues.empty += not added
+            files[source.member] += added
+            end_bytes[source.member] = source.end_bytes
+    writer.record(source, tuple(files.values()), tuple(end_bytes.values()))
+
+
+def _write_parallel(writer: _TextWriter, first: Source, second: Source) -> None:
+    """Write the lines of two files, which are the sources and the targets of pairs, in turn."""
+    written = 0
+    with contextlib.closing(first.lines()) as lines, contextlib.closing(second.lines()) as others:
+        for number, (line, other) in enumerate(itertools.zip_longest(lines, others), 1):
+            if line is None or other is None:
+                short, long = (first, second) if line is None else (second, first)
+                raise TextError(
+                    f"{short.name} ends after {plural(number - 1, 'line')}, and {long.name} has more; parallel files "
+                    "have a line for each line of the other"
+                )
+            for document in first.checked(pairs.Pair(line, other, number)):
+                written += writer.add(document.chunks)
+    for source in (first, second):
+        writer.record(source, (written // 2,), (0,))
 
 
 class _TextWriter:
@@ -96,6 +116,17 @@ class _TextWriter:
         self._write_offset(start)
         self._documents += 1
         return 1
+
+    def record(self, source: Source, files: tuple[int, ...], end_bytes: tuple[int, ...]) -> None:
+        """Note what came of a source, once all of it was read."""
+        issues = source.issues
+        self.sources.append(
+            SourceRecord(
+                name=source.name, bytes=source.size, sha256=source.sha256, files=files, end_bytes=end_bytes,
+                empty=issues.empty, ill_formed=issues.ill_formed, skipped=issues.skipped,
+                first_skipped=issues.first_skipped, unselected=issues.unselected,
+            )
+        )  # fmt: skip
 
     def _write(self, chunk: str) -> None:
         content = chunk.encode()

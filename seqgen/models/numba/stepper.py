@@ -187,7 +187,7 @@ class CompiledTransformerStepper(_CompiledStepper):
     def __init__(self, model: TransformerModel, precision: StepperPrecision, kernels: ModuleType) -> None:
         super().__init__(kernels)
         self._config = model.config
-        self._frequencies = position_frequencies(model)
+        self._frequencies = position_frequencies(model.config, model.device)
         self._kept = torch.float32 if precision == "fp32" else torch.bfloat16  # keys and values
         self._embedding = _array(model.embedding.weight)
         self._blocks = [

@@ -79,16 +79,8 @@ class RecurrentModel(NeuralModel):
     @torch.no_grad()
     def _initialize(self) -> None:
         initialize_embedding_and_head(self.embedding, self.head)
-        hidden_size = self.config.hidden_size
         for layer in self.recurrent_layers:
-            weights = layer.weights
-            nn.init.xavier_uniform_(weights.w_ih)
-            for block in torch.split(weights.w_hh, hidden_size):
-                nn.init.orthogonal_(block)
-            nn.init.zeros_(weights.b_ih)
-            nn.init.zeros_(weights.b_hh)
-            if self.cell.forget_gate is not None:  # bias 1: remember by default (Jozefowicz et al. 2015)
-                torch.split(weights.b_ih, hidden_size)[self.cell.forget_gate].fill_(1.0)
+            initialize_recurrent_layer(layer)
 
     @property
     def recurrent_layers(self) -> list[RecurrentLayer]:
@@ -219,6 +211,19 @@ class RecurrentLayer(ProductLayer):
         hx = states if len(states) > 1 else states[0]
         y, *ends = fused(x, hx, weights, True, 1, 0.0, self.training, False, True)
         return y, tuple(end[0] for end in ends)
+
+
+@torch.no_grad()
+def initialize_recurrent_layer(layer: RecurrentLayer) -> None:
+    """Draw the weights of a layer: orthogonal ones for the state, for each gate apart."""
+    weights = layer.weights
+    nn.init.xavier_uniform_(weights.w_ih)
+    for block in torch.split(weights.w_hh, weights.w_hh.shape[1]):
+        nn.init.orthogonal_(block)
+    nn.init.zeros_(weights.b_ih)
+    nn.init.zeros_(weights.b_hh)
+    if layer.cell.forget_gate is not None:  # bias 1: remember by default (Jozefowicz et al. 2015)
+        torch.split(weights.b_ih, weights.w_hh.shape[1])[layer.cell.forget_gate].fill_(1.0)
 
 
 class Cell(NamedTuple):

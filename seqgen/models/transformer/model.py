@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from seqgen.device import StepperPrecision
 from seqgen.models.base import Layer, NeuralModel, Stepper
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.registry import TransformerConfig
+from seqgen.models.registry import AttentionConfig, TransformerConfig
 from seqgen.models.state import State
 from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of, sinusoids
 
@@ -79,15 +79,7 @@ class TransformerModel(NeuralModel):
         self.dropout = Dropout(config.dropout)
         if config.tie_weights:
             self.head.weight = self.embedding.weight
-        self._initialize()
-
-    @torch.no_grad()
-    def _initialize(self) -> None:
-        for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
-                # Each block adds to the residual stream twice, so its last products start smaller (GPT-2).
-                shrink = (2 * self.config.layers) ** -0.5 if name.endswith(("output.weight", "down.weight")) else 1.0
-                nn.init.normal_(parameter, std=0.02 * shrink)
+        initialize_blocks(self, config.layers)
 
     def initial_state(self, batch_size: int, capacity: int) -> TransformerState:
         config = self.config
@@ -113,12 +105,12 @@ class TransformerModel(NeuralModel):
 
         x = self.embedding(tokens)
         if self.config.positions == "sinusoidal":
-            x = x + sinusoids(relative, position_frequencies(self)).to(x.dtype)
+            x = x + sinusoids(relative, position_frequencies(self.config, self.device)).to(x.dtype)
         x = self.dropout(x)
         self.record(embedded=x)
         rotation = None
         if self.config.positions == "rope":
-            cos, sin = rotary(relative, position_frequencies(self))
+            cos, sin = rotary(relative, position_frequencies(self.config, self.device))
             rotation = rotation_of(cos.to(x.dtype), sin.to(x.dtype))
         # A fresh window inside one document needs no mask: the fast path of training.
         whole = state is None and starts is None and length <= self.config.block_size
@@ -156,12 +148,11 @@ class TransformerModel(NeuralModel):
 class Block(Layer):
     """Attention and feed-forward, each applied to the normalized stream and added to it."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
         size = config.hidden_size
         inner = config.inner_size
         self.heads = config.heads
-        self.block_size = config.block_size
         self.attention_norm = nn.RMSNorm(size, eps=config.norm_epsilon)
         self.query, self.key, self.value, self.attention_output = (nn.Linear(size, size, bias=False) for _ in range(4))
         self.feed_forward_norm = nn.RMSNorm(size, eps=config.norm_epsilon)
@@ -186,10 +177,20 @@ class Block(Layer):
             cache: keys and values, [B, heads, ring, D] each.
             consumed: the tokens before x, int64 [B].
         """
+        x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
+        return self.feed_forward(x), cache
+
+    def attend_to_itself(
+        self,
+        x: Tensor,
+        rotation: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+        cache: tuple[Tensor, Tensor],
+        consumed: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run the first half of the block; arguments and results as of `forward`."""
         y = self.attention_norm(x)
-        q, k, v = (
-            linear(y).unflatten(2, (self.heads, -1)).transpose(1, 2) for linear in (self.query, self.key, self.value)
-        )
+        q, k, v = (split_heads(linear(y), self.heads) for linear in (self.query, self.key, self.value))
         if rotation is not None:
             q, k = rotate(q, rotation), rotate(k, rotation)
         keys, values = k, v
@@ -197,12 +198,15 @@ class Block(Layer):
             keys, values = (torch.cat([past.to(k.dtype), new], 2) for past, new in zip(cache, (k, v), strict=True))
             cache = remember(cache, k, v, consumed, in_place=not (self.plain or torch.is_grad_enabled()))
         y = self._attend(q, keys, values, mask)
-        x = x + self.dropout(self.attention_output(y.transpose(1, 2).flatten(2)))
+        return x + self.dropout(self.attention_output(y.transpose(1, 2).flatten(2))), cache
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """Run the second half of the block: [B, T, H] -> [B, T, H]."""
         y = self.feed_forward_norm(x)
         gate = F.silu(self.gate(y))
         self.record(attended=x, gate=gate)
         fed: Tensor = self.dropout(self.down(gate * self.up(y)))
-        return x + fed, cache
+        return x + fed
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         if not self.plain:
@@ -210,6 +214,11 @@ class Block(Layer):
         y, attention = attend_plainly(q, k, v, mask)
         self.record(attention=attention.transpose(1, 2))  # [B, T, heads, ring + T]
         return y
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """Divide vectors among heads: [B, T, H] -> [B, heads, T, D]."""
+    return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 FULL_SCORES = 1 << 26
@@ -267,8 +276,16 @@ def remember(
     return keys, values
 
 
-def position_frequencies(model: TransformerModel) -> Tensor:
-    """Compute the frequencies of the model's positions once for a stepper: they cost as much as a small product."""
-    config = model.config
+def position_frequencies(config: AttentionConfig, device: torch.device) -> Tensor:
+    """Compute the frequencies of a model's positions."""
     size = config.hidden_size // config.heads if config.positions == "rope" else config.hidden_size
-    return frequencies(size, config.position_base, model.device)
+    return frequencies(size, config.position_base, device)
+
+
+@torch.no_grad()
+def initialize_blocks(model: nn.Module, layers: int) -> None:
+    """Draw all matrices. Each block adds to the residual stream twice, so its last products start smaller (GPT-2)."""
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 2:
+            shrink = (2 * layers) ** -0.5 if name.endswith(("output.weight", "down.weight")) else 1.0
+            nn.init.normal_(parameter, std=0.02 * shrink)

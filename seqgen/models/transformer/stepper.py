@@ -97,7 +97,7 @@ class TransformerStepper(Stepper):
     @torch.no_grad()
     def __init__(self, model: TransformerModel, precision: StepperPrecision) -> None:
         self._config = model.config
-        self._frequencies = position_frequencies(model)
+        self._frequencies = position_frequencies(model.config, model.device)
         self._embedding = model.embedding.weight.detach().clone()
         self._blocks = [
             Products(*(StepperLinear(weight, None, precision) for weight in stepper_weights(block)))

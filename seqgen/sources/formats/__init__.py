@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 from seqgen.sources.content import Content, Document
-from seqgen.sources.formats import archive, csv, epub, html, json_array, json_lines, plain, raw
+from seqgen.sources.formats import archive, csv, epub, html, json_array, json_lines, pairs, plain, raw
 
 Format: TypeAlias = Callable[[Content], Iterator[Document]]
 
@@ -35,4 +35,6 @@ def read(content: Content) -> Iterator[Document]:
     """Read the documents of a file by its suffix; without a known suffix it is plain text."""
     if content.reading.is_raw and content.suffix not in ARCHIVES:
         return raw.read(content)
+    if content.reading.has_pairs and content.suffix not in ARCHIVES:
+        return pairs.read(content)
     return FORMATS.get(content.suffix, plain.read)(content)

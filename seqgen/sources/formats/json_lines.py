@@ -27,7 +27,7 @@ def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
             continue
         where = f"{content.name}, line {number:,}"
         try:
-            text = text_at(_object(line.rstrip("\r\n"), where), steps, field, where)
+            text = text_at(parse_object(line.rstrip("\r\n"), where), steps, field, where)
         except TextError as error:
             content.refuse(error)
         else:
@@ -41,7 +41,12 @@ def document(content: Content, text: str, place: str) -> Document:
     return Document(iter([text]), place)
 
 
-def _object(line: str, where: str) -> Any:
+def parse_object(line: str, where: str) -> Any:
+    """Return the object of a line of JSON.
+
+    Raises:
+        TextError: the line is not an object; the message begins with `where`.
+    """
     try:
         record = json.loads(line, parse_int=float)
     except json.JSONDecodeError as error:

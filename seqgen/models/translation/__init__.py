@@ -1,0 +1,1 @@
+"""Encoder-decoders: models that write a target for a source."""

@@ -1,0 +1,188 @@
+"""Recurrent encoder-decoders (Sutskever et al. 2014), with dot-product attention (Luong et al. 2015).
+
+The encoder reads the source in one direction, or in both with half of the hidden size each. A bridge makes its last
+states the first of the decoder. At each step the decoder attends to the encoder's outputs, and joins what it finds with
+its own: tanh(W [context; hidden]). From the second layer on, a layer adds its output to its input.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from seqgen.models.base import Layer, initialize_embedding_and_head
+from seqgen.models.cpu.dropout import Dropout
+from seqgen.models.recurrent.model import CELLS, Members, RecurrentLayer, initialize_recurrent_layer
+from seqgen.models.registry import RecurrentTranslateConfig
+from seqgen.models.state import State
+from seqgen.models.translation.base import SourceState, Translator, source_mask
+
+
+@dataclass(frozen=True)
+class RecurrentTranslatorState(SourceState):
+    """The encoder's outputs, the decoder's states, and what it attended to last."""
+
+    memory: Tensor
+    """The encoder's outputs, [B, 1, S, H]: in the form of a cache, which concatenation fills up."""
+    layers: tuple[Tensor, ...]
+    """The decoder's states, [B, layers, H]: hidden, and for LSTM cell."""
+    fed: Tensor
+    """The decoder's newest output after attention, [B, H]."""
+
+
+torch.export.register_dataclass(RecurrentTranslatorState)
+
+
+class RecurrentTranslator(Translator):
+    """The model that the module describes."""
+
+    config: RecurrentTranslateConfig
+
+    def __init__(self, config: RecurrentTranslateConfig, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self.cell = CELLS[config.form]
+        self.gates_per_weight = self.cell.gates
+        size = config.hidden_size
+        self.embedding = nn.Embedding(vocab_size, config.input_size)
+        self.encoder = Encoder(config)
+        self.bridge = nn.ModuleList(nn.Linear(size, size) for _ in range(config.layers * self.cell.members))
+        fed = size if config.input_feeding else 0
+        self.layers = nn.ModuleList(
+            RecurrentLayer(self.cell, size if depth else config.input_size + fed, size)
+            for depth in range(config.layers)
+        )
+        self.attention = DotAttention(size) if config.attention == "dot" else None
+        self.dropout = Dropout(config.dropout)
+        self.head = nn.Linear(size, vocab_size)
+        if config.tie_weights:
+            self.head.weight = self.embedding.weight
+        self._initialize()
+
+    @torch.no_grad()
+    def _initialize(self) -> None:
+        initialize_embedding_and_head(self.embedding, self.head)
+        for module in self.modules():
+            if isinstance(module, RecurrentLayer):
+                initialize_recurrent_layer(module)
+
+    def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> RecurrentTranslatorState:
+        del capacity  # the size of a recurrent state is fixed
+        x = self.dropout(self.embedding(source))
+        memory, ends = self.encoder(x, lengths)
+        bridges = iter(self.bridge)
+        dtype = torch.promote_types(self.head.weight.dtype, torch.float32)
+        layers = []
+        for number, member in enumerate(zip(*ends, strict=True)):
+            made = [next(bridges)(end) for end in member]
+            # A hidden state is within -1 and 1, the cell state of an LSTM need not be.
+            layers.append(torch.stack([one if number else one.tanh() for one in made], 1).to(dtype))
+        rows, length = source.shape
+        weights = torch.zeros(rows, 1, length, 1, dtype=dtype, device=source.device)
+        fed = layers[0].new_zeros(rows, self.config.hidden_size)
+        return RecurrentTranslatorState(lengths, weights, memory.to(dtype).unsqueeze(1), tuple(layers), fed)
+
+    def features(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, RecurrentTranslatorState]:
+        del starts  # 0 begins the target, and does not clear the source
+        at = cast("RecurrentTranslatorState", self.initial_state(len(tokens), 0) if state is None else state)
+        x = self.dropout(self.embedding(tokens))
+        if not self.config.input_feeding:
+            return self._decode(x, at)
+        made = []
+        for column in x.split(1, dim=1):
+            y, at = self._decode(torch.cat([column, at.fed.unsqueeze(1).to(column.dtype)], 2), at)
+            made.append(y)
+        return torch.cat(made, 1), at
+
+    def _decode(self, x: Tensor, at: RecurrentTranslatorState) -> tuple[Tensor, RecurrentTranslatorState]:
+        """Run the decoder over inputs [B, T, E] -> [B, T, H], and the next state."""
+        ends: list[Members] = []
+        for depth, layer in enumerate(self.layers):
+            y, end = layer(x, tuple(member[:, depth] for member in at.layers), None)
+            ends.append(end)
+            x = x + self.dropout(y) if depth else self.dropout(y)
+            self.record(**{f"stream.{depth}": x})
+        weights = at.weights
+        if self.attention is not None:
+            x, attended = self.attention(x, at.memory.squeeze(1), at.lengths)
+            weights = attended[:, -1, None, :, None].to(weights.dtype)
+        layers = tuple(
+            torch.stack(member, 1).to(before.dtype)
+            for member, before in zip(zip(*ends, strict=True), at.layers, strict=True)
+        )
+        return x, RecurrentTranslatorState(at.lengths, weights, at.memory, layers, x[:, -1].to(at.fed.dtype))
+
+
+class Encoder(Layer):
+    """The layers that read a source, in one direction or in both."""
+
+    def __init__(self, config: RecurrentTranslateConfig) -> None:
+        super().__init__()
+        self.directions = 2 if config.two_way else 1
+        cell, size = CELLS[config.form], config.hidden_size
+        self.layers = nn.ModuleList(
+            RecurrentLayer(cell, size if depth else config.input_size, size // self.directions)
+            for depth in range(config.layers)
+            for _ in range(self.directions)
+        )
+        self.dropout = Dropout(config.dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, list[Members]]:
+        """Read sources: [B, S, E], [B] -> outputs [B, S, H], and the last states of each layer, [B, H] each.
+
+        Each direction reads its rows aligned at the right: the last states are then those of the last column, and the
+        fillers before a row clear its states.
+        """
+        mask = source_mask(lengths, x.shape[1])
+        filled = ~mask if x.shape[1] > 1 else None
+        ends: list[Members] = []
+        for depth in range(len(self.layers) // self.directions):
+            read = [self._read(depth * self.directions + way, x, lengths, filled) for way in range(self.directions)]
+            outputs, states = zip(*read, strict=True)
+            y = torch.cat(outputs, 2)
+            ends.append(tuple(torch.cat(member, 1) for member in zip(*states, strict=True)))
+            x = x + self.dropout(y) if depth else self.dropout(y)
+            self.record(**{f"source.{depth}": x})
+        return x.masked_fill(~mask.unsqueeze(2), 0.0), ends
+
+    def _read(self, number: int, x: Tensor, lengths: Tensor, filled: Tensor | None) -> tuple[Tensor, Members]:
+        """Read in one direction; outputs are at the places of their inputs."""
+        layer = cast("RecurrentLayer", self.layers[number])
+        begin = tuple(x.new_zeros(len(x), layer.weight_hh_l0.shape[1]) for _ in range(layer.cell.members))
+        starts = None if filled is None else filled.flip(1)  # the fillers are now at the left
+        if number % self.directions:
+            y, end = layer(x.flip(1), begin, starts)
+            return y.flip(1), end
+        columns = torch.arange(x.shape[1], device=x.device)
+        shift = x.shape[1] - lengths[:, None]
+        y, end = layer(_take(x, (columns - shift).clamp(min=0)), begin, starts)
+        return _take(y, (columns + shift).clamp(max=x.shape[1] - 1)), end
+
+
+class DotAttention(Layer):
+    """Dot-product attention to the encoder's outputs, joined with the decoder's (Luong et al. 2015)."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.join = nn.Linear(2 * size, size)
+
+    def forward(self, hidden: Tensor, memory: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Attend: [B, T, H] to [B, S, H] -> [B, T, H], and the weights [B, T, S]."""
+        scores = hidden @ memory.to(hidden.dtype).transpose(1, 2)
+        mask = source_mask(lengths, memory.shape[1])
+        weights = scores.masked_fill(~mask.unsqueeze(1), -math.inf).softmax(-1)
+        self.record(attention=weights)
+        context = weights.to(memory.dtype) @ memory
+        return torch.tanh(self.join(torch.cat([context.to(hidden.dtype), hidden], 2))), weights
+
+
+def _take(x: Tensor, places: Tensor) -> Tensor:
+    """Return the columns of x [B, S, E] at `places` [B, S]."""
+    return x.gather(1, places.unsqueeze(2).expand(-1, -1, x.shape[2]))

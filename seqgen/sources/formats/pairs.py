@@ -1,0 +1,142 @@
+"""Read pairs of a source and a target: two documents after one another.
+
+    .jsonl .ndjson      an object a line, with the fields `--source-field` and `--target-field`
+    .conll .iob .bio    a word a line: the word first and its tag last; a blank line ends a sentence
+    else                a pair a line, with a tab between; nothing is quoted
+
+Words and tags are joined by a space. A table of NSMC, whose first line is `id document label`, gives its last two
+columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from seqgen.errors import TextError
+from seqgen.sources.config import Reading
+from seqgen.sources.content import Content, Document
+from seqgen.sources.fields import parse_field, text_at
+from seqgen.sources.formats.json_lines import document, parse_object
+from seqgen.sources.lines import lines_with_ends
+from seqgen.utils.text import plural
+
+NSMC_HEADER = ["id", "document", "label"]
+DOCUMENT_START = "-DOCSTART-"
+"""The word by which CoNLL-2003 separates documents."""
+
+
+class Pair(NamedTuple):
+    """A source and its target, and the line that they are on."""
+
+    source: str
+    target: str
+    line: int
+
+
+def read(content: Content) -> Iterator[Document]:
+    """Read the source and the target of each pair; a bad line is refused, or skipped and counted."""
+    for pair in READERS.get(content.suffix, _read_table)(content):
+        yield from checked(content, pair)
+
+
+def checked(content: Content, pair: Pair) -> Iterator[Document]:
+    """Yield both documents of a pair, or refuse it."""
+    where = f"{content.name}, line {pair.line:,}"
+    empty = next((side for side, text in zip(("source", "target"), pair[:2], strict=True) if not text.strip()), None)
+    words, tags = (len(text.split()) for text in pair[:2])
+    if empty is not None:
+        content.refuse(TextError(f"{where}: the {empty} is empty"))
+    elif content.reading.task == "tag" and words != tags:
+        content.refuse(TextError(f"{where}: {plural(words, 'word')} and {plural(tags, 'tag')}; give each word a tag"))
+    else:
+        for text in normalized(pair, content.reading):
+            yield document(content, text, f"the pair on line {pair.line:,} of {content.name}")
+
+
+def normalized(pair: Pair, reading: Reading) -> tuple[str, str]:
+    """Return source and target as the task sees them: words and tags with one space between, labels stripped."""
+    if reading.task == "tag":
+        return " ".join(pair.source.split()), " ".join(pair.target.split())
+    return pair.source, pair.target.strip() if reading.task == "classify" else pair.target
+
+
+def read_lines(content: Content) -> Iterator[str]:
+    """Read the lines of a file without their ends: one side of parallel files."""
+    for line in lines_with_ends(content.text()):
+        yield line.rstrip("\r\n")
+
+
+def _read_table(content: Content) -> Iterator[Pair]:
+    is_nsmc = False
+    for number, line in enumerate(read_lines(content), 1):
+        cells = line.split("\t")
+        if number == 1 and cells == NSMC_HEADER:
+            is_nsmc = True
+            continue
+        if is_nsmc and len(cells) == len(NSMC_HEADER):
+            cells = cells[1:]
+        if not line or (is_nsmc and not cells[0].strip()):
+            content.issues.empty += 1
+        elif len(cells) != 2:
+            content.refuse(
+                TextError(
+                    f"{content.name}, line {number:,} has {plural(len(cells) - 1, 'tab')}; a pair is a source, a tab "
+                    "and a target"
+                )
+            )
+        else:
+            yield Pair(cells[0], cells[1], number)
+
+
+def _read_json_lines(content: Content) -> Iterator[Pair]:
+    fields = content.reading.source_field, content.reading.target_field
+    steps = [parse_field(field) for field in fields]
+    for number, line in enumerate(read_lines(content), 1):
+        if not line.strip():
+            continue
+        where = f"{content.name}, line {number:,}"
+        try:
+            record = parse_object(line, where)
+            source, target = (_text_at(record, *found, where) for found in zip(steps, fields, strict=True))
+        except TextError as error:
+            content.refuse(error)
+        else:
+            yield Pair(source, target, number)
+
+
+def _text_at(record: object, steps: tuple[str | int, ...], field: str, where: str) -> str:
+    """Return the text of a field; a label may be a number or true or false."""
+    value = record.get(field) if isinstance(record, dict) else None
+    if isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    return text_at(record, steps, field, where)
+
+
+def _read_columns(content: Content) -> Iterator[Pair]:
+    words: list[str] = []
+    tags: list[str] = []
+    first = 1
+    for number, line in enumerate(read_lines(content), 1):
+        cells = line.split()
+        if cells and cells[0] == DOCUMENT_START:
+            continue
+        if not cells and words:
+            yield Pair(" ".join(words), " ".join(tags), first)
+            words, tags = [], []
+        elif len(cells) == 1:
+            content.refuse(TextError(f"{content.name}, line {number:,} has a word and no tag"))
+        elif cells:
+            first = first if words else number
+            words.append(cells[0])
+            tags.append(cells[-1])
+    if words:
+        yield Pair(" ".join(words), " ".join(tags), first)
+
+
+READERS: dict[str, Callable[[Content], Iterator[Pair]]] = {
+    ".jsonl": _read_json_lines,
+    ".ndjson": _read_json_lines,
+    **dict.fromkeys((".conll", ".iob", ".bio"), _read_columns),
+}
+"""By suffix; any other is read as a table."""
