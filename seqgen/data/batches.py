@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +28,12 @@ from torch import Tensor
 from seqgen.data.documents import Documents
 from seqgen.data.permutation import Permutation, permutation
 from seqgen.errors import TextError
-from seqgen.models.base import IGNORED
+from seqgen.models.base import IGNORED, LanguageModel
+from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
+
+if TYPE_CHECKING:
+    from seqgen.models.translation.base import Translator
 
 MIN_DOCUMENTS_OF_LANE = 8
 """How many documents as long as the longest fit at least into a lane of whole documents; see `ContiguousBatches`."""
@@ -49,6 +54,17 @@ class Batch:
     """Of pairs, what is read first: int64 [B, S], filled at the right."""
     lengths: Tensor | None = None
     """The tokens of each source, int64 [B]."""
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        tensors = (self.inputs, self.targets, self.starts, self.source, self.lengths)
+        return Batch(*(None if tensor is None else tensor.to(device) for tensor in tensors))  # type: ignore[arg-type]
+
+    def state(self, model: LanguageModel, carried: State | None = None) -> State | None:
+        """Return the state before the inputs: what the model knows of the sources, or what the rows carry."""
+        if self.source is None or self.lengths is None:
+            return carried
+        return cast("Translator", model).encode(self.source, self.lengths, self.inputs.shape[1])
 
 
 class _Line:

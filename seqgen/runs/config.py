@@ -20,10 +20,11 @@ from seqgen.models.registry import (
     FAMILIES,
     MixtureConfig,
     ModelConfig,
+    cells_for,
     model_settings,
     of_cells,
 )
-from seqgen.sources.config import BYTES
+from seqgen.sources.config import BYTES, GENERATE
 from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import FitConfig, TrainingConfig
@@ -36,7 +37,7 @@ CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads", "device", "precision", "save
 IDENTITY_PARTS: dict[str, Any] = {
     "model": True,
     "tokenizer": {"kind", "vocab_size", "fingerprint", "normalization"},
-    "data": {"valid_split", "valid_share", "documents"},
+    "data": {"valid_split", "valid_share", "documents", "task"},
     "text": True,
     "training": True,
 }
@@ -101,7 +102,7 @@ def train_settings() -> dict[str, Setting]:
         **settings_of(TokenizerConfig, DataConfig, TrainingConfig),
         **settings_of(RunOptions),
     }
-    without_windows = [cell for cell, family in FAMILIES.items() if family.neural and family.batches != "windows"]
+    without_windows = [cell for cell in CELLS if FAMILIES[cell].neural and FAMILIES[cell].batches != "windows"]
     settings["bptt"] = of_cells(settings["bptt"], without_windows)
     return settings
 
@@ -256,22 +257,25 @@ DEFAULT_CELL = "lstm+ngram"
 def default_cell(settings: dict[str, Any]) -> str:
     """Return the cell of a new run for a user who names none: a single one where nothing is withheld to weigh two."""
     nothing_withheld = settings.get("valid_split") == "none" and settings.get("valid") is None
-    return SINGLE_CELL if nothing_withheld else DEFAULT_CELL
+    return SINGLE_CELL if nothing_withheld or settings.get("task", GENERATE) != GENERATE else DEFAULT_CELL
 
 
 def cells_of(settings: dict[str, Any]) -> list[str]:
-    """Return the cells that a user's settings name: one, or those of the members of a mixture.
+    """Return the families that a user's settings name: one, or those of the members of a mixture.
 
     Raises:
         ConfigError: one of them is unknown.
     """
-    named = settings.get("cell", SINGLE_CELL)
+    task = DataConfig.of(task=settings.get("task", GENERATE)).task
+    known, named = cells_for(task), settings.get("cell", SINGLE_CELL)
     cells = named.split("+") if isinstance(named, str) else [named]
     for cell in cells:
-        if cell not in CELLS:
-            choices = ", ".join(CELLS)
-            raise ConfigError(f"cell: unknown cell {cell!r}; choose from {choices}, or join several by +: lstm+gru")
-    return cells
+        if cell not in known:
+            others = ", or join several by +: lstm+gru" if task == GENERATE else ""
+            raise ConfigError(f"cell: unknown cell {cell!r}; choose from {', '.join(known)}{others}")
+    if len(cells) > 1 and task != GENERATE:
+        raise ConfigError(f"cell: --task {task} trains one model; name one of {', '.join(known)}")
+    return [known[cell] for cell in cells]
 
 
 def accepted_settings(cell: str) -> set[str]:
@@ -279,7 +283,7 @@ def accepted_settings(cell: str) -> set[str]:
     family = FAMILIES[cell]
     configs = (family.config, TokenizerConfig, DataConfig, training_class(cell))
     names = {"tokenizer", *(name for config in configs for name in config.model_fields)}
-    return names - {"bptt"} if family.batches == "windows" else names
+    return names if family.batches == "contiguous" else names - {"bptt"}
 
 
 def training_time(settings: dict[str, Any]) -> float | None:
@@ -343,7 +347,11 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
     """Refuse a setting that would have no effect with the others."""
     cell, tokenizer, data = resolved.model.cell, resolved.tokenizer, resolved.data
     unused = {
-        "bptt": FAMILIES[cell].batches == "windows" and f"{cell} trains on windows of --block-size tokens",
+        "bptt": {
+            "windows": f"{cell} trains on windows of --block-size tokens",
+            "pairs": f"--task {data.task} trains on whole pairs",
+            "contiguous": "",
+        }[FAMILIES[cell].batches],
         "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it applies to unigram and bpe only",
         "allow_unknown": data.allow_unknown
         and not from_weights

@@ -33,7 +33,6 @@ from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 from seqgen.training.plan import Plan
 from seqgen.training.time_budget import Clock, Timings, first_plan
-from seqgen.training.trainer import generate_sample
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
@@ -182,8 +181,7 @@ def _first_plan(
     def evaluate() -> None:
         if corpus.validation is not None:
             corpus.validation.evaluate(learner.model, learner.precision)
-        record = corpus.record
-        generate_sample(learner.model, corpus.tokenizer, learner.config.seed, record.line_end, ends=record.ends)
+        corpus.write_sample(learner.model, learner.config.seed)
 
     return first_plan(learner, evaluate, spent, clock)
 
@@ -217,7 +215,8 @@ def _settings_from(parent: RunConfig, settings: dict[str, Any]) -> RunSettings:
     if named:
         comes = singular_or_plural(len(named), "comes", "come")
         raise ConfigError(f"init_from: {', '.join(named)} {comes} with the weights of the other run; leave that out")
-    resolved = resolve_settings({**settings, "cell": parent.model.cell}, from_weights=True)
+    named_by = {"cell": parent.model.name, "task": FAMILIES[parent.model.cell].task}
+    resolved = resolve_settings({**settings, **named_by}, from_weights=True)
     return resolved.model_copy(update={"model": parent.model})
 
 

@@ -25,8 +25,9 @@ from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, read_same_corp
 from seqgen.training.config import FitConfig
 from seqgen.training.events import Evaluated, Event, Finished, Fitted, Sampled, Saved
 from seqgen.training.metrics import MetricsLog
+from seqgen.training.samples import generate_sample
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import generate_sample
+from seqgen.training.trainer import DocumentValidation
 from seqgen.utils.files import remove_temporary_files, write_atomically
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def fit_model(config: FamilyConfig, corpus: EncodedCorpus, device: str, memory: 
     chosen = select_device(device)
     module, _, name = str(FAMILIES[config.cell].fit).rpartition(".")
     fit = getattr(import_module(module), name)
-    valid = None if corpus.validation is None else corpus.validation.documents
+    valid = corpus.validation.documents if isinstance(corpus.validation, DocumentValidation) else None
     model: LanguageModel = fit(
         config,
         (corpus.train.ids, corpus.train.starts, corpus.train.ends),

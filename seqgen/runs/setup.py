@@ -21,13 +21,14 @@ from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.leakage import Leakage
+from seqgen.data.pairs import PairBatches, Pairs
 from seqgen.data.pipeline import Texts, read_texts
 from seqgen.device import RandomState, select_device, select_precision, total_memory
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig
+from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig, TranslateConfig
 from seqgen.models.skeleton import skeleton
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
@@ -40,8 +41,9 @@ from seqgen.training.events import Event
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.plan import Plan
+from seqgen.training.samples import generate_sample, sample_pairs
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import Trainer, TrainingSetup, Validation
+from seqgen.training.trainer import DocumentValidation, PairValidation, Trainer, TrainingSetup, Validation
 from seqgen.utils.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -57,6 +59,9 @@ class EncodedCorpus:
 
     tokenizer: Tokenizer
     train: Documents
+    """Of pairs, sources and targets in turn."""
+    pairs: Pairs | None
+    """The pairs of the training part, where the task learns from pairs."""
     validation: Validation | None
     record: TextRecord
     characters_per_token: float
@@ -68,6 +73,13 @@ class EncodedCorpus:
     """What the user should know about the text, a sentence each."""
     leakage: Leakage | None = None
     """How much of the validation part the training part contains; None without a validation part."""
+
+    def write_sample(self, model: LanguageModel, seed: int) -> str:
+        """Return a short sample: a text, or of pairs what the model makes of some sources, seen in validation first."""
+        if self.pairs is None:
+            return generate_sample(model, self.tokenizer, seed, self.record.line_end, ends=self.record.ends)
+        pairs = self.validation.pairs if isinstance(self.validation, PairValidation) else self.pairs
+        return sample_pairs(model, self.tokenizer, pairs)
 
 
 @dataclass(frozen=True)
@@ -150,11 +162,9 @@ class RunSetup:
         """Train, and yield the events; errors as of `TrainingRun`."""
         directory, corpus, checkpoint = self.directory, self.corpus, self.checkpoint
         training = TrainingSetup(
-            tokenizer=corpus.tokenizer,
             validation=corpus.validation,
             characters_per_token=corpus.characters_per_token,
-            line_end=self.config.text.line_end,
-            ends=self.config.text.ends,
+            write_sample=corpus.write_sample,
             config=self.config.to_json(),
             identity=self.config.identity,
             weights=directory.weights,
@@ -170,9 +180,13 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         tokenizer = texts.tokenizer(tokenizer, report)
     stored = texts.ids(tokenizer, report)
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
-    validation = None
-    if valid.tokens:
-        validation = Validation(stored.valid, TextSize.sum([valid]))
+    pairs = Pairs.of(stored.train) if texts.data.has_pairs else None
+    validation: Validation | None = None
+    if valid.tokens and pairs is not None:
+        targets = texts.split.valid.every(2, 1).documents()
+        validation = PairValidation(Pairs.of(stored.valid), TextSize.total(targets, tokenizer))
+    elif valid.tokens:
+        validation = DocumentValidation(stored.valid, TextSize.sum([valid]))
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
         characters=texts.text.manifest.characters + texts.text.manifest.end_bytes,
@@ -187,6 +201,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
     return EncodedCorpus(
         tokenizer=tokenizer,
         train=stored.train,
+        pairs=pairs,
         validation=validation,
         record=record,
         characters_per_token=train.characters / stored.train.tokens,
@@ -264,8 +279,12 @@ def check_same_sizes(corpus: EncodedCorpus, record: TextRecord, data: DataConfig
             )
 
 
-def build_stream(model_config: FamilyConfig, config: TrainingConfig, documents: Documents) -> BatchStream:
+def build_stream(model_config: FamilyConfig, config: TrainingConfig, corpus: EncodedCorpus) -> BatchStream:
     """Build the batches that the family of `model_config` trains on."""
+    documents = corpus.train
+    if corpus.pairs is not None:
+        pairs = corpus.pairs.cut_sources(cast("TranslateConfig", model_config).max_source_length)
+        return PairBatches(pairs, config.batch_size, config.seed)
     if FAMILIES[model_config.cell].batches == "windows":
         return WindowBatches(documents, config.batch_size, cast("BlockConfig", model_config).block_size, config.seed)
     return ContiguousBatches(documents, config.batch_size, config.bptt, config.seed)
@@ -280,7 +299,7 @@ def build_learner(
     """Build a learner on the chosen device and in the chosen precision, with new weights from the seed or `weights`."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
-    stream = build_stream(model_config, config, corpus.train)
+    stream = build_stream(model_config, config, corpus)
     check_memory(model_config, config, corpus)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
@@ -303,7 +322,7 @@ def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
     if available is None:
         return
     model = skeleton(model_config, corpus.tokenizer.vocab_size)
-    stream = build_stream(model_config, config, corpus.train)
+    stream = build_stream(model_config, config, corpus)
     parameters = parameter_count(model)
     if 12 * parameters > available:
         raise ConfigError(

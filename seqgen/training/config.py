@@ -80,6 +80,9 @@ class TrainingConfig(FitConfig):
     adam_epsilon: float = Field(1e-8, gt=0.0)
     muon_momentum: Share = 0.95
     """Nesterov momentum of Muon."""
+    label_smoothing: Share = setting(
+        0.0, "Share of each target's probability that is spread over all tokens while learning.", TRAINING
+    )
     clip_grad_norm: float = setting(1.0, "Clip gradients to this norm.", TRAINING, gt=0.0)
     eval_every: Count | None = setting(None, "Steps between evaluations.", TRAINING, shown="a tenth of the run")
     patience: int = setting(0, "Stop after this many evaluations without improvement.", TRAINING, shown="never", ge=0)

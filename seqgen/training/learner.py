@@ -100,11 +100,11 @@ class Learner:
     def _backward(self, batch: Batch, tokens: int) -> Tensor:
         """Add the gradients of one batch of a step of `tokens`, and carry its state to the next."""
         device = self.model.device
+        batch = batch.to(device)
         with autocast(device, self.precision):
-            starts = None if batch.starts is None else batch.starts.to(device)
-            logits, state = self.model(batch.inputs.to(device), self.carried, starts)
+            logits, state = self.model(batch.inputs, batch.state(self.model, self.carried), batch.starts)
         with autocast(device, "fp32"):  # or the caller's autocast would apply to the backward pass and to Muon
-            loss = cross_entropy(logits, batch.targets.to(device)) / tokens
+            loss = cross_entropy(logits, batch.targets, self.config.label_smoothing) / tokens
             loss.backward()  # type: ignore[no-untyped-call]
         if self.stream.carries_state:
             self.carried = state.detach()

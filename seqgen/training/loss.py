@@ -18,7 +18,7 @@ BLOCK_LOGITS = 1 << 19
 """Logits of one block: their fp32 copy fits into a CPU's cache."""
 
 
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+def cross_entropy(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
     """Return the sum of -ln p over all targets that are not ignored, in fp32.
 
     torch's cross_entropy makes an fp32 copy of the logits and keeps their logarithms: with a vocabulary of tens of
@@ -27,10 +27,11 @@ def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     Args:
         logits: [B, T, V], any dtype.
         targets: [B, T].
+        smoothing: the share of each target's probability that is spread over all V tokens (Szegedy et al. 2016).
     """
     flat, expected = logits.flatten(0, 1), targets.flatten()
-    if flat.numel() < MIN_BLOCKWISE_LOGITS:
-        return F.cross_entropy(flat.float(), expected, ignore_index=IGNORED, reduction="sum")
+    if smoothing or flat.numel() < MIN_BLOCKWISE_LOGITS:
+        return F.cross_entropy(flat.float(), expected, ignore_index=IGNORED, reduction="sum", label_smoothing=smoothing)
     apply: Callable[..., Tensor] = _BlockwiseCrossEntropy.apply
     return apply(flat, expected)
 

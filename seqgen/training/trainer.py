@@ -13,19 +13,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from seqgen.data.documents import Documents
-from seqgen.device import Precision, autocast, torch_threads
+from seqgen.data.pairs import Pairs
+from seqgen.device import Precision, torch_threads
 from seqgen.errors import SaveError, TrainingError
 from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.pairs import evaluate_pairs
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import evaluate
-from seqgen.generation.config import SamplingConfig
-from seqgen.generation.engine import Engine
-from seqgen.generation.generate import complete, separator
 from seqgen.models.base import LanguageModel
 from seqgen.models.weights import to_bytes
-from seqgen.tokenizers.base import Tokenizer
 from seqgen.training.checkpoint import Checkpoint, TrainingProgress, publish_best, save_checkpoint
 from seqgen.training.config import TrainingConfig
 from seqgen.training.events import (
@@ -48,14 +47,24 @@ from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
 from seqgen.training.time_budget import Clock, RunTimer, Timings, replan
 
-SAMPLE_TOKENS = 160
 MAX_SKIPPED_IN_A_ROW = 5
 """Skipped steps in a row (loss or gradient NaN or infinite) at which a run stops: one is an accident, five are not."""
 
 
+class Validation(Protocol):
+    """The validation part of a corpus."""
+
+    @property
+    def size(self) -> TextSize:
+        """The size of the text that is predicted."""
+
+    def evaluate(self, model: LanguageModel, precision: Precision) -> Evaluation:
+        """Score the whole part."""
+
+
 @dataclass(frozen=True)
-class Validation:
-    """The validation part: documents of ids, and the size of their text."""
+class DocumentValidation:
+    """A validation part of documents."""
 
     documents: Documents
     size: TextSize
@@ -66,17 +75,26 @@ class Validation:
 
 
 @dataclass(frozen=True)
+class PairValidation:
+    """A validation part of pairs."""
+
+    pairs: Pairs
+    size: TextSize
+
+    def evaluate(self, model: LanguageModel, precision: Precision) -> Evaluation:
+        """Score the targets of the whole part."""
+        return evaluate_pairs(model, self.pairs, self.size, precision)
+
+
+@dataclass(frozen=True)
 class TrainingSetup:
     """What training needs besides the learner."""
 
-    tokenizer: Tokenizer
     validation: Validation | None
     characters_per_token: float
     """Of the training text; turns nats per token into bits per character."""
-    line_end: str
-    """Read before a sample, so that it begins a line."""
-    ends: bool
-    """Whether the model learns where documents end, so that samples end by themselves."""
+    write_sample: Callable[[LanguageModel, int], str]
+    """Makes a short sample with the present weights, from a seed."""
     config: bytes
     """The content of config.json; each checkpoint has a copy."""
     identity: str
@@ -84,26 +102,6 @@ class TrainingSetup:
     weights: Path
     """The file of the best weights."""
     checkpoints: Path
-
-
-def generate_sample(
-    model: LanguageModel, tokenizer: Tokenizer, seed: int, line_end: str = "", *, ends: bool = False
-) -> str:
-    """Generate a short text with the current weights, after `line_end`; several if the model ends them, as documents.
-
-    They have `SAMPLE_TOKENS` tokens in all, or fewer where the model has no positions for them.
-    """
-    limit = SAMPLE_TOKENS if model.max_positions is None else model.max_positions - len(tokenizer.encode(line_end))
-    texts: list[str] = []
-    left = SAMPLE_TOKENS
-    with autocast(model.device, "fp32"):
-        engine = Engine(model, model.stepper(), tokenizer, ends=ends, line_end=line_end)
-        while left > 0 and (ends or not texts):
-            config = SamplingConfig(max_new_tokens=max(1, min(left, limit)), seed=seed)
-            (made,) = complete(engine, [""], config, first=len(texts))
-            texts.append(made.text)
-            left -= made.tokens
-    return (separator(texts) or "\n\n").join(texts)
 
 
 def end_reason(progress: TrainingProgress, plan: Plan, config: TrainingConfig) -> Reason | None:
@@ -260,7 +258,7 @@ class Trainer:
         """Generate a short text with the averaged weights."""
         learner, setup = self.learner, self.setup
         with torch_threads(learner.plan.current.threads), learner.averaged():
-            text = generate_sample(learner.model, setup.tokenizer, learner.config.seed, setup.line_end, ends=setup.ends)
+            text = setup.write_sample(learner.model, learner.config.seed)
         timings = self.progress.timings
         evaluation = timings.evaluation_seconds if setup.validation is not None else 0.0
         self._advance(timings=timings.replace(evaluation_seconds=evaluation + self._timer.record("sample")))

@@ -38,8 +38,9 @@ from seqgen.training.config import FitConfig, TrainingConfig
 from seqgen.training.events import Event, Finished, MemberStarted, NotMixed, Sampled
 from seqgen.training.metrics import MetricsLog, kept_length
 from seqgen.training.presets import DEFAULT_TIME
+from seqgen.training.samples import generate_sample
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import Validation, generate_sample
+from seqgen.training.trainer import DocumentValidation
 from seqgen.utils.files import write_atomically
 
 if TYPE_CHECKING:
@@ -193,7 +194,9 @@ class MixtureRun:
             members = {name: self.directory.member(name) for name in names}
             self.request.report("scoring the members")
             with torch_threads(training.threads or self._planned_threads()):
-                model, record = weigh_members(self.config, members, cast("Validation", self.corpus.validation), text)
+                model, record = weigh_members(
+                    self.config, members, cast("DocumentValidation", self.corpus.validation), text
+                )
                 write_atomically(self.directory.mixture, record.to_json())
                 yield mixed_event(record, steps, total, round(seconds + clock() - started, 3))
                 sample = generate_sample(model, self.corpus.tokenizer, training.seed, text.line_end, ends=text.ends)

@@ -38,7 +38,7 @@ from seqgen.utils.progress import Report, silent
 
 if TYPE_CHECKING:
     from seqgen.runs.config import TextRecord
-    from seqgen.training.trainer import Validation
+    from seqgen.training.trainer import DocumentValidation
 
 LARGEST_SHARED = 0.5
 """Share of the text for the weights from which a member has learned it: ordinary texts share up to 0.4 by chance."""
@@ -83,7 +83,7 @@ def mix(
     data, corpus = _read_unlearned(directories, configs, valid, report)
     for notice in corpus.notices:
         notify(notice)
-    tokenizer, validation = corpus.tokenizer, cast("Validation", corpus.validation)
+    tokenizer, validation = corpus.tokenizer, cast("DocumentValidation", corpus.validation)
 
     config = _make_config(by_name, data, corpus, str(select_device(device)), threads)
     totals = [summarize(directory, one) for directory, one in zip(directories, configs, strict=True)]
@@ -130,7 +130,7 @@ def _make_config(
 
 
 def weigh_members(
-    config: RunConfig, members: Mapping[str, RunDirectory], validation: Validation, text: TextRecord
+    config: RunConfig, members: Mapping[str, RunDirectory], validation: DocumentValidation, text: TextRecord
 ) -> tuple[MixtureModel, MixtureRecord]:
     """Load the members, set their weights on the validation part, and return the mixture and its record.
 

@@ -1,0 +1,112 @@
+"""Write a target for each source by an encoder-decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seqgen.data.batches import FILLER
+from seqgen.data.pairs import Sequences
+from seqgen.device import evaluation_mode
+from seqgen.generation.beam import Hypothesis, search
+from seqgen.generation.config import BeamConfig
+from seqgen.generation.engine import FinishReason
+from seqgen.models.base import LanguageModel, Stepper
+from seqgen.models.translation.base import Translator
+from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
+
+ROWS = 64
+"""Sources that are translated together."""
+
+
+class Translation(NamedTuple):
+    """A target that was written for a source."""
+
+    text: str
+    ids: list[int]
+    """Its tokens, without the end."""
+    nats: float
+    """-ln p of the tokens, and of the end if there is one."""
+    score: float
+    """As `BeamConfig` defines it; higher is better."""
+    finish_reason: FinishReason
+    """`length`: it was cut at its maximum length."""
+    source_cut: bool
+    """Whether the source was longer than the model reads."""
+
+
+def translate(
+    model: LanguageModel,
+    stepper: Stepper,
+    tokenizer: Tokenizer,
+    sources: Iterable[str | Ids],
+    config: BeamConfig | None = None,
+    *,
+    rows: int = ROWS,
+) -> Iterator[list[Translation]]:
+    """Yield the best targets of each source, the best first, in order: `n_best` of them.
+
+    Args:
+        model: reads the sources.
+        stepper: a snapshot of the same weights, which writes the targets.
+        tokenizer: of both.
+        sources: texts, or their ids; an empty one gives an empty target.
+        config: of the search; None is greedy.
+        rows: sources that are translated together.
+    """
+    left = iter(sources)
+    while some := list(islice(left, rows)):
+        ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
+        made = iter(_translate(cast("Translator", model), stepper, tokenizer, [one for one in ids if len(one)], config))
+        yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", False)] for one in ids)
+
+
+def _translate(
+    model: Translator, stepper: Stepper, tokenizer: Tokenizer, sources: Sequence[Ids], config: BeamConfig | None
+) -> Iterator[list[Translation]]:
+    if not sources:
+        return
+    config = config or BeamConfig()
+    limit = model.config.max_source_length
+    read = Sequences.of(sources).cut(limit)
+    lengths = config.max_lengths(read.lengths.tolist())
+    with evaluation_mode(model), torch.no_grad():
+        state = model.encode(
+            torch.from_numpy(read.filled(FILLER)).to(model.device),
+            torch.from_numpy(read.lengths.copy()).to(model.device),
+            max(lengths) + 1,
+        )
+        forbidden = [] if tokenizer.unknown_id is None else [tokenizer.unknown_id]
+        found = search(stepper, state, config, lengths, forbidden)
+    for source, hypotheses in zip(sources, found, strict=True):
+        yield [_translation(tokenizer, one, cut=len(source) > limit) for one in hypotheses]
+
+
+def _translation(tokenizer: Tokenizer, found: Hypothesis, *, cut: bool) -> Translation:
+    text = tokenizer.decode(found.ids)
+    return Translation(text, found.ids, found.nats, found.score, found.finish_reason, cut)
+
+
+def alignment(model: LanguageModel, source: Ids, target: Sequence[int]) -> npt.NDArray[np.float32]:
+    """Return how much each token of a target attended to each token of its source: [T, S], rows that sum to 1.
+
+    The end is the last row. Of a transformer it is the last layer's, averaged over heads. It is empty, [0, S], for a
+    model without attention.
+    """
+    translator = cast("Translator", model)
+    read = torch.from_numpy(np.asarray(source[: translator.config.max_source_length], dtype=np.int64))
+    read = read.unsqueeze(0).to(model.device)
+    tokens = torch.tensor([[BOUNDARY, *target]], device=model.device)
+    with evaluation_mode(model), torch.no_grad():
+        state = translator.encode(read, torch.tensor([read.shape[1]], device=model.device), tokens.shape[1])
+        trace = translator.trace(tokens, state)
+    names = [name for name in trace if name.endswith((".cross", "attention.attention"))]
+    if not names:
+        return np.empty((0, read.shape[1]), dtype=np.float32)
+    weights = trace[names[-1]][0]
+    return (weights.mean(1) if weights.dim() == 3 else weights).float().cpu().numpy()
