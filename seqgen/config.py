@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from seqgen.errors import ConfigError
 
 MODEL, TEXT, TRAINING, RUN, SAMPLING, EVALUATION = "Model", "Text", "Training", "Run", "Sampling", "Evaluation"
+BEAM = "Beam search"
 """The groups of settings: the panels of `--help` and the tables of the docs."""
 BY_PRESET = "by cell and time"
 """How help shows a default that the preset of a cell chooses."""

@@ -1,13 +1,13 @@
-"""The settings of sampling. Imports no torch and no numpy."""
+"""The settings of sampling and of beam search. Imports no torch and no numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
-from seqgen.config import SAMPLING, Config, setting
+from seqgen.config import BEAM, SAMPLING, Config, setting
 
 
 class SamplingConfig(Config):
@@ -48,3 +48,42 @@ class SamplingConfig(Config):
         if "" in stop:
             raise ValueError("an empty string would end every sample before it begins; leave it out")
         return stop
+
+
+class BeamConfig(Config):
+    """How the best texts are searched for. A hypothesis is a text so far; lengths are in tokens.
+
+    The score of a hypothesis is `ln p / ((5 + n) / 6) ** length_penalty + coverage_penalty * c`, where n counts its
+    tokens, its end included, and c <= 0 is the sum over the source's tokens of ln min(1, attention received) (Wu et al.
+    2016). 0.6 is the length penalty of Vaswani et al. 2017.
+    """
+
+    beam: int = setting(1, "Hypotheses kept at each step; 1 is greedy.", BEAM, ge=1)
+    n_best: int = setting(1, "Number of texts to return, at most as many as the beam keeps.", BEAM, ge=1)
+    length_penalty: float = setting(
+        0.6, "Exponent of the length that divides a score; 0 is off, more prefers longer texts.", BEAM, ge=0.0, le=10.0
+    )
+    coverage_penalty: float = setting(
+        0.0, "Weight of the penalty for source tokens with little attention; 0 is off.", BEAM, ge=0.0, le=10.0
+    )
+    no_repeat_ngram: int = setting(0, "Never repeat n tokens that the text already has; 0 is off.", BEAM, ge=0)
+    min_length: int = setting(0, "Minimum number of tokens before the end.", BEAM, ge=0)
+    max_length: int | None = setting(
+        None, "Maximum number of tokens, the end included.", BEAM, shown="2 x source + 20", ge=1
+    )
+
+    @model_validator(mode="after")
+    def _texts_are_possible(self) -> BeamConfig:
+        if self.n_best > self.beam:
+            raise ValueError(f"n_best: should be at most beam, which is {self.beam}, not {self.n_best}")
+        if self.max_length is not None and self.min_length >= self.max_length:
+            raise ValueError(
+                f"min_length: should be less than max_length, which is {self.max_length}, not {self.min_length}"
+            )
+        return self
+
+    def max_lengths(self, source_lengths: Iterable[int]) -> list[int]:
+        """Return the maximum number of tokens for sources of these lengths."""
+        if self.max_length is not None:
+            return [self.max_length for _ in source_lengths]
+        return [max(2 * length + 20, self.min_length + 1) for length in source_lengths]
