@@ -1,7 +1,7 @@
 """Report how well a tagger tags words: span F1 as conlleval computes it, or accuracy and macro-F1 of the tags.
 
 Tags that are all O, B-X or I-X mark spans: B-X begins a span of type X, I-X continues it, O is outside of all. The
-shared task's conlleval.pl (Tjong Kim Sang and Buchholz 2000) also lets I-X begin a span, after O or after a span of
+conlleval.pl of 2004 (Tjong Kim Sang and Buchholz 2000) also lets I-X begin a span, after O or after a span of
 another type, so that IOB1 and IOB2 are scored alike. A span is correct if its first word, last word and type are.
 """
 
