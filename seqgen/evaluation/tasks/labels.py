@@ -135,8 +135,8 @@ def fit_temperature(logits: Floats, targets: Ints) -> float:
     """Return the temperature by which to divide logits so that the labels cost the fewest nats.
 
     The mean nats are convex in 1 / T, so their slope has one change of sign, which bisection finds to the last bit.
-    Logits for which the nats fall without end, because every document or none has its label on top, get the lowest or
-    the highest temperature of the range. 1 is returned where no other temperature is better.
+    If they fall to the end of the range, because every document or none has its label on top, that end is returned.
+    1 is returned where no other temperature is better.
 
     Args:
         logits: of every document and label, [N, L]: of documents that the model was not trained on.
@@ -158,10 +158,6 @@ def fit_temperature(logits: Floats, targets: Ints) -> float:
     low, high = 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE
     if slope(1.0) == 0:
         return 1.0
-    if slope(low) >= 0:
-        return HIGHEST_TEMPERATURE
-    if slope(high) <= 0:
-        return LOWEST_TEMPERATURE
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if slope(middle) < 0 else (low, middle)
     return 1 / middle

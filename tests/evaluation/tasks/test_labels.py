@@ -179,8 +179,8 @@ def test_fit_temperature_scales_with_the_logits():
 def test_fit_temperature_of_separated_labels_is_at_the_ends_of_the_range():
     logits = np.array([[1.0, 0.0], [0.0, 1.0]])
 
-    assert fit_temperature(logits, np.array([0, 1])) == 0.05
-    assert fit_temperature(logits, np.array([1, 0])) == 20
+    assert fit_temperature(logits, np.array([0, 1])) == pytest.approx(0.05)
+    assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(20)
 
 
 @pytest.mark.parametrize("logits", [np.zeros((3, 2)), np.array([[4.0], [1.0], [2.0]])])
