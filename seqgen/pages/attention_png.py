@@ -13,7 +13,7 @@ from seqgen.utils.files import write_atomically
 
 CELL = 0.22
 """Inches of a cell."""
-LARGEST = 60.0
+LARGEST = 40.0
 """Inches of the longer side."""
 DOTS_PER_INCH = 150
 

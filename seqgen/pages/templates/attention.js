@@ -85,11 +85,13 @@ function select(row) {
     item.lastChild.textContent = weight.toFixed(2);
   });
   const order = weights[row].map((_, column) => column).sort((a, b) => weights[row][b] - weights[row][a]);
-  const reading = byId("reading");
-  reading.replaceChildren(`Target token ${row + 1}, `, isolate(example.target[row]), ", attends most to");
-  order.slice(0, 3).forEach((column, rank) => {
-    reading.append(rank ? ", " : " ", isolate(example.source[column]), ` ${weights[row][column].toFixed(3)}`);
-  });
+  const heading = make("span", `Target token ${row + 1} `);
+  heading.append(isolate(example.target[row]), " attends most to");
+  byId("reading").replaceChildren(heading, ...order.slice(0, 3).map((column) => {
+    const item = make("span", isolate(example.source[column]));
+    item.append(` ${weights[row][column].toFixed(3)}`);
+    return item;
+  }));
   scrollTo(rows[row]);
 }
 
