@@ -41,7 +41,7 @@ class AttentionExample:
     def heads(self) -> npt.NDArray[np.float64]:
         """The weights of every head, [heads, T, S]."""
         weights = np.asarray(self.weights, np.float64)
-        return weights[None] if weights.ndim == 2 else weights
+        return weights.reshape(1, *weights.shape) if weights.ndim == 2 else weights
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
