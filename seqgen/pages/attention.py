@@ -46,7 +46,8 @@ class AttentionExample:
     @property
     def mean(self) -> npt.NDArray[np.float64]:
         """The mean over the heads, [T, S]."""
-        return self.heads.mean(axis=0)
+        mean: npt.NDArray[np.float64] = self.heads.mean(axis=0)
+        return mean
 
     @property
     def shown_source(self) -> list[str]:

@@ -18,7 +18,12 @@ from seqgen.models.weights import check_weights, checksum_of, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.run import Run
+from seqgen.runs.translator import TranslatorRun
+from seqgen.sources.config import Task
 from seqgen.training.config import MOST_THREADS
+
+RUNS: dict[Task, type[Run]] = {"translate": TranslatorRun}
+"""What the run of a task is loaded as, other than a `Run`."""
 
 
 def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
@@ -41,7 +46,7 @@ def load(path: str | Path | None = None, *, device: str = "auto", threads: int |
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
     with RandomState(0, torch.device("cpu")):  # initial weights, soon replaced, must not use the caller's random state
         model = load_model(directory, config, tokenizer.vocab_size)
-    return Run(directory, config, model.to(select_device(device)), tokenizer, threads)
+    return RUNS.get(config.data.task, Run)(directory, config, model.to(select_device(device)), tokenizer, threads)
 
 
 def load_model(directory: RunDirectory, config: RunConfig, vocab_size: int) -> LanguageModel:
