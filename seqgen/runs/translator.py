@@ -14,7 +14,10 @@ from seqgen.evaluation.pairs import evaluate_pairs
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.tasks.translations import Translation as Compared
 from seqgen.evaluation.tasks.translations import TranslationReport, report_translations
-from seqgen.generation.config import BeamConfig
+from seqgen.generation.config import BeamConfig, SamplingConfig
+from seqgen.generation.engine import Engine, Request
+from seqgen.generation.generate import Completion, complete_request
+from seqgen.generation.generate import stream as stream_text
 from seqgen.generation.translate import Translation, alignment, translate
 from seqgen.models.base import Engine as EngineName
 from seqgen.models.registry import TranslateConfig
@@ -22,6 +25,7 @@ from seqgen.pages.attention import AttentionExample
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
+from seqgen.tokenizers.base import Ids
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,50 @@ class TranslatorRun(Run):
         made = translate(self.model, self.model.stepper(), self.tokenizer, sources, BeamConfig.of(**settings))
         return iterate_with_threads(self._threads, made)
 
+    def samples(  # type: ignore[override]  # a source, and not a prompt
+        self, source: str, *, num_samples: int = 1, max_length: int | None = None, **sampling: Any
+    ) -> Iterator[Completion]:
+        """Yield several targets that are drawn for one source.
+
+        Args:
+            source: the text, which is not empty.
+            num_samples: how many.
+            max_length: the most tokens of a target; None is 2 x source + 20.
+            sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, ...
+
+        Raises:
+            ConfigError: a setting is unknown or impossible.
+            TextError: the source is empty.
+        """
+        engine, request = self._request(source, max_length, sampling)
+        made = complete_request(engine, request, num_samples)
+        return iterate_with_threads(self._threads, made)
+
+    def stream(self, source: str, *, max_length: int | None = None) -> Iterator[str]:
+        """Yield the greedy target of a source in pieces, as they become certain; arguments and errors as above."""
+        engine, request = self._request(source, max_length, {"temperature": 0.0})
+        return iterate_with_threads(self._threads, stream_text(engine, request))
+
+    def _request(self, source: str, max_length: int | None, sampling: dict[str, Any]) -> tuple[Engine, Request]:
+        """Return a new engine, and the request to write a target for a source."""
+        ids = self._encode_source(source)
+        longest = BeamConfig.of(max_length=max_length).max_lengths([len(ids)])[0]
+        config = SamplingConfig.of(**sampling, max_new_tokens=longest)
+        with torch_threads(self._threads):
+            engine = Engine(self.model, self.model.stepper(config.precision), self.tokenizer, ends=True)
+        return engine, Request(config=config, source=ids)
+
+    def _encode_source(self, source: str) -> Ids:
+        """Return the ids of a source that the model reads.
+
+        Raises:
+            TextError: there are none.
+        """
+        ids = self.tokenizer.encode(source)[: cast("TranslateConfig", self.config.model).max_source_length]
+        if not len(ids):
+            raise TextError("the source is empty, so there is nothing to translate; give a text")
+        return ids
+
     def attention(self, source: str, target: str | None = None, **settings: Any) -> AttentionExample:
         """Return how much each token of a target attended to each token of the source.
 
@@ -66,9 +114,7 @@ class TranslatorRun(Run):
             ConfigError: the model has no attention, or a setting is impossible.
             TextError: the source is empty.
         """
-        ids = self.tokenizer.encode(source)[: cast("TranslateConfig", self.config.model).max_source_length]
-        if not len(ids):
-            raise TextError("the source is empty, so there is nothing to attend to")
+        ids = self._encode_source(source)
         if target is None:
             ((best, *_),) = self.translations([source], **settings)
             written: Sequence[int] = best.ids
