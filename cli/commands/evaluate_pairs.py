@@ -58,9 +58,8 @@ def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: s
     table.add_column("")
     table.add_column("", justify="right")
     figures = [("exact match", f"{100 * report.exact_match:.2f}%")]
-    figures += [
-        (label, f"{score.score:.2f}") for label, score in (("chrF", report.chrf), ("BLEU", report.bleu)) if score
-    ]
+    scores = [("chrF", report.chrf), ("BLEU", report.bleu)]
+    figures += [(label, f"{score.score:.2f}") for label, score in scores if score is not None]
     figures += [
         ("nats per token of the targets", f"{cost.nats_per_token:.4f}"),
         ("bits per byte of the targets", f"{cost.bits_per_byte:.4f}"),

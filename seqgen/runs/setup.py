@@ -196,6 +196,8 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         line_end=_line_end(texts, tokenizer),
         ends=texts.split.has_ends,
         split=texts.split.rule,
+        train_pairs=None if pairs is None else len(pairs),
+        valid_pairs=None if pairs is None else len(stored.valid) // 2,
     )
     notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
     return EncodedCorpus(
