@@ -40,15 +40,14 @@ class AttentionExample:
     @property
     def heads(self) -> npt.NDArray[np.float64]:
         """The weights of every head, [heads, T, S]."""
-        weights: npt.NDArray[np.float64] = np.asarray(self.weights, np.float64)
-        if weights.ndim == 2:
-            weights = weights[None]
-        return weights
+        weights = np.asarray(self.weights, np.float64)
+        return weights[None] if weights.ndim == 2 else weights
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
         """The mean over the heads, [T, S]."""
-        return self.heads.mean(axis=0)
+        mean: npt.NDArray[np.float64] = self.heads.mean(axis=0)
+        return mean
 
     @property
     def shown_source(self) -> list[str]:
