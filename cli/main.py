@@ -23,8 +23,8 @@ from seqgen.cli.commands import (
     sample,
     tokenizer,
     train,
-    translate,
 )
+from seqgen.cli.commands.pairs import translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
 from seqgen.cli.parser import Command, Program

@@ -118,7 +118,7 @@ def _evaluate_pairs(
     model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, json: bool, quiet: bool
 ) -> None:
     """Measure a run that has learned from pairs."""
-    from seqgen.cli.commands.evaluate_pairs import evaluate_translator
+    from seqgen.cli.commands.pairs.evaluate import evaluate_translator
 
     search = pick(settings, *BeamConfig.model_fields)
     if settings:
