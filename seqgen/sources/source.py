@@ -64,8 +64,9 @@ def _read(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple
         first, second = (Source(name, reading) for name in names)
         for side in parallel_documents(first, second):
             yield first, side.chunks
-        for message in issue_notices(first.name, first.issues, reading):
-            note(message)
+        for source in (first, second):
+            for message in issue_notices(source.name, source.issues, reading):
+                note(message)
         return
     for name in expand_names(names, reading):
         source = Source(name, reading)
@@ -201,6 +202,7 @@ def are_parallel(names: Sequence[str], reading: Reading) -> bool:
         reading.task == "translate"
         and len(names) == 2
         and all(map(is_path, names))
+        and not any(map(_is_directory, names))
         and suffixes.isdisjoint({".tsv", *pairs.READERS, *formats.ARCHIVES})
     )
 
@@ -413,7 +415,10 @@ def parallel_documents(first: Source, second: Source) -> Generator[Document]:
                     f"{short.name} ends after {plural(number - 1, 'line')}, and {long.name} has more; parallel files "
                     "have a line for each line of the other"
                 )
-            yield from first.checked(pairs.Pair(line, other, number))
+            if line.strip() or other.strip():
+                yield from first.checked(pairs.Pair(line, other, number))
+            else:
+                first.issues.empty += 1
 
 
 class _CatalogFile:

@@ -138,3 +138,43 @@ def test_stdin_of_a_resumed_run_is_found_by_its_hash_or_refused(data):
 
     with pytest.raises(RunError, match=r"started on stdin.* cache in .*"):
         read_texts(data.model_copy(update={"text": ("-",)}), record=record)
+
+
+def test_same_file_read_by_other_fields_is_another_text(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"en": "one", "de": "eins"}\n' * 2, "utf-8")
+    fields = [("en", "de"), ("de", "en")]
+
+    found = [
+        read_texts(
+            DataConfig.of(text=str(path), task="translate", valid_split="none", source_field=one, target_field=other)
+        ).split.train.documents()
+        for one, other in fields
+    ]
+
+    assert found == [("one", "eins") * 2, ("eins", "one") * 2]
+
+
+def test_short_pairs_are_known_from_their_characters(pairs):
+    assert read_texts(DataConfig.of(text=str(pairs), task="translate")).statistics.has_short_pairs
+    assert not read_texts(DataConfig.of(text=str(pairs))).statistics.has_short_pairs
+
+
+def test_empty_and_skipped_lines_of_pairs_are_noticed(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("a\tb\n\nno tab\n", "utf-8")
+
+    texts = read_texts(DataConfig.of(text=str(path), task="translate", valid_split="none", on_bad_line="skip"))
+
+    assert any("line 3" in notice for notice in texts.notices)
+    assert any(notice.startswith("1 empty") for notice in texts.notices)
+
+
+def test_two_parallel_files_are_one_text_of_pairs(tmp_path):
+    for name, content in (("a.en", "one\ntwo\n"), ("a.de", "eins\nzwei\n")):
+        (tmp_path / name).write_text(content, "utf-8")
+    names = tuple(str(tmp_path / name) for name in ("a.en", "a.de"))
+
+    texts = read_texts(DataConfig.of(text=names, task="translate", valid_split="none"))
+
+    assert texts.split.train.documents() == ("one", "eins", "two", "zwei")

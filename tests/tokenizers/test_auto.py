@@ -61,3 +61,14 @@ def test_settings_of_every_choice_are_of_a_tokenizer():
         config = TokenizerConfig.of(**choice.settings)
         assert (config.kind, config.vocab_size) == (choice.kind, choice.vocab_size)
     assert Choice(0, 0.0, "char").settings == {"kind": "char"}
+
+
+@pytest.mark.parametrize(("characters", "sides", "short"), [(480, 10, True), (481, 10, False), (10, None, False)])
+def test_pairs_are_short_by_their_mean_side(characters, sides, short):
+    assert TextStatistics.of(characters, [], sides=sides).has_short_pairs is short
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_short_pairs_are_read_by_character_however_many_they_are(large):
+    assert choose_tokenizer(TextStatistics(10**9, large, has_short_pairs=True), None) == CHAR
+    assert choose_tokenizer(TextStatistics(10**9, large), None) != CHAR
