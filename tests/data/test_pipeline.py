@@ -178,3 +178,29 @@ def test_two_parallel_files_are_one_text_of_pairs(tmp_path):
     texts = read_texts(DataConfig.of(text=names, task="translate", valid_split="none"))
 
     assert texts.split.train.documents() == ("one", "eins", "two", "zwei")
+
+
+@pytest.mark.parametrize("folders", [("all",), ("one", "two")])
+def test_files_of_folders_are_tables_of_pairs(tmp_path, folders):
+    for number, name in enumerate(("a.txt", "b.txt")):
+        folder = tmp_path / folders[number % len(folders)]
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"{number}\tx\n", "utf-8")
+    names = tuple(str(tmp_path / name) for name in folders)
+
+    texts = read_texts(DataConfig.of(text=names, task="translate", valid_split="none"))
+
+    assert texts.split.train.documents() == ("0", "x", "1", "x")
+
+
+def test_files_of_a_folder_and_the_same_files_named_are_different_texts(tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"{name}\tx\n", "utf-8")
+    named = tuple(str(tmp_path / name) for name in ("a.txt", "b.txt"))
+
+    found = [
+        read_texts(DataConfig.of(text=text, task="translate", valid_split="none")).split.train.documents()
+        for text in (str(tmp_path), named)
+    ]
+
+    assert found == [("a.txt", "x", "b.txt", "x"), ("a.txt\tx", "b.txt\tx")]

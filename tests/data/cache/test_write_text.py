@@ -66,7 +66,7 @@ def test_two_parallel_files_are_written_as_pairs(tmp_path):
         (tmp_path / name).write_text(content, "utf-8")
     names = [str(tmp_path / name) for name in ("a.en", "a.de")]
 
-    manifest = write_text(names, Reading(task="translate", on_bad_line="skip"), tmp_path / "cached")
+    manifest = write_text(names, Reading(task="translate", on_bad_line="skip"), tmp_path / "cached", parallel=True)
 
     assert Span.whole(CachedText(tmp_path / "cached")).documents() == ("one", "eins", "two", "zwei")
     assert (manifest.documents, [source.documents for source in manifest.sources]) == (4, [2, 2])
