@@ -67,6 +67,12 @@ def test_stdin_is_read_as_a_table(monkeypatch):
     assert load_documents(["-"], Reading.of(**TRANSLATE)) == ("a", "b", "c", "d")
 
 
+def test_stdin_with_a_field_is_read_as_json_lines(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b'{"en": "a", "target": "b"}\n')))
+
+    assert load_documents(["-"], Reading.of(source_field="en", **TRANSLATE)) == ("a", "b")
+
+
 def test_corpus_of_the_catalog_gives_pairs():
     found = load_documents(["corpus:dates-iso:test"], Reading.of(**TRANSLATE))
 
@@ -304,6 +310,13 @@ def test_two_folders_are_not_parallel(tmp_path):
 def test_settings_that_pairs_do_not_have_are_refused(settings, named):
     with pytest.raises(ConfigError, match=named):
         Reading.of(**settings)
+
+
+@pytest.mark.parametrize("name", ["pairs.tsv", "pairs.txt", "pairs.conll"])
+@pytest.mark.parametrize("field", ["source_field", "target_field"])
+def test_fields_are_refused_where_no_file_has_any(read, name, field):
+    with pytest.raises(ConfigError, match=rf"{field}: .*{name}"):
+        read(name, "a\tb\n", **{field: "x"}, **TRANSLATE)
 
 
 @pytest.mark.parametrize("suffix", [".tsv", ".jsonl", ".conll"])
