@@ -117,9 +117,10 @@ def test_logits_and_gradients_equal_those_of_loops(model, plain):
         torch.testing.assert_close(gradient, wanted, rtol=0, atol=1e-9 * max(1.0, float(wanted.abs().max())))
 
 
+@pytest.mark.parametrize(
+    "model", [name for name, config in CONFIGS.items() if config.attention == "dot"], indirect=True
+)
 def test_attention_of_the_trace_and_of_the_stepper_equals_that_of_loops(model):
-    if model.config.attention == "none":
-        pytest.skip("it has none")
     made = batch()
 
     with torch.no_grad():
