@@ -11,10 +11,13 @@ from seqgen.models.base import IGNORED, plain_path
 from seqgen.models.state import State
 from seqgen.models.translation.base import Translator, source_mask
 
-from ...conftest import TRANSLATORS
+from ...conftest import TRANSLATORS, build_model
 from .pairs import SOURCES, TARGETS, batch
 
-pytestmark = pytest.mark.parametrize("model", TRANSLATORS, indirect=True)
+
+@pytest.fixture(params=TRANSLATORS)
+def model(request) -> Translator:
+    return build_model(request.param)
 
 
 def logits_of(model: Translator, source: Tensor, lengths: Tensor, inputs: Tensor) -> Tensor:
@@ -105,6 +108,10 @@ def test_gradients_of_each_pair_by_vmap_equal_those_of_each_alone(model):
                 torch.testing.assert_close(together[name][index], gradient, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "model", ["lstm-translate", "transformer-translate", pytest.param("gru-translate", marks=pytest.mark.slow)],
+    indirect=True,
+)  # fmt: skip
 def test_encoder_exports(model):
     made = batch()
 
