@@ -73,6 +73,8 @@ class TranslatorRun(Run):
                 f"replace_unknown: this model writes {self.tokenizer.kind} tokens, not words; leave it out"
             )
         config, stepper = BeamConfig.of(**settings), self.model.stepper()
+        if config.coverage_penalty and getattr(self.config.model, "attention", "dot") == "none":
+            raise ConfigError("coverage_penalty: this model was trained with --attention none; use 0")
         kept: deque[str] = deque()
 
         def watched() -> Iterator[str]:
