@@ -139,8 +139,9 @@ def test_batches_depend_on_seed_and_step_alone():
     later = numbers_of(other, 20)
 
     assert [numbers_of(one, step) for step in (0, 20)] == [numbers_of(other, 0), later]
-    assert numbers_of(PairBatches(made, 8, seed=4), 0) != numbers_of(one, 0)
-    assert numbers_of(one, one.batches_per_epoch) != numbers_of(one, 0)
+    epochs = [[numbers_of(one, epoch * one.batches_per_epoch + step) for step in range(7)] for epoch in range(2)]
+    assert epochs[0] != epochs[1]
+    assert epochs[0] != [numbers_of(PairBatches(made, 8, seed=4), step) for step in range(7)]
 
 
 def test_batches_have_sources_of_similar_length_in_no_order_of_length():

@@ -361,7 +361,12 @@ def cut_pairs(number: int, **settings) -> Texts:
 
 @pytest.mark.parametrize(
     ("number", "share", "withheld"),
-    [(20, None, [10]), (60, None, [10, 30, 50]), (40, 0.1, [5, 15, 25, 35]), (30, 0.5, list(range(1, 30, 2)))],
+    [
+        (20, None, [10]),
+        (60, None, [10, 30, 50]),
+        (40, 0.1, [5, 15, 25, 35]),
+        (30, 0.4, [1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28]),
+    ],
 )
 def test_whole_pairs_are_withheld_evenly_spaced(number, share, withheld):
     split = cut_pairs(number, valid_share=share)
