@@ -155,9 +155,9 @@ def test_same_file_read_by_other_fields_is_another_text(tmp_path):
     assert found == [("one", "eins") * 2, ("eins", "one") * 2]
 
 
-def test_short_pairs_are_known_from_their_characters(pairs, data):
-    assert read_texts(DataConfig.of(text=str(pairs), task="translate")).statistics.has_short_pairs
-    assert not read_texts(data).statistics.has_short_pairs
+def test_statistics_of_pairs_have_the_mean_length_of_a_side(pairs, data):
+    assert read_texts(DataConfig.of(text=str(pairs), task="translate")).statistics.pair_length == 3
+    assert read_texts(data).statistics.pair_length is None
 
 
 def test_empty_and_skipped_lines_of_pairs_are_noticed(tmp_path):

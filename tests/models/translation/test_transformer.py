@@ -61,7 +61,7 @@ def plain_forward(model: TransformerTranslator, source: list[int], target: list[
     rope = model.config.positions == "rope"
 
     def embed(tokens: list[int]) -> Tensor:
-        x = model.embedding.weight[tokens]
+        x = model.embedding.weight[tokens] * math.sqrt(SIZE)
         if rope:
             return x
         positions = [angles(place, SIZE) for place in range(len(tokens))]
