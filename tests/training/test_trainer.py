@@ -13,7 +13,6 @@ from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, publ
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.metrics import MetricsLog, read_metrics
 from seqgen.training.overfitting import OverfittingDetector
-from seqgen.training.samples import generate_sample
 from seqgen.training.trainer import Trainer
 
 GOLDEN = {
@@ -119,7 +118,7 @@ def test_evaluation_sample_and_published_weights_are_those_of_the_average(make_l
 
     def results():
         nats = corpus.validation.evaluate(learner.model, "fp32").nats_per_token
-        return nats, generate_sample(learner.model, corpus.tokenizer, 0)
+        return nats, corpus.write_sample(learner.model, 0)
 
     latest = results()
     with learner.averaged():
