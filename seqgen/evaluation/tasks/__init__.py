@@ -1,0 +1,1 @@
+"""Measures of translations, labels and tags: outputs against references. No torch."""
