@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 MAIN = ("cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
 """The options that people use most."""
+USES = {
+    "generate": ("sample from it", "sample"),
+    "translate": ("translate with it", "translate"),
+    "classify": ("label texts with it", "predict"),
+    "tag": ("tag sentences with it", "predict"),
+}
+"""What a run is for, and the command for it, by task."""
 
 
 @with_settings(train_settings(), main=MAIN)
@@ -33,7 +40,8 @@ def train(
     Ctrl-C saves a checkpoint; [bold]seqgen train --resume[/bold] continues from it.
     """
     run = run_training(quiet=quiet, stop=Interrupts(), text=text or None, **settings)
-    notice(f"sample from it: seqgen sample --run {run.path}", quiet=quiet)
+    use, command = USES[run.config.data.task]
+    notice(f"{use}: seqgen {command} --run {run.path}", quiet=quiet)
 
 
 def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingRun:

@@ -256,10 +256,15 @@ class TransformerTranslateConfig(TranslateConfig, AttentionConfig):
     positions: Literal["rope", "sinusoidal"] = "sinusoidal"
 
 
+def _tuple_of_list(value: Any) -> Any:
+    """Return the list that JSON has as a tuple; anything else unchanged."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 class LabelConfig(NeuralConfig):
     """The settings of models that choose a label of a closed set: for a whole text, or for each of its words."""
 
-    labels: Annotated[tuple[str, ...], BeforeValidator(lambda value: tuple(value))] = ()
+    labels: Annotated[tuple[str, ...], BeforeValidator(_tuple_of_list)] = ()
     """The labels of the training part, sorted; empty only before the text is known."""
 
     @property

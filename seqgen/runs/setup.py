@@ -20,6 +20,7 @@ from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
+from seqgen.data.labels import Labels, Tags, label_texts
 from seqgen.data.leakage import Leakage
 from seqgen.data.pairs import PairBatches, Pairs
 from seqgen.data.pipeline import Texts, read_texts
@@ -28,10 +29,11 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig, TranslateConfig
+from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig
 from seqgen.models.skeleton import skeleton
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
+from seqgen.sources.config import LABELING_TASKS
 from seqgen.sources.decoding import CHUNK_BYTES
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -41,9 +43,16 @@ from seqgen.training.events import Event
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.plan import Plan
-from seqgen.training.samples import generate_sample, sample_pairs
+from seqgen.training.samples import generate_sample, sample_labels, sample_pairs
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import DocumentValidation, PairValidation, Trainer, TrainingSetup, Validation
+from seqgen.training.trainer import (
+    DocumentValidation,
+    LabelValidation,
+    PairValidation,
+    Trainer,
+    TrainingSetup,
+    Validation,
+)
 from seqgen.utils.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -73,9 +82,14 @@ class EncodedCorpus:
     """What the user should know about the text, a sentence each."""
     leakage: Leakage | None = None
     """How much of the validation part the training part contains; None without a validation part."""
+    labels: tuple[str, ...] = ()
+    """Of the training part, sorted, where the task is to choose labels."""
 
     def write_sample(self, model: LanguageModel, seed: int) -> str:
         """Return a short sample: a text, or of pairs what the model makes of some sources, seen in validation first."""
+        if isinstance(self.pairs, Labels | Tags):
+            labeled = self.validation.pairs if isinstance(self.validation, LabelValidation) else self.pairs
+            return sample_labels(model, self.tokenizer, labeled)
         if self.pairs is None:
             return generate_sample(model, self.tokenizer, seed, self.record.line_end, ends=self.record.ends)
         pairs = self.validation.pairs if isinstance(self.validation, PairValidation) else self.pairs
@@ -163,7 +177,7 @@ class RunSetup:
         directory, corpus, checkpoint = self.directory, self.corpus, self.checkpoint
         training = TrainingSetup(
             validation=corpus.validation,
-            characters_per_token=corpus.characters_per_token,
+            characters_per_token=None if corpus.labels else corpus.characters_per_token,
             write_sample=corpus.write_sample,
             config=self.config.to_json(),
             identity=self.config.identity,
@@ -174,18 +188,36 @@ class RunSetup:
             yield from Trainer(self.learner, training, checkpoint, log, clock).train(stop)
 
 
-def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> EncodedCorpus:
-    """Encode both parts, with an existing tokenizer or one built from the training part."""
+def encode_corpus(
+    texts: Texts,
+    tokenizer: Tokenizer | TokenizerConfig,
+    report: Report = silent,
+    labels: tuple[str, ...] | None = None,
+) -> EncodedCorpus:
+    """Encode both parts, with an existing tokenizer or one built from the training part.
+
+    `labels` are those of a model that exists; None are those of the training part.
+    """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = texts.tokenizer(tokenizer, report)
     stored = texts.ids(tokenizer, report)
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
-    pairs = Pairs.of(stored.train) if texts.data.has_pairs else None
+    notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
+    pairs: Pairs | None = None
     validation: Validation | None = None
-    if valid.tokens and pairs is not None:
+    if texts.data.task in LABELING_TASKS:
+        report("reading labels")
+        labeled = label_texts(texts, stored, tokenizer, labels)
+        labels, pairs = labeled.labels, labeled.train
+        notices += labeled.notices
+        if labeled.valid is not None:
+            validation = LabelValidation(labeled.valid, TextSize.sum([valid]))
+    elif texts.data.has_pairs:
+        pairs = Pairs.of(stored.train)
+    if valid.tokens and pairs is not None and validation is None and not labels:
         targets = texts.split.valid.every(2, 1).documents()
         validation = PairValidation(Pairs.of(stored.valid), TextSize.total(targets, tokenizer))
-    elif valid.tokens:
+    elif valid.tokens and pairs is None:
         validation = DocumentValidation(stored.valid, TextSize.sum([valid]))
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
@@ -197,7 +229,6 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         ends=texts.split.has_ends,
         split=texts.split.rule,
     )
-    notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
     return EncodedCorpus(
         tokenizer=tokenizer,
         train=stored.train,
@@ -209,6 +240,7 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         changed=train.changed + valid.changed,
         notices=notices,
         leakage=leakage,
+        labels=labels or (),
     )
 
 
@@ -283,7 +315,7 @@ def build_stream(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
     """Build the batches that the family of `model_config` trains on."""
     documents = corpus.train
     if corpus.pairs is not None:
-        pairs = corpus.pairs.cut_sources(cast("TranslateConfig", model_config).max_source_length)
+        pairs = corpus.pairs.cut_sources(getattr(model_config, "max_source_length", None))
         return PairBatches(pairs, config.batch_size, config.seed)
     if FAMILIES[model_config.cell].batches == "windows":
         return WindowBatches(documents, config.batch_size, cast("BlockConfig", model_config).block_size, config.seed)

@@ -1,4 +1,4 @@
-"""Transformer labelers: blocks that see the whole source, with a head over the labels (Vaswani et al. 2017, encoder)."""
+"""Transformer labelers: the encoder of Vaswani et al. 2017, which sees all of the source, with a head of labels."""
 
 from __future__ import annotations
 
