@@ -23,6 +23,7 @@ from seqgen.cli.commands import (
     sample,
     tokenizer,
     train,
+    translate,
 )
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -49,6 +50,7 @@ caches = typer.Typer(help="List and prune the cached texts, vocabularies, ids an
 app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
+app.command("translate", cls=Command)(translate.translate)
 app.command("eval", cls=Command)(evaluate.evaluate)
 app.command("mix", cls=Command)(mix.mix)
 app.command("compress", cls=Command)(compress.compress)

@@ -31,7 +31,9 @@ def describe_run(run: TrainingRun) -> list[str]:
     parameters = 0 if run.model is None else parameter_count(run.model)
     size = f"{model.shape}, {plural(parameters, 'parameter')}" if parameters else model.shape
     vocabulary = f"{tokenizer_name(tokenizer.kind, tokenizer.normalization)} vocabulary of {tokenizer.vocab_size:,}"
-    tokens = f"{plural(text.train_tokens, 'training token')}, {text.valid_tokens:,} for validation"
+    trained, withheld = text.train_pairs, text.valid_pairs
+    amount = plural(text.train_tokens, "training token") if trained is None else plural(trained, "training pair")
+    tokens = f"{amount}, {text.valid_tokens if withheld is None else withheld:,} for validation"
     lines = [f"{run.path}: {model.name} {size}, {vocabulary}", f"{tokens}; {_describe_training(run)}"]
     return lines + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])
 

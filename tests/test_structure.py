@@ -27,7 +27,7 @@ LAYERS = [
     {"seqgen.generation", "seqgen.evaluation"},
     {"seqgen.training", "seqgen.compression"},
     {"seqgen.runs"},
-    {"seqgen.export"},
+    {"seqgen.export", "seqgen.pages"},
     {"seqgen"},
     {"seqgen.cli", "seqgen.__main__"},
 ]

@@ -24,19 +24,20 @@ def list_corpora(json: JsonOption = False) -> None:
         write_json([_as_record(spec) for spec in known.values()])
         return
     table = Table(box=None, pad_edge=False)
-    table.add_column("name", no_wrap=True)
+    for name in ("name", "task"):
+        table.add_column(name, no_wrap=True)
     console = stdout(PAGE)
-    details = ("language", "license") if console.width >= PAGE else ()
-    for name in ("description", *details):
+    shows_license = console.width >= PAGE
+    for name in ("description", *(["license"] if shows_license else [])):
         table.add_column(name)
     for name in ("size", "where"):
         table.add_column(name, justify="right", no_wrap=True)
     for spec in known.values():
         size, where = size_in_words(spec.size), _where(spec)
-        table.add_row(spec.name, spec.title, *((spec.language, spec.license) if details else ()), size, where)
+        table.add_row(spec.name, spec.task, spec.title, *([spec.license] if shows_license else []), size, where)
     console.print(table)
-    if not details:
-        notice("not shown at this width: language, license; `seqgen corpus list --json` has everything")
+    if not shows_license:
+        notice("not shown at this width: license; `seqgen corpus list --json` has everything")
 
 
 def fetch(
@@ -91,7 +92,9 @@ def _where(spec: CorpusSpec) -> str:
 
     if isinstance(spec.reader, Download):
         return "downloaded" if spec.reader.is_downloaded(spec.name) else "to fetch"
-    return {"synthetic": "generated", "bundled": "included"}.get(spec.reader.kind, "part of Python")
+    return {"synthetic": "generated", "synthetic-pairs": "generated", "bundled": "included"}.get(
+        spec.reader.kind, "part of Python"
+    )
 
 
 def _as_record(spec: CorpusSpec) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from seqgen.cli.bars import ShowTokens, TokenBar, announce_time
@@ -17,6 +17,7 @@ from seqgen.config import EVALUATION, settings_of
 from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.config import EvaluationConfig
+from seqgen.generation.config import BeamConfig
 from seqgen.sources.config import Reading
 from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural, singular_or_plural
@@ -24,6 +25,7 @@ from seqgen.utils.text import plural, singular_or_plural
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation
     from seqgen.runs.run import Run
+    from seqgen.runs.translator import TranslatorRun
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
 
@@ -47,9 +49,11 @@ class Row:
 _MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
     **settings_of(EvaluationConfig, Reading),
+    **settings_of(BeamConfig),
     "device": _MACHINE["device"]._replace(group=EVALUATION),
     "threads": _MACHINE["threads"]._replace(group=EVALUATION, shown="all"),
 }
+del SETTINGS["task"]  # the run has it
 _ADAPTATION = AdaptationConfig.model_fields.keys()
 SETTINGS["documents"] = SETTINGS["documents"]._replace(shown="as the run")
 SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trained")
@@ -87,6 +91,11 @@ def evaluate(
     model = load(run, **pick(settings, "device", "threads"))
     notice_pipes(texts or [], quiet=quiet)
     read = model.reading(**reading)
+    if model.config.data.has_pairs:
+        _evaluate_pairs(model, texts or [], read, settings, json=json, quiet=quiet)
+        return
+    if search := pick(settings, *BeamConfig.model_fields):
+        raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
     measured = _load_texts(texts, read, quiet=quiet) if texts else [("validation part", model.validation_texts())]
     if tune is not None:
         settings["adaptation"] = _tune(model, tune, read, measured, settings, quiet=quiet)
@@ -103,6 +112,18 @@ def evaluate(
         write_json(records[0] if total is None else {"files": records, "total": as_record(total, model)})
     else:
         print_rows([*rows, total] if total is not None else rows, model)
+
+
+def _evaluate_pairs(
+    model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, json: bool, quiet: bool
+) -> None:
+    """Measure a run that has learned from pairs."""
+    from seqgen.cli.commands.evaluate_pairs import evaluate_translator
+
+    search = pick(settings, *BeamConfig.model_fields)
+    if settings:
+        raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
+    evaluate_translator(cast("TranslatorRun", model), texts, reading, search, json=json, quiet=quiet)
 
 
 def _load_texts(texts: Sequence[str], reading: Reading, *, quiet: bool) -> list[tuple[str, LoadedDocuments]]:

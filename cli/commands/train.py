@@ -12,19 +12,20 @@ from seqgen.cli.output import notice
 from seqgen.cli.signals import Interrupts, exit_on_signal
 
 from seqgen.runs.config import train_settings
+from seqgen.sources.config import Task
 
 if TYPE_CHECKING:
     from seqgen.runs.training_run import TrainingRun
 
 MAIN = ("cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
 """The options that people use most."""
-USES = {
-    "generate": ("sample from it", "sample"),
-    "translate": ("translate with it", "translate"),
-    "classify": ("label texts with it", "predict"),
-    "tag": ("tag sentences with it", "predict"),
+NEXT: dict[Task, str] = {
+    "generate": "sample from it: seqgen sample --run {run}",
+    "translate": "use it: seqgen translate TEXT --run {run}",
+    "classify": "use it: seqgen predict TEXT --run {run}",
+    "tag": "use it: seqgen predict TEXT --run {run}",
 }
-"""What a run is for, and the command for it, by task."""
+"""What to do with a run of each task."""
 
 
 @with_settings(train_settings(), main=MAIN)
@@ -40,8 +41,7 @@ def train(
     Ctrl-C saves a checkpoint; [bold]seqgen train --resume[/bold] continues from it.
     """
     run = run_training(quiet=quiet, stop=Interrupts(), text=text or None, **settings)
-    use, command = USES[run.config.data.task]
-    notice(f"{use}: seqgen {command} --run {run.path}", quiet=quiet)
+    notice(NEXT[run.config.data.task].format(run=run.path), quiet=quiet)
 
 
 def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingRun:

@@ -263,8 +263,10 @@ class _Coverage:
         lengths: Tensor | None = getattr(state, "lengths", None)
         if attention is None or lengths is None:
             raise ConfigError("coverage_penalty: this model has no attention to its source; use 0")
-        self._received = attention if self._received is None else self._received + attention
-        smallest = torch.finfo(attention.dtype).tiny  # attention may underflow to 0
+        if self._received is None:
+            self._received = torch.zeros_like(attention, dtype=torch.float32)
+        self._received = self._received + attention
+        smallest = torch.finfo(torch.float32).tiny  # attention may underflow to 0
         logs = self._received.clamp(smallest, 1.0).log()
         padding = torch.arange(logs.shape[1], device=logs.device) >= lengths[:, None]
         return logs.masked_fill(padding, 0.0).sum(dim=1).cpu().numpy().astype(np.float64)

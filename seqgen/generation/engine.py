@@ -17,11 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from seqgen.device import evaluation_mode
 from seqgen.errors import ConfigError, RunError
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.healing import Healing
@@ -31,8 +33,11 @@ from seqgen.generation.sampling import Uniforms, sample
 from seqgen.generation.text_stream import TextStream
 from seqgen.models.base import LanguageModel, Stepper
 from seqgen.models.state import State
-from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 from seqgen.utils.text import plural
+
+if TYPE_CHECKING:
+    from seqgen.models.translation.base import Translator
 
 Alternatives = tuple[tuple[int, float], ...]
 """Tokens and their ln p, the most likely first."""
@@ -56,6 +61,8 @@ class Request:
     """How many most likely tokens each event names; 0 is the drawn token's log probability alone, None neither."""
     progress: PromptProgress | None = None
     """Receives the number of prompt tokens that were read, and their total."""
+    source: Ids | None = None
+    """What an encoder-decoder writes the text for."""
 
 
 class TokenEvent(NamedTuple):
@@ -103,7 +110,7 @@ class _Prompt:
         owed: bytes,
         max_new_tokens: int,
         settings: tuple[object, ...],
-        progress: PromptProgress | None,
+        request: Request,
     ) -> None:
         self.ids = ids
         self.owed = owed
@@ -111,7 +118,7 @@ class _Prompt:
         self.max_new_tokens = max_new_tokens
         self.settings = settings
         """What the rows' processors are built from."""
-        self.progress = progress
+        self.progress, self.source = request.progress, request.source
         self.waiting: deque[_Row] = deque()
         self.logits = torch.empty(0)
         """fp32 [1, V], once the prompt has been read."""
@@ -251,7 +258,8 @@ class Engine:
             raise ConfigError(f"top: should be 0 or more, not {request.top}")
         bounded = "max_new_tokens" in config.model_fields_set
         new = config.max_new_tokens
-        ids = self._tokenizer.encode(request.prompt or self._line_end).tolist()
+        line_end = self._line_end if request.source is None else ""
+        ids = self._tokenizer.encode(request.prompt or line_end).tolist()
         if not request.prompt and limit is not None and len(ids) + (new if bounded else 1) > limit:
             ids = []
         ids, owed = self._healing.split(ids)
@@ -259,7 +267,7 @@ class Engine:
             if not bounded:
                 new = min(new, max(1, limit - len(ids)))
             _check_positions(limit, len(ids), new)
-        return _Prompt(ids, owed, new, processor_settings(config), request.progress)
+        return _Prompt(ids, owed, new, processor_settings(config), request)
 
     def _read_prompts(self) -> None:
         """Read a part of some prompts."""
@@ -267,11 +275,22 @@ class Engine:
         while self._queue and coming < self._max_rows:
             prompt = self._queue.popleft()
             read = [BOUNDARY, *prompt.ids]
-            self._reader.add(prompt, read, len(read) + prompt.max_new_tokens, prompt.progress)
+            capacity = len(read) + prompt.max_new_tokens
+            self._reader.add(prompt, read, self._first_state(prompt, capacity), capacity, prompt.progress)
             coming += len(prompt.waiting)
         for prompt, logits, state in self._reader.step():
             prompt.logits, prompt.state = logits, state
             self._ready.append(prompt)
+
+    def _first_state(self, prompt: _Prompt, capacity: int) -> State:
+        """Return the state before a prompt: what the model knows of its source, if it has one."""
+        if prompt.source is None:
+            return self._model.initial_state(1, capacity)
+        source = torch.from_numpy(prompt.source.astype(np.int64)).unsqueeze(0).to(self._device)
+        with evaluation_mode(self._model), torch.no_grad():
+            return cast("Translator", self._model).encode(
+                source, torch.tensor([source.shape[1]], device=self._device), capacity
+            )
 
     def _start_rows(self, logits: Tensor | None) -> Tensor:
         """Start rows whose prompts have been read; return the logits of all rows, [B, V]."""

@@ -6,7 +6,7 @@ import re
 from collections import deque
 from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
@@ -109,6 +109,14 @@ def complete(
         for row in requests:
             engine.cancel(row)
         raise PromptError(str(error), place) from error
+    return _in_order(engine, requests)
+
+
+def complete_request(engine: Engine, request: Request, num_samples: int = 1) -> Iterator[Completion]:
+    """Generate several texts for one request, samples `request.sample` and those after it; as of `complete`."""
+    _check_unused(engine)
+    rows = engine.add_samples(request, num_samples)
+    requests = {row: replace(request, sample=request.sample + number) for number, row in enumerate(rows)}
     return _in_order(engine, requests)
 
 

@@ -90,17 +90,20 @@ class PromptReader(Generic[K]):
     def __len__(self) -> int:
         return len(self._readings)
 
-    def add(self, key: K, ids: Sequence[int], capacity: int, progress: PromptProgress | None = None) -> None:
+    def add(
+        self, key: K, ids: Sequence[int], state: State, capacity: int, progress: PromptProgress | None = None
+    ) -> None:
         """Add a prompt to be read, whose state holds at most `capacity` tokens in all.
 
         Args:
             key: returned with the result.
             ids: what is read; only the first can be the boundary.
+            state: one row, before the first of them.
             capacity: tokens that are read and generated.
             progress: receives the number of tokens that were read, and their total.
         """
         tokens = torch.tensor(ids, device=self._model.device)
-        reading = _Reading(key, tokens, self._model.initial_state(1, capacity), progress)
+        reading = _Reading(key, tokens, state, progress)
         if self._model.max_positions is None and len(ids) > 3 * _reach(self._model):
             reading.from_end = _read_end(self._model, reading, capacity)
         self._readings.append(reading)

@@ -134,6 +134,9 @@ class TextRecord(Config):
     """Whether documents end by themselves: the boundary is a target after each, and can be drawn."""
     split: SplitRule
     """What is withheld for validation."""
+    train_pairs: int | None = None
+    """Pairs of the training part, where the task learns from pairs; tokens are then those of both sides."""
+    valid_pairs: int | None = None
 
 
 def _tag_of_training(value: Any) -> str:

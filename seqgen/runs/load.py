@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import cast
 
@@ -18,17 +17,14 @@ from seqgen.models.skeleton import skeleton
 from seqgen.models.weights import check_weights, checksum_of, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
+from seqgen.runs.labeler import LabelerRun
 from seqgen.runs.run import Run
+from seqgen.runs.translator import TranslatorRun
 from seqgen.sources.config import Task
 from seqgen.training.config import MOST_THREADS
 
-RUNS: dict[Task, str] = {
-    "generate": "seqgen.runs.run.Run",
-    "translate": "seqgen.runs.run.Run",
-    "classify": "seqgen.runs.labeler.LabelerRun",
-    "tag": "seqgen.runs.labeler.LabelerRun",
-}
-"""By task, module and class of what `load` returns, dotted."""
+RUNS: dict[Task, type[Run]] = {"translate": TranslatorRun, "classify": LabelerRun, "tag": LabelerRun}
+"""What the run of a task is loaded as, other than a `Run`."""
 
 
 def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
@@ -51,11 +47,7 @@ def load(path: str | Path | None = None, *, device: str = "auto", threads: int |
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
     with RandomState(0, torch.device("cpu")):  # initial weights, soon replaced, must not use the caller's random state
         model = load_model(directory, config, tokenizer.vocab_size)
-    module, _, name = RUNS[config.data.task].rpartition(".")
-    run: Run = getattr(import_module(module), name)(
-        directory, config, model.to(select_device(device)), tokenizer, threads
-    )
-    return run
+    return RUNS.get(config.data.task, Run)(directory, config, model.to(select_device(device)), tokenizer, threads)
 
 
 def load_model(directory: RunDirectory, config: RunConfig, vocab_size: int) -> LanguageModel:

@@ -186,9 +186,10 @@ class Run:
         Raises:
             ConfigError: a setting is unknown or impossible, or the encoding does not fit this model.
         """
-        raw = self.config.data.is_raw
-        reading = Reading.of(**{"encoding": BYTES if raw else "utf-8", **settings})
-        reading = reading.with_default_documents(self.config.data.documents)
+        data, raw = self.config.data, self.config.data.is_raw
+        fixed = {"encoding": BYTES if raw else "utf-8", **({"task": data.task} if data.has_pairs else {})}
+        reading = Reading.of(**{**fixed, **settings})
+        reading = reading.with_default_documents(data.documents)
         if reading.is_raw != raw:
             kind = "bytes; use --encoding bytes, or leave it out" if raw else "text, so it cannot read raw bytes"
             raise ConfigError(f"encoding: this model is a model of {kind}")

@@ -228,6 +228,8 @@ def encode_corpus(
         line_end=_line_end(texts, tokenizer),
         ends=texts.split.has_ends,
         split=texts.split.rule,
+        train_pairs=None if pairs is None else len(pairs),
+        valid_pairs=None if pairs is None else len(stored.valid) // 2,
     )
     return EncodedCorpus(
         tokenizer=tokenizer,

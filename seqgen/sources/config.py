@@ -112,18 +112,18 @@ class Reading(Config):
 
     @model_validator(mode="after")
     def _pairs_have_their_own_format(self) -> Self:
-        given = self.model_fields_set
-        for_pairs, for_texts = {"source_field", "target_field"} & given, {"field", "documents"} & given
         if self.has_pairs and self.is_raw:
             raise ValueError(f"encoding: --task {self.task} learns from text, not from bytes; name the text's encoding")
-        if idle := sorted(for_texts if self.has_pairs else for_pairs):
-            reason = f"--task {self.task} reads pairs" if self.has_pairs else "only pairs (--task) have it"
-            raise ValueError(f"{idle[0]}: {reason}, so it would have no effect; leave it out")
+        names = ("field", "documents") if self.has_pairs else ("source_field", "target_field")
+        for name in names:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                reason = f"--task {self.task} reads pairs" if self.has_pairs else "only pairs (--task) have it"
+                raise ValueError(f"{name}: {reason}, so it would have no effect; leave it out")
         return self
 
     def with_default_documents(self, unit: Unit) -> Self:
         """Return a copy with another default of `documents`; a value that was given stays."""
-        if "documents" in self.model_fields_set or self.is_raw:
+        if "documents" in self.model_fields_set or self.is_raw or self.has_pairs:
             return self
         return self.model_construct(self.model_fields_set, **{**dict(self), "documents": unit})
 

@@ -16,6 +16,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 
@@ -59,6 +60,13 @@ def _read(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple
     reject_unused_settings(names, reading)
     for message in unselected_notices(names, reading):
         note(message)
+    if are_parallel(names, reading):
+        first, second = (Source(name, reading) for name in names)
+        for side in parallel_documents(first, second):
+            yield first, side.chunks
+        for message in issue_notices(first.name, first.issues, reading):
+            note(message)
+        return
     for name in expand_names(names, reading):
         source = Source(name, reading)
         for document in source.documents():
@@ -389,6 +397,23 @@ class Source:
         self.size += len(block)
         self._digest.update(block)
         self._progress(len(block))
+
+
+def parallel_documents(first: Source, second: Source) -> Generator[Document]:
+    """Yield the lines of two files, which are the sources and the targets of pairs, in turn.
+
+    Raises:
+        TextError: one has more lines than the other; or as of `Source.documents`.
+    """
+    with contextlib.closing(first.lines()) as lines, contextlib.closing(second.lines()) as others:
+        for number, (line, other) in enumerate(zip_longest(lines, others), 1):
+            if line is None or other is None:
+                short, long = (first, second) if line is None else (second, first)
+                raise TextError(
+                    f"{short.name} ends after {plural(number - 1, 'line')}, and {long.name} has more; parallel files "
+                    "have a line for each line of the other"
+                )
+            yield from first.checked(pairs.Pair(line, other, number))
 
 
 class _CatalogFile:

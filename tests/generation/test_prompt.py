@@ -24,7 +24,7 @@ def whole(model, tokens):
 def read(model, tokens, capacity, progress=None):
     """Read one prompt; return logits and state."""
     reader = PromptReader(model)
-    reader.add(None, tokens, capacity, progress)
+    reader.add(None, tokens, model.initial_state(1, capacity), capacity, progress)
     while len(reader):
         found = reader.step()
     ((_, logits, state),) = found
@@ -134,7 +134,8 @@ def test_prompts_of_different_lengths_are_read_as_each_alone(model, monkeypatch)
     prompts = [[0, *random.integers(2, 11, length).tolist()] for length in (0, 20, 7, 8, 3, 30, 7)]
     reader, found = PromptReader(model), {}
     for place, prompt in enumerate(prompts):
-        reader.add(place, prompt, len(prompt) + 1 + 3 * place)
+        capacity = len(prompt) + 1 + 3 * place
+        reader.add(place, prompt, model.initial_state(1, capacity), capacity)
 
     while len(reader):
         found |= {key: (logits, state) for key, logits, state in reader.step()}
@@ -151,7 +152,7 @@ def test_prompts_of_different_lengths_are_read_as_each_alone(model, monkeypatch)
 def test_cancelled_prompts_are_not_read(model):
     reader = PromptReader(model)
     for key in ("a", "b"):
-        reader.add(key, [0, 3], 5)
+        reader.add(key, [0, 3], model.initial_state(1, 5), 5)
 
     reader.cancel("a")
 

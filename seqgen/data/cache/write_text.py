@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -21,13 +20,10 @@ from seqgen.data.cache.cached_text import (
     TextManifest,
     hash_files,
 )
-from seqgen.errors import TextError
 from seqgen.sources.config import Reading
 from seqgen.sources.decoding import CHUNK_BYTES
-from seqgen.sources.formats import pairs
-from seqgen.sources.source import Source, are_parallel
+from seqgen.sources.source import Source, are_parallel, parallel_documents
 from seqgen.utils.files import write_atomically
-from seqgen.utils.text import plural
 
 
 def write_text(
@@ -69,18 +65,9 @@ def _write_source(writer: _TextWriter, source: Source) -> None:
 
 
 def _write_parallel(writer: _TextWriter, first: Source, second: Source) -> None:
-    """Write the lines of two files, which are the sources and the targets of pairs, in turn."""
-    written = 0
-    with contextlib.closing(first.lines()) as lines, contextlib.closing(second.lines()) as others:
-        for number, (line, other) in enumerate(itertools.zip_longest(lines, others), 1):
-            if line is None or other is None:
-                short, long = (first, second) if line is None else (second, first)
-                raise TextError(
-                    f"{short.name} ends after {plural(number - 1, 'line')}, and {long.name} has more; parallel files "
-                    "have a line for each line of the other"
-                )
-            for document in first.checked(pairs.Pair(line, other, number)):
-                written += writer.add(document.chunks)
+    """Write the pairs of two parallel files."""
+    with contextlib.closing(parallel_documents(first, second)) as documents:
+        written = sum(writer.add(document.chunks) for document in documents)
     for source in (first, second):
         writer.record(source, (written // 2,), (0,))
 

@@ -42,6 +42,8 @@ class CorpusSpec(Config):
     source: str
     size: int = Field(gt=0)
     """The bytes of all parts; approximate where the text depends on the Python version."""
+    task: Literal["generate", "translate", "classify", "tag"] = "generate"
+    """The `--task` that learns from this corpus: `generate` from texts, the others from lines of pairs."""
     reader: Reader
     results: tuple[PublishedResult, ...] = Field(default=(), strict=False)
 

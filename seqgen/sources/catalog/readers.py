@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import itertools
 import os
 import sysconfig
 import tokenize
@@ -16,11 +17,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from seqgen.config import Config
 from seqgen.errors import TextError
-from seqgen.sources.catalog import synthetic
+from seqgen.sources.catalog import synthetic, synthetic_pairs
 from seqgen.sources.catalog.downloads import Download
 from seqgen.sources.decoding import read_text
 
@@ -133,4 +134,51 @@ class Synthetic(Config):
         return synthetic.SOURCES[self.source].entropy()
 
 
-Reader = Annotated[PythonDict | PythonLibrary | BundledText | Synthetic | Download, Field(discriminator="kind")]
+class PairsPart(Config):
+    """A part of generated pairs."""
+
+    name: str
+    pairs: int = Field(gt=0)
+    lengths: tuple[int, int] | None = Field(default=None, strict=False)
+    """The shortest and the longest length of a source, where it has one."""
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> PairsPart:
+        if self.lengths is not None and not 1 <= self.lengths[0] <= self.lengths[1]:
+            raise ValueError(f"lengths: must be the shortest, at least 1, and the longest, not {list(self.lengths)}")
+        return self
+
+
+class SyntheticPairs(Config):
+    """Lines of a source, a tab and its target, generated from a seed."""
+
+    kind: Literal["synthetic-pairs"]
+    source: synthetic_pairs.PairSourceName
+    seed: int
+    split: tuple[PairsPart, ...] = Field(strict=False, min_length=1)
+
+    @model_validator(mode="after")
+    def _check_split(self) -> SyntheticPairs:
+        length = synthetic_pairs.PAIR_SOURCES[self.source].length
+        for part in self.split:
+            if (length is None) != (part.lengths is None):
+                wanted = "cannot have lengths" if length is None else f"needs lengths, in {length}"
+                raise ValueError(f"split: the part {part.name} of {self.source} {wanted}")
+        return self
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return tuple(part.name for part in self.split)
+
+    def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
+        """Generate the text of a part in chunks of whole lines."""
+        del corpus
+        chosen = next(one for one in self.split if one.name == part)
+        pairs = synthetic_pairs.generate_pairs(self.source, chosen.name, chosen.pairs, self.seed, chosen.lengths)
+        while lines := "".join(f"{pair.source}\t{pair.target}\n" for pair in itertools.islice(pairs, 1_000)):
+            yield lines
+
+
+Reader = Annotated[
+    PythonDict | PythonLibrary | BundledText | Synthetic | SyntheticPairs | Download, Field(discriminator="kind")
+]

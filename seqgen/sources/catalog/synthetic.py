@@ -31,8 +31,8 @@ MAX_ADDEND = 99
 LETTERS = "abcdefgh"
 COPY_LENGTH = 8
 FIRST_DAY, LAST_DAY = dt.date(1900, 1, 1), dt.date(2099, 12, 31)
-_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
            "November", "December")  # fmt: skip
 _DAYS = LAST_DAY.toordinal() - FIRST_DAY.toordinal() + 1
 
@@ -58,7 +58,7 @@ def brackets(draw: Draw) -> str:
     record, open_now = "", ""
     while True:
         if draw() < (OPENS_INSIDE if open_now else OPENS_OUTSIDE):
-            opening = tuple(CLOSING)[_below(draw, len(CLOSING))]
+            opening = tuple(CLOSING)[below(draw, len(CLOSING))]
             record, open_now = record + opening, CLOSING[opening] + open_now
         elif open_now:
             record, open_now = record + open_now[0], open_now[1:]
@@ -96,7 +96,7 @@ def brackets_entropy() -> float:
 
 def arithmetic(draw: Draw) -> str:
     """Generate `a+b=c` in decimal digits, with a and b uniform from 0 to 99."""
-    return _sum(_below(draw, MAX_ADDEND + 1), _below(draw, MAX_ADDEND + 1))
+    return _sum(below(draw, MAX_ADDEND + 1), below(draw, MAX_ADDEND + 1))
 
 
 def arithmetic_bits(record: str) -> float:
@@ -114,7 +114,7 @@ def arithmetic_entropy() -> float:
 
 def copy(draw: Draw) -> str:
     """Generate eight letters, each one of eight, and the same again after `|`: a memory of nine steps."""
-    letters = "".join(LETTERS[_below(draw, len(LETTERS))] for _ in range(COPY_LENGTH))
+    letters = "".join(LETTERS[below(draw, len(LETTERS))] for _ in range(COPY_LENGTH))
     return f"{letters}|{letters}\n"
 
 
@@ -132,14 +132,14 @@ def copy_entropy() -> float:
 
 def dates(draw: Draw) -> str:
     """Generate a day of two centuries, such as `Saturday 21 November 2026`; the weekday follows from the date."""
-    return _date(FIRST_DAY.toordinal() + _below(draw, _DAYS))
+    return _date(FIRST_DAY.toordinal() + below(draw, _DAYS))
 
 
 def dates_bits(record: str) -> float:
     """Return the bits of the day."""
     words = record.split()
     try:
-        day = dt.date(int(words[3]), _MONTHS.index(words[2]) + 1, int(words[1]))
+        day = dt.date(int(words[3]), MONTHS.index(words[2]) + 1, int(words[1]))
     except (ValueError, IndexError):
         return math.inf
     real = FIRST_DAY <= day <= LAST_DAY and record == _date(day.toordinal())
@@ -186,7 +186,8 @@ def generate(name: SourceName, characters: int, seed: str) -> str:
     return "".join(records)
 
 
-def _below(draw: Draw, limit: int) -> int:
+def below(draw: Draw, limit: int) -> int:
+    """Return a uniform whole number from 0 to `limit` - 1."""
     return int(draw() * limit)
 
 
@@ -202,7 +203,7 @@ def _sum(a: int, b: int) -> str:
 def _date(ordinal: int) -> str:
     day = dt.date.fromordinal(ordinal)
     # strftime would write in the language of the locale.
-    return f"{_WEEKDAYS[day.weekday()]} {day.day} {_MONTHS[day.month - 1]} {day.year}\n"
+    return f"{WEEKDAYS[day.weekday()]} {day.day} {MONTHS[day.month - 1]} {day.year}\n"
 
 
 def _mean_length(records: Iterable[str]) -> float:

@@ -70,7 +70,7 @@ def test_list_shows_every_corpus_and_where_it_is(answers, terminal):
     lines = answers("corpus", "list", terminal=terminal)
 
     assert max(map(len, re.sub(r"\x1b\[[\d;]*m", "", lines).splitlines())) <= (terminal or 100)
-    for words in ("text8", "tinyshakespeare", "to fetch", "included", "part of Python", "100.0 MB"):
+    for words in ("text8", "tinyshakespeare", "to fetch", "included", "part of Python", "100.0 MB", "classify"):
         assert words in lines
     assert ("GFDL-1.2" in lines) is (terminal == 0)
 
@@ -83,6 +83,8 @@ def test_list_json_shows_whole_specs(answers):
     assert records["text8"]["results"][0]["citation"] == "Krause et al. 2016, arXiv:1609.07959"
     assert records["pydoc"]["where"] == "part of Python"
     assert records["copy"]["reader"]["seed"] == 0
+    assert records["reversal"]["parts"] == ["train", "valid", "test", "test30", "longer"]
+    assert (records["reversal"]["task"], records["reversal"]["where"]) == ("translate", "generated")
 
 
 def test_a_corpus_is_fetched_listed_trained_on_and_measured(answers, invoke, publisher):

@@ -15,7 +15,7 @@ from seqgen.sources.catalog.corpus import (
     read_chunks,
 )
 from seqgen.sources.catalog.downloads import Download
-from seqgen.sources.catalog.readers import Synthetic
+from seqgen.sources.catalog.readers import Synthetic, SyntheticPairs
 
 SPEC = """
 name = "proverbs"
@@ -47,7 +47,12 @@ def test_corpus_specs_are_sorted_by_name():
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, spec in corpus_specs().items() if not isinstance(spec.reader, Download)]
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if isinstance(spec.reader, SyntheticPairs) else ())
+        for name, spec in corpus_specs().items()
+        if not isinstance(spec.reader, Download)
+    ],
 )
 def test_a_corpus_without_download_has_the_size_of_its_spec(name):
     spec = find_spec(name)
@@ -56,6 +61,15 @@ def test_a_corpus_without_download_has_the_size_of_its_spec(name):
 
     exact = spec.reader.kind not in {"python-dict", "python-library"}  # which differ from Python to Python
     assert size == pytest.approx(spec.size, rel=0.001 if exact else 0.5)
+
+
+def test_corpora_of_pairs_have_a_task_and_others_generate():
+    tasks = {name: spec.task for name, spec in corpus_specs().items() if isinstance(spec.reader, SyntheticPairs)}
+
+    assert tasks == dict.fromkeys(
+        ["copying", "dates-iso", "number-words", "reversal", "roman-numerals", "sorting"], "translate"
+    ) | {"bracket-matching": "classify", "parity": "classify", "toy-grammar": "tag"}
+    assert {spec.task for name, spec in corpus_specs().items() if name not in tasks} == {"generate"}
 
 
 @pytest.mark.parametrize("name", [name for name, spec in corpus_specs().items() if isinstance(spec.reader, Download)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.catalog import readers
-from seqgen.sources.catalog.readers import BundledText, PythonDict, PythonLibrary, Synthetic
+from seqgen.sources.catalog.readers import BundledText, PythonDict, PythonLibrary, Synthetic, SyntheticPairs
 
 
 @pytest.fixture
@@ -87,6 +88,41 @@ def test_parts_of_a_synthetic_text_differ():
     another = Synthetic.of(kind="synthetic", source="copy", characters=10_000, seed=1)
     assert "".join(another.chunks("copy", "valid")) != valid
     assert reader.entropy == pytest.approx(4 / 3)
+
+
+REVERSAL = {"kind": "synthetic-pairs", "source": "reversal", "seed": 0}
+
+
+def test_synthetic_pairs_are_read_in_chunks_of_lines():
+    split = [
+        {"name": "train", "pairs": 10**12, "lengths": [1, 30]},
+        {"name": "test", "pairs": 2_500, "lengths": [4, 4]},
+    ]
+    reader = SyntheticPairs.of(**REVERSAL, split=split)
+
+    first = next(reader.chunks("reversal", "train"))
+    chunks = list(reader.chunks("reversal", "test"))
+
+    assert reader.parts == ("train", "test")
+    assert first.count("\n") == 1_000
+    assert "".join(chunks).count("\n") == 1_000 + 1_000 + 500
+    assert re.fullmatch("([a-z]{4}\t[a-z]{4}\n){2500}", "".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("source", "lengths", "words"),
+    [
+        ("reversal", None, "train of reversal needs lengths, in letters"),
+        ("dates-iso", [1, 2], "train of dates-iso cannot have lengths"),
+        ("reversal", [0, 5], "[0, 5]"),
+        ("reversal", [5, 4], "[5, 4]"),
+    ],
+)
+def test_synthetic_pairs_refuse_lengths_that_do_not_fit(source, lengths, words):
+    split = [{"name": "train", "pairs": 10, "lengths": lengths}]
+
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        SyntheticPairs.of(kind="synthetic-pairs", source=source, seed=0, split=split)
 
 
 def test_a_bundled_text_is_read_from_the_package():

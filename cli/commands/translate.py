@@ -1,0 +1,175 @@
+"""`seqgen translate`: write a target for each source with a trained encoder-decoder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, with_settings
+from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
+from seqgen.cli.signals import exit_on_signal
+
+from seqgen.config import BEAM, SAMPLING, settings_of
+from seqgen.errors import ConfigError
+from seqgen.generation.config import BeamConfig, SamplingConfig
+from seqgen.sources.config import STDIN
+from seqgen.training.config import TrainingConfig
+from seqgen.utils.files import write_atomically
+from seqgen.utils.text import plural
+
+if TYPE_CHECKING:
+    from seqgen.generation.translate import Translation
+    from seqgen.pages.attention import AttentionExample
+    from seqgen.runs.run import Run
+    from seqgen.runs.translator import TranslatorRun
+
+_MACHINE = settings_of(TrainingConfig)
+_SAMPLING = settings_of(SamplingConfig)
+DRAWING = ("temperature", "top_k", "top_p", "min_p", "seed")
+SETTINGS = {
+    **settings_of(BeamConfig),
+    **{name: _SAMPLING[name] for name in DRAWING},
+    "device": _MACHINE["device"]._replace(group=SAMPLING),
+    "threads": _MACHINE["threads"]._replace(group=SAMPLING, shown="all"),
+}
+SETTINGS["temperature"] = SETTINGS["temperature"]._replace(
+    description="Draw targets at this temperature instead of searching for the best.", shown="search"
+)
+MOST_EXAMPLES = 50
+"""Sources whose attention is drawn on one page."""
+
+
+@with_settings(SETTINGS, main=[name for name, made in SETTINGS.items() if made.group == BEAM])
+def translate(
+    source: Annotated[
+        str, typer.Argument(metavar="TEXT|-|FILE", help="Text; or - for stdin or a file: a source in each line.")
+    ],
+    run: RunOption = None,
+    attention: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Draw the attention: OUT.html, OUT.png, or - for the terminal."),
+    ] = None,
+    json: JsonLinesOption = False,
+    quiet: QuietOption = False,
+    **settings: Any,
+) -> None:
+    """Write a target for each source, by a run trained with --task translate.
+
+    There is a line of output for each line of input: the best target.
+    With --n-best, each target has the number of its source and its score before it.
+    """
+    with exit_on_signal():
+        from seqgen.runs.load import load
+
+    model = _translator(load(run, **pick(settings, "device", "threads")))
+    drawing = pick(settings, *DRAWING)
+    if drawing and {name for name in settings if name != "max_length"}:
+        beam = next(name for name in settings if name != "max_length")
+        raise ConfigError(f"{beam}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out")
+    is_text = source != STDIN and not Path(source).is_file()
+    if is_text and attention is None and not (json or drawing or settings.get("beam", 1) > 1):
+        write_stream(model.stream(as_text(source, "the source"), max_length=settings.get("max_length")))
+        write_text("\n")
+        return
+    sources: Iterable[str] = [as_text(source, "the source")] if is_text else _lines(source)
+    if attention is not None:
+        sources = list(sources)
+    cut = _print(model, sources, drawing, settings, json=json)
+    if cut:
+        limit = model.config.model.model_dump()["max_source_length"]
+        notice(f"{plural(cut, 'source')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
+    if attention is not None:
+        _draw(model, [one for one in sources if one], attention, settings)
+
+
+def _translator(model: Run) -> TranslatorRun:
+    from seqgen.runs.translator import TranslatorRun
+
+    if not isinstance(model, TranslatorRun):
+        raise ConfigError(
+            f"run: {model.path} was not trained with --task translate; name another one with --run, or use seqgen "
+            "sample"
+        )
+    return model
+
+
+def _lines(source: str) -> Iterator[str]:
+    """Yield the lines of a file, or of stdin as they come."""
+    from seqgen.sources.config import Reading
+    from seqgen.sources.source import Source
+
+    yield from Source(source, Reading()).lines()
+
+
+def _print(
+    model: TranslatorRun, sources: Iterable[str], drawing: dict[str, Any], settings: dict[str, Any], *, json: bool
+) -> int:
+    """Print the targets of each source; return how many sources were cut."""
+    cut = 0
+    if drawing:
+        for source in sources:
+            for one in model.samples(source, max_length=settings.get("max_length"), **drawing):
+                record = {"text": one.text, "tokens": one.tokens, "finish_reason": one.finish_reason}
+                write_json({"source": source, "targets": [record]}) if json else write_text(f"{one.text}\n")
+        return cut
+    kept: list[str] = []
+
+    def watched() -> Iterator[str]:
+        for source in sources:
+            kept.append(source)
+            yield source
+
+    several = settings.get("n_best", 1) > 1
+    for number, found in enumerate(model.translations(watched(), **settings)):
+        cut += found[0].source_cut
+        if json:
+            write_json({"source": kept[number], "targets": [_record(one) for one in found]})
+            sys.stdout.flush()
+        elif several:
+            write_text("".join(f"{number + 1}\t{one.score:.4f}\t{one.text}\n" for one in found))
+        else:
+            write_text(f"{found[0].text}\n")
+    return cut
+
+
+def _record(found: Translation) -> dict[str, Any]:
+    return {
+        "text": found.text,
+        "tokens": len(found.ids),
+        "nats": found.nats,
+        "score": found.score,
+        "finish_reason": found.finish_reason,
+        "source_cut": found.source_cut,
+    }
+
+
+def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[str, Any]) -> None:
+    """Draw the attention of sources: a page, a picture, or a map in the terminal."""
+    from seqgen.pages.attention import attention_page
+    from seqgen.pages.attention_png import save_attention_png
+
+    if not place.endswith((".html", ".png")) and place != STDIN:
+        raise ConfigError(f"attention: {place} is neither .html nor .png; name such a file, or - for the terminal")
+    chosen = sources[: 1 if place.endswith(".png") else MOST_EXAMPLES]
+    examples = [model.attention(source, **settings) for source in chosen]
+    if place == STDIN:
+        for example in examples:
+            print_attention(example)
+    elif place.endswith(".png"):
+        save_attention_png(examples[0], Path(place))
+    else:
+        write_atomically(Path(place), attention_page(examples, f"Attention of {model.path.name}").encode())
+    if len(chosen) < len(sources):
+        notice(f"attention: the first {plural(len(chosen), 'source')} of {len(sources):,}")
+
+
+def print_attention(example: AttentionExample) -> None:
+    """Print a map of attention on stdout."""
+    from seqgen.pages.attention_text import attention_text
+
+    console = stdout(100)
+    for line in attention_text(example, console.width):
+        console.print(line, soft_wrap=True)

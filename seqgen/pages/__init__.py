@@ -1,0 +1,1 @@
+"""Pages and pictures: self-contained HTML, maps for the terminal, PNG."""

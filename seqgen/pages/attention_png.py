@@ -1,0 +1,84 @@
+"""Save attention as a PNG, by the optional matplotlib."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from pathlib import Path
+from typing import Any
+
+from seqgen.errors import ConfigError
+from seqgen.pages.attention import AttentionExample
+from seqgen.utils.files import write_atomically
+
+CELL = 0.22
+"""Inches of a cell."""
+LARGEST = 40.0
+"""Inches of the longer side."""
+DOTS_PER_INCH = 150
+
+
+def save_attention_png(example: AttentionExample, path: Path) -> None:
+    """Write a PNG of a map: a row for each target token, a column for each source token, the mean of all heads.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+        SaveError: the file could not be written.
+    """
+    figures = _import("matplotlib.figure")
+    tokens = [*example.shown_target, *example.shown_source]
+    fonts, missing = _choose_fonts({char for token in tokens for char in token})
+    longest = max(map(len, tokens))
+    size = [
+        min(CELL * (count + 2) + 0.1 * longest, LARGEST) for count in (len(example.source) + 6, len(example.target))
+    ]
+    figure = figures.Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    image = axes.imshow(example.mean, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="nearest")
+    for axis, names in ((axes.xaxis, example.shown_source), (axes.yaxis, example.shown_target)):
+        labels = [_spell(name, missing) for name in names]
+        axis.set_ticks(range(len(labels)), labels, fontfamily=fonts, parse_math=False, fontsize=9)
+        axis.set_tick_params(length=0)
+    axes.xaxis.tick_top()
+    for label in axes.get_xticklabels():
+        label.set_rotation(0 if len(label.get_text()) == 1 else 90)
+    figure.colorbar(image, ax=axes, label="attention weight")
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
+    write_atomically(path, content.getvalue())
+
+
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "matplotlib, which draws PNG, is not installed; pip install 'seqgen[plot]', or write a page, NAME.html"
+        ) from error
+
+
+def _choose_fonts(characters: set[str]) -> tuple[list[str], set[str]]:
+    """Return installed font families that have the characters, and the characters that none has.
+
+    The first is matplotlib's own. Fonts without outlines, as of colored emoji, cannot be drawn; the font of last resort
+    has a box for every character.
+    """
+    manager = _import("matplotlib.font_manager")
+    chosen = ["DejaVu Sans"]
+    missing = {ord(char) for char in characters} - _codes(manager, manager.findfont(chosen[0]))
+    for entry in sorted(manager.fontManager.ttflist, key=lambda entry: (entry.style != "normal", entry.weight != 400)):
+        if not missing:
+            break
+        if not entry.name.startswith("Last Resort") and (found := missing & _codes(manager, entry.fname)):
+            chosen.append(entry.name)
+            missing -= found
+    return chosen, {chr(code) for code in missing}
+
+
+def _codes(manager: Any, path: str) -> set[int]:
+    font = manager.get_font(path)
+    return set(font.get_charmap()) if font.scalable else set()
+
+
+def _spell(name: str, missing: set[str]) -> str:
+    return "".join(f"U+{ord(char):04X}" if char in missing else char for char in name)

@@ -1,0 +1,184 @@
+"""A trained encoder-decoder, ready to translate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from seqgen.data.pairs import Pairs, Sequences
+from seqgen.device import StepperPrecision, iterate_with_threads, torch_threads
+from seqgen.errors import ConfigError, TextError
+from seqgen.evaluation.pairs import evaluate_pairs
+from seqgen.evaluation.report import Evaluation, TextSize
+from seqgen.evaluation.tasks.translations import Translation as Compared
+from seqgen.evaluation.tasks.translations import TranslationReport, report_translations
+from seqgen.generation.config import BeamConfig, SamplingConfig
+from seqgen.generation.engine import Engine, Request
+from seqgen.generation.generate import Completion, complete_request
+from seqgen.generation.generate import stream as stream_text
+from seqgen.generation.translate import Translation, alignment, translate
+from seqgen.models.base import Engine as EngineName
+from seqgen.models.registry import TranslateConfig
+from seqgen.pages.attention import AttentionExample
+from seqgen.runs.run import Run
+from seqgen.sources.config import Reading
+from seqgen.sources.source import LoadedDocuments, load_documents
+from seqgen.tokenizers.base import Ids
+
+
+@dataclass(frozen=True)
+class TranslationEvaluation:
+    """What the targets of pairs cost given their sources, and how the written targets compare with them."""
+
+    cost: Evaluation
+    """Nats of the targets, ends included; bits per byte of their text."""
+    report: TranslationReport
+
+
+class TranslatorRun(Run):
+    """A trained encoder-decoder with its tokenizer."""
+
+    def translate(self, source: str, **settings: Any) -> str:
+        """Return the best target for a source.
+
+        Args:
+            source: the text; an empty one has an empty target.
+            settings: the fields of `BeamConfig`: `beam=5`, `length_penalty=0.6`, `max_length=100`, ...
+
+        Raises:
+            ConfigError: a setting is unknown or impossible.
+        """
+        ((best, *_),) = self.translations([source], **settings)
+        return best.text
+
+    def translations(self, sources: Iterable[str], **settings: Any) -> Iterator[list[Translation]]:
+        """Yield the best targets of many sources in order, `n_best` of each, the best first; arguments as above."""
+        made = translate(self.model, self.model.stepper(), self.tokenizer, sources, BeamConfig.of(**settings))
+        return iterate_with_threads(self._threads, made)
+
+    def samples(  # type: ignore[override]  # a source, and not a prompt
+        self, source: str, *, num_samples: int = 1, max_length: int | None = None, **sampling: Any
+    ) -> Iterator[Completion]:
+        """Yield several targets that are drawn for one source.
+
+        Args:
+            source: the text, which is not empty.
+            num_samples: how many.
+            max_length: the most tokens of a target; None is 2 x source + 20.
+            sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, ...
+
+        Raises:
+            ConfigError: a setting is unknown or impossible.
+            TextError: the source is empty.
+        """
+        engine, request = self._request(source, max_length, sampling)
+        made = complete_request(engine, request, num_samples)
+        return iterate_with_threads(self._threads, made)
+
+    def stream(self, source: str, *, max_length: int | None = None) -> Iterator[str]:
+        """Yield the greedy target of a source in pieces, as they become certain; arguments and errors as above."""
+        engine, request = self._request(source, max_length, {"temperature": 0.0})
+        return iterate_with_threads(self._threads, stream_text(engine, request))
+
+    def _request(self, source: str, max_length: int | None, sampling: dict[str, Any]) -> tuple[Engine, Request]:
+        """Return a new engine, and the request to write a target for a source."""
+        ids = self._encode_source(source)
+        longest = BeamConfig.of(max_length=max_length).max_lengths([len(ids)])[0]
+        config = SamplingConfig.of(**sampling, max_new_tokens=longest)
+        with torch_threads(self._threads):
+            engine = Engine(self.model, self.model.stepper(config.precision), self.tokenizer, ends=True)
+        return engine, Request(config=config, source=ids)
+
+    def _encode_source(self, source: str) -> Ids:
+        """Return the ids of a source that the model reads.
+
+        Raises:
+            TextError: there are none.
+        """
+        ids = self.tokenizer.encode(source)[: cast("TranslateConfig", self.config.model).max_source_length]
+        if not len(ids):
+            raise TextError("the source is empty, so there is nothing to translate; give a text")
+        return ids
+
+    def attention(self, source: str, target: str | None = None, **settings: Any) -> AttentionExample:
+        """Return how much each token of a target attended to each token of the source.
+
+        Args:
+            source: the text.
+            target: what is written for it; None is the best target by `settings`, as of `translate`.
+            settings: the fields of `BeamConfig`.
+
+        Raises:
+            ConfigError: the model has no attention, or a setting is impossible.
+            TextError: the source is empty.
+        """
+        ids = self._encode_source(source)
+        if target is None:
+            ((best, *_),) = self.translations([source], **settings)
+            written: Sequence[int] = best.ids
+        else:
+            written = self.tokenizer.encode(target).tolist()
+        with torch_threads(self._threads):
+            weights = alignment(self.model, ids, written)
+        if not len(weights):
+            raise ConfigError("attention: this model was trained with --attention none, and has none to show")
+        pieces = [self.tokenizer.id_to_bytes[one].decode("utf-8", "replace") for one in (*ids, *written)]
+        return AttentionExample(pieces[: len(ids)], [*pieces[len(ids) :], "<end>"], weights)
+
+    def validation_pairs(self) -> LoadedDocuments:
+        """Return the pairs that the run withholds, sources and targets in turn.
+
+        Raises:
+            TextError: the run withholds nothing, or the text cannot be read.
+            RunError: the text has changed.
+        """
+        return self.validation_texts()
+
+    def evaluate_pairs(
+        self,
+        pairs: str | Path | Sequence[str] | LoadedDocuments,
+        *,
+        progress: Callable[[int, int], None] | None = None,
+        sacrebleu: bool | None = None,
+        **settings: Any,
+    ) -> TranslationEvaluation:
+        """Translate the sources of pairs, and compare with their targets.
+
+        Args:
+            pairs: a file of pairs, two parallel files, `corpus:NAME:PART`, or pairs as of `validation_pairs`.
+            progress: receives how many pairs were translated, and their total.
+            sacrebleu: whether to compute chrF and BLEU; by default if sacrebleu is installed.
+            settings: the fields of `BeamConfig`, and of `Reading` for files.
+
+        Raises:
+            TextError: the pairs cannot be read.
+            ConfigError: a setting is unknown or impossible, or sacrebleu is not installed.
+        """
+        reading = {name: settings.pop(name) for name in Reading.model_fields.keys() & settings.keys()}
+        if not isinstance(pairs, LoadedDocuments):
+            names = [str(pairs)] if isinstance(pairs, str | Path) else list(map(str, pairs))
+            pairs = load_documents(names, self.reading(**reading))
+        sources, targets = pairs[::2], pairs[1::2]
+        ids = [[self.tokenizer.encode(text) for text in side] for side in (sources, targets)]
+        encoded = Pairs(*map(Sequences.of, ids))
+        with torch_threads(self._threads):
+            cost = evaluate_pairs(self.model, encoded, TextSize.total(targets, self.tokenizer))
+        compared = []
+        made = self.translations(sources, **settings)
+        for number, (reference, (best, *_)) in enumerate(zip(targets, made, strict=True)):
+            length = int(encoded.sources.lengths[number])
+            compared.append(Compared(length, reference, best.text, best.finish_reason, best.source_cut))
+            if progress is not None:
+                progress(number + 1, len(sources))
+        return TranslationEvaluation(cost, report_translations(compared, sacrebleu=sacrebleu))
+
+    def engine(self, precision: StepperPrecision = "fp32", engine: EngineName = "torch") -> NoReturn:
+        """Refuse: a target needs a source."""
+        del precision, engine
+        raise ConfigError(f"run: {self.path} translates, and writes nothing without a source; use seqgen translate")
+
+    def _encode(self, documents: LoadedDocuments) -> NoReturn:
+        del documents
+        raise ConfigError(f"run: {self.path} translates, and scores pairs, not texts; use evaluate_pairs")
