@@ -19,6 +19,7 @@ from seqgen.cli.commands import (
     export,
     info,
     mix,
+    predict,
     runs,
     sample,
     tokenizer,
@@ -51,6 +52,7 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
 app.command("translate", cls=Command)(translate.translate)
+app.command("predict", cls=Command)(predict.predict)
 app.command("eval", cls=Command)(evaluate.evaluate)
 app.command("mix", cls=Command)(mix.mix)
 app.command("compress", cls=Command)(compress.compress)

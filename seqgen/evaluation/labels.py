@@ -28,7 +28,7 @@ class LabelEvaluation:
     accuracy: float
     """The share of labels that are the most probable ones."""
     temperature: float
-    """The temperature that fits these labels best."""
+    """The temperature that fits these labels best; 1 if all are right, which does not say how sure is too sure."""
     bits_per_character: None = None
     bits_per_byte: None = None
     """Labels are no text, so they have no bits per byte."""
@@ -84,4 +84,5 @@ def evaluate_labels(model: LanguageModel, pairs: Pairs, precision: Precision = "
     if not np.isfinite(logits).all():
         return LabelEvaluation(math.nan, math.nan, 1.0)
     report = report_labels(logits, targets, cast("LabelConfig", model.config).labels)
-    return LabelEvaluation(report.nats, report.accuracy, fit_temperature(logits, targets))
+    temperature = fit_temperature(logits, targets) if report.accuracy < 1 else 1.0
+    return LabelEvaluation(report.nats, report.accuracy, temperature)

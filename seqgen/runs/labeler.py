@@ -113,22 +113,28 @@ class LabelerRun(Run):
             yield from (self._prediction(text, *found) for text, found in zip(some, self._logits(some), strict=True))
 
     def evaluate_pairs(
-        self, path: str | Path | None = None, *, note: Callable[[str], None] = lambda _: None, **reading: Any
+        self,
+        path: str | Path | None = None,
+        reading: Reading | None = None,
+        *,
+        note: Callable[[str], None] = lambda _: None,
+        **settings: Any,
     ) -> LabelReport | TagReport:
         """Compare predictions with the labels or tags of a file, by default those of the validation part.
 
         Args:
             path: a file of texts with their labels, or of sentences with their tags, or `corpus:NAME:PART`.
+            reading: how the file is read; None is by `settings`, the fields of `Reading`.
             note: receives what was skipped or cut, a sentence each.
-            reading: the fields of `Reading`, which set how the file is read.
+            settings: as of `reading`.
 
         Raises:
             TextError: the file cannot be read, or has a label that the training part does not have.
             ConfigError: a setting is unknown or impossible.
             RunError: the run has no validation part, or its text has changed.
         """
-        settings = self.reading(**reading)
-        pairs = self._known(self._pairs(path, settings, note), settings, note)
+        reading = reading or self.reading(**settings)
+        pairs = self._known(self._pairs(path, reading, note), reading, note)
         found = self._logits([pair.source for pair in pairs])
         if cut := sum(one.source_cut for _, one in zip(pairs, found, strict=True)):
             note(f"{plural(cut, 'text is', 'texts are')} longer than --max-source-length, and cut")

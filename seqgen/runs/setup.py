@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from torch import Tensor
 from seqgen import models, tokenizers
 from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
+from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.labels import Labels, Tags, label_texts
@@ -203,22 +204,11 @@ def encode_corpus(
     stored = texts.ids(tokenizer, report)
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
     notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
-    pairs: Pairs | None = None
-    validation: Validation | None = None
     if texts.data.task in LABELING_TASKS:
         report("reading labels")
-        labeled = label_texts(texts, stored, tokenizer, labels)
-        labels, pairs = labeled.labels, labeled.train
-        notices += labeled.notices
-        if labeled.valid is not None:
-            validation = LabelValidation(labeled.valid, TextSize.sum([valid]))
-    elif texts.data.has_pairs:
-        pairs = Pairs.of(stored.train)
-    if valid.tokens and pairs is not None and validation is None and not labels:
-        targets = texts.split.valid.every(2, 1).documents()
-        validation = PairValidation(Pairs.of(stored.valid), TextSize.total(targets, tokenizer))
-    elif valid.tokens and pairs is None:
-        validation = DocumentValidation(stored.valid, TextSize.sum([valid]))
+    parts = _parts(texts, stored, tokenizer, labels)
+    notices += parts.notices
+    pairs, validation = parts.pairs, parts.validation
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
         characters=texts.text.manifest.characters + texts.text.manifest.end_bytes,
@@ -229,7 +219,7 @@ def encode_corpus(
         ends=texts.split.has_ends,
         split=texts.split.rule,
         train_pairs=None if pairs is None else len(pairs),
-        valid_pairs=None if pairs is None else len(stored.valid) // 2,
+        valid_pairs=None if pairs is None else parts.valid_pairs,
     )
     return EncodedCorpus(
         tokenizer=tokenizer,
@@ -242,8 +232,35 @@ def encode_corpus(
         changed=train.changed + valid.changed,
         notices=notices,
         leakage=leakage,
-        labels=labels or (),
+        labels=parts.labels,
     )
+
+
+class _Parts(NamedTuple):
+    """What the parts of a corpus are learned from and validated by."""
+
+    pairs: Pairs | None
+    validation: Validation | None
+    valid_pairs: int = 0
+    labels: tuple[str, ...] = ()
+    notices: Sequence[str] = ()
+
+
+def _parts(texts: Texts, ids: CachedIds, tokenizer: Tokenizer, labels: tuple[str, ...] | None) -> _Parts:
+    """Return the parts of a corpus by its task; `labels` as of `encode_corpus`."""
+    valid = ids.manifest.valid
+    if texts.data.task in LABELING_TASKS:
+        labeled = label_texts(texts, ids, tokenizer, labels)
+        size, withheld = TextSize.sum([valid]), labeled.valid
+        validation = None if withheld is None else LabelValidation(withheld, size)
+        return _Parts(labeled.train, validation, len(withheld or ()), labeled.labels, labeled.notices)
+    if texts.data.has_pairs:
+        pairs, withheld_pairs = Pairs.of(ids.train), Pairs.of(ids.valid)
+        if not valid.tokens:
+            return _Parts(pairs, None)
+        targets = texts.split.valid.every(2, 1).documents()
+        return _Parts(pairs, PairValidation(withheld_pairs, TextSize.total(targets, tokenizer)), len(withheld_pairs))
+    return _Parts(None, DocumentValidation(ids.valid, TextSize.sum([valid])) if valid.tokens else None)
 
 
 def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
