@@ -52,6 +52,10 @@ def translate(
         str | None,
         typer.Option(metavar="FILE", help="Draw the attention: OUT.html, OUT.png, or - for the terminal."),
     ] = None,
+    replace_unknown: Annotated[
+        bool,
+        typer.Option("--replace-unknown", help="word: write the most attended source word in place of <unk>."),
+    ] = False,
     json: JsonLinesOption = False,
     quiet: QuietOption = False,
     **settings: Any,
@@ -70,7 +74,9 @@ def translate(
         beam = next(name for name in settings if name != "max_length")
         raise ConfigError(f"{beam}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out")
     is_text = source != STDIN and not Path(source).is_file()
-    if is_text and attention is None and not (json or drawing or settings.get("beam", 1) > 1):
+    if replace_unknown:
+        settings["replace_unknown"] = True
+    if is_text and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
         write_stream(model.stream(as_text(source, "the source"), max_length=settings.get("max_length")))
         write_text("\n")
         return

@@ -86,7 +86,10 @@ class Texts:
     def statistics(self) -> TextStatistics:
         """What the defaults of a run are chosen by; of the whole text, withheld parts included."""
         samples = (sample for _, sample in self.text.samples(SAMPLES, SAMPLE_CHARACTERS))
-        return TextStatistics.of(self.text.manifest.characters, samples)
+        manifest = self.text.manifest
+        return TextStatistics.of(
+            manifest.characters, samples, sides=manifest.documents if self.data.has_pairs else None
+        )
 
     @property
     def notices(self) -> list[str]:

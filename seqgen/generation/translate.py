@@ -47,6 +47,7 @@ def translate(
     sources: Iterable[str | Ids],
     config: BeamConfig | None = None,
     *,
+    unknown: bool = False,
     rows: int = ROWS,
 ) -> Iterator[list[Translation]]:
     """Yield the best targets of each source, the best first, in order: `n_best` of them.
@@ -57,17 +58,25 @@ def translate(
         tokenizer: of both.
         sources: texts, or their ids; an empty one gives an empty target.
         config: of the search; None is greedy.
+        unknown: whether `<unk>` may be written.
         rows: sources that are translated together.
     """
     left = iter(sources)
     while some := list(islice(left, rows)):
         ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
-        made = iter(_translate(cast("Translator", model), stepper, tokenizer, [one for one in ids if len(one)], config))
+        given = [one for one in ids if len(one)]
+        made = iter(_translate(cast("Translator", model), stepper, tokenizer, given, config, unknown=unknown))
         yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", False)] for one in ids)
 
 
 def _translate(
-    model: Translator, stepper: Stepper, tokenizer: Tokenizer, sources: Sequence[Ids], config: BeamConfig | None
+    model: Translator,
+    stepper: Stepper,
+    tokenizer: Tokenizer,
+    sources: Sequence[Ids],
+    config: BeamConfig | None,
+    *,
+    unknown: bool,
 ) -> Iterator[list[Translation]]:
     if not sources:
         return
@@ -81,7 +90,7 @@ def _translate(
             torch.from_numpy(read.lengths.copy()).to(model.device),
             max(lengths) + 1,
         )
-        forbidden = [] if tokenizer.unknown_id is None else [tokenizer.unknown_id]
+        forbidden = [] if tokenizer.unknown_id is None or unknown else [tokenizer.unknown_id]
         found = search(stepper, state, config, lengths, forbidden)
     for source, hypotheses in zip(sources, found, strict=True):
         yield [_translation(tokenizer, one, cut=len(source) > limit) for one in hypotheses]

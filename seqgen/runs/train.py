@@ -18,6 +18,8 @@ from seqgen.runs.mixtures.resume import resume_mixture
 from seqgen.runs.resume import find_resumed, resume_run
 from seqgen.runs.setup import RunRequest, Session
 from seqgen.runs.training_run import TrainingRun
+from seqgen.sources.catalog.corpus import parse_name
+from seqgen.sources.config import CORPUS_PREFIX, GENERATE, Task
 from seqgen.training.time_budget import Clock
 from seqgen.utils.progress import Report, silent
 
@@ -73,7 +75,9 @@ def train(
 
 
 def new_session(request: RunRequest) -> Session:
-    """Prepare a new run of the kind that its cell asks for."""
+    """Prepare a new run of the kind that its task and its cell ask for."""
+    if "task" not in request.settings and (task := _task_of(request.settings.get("text"))) != GENERATE:
+        request = replace(request, settings={**request.settings, "task": task})
     if "cell" not in request.settings and request.init_from is None and request.plan_from is None:
         request = replace(request, settings={**request.settings, "cell": default_cell(request.settings)})
     cells = cells_of(request.settings)
@@ -81,6 +85,13 @@ def new_session(request: RunRequest) -> Session:
     if len(cells) > 1:
         return new_mixture(request, cells)
     return new_fit(request) if FAMILIES[cells[0]].fit is not None else new_run(request)
+
+
+def _task_of(text: Any) -> Task:
+    """Return what a corpus of the catalog is for; any other text is to be generated."""
+    names = [text] if isinstance(text, str) else text or []
+    tasks = {parse_name(name)[0].task if str(name).startswith(CORPUS_PREFIX) else GENERATE for name in names}
+    return tasks.pop() if len(tasks) == 1 else GENERATE
 
 
 def resume_session(request: RunRequest) -> Session:

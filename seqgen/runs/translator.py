@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from seqgen.evaluation.pairs import evaluate_pairs
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.tasks.translations import Translation as Compared
 from seqgen.evaluation.tasks.translations import TranslationReport, report_translations
+from seqgen.evaluation.tasks.unknown_words import replace_unknown as replace_unknown_words
 from seqgen.generation.config import BeamConfig, SamplingConfig
 from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import Completion, complete_request
@@ -53,10 +55,61 @@ class TranslatorRun(Run):
         ((best, *_),) = self.translations([source], **settings)
         return best.text
 
-    def translations(self, sources: Iterable[str], **settings: Any) -> Iterator[list[Translation]]:
-        """Yield the best targets of many sources in order, `n_best` of each, the best first; arguments as above."""
-        made = translate(self.model, self.model.stepper(), self.tokenizer, sources, BeamConfig.of(**settings))
-        return iterate_with_threads(self._threads, made)
+    def translations(
+        self, sources: Iterable[str], *, replace_unknown: bool = False, **settings: Any
+    ) -> Iterator[list[Translation]]:
+        """Yield the best targets of many sources in order, `n_best` of each, the best first.
+
+        Args:
+            sources: the texts.
+            replace_unknown: put the source word that was most attended to in place of each `<unk>`, which is otherwise
+                never written; for tokenizers of words.
+            settings: as of `translate`.
+
+        Raises:
+            ConfigError: a setting is unknown or impossible.
+        """
+        if replace_unknown and self.tokenizer.kind != "word":
+            raise ConfigError(
+                f"replace_unknown: this model writes {self.tokenizer.kind} tokens, not words; leave it out"
+            )
+        kept: deque[str] = deque()
+
+        def watched() -> Iterator[str]:
+            for source in sources:
+                kept.append(source)
+                yield source
+
+        made = translate(
+            self.model,
+            self.model.stepper(),
+            self.tokenizer,
+            watched(),
+            BeamConfig.of(**settings),
+            unknown=replace_unknown,
+        )
+        if not replace_unknown:
+            return iterate_with_threads(self._threads, made)
+
+        def replaced() -> Iterator[list[Translation]]:
+            for found in made:
+                source = kept.popleft()
+                yield [self._replace_unknown(source, one) for one in found]
+
+        return iterate_with_threads(self._threads, replaced())
+
+    def _replace_unknown(self, source: str, found: Translation) -> Translation:
+        """Put source words in place of the unknown words of a target."""
+        unknown = [token == self.tokenizer.unknown_id for token in found.ids]
+        if not any(unknown):
+            return found
+        ids = self._encode_source(source)
+        weights = alignment(self.model, ids, found.ids)[: len(found.ids)]
+        if not len(weights):
+            raise ConfigError("replace_unknown: this model was trained with --attention none, and points to no word")
+        pieces = [self.tokenizer.id_to_bytes[token].decode() for token in found.ids]
+        words = self.tokenizer.token_texts(source)[: len(ids)]
+        return found._replace(text="".join(replace_unknown_words(pieces, unknown, weights, words)))
 
     def samples(  # type: ignore[override]  # a source, and not a prompt
         self, source: str, *, num_samples: int = 1, max_length: int | None = None, **sampling: Any

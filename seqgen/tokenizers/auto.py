@@ -19,6 +19,8 @@ _WIDE_LETTER = re.compile("[\u1100-\u11ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff
 """Jamo, kana, Chinese characters, Hangul syllables."""
 WIDE_SHARE = 0.25
 """Share of a text's letters that are Hangul, Chinese or kana from which its alphabet counts as large."""
+SHORT_PAIR = 48
+"""Mean characters of a side up to which pairs are read by character: attention aligns them one by one."""
 
 
 class TextStatistics(NamedTuple):
@@ -28,15 +30,18 @@ class TextStatistics(NamedTuple):
     """Characters of the text."""
     has_large_alphabet: bool = False
     """Whether it is Korean, Chinese or Japanese: thousands of different characters, most of them rare."""
+    has_short_pairs: bool = False
+    """Whether it is pairs of at most `SHORT_PAIR` characters a side: dates, names, words."""
 
     @classmethod
-    def of(cls, characters: int, samples: Iterable[str]) -> Self:
-        """Return the statistics of a text by its number of characters and samples of it."""
+    def of(cls, characters: int, samples: Iterable[str], *, sides: int | None = None) -> Self:
+        """Return the statistics of a text by its number of characters and samples of it; of pairs, also their sides."""
         letters = wide = 0
         for sample in samples:
             letters += len(_LETTER.findall(sample))
             wide += len(_WIDE_LETTER.findall(sample))
-        return cls(characters, wide > WIDE_SHARE * letters)
+        short = sides is not None and characters <= SHORT_PAIR * sides
+        return cls(characters, wide > WIDE_SHARE * letters, short)
 
 
 class Choice(NamedTuple):
@@ -73,6 +78,8 @@ LARGE_ALPHABET_CHOICES = (
 
 def choose_tokenizer(text: TextStatistics, seconds: float | None) -> Choice:
     """Return the tokenizer for a text and a training time; None where steps or epochs set the length."""
+    if text.has_short_pairs:
+        return CHAR
     choices = LARGE_ALPHABET_CHOICES if text.has_large_alphabet else CHOICES
     return next(
         choice
