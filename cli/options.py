@@ -64,8 +64,9 @@ def with_settings(
 def _parameter(setting: Setting, panel: str | None) -> inspect.Parameter:
     """Return the keyword parameter that typer makes the option of; None means that the option is not given."""
     kind, choices = _typed(setting)
+    off = f"/--no-{setting.option.removeprefix('--')}" if setting.default is True else ""
     option = typer.Option(
-        setting.option,
+        f"{setting.option}{off}",
         help=setting.description,
         show_default=setting.shown or False,
         metavar=setting.metavar,
