@@ -60,7 +60,7 @@ def predict(
             _print_json(found)
         else:
             print_prediction(found)
-        cut = _is_cut(found)
+        cut = int(_is_cut(found))
     else:
         at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
         cut = _print_lines(model, _lines(text, settings), at_once=at_once, json=json)

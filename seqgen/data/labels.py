@@ -106,7 +106,7 @@ def label_pairs(
     )
 
 
-def place_tags(length: int, places: Integers, tags: Sequence[int]) -> npt.NDArray[np.int32]:
+def place_tags(length: int, places: Integers, tags: Sequence[int] | npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """Return the targets of a sentence of `length` ids: the tag of each word at its place, and `IGNORED` elsewhere."""
     targets = np.full(length, IGNORED, dtype=np.int32)
     targets[places] = tags
