@@ -61,10 +61,11 @@ class TrainingBar:
         from seqgen.runs.directory import RunDirectory
         from seqgen.training.metrics import read_metrics
 
+        figure = "nats_per_token" if run.config.data.task in LABELING_TASKS else "bits_per_character"
         for event in read_metrics(RunDirectory(run.path).metrics):
             if event["step"] > run.first_step:
                 break
-            kind, bits = event["event"], event.get("bits_per_character") or event.get("nats_per_token")
+            kind, bits = event["event"], event.get(figure)
             if not isinstance(bits, float) or not math.isfinite(bits):
                 continue
             if kind == "step":
