@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, stdin_lines, with_settings
 from seqgen.cli.output import notice, printable, stdout, write_json, write_text
 from seqgen.cli.signals import exit_on_signal
 
@@ -83,7 +83,8 @@ def _lines(text: str, reading: dict[str, Any]) -> Iterator[str]:
     """Yield the lines of a file, or of stdin as they come."""
     from seqgen.sources.source import Source
 
-    yield from Source(text, Reading.of(**reading)).lines()
+    settings = Reading.of(**reading)
+    yield from stdin_lines(settings.encoding) if text == STDIN else Source(text, settings).lines()
 
 
 def _print_lines(model: LabelerRun, lines: Iterable[str], *, at_once: bool, json: bool) -> int:
