@@ -19,13 +19,12 @@ from seqgen.cli.commands import (
     export,
     info,
     mix,
-    predict,
     runs,
     sample,
     tokenizer,
     train,
-    translate,
 )
+from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
 from seqgen.cli.parser import Command, Program

@@ -61,8 +61,8 @@ def _generate(time: str, *, quiet: bool) -> None:
 
 def _translate(time: str, *, quiet: bool) -> None:
     """Train on dates, translate some, evaluate on days that were withheld, and show the attention."""
-    from seqgen.cli.commands.evaluate_pairs import print_evaluation
-    from seqgen.cli.commands.translate import print_attention
+    from seqgen.cli.commands.pairs.evaluate import print_evaluation
+    from seqgen.cli.commands.pairs.translate import print_attention
 
     from seqgen.sources.source import load_documents
 

@@ -119,8 +119,8 @@ def _evaluate_pairs(
     model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, json: bool, quiet: bool
 ) -> None:
     """Measure a run that has learned from pairs."""
-    from seqgen.cli.commands.evaluate_pairs import evaluate_translator
-    from seqgen.cli.commands.label_report import evaluate_labeler
+    from seqgen.cli.commands.pairs.evaluate import evaluate_translator
+    from seqgen.cli.commands.pairs.label_report import evaluate_labeler
 
     search = pick(settings, *BeamConfig.model_fields)
     if settings:

@@ -17,7 +17,7 @@ from seqgen.sources.config import Task
 if TYPE_CHECKING:
     from seqgen.runs.training_run import TrainingRun
 
-MAIN = ("cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
+MAIN = ("task", "cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
 """The options that people use most."""
 NEXT: dict[Task, str] = {
     "generate": "sample from it: seqgen sample --run {run}",

@@ -86,7 +86,8 @@ def search(
         logits, state = stepper.step(token, state, starts)
         penalties = None if coverage is None else coverage.add(state)
         log_probs = _log_probs(logits, beams, forbidden)
-        places = beams.extend(*_best_tokens(log_probs, logits, 2 * config.beam), penalties)
+        # One of a hypothesis's best tokens may be the end, and `beam` others may continue.
+        places = beams.extend(*_best_tokens(log_probs, logits, config.beam + 1), penalties)
         token, starts = torch.from_numpy(beams.ids[:, :, -1].flatten()).to(device), None
         if not np.array_equal(places, np.arange(len(logits))):
             index = torch.from_numpy(places).to(device)
@@ -192,7 +193,7 @@ class _Beams:
         extensions = self._rank(log_probs, tokens)
         nats, parents, tokens = extensions
         ends, last = tokens == BOUNDARY, length == self.max_lengths[:, None]
-        finished = ((nats < np.inf) & (ends | last))[:, :beam]
+        finished = (ends | last)[:, :beam]
         scores = np.take_along_axis(added, parents, axis=1) - nats / self._divisor(length)
         for row, rank in np.argwhere(finished & (scores[:, :beam] > self._worst())).tolist():
             self._finish(row, parents[row, rank], [int(tokens[row, rank])], nats[row, rank], scores[row, rank])
@@ -253,22 +254,21 @@ class _Coverage:
         self._received: Tensor | None = None
         """[N, S]."""
 
-    def add(self, state: State) -> Floats:
+    def add(self, state: Any) -> Floats:
         """Add the attention of the newest step; return the sum of ln min(1, received) over each source, [N].
 
         Raises:
             ConfigError: the state has no attention.
         """
         attention: Tensor | None = getattr(state, "attention", None)
-        lengths: Tensor | None = getattr(state, "lengths", None)
-        if attention is None or lengths is None:
+        if attention is None:
             raise ConfigError("coverage_penalty: this model has no attention to its source; use 0")
         if self._received is None:
             self._received = torch.zeros_like(attention, dtype=torch.float32)
         self._received = self._received + attention
         smallest = torch.finfo(torch.float32).tiny  # attention may underflow to 0
         logs = self._received.clamp(smallest, 1.0).log()
-        padding = torch.arange(logs.shape[1], device=logs.device) >= lengths[:, None]
+        padding = torch.arange(logs.shape[1], device=logs.device) >= state.lengths[:, None]
         return logs.masked_fill(padding, 0.0).sum(dim=1).cpu().numpy().astype(np.float64)
 
     def select(self, index: Tensor) -> None:

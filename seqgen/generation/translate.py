@@ -40,6 +40,17 @@ class Translation(NamedTuple):
     """Whether the source was longer than the model reads."""
 
 
+class Alignment(NamedTuple):
+    """How much each token of a target attended to each token of its source."""
+
+    source: list[str]
+    """S tokens as texts."""
+    target: list[str]
+    """T tokens as texts; the last is the end."""
+    weights: npt.NDArray[np.float32]
+    """[T, S]; rows sum to 1."""
+
+
 def translate(
     model: LanguageModel,
     stepper: Stepper,

@@ -58,6 +58,8 @@ class Layer(nn.Module):
 
     plain = False
     """Whether to use plain operations of torch only; set by `plain_path`."""
+    gates = 1
+    """How many matrices are stacked in each of its own weights: one for each gate of a recurrent layer."""
     _trace: dict[str, Tensor] | None = None
     _name = ""
 
@@ -175,8 +177,6 @@ class NeuralModel(LanguageModel):
 
     head: nn.Linear
     """[B, T, H] -> logits [B, T, V]."""
-    gates_per_weight: int = 1
-    """Matrices stacked in each recurrent weight: one per gate."""
 
     @abstractmethod
     def features(

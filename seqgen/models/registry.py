@@ -613,16 +613,17 @@ def model_settings() -> dict[str, Setting]:
     """
     configs = {cell: FAMILIES[cell].config for cell in CELLS}
     neural = sum(FAMILIES[cell].neural for cell in CELLS)
-    others = [(family.task, family.config) for family in FAMILIES.values() if family.task != GENERATE]
-    found = settings_of(FamilyConfig, *configs.values(), *(config for _, config in others))
+    others = [family for family in FAMILIES.values() if family.task != GENERATE]
+    found = settings_of(FamilyConfig, *configs.values(), *(family.config for family in others))
     choices = f"Model architecture: {', '.join(CELLS)}; or several joined by +, which are trained in turn and mixed."
-    found["cell"] = found["cell"]._replace(types=(Literal[*CELLS], str), description=choices)
+    found["cell"] = found["cell"]._replace(
+        types=(Literal[*CELLS], str), description=choices, shown="lstm+ngram; lstm with --task or --valid-split none"
+    )
     for name, made in found.items():
         owners = [cell for cell, config in configs.items() if name in config.model_fields]
-        if not owners:
-            owners = list(dict.fromkeys(f"--task {task}" for task, config in others if name in config.model_fields))
+        tasks = dict.fromkeys(family.task for family in others if name in family.config.model_fields)
         if len(owners) < neural:
-            found[name] = of_cells(made, owners)
+            found[name] = of_cells(made, owners or [f"--task {' or '.join(tasks)}"])
     return found
 
 

@@ -41,7 +41,7 @@ class AttentionExample:
     def heads(self) -> npt.NDArray[np.float64]:
         """The weights of every head, [heads, T, S]."""
         weights = np.asarray(self.weights, np.float64)
-        return weights.reshape(1, *weights.shape) if weights.ndim == 2 else weights
+        return weights[None] if weights.ndim == 2 else weights
 
     @property
     def mean(self) -> npt.NDArray[np.float64]:
@@ -79,10 +79,8 @@ def _describe(example: AttentionExample) -> dict[str, object]:
     return {
         "source": example.shown_source,
         "target": example.shown_target,
-        "maps": [{"name": name, "weights": _round(one)} for name, one in {MEAN: example.mean, **maps}.items()],
+        "maps": [
+            {"name": name, "weights": weights.round(DECIMALS).tolist()}
+            for name, weights in {MEAN: example.mean, **maps}.items()
+        ],
     }
-
-
-def _round(weights: npt.NDArray[np.float64]) -> list[list[float]]:
-    """Return the weights with `DECIMALS` decimals; 0 and 1 as integers, which are shorter in JSON."""
-    return [[int(weight) if weight in {0, 1} else weight for weight in row] for row in weights.round(DECIMALS).tolist()]

@@ -66,7 +66,7 @@ def _choose_fonts(characters: set[str]) -> tuple[list[str], set[str]]:
     manager = _import("matplotlib.font_manager")
     chosen = ["DejaVu Sans"]
     missing = {ord(char) for char in characters} - _codes(manager, manager.findfont(chosen[0]))
-    for entry in sorted(manager.fontManager.ttflist, key=lambda entry: (entry.style != "normal", entry.weight != 400)):
+    for entry in manager.fontManager.ttflist:
         if not missing:
             break
         if not entry.name.startswith("Last Resort") and (found := missing & _codes(manager, entry.fname)):

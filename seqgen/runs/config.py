@@ -271,7 +271,7 @@ def cells_of(settings: dict[str, Any]) -> list[str]:
     """
     task = DataConfig.of(task=settings.get("task", GENERATE)).task
     known, named = cells_for(task), settings.get("cell", SINGLE_CELL)
-    cells = named.split("+") if isinstance(named, str) else [named]
+    cells = [cell.strip() for cell in named.split("+")] if isinstance(named, str) else [named]
     for cell in cells:
         if cell not in known:
             others = ", or join several by +: lstm+gru" if task == GENERATE else ""

@@ -20,10 +20,9 @@ from seqgen.generation.config import BeamConfig, SamplingConfig
 from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import Completion, complete_request
 from seqgen.generation.generate import stream as stream_text
-from seqgen.generation.translate import Translation, alignment, translate
+from seqgen.generation.translate import Alignment, Translation, alignment, translate
 from seqgen.models.base import Engine as EngineName
 from seqgen.models.registry import TranslateConfig
-from seqgen.pages.attention import AttentionExample
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
@@ -155,7 +154,7 @@ class TranslatorRun(Run):
             raise TextError("the source is empty, so there is nothing to translate; give a text")
         return ids
 
-    def attention(self, source: str, target: str | None = None, **settings: Any) -> AttentionExample:
+    def attention(self, source: str, target: str | None = None, **settings: Any) -> Alignment:
         """Return how much each token of a target attended to each token of the source.
 
         Args:
@@ -178,7 +177,7 @@ class TranslatorRun(Run):
         if not len(weights):
             raise ConfigError("attention: this model was trained with --attention none, and has none to show")
         pieces = [self.tokenizer.id_to_bytes[one].decode("utf-8", "replace") for one in (*ids, *written)]
-        return AttentionExample(pieces[: len(ids)], [*pieces[len(ids) :], "<end>"], weights)
+        return Alignment(pieces[: len(ids)], [*pieces[len(ids) :], "<end>"], weights)
 
     def validation_pairs(self) -> LoadedDocuments:
         """Return the pairs that the run withholds, sources and targets in turn.

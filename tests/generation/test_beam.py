@@ -326,15 +326,22 @@ def test_search_orders_exact_ties_by_token():
     assert found[0] == found[1]
 
 
-def test_search_breaks_ties_of_the_last_kept_token_in_their_row_only():
-    logits = torch.zeros(2, 1, 50)
-    logits[0, 0, 30:] = 1.0
-    logits[1, 0, [40, 30, 20, 10]] = torch.tensor([4.0, 3.0, 2.0, 1.0])
+def test_search_breaks_ties_of_the_last_token_that_continues():
+    """The end is the most likely token of each row, then two others, then two equal ones, of which one continues."""
+    logits = torch.zeros(20, 1, 50)
+    for row in logits[:, 0]:
+        row[1 + torch.randperm(49)[:4]] = torch.tensor([3.0, 2.9, 2.8, 2.8])
+        row[BOUNDARY] = 4.0
+    logits[19, 0] = torch.randn(50)
     stepper = TableStepper(logits)
+    config = BeamConfig(beam=3, n_best=3, length_penalty=10.0)
 
-    found = search(stepper, stepper.state(), BeamConfig(beam=2, n_best=2), [1, 1])
+    found = search(stepper, stepper.state(), config, [2] * 20)
 
-    assert [[one.ids for one in row] for row in found] == [[[30], [31]], [[40], [30]]]
+    for row in range(20):
+        assert_same(found[row], plain_search(stepper.log_probs(row), config, 2))
+    for row, (*_, third) in enumerate(found[:19]):
+        assert third.ids == [int((logits[row, 0] == 2.8).nonzero()[0])]
 
 
 def test_search_ends_a_row_when_no_hypothesis_can_reach_its_best():
@@ -429,6 +436,18 @@ def test_search_ends_a_text_that_nothing_may_follow(beam):
     assert [(one.ids, one.finish_reason) for one in found[1]] == [([1], "length"), ([2], "stop")][:beam]
     assert [(one.ids, one.score, one.finish_reason) for one in found[2]] == [([], 0.0, "length")]
     assert len(stepper.batch_sizes) == 2
+
+
+def test_search_divides_the_score_of_a_text_that_nothing_may_follow_by_its_own_length():
+    logits = torch.full((1, 13, 4), -torch.inf)
+    logits[0, 0, 1:] = 0.0
+    logits[0, 1, 2] = 0.0
+    stepper = TableStepper(logits)
+
+    (found,) = search(stepper, stepper.state(), BeamConfig(beam=3, n_best=3, length_penalty=1.0), [9])
+
+    assert [one.ids for one in found] == [[1, 2], [2], [3]]
+    assert [one.score for one in found] == pytest.approx([-math.log(3) / (7 / 6), -math.log(3), -math.log(3)])
 
 
 def attending(rows: int) -> TableStepper:

@@ -89,7 +89,8 @@ def test_beam_config_refuses_impossible_values_by_name(field, value):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"beam": 3, "n_best": 3},
+        {"beam": 3, "n_best": 3, "no_repeat_ngram": 1},
+        {"beam": 1, "n_best": 1, "no_repeat_ngram": 0, "min_length": 0},
         {"length_penalty": 0.0, "coverage_penalty": 10.0},
         {"length_penalty": 10.0, "min_length": 29, "max_length": 30},
         {"max_length": 1},

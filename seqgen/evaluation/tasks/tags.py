@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, TypeAlias
 
 from seqgen.errors import TextError
@@ -108,11 +108,13 @@ def mark_spans(tags: Iterable[str]) -> bool:
 
 def find_spans(tags: Sequence[str]) -> Iterator[Span]:
     """Yield the spans of a sentence whose tags are O, B-X or I-X, by the rules of conlleval."""
-    begin, current = 0, ""
-    for place, tag in enumerate([*tags, "O"]):
-        prefix, _, name = tag.partition("-")
-        if prefix == "I" and name == current:
-            continue
-        if current:
-            yield begin, place, current
-        begin, current = place, name
+    framed = ["O", *tags, "O"]
+    begins = [place for place, (before, tag) in enumerate(pairwise(framed)) if not _continues(before, tag)]
+    for begin, end in pairwise(begins):
+        if tags[begin] != "O":
+            yield begin, end, tags[begin][2:]
+
+
+def _continues(before: str, tag: str) -> bool:
+    """Return whether a tag continues the span of the tag before it."""
+    return tag.startswith("I-") and before[2:] == tag[2:]

@@ -62,7 +62,6 @@ class RecurrentModel(NeuralModel):
         self.config = config
         self.vocab_size = vocab_size
         self.cell = CELLS[config.form]
-        self.gates_per_weight = self.cell.gates
         self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.layers = nn.ModuleList(
             RecurrentLayer(self.cell, config.hidden_size if depth else config.input_size, config.hidden_size)
@@ -131,7 +130,7 @@ class RecurrentLayer(ProductLayer):
 
     def __init__(self, cell: Cell, input_size: int, hidden_size: int) -> None:
         super().__init__()
-        self.cell = cell
+        self.cell, self.gates = cell, cell.gates
         rows = cell.gates * hidden_size
         self.weight_ih_l0 = nn.Parameter(torch.empty(rows, input_size))
         self.weight_hh_l0 = nn.Parameter(torch.empty(rows, hidden_size))

@@ -47,7 +47,6 @@ class RecurrentTranslator(Translator):
         self.config = config
         self.vocab_size = vocab_size
         self.cell = CELLS[config.form]
-        self.gates_per_weight = self.cell.gates
         size = config.hidden_size
         self.embedding = nn.Embedding(vocab_size, config.input_size)
         self.encoder = Encoder(config)

@@ -77,6 +77,9 @@ def mix(
     configs = [directory.read_config() for directory in directories]
     _check_members(directories, configs)
     check_out_is_free(out)
+    inside = next((one.path for one in directories if out is not None and _is_inside(Path(out), one.path)), None)
+    if inside is not None:
+        raise ConfigError(f"out: {out} is inside the run {inside}; choose a directory outside of all runs")
     names = name_members([config.model.cell for config in configs])
     members = dict(zip(names, directories, strict=True))
     by_name = dict(zip(names, configs, strict=True))
@@ -203,25 +206,33 @@ def finished_event(record: MixtureRecord | None, step: int, total_steps: int, se
     )
 
 
+def _is_inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
 def _check_members(directories: Sequence[RunDirectory], configs: Sequence[RunConfig]) -> None:
     """Refuse runs that cannot be one model."""
     if len(directories) < 2:
-        raise ConfigError("runs: a mixture needs two runs or more; name another one")
-    first = configs[0]
+        raise ConfigError("a mixture needs two runs or more; name another one")
+    first, seen = configs[0], set[Path]()
+    for directory in directories:
+        if directory.path.resolve() in seen:
+            raise ConfigError(f"{directory.path} is named twice; a run mixed with itself is the same run")
+        seen.add(directory.path.resolve())
     for directory, config in zip(directories, configs, strict=True):
         if FAMILIES[config.model.cell].is_mixture:
-            raise ConfigError(f"runs: {directory.path} is a mixture itself; name the runs in {directory.path}/members")
+            raise ConfigError(f"{directory.path} is a mixture itself; name the runs in {directory.path}/members")
         if not directory.weights.is_file():
             raise RunError(f"{directory.path} has no weights yet: {directory.weights} is missing; train it first")
         if config.tokenizer.fingerprint != first.tokenizer.fingerprint:
             raise ConfigError(
-                f"runs: {directory.path} and {directories[0].path} have different tokenizers, so their tokens do not "
+                f"{directory.path} and {directories[0].path} have different tokenizers, so their tokens do not "
                 f"correspond; train one with --tokenizer {directories[0].tokenizer}"
             )
         if config.text.ends != first.text.ends:
             with_ends, without = (directory, directories[0])[:: 1 if config.text.ends else -1]
             raise ConfigError(
-                f"runs: {with_ends.path} models the ends of documents and {without.path} does not; train both with "
+                f"{with_ends.path} models the ends of documents and {without.path} does not; train both with "
                 "the same --documents"
             )
 

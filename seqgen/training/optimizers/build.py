@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from seqgen.device import Precision
-from seqgen.models.base import NeuralModel
+from seqgen.models.base import Layer, NeuralModel
 from seqgen.training.config import TrainingConfig
 from seqgen.training.optimizers.adamw import AdamW
 from seqgen.training.optimizers.base import Optimizer
@@ -49,6 +49,11 @@ def build_optimizer(model: NeuralModel, config: TrainingConfig, precision: Preci
     others: list[Parameter] = []
     for parameter in model.parameters():
         (matrices if parameter.dim() == 2 and id(parameter) not in not_decayed else others).append(parameter)
+    gates = {
+        id(parameter): module.gates if isinstance(module, Layer) else 1
+        for module in model.modules()
+        for parameter in module.parameters(recurse=False)
+    }
     first: Optimizer
     if config.optimizer == "muon":
         first = Muon(
@@ -56,7 +61,7 @@ def build_optimizer(model: NeuralModel, config: TrainingConfig, precision: Preci
             config.lr,
             config.weight_decay,
             config.muon_momentum,
-            gates_per_weight=model.gates_per_weight,
+            gates=[gates[id(matrix)] for matrix in matrices],
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
         )
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ UPDATE_RMS = 0.2
 
 
 class Muon(Optimizer):
-    """Optimizer for matrices [gates x A, B] that multiply hidden states.
+    """Optimizer for matrices that multiply hidden states, [gates x A, B].
 
     torch.optim.Muon orthogonalizes one matrix at a time, always in bf16, which is slow on processors without bf16
     instructions. Here matrices of one shape are orthogonalized together.
@@ -29,7 +29,7 @@ class Muon(Optimizer):
         lr: learning rate.
         weight_decay: decoupled, as in AdamW.
         momentum: Nesterov momentum.
-        gates_per_weight: gates stacked in each matrix (of a recurrent layer), orthogonalized separately.
+        gates: how many gates are stacked in each matrix (of a recurrent layer), to be orthogonalized apart; None is 1.
         dtype: dtype of the iteration.
     """
 
@@ -40,22 +40,22 @@ class Muon(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.95,
         *,
-        gates_per_weight: int = 1,
+        gates: Sequence[int] | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(matrices, lr, weight_decay)
-        self.momentum, self.gates_per_weight, self.dtype = momentum, gates_per_weight, dtype
+        self.momentum, self.dtype = momentum, dtype
+        self.gates = list(gates) if gates is not None else [1] * len(self.parameters)
         self.state = {matrix: {"momentum_buffer": torch.zeros_like(matrix)} for matrix in self.parameters}
 
     @torch.no_grad()
     def step(self) -> None:
         by_shape: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        for parameter in self.parameters:
+        for parameter, gates in zip(self.parameters, self.gates, strict=True):
             if parameter.grad is None:
                 continue
             momentum = self.state[parameter]["momentum_buffer"].lerp_(parameter.grad, 1 - self.momentum)
             update = parameter.grad.lerp(momentum, self.momentum)
-            gates = self.gates_per_weight
             pairs = list(zip(parameter.chunk(gates), update.chunk(gates), strict=True))
             by_shape[pairs[0][0].shape] += pairs
         for shape, pairs in by_shape.items():

@@ -111,3 +111,14 @@ def test_train_of_an_unknown_member_is_refused(refuses, corpus, in_tmp):
     refuses(2, "train", "corpus.txt", "--cell", "lstm+foo", words=("--cell", "foo", "lstm"))
     refuses(2, "train", "corpus.txt", "--cell", "lstm+ngram", "--heads", 2, words=("--heads", "transformer"))
     assert not (in_tmp / "runs").exists()
+
+
+def test_mix_names_no_option_that_it_lacks(refuses, runs):
+    assert "--runs" not in refuses(2, "mix", runs[0], words=("two runs",))
+
+
+def test_info_of_a_mixture_refuses_a_damaged_member(invoke, refuses, runs):
+    invoke("mix", *runs, "--out", "mixture")
+    next(Path("mixture/members").glob("*/config.json")).write_text("{}", "utf-8")
+
+    refuses(1, "info", "mixture", words=("members",))

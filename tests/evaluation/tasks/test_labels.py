@@ -141,6 +141,15 @@ def test_calibration_bins_are_closed_at_their_upper_end():
     assert calibration_error(above, targets) == pytest.approx((0.62 + 0.45) / 2)
 
 
+@pytest.mark.parametrize("edge", range(1, 15))
+def test_calibration_bins_are_divided_at_each_fifteenth(edge):
+    """A right answer just below an edge and a wrong one just above it do not cancel out. There are 40 labels."""
+    low, high = edge / 15 - 0.01, edge / 15 + 0.01
+    probabilities = np.array([[one, *[(1 - one) / 39] * 39] for one in (low, high)])
+
+    assert calibration_error(probabilities, np.array([0, 1])) == pytest.approx(((1 - low) + high) / 2)
+
+
 def test_calibrated_probabilities_have_no_error():
     probabilities = np.array([[0.75, 0.25]] * 4)
 
@@ -183,7 +192,7 @@ def test_fit_temperature_of_separated_labels_is_at_the_ends_of_the_range():
     assert fit_temperature(logits, np.array([1, 0])) == pytest.approx(20)
 
 
-@pytest.mark.parametrize("logits", [np.zeros((3, 2)), np.array([[4.0], [1.0], [2.0]])])
+@pytest.mark.parametrize("logits", [np.outer([0.1, 0.7, 1.3], np.ones(7)), np.array([[4.0], [1.0], [2.0]])])
 def test_fit_temperature_is_1_where_none_is_better(logits):
     assert fit_temperature(logits, np.zeros(3, np.int64)) == 1
 

@@ -28,8 +28,10 @@ def test_recurrent_weights_are_initialized_orthogonal(cell):
 
 
 @pytest.mark.parametrize(("cell", "gates"), [("rnn", 1), ("gru", 3), ("lstm", 4)])
-def test_gates_per_weight_is_the_number_of_gates_and_candidates(cell, gates):
-    assert models.build(FAMILIES[cell].config(hidden_size=12), 7).gates_per_weight == gates
+def test_gates_of_a_layer_are_the_number_of_gates_and_candidates(cell, gates):
+    model = models.build(FAMILIES[cell].config(hidden_size=12), 7)
+
+    assert [layer.gates for layer in model.recurrent_layers] == [gates]
 
 
 @pytest.mark.parametrize(("cell", "members"), [("rnn", 1), ("gru", 1), ("lstm", 2)])

@@ -264,6 +264,16 @@ def test_one_run_is_no_mixture(trained):
         seqgen.mix([trained("gru")])
 
 
+def test_run_mixed_with_itself_is_refused(trained):
+    with pytest.raises(ConfigError, match="named twice"):
+        seqgen.mix([trained("gru"), trained("ngram"), trained("gru") / ".." / trained("gru").name])
+
+
+def test_mixture_inside_a_run_is_refused(trained):
+    with pytest.raises(ConfigError, match="inside the run"):
+        seqgen.mix([trained("gru"), trained("ngram")], out=trained("gru") / "mixture")
+
+
 def test_other_tokenizers_are_refused(trained, tmp_path):
     with pytest.raises(ConfigError, match="different tokenizers"):
         seqgen.mix([trained("gru"), trained("ngram", tokenizer="byte")], out=tmp_path / "mixture")

@@ -55,7 +55,7 @@ def test_muon_updates_stacked_gates_separately():
     for parameter, part in zip(apart, gradient.chunk(3), strict=True):
         parameter.grad = part.clone()
 
-    Muon([together], 0.1, gates_per_weight=3).step()
+    Muon([together], 0.1, gates=[3]).step()
     Muon(apart, 0.1).step()
 
     torch.testing.assert_close(together, torch.cat(list(apart)))
@@ -63,7 +63,7 @@ def test_muon_updates_stacked_gates_separately():
 
 def test_copy_of_muon_takes_the_same_step():
     weight = Parameter(torch.randn(6, 4))
-    muon = Muon([weight], 0.1, gates_per_weight=3, dtype=torch.bfloat16)
+    muon = Muon([weight], 0.1, gates=[3], dtype=torch.bfloat16)
     weight.grad = torch.randn(6, 4)
 
     twin = copy.deepcopy(muon)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from seqgen.cli.commands.label_report import confusion_table
+from seqgen.cli.commands.pairs.label_report import confusion_table
 
 from seqgen.evaluation.tasks.labels import LabelReport
 

@@ -21,8 +21,7 @@ from seqgen.utils.files import write_atomically
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from seqgen.generation.translate import Translation
-    from seqgen.pages.attention import AttentionExample
+    from seqgen.generation.translate import Alignment, Translation
     from seqgen.runs.run import Run
     from seqgen.runs.translator import TranslatorRun
 
@@ -154,16 +153,17 @@ def _record(found: Translation) -> dict[str, Any]:
 
 def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[str, Any]) -> None:
     """Draw the attention of sources: a page, a picture, or a map in the terminal."""
-    from seqgen.pages.attention import attention_page
+    from seqgen.pages.attention import AttentionExample, attention_page
     from seqgen.pages.attention_png import save_attention_png
 
     if not place.endswith((".html", ".png")) and place != STDIN:
         raise ConfigError(f"attention: {place} is neither .html nor .png; name such a file, or - for the terminal")
     chosen = sources[: 1 if place.endswith(".png") else MOST_EXAMPLES]
-    examples = [model.attention(source, **settings) for source in chosen]
+    found = [model.attention(source, **settings) for source in chosen]
+    examples = [AttentionExample(*one) for one in found]
     if place == STDIN:
-        for example in examples:
-            print_attention(example)
+        for one in found:
+            print_attention(one)
     elif place.endswith(".png"):
         save_attention_png(examples[0], Path(place))
     else:
@@ -172,10 +172,11 @@ def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[s
         notice(f"attention: the first {plural(len(chosen), 'source')} of {len(sources):,}")
 
 
-def print_attention(example: AttentionExample) -> None:
+def print_attention(found: Alignment) -> None:
     """Print a map of attention on stdout."""
+    from seqgen.pages.attention import AttentionExample
     from seqgen.pages.attention_text import attention_text
 
     console = stdout(100)
-    for line in attention_text(example, console.width):
+    for line in attention_text(AttentionExample(*found), console.width):
         console.print(line, soft_wrap=True)

@@ -1,0 +1,75 @@
+"""Draw exact match against source length, with attention and without: docs/bottleneck.svg.
+
+    python benchmarks/bottleneck.py [--time 120s] [--runs DIR]
+
+Each of four models reverses letters (`corpus:reversal`): lstm and gru, same size and time, each with the learning
+rate of `RATES` that was best on the withheld pairs. Sources have 1 to 30 letters in training; longer ones are to the
+right of the line. Runs that exist in DIR are not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import cast
+
+from matplotlib.figure import Figure
+
+import seqgen
+from seqgen.runs.translator import TranslatorRun
+
+CELLS, ATTENTIONS = ("lstm", "gru"), ("dot", "none")
+RATES = (0.0025, 0.005, 0.01)
+LONGEST_TRAINED = 30
+STYLES = {"lstm": "#0b6e99", "gru": "#c4561a"}
+OUT = Path(__file__).parents[1] / "docs" / "bottleneck.svg"
+
+
+def best_run(cell: str, attention: str, time: str, folder: Path) -> TranslatorRun:
+    """Train with each rate, and return the run with the lowest validation loss."""
+    found = []
+    for rate in RATES:
+        path = folder / f"{cell}-{attention}-{rate}"
+        if not (path / "model.safetensors").is_file():
+            settings = {"cell": cell, "attention": attention, "lr": rate, "max_time": time, "seed": 1}
+            seqgen.train("corpus:reversal", out=path, **settings).run()
+        run = cast("TranslatorRun", seqgen.load(path))
+        nats = run.evaluate_pairs(run.validation_pairs(), sacrebleu=False).cost.nats_per_token
+        print(f"{path.name}: {nats:.4f} nats per token of the withheld targets", flush=True)
+        found.append((nats, rate, run))
+    return min(found, key=lambda one: one[:2])[2]
+
+
+def shares_by_length(run: TranslatorRun) -> dict[int, float]:
+    """Return the share of exact outputs by source length, of the parts `test` and `longer`."""
+    shares: dict[int, float] = {}
+    for part in ("test", "longer"):
+        report = run.evaluate_pairs(f"corpus:reversal:{part}", sacrebleu=False).report
+        print(f"{run.path.name}: {part} {report.exact_match:.4f}", flush=True)
+        shares |= {one.longest: one.matches / one.total for one in report.by_source_length}
+    return shares
+
+
+def main() -> None:
+    """Train what is missing, measure, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--time", default="120s")
+    parser.add_argument("--runs", type=Path, default=Path("runs/bottleneck"))
+    options = parser.parse_args()
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for cell in CELLS:
+        for attention in ATTENTIONS:
+            shares = shares_by_length(best_run(cell, attention, options.time, options.runs))
+            line = "-" if attention == "dot" else "--"
+            label = f"{cell}, attention {attention}"
+            axes.plot(list(shares), [100 * share for share in shares.values()], line, color=STYLES[cell], label=label)
+    axes.axvline(LONGEST_TRAINED, color="gray", linewidth=0.8)
+    axes.text(LONGEST_TRAINED + 0.3, 2, "longer than in training", fontsize=8, color="gray")
+    axes.set(xlabel="letters of the source", ylabel="exact match, %", ylim=(0, 102))
+    axes.legend(loc="lower left")
+    figure.savefig(OUT, metadata={"Date": None})
+
+
+if __name__ == "__main__":
+    main()

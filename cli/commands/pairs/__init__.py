@@ -1,0 +1,1 @@
+"""The commands of runs that learn from pairs."""
