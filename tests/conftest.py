@@ -63,7 +63,7 @@ CONFIGS: dict[str, FamilyConfig] = {
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
 }
-"""A small model of every family, and of its forms, by the name in test ids; those of labelers are in models/labeling."""
+"""A small model of every family, and of its forms, by the name in test ids; labelers are in models/labeling."""
 
 neural = pytest.mark.parametrize(
     "model", [name for name, config in CONFIGS.items() if FAMILIES[config.cell].neural], indirect=True
