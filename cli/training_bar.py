@@ -36,7 +36,7 @@ class TrainingBar:
         """The loss of the validation part, in `unit`."""
         self.latest: Step | None = None
         self.loss = self.speed = math.nan
-        self.unit = "bits/char"
+        self.unit, self.counted = "bits/char", "tokens"
         self._curve: list[float] = []
         self._bar = Progress(
             BarColumn(bar_width=None), TaskProgressColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
@@ -51,7 +51,8 @@ class TrainingBar:
         """Show a run before its first step."""
         self._bar.update(self._task, total=run.total_steps, completed=run.first_step)
         self._max_time = run.config.training.max_time
-        self.unit = "nats/label" if run.config.data.task in LABELING_TASKS else "bits/char"
+        if run.config.data.task in LABELING_TASKS:
+            self.unit, self.counted = "nats/label", "labels"
         if run.first_step:
             with contextlib.suppress(RunError, KeyError):  # a damaged line: use those before it
                 self._recall(run)
@@ -111,7 +112,7 @@ class TrainingBar:
         if event is None:
             return Group(self._bar)
         figures = (
-            f"loss {self.loss:.3f} {self.unit}  {self.speed:,.0f} tokens/s  lr {event.lr:.1e}  "
+            f"loss {self.loss:.3f} {self.unit}  {self.speed:,.0f} {self.counted}/s  lr {event.lr:.1e}  "
             f"gradient {event.grad_norm:.2f}  epoch {event.epoch:.2f}"
         )
         best = "" if self.best is None else f"  best validation {self.best:.3f}"

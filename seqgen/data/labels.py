@@ -29,7 +29,9 @@ from seqgen.tokenizers.normalization import normalize
 from seqgen.utils.text import plural, without_surrogates
 
 MAX_LABEL_BYTES = 1 << 19
-"""The most bytes of all labels together, which config.json holds."""
+"""The most bytes of all labels together in config.json."""
+JSON_BYTES = 16
+"""What config.json has around each label: indentation, quotes, a comma."""
 SHOWN_PLACES = 5
 """Places of unknown labels that a message names."""
 
@@ -182,7 +184,7 @@ def label_texts(
 def _check_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
     if len(labels) == 1:
         raise TextError(f"every text has the label {labels[0]!r}, so there is nothing to learn; give texts with others")
-    if sum(len(label.encode()) for label in labels) > MAX_LABEL_BYTES:
+    if sum(len(label.encode()) + JSON_BYTES for label in labels) > MAX_LABEL_BYTES:
         raise TextError(
             f"the training part has {len(labels):,} different labels, such as {labels[0][:60]!r}: too many to choose "
             "from; to write a text for each text, use --task translate"

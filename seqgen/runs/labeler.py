@@ -147,10 +147,6 @@ class LabelerRun(Run):
         made = [[self.labels[index] for index in one.argmax(1).tolist()] for one in logits]
         return report_tags([pair.target.split(" ") for pair in pairs], made)
 
-    def reading(self, **settings: Any) -> Reading:
-        """Return how to read pairs for this model; `settings` are the fields of `Reading`."""
-        return Reading.of(**{"task": self.config.data.task, **settings})
-
     def _pairs(self, path: str | Path | None, reading: Reading, note: Callable[[str], None]) -> Iterable[PlacedPair]:
         if path is not None:
             return read_pairs([str(path)], reading, note)

@@ -294,7 +294,7 @@ def read_same_corpus(directory: RunDirectory, config: RunConfig, report: Report 
     texts = read_texts(config.data, report, config.text)
     check_same_text(texts, config.text, config.data)
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
-    corpus = encode_corpus(texts, tokenizer, report)
+    corpus = encode_corpus(texts, tokenizer, report, getattr(config.model, "labels", None))
     check_same_sizes(corpus, config.text, config.data)
     return corpus
 

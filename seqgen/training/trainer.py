@@ -115,10 +115,8 @@ class LabelValidation:
     size: TextSize
 
     def evaluate(self, model: LanguageModel, precision: Precision) -> LabelEvaluation:
-        """Score the labels of the whole part, and set the temperature of the model to what fits them best."""
-        figures = evaluate_labels(model, self.pairs, precision)
-        cast("Labeler", model).temperature.fill_(figures.temperature)
-        return figures
+        """Score the labels of the whole part."""
+        return evaluate_labels(model, self.pairs, precision)
 
 
 @dataclass(frozen=True)
@@ -255,6 +253,8 @@ class Trainer:
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
+            if isinstance(report, LabelEvaluation):  # it belongs to these weights, and is stored with them
+                cast("Labeler", learner.model).temperature.fill_(report.temperature)
             with learner.averaged():
                 self._best = to_bytes(learner.model.stored_tensors(), self.setup.identity)
             self._advance(

@@ -278,12 +278,79 @@ def test_a_label_that_the_other_run_lacks_is_refused_by_its_line(classifier, tmp
         seqgen.train(path, out=tmp_path / "run", init_from=classifier.path, task="classify", max_steps=2)
 
 
-def test_changed_labels_in_the_config_are_refused(classifier, tmp_path):
+@pytest.mark.parametrize("labels", [["b", "a"], ["a", "b", "c"], [], "ab", [1, 2], None, {"a": 1}])
+def test_changed_labels_in_the_config_are_refused(classifier, tmp_path, labels):
     copied = tmp_path / "copy"
     shutil.copytree(classifier.path, copied)
     config = json.loads((copied / "config.json").read_text("utf-8"))
-    config["model"]["labels"] = ["b", "a"]
+    config["model"]["labels"] = labels
     (copied / "config.json").write_text(json.dumps(config), "utf-8")
 
     with pytest.raises(RunError):
         seqgen.load(copied)
+
+
+def test_a_resumed_run_keeps_the_labels_of_the_run_that_it_started_from(classifier, tmp_path):
+    path = tmp_path / "texts.tsv"
+    path.write_text("".join(f"{'b' * (1 + number % 4)}\tb\n" for number in range(60)), encoding="utf-8")
+    settings = {"init_from": classifier.path, "task": "classify", "max_steps": 6, "eval_every": 3}
+    seqgen.train(path, out=tmp_path / "whole", **settings).run()
+    polls = iter([False] * 3 + [True])
+    list(seqgen.train(path, out=tmp_path / "parts", stop=lambda: next(polls), **settings))
+
+    run = seqgen.train(out=tmp_path / "parts", resume=True).run()
+
+    assert run.labels == ("a", "b")
+    whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
+    assert parts == whole
+
+
+def test_a_run_that_stops_before_its_first_evaluation_has_temperature_one(tmp_path):
+    path = write_texts(tmp_path / "texts.tsv")
+    polls = iter([False] * 2 + [True])
+    settings = {**SMALL, "task": "classify", "cell": "rnn"}
+
+    list(seqgen.train(path, out=tmp_path / "run", stop=lambda: next(polls), **settings))
+
+    assert seqgen.load(tmp_path / "run").temperature == 1.0
+
+
+def test_runs_that_label_cannot_be_mixed(classifier, tagger, tmp_path):
+    with pytest.raises(ConfigError, match="--task classify"):
+        seqgen.mix([classifier.path, tagger.path], out=tmp_path / "mixed")
+
+
+@pytest.mark.slow
+def test_parity_is_learned(tmp_path):
+    """The label depends on every bit, so a classifier that loses one is at 50%."""
+    draw, path = random.Random(0), tmp_path / "parity.tsv"
+    bits = ["".join(draw.choices("01", k=draw.randint(1, 12))) for _ in range(4000)]
+    path.write_text("".join(f"{one}\t{one.count('1') % 2}\n" for one in bits), encoding="utf-8")
+    settings = {"hidden_size": 32, "max_steps": 350, "eval_every": 350, "precision": "fp32"}
+
+    run = seqgen.train(path, out=tmp_path / "run", task="classify", cell="lstm", **settings).run()
+
+    assert run.evaluate_pairs().accuracy > 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("two_way", [True, False])
+def test_ambiguous_words_are_tagged_by_what_stands_around_them(tmp_path, two_way):
+    """After "the" a walk is a noun, after "they" a verb; only "fast" is told by the word after it."""
+    draw, path, lines = random.Random(0), tmp_path / "sentences.tsv", []
+    for _ in range(1500):
+        word = draw.choice(["walk", "run", "play"])
+        lines.append(
+            draw.choice([f"the {word} ends\tD N V", f"they {word} here\tP V A", "fast walk\tJ N", "fast here\tA A"])
+        )
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    settings = {"hidden_size": 32, "max_steps": 150, "eval_every": 150, "precision": "fp32", "two_way": two_way}
+
+    run = seqgen.train(path, out=tmp_path / "run", task="tag", cell="gru", **settings).run()
+
+    assert [found.line for found in run.predict(["the run ends", "they run here"])] == ["D N V", "P V A"]
+    if two_way:
+        assert run.evaluate_pairs().accuracy == 1.0
+        assert [found.line for found in run.predict(["fast walk", "fast here"])] == ["J N", "A A"]
+    else:
+        assert run.evaluate_pairs().accuracy < 1.0
