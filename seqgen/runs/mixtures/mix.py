@@ -224,7 +224,7 @@ def _check_members(directories: Sequence[RunDirectory], configs: Sequence[RunCon
             raise ConfigError(f"{directory.path} is a mixture itself; name the runs in {directory.path}/members")
         if config.data.has_pairs:
             raise ConfigError(
-                f"{directory.path} was trained with --task {config.data.task}; only models that generate text can be mixed"
+                f"{directory.path} was trained with --task {config.data.task}; only generators can be mixed"
             )
         if not directory.weights.is_file():
             raise RunError(f"{directory.path} has no weights yet: {directory.weights} is missing; train it first")
