@@ -64,9 +64,9 @@ def with_settings(
 def _parameter(setting: Setting, panel: str | None) -> inspect.Parameter:
     """Return the keyword parameter that typer makes the option of; None means that the option is not given."""
     kind, choices = _typed(setting)
-    off = f"/--no-{setting.option.removeprefix('--')}" if setting.default is True else ""
+    negated = f"/--no-{setting.option.removeprefix('--')}" if setting.types == (bool,) and setting.default else ""
     option = typer.Option(
-        f"{setting.option}{off}",
+        setting.option + negated,
         help=setting.description,
         show_default=setting.shown or False,
         metavar=setting.metavar,

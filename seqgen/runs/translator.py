@@ -229,8 +229,14 @@ class TranslatorRun(Run):
     def engine(self, precision: StepperPrecision = "fp32", engine: EngineName = "torch") -> NoReturn:
         """Refuse: a target needs a source."""
         del precision, engine
-        raise ConfigError(f"run: {self.path} translates, and writes nothing without a source; use seqgen translate")
+        raise self._refusal("write", "translate")
 
     def _encode(self, documents: LoadedDocuments) -> NoReturn:
         del documents
-        raise ConfigError(f"run: {self.path} translates, and scores pairs, not texts; use evaluate_pairs")
+        raise self._refusal("score", "evaluate_pairs")
+
+    def _codec(self) -> NoReturn:
+        raise self._refusal("compress", "translate")
+
+    def _refusal(self, work: str, instead: str) -> ConfigError:
+        return ConfigError(f"run: {self.path} translates, and cannot {work} a text without its source; use {instead}")

@@ -223,9 +223,7 @@ def _check_members(directories: Sequence[RunDirectory], configs: Sequence[RunCon
         if FAMILIES[config.model.cell].is_mixture:
             raise ConfigError(f"{directory.path} is a mixture itself; name the runs in {directory.path}/members")
         if config.data.has_pairs:
-            raise ConfigError(
-                f"{directory.path} was trained with --task {config.data.task}; only generators can be mixed"
-            )
+            raise ConfigError(f"{directory.path} is a run of --task {config.data.task}; only models of texts are mixed")
         if not directory.weights.is_file():
             raise RunError(f"{directory.path} has no weights yet: {directory.weights} is missing; train it first")
         if config.tokenizer.fingerprint != first.tokenizer.fingerprint:
