@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAIN = ("task", "cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
 """The options that people use most."""
+
 NEXT: dict[Task, str] = {
     "generate": "sample from it: seqgen sample --run {run}",
     "translate": "use it: seqgen translate TEXT --run {run}",
