@@ -6,7 +6,7 @@ A tag is at the last id of its word: a model that reads one way has then read al
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -140,6 +140,11 @@ def names_in(task: Task, target: str) -> list[str]:
     return target.split(" ") if task == "tag" else [target]
 
 
+def first_unknown(task: Task, target: str, known: Collection[str]) -> str | None:
+    """Return the first label or tag of a target that is not known, or None if all are."""
+    return next((name for name in names_in(task, target) if name not in known), None)
+
+
 @dataclass(frozen=True)
 class LabeledTexts:
     """Both parts of a corpus with their labels."""
@@ -198,12 +203,8 @@ def _label_part(
     """Return the pairs of a part, and a sentence about each that is skipped because its label is not known."""
     task, known = texts.data.task, set(labels)
     targets = list(part.every(2, 1).texts())
-    unknown = {
-        number: name
-        for number, target in enumerate(targets)
-        for name in names_in(task, target)[::-1]
-        if name not in known
-    }
+    firsts = (first_unknown(task, target, known) for target in targets)
+    unknown = {number: name for number, name in enumerate(firsts) if name is not None}
     sources, read = Sequences.of_documents(ids), part.every(2)
     if unknown:
         places = _places(texts, part, list(unknown))
@@ -223,10 +224,12 @@ def _places(texts: Texts, part: Span, numbers: Sequence[int]) -> dict[int, str]:
     of_text = (np.searchsorted(part.text.documents, begins) // 2).tolist()
     data = texts.data
     names = data.text if part.text is texts.text or data.valid is None else (data.valid,)
+    places = {number: f"pair {place + 1:,}" for number, place in zip(numbers, of_text, strict=True)}
     if any(map(is_read_once, names)):
-        return {number: f"pair {place + 1:,}" for number, place in zip(numbers, of_text, strict=True)}
+        return places
     wanted = dict(zip(of_text, numbers, strict=True))
-    return {wanted[place]: pair.place for place, pair in enumerate(read_pairs(names, data)) if place in wanted}
+    found = enumerate(read_pairs(names, data))
+    return {**places, **{wanted[place]: pair.place for place, pair in found if place in wanted}}
 
 
 class PlacedPair(NamedTuple):

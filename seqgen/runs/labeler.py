@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 
 import numpy as np
 
-from seqgen.data.labels import Labels, PlacedPair, Tags, last_ids, names_in, place_tags, read_pairs, unknown_labels
+from seqgen.data.labels import Labels, PlacedPair, Tags, first_unknown, last_ids, place_tags, read_pairs, unknown_labels
 from seqgen.data.pairs import Sequences
 from seqgen.device import StepperPrecision, torch_threads
 from seqgen.errors import ConfigError
@@ -158,7 +158,7 @@ class LabelerRun(Run):
         task, known = self.config.data.task, set(self.labels)
         kept, unknown = [], []
         for pair in pairs:
-            foreign = next((name for name in names_in(task, pair.target) if name not in known), None)
+            foreign = first_unknown(task, pair.target, known)
             if foreign is None:
                 kept.append(pair)
             else:

@@ -53,13 +53,14 @@ def print_report(report: LabelReport | TagReport, model: LabelerRun, name: str) 
 
 
 def _label_figures(report: LabelReport) -> list[tuple[str, str]]:
+    before = (f"before the temperature of {report.temperature:.3g}", f"{report.uncalibrated_error:.4f}")
     return [
         ("accuracy", f"{report.accuracy:.2%}"),
         (f"always {report.majority!r}", f"{report.majority_share:.2%}"),
         ("macro-F1", f"{report.macro_f1:.4f}"),
         ("nats per label", f"{report.nats:.4f}"),
         ("calibration error", f"{report.calibration_error:.4f}"),
-        (f"before the temperature of {report.temperature:.3g}", f"{report.uncalibrated_error:.4f}"),
+        *([before] if report.temperature != 1 else []),
         ("texts", f"{report.documents:,}"),
     ]
 

@@ -29,6 +29,10 @@ def test_a_text_is_answered_by_a_table_of_labels_with_probabilities(invoke, clas
     assert sum(shares) == pytest.approx(100, abs=0.2)
 
 
+def test_a_text_longer_than_a_file_name_can_be_is_a_text(invoke, tagger):
+    assert len(invoke("predict", "cat sees " * 600, "--run", tagger).stdout.splitlines()) == 1200
+
+
 def test_a_sentence_is_answered_by_its_words_with_tags(invoke, tagger):
     lines = invoke("predict", "café sees cat", "--run", tagger).stdout.splitlines()
 
