@@ -127,7 +127,7 @@ def finished_line(event: Finished, *, steps: bool = True) -> str:
     }[event.reason]
     if event.skipped:
         ended += f", {event.skipped:,} of them skipped"
-    if event.best_step is None:
+    if event.best_step is None or (bits is None and event.best_accuracy is None):
         return ended
     best = f"accuracy {event.best_accuracy:.1%}" if event.best_accuracy is not None else f"{bits:.3f} bits/byte"
     return f"{ended}; best at step {event.best_step:,}: {best}"

@@ -112,6 +112,7 @@ def count_parameters(path: Path) -> int:
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (no dict)
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (no dict)
+            return sum(math.prod(shape) for shape in shapes if shape)  # a labeler's temperature is not trained
     except (safetensors.SafetensorError, OSError) as error:
         raise RunError(f"{path} is not a valid safetensors file ({error}); restore it from a backup") from error

@@ -13,7 +13,10 @@ import seqgen
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.tasks.labels import LabelReport
 from seqgen.evaluation.tasks.tags import TagReport
+from seqgen.models.base import parameter_count
+from seqgen.runs.directory import RunDirectory
 from seqgen.runs.labeler import LabelerRun
+from seqgen.runs.summary import summarize
 
 SMALL = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "batch_size": 8, "warmup_steps": 2, "precision": "fp32"}
 FORMS = {
@@ -313,6 +316,16 @@ def test_a_run_that_stops_before_its_first_evaluation_has_temperature_one(tmp_pa
     list(seqgen.train(path, out=tmp_path / "run", stop=lambda: next(polls), **settings))
 
     assert seqgen.load(tmp_path / "run").temperature == 1.0
+
+
+def test_summary_has_the_accuracy_and_the_parameters_that_are_trained(classifier):
+    directory = RunDirectory(classifier.path)
+
+    summary = summarize(directory, directory.read_config())
+
+    assert 0.5 < summary.best_accuracy <= 1
+    assert summary.best_bits_per_byte is None
+    assert summary.parameters == parameter_count(classifier.model)
 
 
 def test_runs_that_label_cannot_be_mixed(classifier, tagger, tmp_path):
