@@ -65,7 +65,8 @@ class Choice(NamedTuple):
 CHAR = Choice(0, 0.0, "char")
 CHOICES = (
     Choice(8_000_000, 60.0, "bpe", 4_000),
-    Choice(350_000, 20.0, "bpe", 2_000),
+    Choice(2_000_000, 20.0, "bpe", 2_000),
+    Choice(350_000, 20.0, "bpe", 1_000),
     CHAR,
 )
 """The first whose bounds a text reaches, for alphabets such as Latin, Cyrillic or code."""
