@@ -27,6 +27,7 @@ from seqgen.models.registry import (
     NgramConfig,
     TransformerConfig,
 )
+from seqgen.sources.config import LABELING_TASKS
 
 from .small_runs import SMALL, SMALL_RUNS
 
@@ -40,7 +41,11 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("seqgen")
 
 CONFIGS: dict[str, FamilyConfig] = {
-    **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items() if family.neural},
+    **{
+        cell: family.config(hidden_size=16, layers=2)
+        for cell, family in FAMILIES.items()
+        if family.neural and family.task not in LABELING_TASKS
+    },
     "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
     "window": FAMILIES["window"].config(hidden_size=16, layers=2, context_size=6),
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),
@@ -58,7 +63,7 @@ CONFIGS: dict[str, FamilyConfig] = {
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
 }
-"""A small model of every family, and of its forms, by the name in test ids."""
+"""A small model of every family, and of its forms, by the name in test ids; labelers are in models/labeling."""
 
 neural = pytest.mark.parametrize(
     "model", [name for name, config in CONFIGS.items() if FAMILIES[config.cell].neural], indirect=True

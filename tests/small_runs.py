@@ -6,9 +6,10 @@ from typing import Any
 
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings
+from seqgen.sources.config import LABELING_TASKS
 
-NEURAL = [cell for cell, family in FAMILIES.items() if family.neural]
-"""The cells that are trained by gradients."""
+NEURAL = [cell for cell, family in FAMILIES.items() if family.neural and family.task not in LABELING_TASKS]
+"""The cells that are trained by gradients on text; small runs of labelers are in runs/test_labeler.py."""
 SMALL: dict[str, Any] = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "batch_size": 8, "warmup_steps": 2}
 
 

@@ -135,7 +135,8 @@ class TextRecord(Config):
     split: SplitRule
     """What is withheld for validation."""
     train_pairs: int | None = None
-    """Pairs of the training part, where the task learns from pairs; tokens are then those of both sides."""
+    """Pairs of the training part, where the task learns from pairs; tokens are then those of both sides, and where
+    targets are labels those of the sources alone."""
     valid_pairs: int | None = None
 
 

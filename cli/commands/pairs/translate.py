@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, stdin_lines, with_settings
 from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
 from seqgen.cli.signals import exit_on_signal
 
@@ -72,7 +73,7 @@ def translate(
     if drawing and {name for name in settings if name != "max_length"}:
         beam = next(name for name in settings if name != "max_length")
         raise ConfigError(f"{beam}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out")
-    is_text = source != STDIN and not Path(source).is_file()
+    is_text = source != STDIN and not os.path.isfile(source)  # noqa: PTH113 (a long text is no error)
     if replace_unknown:
         settings["replace_unknown"] = True
     if is_text and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
@@ -106,7 +107,7 @@ def _lines(source: str) -> Iterator[str]:
     from seqgen.sources.config import Reading
     from seqgen.sources.source import Source
 
-    yield from Source(source, Reading()).lines()
+    yield from stdin_lines("utf-8") if source == STDIN else Source(source, Reading()).lines()
 
 
 def _print(
