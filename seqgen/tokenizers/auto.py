@@ -30,8 +30,8 @@ class TextStatistics(NamedTuple):
     """Characters of the text."""
     has_large_alphabet: bool = False
     """Whether it is Korean, Chinese or Japanese: thousands of different characters, most of them rare."""
-    has_short_pairs: bool = False
-    """Whether it is pairs of at most `SHORT_PAIR` characters a side: dates, names, words."""
+    pair_length: float | None = None
+    """Of pairs, the mean characters of a side."""
 
     @classmethod
     def of(cls, characters: int, samples: Iterable[str], *, sides: int | None = None) -> Self:
@@ -40,8 +40,7 @@ class TextStatistics(NamedTuple):
         for sample in samples:
             letters += len(_LETTER.findall(sample))
             wide += len(_WIDE_LETTER.findall(sample))
-        short = sides is not None and characters <= SHORT_PAIR * sides
-        return cls(characters, wide > WIDE_SHARE * letters, short)
+        return cls(characters, wide > WIDE_SHARE * letters, None if sides is None else characters / max(1, sides))
 
 
 class Choice(NamedTuple):
@@ -75,12 +74,14 @@ LARGE_ALPHABET_CHOICES = (
     CHAR,
 )
 """The same for Korean, Chinese and Japanese."""
+LONG_PAIRS = Choice(0, 0.0, "bpe", 2_000)
+"""For pairs of sentences and paragraphs, of any number: hundreds of characters are too many to attend to."""
 
 
 def choose_tokenizer(text: TextStatistics, seconds: float | None) -> Choice:
     """Return the tokenizer for a text and a training time; None where steps or epochs set the length."""
-    if text.has_short_pairs:
-        return CHAR
+    if text.pair_length is not None:
+        return CHAR if text.pair_length <= SHORT_PAIR else LONG_PAIRS
     choices = LARGE_ALPHABET_CHOICES if text.has_large_alphabet else CHOICES
     return next(
         choice

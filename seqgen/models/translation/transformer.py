@@ -63,6 +63,7 @@ class TransformerTranslator(Translator):
         if config.tie_weights:
             self.head.weight = self.embedding.weight
         initialize_blocks(self, config.layers)
+        nn.init.normal_(self.embedding.weight, std=config.hidden_size**-0.5)
 
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> TransformerTranslatorState:
         rows, length = source.shape
@@ -121,8 +122,12 @@ class TransformerTranslator(Translator):
         return self.norm(x), moved
 
     def _embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Rotation]:
-        """Return the embedded tokens [B, T, H], and how to rotate queries and keys."""
-        x = self.embedding(tokens)
+        """Return the embedded tokens [B, T, H], and how to rotate queries and keys.
+
+        Embeddings are scaled to the size of sinusoidal positions (Vaswani et al. 2017, section 3.4): where they were a
+        tenth of it, a model of 64 learned nothing of reversal in two minutes.
+        """
+        x = self.embedding(tokens) * self.config.hidden_size**0.5
         bases = position_frequencies(self.config, self.device)
         if self.config.positions == "sinusoidal":
             return self.dropout(x + sinusoids(positions, bases).to(x.dtype)), None
