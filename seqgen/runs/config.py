@@ -193,6 +193,12 @@ class RunConfig(Config):
             raise ValueError(f"training: these are not the settings of {self.model.cell}")
         return self
 
+    @model_validator(mode="after")
+    def _labels_are_known(self) -> RunConfig:
+        if getattr(self.model, "labels", None) == ():
+            raise ValueError(f"model: {self.model.cell} has no labels to choose from")
+        return self
+
     def member(self, name: str) -> RunConfig:
         """Return the config that a member of this mixture has as a run."""
         model, training = cast("MixtureConfig", self.model), cast("MembersConfig", self.training)
