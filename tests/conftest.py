@@ -22,14 +22,17 @@ from seqgen.models.registry import (
     FAMILIES,
     FamilyConfig,
     GruConfig,
+    GruTranslateConfig,
     LstmConfig,
+    LstmTranslateConfig,
     MixtureConfig,
     NgramConfig,
+    RnnTranslateConfig,
     TransformerConfig,
+    TransformerTranslateConfig,
 )
-from seqgen.sources.config import LABELING_TASKS
 
-from .small_runs import SMALL, SMALL_RUNS
+from .small_runs import NEURAL, PAIRS, SMALL, SMALL_RUNS
 
 # Small models gain nothing from threads, and lose much on a busy machine.
 torch.set_num_threads(1)
@@ -41,11 +44,7 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile("seqgen")
 
 CONFIGS: dict[str, FamilyConfig] = {
-    **{
-        cell: family.config(hidden_size=16, layers=2)
-        for cell, family in FAMILIES.items()
-        if family.neural and family.task not in LABELING_TASKS
-    },
+    **{cell: family.config(hidden_size=16, layers=2) for cell, family in FAMILIES.items() if cell in NEURAL},
     "lstm": LstmConfig(hidden_size=16, layers=2, embedding_size=8),
     "window": FAMILIES["window"].config(hidden_size=16, layers=2, context_size=6),
     "lstm-tied": LstmConfig(hidden_size=16, tie_weights=True),
@@ -63,12 +62,27 @@ CONFIGS: dict[str, FamilyConfig] = {
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
 }
-"""A small model of every family, and of its forms, by the name in test ids; labelers are in models/labeling."""
+"""A small model of every family that goes on with a text, and of its forms, by the name in test ids."""
+
+TRANSLATORS: dict[str, FamilyConfig] = {
+    "lstm-translate": LstmTranslateConfig(hidden_size=16, layers=2, embedding_size=8),
+    "gru-translate": GruTranslateConfig(hidden_size=16, layers=2, input_feeding=True),
+    "rnn-translate": RnnTranslateConfig(hidden_size=16, attention="none", two_way=False, tie_weights=True),
+    "transformer-translate": TransformerTranslateConfig(hidden_size=32, layers=2, heads=2),
+    "rope-translate": TransformerTranslateConfig(hidden_size=32, heads=2, positions="rope", tie_weights=True),
+}
+"""A small encoder-decoder of every family, and of its forms."""
 
 neural = pytest.mark.parametrize(
     "model", [name for name, config in CONFIGS.items() if FAMILIES[config.cell].neural], indirect=True
 )
 """Only families with hidden vectors and gradients."""
+trained = pytest.mark.parametrize(
+    "model",
+    [name for name, config in (CONFIGS | TRANSLATORS).items() if FAMILIES[config.cell].neural],
+    indirect=True,
+)
+"""All families that are trained by gradients, encoder-decoders included."""
 
 VOCAB_SIZE = 11
 
@@ -82,10 +96,10 @@ TEXT = "".join(
 
 
 def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> LanguageModel:
-    """Build the model `name` of `CONFIGS`, with enlarged matrices, so that every weight affects the logits."""
+    """Build the model `name` of `CONFIGS` or `TRANSLATORS`, with enlarged matrices: every weight affects the logits."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = models.build(CONFIGS[name], vocab_size).eval()
+        model = models.build((CONFIGS | TRANSLATORS)[name], vocab_size).eval()
         fit_members(model)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -133,6 +147,14 @@ def corpus(tmp_path: Path) -> Path:
     """`TEXT` in a file."""
     path = tmp_path / "corpus.txt"
     path.write_text(TEXT, encoding="utf-8", newline="")
+    return path
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """`PAIRS` in a file."""
+    path = tmp_path / "pairs.tsv"
+    path.write_text(PAIRS, encoding="utf-8", newline="")
     return path
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, resolve_settings
-from seqgen.sources.config import LABELING_TASKS
+from seqgen.sources.config import GENERATE
 
-NEURAL = [cell for cell, family in FAMILIES.items() if family.neural and family.task not in LABELING_TASKS]
-"""The cells that are trained by gradients on text; small runs of labelers are in runs/test_labeler.py."""
+NEURAL = [cell for cell, family in FAMILIES.items() if family.neural and family.task == GENERATE]
+"""The cells that are trained by gradients on texts."""
 SMALL: dict[str, Any] = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "batch_size": 8, "warmup_steps": 2}
 
 
@@ -26,6 +26,17 @@ SPECIAL: dict[str, dict[str, Any]] = {
 }
 SMALL_RUNS = {cell: {**with_length(cell, 16), "precision": "fp32", **SPECIAL.get(cell, {})} for cell in NEURAL}
 """A small run of every neural family, by cell."""
+
+TRANSLATE_RUNS: dict[str, dict[str, Any]] = {
+    "lstm-translate": {"cell": "lstm", "layers": 2, "dropout": 0.2, "precision": "fp32"},
+    "gru-translate": {"cell": "gru", "input_feeding": True, "label_smoothing": 0.1, "precision": "bf16"},
+    "rnn-translate": {"cell": "rnn", "attention": "none", "two_way": False, "precision": "fp32"},
+    "transformer-translate": {"cell": "transformer", "layers": 1, "heads": 2, "dropout": 0.2, "precision": "fp32"},
+}
+"""A small run of every encoder-decoder."""
+TRANSLATE_RUNS = {name: {**SMALL, "task": "translate", **settings} for name, settings in TRANSLATE_RUNS.items()}
+PAIRS = "".join(f"{number:03}\t{number * 7 % 1000:03}\n" for number in range(0, 1000, 9))
+"""112 pairs of numbers of three digits."""
 
 GRU = {**SMALL, **SMALL_RUNS["gru"]}
 """Most tests need one family only."""

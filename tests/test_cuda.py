@@ -7,7 +7,7 @@ import torch
 
 import seqgen
 
-from .small_runs import SMALL, SMALL_RUNS
+from .small_runs import SMALL, SMALL_RUNS, TRANSLATE_RUNS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -49,3 +49,19 @@ def test_cuda_run_trains_resumes_and_loads_on_the_cpu(corpus, tmp_path, family, 
     here = seqgen.load(tmp_path / "run", device="cpu")
     assert here.evaluate(corpus).nats_per_token == pytest.approx(run.evaluate(corpus).nats_per_token, rel=1e-2)
     assert len(run.samples(num_samples=3, max_new_tokens=20)) == 3
+
+
+@pytest.mark.parametrize("name", TRANSLATE_RUNS)
+def test_cuda_run_translates_as_on_the_cpu(pairs, tmp_path, name):
+    settings = {**TRANSLATE_RUNS[name], "device": "cuda", "precision": "fp32"}
+
+    run = seqgen.train(pairs, out=tmp_path / "run", **settings).run()
+
+    here = seqgen.load(tmp_path / "run", device="cpu")
+    costs = [one.evaluate_pairs(pairs, sacrebleu=False).cost.nats_per_token for one in (run, here)]
+    assert costs[0] == pytest.approx(costs[1], rel=1e-2)
+    assert len(next(run.translations(["123"], beam=3, n_best=3))) == 3
+    assert len(list(run.samples("123", num_samples=3))) == 3
+    if run.config.model.name != "rnn":
+        found, expected = (one.attention("123", "4").weights for one in (run, here))
+        assert found == pytest.approx(expected, abs=1e-2)

@@ -59,11 +59,27 @@ def stats(
 
 def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the name of each document, and its chunks."""
-    from seqgen.sources.source import Source, expand_names, issue_notices, reject_unused_settings, unselected_notices
+    from seqgen.sources.source import (
+        Source,
+        are_parallel,
+        expand_names,
+        issue_notices,
+        parallel_documents,
+        reject_unused_settings,
+        unselected_notices,
+    )
 
     reject_unused_settings(texts, reading)
     for message in unselected_notices(texts, reading):
         note(message)
+    if are_parallel(texts, reading):
+        first, second = (Source(name, reading) for name in texts)
+        for side in parallel_documents(first, second):
+            yield side.place, side.chunks
+        for source in (first, second):
+            for message in issue_notices(source.name, source.issues, reading):
+                note(message)
+        return
     for name in expand_names(texts, reading):
         source = Source(name, reading)
         for document in source.documents():

@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 CORPUS = "corpus:pydoc"
 TRAINING_TIME, TRANSLATING_TIME = "45s", "40s"
 PROMPT = "The "
-
-
 PAIRS = "corpus:dates-iso"
+TEST = f"{PAIRS}:test"
 DATES = ("Saturday 21 November 2026", "11/21/2026", "21.11.26")
 
 
@@ -71,9 +70,8 @@ def _translate(time: str, *, quiet: bool) -> None:
     for source in DATES:
         write_text(f"{source} -> {run.translate(source)}\n")
 
-    _say(f"3. Measure, on days that no form of which was learned: seqgen eval {PAIRS}:test", quiet=quiet)
-    name = f"{PAIRS}:test"
-    print_evaluation(run.evaluate_pairs(load_documents([name], run.reading())), run, name)
+    _say(f"3. Measure, on days that no form of which was learned: seqgen eval {TEST}", quiet=quiet)
+    print_evaluation(run.evaluate_pairs(load_documents([TEST], run.reading())), run, TEST, quiet=quiet)
 
     _say(f'4. What each character looked at: seqgen translate "{DATES[0]}" --attention -', quiet=quiet)
     print_attention(run.attention(DATES[0]))

@@ -61,7 +61,7 @@ class Sequences:
 
     def filled(self, fill: int) -> Integers:
         """Return the sequences as rows, filled at the right: int64 [N, the longest]."""
-        places = np.arange(max(1, int(self.lengths.max())))
+        places = np.arange(int(self.lengths.max(initial=1)))
         within = places < self.lengths[:, None]
         found: Integers = self.ids[np.where(within, self.begins[:, None] + places, 0)].astype(np.int64)
         return np.where(within, found, fill)

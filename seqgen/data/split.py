@@ -153,7 +153,7 @@ def share_notice(config: DataConfig, rule: SplitRule, withheld: int, characters:
         withheld: characters that are withheld.
         characters: of the whole text.
     """
-    if config.valid is not None or rule == "none":
+    if config.valid is not None or rule == "none" or config.has_pairs:  # the share of pairs is exact
         return None
     wanted, share = config.valid_share or DEFAULT_SHARE, withheld / characters
     by_size = rule in {"blocks", "tail"} or config.valid_split == "auto"

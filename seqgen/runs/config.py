@@ -199,6 +199,12 @@ class RunConfig(Config):
             raise ValueError(f"model: {self.model.cell} has no labels to choose from")
         return self
 
+    @model_validator(mode="after")
+    def _model_is_of_the_task(self) -> RunConfig:
+        if FAMILIES[self.model.cell].task != self.data.task:
+            raise ValueError(f"model: {self.model.cell} is not a model of --task {self.data.task}")
+        return self
+
     def member(self, name: str) -> RunConfig:
         """Return the config that a member of this mixture has as a run."""
         model, training = cast("MixtureConfig", self.model), cast("MembersConfig", self.training)

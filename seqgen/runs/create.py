@@ -218,7 +218,10 @@ def _settings_from(parent: RunConfig, settings: dict[str, Any]) -> RunSettings:
     if named:
         comes = singular_or_plural(len(named), "comes", "come")
         raise ConfigError(f"init_from: {', '.join(named)} {comes} with the weights of the other run; leave that out")
-    named_by = {"cell": parent.model.name, "task": FAMILIES[parent.model.cell].task}
+    task = FAMILIES[parent.model.cell].task
+    if settings.get("task", task) != task:
+        raise ConfigError(f"init_from: the other run was trained with --task {task}, not {settings['task']}")
+    named_by = {"cell": parent.model.name, "task": task}
     resolved = resolve_settings({**settings, **named_by}, from_weights=True)
     return resolved.model_copy(update={"model": parent.model})
 

@@ -383,7 +383,9 @@ def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
     rows, length = stream.batch_size, stream.length
     needed = 8 * parameters + activation_bytes(model, rows * length, precision)
     if needed > available:
-        other = "--bptt" if stream.carries_state else "--block-size"
+        other = {"contiguous": "--bptt", "windows": "--block-size", "pairs": "--max-source-length"}[
+            FAMILIES[model_config.cell].batches
+        ]
         raise ConfigError(
             f"batch_size: training on a batch of {rows:,} rows of {length:,} tokens takes {_in_gib(needed)} or more; "
             f"this machine has {_in_gib(available)}, so lower --batch-size (and raise --grad-accum) or {other}"

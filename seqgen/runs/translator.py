@@ -23,7 +23,7 @@ from seqgen.generation.generate import stream as stream_text
 from seqgen.generation.translate import Alignment, Translation, alignment, translate
 from seqgen.models.base import Engine as EngineName
 from seqgen.models.registry import TranslateConfig
-from seqgen.runs.run import Run
+from seqgen.runs.run import MAX_SAMPLES, Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
 from seqgen.tokenizers.base import Ids
@@ -72,6 +72,9 @@ class TranslatorRun(Run):
             raise ConfigError(
                 f"replace_unknown: this model writes {self.tokenizer.kind} tokens, not words; leave it out"
             )
+        config, stepper = BeamConfig.of(**settings), self.model.stepper()
+        if config.coverage_penalty and getattr(self.config.model, "attention", "dot") == "none":
+            raise ConfigError("coverage_penalty: this model was trained with --attention none; use 0")
         kept: deque[str] = deque()
 
         def watched() -> Iterator[str]:
@@ -79,23 +82,12 @@ class TranslatorRun(Run):
                 kept.append(source)
                 yield source
 
-        made = translate(
-            self.model,
-            self.model.stepper(),
-            self.tokenizer,
-            watched(),
-            BeamConfig.of(**settings),
-            unknown=replace_unknown,
-        )
-        if not replace_unknown:
-            return iterate_with_threads(self._threads, made)
-
-        def replaced() -> Iterator[list[Translation]]:
-            for found in made:
+        def made() -> Iterator[list[Translation]]:
+            for found in translate(self.model, stepper, self.tokenizer, watched(), config, unknown=replace_unknown):
                 source = kept.popleft()
-                yield [self._replace_unknown(source, one) for one in found]
+                yield [self._replace_unknown(source, one) for one in found] if replace_unknown else found
 
-        return iterate_with_threads(self._threads, replaced())
+        return iterate_with_threads(self._threads, made())
 
     def _replace_unknown(self, source: str, found: Translation) -> Translation:
         """Put source words in place of the unknown words of a target."""
@@ -125,6 +117,10 @@ class TranslatorRun(Run):
             ConfigError: a setting is unknown or impossible.
             TextError: the source is empty.
         """
+        if not 1 <= num_samples <= MAX_SAMPLES:
+            raise ConfigError(f"num_samples: should be from 1 to {MAX_SAMPLES:,} for a source, not {num_samples}")
+        if "max_new_tokens" in sampling:
+            raise ConfigError("max_new_tokens: the length of a target is limited by max_length; use that")
         engine, request = self._request(source, max_length, sampling)
         made = complete_request(engine, request, num_samples)
         return iterate_with_threads(self._threads, made)
@@ -140,7 +136,7 @@ class TranslatorRun(Run):
         longest = BeamConfig.of(max_length=max_length).max_lengths([len(ids)])[0]
         config = SamplingConfig.of(**sampling, max_new_tokens=longest)
         with torch_threads(self._threads):
-            engine = Engine(self.model, self.model.stepper(config.precision), self.tokenizer, ends=True)
+            engine = Engine(self.model, self.model.stepper(config.precision, config.engine), self.tokenizer, ends=True)
         return engine, Request(config=config, source=ids)
 
     def _encode_source(self, source: str) -> Ids:

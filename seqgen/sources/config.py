@@ -33,6 +33,8 @@ class Reading(Config):
     of folders and `{a,b}` is either. With a `field`, stdin is JSON lines. Bytes that `errors` replaces or ignores, and
     lines that `on_bad_line` skips, are counted.
 
+    With a field of pairs that is not the default, stdin is JSON lines too.
+
     `documents` says what a document of plain text is: a line ends at LF, CRLF or CR and nowhere else; paragraphs have
     blank lines between them. JSON lines and other records are documents anyway.
     """
@@ -109,6 +111,12 @@ class Reading(Config):
     def has_pairs(self) -> bool:
         """Whether the texts are pairs of a source and a target."""
         return self.task != GENERATE
+
+    @property
+    def pair_fields(self) -> list[str]:
+        """The settings that name fields of JSON lines of pairs, where they are not the default."""
+        names = ("source_field", "target_field")
+        return [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
 
     @model_validator(mode="after")
     def _pairs_have_their_own_format(self) -> Self:

@@ -52,6 +52,15 @@ def text_at(value: Any, steps: tuple[str | int, ...], field: str, where: str) ->
     return "\n".join(_strings(value, steps, field, where))
 
 
+def value_at(value: Any, steps: tuple[str | int, ...], field: str) -> Any:
+    """Return what is at a field of names alone; None where there is nothing. Arguments as of `text_at`."""
+    if isinstance(value, dict) and field in value:
+        return value[field]
+    for step in steps:
+        value = value.get(step) if isinstance(value, dict) else None
+    return value
+
+
 def kind_of(value: Any) -> str:
     """Return the JSON type of a value, with its article."""
     return next(name for kind, name in _KINDS.items() if isinstance(value, kind))

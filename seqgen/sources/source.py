@@ -64,8 +64,9 @@ def _read(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple
         first, second = (Source(name, reading) for name in names)
         for side in parallel_documents(first, second):
             yield first, side.chunks
-        for message in issue_notices(first.name, first.issues, reading):
-            note(message)
+        for source in (first, second):
+            for message in issue_notices(source.name, source.issues, reading):
+                note(message)
         return
     for name in expand_names(names, reading):
         source = Source(name, reading)
@@ -164,7 +165,8 @@ def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
         raise ConfigError(
             f"documents: it applies to plain text, and {name_of(names)} has documents of its format; leave it out"
         )
-    if reading.has_pairs and "on_bad_line" in given:
+    if reading.has_pairs:
+        _reject_unused_pair_fields(names, reading)
         return
     per_record = [name for name in ("field", "on_bad_line") if name in given and getattr(reading, name) is not None]
     if per_record and not any(_has_records(name, reading) for name in expand_names(names, reading)):
@@ -172,6 +174,15 @@ def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
         raise ConfigError(
             f"{per_record[0]}: it applies to {suffixes}, and {name_of(names)} is read as plain text; leave it out, or "
             "rename the file to the suffix of its format"
+        )
+
+
+def _reject_unused_pair_fields(names: Sequence[str], reading: Reading) -> None:
+    """Refuse fields of pairs where no text is JSON lines."""
+    fields = reading.pair_fields
+    if fields and not any(_may_be_json_lines(name) for name in expand_names(names, reading)):
+        raise ConfigError(
+            f"{fields[0]}: it applies to .jsonl and .ndjson, and {name_of(names)} is neither; leave it out"
         )
 
 
@@ -185,6 +196,11 @@ def _has_records(name: str, reading: Reading) -> bool:
     if name == STDIN:
         return reading.field is not None
     return is_path(name) and suffixes_of(name)[0] in {*formats.RECORDS, *formats.ARCHIVES}
+
+
+def _may_be_json_lines(name: str) -> bool:
+    """Return whether a text of pairs may be JSON lines, by its name."""
+    return name == STDIN or (is_path(name) and suffixes_of(name)[0] in {".jsonl", ".ndjson", *formats.ARCHIVES})
 
 
 def _is_plain(name: str, reading: Reading) -> bool:
@@ -201,6 +217,7 @@ def are_parallel(names: Sequence[str], reading: Reading) -> bool:
         reading.task == "translate"
         and len(names) == 2
         and all(map(is_path, names))
+        and not any(map(_is_directory, names))
         and suffixes.isdisjoint({".tsv", *pairs.READERS, *formats.ARCHIVES})
     )
 
@@ -385,7 +402,8 @@ class Source:
             return stack.enter_context(open_file(self.name)), suffix, compression
         if sys.stdin is None:
             raise TextError("stdin is closed; pipe a text into it, or name a file")
-        return sys.stdin.buffer, ".jsonl" if self._reading.field is not None else "", ""
+        is_json = self._reading.field is not None or bool(self._reading.pair_fields)
+        return sys.stdin.buffer, ".jsonl" if is_json else "", ""
 
     def _hash(self, file: BinaryIO | _ObservedFile) -> None:
         """Read a file to its end; a file that is not observed is counted and hashed here."""
@@ -413,7 +431,10 @@ def parallel_documents(first: Source, second: Source) -> Generator[Document]:
                     f"{short.name} ends after {plural(number - 1, 'line')}, and {long.name} has more; parallel files "
                     "have a line for each line of the other"
                 )
-            yield from first.checked(pairs.Pair(line, other, number))
+            if line.strip() or other.strip():
+                yield from first.checked(pairs.Pair(line, other, number))
+            else:
+                first.issues.empty += 1
 
 
 class _CatalogFile:

@@ -138,3 +138,69 @@ def test_stdin_of_a_resumed_run_is_found_by_its_hash_or_refused(data):
 
     with pytest.raises(RunError, match=r"started on stdin.* cache in .*"):
         read_texts(data.model_copy(update={"text": ("-",)}), record=record)
+
+
+def test_same_file_read_by_other_fields_is_another_text(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"en": "one", "de": "eins"}\n' * 2, "utf-8")
+    fields = [("en", "de"), ("de", "en")]
+
+    found = [
+        read_texts(
+            DataConfig.of(text=str(path), task="translate", valid_split="none", source_field=one, target_field=other)
+        ).split.train.documents()
+        for one, other in fields
+    ]
+
+    assert found == [("one", "eins") * 2, ("eins", "one") * 2]
+
+
+def test_statistics_of_pairs_have_the_mean_length_of_a_side(pairs, data):
+    assert read_texts(DataConfig.of(text=str(pairs), task="translate")).statistics.pair_length == 3
+    assert read_texts(data).statistics.pair_length is None
+
+
+def test_empty_and_skipped_lines_of_pairs_are_noticed(tmp_path):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("a\tb\n\nno tab\n", "utf-8")
+
+    texts = read_texts(DataConfig.of(text=str(path), task="translate", valid_split="none", on_bad_line="skip"))
+
+    assert any("line 3" in notice for notice in texts.notices)
+    assert any(notice.startswith("1 empty") for notice in texts.notices)
+
+
+def test_two_parallel_files_are_one_text_of_pairs(tmp_path):
+    for name, content in (("a.en", "one\ntwo\n"), ("a.de", "eins\nzwei\n")):
+        (tmp_path / name).write_text(content, "utf-8")
+    names = tuple(str(tmp_path / name) for name in ("a.en", "a.de"))
+
+    texts = read_texts(DataConfig.of(text=names, task="translate", valid_split="none"))
+
+    assert texts.split.train.documents() == ("one", "eins", "two", "zwei")
+
+
+@pytest.mark.parametrize("folders", [("all",), ("one", "two")])
+def test_files_of_folders_are_tables_of_pairs(tmp_path, folders):
+    for number, name in enumerate(("a.txt", "b.txt")):
+        folder = tmp_path / folders[number % len(folders)]
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_text(f"{number}\tx\n", "utf-8")
+    names = tuple(str(tmp_path / name) for name in folders)
+
+    texts = read_texts(DataConfig.of(text=names, task="translate", valid_split="none"))
+
+    assert texts.split.train.documents() == ("0", "x", "1", "x")
+
+
+def test_files_of_a_folder_and_the_same_files_named_are_different_texts(tmp_path):
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"{name}\tx\n", "utf-8")
+    named = tuple(str(tmp_path / name) for name in ("a.txt", "b.txt"))
+
+    found = [
+        read_texts(DataConfig.of(text=text, task="translate", valid_split="none")).split.train.documents()
+        for text in (str(tmp_path), named)
+    ]
+
+    assert found == [("a.txt", "x", "b.txt", "x"), ("a.txt\tx", "b.txt\tx")]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from seqgen.data.cache.cached_text import CachedText
 from seqgen.data.cache.write_text import write_text
 from seqgen.data.config import DataConfig
+from seqgen.data.pipeline import read_texts
 from seqgen.data.split import BLOCKS, MAX_CHARACTERS, MIN_CHARACTERS, Split, share_notice, split_text
-from seqgen.errors import TextError
+from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import Reading
 
 from .caching import cache_text
@@ -341,3 +342,71 @@ def test_one_line_that_is_a_document_has_an_end(tmp_path):
 
     assert (line.has_ends, file.has_ends) == (True, False)
     assert line.sha256 != file.sha256
+
+
+# --- pairs
+
+
+def pair_lines(number: int) -> str:
+    return "".join(f"source {one}\ttarget {one}\n" for one in range(number))
+
+
+def cut_pairs(number: int, **settings) -> Texts:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "pairs.tsv").write_text(pair_lines(number), "utf-8")
+        write_text([str(folder / "pairs.tsv")], Reading(task="translate"), folder / "cached")
+        return Texts(split_text(CachedText(folder / "cached"), DataConfig(task="translate", **settings)))
+
+
+@pytest.mark.parametrize(
+    ("number", "share", "withheld"),
+    [
+        (20, None, [10]),
+        (60, None, [10, 30, 50]),
+        (40, 0.1, [5, 15, 25, 35]),
+        (30, 0.4, [1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28]),
+    ],
+)
+def test_whole_pairs_are_withheld_evenly_spaced(number, share, withheld):
+    split = cut_pairs(number, valid_share=share)
+
+    assert list(split.valid) == [f"{side} {one}" for one in withheld for side in ("source", "target")]
+    rest = [one for one in range(number) if one not in withheld]
+    assert list(split.train) == [f"{side} {one}" for one in rest for side in ("source", "target")]
+
+
+def test_too_few_pairs_to_withhold_some_are_refused():
+    with pytest.raises(TextError, match="19 pairs"):
+        cut_pairs(19)
+    assert cut_pairs(19, valid_split="none").valid == ()
+
+
+@pytest.mark.parametrize("rule", ["blocks", "tail", "file"])
+def test_pairs_are_withheld_by_no_other_rule(rule):
+    with pytest.raises(ConfigError, match=f"valid_split.*{rule}"):
+        cut_pairs(40, valid_split=rule)
+
+
+def test_pairs_may_be_withheld_as_documents():
+    assert cut_pairs(20, valid_split="document").valid == ("source 10", "target 10")
+
+
+def test_validation_file_of_pairs_may_be_short(tmp_path):
+    for name, number in (("train", 5), ("valid", 1)):
+        (tmp_path / f"{name}.tsv").write_text(pair_lines(number), "utf-8")
+
+    texts = read_texts(
+        DataConfig.of(text=str(tmp_path / "train.tsv"), valid=str(tmp_path / "valid.tsv"), task="translate")
+    )
+
+    assert len(texts.split.train.documents()) == 10
+    assert texts.split.valid.documents() == ("source 0", "target 0")
+
+
+def test_share_of_withheld_pairs_is_never_noticed():
+    """Validation is measured in characters of targets, which may be few."""
+    config = DataConfig(task="translate", valid_split="document")
+
+    assert share_notice(config, "document", 10, 10_000) is None
+    assert share_notice(DataConfig(valid_split="document"), "document", 10, 10_000) is not None

@@ -12,19 +12,21 @@ from seqgen.models.registry import (
     LstmConfig,
     MixtureConfig,
     TransformerConfig,
+    cells_for,
     model_settings,
     name_members,
 )
 
 from ..small_runs import NEURAL
 
-EMBEDDED = [cell for cell, family in FAMILIES.items() if issubclass(family.config, EmbeddingConfig)]
+EMBEDDED = [cell for cell in CELLS if issubclass(FAMILIES[cell].config, EmbeddingConfig)]
+TRANSLATORS = [cell for cell, family in FAMILIES.items() if family.task == "translate"]
 
 CONSTANTS = {"position_base", "norm_epsilon", "members"}
 """What config.json records, but the command line does not offer."""
 
 
-@pytest.mark.parametrize("cell", NEURAL)
+@pytest.mark.parametrize("cell", [*NEURAL, *TRANSLATORS])
 def test_build_makes_every_neural_family(cell):
     config = FAMILIES[cell].config.of(hidden_size=16)
 
@@ -84,10 +86,18 @@ def test_model_settings_name_cells_of_partial_settings():
     settings = model_settings()
 
     assert settings["cell"].types[0].__args__ == CELLS
-    assert (settings["cell"].shown, settings["hidden_size"].description) == ("lstm", "Hidden size.")
+    assert settings["cell"].shown.startswith("lstm+ngram; lstm with --task")
+    assert settings["hidden_size"].description == "Hidden size."
     assert settings["embedding_size"].description == f"{', '.join(EMBEDDED)}: embedding size."
     assert settings["heads"].description.startswith("transformer: number")
+    assert settings["input_feeding"].description.startswith("--task translate: give")
     assert settings.keys() == {name for family in FAMILIES.values() for name in family.config.model_fields} - CONSTANTS
+
+
+def test_user_names_an_encoder_decoder_by_its_cell_and_task():
+    assert cells_for("translate") == {cell.removesuffix("-translate"): cell for cell in TRANSLATORS}
+    assert [FAMILIES[cell].config().name for cell in TRANSLATORS] == list(cells_for("translate"))
+    assert set(cells_for("generate")) == set(CELLS)
 
 
 def test_members_are_named_by_cell_and_number():

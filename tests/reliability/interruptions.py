@@ -8,7 +8,7 @@ from typing import Any
 
 from seqgen.runs.train import TrainingRun
 
-from ..small_runs import NEURAL, with_length
+from ..small_runs import NEURAL, TRANSLATE_RUNS, with_length
 
 SMALL: dict[str, Any] = {
     "hidden_size": 16, "layers": 2, "dropout": 0.2, "batch_size": 16, "grad_accum": 2, "max_steps": 8, "eval_every": 3,
@@ -24,6 +24,11 @@ MODELS: dict[str, dict[str, Any]] = {
     "rope": {**WINDOWS, "positions": "rope"},
     "sinusoidal": {**WINDOWS, "positions": "sinusoidal"},
 }
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    name: {**SMALL, **{key: value for key, value in settings.items() if key not in SMALL}}
+    for name, settings in TRANSLATE_RUNS.items()
+}
+"""16 x 2 of 106 pairs a step: the second epoch begins within step 4."""
 TOKENIZERS: dict[str, dict[str, Any]] = {
     "char": {},
     "byte": {"tokenizer": "byte"},

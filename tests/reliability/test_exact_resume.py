@@ -13,7 +13,7 @@ import seqgen
 from seqgen.training.learner import Learner
 
 from ..comparing import assert_same_run
-from .interruptions import INTERRUPTIONS, MODELS, TOKENIZERS, interrupt
+from .interruptions import INTERRUPTIONS, MODELS, TOKENIZERS, TRANSLATORS, interrupt
 
 SAMPLING = {"num_samples": 2, "max_new_tokens": 20, "seed": 1}
 
@@ -21,7 +21,7 @@ SAMPLING = {"num_samples": 2, "max_new_tokens": 20, "seed": 1}
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Shorten samples and skip fsync, which would take longer than the steps."""
-    monkeypatch.setattr("seqgen.training.trainer.SAMPLE_TOKENS", 20)
+    monkeypatch.setattr("seqgen.training.samples.SAMPLE_TOKENS", 20)
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 
@@ -46,16 +46,23 @@ def poison(monkeypatch):
 
 
 @pytest.fixture
-def assert_resumes_exactly(corpus, tmp_path):
+def assert_resumes_exactly(corpus, pairs, tmp_path):
     """Assert that a run of these settings is the same with these interruptions as without."""
 
+    def written(path):
+        run = seqgen.load(path)
+        if run.config.data.has_pairs:
+            return list(run.translations(["123", "4"], beam=2))
+        return run.samples("The ", **SAMPLING)
+
     def check(settings, *interruptions):
-        straight = seqgen.train(corpus, out=tmp_path / "straight", **settings)
+        text = pairs if "task" in settings else corpus
+        straight = seqgen.train(text, out=tmp_path / "straight", **settings)
         *_, finished = straight
-        expected = seqgen.load(straight.path).samples("The ", **SAMPLING)
+        expected = written(straight.path)
         for number, interruption in enumerate(interruptions):
             resume = partial(seqgen.train, out=tmp_path / str(number), resume=True)
-            start = partial(seqgen.train, corpus, out=tmp_path / str(number), **settings)
+            start = partial(seqgen.train, text, out=tmp_path / str(number), **settings)
             for how, at in (one.split() for one in interruption.split(", ")):
                 run = interrupt(start, how, int(at))
                 if start is resume:
@@ -67,7 +74,7 @@ def assert_resumes_exactly(corpus, tmp_path):
             assert list(run)[-1].reason == finished.reason
 
             assert_same_run(run.path, straight.path)
-            assert seqgen.load(run.path).samples("The ", **SAMPLING) == expected
+            assert written(run.path) == expected
         return finished
 
     return check
@@ -80,6 +87,15 @@ def test_resume_is_exact_wherever_the_run_is_interrupted(assert_resumes_exactly)
 @pytest.mark.parametrize("model", [name for name in MODELS if name not in {"lstm", "gru", "rope", "sinusoidal"}])
 def test_resume_is_exact_for_other_cells(assert_resumes_exactly, model):
     assert_resumes_exactly(MODELS[model], "stop 3, kill 5, stop 7")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in {"lstm-translate", "gru-translate"} else pytest.param(name, marks=pytest.mark.slow)
+     for name in TRANSLATORS],
+)  # fmt: skip
+def test_resume_is_exact_for_encoder_decoders(assert_resumes_exactly, name):
+    assert_resumes_exactly(TRANSLATORS[name], "stop 3, kill 5, stop 7")
 
 
 @pytest.mark.parametrize(

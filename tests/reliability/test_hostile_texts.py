@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import shutil
 
 import pytest
@@ -11,9 +12,13 @@ from hypothesis import strategies as st
 
 import seqgen
 from seqgen import tokenizers
+from seqgen.sources.config import Reading
 from seqgen.sources.decoding import read_text
+from seqgen.sources.source import load_documents
 from seqgen.utils.text import without_surrogates
 
+from ..small_runs import PAIRS as SMALL_PAIRS
+from ..small_runs import TRANSLATE_RUNS
 from .damage import (
     examples,
 )
@@ -93,3 +98,75 @@ def test_any_bytes_are_trained_on_or_refused(attempt, tmp_path, kind, content, e
 
     attempt(learn)
     shutil.rmtree(out, ignore_errors=True)
+
+
+LINES = st.text(st.sampled_from("ab \t\t\n\r\u00a0\u2028\ufeff\U0001f600"), max_size=60).map(str.encode)
+RECORDS = st.lists(st.dictionaries(st.sampled_from(["source", "target"]), PROMPTS | st.integers() | st.none()))
+PAIRS = st.one_of(
+    CONTENTS, LINES, RECORDS.map(lambda records: "".join(json.dumps(one) + "\n" for one in records).encode())
+)
+FILES = st.sampled_from(["pairs.tsv", "pairs.jsonl", "pairs.conll"])
+
+
+@examples(60, 10_000)
+@given(
+    content=PAIRS,
+    name=FILES,
+    task=st.sampled_from(["translate", "classify", "tag"]),
+    bad=st.sampled_from(["refuse", "skip"]),
+    errors=st.sampled_from(["strict", "replace", "ignore"]),
+)
+def test_any_bytes_are_read_as_whole_pairs_or_refused(attempt, tmp_path, content, name, task, bad, errors):
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    def read():
+        found = load_documents([str(path)], Reading(task=task, on_bad_line=bad, errors=errors))
+        assert len(found) % 2 == 0
+        assert all(text.strip() for text in found)
+        assert all(text.encode() for text in found)
+        if task == "tag":
+            assert [len(text.split(" ")) for text in found[::2]] == [len(text.split(" ")) for text in found[1::2]]
+
+    attempt(read)
+
+
+@examples(4, 500)
+@given(content=PAIRS, name=FILES)
+def test_any_pairs_are_learned_from_or_refused(attempt, tmp_path, content, name):
+    path = tmp_path / name
+    path.write_bytes(content)
+    out = tmp_path / "run"
+    settings = {"task": "translate", "cell": "gru", "hidden_size": 2, "max_steps": 1, "precision": "fp32"}
+
+    def learn():
+        run = seqgen.train(path, out=out, valid_split="none", on_bad_line="skip", **settings).run()
+        run.evaluate_pairs(path, on_bad_line="skip", max_length=3)
+
+    attempt(learn)
+    shutil.rmtree(out, ignore_errors=True)
+
+
+@examples(15, 1_000)
+@given(source=PROMPTS)
+def test_any_source_is_translated(translator, attempt, source):
+    run = loaded_from(translator)
+    written = []
+
+    refusals = attempt(lambda: written.extend(run.translations([source], max_length=4, beam=2, n_best=2)))
+
+    assert refusals == []
+    assert all(one.text.encode() or one.text == "" for one in written[0])
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory):
+    """A small encoder-decoder, made once."""
+    folder = tmp_path_factory.mktemp("translator")
+    (folder / "pairs.tsv").write_text(SMALL_PAIRS, "utf-8")
+    return seqgen.train(folder / "pairs.tsv", out=folder / "run", **TRANSLATE_RUNS["lstm-translate"]).run().path
+
+
+@functools.cache
+def loaded_from(path):
+    return seqgen.load(path)

@@ -18,7 +18,7 @@ from .interruptions import MODELS
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     """Shorten samples and skip fsync, which would take longer than the steps."""
-    monkeypatch.setattr("seqgen.training.trainer.SAMPLE_TOKENS", 20)
+    monkeypatch.setattr("seqgen.training.samples.SAMPLE_TOKENS", 20)
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
 
 

@@ -74,11 +74,11 @@ def serve() -> None:
     import torch
 
     import seqgen
-    from seqgen.training import trainer
+    from seqgen.training import samples
 
     torch.set_num_threads(1)
     warnings.simplefilter("error")
-    trainer.SAMPLE_TOKENS = 4
+    samples.SAMPLE_TOKENS = 4
     with tempfile.TemporaryDirectory() as folder:
         for _ in seqgen.train(**json.loads(sys.stdin.readline()), out=Path(folder) / "run"):
             pass

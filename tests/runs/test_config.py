@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from seqgen.errors import ConfigError
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import resolve_settings, train_settings, training_time
+from seqgen.runs.config import RunConfig, resolve_settings, train_settings, training_time
 
 from ..small_runs import NEURAL, run_config
 
@@ -160,3 +162,23 @@ def test_bptt_names_the_cells_that_do_not_train_on_windows():
             with pytest.raises(ConfigError, match="bptt"):
                 resolve_settings({"cell": cell, "bptt": 8})
     assert description.startswith("number of tokens")
+
+
+def test_model_of_another_task_is_refused():
+    content = json.loads(run_config().to_json())
+    content["data"]["task"] = "translate"
+
+    with pytest.raises(ConfigError, match="lstm is not a model of --task translate"):
+        RunConfig.from_json(json.dumps(content).encode(), "config.json")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "transformer"])
+def test_preset_of_an_encoder_decoder_applies(cell):
+    family = FAMILIES[f"{cell}-translate"]
+    assert resolve_settings({"task": "translate", "cell": cell}).model == family.config()
+
+    for optimizer, preset in family.presets.items():
+        settings = {"task": "translate", "cell": cell, "optimizer": optimizer}
+        training = resolve_settings(settings).training
+        assert (training.optimizer, training.lr, training.batch_size) == (optimizer, preset["lr"], preset["batch_size"])
+        assert resolve_settings({**settings, "lr": 0.25}).training.lr == 0.25

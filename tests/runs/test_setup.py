@@ -17,7 +17,7 @@ from seqgen.runs.setup import build_learner, check_same_sizes, check_same_text, 
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.config import TokenizerConfig
 
-from ..small_runs import NEURAL
+from ..small_runs import NEURAL, TRANSLATE_RUNS
 
 
 @pytest.fixture
@@ -337,3 +337,38 @@ def test_check_same_sizes_refuses_other_numbers_of_tokens(names, name):
     check_same_sizes(corpus, corpus.record, names)
     with pytest.raises(RunError, match=f"{getattr(corpus.record, name):,} {name.replace('_', ' ')} now, and gave 7"):
         check_same_sizes(corpus, corpus.record.model_copy(update={name: 7}), names)
+
+
+def test_memory_of_a_batch_of_pairs_names_their_settings(pairs, monkeypatch):
+    resolved = resolve_settings({"text": str(pairs), "max_steps": 1, **TRANSLATE_RUNS["lstm-translate"]})
+    encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
+    learner = build_learner(resolved.model, resolved.training, encoded)
+    tokens = learner.stream.batch_size * learner.stream.length
+    needed = 8 * parameter_count(learner.model) + activation_bytes(learner.model, tokens, learner.precision)
+
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: needed)
+    build_learner(resolved.model, resolved.training, encoded)
+    monkeypatch.setattr(run_setup, "total_memory", lambda device: needed - 1)
+    with pytest.raises(ConfigError, match=r"batch_size: .*--max-source-length"):
+        build_learner(resolved.model, resolved.training, encoded)
+
+
+def test_sizes_of_a_corpus_of_pairs_are_those_of_its_targets(pairs):
+    resolved = resolve_settings({"text": str(pairs), "max_steps": 1, **TRANSLATE_RUNS["lstm-translate"]})
+
+    encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
+
+    assert (len(encoded.pairs), encoded.record.train_pairs, encoded.record.valid_pairs) == (106, 106, 6)
+    assert (encoded.validation.size.characters, encoded.validation.pairs.tokens) == (6 * 3, 6 * 4)
+    assert encoded.record.train_tokens == 106 * 2 * 4
+
+
+def test_batches_of_pairs_have_sources_that_the_model_reads(pairs):
+    settings = {"text": str(pairs), **TRANSLATE_RUNS["lstm-translate"], "max_steps": 1, "max_source_length": 2}
+    resolved = resolve_settings(settings)
+    encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
+
+    stream = build_learner(resolved.model, resolved.training, encoded).stream
+
+    assert stream.batch_at(0).source.shape == (8, 2)
+    assert stream.batch_at(0).inputs.shape == (8, 4)

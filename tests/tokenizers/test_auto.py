@@ -10,6 +10,8 @@ from seqgen.tokenizers.auto import (
     CHAR,
     CHOICES,
     LARGE_ALPHABET_CHOICES,
+    LONG_PAIRS,
+    SHORT_PAIR,
     Choice,
     TextStatistics,
     choose_tokenizer,
@@ -61,3 +63,15 @@ def test_settings_of_every_choice_are_of_a_tokenizer():
         config = TokenizerConfig.of(**choice.settings)
         assert (config.kind, config.vocab_size) == (choice.kind, choice.vocab_size)
     assert Choice(0, 0.0, "char").settings == {"kind": "char"}
+
+
+@pytest.mark.parametrize(("characters", "sides", "length"), [(480, 10, 48.0), (10, None, None), (0, 0, 0.0)])
+def test_statistics_have_the_mean_length_of_a_side_of_pairs(characters, sides, length):
+    assert TextStatistics.of(characters, [], sides=sides).pair_length == length
+
+
+@pytest.mark.parametrize("characters", [100, 10**9])
+@pytest.mark.parametrize("large", [False, True])
+def test_short_pairs_are_read_by_character_and_long_ones_by_bpe_however_many_they_are(characters, large):
+    for length, choice in ((SHORT_PAIR, CHAR), (SHORT_PAIR + 0.1, LONG_PAIRS)):
+        assert choose_tokenizer(TextStatistics(characters, large, pair_length=length), 1.0) == choice

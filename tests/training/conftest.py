@@ -15,8 +15,10 @@ from seqgen.runs.setup import EncodedCorpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner
 from seqgen.training.trainer import TrainingSetup
 
-from ..small_runs import NEURAL, with_length
+from ..small_runs import NEURAL, PAIRS, TRANSLATE_RUNS, with_length
 
+RUN = {"max_steps", "eval_every", "batch_size", "warmup_steps", "precision"}
+"""Settings that `make_learner` sets itself."""
 MakeLearner = Callable[..., tuple[Learner, EncodedCorpus]]
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -25,7 +27,11 @@ SMALL: dict[str, dict[str, Any]] = {
     "gru-before": {**with_length("gru", 16), "hidden_size": 24, "gru_reset": "before"},
     "transformer": {**with_length("transformer", 16), "hidden_size": 32, "layers": 1, "heads": 2},
 }
-"""Settings of a small model of every family, and of its forms."""
+"""Settings of a small model of every family that goes on with a text, and of its forms."""
+TRANSLATORS: dict[str, dict[str, Any]] = {
+    name: {key: value for key, value in settings.items() if key not in RUN} for name, settings in TRANSLATE_RUNS.items()
+}
+"""Settings of a small encoder-decoder of every family."""
 
 
 @pytest.fixture
@@ -33,6 +39,8 @@ def make_learner(corpus: Path) -> MakeLearner:
     """Make a learner of the family called `name`, over `corpus` or the text given, in fp32."""
 
     def make(name: str, text: str | None = None, **settings: Any) -> tuple[Learner, EncodedCorpus]:
+        if text is None and name in TRANSLATORS:
+            text = PAIRS
         if text is not None:
             corpus.write_text(text, encoding="utf-8", newline="")
         fixed = {
@@ -43,7 +51,7 @@ def make_learner(corpus: Path) -> MakeLearner:
             "warmup_steps": 2,
             "weight_decay": 0.01,
         }
-        resolved = resolve_settings({"text": str(corpus), **fixed, **SMALL[name], **settings})
+        resolved = resolve_settings({"text": str(corpus), **fixed, **(SMALL | TRANSLATORS)[name], **settings})
         encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
         return build_learner(resolved.model, resolved.training, encoded), encoded
 
@@ -56,11 +64,9 @@ def make_setup(tmp_path: Path) -> Callable[..., TrainingSetup]:
 
     def make(encoded: EncodedCorpus) -> TrainingSetup:
         return TrainingSetup(
-            tokenizer=encoded.tokenizer,
             validation=encoded.validation,
             characters_per_token=encoded.characters_per_token,
-            line_end="",
-            ends=False,
+            write_sample=encoded.write_sample,
             config=b"{}\n",
             identity="a run",
             weights=tmp_path / "model.safetensors",

@@ -21,7 +21,7 @@ from seqgen.training.checkpoint import (
 from seqgen.training.learner import Learner
 from seqgen.training.plan import Plan
 
-from .conftest import SMALL
+from .conftest import SMALL, TRANSLATORS
 
 
 def progress(step: int) -> TrainingProgress:
@@ -41,7 +41,9 @@ def assert_same_weights(learner: Learner, other: Learner) -> None:
         assert torch.equal(parameter, expected)
 
 
-@pytest.mark.parametrize(("name", "precision"), [*((name, "fp32") for name in SMALL), ("lstm", "bf16")])
+@pytest.mark.parametrize(
+    ("name", "precision"), [*((name, "fp32") for name in (*SMALL, *TRANSLATORS)), ("lstm", "bf16")]
+)
 def test_resumed_learner_takes_the_same_steps(make_learner, tmp_path, name, precision):
     settings = {"dropout": 0.3, "grad_accum": 2, "max_steps": 9, "precision": precision}
     straight, _ = make_learner(name, **settings)

@@ -8,10 +8,12 @@ import torch
 from torch.nn import functional as F
 
 from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.pairs import score_pairs
 from seqgen.evaluation.report import TextSize
 from seqgen.evaluation.scoring import evaluate
+from seqgen.models.base import IGNORED
 
-from .conftest import SMALL
+from .conftest import SMALL, TRANSLATORS
 
 HELLO = "hello"
 WITHOUT_CONTEXT = 1.0397  # nats per transition: the entropy of e, l, l, o
@@ -173,3 +175,32 @@ def test_failed_step_leaves_training_mode(make_learner):
         learner.step(0)
 
     assert not any(module.training for module in learner.model.modules())
+
+
+@pytest.mark.parametrize("name", TRANSLATORS)
+def test_every_encoder_decoder_memorizes_a_few_pairs(make_learner, name):
+    """Targets that differ only by the source: what they cost falls below what is possible without it."""
+    text = "".join(f"{source}{source}\t{target}\n" for source, target in zip("abcd", "wxyz", strict=True))
+    settings = {"max_steps": 120, "dropout": 0.0, "lr": 0.02, "valid_split": "none"}
+    learner, corpus = make_learner(name, text, **settings)
+
+    for step in range(120):
+        learner.step(step)
+
+    nats = score_pairs(learner.model, corpus.pairs)
+    assert corpus.pairs.tokens == 8
+    assert float(nats.max()) < 0.5 * math.log(4)
+
+
+def test_loss_of_label_smoothing_is_that_of_cross_entropy(make_learner):
+    """A step without dropout reports the smoothed loss of its batch, per target."""
+    settings = {"dropout": 0.0, "label_smoothing": 0.2, "valid_split": "none"}
+    learner, _ = make_learner("lstm-translate", **settings)
+    batch = learner.stream.batch_at(0)
+    with torch.no_grad():
+        logits, _ = learner.model(batch.inputs, batch.state(learner.model))
+    expected = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORED, label_smoothing=0.2)
+
+    found = learner.step(0)
+
+    assert found.nats_per_token == pytest.approx(float(expected), rel=1e-5)

@@ -77,3 +77,28 @@ def test_only_large_batches_are_computed_in_blocks(monkeypatch):
 
     assert cross_entropy(large, torch.zeros(1, 2, dtype=torch.int64)).item() == pytest.approx(2 * 14.5561, rel=1e-4)
     assert blocks == [2]
+
+
+@pytest.mark.usefixtures("_blocks")
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES.items())
+def test_label_smoothing_spreads_a_share_over_all_tokens(dtype, tolerance):
+    """Written out: (1 - share) of -ln p of the target, and share / V of that of each token."""
+    logits, targets = batch(dtype)
+
+    found = cross_entropy(logits, targets, 0.2)
+    (gradient,) = torch.autograd.grad(found, logits)
+
+    wide = logits.detach().double().requires_grad_()
+    kept = targets != IGNORED
+    nats = -wide.log_softmax(-1)
+    of_targets = nats.gather(2, targets.clamp(min=0)[:, :, None])[:, :, 0]
+    expected = (0.8 * of_targets + 0.2 * nats.mean(-1))[kept].sum()
+    (wanted,) = torch.autograd.grad(expected, wide)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(gradient.double(), wanted, rtol=0, atol=max(tolerance, 1e-6))
+
+
+def test_label_smoothing_of_0_is_the_plain_loss():
+    logits, targets = batch(torch.float32)
+
+    assert torch.equal(cross_entropy(logits, targets, 0.0), cross_entropy(logits, targets))

@@ -13,7 +13,8 @@ from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, publ
 from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
 from seqgen.training.metrics import MetricsLog, read_metrics
 from seqgen.training.overfitting import OverfittingDetector
-from seqgen.training.trainer import Trainer, generate_sample
+from seqgen.training.samples import generate_sample
+from seqgen.training.trainer import Trainer
 
 GOLDEN = {
     ("transformer", "adamw"): [3.4723, 2.3407, 1.642, 1.8163, 1.6238],
@@ -71,15 +72,6 @@ def test_step_events_hold_the_figures_of_the_step(make_learner, make_setup, tmp_
     for event in steps:
         expected = event.nats_per_token / math.log(2) / setup.characters_per_token
         assert event.bits_per_character == pytest.approx(expected)
-
-
-def test_samples_have_160_tokens_or_fit_the_positions(make_learner):
-    learner, corpus = make_learner("gru")
-    assert len(generate_sample(learner.model, corpus.tokenizer, 0)) == 160
-
-    learner, corpus = make_learner("transformer", positions="sinusoidal", block_size=16)
-    assert len(generate_sample(learner.model, corpus.tokenizer, 0)) == 16
-    assert len(generate_sample(learner.model, corpus.tokenizer, 0, ".\n")) == 14
 
 
 def test_without_validation_the_last_weights_are_kept(make_learner, make_setup, tmp_path):

@@ -33,7 +33,7 @@ def evaluate_translator(
     if json:
         write_json({"text": name, "run": str(model.path), **as_record(found)})
     else:
-        print_evaluation(found, model, name)
+        print_evaluation(found, model, name, quiet=quiet)
 
 
 def as_record(found: TranslationEvaluation) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def as_record(found: TranslationEvaluation) -> dict[str, Any]:
     return {**found.report.as_record(), "targets": figures}
 
 
-def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: str) -> None:
+def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: str, *, quiet: bool = False) -> None:
     """Print the figures as a table, and exact match by the length of the source."""
     from rich.table import Table
 
@@ -86,4 +86,4 @@ def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: s
         if score is not None:
             console.print(printable(f"{label}: {score.signature}"), soft_wrap=True)
     if report.chrf is None:
-        notice("chrF and BLEU need sacrebleu: pip install 'seqgen[bleu]'")
+        notice("chrF and BLEU need sacrebleu: pip install 'seqgen[bleu]'", quiet=quiet)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import deque
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, stdin_lines, with_settings
@@ -14,7 +15,7 @@ from seqgen.cli.output import notice, stdout, write_json, write_stream, write_te
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import BEAM, SAMPLING, settings_of
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, TextError
 from seqgen.generation.config import BeamConfig, SamplingConfig
 from seqgen.sources.config import STDIN
 from seqgen.training.config import TrainingConfig
@@ -23,6 +24,7 @@ from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.generation.translate import Alignment, Translation
+    from seqgen.models.registry import TranslateConfig
     from seqgen.runs.run import Run
     from seqgen.runs.translator import TranslatorRun
 
@@ -70,23 +72,29 @@ def translate(
 
     model = _translator(load(run, **pick(settings, "device", "threads")))
     drawing = pick(settings, *DRAWING)
-    if drawing and {name for name in settings if name != "max_length"}:
-        beam = next(name for name in settings if name != "max_length")
-        raise ConfigError(f"{beam}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out")
-    is_text = source != STDIN and not os.path.isfile(source)  # noqa: PTH113 (a long text is no error)
     if replace_unknown:
         settings["replace_unknown"] = True
-    if is_text and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
-        write_stream(model.stream(as_text(source, "the source"), max_length=settings.get("max_length")))
-        write_text("\n")
-        return
+    searching = [name for name in settings if name != "max_length"] + ([] if attention is None else ["attention"])
+    if drawing and searching:
+        raise ConfigError(
+            f"{searching[0]}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out"
+        )
+    is_text = source != STDIN and not os.path.isfile(source)  # noqa: PTH113 (a long text is no error)
+    if attention is not None and not attention.endswith((".html", ".png")) and attention != STDIN:
+        raise ConfigError(f"attention: {attention} is neither .html nor .png; name such a file, or - for the terminal")
     sources: Iterable[str] = [as_text(source, "the source")] if is_text else _lines(source)
     if attention is not None:
         sources = list(sources)
-    cut = _print(model, sources, drawing, settings, json=json)
+    if is_text and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
+        write_stream(model.stream(source, max_length=settings.get("max_length")))
+        write_text("\n")
+        cut = int(_is_cut(model, source))
+    elif drawing:
+        cut = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
+    else:
+        cut = _print(model, sources, settings, json=json)
     if cut:
-        limit = model.config.model.model_dump()["max_source_length"]
-        notice(f"{plural(cut, 'source')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
+        notice(f"{plural(cut, 'source')} had more than {_limit(model):,} tokens; the rest was not read", quiet=quiet)
     if attention is not None:
         _draw(model, [one for one in sources if one], attention, settings)
 
@@ -110,18 +118,33 @@ def _lines(source: str) -> Iterator[str]:
     yield from stdin_lines("utf-8") if source == STDIN else Source(source, Reading()).lines()
 
 
-def _print(
-    model: TranslatorRun, sources: Iterable[str], drawing: dict[str, Any], settings: dict[str, Any], *, json: bool
+def _limit(model: TranslatorRun) -> int:
+    """Return the most tokens of a source that a run reads."""
+    return cast("TranslateConfig", model.config.model).max_source_length
+
+
+def _is_cut(model: TranslatorRun, source: str) -> bool:
+    return len(model.tokenizer.encode(source)) > _limit(model)
+
+
+def _print_drawn(
+    model: TranslatorRun, sources: Iterable[str], max_length: int | None, drawing: dict[str, Any], *, json: bool
 ) -> int:
-    """Print the targets of each source; return how many sources were cut."""
+    """Print a target that is drawn for each source; return how many sources were cut."""
     cut = 0
-    if drawing:
-        for source in sources:
-            for one in model.samples(source, max_length=settings.get("max_length"), **drawing):
-                record = {"text": one.text, "tokens": one.tokens, "finish_reason": one.finish_reason}
-                write_json({"source": source, "targets": [record]}) if json else write_text(f"{one.text}\n")
-        return cut
-    kept: list[str] = []
+    for source in sources:
+        made = list(model.samples(source, max_length=max_length, **drawing)) if source else []
+        records = [{"text": one.text, "tokens": one.tokens, "finish_reason": one.finish_reason} for one in made]
+        records = records or [{"text": "", "tokens": 0, "finish_reason": "stop"}]
+        write_json({"source": source, "targets": records}) if json else write_text(f"{records[0]['text']}\n")
+        cut += _is_cut(model, source)
+    return cut
+
+
+def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any], *, json: bool) -> int:
+    """Print the best targets of each source; return how many sources were cut."""
+    cut = 0
+    kept: deque[str] = deque()
 
     def watched() -> Iterator[str]:
         for source in sources:
@@ -130,9 +153,10 @@ def _print(
 
     several = settings.get("n_best", 1) > 1
     for number, found in enumerate(model.translations(watched(), **settings)):
+        source = kept.popleft()
         cut += found[0].source_cut
         if json:
-            write_json({"source": kept[number], "targets": [_record(one) for one in found]})
+            write_json({"source": source, "targets": [_record(one) for one in found]})
             sys.stdout.flush()
         elif several:
             write_text("".join(f"{number + 1}\t{one.score:.4f}\t{one.text}\n" for one in found))
@@ -157,8 +181,8 @@ def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[s
     from seqgen.pages.attention import AttentionExample, attention_page
     from seqgen.pages.attention_png import save_attention_png
 
-    if not place.endswith((".html", ".png")) and place != STDIN:
-        raise ConfigError(f"attention: {place} is neither .html nor .png; name such a file, or - for the terminal")
+    if not sources:
+        raise TextError("attention: all sources are empty, so there is none to draw; give a text")
     chosen = sources[: 1 if place.endswith(".png") else MOST_EXAMPLES]
     found = [model.attention(source, **settings) for source in chosen]
     examples = [AttentionExample(*one) for one in found]

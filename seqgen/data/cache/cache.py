@@ -36,7 +36,7 @@ from seqgen.data.config import DataConfig
 from seqgen.data.split import Split
 from seqgen.errors import ConfigError, RunError, SaveError, TextError, TokenizerError
 from seqgen.sources.config import Reading, absolute, is_path, name_of
-from seqgen.sources.source import expand_names, is_read_once, issue_notices, pipe_notice
+from seqgen.sources.source import are_parallel, expand_names, is_read_once, issue_notices, pipe_notice
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.files import cache_directory, read_at_most
@@ -111,7 +111,8 @@ class Cache:
                 raise _ChangedError
 
         if all(map(_is_settled, states)):
-            key = _key(paths, states, reading.model_dump(include=set(Reading.model_fields)))
+            settings = reading.model_dump(include=set(Reading.model_fields))
+            key = _key(paths, states, settings, are_parallel(names, reading))
             with contextlib.suppress(_ChangedError):
                 return self._find_or_build("texts", key, _open_text, build_unchanged)
         # Else the name is the hash of the content, known only after reading; each process reads for itself.
@@ -249,7 +250,7 @@ def _read(names: Sequence[str], files: Sequence[str], reading: Reading, folder: 
     if (message := pipe_notice(files)) is not None:
         report(message, 0, WAITING)
     progress = Progress(report, message or f"reading {name_of(names)}", total)
-    manifest = write_text(files, reading, folder, progress.add)
+    manifest = write_text(files, reading, folder, progress.add, parallel=are_parallel(names, reading))
     if not manifest.documents:
         skipped = issue_notices(name_of(names), manifest.issues, reading)
         raise TextError("; ".join([f"{name_of(names)} is empty, so give a text to work with", *skipped]))

@@ -22,12 +22,17 @@ from seqgen.data.cache.cached_text import (
 )
 from seqgen.sources.config import Reading
 from seqgen.sources.decoding import CHUNK_BYTES
-from seqgen.sources.source import Source, are_parallel, parallel_documents
+from seqgen.sources.source import Source, parallel_documents
 from seqgen.utils.files import write_atomically
 
 
 def write_text(
-    names: Sequence[str], reading: Reading, folder: Path, watch: Callable[[int], None] = lambda _: None
+    names: Sequence[str],
+    reading: Reading,
+    folder: Path,
+    watch: Callable[[int], None] = lambda _: None,
+    *,
+    parallel: bool = False,
 ) -> TextManifest:
     """Read the sources, write their text into `folder`, and return its manifest.
 
@@ -36,6 +41,7 @@ def write_text(
         reading: how their bytes become documents.
         folder: where to write; it must not exist.
         watch: receives how many bytes of the sources were read since its last call.
+        parallel: whether the lines of two sources are the sources and the targets of pairs.
 
     Raises:
         TextError: a source cannot be read.
@@ -43,7 +49,7 @@ def write_text(
     """
     folder.mkdir()
     with _TextWriter(folder) as writer:
-        if are_parallel(names, reading):
+        if parallel:
             _write_parallel(writer, *(Source(name, reading, watch) for name in names))
         else:
             for name in names:

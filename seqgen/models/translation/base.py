@@ -26,7 +26,10 @@ class SourceState(State):
     lengths: Tensor
     """The tokens of each source, int64 [B]."""
     weights: Tensor
-    """How much the newest token attended to each token of the source: [B, 1, S, 1]; 0 without attention."""
+    """How much the newest token attended to each token of the source: [B, 1, S, 1]; 0 without attention.
+
+    A transformer computes it on its plain path only, as its steppers do.
+    """
 
     @property
     def attention(self) -> Tensor:

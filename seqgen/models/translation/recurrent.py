@@ -94,10 +94,13 @@ class RecurrentTranslator(Translator):
         x = self.dropout(self.embedding(tokens))
         if not self.config.input_feeding:
             return self._decode(x, at)
-        made = []
+        made: list[Tensor] = []
+        traces: list[dict[str, Tensor]] = []
         for column in x.split(1, dim=1):
             y, at = self._decode(torch.cat([column, at.fed.unsqueeze(1).to(column.dtype)], 2), at)
             made.append(y)
+            traces.append({name: one for name, one in (self._trace or {}).items() if not name.startswith("encoder.")})
+        self.record(**{name: torch.cat([trace[name] for trace in traces], 1) for name in traces[0]})
         return torch.cat(made, 1), at
 
     def _decode(self, x: Tensor, at: RecurrentTranslatorState) -> tuple[Tensor, RecurrentTranslatorState]:

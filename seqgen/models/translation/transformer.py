@@ -108,9 +108,9 @@ class TransformerTranslator(Translator):
         seen = source_mask(at.lengths, at.source_keys[0].shape[2])[:, None, None, :].expand(-1, 1, length, -1)
         caches, attention = [], at.weights
         for depth, block in enumerate(cast("list[DecoderBlock]", list(self.layers))):
-            x, cache = block.attend_to_itself(x, rotation, mask, (at.keys[depth], at.values[depth]), at.position)
-            x, weights = block.attend_to_source(x, at.source_keys[depth], at.source_values[depth], seen)
-            x = block.feed_forward(x)
+            held_by_layer = at.keys[depth], at.values[depth]
+            read = at.source_keys[depth], at.source_values[depth], seen
+            x, cache, weights = block(x, rotation, mask, held_by_layer, at.position, *read)
             caches.append(cache)
             attention = weights if weights is not None else attention
             self.record(**{f"stream.{depth}": x})
@@ -145,6 +145,25 @@ class DecoderBlock(Block):
         self.source_query, self.source_key, self.source_value, self.source_output = (
             nn.Linear(size, size, bias=False) for _ in range(4)
         )
+
+    def forward(  # type: ignore[override]  # it has a source too
+        self,
+        x: Tensor,
+        rotation: Rotation,
+        mask: Tensor,
+        cache: tuple[Tensor, Tensor],
+        consumed: Tensor,
+        source_keys: Tensor,
+        source_values: Tensor,
+        seen: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]:
+        """Run the block: x [B, T, H] -> [B, T, H], the cache, and weights as of `attend_to_source`.
+
+        The arguments are those of `Block`, then those of `attend_to_source`.
+        """
+        x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
+        x, weights = self.attend_to_source(x, source_keys, source_values, seen)
+        return self.feed_forward(x), cache, weights
 
     def read_source(self, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Return the keys and values of the encoder's outputs [B, S, H]: [B, heads, S, D] each."""

@@ -36,9 +36,14 @@ def read_lines(content: Content, chunks: Iterable[str]) -> Iterator[Document]:
 
 def document(content: Content, text: str, place: str) -> Document:
     """Return the document of a JSON string; lone surrogates in it are replaced."""
+    return Document(iter([without_lone_surrogates(content, text)]), place)
+
+
+def without_lone_surrogates(content: Content, text: str) -> str:
+    """Return a JSON string whose lone surrogates are replaced or left out, and count them."""
     text, surrogates = replace_surrogates(text, "" if content.reading.errors == "ignore" else REPLACEMENT)
     content.issues.ill_formed += surrogates
-    return Document(iter([text]), place)
+    return text
 
 
 def parse_object(line: str, where: str) -> Any:

@@ -16,8 +16,8 @@ from typing import NamedTuple
 from seqgen.errors import TextError
 from seqgen.sources.config import Reading
 from seqgen.sources.content import Content, Document
-from seqgen.sources.fields import parse_field, text_at
-from seqgen.sources.formats.json_lines import document, parse_object
+from seqgen.sources.fields import parse_field, text_at, value_at
+from seqgen.sources.formats.json_lines import parse_object, without_lone_surrogates
 from seqgen.sources.lines import lines_with_ends
 from seqgen.utils.text import plural
 
@@ -43,6 +43,8 @@ def read(content: Content) -> Iterator[Document]:
 def checked(content: Content, pair: Pair) -> Iterator[Document]:
     """Yield both documents of a pair, or refuse it."""
     where = f"{content.name}, line {pair.line:,}"
+    source, target = (without_lone_surrogates(content, text) for text in pair[:2])
+    pair = Pair(source, target, pair.line)
     empty = next((side for side, text in zip(("source", "target"), pair[:2], strict=True) if not text.strip()), None)
     words, tags = (len(text.split()) for text in pair[:2])
     if empty is not None:
@@ -51,7 +53,7 @@ def checked(content: Content, pair: Pair) -> Iterator[Document]:
         content.refuse(TextError(f"{where}: {plural(words, 'word')} and {plural(tags, 'tag')}; give each word a tag"))
     else:
         for text in normalized(pair, content.reading):
-            yield document(content, text, f"the pair on line {pair.line:,} of {content.name}")
+            yield Document(iter([text]), f"the pair on line {pair.line:,} of {content.name}")
 
 
 def normalized(pair: Pair, reading: Reading) -> tuple[str, str]:
@@ -107,31 +109,37 @@ def _read_json_lines(content: Content) -> Iterator[Pair]:
 
 def _text_at(record: object, steps: tuple[str | int, ...], field: str, where: str) -> str:
     """Return the text of a field; a label may be a number or true or false."""
-    value = record.get(field) if isinstance(record, dict) else None
-    if isinstance(value, bool | int | float):
-        return str(value).lower() if isinstance(value, bool) else f"{value:g}"
+    value = value_at(record, steps, field)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):  # as all numbers of `parse_object`
+        return str(int(value)) if value.is_integer() else str(value)
     return text_at(record, steps, field, where)
 
 
 def _read_columns(content: Content) -> Iterator[Pair]:
-    words: list[str] = []
-    tags: list[str] = []
-    first = 1
+    """Read sentences; one that has a word without a tag is refused, or skipped whole."""
+    for sentence in _sentences(content):
+        untagged = next((number for number, cells in sentence if len(cells) == 1), None)
+        if untagged is None:
+            words, tags = (" ".join(cells[place] for _, cells in sentence) for place in (0, -1))
+            yield Pair(words, tags, sentence[0][0])
+        else:
+            content.refuse(TextError(f"{content.name}, line {untagged:,} has a word and no tag"))
+
+
+def _sentences(content: Content) -> Iterator[list[tuple[int, list[str]]]]:
+    """Yield the cells of the lines between blank ones, with their numbers."""
+    sentence: list[tuple[int, list[str]]] = []
     for number, line in enumerate(read_lines(content), 1):
         cells = line.split()
-        if cells and cells[0] == DOCUMENT_START:
-            continue
-        if not cells and words:
-            yield Pair(" ".join(words), " ".join(tags), first)
-            words, tags = [], []
-        elif len(cells) == 1:
-            content.refuse(TextError(f"{content.name}, line {number:,} has a word and no tag"))
-        elif cells:
-            first = first if words else number
-            words.append(cells[0])
-            tags.append(cells[-1])
-    if words:
-        yield Pair(" ".join(words), " ".join(tags), first)
+        if cells and cells[0] != DOCUMENT_START:
+            sentence.append((number, cells))
+        elif sentence:
+            yield sentence
+            sentence = []
+    if sentence:
+        yield sentence
 
 
 READERS: dict[str, Callable[[Content], Iterator[Pair]]] = {

@@ -46,3 +46,14 @@ def test_encode_imports_no_torch(corpus, cache_dir):
 
 def test_malformed_vocab_size_is_refused(refuses, corpus):
     refuses(2, "corpus", "encode", "corpus.txt", "--vocab-size", "huge", words=("--vocab-size: ", "huge"))
+
+
+def test_encoded_pairs_are_reused_by_train(answers, pairs, cache_dir):
+    task = ("--task", "translate", "--cache-dir", cache_dir)
+    record = json.loads(answers("corpus", "encode", "pairs.tsv", *task, "--json"))
+
+    assert record["tokenizer"] == "char"
+    ids = sorted((pairs.parent / "kept" / "ids").rglob("ids.bin"))
+    assert len(ids) == 1
+    answers("train", "pairs.tsv", *task, "--cell", "gru", "--hidden-size", "8", "--max-steps", "2")
+    assert sorted((pairs.parent / "kept" / "ids").rglob("ids.bin")) == ids

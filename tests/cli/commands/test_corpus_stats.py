@@ -139,3 +139,23 @@ def test_stats_do_not_depend_on_locale(tmp_path, encoding, locale):
     found = json.loads(result.stdout.decode("utf-8"))
     assert (found["characters"], found["newlines"]["crlf"], found["newlines"]["lf"]) == (10, 1, 1)
     assert "한" in {gram for gram, _ in found["character_ngrams"][0]["top"]}
+
+
+def test_pairs_are_counted_as_two_documents_each(answers, in_tmp):
+    for name, content in (("a.tsv", "one\teins\ntwo\tzwei\n"), ("a.en", "one\ntwo\n"), ("a.de", "eins\nzwei\n")):
+        Path(name).write_text(content, "utf-8")
+
+    table = json.loads(answers("corpus", "stats", "a.tsv", "--task", "translate", "--json"))
+    parallel = json.loads(answers("corpus", "stats", "a.en", "a.de", "--task", "translate", "--json"))
+
+    for found in (table, parallel):
+        assert (found["documents"], found["characters"]) == (4, 3 + 4 + 3 + 4)
+
+
+def test_bad_pairs_are_refused_or_noticed(invoke, refuses, in_tmp):
+    Path("a.tsv").write_text("one\teins\nno tab\n", "utf-8")
+
+    refuses(1, "corpus", "stats", "a.tsv", "--task", "translate", words=("a.tsv, line 2", "--on-bad-line skip"))
+    skipped = invoke("corpus", "stats", "a.tsv", "--task", "translate", "--on-bad-line", "skip")
+    assert skipped.exit_code == 0
+    assert "line 2" in skipped.stderr

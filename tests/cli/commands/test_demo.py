@@ -54,3 +54,30 @@ def test_signal_after_last_step_ends_demo(invoke, in_tmp, monkeypatch):
     assert result.exit_code == 143
     assert "done: 3 steps" in result.stderr
     assert result.stdout == ""
+
+
+def test_demo_of_translation_trains_translates_evaluates_and_shows_attention(invoke, in_tmp, monkeypatch, pairs):
+    monkeypatch.setattr(demo, "PAIRS", str(pairs))
+    monkeypatch.setattr(demo, "DATES", ("123", "45"))
+    monkeypatch.setattr(demo, "TEST", str(pairs))
+    monkeypatch.setattr(train, "run_training", partial(train.run_training, task="translate"))
+
+    result = invoke("demo", "--task", "translate")
+
+    assert result.exit_code == 0, result.output
+    assert (in_tmp / "runs" / "pairs-lstm" / "model.safetensors").is_file()
+    assert result.stdout.startswith("123 -> ")
+    assert "exact match" in result.stdout
+    assert "<end>" in result.stdout
+    for words in ("1. Train: seqgen train", "2. Translate: seqgen translate", "3. Measure", "4. What", "done: 3 steps"):
+        assert words in result.stderr
+
+
+def test_quiet_demo_of_translation_prints_only_the_product(invoke, in_tmp, monkeypatch, pairs):
+    monkeypatch.setattr(demo, "PAIRS", str(pairs))
+    monkeypatch.setattr(demo, "TEST", str(pairs))
+    monkeypatch.setattr(train, "run_training", partial(train.run_training, task="translate"))
+
+    result = invoke("demo", "--task", "translate", "--quiet")
+
+    assert (result.exit_code, result.stderr) == (0, "")

@@ -226,3 +226,21 @@ def test_build_notes_replaced_bytes(invoke, in_tmp):
     result = invoke("tokenizer", "build", "some.txt", "--tokenizer", "char", "--errors", "replace", "--out", "built")
 
     assert re.search(r"40 .*some\.txt .*U\+FFFD", result.stderr)
+
+
+@pytest.mark.parametrize(("task", "letters"), [("translate", "abxy"), ("classify", "ab")])
+def test_tokenizer_of_pairs_has_the_characters_of_both_sides_or_of_documents(answers, in_tmp, task, letters):
+    Path("pairs.tsv").write_text("ab\txy\n" * 3, "utf-8")
+
+    answers("tokenizer", "build", "pairs.tsv", "--tokenizer", "char", "--task", task, "--out", "built")
+
+    assert {letter for letter in "abxy\t\n" if not tokenizers.load(Path("built")).unknown(letter)} == set(letters)
+
+
+def test_tokenizer_of_parallel_files_has_the_characters_of_both(answers, in_tmp):
+    for name in ("ab.en", "xy.de"):
+        Path(name).write_text(f"{name[:2]}\n", "utf-8")
+
+    answers("tokenizer", "build", "ab.en", "xy.de", "--tokenizer", "char", "--task", "translate", "--out", "built")
+
+    assert not tokenizers.load(Path("built")).unknown("abxy")

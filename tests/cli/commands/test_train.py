@@ -397,3 +397,40 @@ def test_diverged_training_exits_with_1_and_advises_lr(invoke):
 
     assert result.exit_code == 1
     assert re.search(r"error: .* at step \d+: .*--lr", result.stderr)
+
+
+def test_pairs_are_trained_on_resumed_and_translated(answers, pairs):
+    small = small_but("--task", "translate")
+    answers("train", "pairs.tsv", *small)
+    config = config_of("runs/pairs-gru")
+    assert (config["model"]["cell"], config["text"]["train_pairs"]) == ("gru-translate", 106)
+
+    answers("train", "--resume", "--max-steps", 5)
+
+    assert answers("translate", "123").endswith("\n")
+    assert json.loads(answers("eval", "--json"))["pairs"] == 6
+
+
+def test_screen_says_how_many_pairs_are_learned_from(invoke, pairs):
+    result = invoke("train", "pairs.tsv", *small_but("--task", "translate"))
+
+    assert result.exit_code == 0
+    assert "106" in result.stderr
+    assert " -> " in result.stderr
+
+
+def test_bad_pairs_are_refused_with_their_line_or_skipped(answers, refuses, pairs):
+    pairs.write_text(f"{pairs.read_text('utf-8')}no tab\n", "utf-8")
+    small = small_but("--task", "translate")
+
+    refuses(1, "train", "pairs.tsv", *small, words=("pairs.tsv, line 113", "--on-bad-line skip"))
+
+    answers("train", "pairs.tsv", *small, "--on-bad-line", "skip")
+    assert config_of("runs/pairs-gru")["text"]["train_pairs"] == 106
+
+
+def test_corpus_of_pairs_sets_its_task(answers, in_tmp):
+    answers("train", "corpus:roman-numerals", *SMALL)
+
+    config = config_of("runs/roman-numerals-gru")
+    assert (config["data"]["task"], config["model"]["cell"]) == ("translate", "gru-translate")

@@ -37,9 +37,12 @@ def built(monkeypatch):
     calls: list[str] = []
     for name in ("write_text", "write_ids"):
         original = getattr(module, name)
-        monkeypatch.setattr(
-            module, name, lambda *given, original=original, name=name: calls.append(name) or original(*given)
-        )
+
+        def build(*given, original=original, name=name, **options):
+            calls.append(name)
+            return original(*given, **options)
+
+        monkeypatch.setattr(module, name, build)
     return calls
 
 
@@ -135,8 +138,8 @@ def test_file_changed_while_it_is_read_is_not_found_by_its_old_state(cache, corp
     old = module.file_state(str(corpus))
     read = module.write_text
 
-    def read_and_change(*given):
-        manifest = read(*given)
+    def read_and_change(*given, **options):
+        manifest = read(*given, **options)
         corpus.write_bytes(b"another text\n")
         return manifest
 
@@ -281,7 +284,7 @@ def test_subword_tokenizer_of_a_long_text_is_built_in_a_process(cache, corpus, m
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError, OSError])
 @pytest.mark.parametrize("name", ["write_text", "write_ids", "tokenizers.build"])
 def test_interrupted_build_leaves_nothing(cache, corpus, monkeypatch, name, error):
-    def fail(first, *given):
+    def fail(first, *given, **_):
         for folder in (first, *given):
             if isinstance(folder, Path):
                 folder.mkdir()

@@ -59,3 +59,39 @@ def test_landmarks_are_at_least_a_chunk_apart(tmp_path, monkeypatch):
     manifest = cache_text(tmp_path, *["한"] * 5, "abcde", "f", "g").manifest
 
     assert manifest.landmarks == ((0, 0), (6, 2), (12, 4), (20, 10))
+
+
+def test_two_parallel_files_are_written_as_pairs(tmp_path):
+    for name, content in (("a.en", "one\n\ntwo\nthree\n"), ("a.de", "eins\n\nzwei\n \n")):
+        (tmp_path / name).write_text(content, "utf-8")
+    names = [str(tmp_path / name) for name in ("a.en", "a.de")]
+
+    manifest = write_text(names, Reading(task="translate", on_bad_line="skip"), tmp_path / "cached", parallel=True)
+
+    assert Span.whole(CachedText(tmp_path / "cached")).documents() == ("one", "eins", "two", "zwei")
+    assert (manifest.documents, [source.documents for source in manifest.sources]) == (4, [2, 2])
+    assert (manifest.issues.empty, manifest.issues.skipped) == (1, 1)
+    assert [source.sha256 for source in manifest.sources] == [
+        hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() for name in ("a.en", "a.de")
+    ]
+
+
+def test_hash_of_pairs_depends_on_where_a_source_ends(tmp_path):
+    hashes = set()
+    for number, content in enumerate(("ab\tc\n", "a\tbc\n")):
+        (tmp_path / f"{number}.tsv").write_text(content, "utf-8")
+        folder = tmp_path / f"cached-{number}"
+        hashes.add(write_text([str(tmp_path / f"{number}.tsv")], Reading(task="translate"), folder).sha256)
+
+    assert len(hashes) == 2
+
+
+def test_pair_whose_side_is_only_lone_surrogates_is_left_out_whole(tmp_path):
+    lines = [{"source": "\ud800", "target": "a"}, {"source": "b", "target": "c\udfff"}]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    reading = Reading(task="translate", errors="ignore", on_bad_line="skip")
+
+    manifest = write_text([str(tmp_path / "p.jsonl")], reading, tmp_path / "cached")
+
+    assert Span.whole(CachedText(tmp_path / "cached")).documents() == ("b", "c")
+    assert (manifest.issues.ill_formed, manifest.issues.skipped) == (2, 1)

@@ -9,11 +9,11 @@ from seqgen.training.config import TrainingConfig
 from seqgen.training.optimizers.build import build_optimizer
 from seqgen.training.optimizers.muon import Muon
 
-from ...conftest import neural
+from ...conftest import trained
 from ...small_runs import NEURAL
 
 
-@neural
+@trained
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_every_weight_is_in_one_group_and_only_inner_matrices_decay(model, name):
     optimizer = build_optimizer(model, TrainingConfig(optimizer=name, weight_decay=0.3), "fp32")
@@ -28,7 +28,7 @@ def test_every_weight_is_in_one_group_and_only_inner_matrices_decay(model, name)
     assert {names[id(parameter)] for parameter in decaying.parameters}.isdisjoint({"embedding.weight", "head.weight"})
 
 
-@neural
+@trained
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_optimizer_state_exists_before_the_first_step(model, name):
     optimizer = build_optimizer(model, TrainingConfig(optimizer=name), "fp32")
@@ -44,7 +44,7 @@ def test_optimizer_state_exists_before_the_first_step(model, name):
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
-@pytest.mark.parametrize("cell", NEURAL)
+@pytest.mark.parametrize("cell", [*NEURAL, *(cell for cell, family in FAMILIES.items() if family.task == "translate")])
 def test_muon_gets_gates_and_dtype_of_the_run(cell, precision, dtype):
     model = models.build(FAMILIES[cell].config(), 11)
 
@@ -58,7 +58,7 @@ def test_muon_gets_gates_and_dtype_of_the_run(cell, precision, dtype):
         assert found == (gates if "weight_ih" in names[id(matrix)] or "weight_hh" in names[id(matrix)] else 1)
 
 
-@neural
+@trained
 def test_set_lr_applies_to_every_optimizer(model):
     optimizer = build_optimizer(model, TrainingConfig(optimizer="muon"), "fp32")
 
@@ -67,7 +67,7 @@ def test_set_lr_applies_to_every_optimizer(model):
     assert [member.lr for member in optimizer.members] == [0.25, 0.25]
 
 
-@neural
+@trained
 def test_constants_of_the_config_are_those_of_the_optimizers(model):
     config = TrainingConfig(optimizer="muon", adam_betas=(0.5, 0.6), adam_epsilon=1e-3, muon_momentum=0.7)
 

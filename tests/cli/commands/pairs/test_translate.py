@@ -1,0 +1,208 @@
+"""`seqgen translate`: a text, a file and stdin; output, attention, and errors."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+import seqgen
+from seqgen.runs.directory import RunDirectory
+
+
+@pytest.fixture
+def run(translator):
+    return seqgen.load(translator())
+
+
+def test_text_is_translated(answers, run):
+    assert answers("translate", "123") == f"{run.translate('123')}\n"
+    assert (
+        answers("translate", "123", "--run", run.path, "--max-length", 2) == f"{run.translate('123', max_length=2)}\n"
+    )
+    assert answers("translate", "123", "--beam", 3) == f"{run.translate('123', beam=3)}\n"
+
+
+def test_each_line_of_a_file_or_stdin_gives_a_line(answers, run):
+    content = "123\r\n\n4\n56"
+    Path("sources.txt").write_bytes(content.encode())
+    expected = "".join(f"{run.translate(source)}\n" for source in ("123", "", "4", "56"))
+
+    assert answers("translate", "sources.txt") == expected
+    assert answers("translate", "-", stdin=content) == expected
+    assert answers("translate", "-", stdin="") == ""
+
+
+def test_json_has_a_source_and_its_targets(answers, run):
+    Path("sources.txt").write_text("123\n\n", "utf-8")
+
+    lines = answers("translate", "sources.txt", "--json", "--beam", 2, "--n-best", 2).splitlines()
+
+    first, second = map(json.loads, lines)
+    assert first["source"] == "123"
+    assert [one["text"] for one in first["targets"]] == [
+        one.text for one in next(run.translations(["123"], beam=2, n_best=2))
+    ]
+    assert first["targets"][0].keys() == {"text", "tokens", "nats", "score", "finish_reason", "source_cut"}
+    assert (second["source"], [one["text"] for one in second["targets"]]) == ("", [""])
+
+
+def test_n_best_gives_number_score_and_text(answers, run):
+    Path("sources.txt").write_text("123\n4\n", "utf-8")
+
+    lines = answers("translate", "sources.txt", "--beam", 2, "--n-best", 2).splitlines()
+
+    assert [line.split("\t")[0] for line in lines] == ["1", "1", "2", "2"]
+    expected = next(run.translations(["123"], beam=2, n_best=2))
+    assert [line.split("\t")[2] for line in lines[:2]] == [one.text for one in expected]
+    assert [float(line.split("\t")[1]) for line in lines[:2]] == pytest.approx(
+        [one.score for one in expected], abs=1e-3
+    )
+
+
+def test_drawn_targets_depend_on_the_seed(answers, run):
+    drawn = ("translate", "123", "--temperature", 2.0, "--seed")
+
+    assert answers(*drawn, 1) == answers(*drawn, 1)
+    assert len({answers(*drawn, seed) for seed in range(4)}) > 1
+
+
+def test_drawn_targets_of_a_file_have_a_line_for_each_line(answers, run):
+    Path("sources.txt").write_text("123\n\n4\n", "utf-8")
+    drawn = ("translate", "sources.txt", "--temperature", 0.5)
+
+    texts = answers(*drawn).split("\n")
+    records = [json.loads(line) for line in answers(*drawn, "--json").splitlines()]
+
+    assert (len(texts), texts[1], texts[-1]) == (4, "", "")
+    assert [one["source"] for one in records] == ["123", "", "4"]
+    assert [one["targets"][0]["text"] for one in records] == texts[:3]
+
+
+@pytest.mark.parametrize("option", [("--beam", 2), ("--replace-unknown",), ("--attention", "-")])
+def test_search_and_drawing_exclude_each_other(refuses, run, option):
+    refuses(2, "translate", "123", "--temperature", 0.5, *option, words=(option[0], "temperature"))
+
+
+def test_text_longer_than_a_file_name_is_a_text(answers, run):
+    long = "123 " * 100
+
+    assert answers("translate", long, "--max-length", 3) == f"{run.translate(long, max_length=3)}\n"
+
+
+@pytest.mark.parametrize("options", [(), ("--beam", 2), ("--temperature", 0.5)])
+def test_cut_sources_are_noticed(translator, invoke, options):
+    path = translator("gru-translate", max_source_length=4)
+    long, short = "123456789", "1234"
+    Path("sources.txt").write_text(f"{long}\n{short}\n", "utf-8")
+
+    for source, count in ((long, "1 source"), ("sources.txt", "1 source")):
+        result = invoke("translate", source, "--run", path, "--max-length", 3, *options)
+        assert result.exit_code == 0
+        assert f"{count} had more than 4 tokens" in result.stderr
+    assert invoke("translate", short, "--run", path, "--max-length", 3, *options).stderr == ""
+    assert invoke("translate", long, "--run", path, "--max-length", 3, "--quiet", *options).stderr == ""
+
+
+# --- attention
+
+
+def test_attention_is_drawn_on_a_page(answers, run):
+    Path("sources.txt").write_text("123\n\n45\n", "utf-8")
+
+    answers("translate", "sources.txt", "--attention", "out.html")
+
+    data = re.search(r'id="data">(.*?)</script>', Path("out.html").read_text("utf-8"), re.DOTALL)
+    examples = json.loads(data[1])["examples"]
+    assert ["".join(one["source"]) for one in examples] == ["123", "45"]
+    assert examples[0]["target"] == [*run.translate("123"), "<end>"]
+
+
+def test_attention_is_drawn_in_the_terminal(answers, run):
+    shown = answers("translate", "123", "--attention", "-")
+
+    first, *rest = shown.splitlines()
+    assert first == run.translate("123")
+    assert any("<end>" in line for line in rest)
+
+
+def test_attention_is_drawn_as_a_picture(answers, run):
+    pytest.importorskip("matplotlib")
+
+    answers("translate", "123", "--attention", "out.png")
+
+    assert Path("out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_attention_in_an_unknown_format_is_refused_before_translating(refuses, run):
+    refuses(2, "translate", "123", "--attention", "out.pdf", words=("out.pdf", ".html", ".png"))
+
+
+@pytest.mark.parametrize("place", ["out.html", "out.png", "-"])
+def test_attention_without_a_source_is_refused(invoke, run, place):
+    result = invoke("translate", "-", "--attention", place, stdin="\n\n")
+
+    assert result.exit_code == 1
+    assert "attention" in result.stderr
+    assert not Path(place).exists()
+
+
+def test_attention_of_a_model_without_any_is_refused(invoke, translator):
+    translator("rnn-translate")
+
+    result = invoke("translate", "123", "--attention", "out.html")
+
+    assert result.exit_code == 2
+    assert "--attention none" in result.stderr
+    assert not Path("out.html").exists()
+
+
+# --- errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [(("",), "source"), (("123", "--n-best", 2), "n_best"), (("123", "--beam", 0), "beam"),
+     (("123", "--replace-unknown"), "replace"), (("123", "--max-length", 0), "max")],
+)  # fmt: skip
+def test_impossible_request_is_refused(invoke, run, arguments, word):
+    result = invoke("translate", *arguments)
+
+    assert result.exit_code in {1, 2}
+    assert word in result.stderr.replace("-", "_") or word in result.stderr
+
+
+def test_missing_source_is_a_usage_error(invoke, run):
+    assert invoke("translate").exit_code == 2
+
+
+def test_file_that_is_not_text_is_refused(invoke, run):
+    Path("sources.txt").write_bytes(b"\xff\xfe\x00")
+
+    result = invoke("translate", "sources.txt")
+
+    assert result.exit_code == 1
+    assert "sources.txt" in result.stderr
+
+
+def test_run_that_does_not_translate_is_refused(refuses, corpus, in_tmp):
+    seqgen.train("corpus.txt", cell="gru", hidden_size=4, max_steps=1, precision="fp32").run()
+
+    refuses(2, "translate", "123", words=("corpus-gru", "--task translate"))
+
+
+@pytest.mark.parametrize("command", [("sample",), ("compress", "pairs.tsv"), ("eval", "pairs.tsv", "--dynamic", "all")])
+def test_commands_for_texts_refuse_a_run_that_translates(invoke, run, pairs, command):
+    result = invoke(*command, "--run", run.path)
+
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert str(run.path) in result.stderr
+
+
+def test_runs_and_info_show_a_run_that_translates(answers, run):
+    assert "lstm" in answers("runs")
+    assert "translate" in answers("info", run.path)
+    assert RunDirectory(run.path).read_config().data.task == "translate"
