@@ -24,7 +24,7 @@ from seqgen.cli.commands import (
     tokenizer,
     train,
 )
-from seqgen.cli.commands.pairs import translate
+from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
 from seqgen.cli.parser import Command, Program
@@ -51,6 +51,7 @@ app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
 app.command("sample", cls=Command)(sample.sample)
 app.command("translate", cls=Command)(translate.translate)
+app.command("predict", cls=Command)(predict.predict)
 app.command("eval", cls=Command)(evaluate.evaluate)
 app.command("mix", cls=Command)(mix.mix)
 app.command("compress", cls=Command)(compress.compress)

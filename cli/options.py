@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
@@ -116,6 +116,28 @@ def read_stdin(encoding: str, where: str) -> str:
     if sys.stdin is None:
         raise TextError(f"{where} cannot be read: stdin is closed; give it as an argument or a file")
     return decode_text(sys.stdin.buffer.read(), encoding, where)
+
+
+def stdin_lines(encoding: str) -> Iterator[str]:
+    """Yield the lines of stdin without their ends, each as soon as it has come.
+
+    Raises:
+        TextError: stdin is closed, or is not text in `encoding`.
+    """
+    from seqgen.sources.decoding import TextDecoder
+    from seqgen.sources.lines import lines_with_ends
+
+    if sys.stdin is None:
+        raise TextError("stdin is closed; pipe a text into it, or name a file")
+    decoder, stdin = TextDecoder(encoding, "strict", "stdin"), sys.stdin.buffer
+
+    def chunks() -> Iterator[str]:
+        while line := stdin.readline():
+            yield decoder.push(line)
+        yield decoder.push(b"", final=True)
+
+    for line in lines_with_ends(chunks()):
+        yield line.rstrip("\r\n")
 
 
 def as_text(argument: str, where: str) -> str:

@@ -12,14 +12,20 @@ from rich.text import Text
 from seqgen.cli.output import clock
 
 from seqgen.errors import RunError
+from seqgen.sources.config import LABELING_TASKS
 
 if TYPE_CHECKING:
     from seqgen.runs.training_run import TrainingRun
-    from seqgen.training.events import Step
+    from seqgen.training.events import Evaluated, Step
 
 CURVE_WIDTH = 40
 SMOOTHING = 0.95  # of the loss and the speed: about the last 20 steps
 _BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def loss_of(event: Step | Evaluated) -> float:
+    """Return the loss that the screen shows: bits per character, or of labels nats per label."""
+    return event.nats_per_token if event.bits_per_character is None else event.bits_per_character
 
 
 class TrainingBar:
@@ -27,9 +33,10 @@ class TrainingBar:
 
     def __init__(self) -> None:
         self.best: float | None = None
-        """Bits per character of the validation part."""
+        """The loss of the validation part, in `unit`."""
         self.latest: Step | None = None
         self.loss = self.speed = math.nan
+        self.unit, self.counted = "bits/char", "tokens"
         self._curve: list[float] = []
         self._bar = Progress(
             BarColumn(bar_width=None), TaskProgressColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
@@ -44,6 +51,8 @@ class TrainingBar:
         """Show a run before its first step."""
         self._bar.update(self._task, total=run.total_steps, completed=run.first_step)
         self._max_time = run.config.training.max_time
+        if run.config.data.task in LABELING_TASKS:
+            self.unit, self.counted = "nats/label", "labels"
         if run.first_step:
             with contextlib.suppress(RunError, KeyError):  # a damaged line: use those before it
                 self._recall(run)
@@ -53,10 +62,11 @@ class TrainingBar:
         from seqgen.runs.directory import RunDirectory
         from seqgen.training.metrics import read_metrics
 
+        figure = "nats_per_token" if run.config.data.task in LABELING_TASKS else "bits_per_character"
         for event in read_metrics(RunDirectory(run.path).metrics):
             if event["step"] > run.first_step:
                 break
-            kind, bits = event["event"], event.get("bits_per_character")
+            kind, bits = event["event"], event.get(figure)
             if not isinstance(bits, float) or not math.isfinite(bits):
                 continue
             if kind == "step":
@@ -76,7 +86,7 @@ class TrainingBar:
             self._first = (event.step, event.seconds)
         self.latest = event
         self._shown += 1
-        self._add_loss(event.bits_per_character, event.step, event.total_steps)
+        self._add_loss(loss_of(event), event.step, event.total_steps)
         self.speed = _smooth(self.speed, event.tokens_per_second, self._shown)
         self._bar.update(
             self._task, total=event.total_steps, completed=event.step, left=f"{clock(self._left(event))} left"
@@ -102,7 +112,7 @@ class TrainingBar:
         if event is None:
             return Group(self._bar)
         figures = (
-            f"loss {self.loss:.3f} bits/char  {self.speed:,.0f} tokens/s  lr {event.lr:.1e}  "
+            f"loss {self.loss:.3f} {self.unit}  {self.speed:,.0f} {self.counted}/s  lr {event.lr:.1e}  "
             f"gradient {event.grad_norm:.2f}  epoch {event.epoch:.2f}"
         )
         best = "" if self.best is None else f"  best validation {self.best:.3f}"

@@ -65,9 +65,12 @@ def step_of(step: int, figures: TrainingBar) -> Text:
 def evaluation_line(event: Evaluated, figures: TrainingBar, *, steps: bool = True) -> Text:
     """Return the line of an evaluation; without `steps`, of a run that is not trained step by step."""
     line = step_of(event.step, figures) if steps else Text()
-    line.append(f"validation {event.bits_per_character:.3f} bits/char", style="bold green" if event.is_best else "")
-    line.append(f"  {event.bits_per_byte:.3f} bits/byte  {clock(event.seconds)}")
-    return line
+    style, time = "bold green" if event.is_best else "", clock(event.seconds)
+    if event.accuracy is not None:
+        line.append(f"validation {event.nats_per_token:.3f} nats/label, accuracy {event.accuracy:.1%}", style=style)
+        return line.append(f"  {time}")
+    line.append(f"validation {event.bits_per_character:.3f} bits/char", style=style)
+    return line.append(f"  {event.bits_per_byte:.3f} bits/byte  {time}")
 
 
 def fitted_line(event: Fitted) -> str:
@@ -124,6 +127,7 @@ def finished_line(event: Finished, *, steps: bool = True) -> str:
     }[event.reason]
     if event.skipped:
         ended += f", {event.skipped:,} of them skipped"
-    if event.best_step is None or bits is None:
+    if event.best_step is None or (bits is None and event.best_accuracy is None):
         return ended
-    return f"{ended}; best at step {event.best_step:,}: {bits:.3f} bits/byte"
+    best = f"accuracy {event.best_accuracy:.1%}" if event.best_accuracy is not None else f"{bits:.3f} bits/byte"
+    return f"{ended}; best at step {event.best_step:,}: {best}"

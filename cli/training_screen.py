@@ -14,7 +14,7 @@ from rich.text import Text
 from seqgen.cli.bars import PhaseBar
 from seqgen.cli.cpu_contention import CpuContention
 from seqgen.cli.output import print_line, printable, stderr
-from seqgen.cli.training_bar import TrainingBar
+from seqgen.cli.training_bar import TrainingBar, loss_of
 from seqgen.cli.training_lines import (
     describe_run,
     evaluation_line,
@@ -103,7 +103,7 @@ class TrainingScreen:
                     self._notice(message)
             case Evaluated():
                 self._evaluated = event.step
-                self._figures.best = event.bits_per_character if event.is_best else self._figures.best
+                self._figures.best = loss_of(event) if event.is_best else self._figures.best
                 print_line(self._console, evaluation_line(event, self._figures, steps=self._takes_steps))
             case Overfitting():
                 self._notice(overfitting_line(event))

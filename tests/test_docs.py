@@ -20,11 +20,14 @@ from seqgen.sources.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-RUNNABLE = ["compression", "data", "evaluation", "korean", "run-directory", "sampling", "training"]
+RUNNABLE = ["compression", "data", "evaluation", "korean", "labels", "run-directory", "sampling", "training"]
 SMALL = {"--cell": "gru", "--hidden-size": "8", "--max-steps": "1", "--batch-size": "4", "--threads": "1"}
 IMPLIED = {"--init-from": {"--cell", "--hidden-size"}, "--plan-from": {"--max-steps", "--threads"}}
 """Options that must not be repeated with these."""
 TEXT = "".join(f"The {number}th sailor left the river, and the moon was quiet.\n" for number in range(99))
+LABELED = "".join(
+    f"it was {word} number {n}\t{label}\n" for n in range(40) for word, label in (("fun", "good"), ("dull", "bad"))
+)
 CHAPTERS = {
     "mimetype": "application/epub+zip",
     "META-INF/container.xml": '<container><rootfile full-path="a.opf"/></container>',
@@ -64,6 +67,8 @@ def desk(tmp_path, monkeypatch):
         "reviews.csv": f"id,review\n{rows}", "chats.jsonl": '{"messages": [{"content": "hi"}, {"content": "yo"}]}\n',
         "scraped.jsonl": '{"text": "one"}\n{"text": null}\n{bad\n', "texts.zip": zip_of({"a.txt": TEXT, "b.md": TEXT}),
         "book.epub": zip_of(CHAPTERS), "old.txt": "나는 학교에 간다.\n".encode("cp949"), "broken.txt": b"a\xffb",
+        "reviews.tsv": LABELED, "more.tsv": LABELED, "reviews.txt": "not one dull minute\n\ndull\n",
+        "tagged.conll": "the D\ncat N\nsleeps V\n\n" * 40,
         "songs/a.mid": midi, "song.mid": midi, "letters.pdf": b"%PDF-1.7\n\xff",
     }  # fmt: skip
     for name, content in files.items():
@@ -83,7 +88,7 @@ def test_commands_and_options_exist(page):
 
     for words in commands_of(page):
         name = " ".join(words[:2]) if words[0] in groups else words[0]
-        options = {option for parameter in commands[name].params for option in parameter.opts}
+        options = {one for made in commands[name].params for one in (*made.opts, *made.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= options | {"--help", "--version"}, words
 
 

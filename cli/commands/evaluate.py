@@ -18,12 +18,13 @@ from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.generation.config import BeamConfig
-from seqgen.sources.config import Reading
+from seqgen.sources.config import LABELING_TASKS, Reading
 from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation
+    from seqgen.runs.labeler import LabelerRun
     from seqgen.runs.run import Run
     from seqgen.runs.translator import TranslatorRun
     from seqgen.sources.catalog.corpus import PublishedResult
@@ -119,10 +120,16 @@ def _evaluate_pairs(
 ) -> None:
     """Measure a run that has learned from pairs."""
     from seqgen.cli.commands.pairs.evaluate import evaluate_translator
+    from seqgen.cli.commands.pairs.label_report import evaluate_labeler
 
     search = pick(settings, *BeamConfig.model_fields)
     if settings:
         raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
+    if model.config.data.task in LABELING_TASKS:
+        if search:
+            raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
+        evaluate_labeler(cast("LabelerRun", model), texts, reading, json=json, quiet=quiet)
+        return
     evaluate_translator(cast("TranslatorRun", model), texts, reading, search, json=json, quiet=quiet)
 
 

@@ -34,7 +34,7 @@ def info(
     table = Table("", "", Column(overflow="fold"), box=None, pad_edge=False, show_header=False)
     for title, values in (
         ("result", summary.model_dump(include={"state", "steps", "seconds", "best_step", "best_bits_per_byte",
-                                               "best_bits_per_character", "parameters"})),
+                                               "best_bits_per_character", "best_accuracy", "parameters"})),
         ("mixture", {} if mixture is None else _flatten(mixture.model_dump())),
         ("model", _flatten(config.model.model_dump())),
         ("tokenizer", config.tokenizer.model_dump(exclude={"asked"})),

@@ -32,6 +32,12 @@ class Sequences:
     lengths: Integers
 
     @classmethod
+    def of_documents(cls, documents: Documents, step: int = 1, first: int = 0) -> Self:
+        """Return one document out of `step`, from number `first` on."""
+        begins, lengths = documents.starts[:-1], np.diff(documents.starts)
+        return cls(documents.ids, begins[first::step], lengths[first::step])
+
+    @classmethod
     def of(cls, sequences: Iterable[Ids]) -> Self:
         """Return arrays as sequences."""
         kept = [np.empty(0, dtype=np.int32), *sequences]
@@ -71,8 +77,7 @@ class Pairs:
     @classmethod
     def of(cls, documents: Documents) -> Self:
         """Return the pairs of documents that are sources and targets in turn."""
-        begins, lengths = documents.starts[:-1], np.diff(documents.starts)
-        return cls(*(Sequences(documents.ids, begins[side::2], lengths[side::2]) for side in (0, 1)))
+        return cls(*(Sequences.of_documents(documents, 2, side) for side in (0, 1)))
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -86,9 +91,9 @@ class Pairs:
         """Return the pairs with these numbers."""
         return type(self)(self.sources.select(index), self.targets.select(index))
 
-    def cut_sources(self, limit: int) -> Self:
-        """Return the pairs with sources of at most `limit` tokens."""
-        return type(self)(self.sources.cut(limit), self.targets)
+    def cut_sources(self, limit: int | None) -> Self:
+        """Return the pairs with sources of at most `limit` tokens, if there is a limit."""
+        return self if limit is None else type(self)(self.sources.cut(limit), self.targets)
 
     def batch(self) -> Batch:
         """Return all pairs as one batch."""

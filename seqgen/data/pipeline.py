@@ -55,10 +55,7 @@ class Texts:
     def tokenizer(self, config: TokenizerConfig, report: Report = silent) -> Tokenizer:
         """Return the tokenizer that `config` describes, built from the training text; raises as `Cache.tokenizer`."""
         self._check_bytes(config.kind, raw=config.raw)
-        split = self.split
-        if self.data.task in LABELING_TASKS:
-            split = replace(split, train=split.train.every(2))
-        return self.cache.tokenizer(split, self.data, config, report)
+        return self.cache.tokenizer(self.encoded, self.data, config, report)
 
     def ids(self, tokenizer: Tokenizer, report: Report = silent) -> CachedIds:
         """Return the ids of the training and the validation text, encoded if they are not cached.
@@ -67,7 +64,14 @@ class Texts:
             ConfigError: the texts were read as bytes, and the tokenizer is not of bytes; or the other way round.
         """
         self._check_bytes(tokenizer.kind, raw=tokenizer.text_encoding == "latin-1")
-        return self.cache.ids(self.split, self.data, tokenizer, report)
+        return self.cache.ids(self.encoded, self.data, tokenizer, report)
+
+    @property
+    def encoded(self) -> Split:
+        """What becomes ids: all of the texts, but of pairs whose targets are labels only the sources."""
+        if self.data.task not in LABELING_TASKS:
+            return self.split
+        return replace(self.split, train=self.split.train.every(2), valid=self.split.valid.every(2))
 
     def _check_bytes(self, kind: str, *, raw: bool) -> None:
         if raw and not self.data.is_raw:

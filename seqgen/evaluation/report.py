@@ -170,6 +170,11 @@ class Evaluation(Cost):
     dynamic: DynamicEvaluation | None = None
     """The cost if the model learns while it reads; None where it was not asked for."""
 
+    @property
+    def accuracy(self) -> None:
+        """None: a text is not right or wrong, as a label is."""
+        return None
+
 
 def combine(evaluations: Sequence[Evaluation]) -> Evaluation:
     """Add up the evaluations of several texts, scored by the same settings."""

@@ -167,6 +167,22 @@ class WindowConfig(EmbeddingConfig):
     )
 
 
+class TwoWayConfig(RecurrentConfig):
+    """The settings of recurrent encoders, which may read a source in both directions."""
+
+    two_way: bool = setting(True, "Read the source in both directions, with half of the hidden size each.", MODEL)
+
+    @property
+    def form(self) -> str:
+        return self.cell.partition("-")[0]
+
+    @model_validator(mode="after")
+    def _hidden_size_can_be_halved(self) -> Self:
+        if self.two_way and self.hidden_size % 2:
+            raise ValueError(f"hidden_size: {self.hidden_size} cannot be halved between two directions; make it even")
+        return self
+
+
 class NgramConfig(FamilyConfig):
     """Interpolated modified Kneser-Ney over n-grams of tokens (Chen and Goodman 1998)."""
 
@@ -194,7 +210,7 @@ class TranslateConfig(NeuralConfig):
         return self.cell.removesuffix("-translate")
 
 
-class RecurrentTranslateConfig(TranslateConfig, RecurrentConfig):
+class RecurrentTranslateConfig(TranslateConfig, TwoWayConfig):
     """A recurrent encoder and a recurrent decoder (Sutskever et al. 2014), with attention (Luong et al. 2015)."""
 
     attention: Literal["dot", "none"] = setting(
@@ -202,17 +218,10 @@ class RecurrentTranslateConfig(TranslateConfig, RecurrentConfig):
         "How the decoder sees the source: all of it by dot-product attention, or only the encoder's last state.",
         MODEL,
     )
-    two_way: bool = setting(True, "Read the source in both directions, with half of the hidden size each.", MODEL)
     input_feeding: bool = setting(False, "Give the decoder what it attended to in the step before; slower.", MODEL)
 
-    @property
-    def form(self) -> str:
-        return self.name
-
     @model_validator(mode="after")
-    def _sizes_agree(self) -> Self:
-        if self.two_way and self.hidden_size % 2:
-            raise ValueError(f"hidden_size: {self.hidden_size} cannot be halved between two directions; make it even")
+    def _feeds_what_it_attended_to(self) -> Self:
         if self.input_feeding and self.attention == "none":
             raise ValueError("input_feeding: without attention there is nothing to feed; leave it out")
         return self
@@ -245,6 +254,99 @@ class TransformerTranslateConfig(TranslateConfig, AttentionConfig):
     cell: Literal["transformer-translate"] = "transformer-translate"
     layers: Depth = 2
     positions: Literal["rope", "sinusoidal"] = "sinusoidal"
+
+
+def _tuple_of_list(value: Any) -> Any:
+    """Return the list that JSON has as a tuple; anything else unchanged."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+class LabelConfig(NeuralConfig):
+    """The settings of models that choose a label of a closed set: for a whole text, or for each of its words."""
+
+    labels: Annotated[tuple[str, ...], BeforeValidator(_tuple_of_list)] = ()
+    """The labels of the training part, sorted; empty only before the text is known."""
+
+    @property
+    def name(self) -> str:
+        return self.cell.partition("-")[0]
+
+    @model_validator(mode="after")
+    def _head_is_not_tied(self) -> Self:
+        if self.tie_weights:
+            raise ValueError("tie_weights: the output is labels and not tokens, so there is nothing to share")
+        return self
+
+
+class ClassifyConfig(LabelConfig):
+    """The settings of classifiers, which choose one label for a text."""
+
+    pool: Literal["last", "mean", "attention"] = setting(
+        "attention",
+        "How the states of all tokens become one: the last of each direction, their mean, or a mean weighted by "
+        "attention.",
+        MODEL,
+    )
+    max_source_length: Size = setting(512, "Tokens of a source that are read; longer ones are cut and counted.", MODEL)
+
+
+class RecurrentClassifyConfig(ClassifyConfig, TwoWayConfig):
+    """A recurrent encoder whose states are pooled; attention as of Yang et al. 2016."""
+
+
+class RnnClassifyConfig(RecurrentClassifyConfig):
+    """A classifier with plain recurrent networks."""
+
+    cell: Literal["rnn-classify"] = "rnn-classify"
+
+
+class LstmClassifyConfig(RecurrentClassifyConfig):
+    """A classifier with LSTMs."""
+
+    cell: Literal["lstm-classify"] = "lstm-classify"
+
+
+class GruClassifyConfig(RecurrentClassifyConfig):
+    """A classifier with GRUs."""
+
+    cell: Literal["gru-classify"] = "gru-classify"
+
+
+class TransformerClassifyConfig(ClassifyConfig, AttentionConfig):
+    """A transformer encoder whose states are pooled."""
+
+    cell: Literal["transformer-classify"] = "transformer-classify"
+    layers: Depth = 2
+    positions: Literal["rope", "sinusoidal"] = "sinusoidal"
+
+
+class RecurrentTagConfig(LabelConfig, TwoWayConfig):
+    """A recurrent network whose head has the tags; one-way, it tags a word as soon as it has read it."""
+
+
+class RnnTagConfig(RecurrentTagConfig):
+    """A tagger with plain recurrent networks."""
+
+    cell: Literal["rnn-tag"] = "rnn-tag"
+
+
+class LstmTagConfig(RecurrentTagConfig):
+    """A tagger with LSTMs (two-way: Graves and Schmidhuber 2005)."""
+
+    cell: Literal["lstm-tag"] = "lstm-tag"
+
+
+class GruTagConfig(RecurrentTagConfig):
+    """A tagger with GRUs."""
+
+    cell: Literal["gru-tag"] = "gru-tag"
+
+
+class TransformerTagConfig(LabelConfig, AttentionConfig):
+    """A transformer encoder whose head has the tags; it sees the whole sentence."""
+
+    cell: Literal["transformer-tag"] = "transformer-tag"
+    layers: Depth = 2
 
 
 def parse_config(value: Any) -> Any:
@@ -331,6 +433,7 @@ class Family(NamedTuple):
 
 _RECURRENT = "seqgen.models.recurrent.model.RecurrentModel"
 _COMPILED = "seqgen.models.numba.stepper"
+_LABELING = "seqgen.models.labeling"
 _TRANSLATOR = "seqgen.models.translation.recurrent.RecurrentTranslator"
 
 FAMILIES: dict[str, Family] = {
@@ -426,6 +529,62 @@ FAMILIES: dict[str, Family] = {
         presets={"adamw": {"lr": 0.003, "batch_size": 64}, "muon": {"lr": 0.006, "batch_size": 64}},
         batches="pairs",
         task="translate",
+    ),
+    "rnn-classify": Family(
+        RnnClassifyConfig,
+        f"{_LABELING}.recurrent.RecurrentClassifier",
+        presets={"adamw": {"lr": 0.002, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
+        batches="pairs",
+        task="classify",
+    ),
+    "lstm-classify": Family(
+        LstmClassifyConfig,
+        f"{_LABELING}.recurrent.RecurrentClassifier",
+        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
+        batches="pairs",
+        task="classify",
+    ),
+    "gru-classify": Family(
+        GruClassifyConfig,
+        f"{_LABELING}.recurrent.RecurrentClassifier",
+        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
+        batches="pairs",
+        task="classify",
+    ),
+    "transformer-classify": Family(
+        TransformerClassifyConfig,
+        f"{_LABELING}.transformer.TransformerClassifier",
+        presets={"adamw": {"lr": 0.001, "batch_size": 32}, "muon": {"lr": 0.004, "batch_size": 32}},
+        batches="pairs",
+        task="classify",
+    ),
+    "rnn-tag": Family(
+        RnnTagConfig,
+        f"{_LABELING}.recurrent.build_tagger",
+        presets={"adamw": {"lr": 0.002, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
+        batches="pairs",
+        task="tag",
+    ),
+    "lstm-tag": Family(
+        LstmTagConfig,
+        f"{_LABELING}.recurrent.build_tagger",
+        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
+        batches="pairs",
+        task="tag",
+    ),
+    "gru-tag": Family(
+        GruTagConfig,
+        f"{_LABELING}.recurrent.build_tagger",
+        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
+        batches="pairs",
+        task="tag",
+    ),
+    "transformer-tag": Family(
+        TransformerTagConfig,
+        f"{_LABELING}.transformer.TransformerTagger",
+        presets={"adamw": {"lr": 0.001, "batch_size": 32}, "muon": {"lr": 0.004, "batch_size": 32}},
+        batches="pairs",
+        task="tag",
     ),
     "mixture": Family(
         MixtureConfig,

@@ -135,7 +135,8 @@ class TextRecord(Config):
     split: SplitRule
     """What is withheld for validation."""
     train_pairs: int | None = None
-    """Pairs of the training part, where the task learns from pairs; tokens are then those of both sides."""
+    """Pairs of the training part, where the task learns from pairs; tokens are then those of both sides, and where
+    targets are labels those of the sources alone."""
     valid_pairs: int | None = None
 
 
@@ -190,6 +191,12 @@ class RunConfig(Config):
     def _training_is_of_the_family(self) -> RunConfig:
         if type(self.training) is not training_class(self.model.cell):
             raise ValueError(f"training: these are not the settings of {self.model.cell}")
+        return self
+
+    @model_validator(mode="after")
+    def _labels_are_known(self) -> RunConfig:
+        if getattr(self.model, "labels", None) == ():
+            raise ValueError(f"model: {self.model.cell} has no labels to choose from")
         return self
 
     @model_validator(mode="after")

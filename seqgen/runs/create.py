@@ -69,6 +69,8 @@ def create_run(
     followed: FollowedRun | None = None,
 ) -> RunSetup:
     """Create a run on an encoded corpus; its notices are those about training."""
+    if corpus.labels:
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"labels": corpus.labels})})
     init_from = None if parent is None else _check_file_name("init_from", absolute(str(parent.path)))
     training = cast("TrainingConfig", settings.training)
     first_weights = None if parent is None else parent.model.state_dict()
@@ -155,7 +157,8 @@ def read_corpus(
     if settings.auto:
         chosen = chosen or choose_tokenizer(texts.statistics, seconds).settings
         built = built.model_copy(update=chosen)
-    corpus = encode_corpus(texts, tokenizer or built, request.report)
+    labels = None if parent is None else getattr(parent.config.model, "labels", None)
+    corpus = encode_corpus(texts, tokenizer or built, request.report, labels)
     if settings.auto and built.kind != "char":
         corpus = replace(corpus, notices=[_tokenizer_notice(corpus, seconds), *corpus.notices])
     if tokenizer is not None and not settings.data.allow_unknown:

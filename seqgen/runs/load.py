@@ -17,12 +17,13 @@ from seqgen.models.skeleton import skeleton
 from seqgen.models.weights import check_weights, checksum_of, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
+from seqgen.runs.labeler import LabelerRun
 from seqgen.runs.run import Run
 from seqgen.runs.translator import TranslatorRun
 from seqgen.sources.config import Task
 from seqgen.training.config import MOST_THREADS
 
-RUNS: dict[Task, type[Run]] = {"translate": TranslatorRun}
+RUNS: dict[Task, type[Run]] = {"translate": TranslatorRun, "classify": LabelerRun, "tag": LabelerRun}
 """What the run of a task is loaded as, other than a `Run`."""
 
 

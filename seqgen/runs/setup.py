@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -18,8 +18,10 @@ from torch import Tensor
 from seqgen import models, tokenizers
 from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
 from seqgen.data.cache.cache import check_hash
+from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
+from seqgen.data.labels import Labels, Tags, label_texts
 from seqgen.data.leakage import Leakage
 from seqgen.data.pairs import PairBatches, Pairs
 from seqgen.data.pipeline import Texts, read_texts
@@ -28,10 +30,11 @@ from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig, TranslateConfig
+from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig
 from seqgen.models.skeleton import skeleton
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
+from seqgen.sources.config import LABELING_TASKS
 from seqgen.sources.decoding import CHUNK_BYTES
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -41,9 +44,16 @@ from seqgen.training.events import Event
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.plan import Plan
-from seqgen.training.samples import generate_sample, sample_pairs
+from seqgen.training.samples import generate_sample, sample_labels, sample_pairs
 from seqgen.training.time_budget import Clock
-from seqgen.training.trainer import DocumentValidation, PairValidation, Trainer, TrainingSetup, Validation
+from seqgen.training.trainer import (
+    DocumentValidation,
+    LabelValidation,
+    PairValidation,
+    Trainer,
+    TrainingSetup,
+    Validation,
+)
 from seqgen.utils.progress import Report, silent
 
 if TYPE_CHECKING:
@@ -73,9 +83,14 @@ class EncodedCorpus:
     """What the user should know about the text, a sentence each."""
     leakage: Leakage | None = None
     """How much of the validation part the training part contains; None without a validation part."""
+    labels: tuple[str, ...] = ()
+    """Of the training part, sorted, where the task is to choose labels."""
 
     def write_sample(self, model: LanguageModel, seed: int) -> str:
         """Return a short sample: a text, or of pairs what the model makes of some sources, seen in validation first."""
+        if isinstance(self.pairs, Labels | Tags):
+            labeled = self.validation.pairs if isinstance(self.validation, LabelValidation) else self.pairs
+            return sample_labels(model, self.tokenizer, labeled)
         if self.pairs is None:
             return generate_sample(model, self.tokenizer, seed, self.record.line_end, ends=self.record.ends)
         pairs = self.validation.pairs if isinstance(self.validation, PairValidation) else self.pairs
@@ -163,7 +178,7 @@ class RunSetup:
         directory, corpus, checkpoint = self.directory, self.corpus, self.checkpoint
         training = TrainingSetup(
             validation=corpus.validation,
-            characters_per_token=corpus.characters_per_token,
+            characters_per_token=None if corpus.labels else corpus.characters_per_token,
             write_sample=corpus.write_sample,
             config=self.config.to_json(),
             identity=self.config.identity,
@@ -174,19 +189,26 @@ class RunSetup:
             yield from Trainer(self.learner, training, checkpoint, log, clock).train(stop)
 
 
-def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: Report = silent) -> EncodedCorpus:
-    """Encode both parts, with an existing tokenizer or one built from the training part."""
+def encode_corpus(
+    texts: Texts,
+    tokenizer: Tokenizer | TokenizerConfig,
+    report: Report = silent,
+    labels: tuple[str, ...] | None = None,
+) -> EncodedCorpus:
+    """Encode both parts, with an existing tokenizer or one built from the training part.
+
+    `labels` are those of a model that exists; None are those of the training part.
+    """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = texts.tokenizer(tokenizer, report)
     stored = texts.ids(tokenizer, report)
     train, valid, leakage = stored.manifest.train, stored.manifest.valid, stored.manifest.leakage
-    pairs = Pairs.of(stored.train) if texts.data.has_pairs else None
-    validation: Validation | None = None
-    if valid.tokens and pairs is not None:
-        targets = texts.split.valid.every(2, 1).documents()
-        validation = PairValidation(Pairs.of(stored.valid), TextSize.total(targets, tokenizer))
-    elif valid.tokens:
-        validation = DocumentValidation(stored.valid, TextSize.sum([valid]))
+    notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
+    if texts.data.task in LABELING_TASKS:
+        report("reading labels")
+    parts = _parts(texts, stored, tokenizer, labels)
+    notices += parts.notices
+    pairs, validation = parts.pairs, parts.validation
     record = TextRecord(
         sha256=texts.text.manifest.sha256,
         characters=texts.text.manifest.characters + texts.text.manifest.end_bytes,
@@ -197,9 +219,8 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         ends=texts.split.has_ends,
         split=texts.split.rule,
         train_pairs=None if pairs is None else len(pairs),
-        valid_pairs=None if pairs is None else len(stored.valid) // 2,
+        valid_pairs=None if pairs is None else parts.valid_pairs,
     )
-    notices = [*texts.notices, *([str(leakage)] if leakage is not None and leakage.is_notable else [])]
     return EncodedCorpus(
         tokenizer=tokenizer,
         train=stored.train,
@@ -211,7 +232,35 @@ def encode_corpus(texts: Texts, tokenizer: Tokenizer | TokenizerConfig, report: 
         changed=train.changed + valid.changed,
         notices=notices,
         leakage=leakage,
+        labels=parts.labels,
     )
+
+
+class _Parts(NamedTuple):
+    """What the parts of a corpus are learned from and validated by."""
+
+    pairs: Pairs | None
+    validation: Validation | None
+    valid_pairs: int = 0
+    labels: tuple[str, ...] = ()
+    notices: Sequence[str] = ()
+
+
+def _parts(texts: Texts, ids: CachedIds, tokenizer: Tokenizer, labels: tuple[str, ...] | None) -> _Parts:
+    """Return the parts of a corpus by its task; `labels` as of `encode_corpus`."""
+    valid = ids.manifest.valid
+    if texts.data.task in LABELING_TASKS:
+        labeled = label_texts(texts, ids, tokenizer, labels)
+        size, withheld = TextSize.sum([valid]), labeled.valid
+        validation = None if withheld is None else LabelValidation(withheld, size)
+        return _Parts(labeled.train, validation, len(withheld or ()), labeled.labels, labeled.notices)
+    if texts.data.has_pairs:
+        pairs, withheld_pairs = Pairs.of(ids.train), Pairs.of(ids.valid)
+        if not valid.tokens:
+            return _Parts(pairs, None)
+        targets = texts.split.valid.every(2, 1).documents()
+        return _Parts(pairs, PairValidation(withheld_pairs, TextSize.total(targets, tokenizer)), len(withheld_pairs))
+    return _Parts(None, DocumentValidation(ids.valid, TextSize.sum([valid])) if valid.tokens else None)
 
 
 def _line_end(texts: Texts, tokenizer: Tokenizer) -> str:
@@ -245,7 +294,7 @@ def read_same_corpus(directory: RunDirectory, config: RunConfig, report: Report 
     texts = read_texts(config.data, report, config.text)
     check_same_text(texts, config.text, config.data)
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
-    corpus = encode_corpus(texts, tokenizer, report)
+    corpus = encode_corpus(texts, tokenizer, report, getattr(config.model, "labels", None))
     check_same_sizes(corpus, config.text, config.data)
     return corpus
 
@@ -285,7 +334,7 @@ def build_stream(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
     """Build the batches that the family of `model_config` trains on."""
     documents = corpus.train
     if corpus.pairs is not None:
-        pairs = corpus.pairs.cut_sources(cast("TranslateConfig", model_config).max_source_length)
+        pairs = corpus.pairs.cut_sources(getattr(model_config, "max_source_length", None))
         return PairBatches(pairs, config.batch_size, config.seed)
     if FAMILIES[model_config.cell].batches == "windows":
         return WindowBatches(documents, config.batch_size, cast("BlockConfig", model_config).block_size, config.seed)

@@ -33,6 +33,8 @@ class Summary(Config):
     text: str
     best_bits_per_byte: float | None
     best_bits_per_character: float | None
+    best_accuracy: float | None
+    """The share of labels that are right, of classifiers and taggers, which have no bits."""
     best_step: int | None
     steps: int
     total_steps: int
@@ -85,6 +87,7 @@ def _combine(
         text=config.data.name if config.data.text[0].startswith(CORPUS_PREFIX) else Path(config.data.name).name,
         best_bits_per_byte=best.get("bits_per_byte"),
         best_bits_per_character=best.get("bits_per_character"),
+        best_accuracy=best.get("accuracy"),
         best_step=best.get("step"),
         steps=steps,
         total_steps=total,
@@ -109,6 +112,7 @@ def count_parameters(path: Path) -> int:
     """
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
-            return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 (no dict)
+            shapes = [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118 (no dict)
+            return sum(math.prod(shape) for shape in shapes if shape)  # a labeler's temperature is not trained
     except (safetensors.SafetensorError, OSError) as error:
         raise RunError(f"{path} is not a valid safetensors file ({error}); restore it from a backup") from error

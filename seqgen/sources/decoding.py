@@ -70,8 +70,8 @@ class TextDecoder:
         """
         if self._decoder is None:
             self._head += block
-            if len(self._head) < len(codecs.BOM_UTF32) and not final:
-                return ""
+            if not final and any(len(mark) > len(self._head) and mark.startswith(self._head) for mark, _ in _MARKS):
+                return ""  # it may become a byte order mark; anything else is decoded at once, as it comes
             counted = self._errors if self._errors == "strict" else f"seqgen-{self._errors}"
             self._decoder = codecs.getincrementaldecoder(self._codec_without_mark())(counted)
             block = self._head

@@ -66,6 +66,7 @@ class TrainingProgress(Config):
     best_nats_per_token: float | None = None
     best_bits_per_byte: float | None = None
     best_bits_per_character: float | None = None
+    best_accuracy: float | None = None
     evaluations_since_best: int = 0
     skipped: int = 0
     skipped_in_a_row: int = 0

@@ -13,13 +13,16 @@ from typing import Any, Literal, TypeAlias
 
 @dataclass(frozen=True)
 class Step:
-    """An optimizer step was taken. `step` counts from 1; `nats_per_token` is the training loss of its batch."""
+    """An optimizer step was taken. `step` counts from 1; `nats_per_token` is the training loss of its batch.
+
+    Where targets are labels, a token is a label, and there are no bits.
+    """
 
     step: int
     total_steps: int
     epoch: float
     nats_per_token: float
-    bits_per_character: float
+    bits_per_character: float | None
     lr: float
     grad_norm: float
     tokens: int
@@ -41,15 +44,20 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The validation part was scored with the averaged weights; if `is_best`, the next save publishes them."""
+    """The validation part was scored with the averaged weights; if `is_best`, the next save publishes them.
+
+    `accuracy` is the share of labels that are right; where targets are labels, a token is a label, and there are no
+    bits.
+    """
 
     step: int
     nats_per_token: float
     perplexity: float
-    bits_per_character: float
-    bits_per_byte: float
+    bits_per_character: float | None
+    bits_per_byte: float | None
     is_best: bool
     seconds: float
+    accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +176,7 @@ class Finished:
     skipped: int
     """Skipped steps."""
     seconds: float
+    best_accuracy: float | None = None
 
 
 Event: TypeAlias = (

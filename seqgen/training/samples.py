@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TypeVar, cast
+
 import numpy as np
 
+from seqgen.data.labels import Labels, Tags
 from seqgen.data.pairs import Pairs
 from seqgen.device import autocast
+from seqgen.evaluation.labels import label_logits
 from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine
 from seqgen.generation.generate import complete, separator
 from seqgen.generation.translate import translate
 from seqgen.models.base import LanguageModel
+from seqgen.models.registry import LabelConfig
 from seqgen.tokenizers.base import Tokenizer
 
+P = TypeVar("P", bound=Pairs)
 SAMPLE_TOKENS = 160
 SAMPLE_PAIRS = 4
 """Sources of a sample, evenly spaced."""
@@ -38,9 +44,25 @@ def generate_sample(
     return (separator(texts) or "\n\n").join(texts)
 
 
+def sample_labels(model: LanguageModel, tokenizer: Tokenizer, pairs: Labels | Tags) -> str:
+    """Return the most probable labels of some texts, a line each: the text, an arrow and its label, or word/tag."""
+    chosen = _spread(pairs)
+    labels = cast("LabelConfig", model.config).labels
+    lines = []
+    for number, logits in enumerate(label_logits(model, chosen)):
+        made = [labels[index] for index in logits.argmax(1).tolist()]
+        lines.append(chosen.show(number, made, tokenizer))
+    return "\n".join(lines)
+
+
+def _spread(pairs: P) -> P:
+    """Return `SAMPLE_PAIRS` pairs, evenly spaced."""
+    return pairs.select(np.unique(np.linspace(0, len(pairs) - 1, SAMPLE_PAIRS).astype(np.int64)))
+
+
 def sample_pairs(model: LanguageModel, tokenizer: Tokenizer, pairs: Pairs) -> str:
     """Return what a model makes of some sources, a line each: the source, an arrow, and what it wrote."""
-    chosen = pairs.select(np.unique(np.linspace(0, len(pairs) - 1, SAMPLE_PAIRS).astype(np.int64)))
+    chosen = _spread(pairs)
     sources = [chosen.sources[number] for number in range(len(chosen))]
     with autocast(model.device, "fp32"):
         made = [best.text for best, *_ in translate(model, model.stepper(), tokenizer, sources)]

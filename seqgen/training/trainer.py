@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from seqgen.data.documents import Documents
+from seqgen.data.labels import Labels, Tags
 from seqgen.data.pairs import Pairs
 from seqgen.device import Precision, torch_threads
 from seqgen.errors import SaveError, TrainingError
 from seqgen.evaluation.config import EvaluationConfig
+from seqgen.evaluation.labels import LabelEvaluation, evaluate_labels
 from seqgen.evaluation.pairs import evaluate_pairs
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import evaluate
@@ -47,8 +49,27 @@ from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
 from seqgen.training.time_budget import Clock, RunTimer, Timings, replan
 
+if TYPE_CHECKING:
+    from seqgen.models.labeling.base import Labeler
+
 MAX_SKIPPED_IN_A_ROW = 5
 """Skipped steps in a row (loss or gradient NaN or infinite) at which a run stops: one is an accident, five are not."""
+
+
+class Figures(Protocol):
+    """What a validation part costs; of labels, which are no text, without bits."""
+
+    @property
+    def nats_per_token(self) -> float: ...
+    @property
+    def perplexity(self) -> float: ...
+    @property
+    def bits_per_character(self) -> float | None: ...
+    @property
+    def bits_per_byte(self) -> float | None: ...
+    @property
+    def accuracy(self) -> float | None:
+        """The share of labels that are right; None where the targets are text."""
 
 
 class Validation(Protocol):
@@ -58,7 +79,7 @@ class Validation(Protocol):
     def size(self) -> TextSize:
         """The size of the text that is predicted."""
 
-    def evaluate(self, model: LanguageModel, precision: Precision) -> Evaluation:
+    def evaluate(self, model: LanguageModel, precision: Precision) -> Figures:
         """Score the whole part."""
 
 
@@ -87,12 +108,24 @@ class PairValidation:
 
 
 @dataclass(frozen=True)
+class LabelValidation:
+    """A validation part of texts with labels, or of sentences with tags."""
+
+    pairs: Labels | Tags
+    size: TextSize
+
+    def evaluate(self, model: LanguageModel, precision: Precision) -> LabelEvaluation:
+        """Score the labels of the whole part."""
+        return evaluate_labels(model, self.pairs, precision)
+
+
+@dataclass(frozen=True)
 class TrainingSetup:
     """What training needs besides the learner."""
 
     validation: Validation | None
-    characters_per_token: float
-    """Of the training text; turns nats per token into bits per character."""
+    characters_per_token: float | None
+    """Of the training text; turns nats per token into bits per character. None where targets are labels."""
     write_sample: Callable[[LanguageModel, int], str]
     """Makes a short sample with the present weights, from a seed."""
     config: bytes
@@ -181,12 +214,13 @@ class Trainer:
             return self._skip(index + 1, loss, norm, timings)
         overfitting = self.progress.overfitting.after_step(loss)
         self._advance(step=index + 1, skipped_in_a_row=0, timings=timings, overfitting=overfitting)
+        characters = self.setup.characters_per_token
         event = Step(
             step=index + 1,
             total_steps=learner.total_steps,
             epoch=round(self._epoch, 4),
             nats_per_token=loss,
-            bits_per_character=loss / math.log(2) / self.setup.characters_per_token,
+            bits_per_character=None if characters is None else loss / math.log(2) / characters,
             lr=learning_rate(index, learner.plan.current, learner.config),
             grad_norm=norm,
             tokens=(index + 1) * learner.tokens_per_step,
@@ -219,6 +253,8 @@ class Trainer:
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
+            if isinstance(report, LabelEvaluation):  # it belongs to these weights, and is stored with them
+                cast("Labeler", learner.model).temperature.fill_(report.temperature)
             with learner.averaged():
                 self._best = to_bytes(learner.model.stored_tensors(), self.setup.identity)
             self._advance(
@@ -226,6 +262,7 @@ class Trainer:
                 best_nats_per_token=report.nats_per_token,
                 best_bits_per_byte=report.bits_per_byte,
                 best_bits_per_character=report.bits_per_character,
+                best_accuracy=report.accuracy,
                 evaluations_since_best=0,
             )
         else:
@@ -240,6 +277,7 @@ class Trainer:
             perplexity=report.perplexity,
             bits_per_character=report.bits_per_character,
             bits_per_byte=report.bits_per_byte,
+            accuracy=report.accuracy,
             is_best=is_best,
             seconds=self._seconds,
         )
@@ -338,6 +376,7 @@ class Trainer:
             best_step=progress.best_step,
             best_bits_per_byte=progress.best_bits_per_byte,
             best_bits_per_character=progress.best_bits_per_character,
+            best_accuracy=progress.best_accuracy,
             skipped=progress.skipped,
             seconds=self._seconds,
         )
@@ -355,7 +394,7 @@ class Trainer:
             f"{self.learner.config.lr:g}. The last good checkpoint is {self.saved.path}"
         )
 
-    def _advance(self, **changes: float | OverfittingDetector | Timings) -> None:
+    def _advance(self, **changes: float | OverfittingDetector | Timings | None) -> None:
         self.progress = self.progress.model_copy(update=changes)
 
     @property

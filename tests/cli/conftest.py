@@ -118,6 +118,25 @@ def stopped(corpus: Path, in_tmp: Path) -> Path:
     return training.path
 
 
+@pytest.fixture(scope="session")
+def label_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a classifier, `classifier`, and of a one-way tagger, `tagger`."""
+    folder = tmp_path_factory.mktemp("labels")
+    texts = [
+        f"{'a' * (number % 5)}{'b' * (number % 3)}x\t{'many' if number % 5 > 2 else 'few'}" for number in range(60)
+    ]
+    sentences = ["cat sees café\tN V N", "본다 cat .\tV N O"] * 30
+    shared = {"hidden_size": 16, "batch_size": 8, "lr": 0.02, "precision": "fp32", "max_steps": 60, "eval_every": 30}
+    for name, lines, settings in (
+        ("classifier", texts, {"task": "classify", "cell": "lstm", "max_source_length": 6}),
+        ("tagger", sentences, {"task": "tag", "cell": "gru", "two_way": False}),
+    ):
+        path = folder / f"{name}.tsv"
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        seqgen.train(path, out=folder / name, **shared, **settings).run()
+    return folder
+
+
 @pytest.fixture
 def samples(answers, run):
     """The samples of `seqgen sample --json ARGUMENTS...`."""

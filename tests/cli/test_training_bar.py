@@ -45,6 +45,24 @@ def test_figures_are_three_lines_of_80_columns(corpus, tmp_path):
     assert re.fullmatch(r"[▁▂▃▄▅▆▇█]{40}  [\d.]+ → [\d.]+  best validation \d\.\d{3} *", curve)
 
 
+def test_figures_of_labels_are_nats_per_label_and_those_of_earlier_steps_too(tmp_path):
+    path = tmp_path / "texts.tsv"
+    path.write_text("aab\ta\nabb\tb\n" * 30, encoding="utf-8")
+    settings = {**SMALL, "task": "classify", "cell": "rnn"}
+    polls = iter([False] * 4 + [True])
+    events = list(seqgen.train(path, out=tmp_path / "run", stop=lambda: next(polls), **settings))
+    best = next(event.nats_per_token for event in events if isinstance(event, seqgen.Evaluated))
+    training = seqgen.train(out=tmp_path / "run", resume=True)
+    figures = TrainingBar()
+
+    figures.start(training)
+    figures.step(next(iter(training)))
+
+    _, numbers, curve = lines_of(figures)
+    assert re.fullmatch(r"loss .* nats/label  .* labels/s  lr .*", numbers)
+    assert curve.rstrip().endswith(f"best validation {best:.3f}")
+
+
 def left_of(run, *events):
     """Return the time left that the bar shows after these events, and the total steps."""
     figures = TrainingBar()

@@ -37,6 +37,16 @@ def test_evaluation_is_one_line(corpus, tmp_path):
     assert "step 1,200/1,200" in evaluation_line(evaluated(), TrainingBar()).plain
 
 
+def test_evaluation_of_labels_has_nats_and_accuracy_and_no_bits():
+    bits = {"bits_per_character": None, "bits_per_byte": None}
+
+    line = evaluation_line(evaluated(nats_per_token=0.3104, accuracy=0.8917, **bits), TrainingBar()).plain
+
+    assert "0.310 nats/label" in line
+    assert "accuracy 89.2%" in line
+    assert "bits" not in line
+
+
 def test_render_sample_is_cut_to_width():
     long = "한국어 문장이 " * 30
     text = f"\n  \n{long}\n[/x] [bold]\x1b[31m\n\nthird\nfourth\nfifth"
@@ -100,3 +110,9 @@ def test_finished_line_names_the_reason():
     assert finished_line(seqgen.Finished(reason="complete", **one, **best)).startswith("done: 1 step in")
     assert patience.startswith("stopped early, without improvement: 1,200 of 5,000 steps; best")
     assert stopped == "stopped after 1,200 of 5,000 steps, and saved, 2 of them skipped"
+
+
+def test_finished_line_of_labels_has_the_accuracy():
+    event = seqgen.Finished(1200, 5000, "complete", 1000, None, None, 0, 65.0, best_accuracy=0.8917)
+
+    assert finished_line(event) == "done: 1,200 steps in 1:05; best at step 1,000: accuracy 89.2%"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, stdin_lines, with_settings
 from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
 from seqgen.cli.signals import exit_on_signal
 
@@ -115,7 +115,7 @@ def _lines(source: str) -> Iterator[str]:
     from seqgen.sources.config import Reading
     from seqgen.sources.source import Source
 
-    yield from Source(source, Reading()).lines()
+    yield from stdin_lines("utf-8") if source == STDIN else Source(source, Reading()).lines()
 
 
 def _limit(model: TranslatorRun) -> int:

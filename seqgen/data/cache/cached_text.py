@@ -250,9 +250,13 @@ class Span:
         if held:
             yield latest, held
 
+    def texts(self) -> Iterator[str]:
+        """Yield the text of each range, whole."""
+        return ("".join(chunk for _, chunk in group) for _, group in groupby(self.chunks(), key=itemgetter(0)))
+
     def documents(self) -> tuple[str, ...]:
         """Return its text, whole: one string for each range."""
-        return tuple("".join(chunk for _, chunk in group) for _, group in groupby(self.chunks(), key=itemgetter(0)))
+        return tuple(self.texts())
 
 
 def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:

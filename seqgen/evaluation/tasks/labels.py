@@ -34,6 +34,8 @@ class LabelReport:
     """Mean -ln p of the label of a document."""
     calibration_error: float
     """Expected calibration error: what `calibration_error` returns."""
+    uncalibrated_error: float
+    """The same without the temperature."""
     temperature: float
     """By which the logits were divided."""
 
@@ -81,6 +83,7 @@ class LabelReport:
             "majority_share": self.majority_share,
             "nats": self.nats,
             "calibration_error": self.calibration_error,
+            "uncalibrated_error": self.uncalibrated_error,
             "temperature": self.temperature,
             "labels": {label: counts.as_record() for label, counts in self.counts.items()},
             "confusion": [list(row) for row in self.confusion],
@@ -103,12 +106,13 @@ def report_labels(logits: Floats, targets: Ints, labels: Sequence[str], temperat
     logits = _checked(logits, targets)
     confusion = np.zeros((len(labels), len(labels)), np.int64)
     np.add.at(confusion, (targets, logits.argmax(axis=1)), 1)
-    log_probs = _log_softmax(logits / temperature)
+    log_probs = log_softmax(logits / temperature)
     return LabelReport(
         labels=tuple(labels),
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         nats=-float(log_probs[np.arange(len(targets)), targets].mean()),
         calibration_error=calibration_error(np.exp(log_probs), targets),
+        uncalibrated_error=calibration_error(np.exp(log_softmax(logits)), targets),
         temperature=temperature,
     )
 
@@ -152,7 +156,7 @@ def fit_temperature(logits: Floats, targets: Ints) -> float:
 
     def slope(inverse: float) -> float:
         """Return the derivative of the mean nats by 1 / T: the expected logit less the logit of the label."""
-        expected = (np.exp(_log_softmax(logits * inverse)) * logits).sum(axis=1)
+        expected = (np.exp(log_softmax(logits * inverse)) * logits).sum(axis=1)
         return float((expected - of_targets).mean())
 
     low, high = 1 / HIGHEST_TEMPERATURE, 1 / LOWEST_TEMPERATURE
@@ -163,7 +167,7 @@ def fit_temperature(logits: Floats, targets: Ints) -> float:
     return 1 / middle
 
 
-def _log_softmax(logits: Floats) -> Floats:
+def log_softmax(logits: Floats) -> Floats:
     """Return normalized log-probabilities, [N, L]."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from seqgen.models.base import Layer, initialize_embedding_and_head
 from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.recurrent.model import CELLS, Members, RecurrentLayer, initialize_recurrent_layer
-from seqgen.models.registry import RecurrentTranslateConfig
+from seqgen.models.registry import RecurrentTranslateConfig, TwoWayConfig
 from seqgen.models.state import State
 from seqgen.models.translation.base import SourceState, Translator, source_mask
 
@@ -125,7 +125,7 @@ class RecurrentTranslator(Translator):
 class Encoder(Layer):
     """The layers that read a source, in one direction or in both."""
 
-    def __init__(self, config: RecurrentTranslateConfig) -> None:
+    def __init__(self, config: TwoWayConfig) -> None:
         super().__init__()
         self.directions = 2 if config.two_way else 1
         cell, size = CELLS[config.form], config.hidden_size

@@ -1,0 +1,124 @@
+"""`seqgen predict`: name the label of texts, or tag their words, with a trained run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, stdin_lines, with_settings
+from seqgen.cli.output import notice, printable, stdout, write_json, write_text
+from seqgen.cli.signals import exit_on_signal
+
+from seqgen.config import settings_of
+from seqgen.errors import ConfigError
+from seqgen.sources.config import STDIN, Reading
+from seqgen.training.config import TrainingConfig
+from seqgen.utils.text import plural
+
+if TYPE_CHECKING:
+    from seqgen.runs.labeler import LabelerRun, Prediction
+    from seqgen.runs.run import Run
+
+PREDICTION = "Prediction"
+_MACHINE = settings_of(TrainingConfig)
+SETTINGS = {
+    "encoding": settings_of(Reading)["encoding"]._replace(shown="utf-8", group=PREDICTION),
+    "device": _MACHINE["device"]._replace(group=PREDICTION),
+    "threads": _MACHINE["threads"]._replace(group=PREDICTION, shown="all"),
+}
+SHOWN_LABELS = 12
+"""Labels of one text that are shown with their probabilities."""
+
+
+@with_settings(SETTINGS, main=list(SETTINGS))
+def predict(
+    text: Annotated[
+        str, typer.Argument(metavar="TEXT|-|FILE", help="Text; or - for stdin or a file: a text in each line.")
+    ],
+    run: RunOption = None,
+    json: JsonLinesOption = False,
+    quiet: QuietOption = False,
+    **settings: Any,
+) -> None:
+    """Name the label of each text, or the tag of each word, by a run trained with --task classify or tag.
+
+    There is a line of output for each line of input: its label or its tags; with --json, an object with probabilities.
+    A one-way tagger, and any model at a terminal, answers each line as it comes.
+    """
+    with exit_on_signal():
+        from seqgen.runs.load import load
+
+    model = _labeler(load(run, **pick(settings, "device", "threads")))
+    if text != STDIN and not os.path.isfile(text):  # noqa: PTH113 (a long text is no error)
+        if settings:
+            raise ConfigError(f"{next(iter(settings))}: it applies to stdin and files; leave it out")
+        (found,) = model.predict([as_text(text, "the text")])
+        if json:
+            _print_json(found)
+        else:
+            print_prediction(found)
+        cut = int(_is_cut(found))
+    else:
+        at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
+        cut = _print_lines(model, _lines(text, settings), at_once=at_once, json=json)
+    if cut:
+        limit = model.config.model.model_dump()["max_source_length"]
+        notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
+
+
+def _labeler(model: Run) -> LabelerRun:
+    from seqgen.runs.labeler import LabelerRun
+
+    if not isinstance(model, LabelerRun):
+        raise ConfigError(
+            f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run"
+        )
+    return model
+
+
+def _lines(text: str, reading: dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of a file, or of stdin as they come."""
+    from seqgen.sources.source import Source
+
+    settings = Reading.of(**reading)
+    yield from stdin_lines(settings.encoding) if text == STDIN else Source(text, settings).lines()
+
+
+def _print_lines(model: LabelerRun, lines: Iterable[str], *, at_once: bool, json: bool) -> int:
+    """Print a line for each line; return how many were cut."""
+    cut = 0
+    for found in model.predict(lines, **({"rows": 1} if at_once else {})):
+        cut += _is_cut(found)
+        if json:
+            _print_json(found)
+        else:
+            write_text(f"{found.line}\n")
+    return cut
+
+
+def _is_cut(found: Prediction) -> bool:
+    return getattr(found, "source_cut", False)
+
+
+def _print_json(found: Prediction) -> None:
+    write_json({"text": found.text, **found.as_record()})
+    sys.stdout.flush()
+
+
+def print_prediction(found: Prediction) -> None:
+    """Print one prediction as a table: the labels with their probabilities, or each word with its tag."""
+    from rich.table import Table
+
+    from seqgen.runs.labeler import TagPrediction
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    if isinstance(found, TagPrediction):
+        for word, tag, probabilities in found.words:
+            table.add_row(printable(word), printable(tag), f"{probabilities[tag]:.1%}")
+    else:
+        for label, probability in list(found.probabilities.items())[:SHOWN_LABELS]:
+            table.add_row(printable(label), f"{probability:.1%}")
+    stdout().print(table)

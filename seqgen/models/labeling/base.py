@@ -1,0 +1,86 @@
+"""The contract of labelers: they read a source, and their logits are over the labels in `config.labels`.
+
+    state = model.encode(source, lengths, capacity)    # int64 [B, S], [B]: a text in each row
+    logits, state = model(tokens, state)               # of a classifier: 0 -> [B, 1, L]
+                                                       # of a tagger: 0, then the source -> [B, 1 + S, L]
+
+Sources are filled at the right, which changes nothing. What a tagger says of a token is at that token; at 0 it says
+nothing that is used.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seqgen.models.base import NeuralModel
+from seqgen.models.registry import LabelConfig
+from seqgen.models.state import State
+
+
+class Labeler(NeuralModel):
+    """A distribution over labels, given a source."""
+
+    config: LabelConfig
+    temperature: Tensor
+    """By what to divide logits, so that probabilities are as often right as they say; set by validation."""
+
+    @abstractmethod
+    def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> State:
+        """Read sources, and return the state before 0 and they are read again as tokens.
+
+        Args:
+            source: int64 [B, S], filled at the right.
+            lengths: the tokens of each, int64 [B], 1 or more.
+            capacity: the most tokens that the model will be called with, 0 included.
+        """
+
+    def initial_state(self, batch_size: int, capacity: int) -> State:
+        """Return the state for sources of one token, 0: for callers that have no source."""
+        source = torch.zeros(batch_size, 1, dtype=torch.int64, device=self.device)
+        return self.encode(source, torch.ones_like(source[:, 0]), capacity)
+
+
+def add_temperature(model: nn.Module) -> None:
+    """Give a model the buffer `temperature`, 1 at first. It is stored with the weights, and no gradient changes it."""
+    model.register_buffer("temperature", torch.ones(()))
+
+
+@dataclass(frozen=True)
+class OutputState(State):
+    """The encoder's outputs, and the next of them that a tagger reads."""
+
+    lengths: Tensor
+    """The tokens of each source, int64 [B]."""
+    memory: Tensor
+    """The encoder's outputs, [B, 1, S, H]: in the form of a cache, which concatenation fills up."""
+    position: Tensor
+    """The tokens read since `encode`, int64 [B]."""
+
+
+torch.export.register_dataclass(OutputState)
+
+
+class TwoWayTagger(Labeler):
+    """A tagger that sees the whole sentence: its hidden vectors are the outputs of its encoder."""
+
+    def features(
+        self, tokens: Tensor, state: State | None = None, starts: Tensor | None = None
+    ) -> tuple[Tensor, OutputState]:
+        del starts  # 0 begins the sentence, and does not clear the source
+        rows, length = tokens.shape
+        at = cast("OutputState", self.initial_state(rows, length) if state is None else state)
+        outputs = F.pad(at.memory.squeeze(1), (0, 0, 1, 0))  # nothing is known at 0
+        places = at.position[:, None] + torch.arange(length, device=tokens.device)
+        hidden = take_columns(outputs, places.clamp(max=outputs.shape[1] - 1))
+        return hidden, OutputState(at.lengths, at.memory, at.position + length)
+
+
+def take_columns(x: Tensor, places: Tensor) -> Tensor:
+    """Return the columns of x [B, S, E] at `places` [B, T]."""
+    return x.gather(1, places.unsqueeze(2).expand(-1, -1, x.shape[2]))

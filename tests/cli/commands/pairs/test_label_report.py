@@ -1,0 +1,59 @@
+"""`seqgen eval` of classifiers and taggers."""
+
+from __future__ import annotations
+
+import json
+
+from seqgen.cli.commands.pairs.label_report import confusion_table
+
+from seqgen.evaluation.tasks.labels import LabelReport
+
+
+def test_the_validation_part_is_measured_by_default(invoke, label_runs):
+    output = invoke("eval", "--run", label_runs / "classifier").stdout
+
+    for figure in ("accuracy", "always 'few'", "macro-F1", "nats per label", "calibration error", "true / predicted"):
+        assert figure in output
+
+
+def test_json_has_the_figures_of_a_file(invoke, label_runs, tmp_path):
+    path = tmp_path / "other.tsv"
+    path.write_text("aaaax\tmany\nbx\tfew\nx\tmany\n", encoding="utf-8")
+
+    found = json.loads(invoke("eval", path, "--run", label_runs / "classifier", "--json").stdout)
+
+    assert (found["text"], found["documents"], found["accuracy"]) == (str(path), 3, 2 / 3)
+    assert found["confusion"] == [[1, 0], [1, 1]]
+    assert found.keys() >= {"macro_f1", "majority", "majority_share", "calibration_error", "uncalibrated_error"}
+
+
+def test_tags_are_reported_by_span_where_they_mark_spans_else_by_tag(invoke, label_runs, tmp_path):
+    output = invoke("eval", "--run", label_runs / "tagger").stdout
+
+    assert "accuracy of tags" in output
+    assert "macro-F1" in output
+    assert "F1 of spans" not in output
+
+
+def test_a_file_with_an_unknown_label_is_refused_or_skipped(invoke, refuses, label_runs, tmp_path):
+    path = tmp_path / "other.tsv"
+    path.write_text("aaaax\tmany\nbx\tnone\n", encoding="utf-8")
+
+    refuses(1, "eval", path, "--run", label_runs / "classifier", words=("line 2", "none"))
+    result = invoke("eval", path, "--run", label_runs / "classifier", "--on-bad-line", "skip", "--json")
+
+    assert json.loads(result.stdout)["documents"] == 1
+    assert "1 pair" in result.stderr
+
+
+def test_settings_of_texts_are_refused(refuses, label_runs):
+    refuses(2, "eval", "--run", label_runs / "classifier", "--stride", 4, words=("stride",))
+    refuses(2, "eval", "--run", label_runs / "classifier", "--beam", 4, words=("beam",))
+
+
+def test_confusion_has_true_labels_in_rows():
+    report = LabelReport(("a", "b"), ((3, 1), (0, 2)), 0.1, 0.1, 0.1, 1.0)
+
+    table = confusion_table(report)
+
+    assert [list(column.cells) for column in table.columns] == [["a", "b"], ["3", "0"], ["1", "2"]]

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from seqgen import models
+from seqgen.data.labels import Labels, Tags
+from seqgen.data.pairs import Sequences
+from seqgen.evaluation.labels import evaluate_labels, label_logits, targets_of
+from seqgen.models.base import IGNORED
+from seqgen.models.registry import FAMILIES
+
+
+def build(cell, **settings):
+    torch.manual_seed(3)
+    return models.build(FAMILIES[cell].config(hidden_size=8, labels=("a", "b", "c"), **settings), 9).eval()
+
+
+def rows(*lengths, low=1, high=9, seed=0):
+    random = np.random.default_rng(seed)
+    return Sequences.of(random.integers(low, high, length).astype(np.int32) for length in lengths)
+
+
+def test_label_logits_are_in_the_order_of_the_texts():
+    model, sources = build("lstm-classify"), rows(3, 7, 1, 5)
+    pairs = Labels(sources, rows(1, 1, 1, 1, low=0, high=3))
+
+    found = label_logits(model, pairs)
+
+    for number in range(4):
+        (alone,) = label_logits(model, pairs.select(np.array([number])))
+        np.testing.assert_allclose(found[number], alone, atol=1e-6)
+    assert len({tuple(np.round(one[0], 4)) for one in found}) == 4
+
+
+def test_tag_logits_are_those_at_the_targets():
+    model, sources = build("gru-tag"), rows(4, 6)
+    everywhere = Tags(sources, rows(4, 6, low=0, high=3))
+    some = Tags(sources, Sequences.of([np.array([IGNORED, 0, IGNORED, 1]), np.array([IGNORED] * 5 + [2])]))
+
+    whole, found = label_logits(model, everywhere), label_logits(model, some)
+
+    np.testing.assert_allclose(found[0], whole[0][[1, 3]], atol=1e-6)
+    np.testing.assert_allclose(found[1], whole[1][[5]], atol=1e-6)
+    assert targets_of(some).tolist() == [0, 1, 2]
+
+
+def test_texts_longer_than_the_model_reads_are_cut():
+    model, sources = build("lstm-classify", max_source_length=4), rows(9)
+
+    (found,) = label_logits(model, Labels(sources, rows(1, low=0)))
+
+    (cut,) = label_logits(model, Labels(sources.cut(4), rows(1, low=0)))
+    np.testing.assert_array_equal(found, cut)
+
+
+def test_evaluation_is_the_mean_nats_and_the_share_of_right_labels():
+    model, pairs = build("lstm-classify"), Labels(rows(3, 7, 1, 5, 2), rows(*[1] * 5, low=0, high=3, seed=4))
+    logits = np.concatenate(label_logits(model, pairs)).astype(np.float64)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    targets = targets_of(pairs)
+
+    found = evaluate_labels(model, pairs)
+
+    assert found.nats_per_token == pytest.approx(-np.log(shares[np.arange(5), targets]).mean())
+    assert found.accuracy == (logits.argmax(1) == targets).mean()
+    assert found.perplexity == pytest.approx(math.exp(found.nats_per_token))
+    assert (found.bits_per_byte, found.bits_per_character) == (None, None)
+
+
+def test_temperature_is_one_where_every_label_is_right():
+    model, sources = build("lstm-classify"), rows(3, 7, 1, 5)
+    best = [int(one.argmax()) for one in label_logits(model, Labels(sources, rows(1, 1, 1, 1, low=0)))]
+    right = Labels(sources, Sequences.of(np.array([label]) for label in best))
+    wrong = Labels(sources, Sequences.of(np.array([(label + 1) % 3]) for label in best))
+
+    assert (evaluate_labels(model, right).accuracy, evaluate_labels(model, right).temperature) == (1.0, 1.0)
+    assert evaluate_labels(model, wrong).temperature > 1.0
+
+
+def test_nan_in_the_logits_gives_nan_nats():
+    model = build("lstm-classify")
+    with torch.no_grad():
+        model.head.bias[0] = math.nan
+
+    assert math.isnan(evaluate_labels(model, Labels(rows(2), rows(1, low=0))).nats_per_token)
