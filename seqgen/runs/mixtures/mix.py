@@ -77,9 +77,8 @@ def mix(
     configs = [directory.read_config() for directory in directories]
     _check_members(directories, configs)
     check_out_is_free(out)
-    inside = next((one.path for one in directories if out is not None and _is_inside(Path(out), one.path)), None)
-    if inside is not None:
-        raise ConfigError(f"out: {out} is inside the run {inside}; choose a directory outside of all runs")
+    if out is not None:
+        _check_is_outside(Path(out), directories)
     names = name_members([config.model.cell for config in configs])
     members = dict(zip(names, directories, strict=True))
     by_name = dict(zip(names, configs, strict=True))
@@ -206,8 +205,11 @@ def finished_event(record: MixtureRecord | None, step: int, total_steps: int, se
     )
 
 
-def _is_inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
+def _check_is_outside(out: Path, directories: Sequence[RunDirectory]) -> None:
+    """Refuse a directory inside one of the runs."""
+    for directory in directories:
+        if out.resolve().is_relative_to(directory.path.resolve()):
+            raise ConfigError(f"out: {out} is inside the run {directory.path}; choose a directory outside of all runs")
 
 
 def _check_members(directories: Sequence[RunDirectory], configs: Sequence[RunConfig]) -> None:
