@@ -75,7 +75,7 @@ def transformer_outputs(model, ids: list[int]) -> list[Tensor]:
     """Return the outputs of a transformer labeler for one source."""
     config = model.config
     size = config.hidden_size // config.heads
-    stream = [model.embedding.weight[one] for one in ids]
+    stream = [model.embedding.weight[one] * math.sqrt(config.hidden_size) for one in ids]
     if config.positions == "sinusoidal":
         stream = [x + wave(at, config.hidden_size, config.position_base) for at, x in enumerate(stream)]
     for block in model.encoder:
