@@ -93,7 +93,7 @@ def test_markup_in_arguments_is_printed_literally(invoke, arguments):
         (
             ["train"],
             [
-                "lstm",
+                "lstm+ngram; lstm with --task or --valid-split none",
                 "auto; byte with --encoding bytes",
                 "utf-8",
                 "2m",

@@ -22,7 +22,7 @@ from ..small_runs import NEURAL
 EMBEDDED = [cell for cell in CELLS if issubclass(FAMILIES[cell].config, EmbeddingConfig)]
 TRANSLATORS = [cell for cell, family in FAMILIES.items() if family.task == "translate"]
 
-CONSTANTS = {"position_base", "norm_epsilon", "members"}
+CONSTANTS = {"position_base", "norm_epsilon", "members", "labels"}
 """What config.json records, but the command line does not offer."""
 
 
