@@ -36,6 +36,8 @@ class Translation(NamedTuple):
     """As `BeamConfig` defines it; higher is better."""
     finish_reason: FinishReason
     """`length`: it was cut at its maximum length."""
+    source_tokens: int
+    """Tokens of the source, before any were cut."""
     source_cut: bool
     """Whether the source was longer than the model reads."""
 
@@ -77,7 +79,7 @@ def translate(
         ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
         given = [one for one in ids if len(one)]
         made = iter(_translate(cast("Translator", model), stepper, tokenizer, given, config, unknown=unknown))
-        yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", False)] for one in ids)
+        yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", 0, False)] for one in ids)
 
 
 def _translate(
@@ -104,12 +106,12 @@ def _translate(
         forbidden = [] if tokenizer.unknown_id is None or unknown else [tokenizer.unknown_id]
         found = search(stepper, state, config, lengths, forbidden)
     for source, hypotheses in zip(sources, found, strict=True):
-        yield [_translation(tokenizer, one, cut=len(source) > limit) for one in hypotheses]
+        yield [_translation(tokenizer, one, len(source), limit) for one in hypotheses]
 
 
-def _translation(tokenizer: Tokenizer, found: Hypothesis, *, cut: bool) -> Translation:
+def _translation(tokenizer: Tokenizer, found: Hypothesis, tokens: int, limit: int) -> Translation:
     text = tokenizer.decode(found.ids)
-    return Translation(text, found.ids, found.nats, found.score, found.finish_reason, cut)
+    return Translation(text, found.ids, found.nats, found.score, found.finish_reason, tokens, tokens > limit)
 
 
 def alignment(model: LanguageModel, source: Ids, target: Sequence[int]) -> npt.NDArray[np.float32]:

@@ -138,6 +138,8 @@ class TextRecord(Config):
     """Pairs of the training part, where the task learns from pairs; tokens are then those of both sides, and where
     targets are labels those of the sources alone."""
     valid_pairs: int | None = None
+    longest_source: int | None = None
+    """Tokens of the longest source of the training part."""
 
 
 def _tag_of_training(value: Any) -> str:

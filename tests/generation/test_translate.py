@@ -78,7 +78,7 @@ def test_translations_are_in_order_and_do_not_depend_on_the_other_sources(model,
 def test_empty_source_has_an_empty_target(model, tokenizer):
     (found,) = translations(model, tokenizer, [""], beam=3, n_best=3)
 
-    assert found == [Translation("", [], 0.0, 0.0, "stop", False)]
+    assert found == [Translation("", [], 0.0, 0.0, "stop", 0, False)]
 
 
 def test_n_best_are_different_and_the_best_first(model, tokenizer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -40,6 +40,8 @@ SETTINGS = {
 SETTINGS["temperature"] = SETTINGS["temperature"]._replace(
     description="Draw targets at this temperature instead of searching for the best.", shown="search"
 )
+NAMED = 10
+"""Lines that a notice names."""
 MOST_EXAMPLES = 50
 """Sources whose attention is drawn on one page."""
 
@@ -88,13 +90,13 @@ def translate(
     if is_text and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
         write_stream(model.stream(source, max_length=settings.get("max_length")))
         write_text("\n")
-        cut = int(_is_cut(model, source))
+        lengths = [len(model.tokenizer.encode(source))]
     elif drawing:
-        cut = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
+        lengths = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
     else:
-        cut = _print(model, sources, settings, json=json)
-    if cut:
-        notice(f"{plural(cut, 'source')} had more than {_limit(model):,} tokens; the rest was not read", quiet=quiet)
+        lengths = _print(model, sources, settings, json=json)
+    for message in _length_notices(model, lengths):
+        notice(message, quiet=quiet)
     if attention is not None:
         _draw(model, [one for one in sources if one], attention, settings)
 
@@ -118,32 +120,41 @@ def _lines(source: str) -> Iterator[str]:
     yield from stdin_lines("utf-8") if source == STDIN else Source(source, Reading()).lines()
 
 
-def _limit(model: TranslatorRun) -> int:
-    """Return the most tokens of a source that a run reads."""
-    return cast("TranslateConfig", model.config.model).max_source_length
+def _length_notices(model: TranslatorRun, lengths: Sequence[int]) -> list[str]:
+    """Return a sentence on sources that were cut, and one on those that are longer than any in training."""
+    notices = []
+    limit, longest = cast("TranslateConfig", model.config.model).max_source_length, model.config.text.longest_source
+    if cut := _numbers(lengths, limit):
+        notices.append(f"{cut}: more than {limit:,} tokens; the rest was not read")
+    if longest is not None and longest < limit and (unseen := _numbers(lengths, longest)):
+        notices.append(f"{unseen}: longer than any source in training ({longest:,} tokens), so expect worse targets")
+    return notices
 
 
-def _is_cut(model: TranslatorRun, source: str) -> bool:
-    return len(model.tokenizer.encode(source)) > _limit(model)
+def _numbers(lengths: Sequence[int], limit: int) -> str:
+    """Return the sources with more than `limit` tokens in words, by their lines; empty if there are none."""
+    found = [number for number, length in enumerate(lengths, 1) if length > limit]
+    named = ", ".join(f"{number:,}" for number in found[:NAMED]) + (", ..." if len(found) > NAMED else "")
+    return f"{plural(len(found), 'source')} (line {named})" if found else ""
 
 
 def _print_drawn(
     model: TranslatorRun, sources: Iterable[str], max_length: int | None, drawing: dict[str, Any], *, json: bool
-) -> int:
-    """Print a target that is drawn for each source; return how many sources were cut."""
-    cut = 0
+) -> list[int]:
+    """Print a target that is drawn for each source; return the tokens of each source."""
+    lengths = []
     for source in sources:
         made = list(model.samples(source, max_length=max_length, **drawing)) if source else []
         records = [{"text": one.text, "tokens": one.tokens, "finish_reason": one.finish_reason} for one in made]
         records = records or [{"text": "", "tokens": 0, "finish_reason": "stop"}]
         write_json({"source": source, "targets": records}) if json else write_text(f"{records[0]['text']}\n")
-        cut += _is_cut(model, source)
-    return cut
+        lengths.append(len(model.tokenizer.encode(source)))
+    return lengths
 
 
-def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any], *, json: bool) -> int:
-    """Print the best targets of each source; return how many sources were cut."""
-    cut = 0
+def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any], *, json: bool) -> list[int]:
+    """Print the best targets of each source; return the tokens of each source."""
+    lengths = []
     kept: deque[str] = deque()
 
     def watched() -> Iterator[str]:
@@ -154,7 +165,7 @@ def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any
     several = settings.get("n_best", 1) > 1
     for number, found in enumerate(model.translations(watched(), **settings)):
         source = kept.popleft()
-        cut += found[0].source_cut
+        lengths.append(found[0].source_tokens)
         if json:
             write_json({"source": source, "targets": [_record(one) for one in found]})
             sys.stdout.flush()
@@ -162,7 +173,7 @@ def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any
             write_text("".join(f"{number + 1}\t{one.score:.4f}\t{one.text}\n" for one in found))
         else:
             write_text(f"{found[0].text}\n")
-    return cut
+    return lengths
 
 
 def _record(found: Translation) -> dict[str, Any]:

@@ -98,12 +98,22 @@ def test_cut_sources_are_noticed(translator, invoke, options):
     long, short = "123456789", "1234"
     Path("sources.txt").write_text(f"{long}\n{short}\n", "utf-8")
 
-    for source, count in ((long, "1 source"), ("sources.txt", "1 source")):
+    for source in (long, "sources.txt"):
         result = invoke("translate", source, "--run", path, "--max-length", 3, *options)
         assert result.exit_code == 0
-        assert f"{count} had more than 4 tokens" in result.stderr
+        assert "1 source (line 1): more than 4 tokens" in result.stderr
     assert invoke("translate", short, "--run", path, "--max-length", 3, *options).stderr == ""
     assert invoke("translate", long, "--run", path, "--max-length", 3, "--quiet", *options).stderr == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--beam", 2), ("--temperature", 0.5)])
+def test_sources_longer_than_in_training_are_noticed_by_their_lines(run, invoke, options):
+    longest = run.config.text.longest_source
+    Path("sources.txt").write_text(f"{'1' * longest}\n{'1' * (longest + 1)}\n1\n{'1' * (longest + 9)}\n", "utf-8")
+
+    result = invoke("translate", "sources.txt", "--max-length", 3, *options)
+
+    assert f"2 sources (line 2, 4): longer than any source in training ({longest} tokens)" in result.stderr
 
 
 # --- attention
