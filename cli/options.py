@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import typer
 
 from seqgen.config import Setting
-from seqgen.errors import TextError
+from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import TokenizerConfig
 
@@ -138,6 +138,27 @@ def stdin_lines(encoding: str) -> Iterator[str]:
 
     for line in lines_with_ends(chunks()):
         yield line.rstrip("\r\n")
+
+
+def lines_of(source: str, reading: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines of a file, or of stdin as they come.
+
+    Raises:
+        ConfigError: it is a file of pairs by its suffix.
+        TextError: it cannot be read.
+    """
+    from seqgen.sources.config import STDIN, Reading
+    from seqgen.sources.content import suffixes_of
+    from seqgen.sources.formats.pairs import READERS
+    from seqgen.sources.source import Source
+
+    settings = Reading.of(**reading)
+    if source == STDIN:
+        yield from stdin_lines(settings.encoding)
+        return
+    if suffixes_of(source)[0] in {".tsv", *READERS}:
+        raise ConfigError(f"{source} has pairs, and a source is wanted in each line; measure pairs with seqgen eval")
+    yield from Source(source, settings).lines()
 
 
 def as_text(argument: str, where: str) -> str:

@@ -70,7 +70,7 @@ def _translate(time: str, *, quiet: bool) -> None:
     for source in DATES:
         write_text(f"{source} -> {run.translate(source)}\n")
 
-    _say(f"3. Measure, on days that no form of which was learned: seqgen eval {TEST}", quiet=quiet)
+    _say(f"3. Measure, on days that are not in the training part: seqgen eval {TEST}", quiet=quiet)
     print_evaluation(run.evaluate_pairs(load_documents([TEST], run.reading())), run, TEST, quiet=quiet)
 
     _say(f'4. What each character looked at: seqgen translate "{DATES[0]}" --attention -', quiet=quiet)

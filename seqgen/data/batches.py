@@ -64,7 +64,7 @@ class Batch:
         """Return the state before the inputs: what the model knows of the sources, or what the rows carry."""
         if self.source is None or self.lengths is None:
             return carried
-        return cast("Translator", model).encode(self.source, self.lengths, self.inputs.shape[1])
+        return cast("Translator", model).encode(self.source, self.lengths, 0)  # nothing follows these inputs
 
 
 class _Line:

@@ -127,6 +127,8 @@ class PairBatches(BatchStream):
     """
 
     carries_state = False
+    longest: int
+    """Tokens of the longest source and the longest target together: what a row of a batch may have."""
 
     def __init__(self, pairs: Pairs, batch_size: int, seed: int) -> None:
         if not len(pairs):
@@ -135,6 +137,7 @@ class PairBatches(BatchStream):
         self.tokens = pairs.tokens
         self.batch_size = self._fit(batch_size)
         self.length = max(1, round(pairs.tokens / len(pairs)))
+        self.longest = sum(int(side.lengths.max()) for side in (pairs.sources, pairs.targets))
         self._ordered: tuple[int, Integers] | None = None
 
     def _fit(self, batch_size: int) -> int:

@@ -405,11 +405,18 @@ def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, An
     return {}, name
 
 
+def _as_typed(family: str) -> str:
+    """Return what the user writes for a family: `lstm`, or `lstm --task translate`."""
+    task = FAMILIES[family].task if family in FAMILIES else GENERATE
+    return family if task == GENERATE else f"{family.removesuffix(f'-{task}')} --task {task}"
+
+
 def describe_unknown_setting(name: str, cell: str) -> str:
     """Return a message that names an unknown setting, and the one that may be meant."""
     owners = [other for other, family in FAMILIES.items() if name in family.config.model_fields]
     if owners:
-        return f"{name}: {cell} does not have this setting; it belongs to {', '.join(owners)}"
+        named = ", ".join(map(_as_typed, owners))
+        return f"{name}: {_as_typed(cell)} does not have this setting; it belongs to {named}"
     if name in TrainingConfig.model_fields:
         return f"{name}: it has no effect on {cell}; leave it out"
     known = [*TokenizerConfig.model_fields, *DataConfig.model_fields, *TrainingConfig.model_fields]

@@ -382,11 +382,15 @@ def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
             f"train; this machine has {_in_gib(available)}, so lower --hidden-size or --layers"
         )
     rows, length = stream.batch_size, stream.length
+    if isinstance(stream, PairBatches):  # a batch of the longest pairs
+        length = stream.longest
     needed = 8 * parameters + activation_bytes(model, rows * length, precision)
     if needed > available:
-        other = {"contiguous": "--bptt", "windows": "--block-size", "pairs": "--max-source-length"}[
-            FAMILIES[model_config.cell].batches
-        ]
+        other = {
+            "contiguous": "--bptt",
+            "windows": "--block-size",
+            "pairs": "--max-source-length, or cut long targets",
+        }[FAMILIES[model_config.cell].batches]
         raise ConfigError(
             f"batch_size: training on a batch of {rows:,} rows of {length:,} tokens takes {_in_gib(needed)} or more; "
             f"this machine has {_in_gib(available)}, so lower --batch-size (and raise --grad-accum) or {other}"

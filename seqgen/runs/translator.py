@@ -20,9 +20,10 @@ from seqgen.generation.config import BeamConfig, SamplingConfig
 from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import Completion, complete_request
 from seqgen.generation.generate import stream as stream_text
-from seqgen.generation.translate import Alignment, Translation, alignment, translate
+from seqgen.generation.translate import ROWS, Alignment, Translation, alignment, translate
 from seqgen.models.base import Engine as EngineName
 from seqgen.models.registry import TranslateConfig
+from seqgen.models.translation.base import Translator
 from seqgen.runs.run import MAX_SAMPLES, Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
@@ -55,7 +56,7 @@ class TranslatorRun(Run):
         return best.text
 
     def translations(
-        self, sources: Iterable[str], *, replace_unknown: bool = False, **settings: Any
+        self, sources: Iterable[str], *, replace_unknown: bool = False, rows: int = ROWS, **settings: Any
     ) -> Iterator[list[Translation]]:
         """Yield the best targets of many sources in order, `n_best` of each, the best first.
 
@@ -63,6 +64,7 @@ class TranslatorRun(Run):
             sources: the texts.
             replace_unknown: put the source word that was most attended to in place of each `<unk>`, which is otherwise
                 never written; for tokenizers of words.
+            rows: sources that are read before the first is translated; they are translated together.
             settings: as of `translate`.
 
         Raises:
@@ -73,8 +75,9 @@ class TranslatorRun(Run):
                 f"replace_unknown: this model writes {self.tokenizer.kind} tokens, not words; leave it out"
             )
         config, stepper = BeamConfig.of(**settings), self.model.stepper()
-        if config.coverage_penalty and getattr(self.config.model, "attention", "dot") == "none":
-            raise ConfigError("coverage_penalty: this model was trained with --attention none; use 0")
+        for name, wanted in (("replace_unknown", replace_unknown), ("coverage_penalty", config.coverage_penalty)):
+            if wanted:
+                self.require_attention(name)
         kept: deque[str] = deque()
 
         def watched() -> Iterator[str]:
@@ -83,11 +86,22 @@ class TranslatorRun(Run):
                 yield source
 
         def made() -> Iterator[list[Translation]]:
-            for found in translate(self.model, stepper, self.tokenizer, watched(), config, unknown=replace_unknown):
+            for found in translate(
+                self.model, stepper, self.tokenizer, watched(), config, unknown=replace_unknown, rows=rows
+            ):
                 source = kept.popleft()
                 yield [self._replace_unknown(source, one) for one in found] if replace_unknown else found
 
         return iterate_with_threads(self._threads, made())
+
+    def require_attention(self, setting: str) -> None:
+        """Refuse a setting that needs attention for a model without it.
+
+        Raises:
+            ConfigError: the model was trained with --attention none.
+        """
+        if not cast("Translator", self.model).attends:
+            raise ConfigError(f"{setting}: {self.path} was trained with --attention none, so it has none; leave it out")
 
     def _replace_unknown(self, source: str, found: Translation) -> Translation:
         """Put source words in place of the unknown words of a target."""
@@ -96,8 +110,6 @@ class TranslatorRun(Run):
             return found
         ids = self._encode_source(source)
         weights = alignment(self.model, ids, found.ids)[: len(found.ids)]
-        if not len(weights):
-            raise ConfigError("replace_unknown: this model was trained with --attention none, and points to no word")
         pieces = [self.tokenizer.id_to_bytes[token].decode() for token in found.ids]
         words = self.tokenizer.token_texts(source)[: len(ids)]
         return found._replace(text="".join(replace_unknown_words(pieces, unknown, weights, words)))
@@ -162,6 +174,7 @@ class TranslatorRun(Run):
             ConfigError: the model has no attention, or a setting is impossible.
             TextError: the source is empty.
         """
+        self.require_attention("attention")
         ids = self._encode_source(source)
         if target is None:
             ((best, *_),) = self.translations([source], **settings)
@@ -170,8 +183,6 @@ class TranslatorRun(Run):
             written = self.tokenizer.encode(target).tolist()
         with torch_threads(self._threads):
             weights = alignment(self.model, ids, written)
-        if not len(weights):
-            raise ConfigError("attention: this model was trained with --attention none, and has none to show")
         pieces = [self.tokenizer.id_to_bytes[one].decode("utf-8", "replace") for one in (*ids, *written)]
         return Alignment(pieces[: len(ids)], [*pieces[len(ids) :], "<end>"], weights)
 

@@ -18,7 +18,7 @@ Unit: TypeAlias = Literal["file", "line", "paragraph"]
 END_BYTES: dict[Unit, int] = {"file": 0, "line": 1, "paragraph": 2}
 """How many bytes end a document in its file: a line end, or two."""
 Task: TypeAlias = Literal["generate", "translate", "classify", "tag"]
-"""What is learned: to go on with a text, to write a text for another one, to name its label, to tag its words."""
+"""What is learned: to continue a text, to write a text for another one, to name its label, to tag its words."""
 GENERATE: Task = "generate"
 LABELING_TASKS: tuple[Task, ...] = ("classify", "tag")
 """Tasks whose targets are labels out of a closed set, and not text."""

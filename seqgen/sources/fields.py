@@ -18,8 +18,8 @@ ALL = -1
 """The step `[]`, which means every element."""
 
 
-def parse_field(field: str) -> tuple[str | int, ...]:
-    """Return the steps from a record to its text: names, element numbers, or `ALL`.
+def parse_field(field: str, setting: str = "field") -> tuple[str | int, ...]:
+    """Return the steps from a record to its text: names, element numbers, or `ALL`; errors name `setting`.
 
     Raises:
         ConfigError: the field is not a valid path.
@@ -29,13 +29,15 @@ def parse_field(field: str) -> tuple[str | int, ...]:
     while at < len(field):
         step = _STEP.match(field, at)
         if step is None or (at == 0 and field[0] == "."):
-            raise ConfigError(f"field: {field!r} is not a valid path, such as text, user.name or messages[].content")
+            raise ConfigError(
+                f"{setting}: {field!r} is not a valid path, such as text, user.name or messages[].content"
+            )
         steps.append(step[1] if step[1] is not None else int(step[2]) if step[2] else ALL)
         at = step.end()
     return tuple(steps)
 
 
-def text_at(value: Any, steps: tuple[str | int, ...], field: str, where: str) -> str:
+def text_at(value: Any, steps: tuple[str | int, ...], field: str, where: str, option: str = "--field") -> str:
     """Return the string at a field of a record; `[]` joins several strings with newlines.
 
     Args:
@@ -43,13 +45,14 @@ def text_at(value: Any, steps: tuple[str | int, ...], field: str, where: str) ->
         steps: the result of `parse_field`.
         field: the field as the user wrote it; a record may have this very name, dots included.
         where: the name of the record in an error.
+        option: by which the user names the field.
 
     Raises:
         TextError: the record has no such field, or its value is not a string.
     """
     if isinstance(value, dict) and field in value:
         steps = (field,)
-    return "\n".join(_strings(value, steps, field, where))
+    return "\n".join(_strings(value, steps, field, where, option))
 
 
 def value_at(value: Any, steps: tuple[str | int, ...], field: str) -> Any:
@@ -66,31 +69,31 @@ def kind_of(value: Any) -> str:
     return next(name for kind, name in _KINDS.items() if isinstance(value, kind))
 
 
-def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str) -> list[str]:
+def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str, option: str) -> list[str]:
     if not steps:
         if not isinstance(value, str):
             inside = (
-                f"; for its elements write --field '{field}[]', or '{field}[].NAME'" if isinstance(value, list) else ""
+                f"; for its elements write {option} '{field}[]', or '{field}[].NAME'" if isinstance(value, list) else ""
             )
             raise TextError(
                 f"{where}: the field {field!r} is {kind_of(value)}, not a string"
-                f"{inside or '; choose a text field with --field'}"
+                f"{inside or f'; choose a text field with {option}'}"
             )
         return [value]
     step, rest = steps[0], steps[1:]
     if isinstance(step, str):
         if not isinstance(value, dict):
             before = field[: field.rindex(step)].rstrip(".")
-            inside = f"; write --field '{before}[].{step}'" if isinstance(value, list) and before else ""
+            inside = f"; write {option} '{before}[].{step}'" if isinstance(value, list) and before else ""
             raise TextError(f"{where}: {before or 'the record'} is {kind_of(value)}, not an object{inside}")
         if step not in value:
             names = ", ".join(list(value)[:8]) or "none"
-            raise TextError(f"{where} has no field {field!r}; choose a field with --field, the record has: {names}")
-        return _strings(value[step], rest, field, where)
+            raise TextError(f"{where} has no field {field!r}; choose a field with {option}, the record has: {names}")
+        return _strings(value[step], rest, field, where, option)
     if not isinstance(value, list):
         raise TextError(f"{where}: at the [] of {field!r} is {kind_of(value)}, not an array")
     if step == ALL:
-        return [text for element in value for text in _strings(element, rest, field, where)]
+        return [text for element in value for text in _strings(element, rest, field, where, option)]
     if step >= len(value):
         raise TextError(f"{where}: the array at the [{step}] of {field!r} has only {len(value)} elements")
-    return _strings(value[step], rest, field, where)
+    return _strings(value[step], rest, field, where, option)

@@ -218,7 +218,7 @@ def are_parallel(names: Sequence[str], reading: Reading) -> bool:
         and len(names) == 2
         and all(map(is_path, names))
         and not any(map(_is_directory, names))
-        and suffixes.isdisjoint({".tsv", *pairs.READERS, *formats.ARCHIVES})
+        and suffixes.isdisjoint({*formats.FORMATS, *pairs.READERS})
     )
 
 

@@ -343,7 +343,7 @@ def test_memory_of_a_batch_of_pairs_names_their_settings(pairs, monkeypatch):
     resolved = resolve_settings({"text": str(pairs), "max_steps": 1, **TRANSLATE_RUNS["lstm-translate"]})
     encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
     learner = build_learner(resolved.model, resolved.training, encoded)
-    tokens = learner.stream.batch_size * learner.stream.length
+    tokens = learner.stream.batch_size * learner.stream.longest
     needed = 8 * parameter_count(learner.model) + activation_bytes(learner.model, tokens, learner.precision)
 
     monkeypatch.setattr(run_setup, "total_memory", lambda device: needed)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, stdin_lines, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, lines_of, pick, with_settings
 from seqgen.cli.output import notice, printable, stdout, write_json, write_text
 from seqgen.cli.signals import exit_on_signal
 
@@ -63,7 +63,7 @@ def predict(
         cut = int(_is_cut(found))
     else:
         at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
-        cut = _print_lines(model, _lines(text, settings), at_once=at_once, json=json)
+        cut = _print_lines(model, lines_of(text, settings), at_once=at_once, json=json)
     if cut:
         limit = model.config.model.model_dump()["max_source_length"]
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
@@ -77,14 +77,6 @@ def _labeler(model: Run) -> LabelerRun:
             f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run"
         )
     return model
-
-
-def _lines(text: str, reading: dict[str, Any]) -> Iterator[str]:
-    """Yield the lines of a file, or of stdin as they come."""
-    from seqgen.sources.source import Source
-
-    settings = Reading.of(**reading)
-    yield from stdin_lines(settings.encoding) if text == STDIN else Source(text, settings).lines()
 
 
 def _print_lines(model: LabelerRun, lines: Iterable[str], *, at_once: bool, json: bool) -> int:

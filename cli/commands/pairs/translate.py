@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, pick, stdin_lines, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, lines_of, pick, with_settings
 from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import BEAM, SAMPLING, settings_of
 from seqgen.errors import ConfigError, TextError
 from seqgen.generation.config import BeamConfig, SamplingConfig
-from seqgen.sources.config import STDIN
+from seqgen.sources.config import STDIN, Reading
 from seqgen.training.config import TrainingConfig
 from seqgen.utils.files import write_atomically
 from seqgen.utils.text import plural
@@ -34,6 +34,7 @@ DRAWING = ("temperature", "top_k", "top_p", "min_p", "seed")
 SETTINGS = {
     **settings_of(BeamConfig),
     **{name: _SAMPLING[name] for name in DRAWING},
+    "encoding": settings_of(Reading)["encoding"]._replace(group=SAMPLING),
     "device": _MACHINE["device"]._replace(group=SAMPLING),
     "threads": _MACHINE["threads"]._replace(group=SAMPLING, shown="all"),
 }
@@ -73,7 +74,7 @@ def translate(
         from seqgen.runs.load import load
 
     model = _translator(load(run, **pick(settings, "device", "threads")))
-    drawing = pick(settings, *DRAWING)
+    drawing, reading = pick(settings, *DRAWING), pick(settings, "encoding")
     if replace_unknown:
         settings["replace_unknown"] = True
     searching = [name for name in settings if name != "max_length"] + ([] if attention is None else ["attention"])
@@ -84,7 +85,13 @@ def translate(
     is_text = source != STDIN and not os.path.isfile(source)  # noqa: PTH113 (a long text is no error)
     if attention is not None and not attention.endswith((".html", ".png")) and attention != STDIN:
         raise ConfigError(f"attention: {attention} is neither .html nor .png; name such a file, or - for the terminal")
-    sources: Iterable[str] = [as_text(source, "the source")] if is_text else _lines(source)
+    if attention is not None:
+        if json and attention == STDIN:
+            raise ConfigError("attention: stdout has JSON, so name a file, or leave --json out")
+        model.require_attention("attention")
+    if source == STDIN and sys.stdin is not None and sys.stdin.isatty():
+        settings["rows"] = 1  # a person waits for each answer
+    sources: Iterable[str] = [as_text(source, "the source")] if is_text else lines_of(source, reading)
     if attention is not None:
         sources = list(sources)
     if is_text and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
@@ -98,7 +105,7 @@ def translate(
     for message in _length_notices(model, lengths):
         notice(message, quiet=quiet)
     if attention is not None:
-        _draw(model, [one for one in sources if one], attention, settings)
+        _draw(model, [one for one in sources if one], attention, settings, quiet=quiet)
 
 
 def _translator(model: Run) -> TranslatorRun:
@@ -110,14 +117,6 @@ def _translator(model: Run) -> TranslatorRun:
             "sample"
         )
     return model
-
-
-def _lines(source: str) -> Iterator[str]:
-    """Yield the lines of a file, or of stdin as they come."""
-    from seqgen.sources.config import Reading
-    from seqgen.sources.source import Source
-
-    yield from stdin_lines("utf-8") if source == STDIN else Source(source, Reading()).lines()
 
 
 def _length_notices(model: TranslatorRun, lengths: Sequence[int]) -> list[str]:
@@ -187,7 +186,7 @@ def _record(found: Translation) -> dict[str, Any]:
     }
 
 
-def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[str, Any]) -> None:
+def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[str, Any], *, quiet: bool) -> None:
     """Draw the attention of sources: a page, a picture, or a map in the terminal."""
     from seqgen.pages.attention import AttentionExample, attention_page
     from seqgen.pages.attention_png import save_attention_png
@@ -205,7 +204,7 @@ def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[s
     else:
         write_atomically(Path(place), attention_page(examples, f"Attention of {model.path.name}").encode())
     if len(chosen) < len(sources):
-        notice(f"attention: the first {plural(len(chosen), 'source')} of {len(sources):,}")
+        notice(f"attention: the first {plural(len(chosen), 'source')} of {len(sources):,}", quiet=quiet)
 
 
 def print_attention(found: Alignment) -> None:

@@ -42,6 +42,9 @@ class Translator(NeuralModel):
 
     config: TranslateConfig
 
+    attends = True
+    """Whether each token of a target has weights over the tokens of its source."""
+
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> State:
         """Read sources, and return the state before the first token of their targets.
@@ -49,7 +52,8 @@ class Translator(NeuralModel):
         Args:
             source: int64 [B, S], filled at the right.
             lengths: the tokens of each, int64 [B], 1 or more.
-            capacity: the most tokens that a target will have, 0 included.
+            capacity: the most tokens that a target will have, its first 0 included; 0 if the state is for one call
+                with the whole target, and will not be continued.
         """
 
     def initial_state(self, batch_size: int, capacity: int) -> State:

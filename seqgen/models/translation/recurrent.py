@@ -56,7 +56,8 @@ class RecurrentTranslator(Translator):
             RecurrentLayer(self.cell, size if depth else config.input_size + fed, size)
             for depth in range(config.layers)
         )
-        self.attention = DotAttention(size) if config.attention == "dot" else None
+        self.attends = config.attention == "dot"
+        self.attention = DotAttention(size) if self.attends else None
         self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(size, vocab_size)
         if config.tie_weights:

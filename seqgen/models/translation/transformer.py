@@ -104,7 +104,9 @@ class TransformerTranslator(Translator):
         # Slot p of a cache holds position p, as a target never exceeds its capacity.
         held = torch.arange(ring, device=tokens.device).expand(rows, -1)
         known = torch.where(held < at.position[:, None], held, torch.iinfo(torch.int64).max)
-        mask = (torch.cat([known, positions], 1)[:, None, :] <= positions[:, :, None]).unsqueeze(1)
+        mask = None  # causal attention within the tokens: the fast path of training
+        if ring or self.plain:
+            mask = (torch.cat([known, positions], 1)[:, None, :] <= positions[:, :, None]).unsqueeze(1)
         seen = source_mask(at.lengths, at.source_keys[0].shape[2])[:, None, None, :].expand(-1, 1, length, -1)
         caches, attention = [], at.weights
         for depth, block in enumerate(cast("list[DecoderBlock]", list(self.layers))):

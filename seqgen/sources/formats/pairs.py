@@ -92,29 +92,29 @@ def _read_table(content: Content) -> Iterator[Pair]:
 
 
 def _read_json_lines(content: Content) -> Iterator[Pair]:
-    fields = content.reading.source_field, content.reading.target_field
-    steps = [parse_field(field) for field in fields]
+    fields = {name: getattr(content.reading, name) for name in ("source_field", "target_field")}
+    steps = {name: parse_field(field, name) for name, field in fields.items()}
     for number, line in enumerate(read_lines(content), 1):
         if not line.strip():
             continue
         where = f"{content.name}, line {number:,}"
         try:
             record = parse_object(line, where)
-            source, target = (_text_at(record, *found, where) for found in zip(steps, fields, strict=True))
+            source, target = (_text_at(record, steps[name], field, where, name) for name, field in fields.items())
         except TextError as error:
             content.refuse(error)
         else:
             yield Pair(source, target, number)
 
 
-def _text_at(record: object, steps: tuple[str | int, ...], field: str, where: str) -> str:
+def _text_at(record: object, steps: tuple[str | int, ...], field: str, where: str, name: str) -> str:
     """Return the text of a field; a label may be a number or true or false."""
     value = value_at(record, steps, field)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):  # as all numbers of `parse_object`
         return str(int(value)) if value.is_integer() else str(value)
-    return text_at(record, steps, field, where)
+    return text_at(record, steps, field, where, f"--{name.replace('_', '-')}")
 
 
 def _read_columns(content: Content) -> Iterator[Pair]:

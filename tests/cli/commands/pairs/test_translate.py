@@ -95,7 +95,7 @@ def test_text_longer_than_a_file_name_is_a_text(answers, run):
 @pytest.mark.parametrize("options", [(), ("--beam", 2), ("--temperature", 0.5)])
 def test_cut_sources_are_noticed(translator, invoke, options):
     path = translator("gru-translate", max_source_length=4)
-    long, short = "123456789", "1234"
+    long, short = "123456789", "123"
     Path("sources.txt").write_text(f"{long}\n{short}\n", "utf-8")
 
     for source in (long, "sources.txt"):
