@@ -512,14 +512,20 @@ FAMILIES: dict[str, Family] = {
     "lstm-translate": Family(
         LstmTranslateConfig,
         _TRANSLATOR,
-        presets={"adamw": {"lr": 0.005, "batch_size": 64}, "muon": {"lr": 0.01, "batch_size": 64}},
+        presets={
+            "adamw": {"hidden_size": 128, "lr": 0.008, "batch_size": 64},
+            "muon": {"hidden_size": 128, "lr": 0.01, "batch_size": 64},
+        },
         batches="pairs",
         task="translate",
     ),
     "gru-translate": Family(
         GruTranslateConfig,
         _TRANSLATOR,
-        presets={"adamw": {"lr": 0.005, "batch_size": 64}, "muon": {"lr": 0.01, "batch_size": 64}},
+        presets={
+            "adamw": {"hidden_size": 128, "lr": 0.008, "batch_size": 64},
+            "muon": {"hidden_size": 128, "lr": 0.01, "batch_size": 64},
+        },
         batches="pairs",
         task="translate",
     ),
