@@ -24,7 +24,7 @@ def test_json_has_the_figures_of_the_library(answers, run, pairs):
     assert found["exact_match"] == expected.report.exact_match
     assert found["targets"]["nats_per_token"] == pytest.approx(expected.cost.nats_per_token)
     assert found["targets"]["tokens"] == 112 * 4
-    assert {"empty", "endless", "sources_cut", "by_source_length", "chrf", "bleu"} <= found.keys()
+    assert {"empty", "truncated", "sources_cut", "by_source_length", "chrf", "bleu"} <= found.keys()
 
 
 def test_without_a_text_the_withheld_pairs_are_measured(answers, run):
@@ -48,7 +48,7 @@ def test_search_settings_apply(answers, run):
 
     found = json.loads(answers("eval", "some.tsv", "--json", "--max-length", 1))
 
-    assert found["endless"] + found["empty"] == 1
+    assert found["truncated"] + found["empty"] == 1
 
 
 def test_parallel_files_and_bad_lines(answers, invoke, run):
