@@ -6,6 +6,9 @@
     run.generate("ROMEO:", max_new_tokens=200, temperature=0.8, seed=1)
     run.evaluate("held-out.txt").bits_per_byte
 
+`load` and `run()` return a `Run`; for the task translate it is a `TranslatorRun`, for classify and tag a `LabelerRun`.
+Type checkers and editors learn that from `assert isinstance(run, seqgen.TranslatorRun)`.
+
 The names below are the public interface. Each is loaded at its first use, so that importing seqgen is fast. Their types
 for editors, with every setting of `train`, are in `__init__.pyi`.
 """
@@ -28,12 +31,17 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from seqgen.evaluation.report import Evaluation
+    from seqgen.evaluation.tasks.labels import LabelReport
+    from seqgen.evaluation.tasks.tags import TagReport
     from seqgen.evaluation.token_scores import TokenScores
+    from seqgen.generation.translate import Alignment, Translation
+    from seqgen.runs.labeler import LabelerRun, LabelPrediction, TagPrediction
     from seqgen.runs.load import load
     from seqgen.runs.mixtures.mix import mix
     from seqgen.runs.run import Run
     from seqgen.runs.train import train
     from seqgen.runs.training_run import TrainingRun
+    from seqgen.runs.translator import TranslationEvaluation, TranslatorRun
     from seqgen.training.events import (
         Evaluated,
         Event,
@@ -59,6 +67,15 @@ _HOMES = {
     "Run": "seqgen.runs.run",
     "Evaluation": "seqgen.evaluation.report",
     "TokenScores": "seqgen.evaluation.token_scores",
+    "TranslatorRun": "seqgen.runs.translator",
+    "Translation": "seqgen.generation.translate",
+    "Alignment": "seqgen.generation.translate",
+    "TranslationEvaluation": "seqgen.runs.translator",
+    "LabelerRun": "seqgen.runs.labeler",
+    "LabelPrediction": "seqgen.runs.labeler",
+    "TagPrediction": "seqgen.runs.labeler",
+    "LabelReport": "seqgen.evaluation.tasks.labels",
+    "TagReport": "seqgen.evaluation.tasks.tags",
     **dict.fromkeys(
         [
             "Event",
@@ -85,12 +102,16 @@ _HOMES = {
 }
 
 __all__ = [
+    "Alignment",
     "ConfigError",
     "Evaluated",
     "Evaluation",
     "Event",
     "Finished",
     "Fitted",
+    "LabelPrediction",
+    "LabelReport",
+    "LabelerRun",
     "MemberStarted",
     "Mixed",
     "NotMixed",
@@ -105,11 +126,16 @@ __all__ = [
     "SeqgenError",
     "Skipped",
     "Step",
+    "TagPrediction",
+    "TagReport",
     "TextError",
     "TokenScores",
     "TokenizerError",
     "TrainingError",
     "TrainingRun",
+    "Translation",
+    "TranslationEvaluation",
+    "TranslatorRun",
     "__version__",
     "load",
     "mix",

@@ -13,11 +13,20 @@ from seqgen.errors import TextError as TextError
 from seqgen.errors import TokenizerError as TokenizerError
 from seqgen.errors import TrainingError as TrainingError
 from seqgen.evaluation.report import Evaluation as Evaluation
+from seqgen.evaluation.tasks.labels import LabelReport as LabelReport
+from seqgen.evaluation.tasks.tags import TagReport as TagReport
 from seqgen.evaluation.token_scores import TokenScores as TokenScores
+from seqgen.generation.translate import Alignment as Alignment
+from seqgen.generation.translate import Translation as Translation
+from seqgen.runs.labeler import LabelerRun as LabelerRun
+from seqgen.runs.labeler import LabelPrediction as LabelPrediction
+from seqgen.runs.labeler import TagPrediction as TagPrediction
 from seqgen.runs.load import load as load
 from seqgen.runs.mixtures.mix import mix as mix
 from seqgen.runs.run import Run as Run
 from seqgen.runs.training_run import TrainingRun as TrainingRun
+from seqgen.runs.translator import TranslationEvaluation as TranslationEvaluation
+from seqgen.runs.translator import TranslatorRun as TranslatorRun
 from seqgen.training.events import Evaluated as Evaluated
 from seqgen.training.events import Event as Event
 from seqgen.training.events import Finished as Finished
@@ -36,12 +45,16 @@ from seqgen.training.time_budget import Clock
 from seqgen.utils.progress import Report
 
 __all__ = [
+    "Alignment",
     "ConfigError",
     "Evaluated",
     "Evaluation",
     "Event",
     "Finished",
     "Fitted",
+    "LabelPrediction",
+    "LabelReport",
+    "LabelerRun",
     "MemberStarted",
     "Mixed",
     "NotMixed",
@@ -56,11 +69,16 @@ __all__ = [
     "SeqgenError",
     "Skipped",
     "Step",
+    "TagPrediction",
+    "TagReport",
     "TextError",
     "TokenScores",
     "TokenizerError",
     "TrainingError",
     "TrainingRun",
+    "Translation",
+    "TranslationEvaluation",
+    "TranslatorRun",
     "__version__",
     "load",
     "mix",

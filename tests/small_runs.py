@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from seqgen.models.registry import FAMILIES
@@ -37,6 +38,35 @@ TRANSLATE_RUNS: dict[str, dict[str, Any]] = {
 TRANSLATE_RUNS = {name: {**SMALL, "task": "translate", **settings} for name, settings in TRANSLATE_RUNS.items()}
 PAIRS = "".join(f"{number:03}\t{number * 7 % 1000:03}\n" for number in range(0, 1000, 9))
 """112 pairs of numbers of three digits."""
+
+LABEL_RUNS: dict[str, dict[str, Any]] = {
+    "rnn-classify": {"task": "classify", "cell": "rnn", "pool": "mean", "grad_accum": 2},
+    "lstm-classify": {"task": "classify", "cell": "lstm", "dropout": 0.3, "precision": "bf16"},
+    "gru-classify": {"task": "classify", "cell": "gru", "pool": "last", "average": 0.9},
+    "transformer-classify": {"task": "classify", "cell": "transformer", "heads": 2, "dropout": 0.2},
+    "rnn-tag": {"task": "tag", "cell": "rnn", "two_way": False},
+    "lstm-tag": {"task": "tag", "cell": "lstm", "tokenizer": "bpe", "vocab_size": 290},
+    "gru-tag": {"task": "tag", "cell": "gru", "two_way": False, "layers": 2, "dropout": 0.3},
+    "transformer-tag": {"task": "tag", "cell": "transformer", "heads": 2},
+}
+"""A small run of every classifier and tagger."""
+LABEL_RUNS = {name: {**SMALL, "precision": "fp32", **settings} for name, settings in LABEL_RUNS.items()}
+
+
+def labeled_texts(count: int = 120) -> str:
+    """Return texts with the label `b` where they have more b than a, else `a`."""
+    draw = random.Random(1)
+    texts = ["".join(draw.choices("ab", k=draw.choice([3, 5, 7]))) for _ in range(count)]
+    return "".join(f"{text}\t{'b' if text.count('b') > len(text) / 2 else 'a'}\n" for text in texts)
+
+
+def tagged_sentences(count: int = 120) -> str:
+    """Return sentences of nouns and verbs, some of them of several bytes, with their tags."""
+    draw = random.Random(1)
+    words = {"cat": "N", "고양이": "N", "café": "N", "sees": "V", "본다": "V", ".": "O"}
+    sentences = [draw.choices(list(words), k=draw.randint(1, 6)) for _ in range(count)]
+    return "".join(f"{' '.join(one)}\t{' '.join(words[word] for word in one)}\n" for one in sentences)
+
 
 GRU = {**SMALL, **SMALL_RUNS["gru"]}
 """Most tests need one family only."""

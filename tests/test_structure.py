@@ -124,10 +124,11 @@ def test_no_function_is_too_long():
 
 def test_public_names():
     assert sorted(seqgen.__all__) == [
-        "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Fitted", "MemberStarted", "Mixed", "NotMixed",
-        "Overfitting", "Replanned", "Run", "RunError", "Sampled", "SaveError", "SaveFailed", "Saved", "SeqgenError",
-        "Skipped", "Step", "TextError", "TokenScores",
-        "TokenizerError", "TrainingError", "TrainingRun", "__version__", "load", "mix", "train",
+        "Alignment", "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Fitted", "LabelPrediction",
+        "LabelReport", "LabelerRun", "MemberStarted", "Mixed", "NotMixed", "Overfitting", "Replanned", "Run",
+        "RunError", "Sampled", "SaveError", "SaveFailed", "Saved", "SeqgenError", "Skipped", "Step", "TagPrediction",
+        "TagReport", "TextError", "TokenScores", "TokenizerError", "TrainingError", "TrainingRun", "Translation",
+        "TranslationEvaluation", "TranslatorRun", "__version__", "load", "mix", "train",
     ]  # fmt: skip
     assert all(getattr(seqgen, name) is not None for name in seqgen.__all__)
     assert dir(seqgen) == seqgen.__all__

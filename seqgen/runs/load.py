@@ -30,6 +30,8 @@ RUNS: dict[Task, type[Run]] = {"translate": TranslatorRun, "classify": LabelerRu
 def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
     """Load a trained run, ready to generate and to evaluate.
 
+    One that was trained to translate is a `TranslatorRun`, one that was trained to classify or to tag a `LabelerRun`.
+
     Args:
         path: its directory; None is the newest in runs/.
         device: `auto`, `cpu`, `cuda`, ...

@@ -68,7 +68,7 @@ class TrainingRun:
         self._session.lock.release()
 
     def run(self) -> Run:
-        """Train to the end, and return the run with its best weights."""
+        """Train to the end, and return the run with its best weights, as `seqgen.load` does."""
         for _ in self:
             pass
         return load(self.path, device=self.config.training.device)

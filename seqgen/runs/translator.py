@@ -13,8 +13,7 @@ from seqgen.device import StepperPrecision, iterate_with_threads, torch_threads
 from seqgen.errors import ConfigError, TextError
 from seqgen.evaluation.pairs import evaluate_pairs
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.tasks.translations import Translation as Compared
-from seqgen.evaluation.tasks.translations import TranslationReport, report_translations
+from seqgen.evaluation.tasks.translations import ComparedTranslation, TranslationReport, report_translations
 from seqgen.evaluation.tasks.unknown_words import replace_unknown as replace_unknown_words
 from seqgen.generation.config import BeamConfig, SamplingConfig
 from seqgen.generation.engine import Engine, Request
@@ -228,7 +227,7 @@ class TranslatorRun(Run):
         made = self.translations(sources, **settings)
         for number, (reference, (best, *_)) in enumerate(zip(targets, made, strict=True)):
             length = int(encoded.sources.lengths[number])
-            compared.append(Compared(length, reference, best.text, best.finish_reason, best.source_cut))
+            compared.append(ComparedTranslation(length, reference, best.text, best.finish_reason, best.source_cut))
             if progress is not None:
                 progress(number + 1, len(sources))
         return TranslationEvaluation(cost, report_translations(compared, sacrebleu=sacrebleu))

@@ -18,46 +18,26 @@ from seqgen.runs.directory import RunDirectory
 from seqgen.runs.labeler import LabelerRun
 from seqgen.runs.summary import summarize
 
-SMALL = {"hidden_size": 16, "max_steps": 8, "eval_every": 4, "batch_size": 8, "warmup_steps": 2, "precision": "fp32"}
-FORMS = {
-    "rnn-classify": {"task": "classify", "cell": "rnn", "pool": "mean", "grad_accum": 2},
-    "lstm-classify": {"task": "classify", "cell": "lstm", "dropout": 0.3, "precision": "bf16"},
-    "gru-classify": {"task": "classify", "cell": "gru", "pool": "last", "average": 0.9},
-    "transformer-classify": {"task": "classify", "cell": "transformer", "heads": 2, "dropout": 0.2},
-    "rnn-tag": {"task": "tag", "cell": "rnn", "two_way": False},
-    "lstm-tag": {"task": "tag", "cell": "lstm", "tokenizer": "bpe", "vocab_size": 290},
-    "gru-tag": {"task": "tag", "cell": "gru", "two_way": False, "layers": 2, "dropout": 0.3},
-    "transformer-tag": {"task": "tag", "cell": "transformer", "heads": 2},
-}
+from .. import small_runs
+from ..small_runs import LABEL_RUNS, labeled_texts, tagged_sentences
+
+SMALL = {**small_runs.SMALL, "precision": "fp32"}
 
 
 def write_texts(path, *, texts=120):
-    """Write texts with the label `b` where they have more b than a, else `a`."""
-    draw = random.Random(1)
-    lines = []
-    for _ in range(texts):
-        text = "".join(draw.choices("ab", k=draw.choice([3, 5, 7])))
-        lines.append(f"{text}\t{'b' if text.count('b') > len(text) / 2 else 'a'}")
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    path.write_text(labeled_texts(texts), encoding="utf-8")
     return path
 
 
-def write_sentences(path, *, sentences=120):
-    """Write sentences of nouns and verbs, some of them of several bytes."""
-    draw = random.Random(1)
-    words = {"cat": "N", "고양이": "N", "café": "N", "sees": "V", "본다": "V", ".": "O"}
-    lines = []
-    for _ in range(sentences):
-        chosen = draw.choices(list(words), k=draw.randint(1, 6))
-        lines.append(" ".join(chosen) + "\t" + " ".join(words[word] for word in chosen))
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+def write_sentences(path):
+    path.write_text(tagged_sentences(), encoding="utf-8")
     return path
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=LABEL_RUNS)
 def form(request, tmp_path):
     """The text and the settings of a small run of each family."""
-    settings = {**SMALL, **FORMS[request.param]}
+    settings = LABEL_RUNS[request.param]
     write = write_texts if settings["task"] == "classify" else write_sentences
     return write(tmp_path / "pairs.tsv"), settings
 

@@ -229,12 +229,14 @@ def test_evaluate_pairs_compares_with_references_and_adds_up_costs(load, tmp_pat
 
 def test_exact_matches_are_counted(load, tmp_path):
     run = load()
-    written = run.translate("123")
-    (tmp_path / "some.tsv").write_text(f"123\t{written or 'x'}\n123\tnothing like it\n", "utf-8")
+    with torch.no_grad():
+        run.model.head.bias[run.tokenizer.encode("7").item()] = 50.0  # the model writes nothing else
+    (tmp_path / "some.tsv").write_text("123\t77\n4\t7\n5\t77\n6\t78\n", "utf-8")
 
-    report = run.evaluate_pairs(tmp_path / "some.tsv", sacrebleu=False).report
+    report = run.evaluate_pairs(tmp_path / "some.tsv", sacrebleu=False, max_length=2).report
 
-    assert report.exact_match == (0.5 if written.strip() else 0.0)
+    assert (report.matches, report.exact_match) == (2, 0.5)
+    assert (report.truncated, report.empty) == (4, 0)
 
 
 def test_evaluate_pairs_reads_parallel_files_and_their_fields(load, tmp_path):

@@ -15,7 +15,15 @@ from seqgen.runs.setup import EncodedCorpus, build_learner, encode_corpus
 from seqgen.training.learner import Learner
 from seqgen.training.trainer import TrainingSetup
 
-from ..small_runs import NEURAL, PAIRS, TRANSLATE_RUNS, with_length
+from ..small_runs import (
+    LABEL_RUNS,
+    NEURAL,
+    PAIRS,
+    TRANSLATE_RUNS,
+    labeled_texts,
+    tagged_sentences,
+    with_length,
+)
 
 RUN = {"max_steps", "eval_every", "batch_size", "warmup_steps", "precision"}
 """Settings that `make_learner` sets itself."""
@@ -32,6 +40,15 @@ TRANSLATORS: dict[str, dict[str, Any]] = {
     name: {key: value for key, value in settings.items() if key not in RUN} for name, settings in TRANSLATE_RUNS.items()
 }
 """Settings of a small encoder-decoder of every family."""
+LABELERS: dict[str, dict[str, Any]] = {
+    name: {key: value for key, value in settings.items() if key not in RUN} for name, settings in LABEL_RUNS.items()
+}
+"""Settings of a small classifier and a small tagger of every family."""
+TEXTS = {
+    **dict.fromkeys(TRANSLATORS, PAIRS),
+    **{name: labeled_texts() if name.endswith("-classify") else tagged_sentences() for name in LABELERS},
+}
+"""What the families that learn from pairs are trained on."""
 
 
 @pytest.fixture
@@ -39,8 +56,8 @@ def make_learner(corpus: Path) -> MakeLearner:
     """Make a learner of the family called `name`, over `corpus` or the text given, in fp32."""
 
     def make(name: str, text: str | None = None, **settings: Any) -> tuple[Learner, EncodedCorpus]:
-        if text is None and name in TRANSLATORS:
-            text = PAIRS
+        if text is None:
+            text = TEXTS.get(name)
         if text is not None:
             corpus.write_text(text, encoding="utf-8", newline="")
         fixed = {
@@ -51,9 +68,12 @@ def make_learner(corpus: Path) -> MakeLearner:
             "warmup_steps": 2,
             "weight_decay": 0.01,
         }
-        resolved = resolve_settings({"text": str(corpus), **fixed, **(SMALL | TRANSLATORS)[name], **settings})
+        resolved = resolve_settings(
+            {"text": str(corpus), **fixed, **(SMALL | TRANSLATORS | LABELERS)[name], **settings}
+        )
         encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
-        return build_learner(resolved.model, resolved.training, encoded), encoded
+        labels = {"labels": encoded.labels} if encoded.labels else {}
+        return build_learner(resolved.model.model_copy(update=labels), resolved.training, encoded), encoded
 
     return make
 
@@ -65,7 +85,7 @@ def make_setup(tmp_path: Path) -> Callable[..., TrainingSetup]:
     def make(encoded: EncodedCorpus) -> TrainingSetup:
         return TrainingSetup(
             validation=encoded.validation,
-            characters_per_token=encoded.characters_per_token,
+            characters_per_token=None if encoded.labels else encoded.characters_per_token,
             write_sample=encoded.write_sample,
             config=b"{}\n",
             identity="a run",

@@ -65,7 +65,7 @@ def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: s
         ("bits per byte of the targets", f"{cost.bits_per_byte:.4f}"),
         ("pairs", f"{report.pairs:,}"),
         ("empty outputs", f"{report.empty:,}"),
-        ("outputs that reached the length limit", f"{report.endless:,}"),
+        ("outputs that reached the length limit", f"{report.truncated:,}"),
         ("sources that were cut", f"{report.sources_cut:,}"),
     ]
     for label, cell in figures:

@@ -16,11 +16,11 @@ from typing import Any, Literal
 from seqgen.errors import ConfigError, TextError
 
 MOST_BINS = 10
-"""Rows of the table of exact match by source length, unless a width is given."""
+"""Rows of the table of exact match by source length."""
 
 
 @dataclass(frozen=True)
-class Translation:
+class ComparedTranslation:
     """The output of a model for one source, next to its reference."""
 
     source_length: int
@@ -60,12 +60,13 @@ class TranslationReport:
     """Outputs that are the reference, character for character."""
     empty: int
     """Outputs without any character other than white space."""
-    endless: int
-    """Outputs that were cut by the length limit."""
+    truncated: int
+    """Outputs that reached the length limit before they ended."""
     sources_cut: int
     """Sources that were cut by `--max-source-length`."""
     by_source_length: tuple[LengthBin, ...]
-    """From short to long; a bin without sources is left out."""
+    """From short to long, in bins as wide as the smallest of 1, 2, 5, 10, 20, 50 ... that makes at most `MOST_BINS`;
+    a bin without sources is left out."""
     chrf: Score | None
     """None without sacrebleu."""
     bleu: Score | None
@@ -82,13 +83,12 @@ class TranslationReport:
 
 
 def report_translations(
-    translations: Sequence[Translation], *, bin_width: int | None = None, sacrebleu: bool | None = None
+    translations: Sequence[ComparedTranslation], *, sacrebleu: bool | None = None
 ) -> TranslationReport:
     """Return the report of outputs against references.
 
     Args:
         translations: every output with its reference.
-        bin_width: source lengths in a bin; by default the smallest of 1, 2, 5, 10, 20, 50 ... with `MOST_BINS` bins.
         sacrebleu: whether to compute chrF and BLEU; by default if sacrebleu is installed.
 
     Raises:
@@ -102,20 +102,20 @@ def report_translations(
         pairs=len(translations),
         matches=sum(_is_exact(one) for one in translations),
         empty=sum(not one.output.strip() for one in translations),
-        endless=sum(one.finish_reason == "length" for one in translations),
+        truncated=sum(one.finish_reason == "length" for one in translations),
         sources_cut=sum(one.source_cut for one in translations),
-        by_source_length=_by_source_length(translations, bin_width),
+        by_source_length=_by_source_length(translations),
         chrf=chrf,
         bleu=bleu,
     )
 
 
-def _is_exact(translation: Translation) -> bool:
+def _is_exact(translation: ComparedTranslation) -> bool:
     return translation.output == translation.reference
 
 
-def _by_source_length(translations: Sequence[Translation], width: int | None) -> tuple[LengthBin, ...]:
-    width = width or _bin_width(max(one.source_length for one in translations))
+def _by_source_length(translations: Sequence[ComparedTranslation]) -> tuple[LengthBin, ...]:
+    width = _bin_width(max(one.source_length for one in translations))
     bins = [(one.source_length - 1) // width for one in translations]
     totals = Counter(bins)
     matches = Counter(number for number, one in zip(bins, translations, strict=True) if _is_exact(one))
@@ -132,7 +132,7 @@ def _bin_width(longest: int) -> int:
 
 
 def _sacrebleu_scores(
-    translations: Sequence[Translation], *, required: bool
+    translations: Sequence[ComparedTranslation], *, required: bool
 ) -> tuple[Score, Score] | tuple[None, None]:
     try:
         from sacrebleu import BLEU, CHRF

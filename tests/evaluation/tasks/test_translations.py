@@ -8,41 +8,41 @@ from collections import Counter
 import pytest
 
 from seqgen.errors import ConfigError, TextError
-from seqgen.evaluation.tasks.translations import LengthBin, Translation, report_translations
+from seqgen.evaluation.tasks.translations import ComparedTranslation, LengthBin, report_translations
 
 RIGHT, WRONG = ("2024-03-01", "2024-03-01"), ("2024-03-01", "2024-03-02")
 
 
 def _translations(*lengths_and_pairs):
-    return [Translation(length, reference, output, "stop") for length, (reference, output) in lengths_and_pairs]
+    return [ComparedTranslation(length, reference, output, "stop") for length, (reference, output) in lengths_and_pairs]
 
 
 def test_report_counts_what_went_wrong():
     translations = [
-        Translation(4, "one", "one", "stop"),
-        Translation(4, "one", "one ", "stop"),
-        Translation(9, "two", "", "stop", source_cut=True),
-        Translation(9, "two", " \n", "length", source_cut=True),
-        Translation(9, "two", "two two two", "length", source_cut=True),
+        ComparedTranslation(4, "one", "one", "stop"),
+        ComparedTranslation(4, "one", "one ", "stop"),
+        ComparedTranslation(9, "two", "", "stop", source_cut=True),
+        ComparedTranslation(9, "two", " \n", "length", source_cut=True),
+        ComparedTranslation(9, "two", "two two two", "length", source_cut=True),
     ]
 
     report = report_translations(translations, sacrebleu=False)
 
     assert (report.pairs, report.matches, report.exact_match) == (5, 1, 0.2)
-    assert (report.empty, report.endless, report.sources_cut) == (2, 2, 3)
+    assert (report.empty, report.truncated, report.sources_cut) == (2, 2, 3)
     assert report.chrf is None
     assert report.bleu is None
 
 
-def test_exact_match_by_source_length_in_bins_of_a_given_width():
-    translations = _translations((1, RIGHT), (3, WRONG), (4, RIGHT), (6, RIGHT), (10, WRONG))
+def test_exact_matches_are_counted_by_source_length_and_bins_without_sources_left_out():
+    translations = _translations((1, RIGHT), (2, WRONG), (3, RIGHT), (4, RIGHT), (20, WRONG))
 
-    report = report_translations(translations, bin_width=3, sacrebleu=False)
+    report = report_translations(translations, sacrebleu=False)
 
     assert report.by_source_length == (
-        LengthBin(1, 3, matches=1, total=2),
-        LengthBin(4, 6, matches=2, total=2),
-        LengthBin(10, 12, matches=0, total=1),
+        LengthBin(1, 2, matches=1, total=2),
+        LengthBin(3, 4, matches=2, total=2),
+        LengthBin(19, 20, matches=0, total=1),
     )
 
 

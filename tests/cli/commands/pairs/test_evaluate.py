@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 import seqgen
+from seqgen.models.weights import to_bytes
+from seqgen.runs.directory import RunDirectory
 
 
 @pytest.fixture
@@ -24,7 +27,7 @@ def test_json_has_the_figures_of_the_library(answers, run, pairs):
     assert found["exact_match"] == expected.report.exact_match
     assert found["targets"]["nats_per_token"] == pytest.approx(expected.cost.nats_per_token)
     assert found["targets"]["tokens"] == 112 * 4
-    assert {"empty", "endless", "sources_cut", "by_source_length", "chrf", "bleu"} <= found.keys()
+    assert {"empty", "truncated", "sources_cut", "by_source_length", "chrf", "bleu"} <= found.keys()
 
 
 def test_without_a_text_the_withheld_pairs_are_measured(answers, run):
@@ -44,11 +47,16 @@ def test_table_shows_exact_match_by_source_length(answers, run):
 
 
 def test_search_settings_apply(answers, run):
-    Path("some.tsv").write_text("123\t2\n", "utf-8")
+    with torch.no_grad():
+        run.model.head.bias[run.tokenizer.encode("7").item()] = 50.0  # the model writes nothing else
+    directory = RunDirectory(run.path)
+    directory.weights.write_bytes(to_bytes(run.model.stored_tensors(), run.config.identity))
+    Path("some.tsv").write_text("123\t777\n", "utf-8")
 
-    found = json.loads(answers("eval", "some.tsv", "--json", "--max-length", 1))
+    found = [json.loads(answers("eval", "some.tsv", "--json", "--max-length", length)) for length in (3, 4)]
 
-    assert found["endless"] + found["empty"] == 1
+    assert [one["exact_match"] for one in found] == [1.0, 0.0]
+    assert [one["truncated"] for one in found] == [1, 1]
 
 
 def test_parallel_files_and_bad_lines(answers, invoke, run):
