@@ -18,6 +18,9 @@ from seqgen.evaluation.tasks.labels import Floats, Ints, fit_temperature, log_so
 from seqgen.models.base import IGNORED, LanguageModel
 from seqgen.models.registry import LabelConfig
 
+MIN_TEMPERATURE_TARGETS = 50
+"""Targets from which a temperature is fitted to them: from fewer, it is mostly chance which labels are right."""
+
 
 @dataclass(frozen=True)
 class LabelEvaluation:
@@ -28,7 +31,11 @@ class LabelEvaluation:
     accuracy: float
     """The share of labels that are the most probable ones."""
     temperature: float
-    """The temperature that fits these labels best; 1 if all are right, which does not say how sure is too sure."""
+    """The temperature that fits these labels best.
+
+    It is 1 for fewer than `MIN_TEMPERATURE_TARGETS`, and if all are right or all are wrong, which does not say how sure
+    is too sure.
+    """
     bits_per_character: None = None
     bits_per_byte: None = None
     """Labels are no text, so they have no bits per byte."""
@@ -84,5 +91,6 @@ def evaluate_labels(model: LanguageModel, pairs: Pairs, precision: Precision = "
     if not np.isfinite(logits).all():
         return LabelEvaluation(math.nan, math.nan, 1.0)
     accuracy = float((logits.argmax(axis=1) == targets).mean())
-    temperature = fit_temperature(logits, targets) if accuracy < 1 else 1.0
+    is_fitted = len(targets) >= MIN_TEMPERATURE_TARGETS and 0 < accuracy < 1
+    temperature = fit_temperature(logits, targets) if is_fitted else 1.0
     return LabelEvaluation(mean_nats(log_softmax(logits.astype(np.float64)), targets), accuracy, temperature)

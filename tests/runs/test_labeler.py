@@ -31,7 +31,7 @@ FORMS = {
 }
 
 
-def write_texts(path, *, texts=120):
+def write_texts(path, *, texts=300):
     """Write texts with the label `b` where they have more b than a, else `a`."""
     draw = random.Random(1)
     lines = []
@@ -57,7 +57,7 @@ def write_sentences(path, *, sentences=120):
 @pytest.fixture(params=FORMS)
 def form(request, tmp_path):
     """The text and the settings of a small run of each family."""
-    settings = {**SMALL, **FORMS[request.param]}
+    settings = {**SMALL, "valid_share": 0.2, **FORMS[request.param]}
     write = write_texts if settings["task"] == "classify" else write_sentences
     return write(tmp_path / "pairs.tsv"), settings
 
@@ -104,6 +104,7 @@ def test_a_resumed_run_has_the_weights_and_the_temperature_of_one_without_a_paus
 
     whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert parts == whole
+    assert seqgen.load(tmp_path / "whole").temperature != 1.0
 
 
 def test_events_have_accuracy_and_no_bits(tmp_path):
