@@ -126,7 +126,8 @@ class LabelerRun(Run):
             path: a file of texts with their labels, or of sentences with their tags, or `corpus:NAME:PART`.
             reading: how the file is read; None is by `settings`, the fields of `Reading`.
             note: receives what was skipped or cut, a sentence each.
-            settings: as of `reading`.
+            settings: as of `reading`. `on_bad_line` also says what happens to pairs with a label that the training part
+                does not have; for the validation part it is that of the training.
 
         Raises:
             TextError: the file cannot be read, or has a label that the training part does not have.
@@ -134,7 +135,8 @@ class LabelerRun(Run):
             RunError: the run has no validation part, or its text has changed.
         """
         reading = reading or self.reading(**settings)
-        pairs = self._known(self._pairs(path, reading, note), reading, note)
+        on_bad_line = self.config.data.on_bad_line if path is None else reading.on_bad_line
+        pairs = self._known(self._pairs(path, reading, note), note, skip=on_bad_line == "skip")
         found = self._logits([pair.source for pair in pairs])
         if cut := sum(one.source_cut for _, one in zip(pairs, found, strict=True)):
             note(f"{plural(cut, 'text is', 'texts are')} longer than --max-source-length, and cut")
@@ -153,7 +155,7 @@ class LabelerRun(Run):
         texts = iter(self.validation_texts())
         return (PlacedPair(source, next(texts), "the validation part") for source in texts)
 
-    def _known(self, pairs: Iterable[PlacedPair], reading: Reading, note: Callable[[str], None]) -> list[PlacedPair]:
+    def _known(self, pairs: Iterable[PlacedPair], note: Callable[[str], None], *, skip: bool) -> list[PlacedPair]:
         """Return the pairs whose labels the model has; refuse the others, or skip and count them."""
         task, known = self.config.data.task, set(self.labels)
         kept, unknown = [], []
@@ -163,8 +165,7 @@ class LabelerRun(Run):
                 kept.append(pair)
             else:
                 unknown.append((foreign, pair.place))
-        skips = "skip" in {reading.on_bad_line, self.config.data.on_bad_line}
-        if unknown and not skips:
+        if unknown and not skip:
             raise unknown_labels(unknown, task)
         if unknown:
             label, place = unknown[0]

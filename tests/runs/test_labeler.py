@@ -228,6 +228,19 @@ def test_a_file_with_a_label_that_training_lacks_is_refused_by_its_line_or_count
     assert any("1 pair" in note and "line 2" in note for note in notes)
 
 
+def test_on_bad_line_of_the_training_is_only_that_of_its_validation_part(tmp_path):
+    path, valid = write_texts(tmp_path / "texts.tsv"), tmp_path / "valid.tsv"
+    valid.write_text("ab\ta\nba\tstrange\nbb\tb\n", encoding="utf-8")
+    settings = {**SMALL, "task": "classify", "cell": "rnn", "valid": valid, "on_bad_line": "skip"}
+    run = seqgen.train(path, out=tmp_path / "run", **settings).run()
+
+    assert run.evaluate_pairs().documents == 2
+    with pytest.raises(TextError, match="strange"):
+        run.evaluate_pairs(valid)
+    with pytest.raises(TextError, match="strange"):
+        run.evaluate_pairs(valid, on_bad_line="refuse")
+
+
 def test_texts_longer_than_the_model_reads_are_counted(tmp_path):
     path = write_texts(tmp_path / "texts.tsv")
     settings = {**SMALL, "task": "classify", "cell": "rnn", "max_source_length": 4}
