@@ -279,6 +279,17 @@ def test_without_a_validation_part_the_temperature_is_one(tmp_path):
     assert run.temperature == 1.0
 
 
+def test_without_a_validation_part_weights_of_another_run_have_temperature_one(tmp_path):
+    path, small = write_texts(tmp_path / "texts.tsv"), {**SMALL, "task": "classify", "cell": "rnn"}
+    other = seqgen.train(path, out=tmp_path / "other", valid_share=0.2, **small).run()
+    settings = {"init_from": other.path, "task": "classify", "max_steps": 2, "valid_split": "none"}
+
+    run = seqgen.train(path, out=tmp_path / "run", **settings).run()
+
+    assert other.temperature != 1.0
+    assert run.temperature == 1.0
+
+
 def test_weights_of_another_run_start_with_its_labels(classifier, tmp_path):
     path = write_texts(tmp_path / "texts.tsv")
 
