@@ -50,7 +50,7 @@ def label_logits(
     model: LanguageModel,
     pairs: Pairs,
     precision: Precision = "fp32",
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Floats]:
     """Return the logits at the targets of each pair: fp32 [targets, L].
 
@@ -58,7 +58,7 @@ def label_logits(
         model: a labeler.
         pairs: of `data.labels`; sources that are longer than the model reads are cut.
         precision: of the products.
-        progress: receives the number of targets in each part that was scored.
+        progress: receives how many tokens of the sources were read, and their total.
     """
     pairs = pairs.cut_sources(getattr(model.config, "max_source_length", None))
     found: list[Floats] = [np.empty((0, 0))] * len(pairs)
@@ -66,6 +66,7 @@ def label_logits(
     width = max(config.hidden_size, len(config.labels))
     longest = 1 + int(pairs.sources.lengths.max(initial=0))
     rows = max(1, min(ROWS, MAX_LOGITS // (longest * width)))
+    read, total = 0, int(pairs.sources.lengths.sum())
     with evaluation_mode(model), torch.no_grad(), autocast(model.device, precision):
         for index in pairs.by_length(rows):
             batch = pairs.select(index).batch()
@@ -75,7 +76,9 @@ def label_logits(
             scored = batch.targets != IGNORED
             for row, number in enumerate(index.tolist()):
                 found[number] = rows_of_logits[row][scored[row].numpy()]
-            progress(int(scored.sum()))
+            read += int(pairs.sources.lengths[index].sum())
+            if progress is not None:
+                progress(read, total)
     return found
 
 

@@ -118,6 +118,7 @@ class LabelerRun(Run):
         reading: Reading | None = None,
         *,
         note: Callable[[str], None] = lambda _: None,
+        progress: Callable[[int, int], None] | None = None,
         **settings: Any,
     ) -> LabelReport | TagReport:
         """Compare predictions with the labels or tags of a file, by default those of the validation part.
@@ -126,6 +127,7 @@ class LabelerRun(Run):
             path: a file of texts with their labels, or of sentences with their tags, or `corpus:NAME:PART`.
             reading: how the file is read; None is by `settings`, the fields of `Reading`.
             note: receives what was skipped or cut, a sentence each.
+            progress: receives how many tokens were read, and their total.
             settings: as of `reading`. `on_bad_line` also says what happens to pairs with a label that the training part
                 does not have; for the validation part it is that of the training.
 
@@ -137,7 +139,7 @@ class LabelerRun(Run):
         reading = reading or self.reading(**settings)
         on_bad_line = self.config.data.on_bad_line if path is None else reading.on_bad_line
         pairs = self._known(self._pairs(path, reading, note), note, skip=on_bad_line == "skip")
-        found = self._logits([pair.source for pair in pairs])
+        found = self._logits([pair.source for pair in pairs], progress)
         if cut := sum(one.source_cut for _, one in zip(pairs, found, strict=True)):
             note(f"{plural(cut, 'text is', 'texts are')} longer than --max-source-length, and cut")
         logits = [one.logits for one in found]
@@ -175,7 +177,7 @@ class LabelerRun(Run):
             )
         return kept
 
-    def _logits(self, texts: Sequence[str]) -> list[Logits]:
+    def _logits(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[Logits]:
         """Return the logits of each text, or of each of its words: [1, L] or [words, L]; [0, L] of an empty text."""
         is_tagger = self.config.data.task == "tag"
         read = [" ".join(text.split()) if is_tagger else text for text in texts]
@@ -191,9 +193,10 @@ class LabelerRun(Run):
             if is_tagger:
                 lengths = zip(sources.lengths.tolist(), places, strict=True)
                 targets = Sequences.of(place_tags(length, at, np.zeros(len(at), np.int32)) for length, at in lengths)
-                made = label_logits(self.model, Tags(sources, targets))
+                made = label_logits(self.model, Tags(sources, targets), progress=progress)
             else:
-                made = label_logits(self.model, Labels(sources, Sequences.of(np.zeros(1, np.int32) for _ in kept)))
+                targets = Sequences.of(np.zeros(1, np.int32) for _ in kept)
+                made = label_logits(self.model, Labels(sources, targets), progress=progress)
         limit = getattr(self.model.config, "max_source_length", None)
         for number, at, logits in zip(kept, places, made, strict=True):
             # The logits are those of different places, in order; two words may have the same place.

@@ -37,6 +37,17 @@ def test_label_logits_are_in_the_order_of_the_texts():
     assert len({tuple(np.round(one[0], 4)) for one in found}) == 4
 
 
+def test_label_logits_report_the_tokens_that_were_read_after_the_cut():
+    model = build("lstm-classify", max_source_length=4)
+    shown = []
+
+    label_logits(model, Labels(rows(*[3] * 300, 9), rows(*[1] * 301, low=0)), progress=lambda *one: shown.append(one))
+
+    assert len(shown) > 1
+    assert [done for done, _ in shown] == sorted({done for done, _ in shown})
+    assert {total for _, total in shown} == {shown[-1][0]} == {3 * 300 + 4}
+
+
 def test_tag_logits_are_those_at_the_targets():
     model, sources = build("gru-tag"), rows(4, 6)
     everywhere = Tags(sources, rows(4, 6, low=0, high=3))

@@ -215,6 +215,16 @@ def test_evaluation_of_a_file_agrees_with_predictions(classifier, tmp_path):
     assert report.temperature == classifier.temperature
 
 
+def test_evaluation_reports_its_progress_in_tokens(classifier, tmp_path):
+    path = write_texts(tmp_path / "other.tsv", texts=50)
+    shown = []
+
+    classifier.evaluate_pairs(path, progress=lambda *one: shown.append(one))
+
+    characters = sum(len(line.split("\t")[0]) for line in path.read_text("utf-8").splitlines())
+    assert shown[-1] == (characters, characters)
+
+
 def test_a_file_with_a_label_that_training_lacks_is_refused_by_its_line_or_counted(classifier, tmp_path):
     path = tmp_path / "other.tsv"
     path.write_text("ab\ta\nba\tstrange\nbb\tb\n", encoding="utf-8")

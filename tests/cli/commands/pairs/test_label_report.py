@@ -25,6 +25,16 @@ def test_json_has_the_figures_of_a_file(invoke, label_runs, tmp_path):
     assert found.keys() >= {"macro_f1", "majority", "majority_share", "calibration_error", "uncalibrated_error"}
 
 
+def test_a_terminal_shows_a_bar_while_a_long_file_is_labeled(invoke, label_runs, tmp_path):
+    path = tmp_path / "long.tsv"
+    path.write_text("aaaax\tmany\n" * 500, encoding="utf-8")
+
+    shown = invoke("eval", path, "--run", label_runs / "classifier", terminal=200).stderr
+
+    assert "labeling" in shown
+    assert "%" in shown
+
+
 def test_tags_are_reported_by_span_where_they_mark_spans_else_by_tag(invoke, label_runs, tmp_path):
     output = invoke("eval", "--run", label_runs / "tagger").stdout
 
