@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from seqgen.models.base import NeuralModel
 from seqgen.models.registry import LabelConfig
 from seqgen.models.state import State
+from seqgen.models.translation.base import take_columns
 
 
 class Labeler(NeuralModel):
@@ -79,8 +80,3 @@ class TwoWayTagger(Labeler):
         places = at.position[:, None] + torch.arange(length, device=tokens.device)
         hidden = take_columns(outputs, places.clamp(max=outputs.shape[1] - 1))
         return hidden, OutputState(at.lengths, at.memory, at.position + length)
-
-
-def take_columns(x: Tensor, places: Tensor) -> Tensor:
-    """Return the columns of x [B, S, E] at `places` [B, T]."""
-    return x.gather(1, places.unsqueeze(2).expand(-1, -1, x.shape[2]))
