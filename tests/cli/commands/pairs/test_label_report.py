@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
-from seqgen.cli.commands.pairs.label_report import confusion_table
+from seqgen.cli.commands.pairs.label_report import confusion_table, print_report
+
+import seqgen
+from seqgen.evaluation.tasks.tags import report_tags
 
 
 def test_the_validation_part_is_measured_by_default(invoke, label_runs):
@@ -35,12 +38,31 @@ def test_a_terminal_shows_a_bar_while_a_long_file_is_labeled(invoke, label_runs,
     assert "%" in shown
 
 
-def test_tags_are_reported_by_span_where_they_mark_spans_else_by_tag(invoke, label_runs, tmp_path):
+def test_tags_that_do_not_mark_spans_are_reported_by_tag(invoke, label_runs):
     output = invoke("eval", "--run", label_runs / "tagger").stdout
 
     assert "accuracy of tags" in output
     assert "macro-F1" in output
     assert "F1 of spans" not in output
+
+
+def test_tags_that_mark_spans_are_reported_by_span(label_runs, capsys):
+    """One of two spans is found, and nothing else: precision 1, recall 1/2, F1 2/3."""
+    report = report_tags([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "I-PER", "O", "O"]])
+
+    print_report(report, seqgen.load(label_runs / "tagger"), "some.conll")
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[-1] for row in rows if row[:-1] in (["F1", "of", "spans"], ["precision"], ["recall"])] == [
+        "0.6667",
+        "1.0000",
+        "0.5000",
+    ]
+    assert rows[-3:] == [
+        ["span", "true", "predicted", "precision", "recall", "F1"],
+        ["LOC", "1", "0", "0.000", "0.000", "0.000"],
+        ["PER", "1", "1", "1.000", "1.000", "1.000"],
+    ]
 
 
 def test_a_file_with_an_unknown_label_is_refused_or_skipped(invoke, refuses, label_runs, tmp_path):
