@@ -29,7 +29,7 @@ class Labeler(NeuralModel):
 
     config: LabelConfig
     temperature: Tensor
-    """By what to divide logits, so that probabilities are as often right as they say; set by validation."""
+    """The temperature that calibrates the probabilities: logits are divided by it. It is set by validation."""
 
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> State:
