@@ -166,7 +166,7 @@ def label_texts(
         texts: their split.
         ids: of their sources.
         tokenizer: which made the ids.
-        labels: the labels of a model that exists; None are those of the training part.
+        labels: the labels of an existing model. Without them, the labels of the training part are used.
 
     Raises:
         TextError: there is one label or there are far too many, or a part has a label that is not known, and

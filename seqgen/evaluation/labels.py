@@ -14,9 +14,12 @@ from seqgen.data.pairs import Pairs
 from seqgen.device import Precision, autocast, evaluation_mode
 from seqgen.evaluation.pairs import ROWS
 from seqgen.evaluation.scoring import MAX_LOGITS
-from seqgen.evaluation.tasks.labels import Floats, Ints, fit_temperature, report_labels
+from seqgen.evaluation.tasks.labels import Floats, Ints, fit_temperature, log_softmax, mean_nats
 from seqgen.models.base import IGNORED, LanguageModel
 from seqgen.models.registry import LabelConfig
+
+MIN_TEMPERATURE_TARGETS = 50
+"""Targets from which a temperature is fitted to them: from fewer, it is mostly chance which labels are right."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,11 @@ class LabelEvaluation:
     accuracy: float
     """The share of labels that are the most probable ones."""
     temperature: float
-    """The temperature that fits these labels best; 1 if all are right, which does not say how sure is too sure."""
+    """The temperature that fits these labels best.
+
+    It is 1 for fewer than `MIN_TEMPERATURE_TARGETS`, and if all are right or all are wrong, which does not say how sure
+    is too sure.
+    """
     bits_per_character: None = None
     bits_per_byte: None = None
     """Labels are no text, so they have no bits per byte."""
@@ -43,7 +50,7 @@ def label_logits(
     model: LanguageModel,
     pairs: Pairs,
     precision: Precision = "fp32",
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Floats]:
     """Return the logits at the targets of each pair: fp32 [targets, L].
 
@@ -51,7 +58,7 @@ def label_logits(
         model: a labeler.
         pairs: of `data.labels`; sources that are longer than the model reads are cut.
         precision: of the products.
-        progress: receives the number of targets in each part that was scored.
+        progress: receives how many tokens of the sources were read, and their total.
     """
     pairs = pairs.cut_sources(getattr(model.config, "max_source_length", None))
     found: list[Floats] = [np.empty((0, 0))] * len(pairs)
@@ -59,6 +66,7 @@ def label_logits(
     width = max(config.hidden_size, len(config.labels))
     longest = 1 + int(pairs.sources.lengths.max(initial=0))
     rows = max(1, min(ROWS, MAX_LOGITS // (longest * width)))
+    read, total = 0, int(pairs.sources.lengths.sum())
     with evaluation_mode(model), torch.no_grad(), autocast(model.device, precision):
         for index in pairs.by_length(rows):
             batch = pairs.select(index).batch()
@@ -68,7 +76,9 @@ def label_logits(
             scored = batch.targets != IGNORED
             for row, number in enumerate(index.tolist()):
                 found[number] = rows_of_logits[row][scored[row].numpy()]
-            progress(int(scored.sum()))
+            read += int(pairs.sources.lengths[index].sum())
+            if progress is not None:
+                progress(read, total)
     return found
 
 
@@ -83,6 +93,7 @@ def evaluate_labels(model: LanguageModel, pairs: Pairs, precision: Precision = "
     logits, targets = np.concatenate(label_logits(model, pairs, precision)), targets_of(pairs)
     if not np.isfinite(logits).all():
         return LabelEvaluation(math.nan, math.nan, 1.0)
-    report = report_labels(logits, targets, cast("LabelConfig", model.config).labels)
-    temperature = fit_temperature(logits, targets) if report.accuracy < 1 else 1.0
-    return LabelEvaluation(report.nats, report.accuracy, temperature)
+    accuracy = float((logits.argmax(axis=1) == targets).mean())
+    is_fitted = len(targets) >= MIN_TEMPERATURE_TARGETS and 0 < accuracy < 1
+    temperature = fit_temperature(logits, targets) if is_fitted else 1.0
+    return LabelEvaluation(mean_nats(log_softmax(logits.astype(np.float64)), targets), accuracy, temperature)

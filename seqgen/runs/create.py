@@ -24,7 +24,7 @@ from seqgen.runs.follow import FollowedRun
 from seqgen.runs.load import load
 from seqgen.runs.run import Run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, RunSetup, build_learner, encode_corpus
-from seqgen.sources.config import absolute
+from seqgen.sources.config import LABELING_TASKS, absolute
 from seqgen.tokenizers.auto import choose_tokenizer
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -37,6 +37,8 @@ from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+    from seqgen.models.labeling.base import Labeler
 
 Item = TypeVar("Item")
 MAX_UNKNOWN_SHARE = 0.2
@@ -110,7 +112,7 @@ def create_run(
 
 
 def _load_parent(path: str | Path) -> Run:
-    """Load the run of `init_from`.
+    """Load the run of `init_from`; the temperature of a labeler becomes 1, because it was fitted to other texts.
 
     Raises:
         ConfigError: its model has no weights that gradients can train further.
@@ -118,6 +120,8 @@ def _load_parent(path: str | Path) -> Run:
     parent = load(path, device="cpu")
     if not FAMILIES[parent.config.model.cell].neural:
         raise ConfigError(f"init_from: {path} is {parent.config.model.name}, which is not trained by gradients")
+    if parent.config.data.task in LABELING_TASKS:
+        cast("Labeler", parent.model).temperature.fill_(1.0)
     return parent
 
 

@@ -118,6 +118,7 @@ class LabelerRun(Run):
         reading: Reading | None = None,
         *,
         note: Callable[[str], None] = lambda _: None,
+        progress: Callable[[int, int], None] | None = None,
         **settings: Any,
     ) -> LabelReport | TagReport:
         """Compare predictions with the labels or tags of a file, by default those of the validation part.
@@ -126,7 +127,9 @@ class LabelerRun(Run):
             path: a file of texts with their labels, or of sentences with their tags, or `corpus:NAME:PART`.
             reading: how the file is read; None is by `settings`, the fields of `Reading`.
             note: receives what was skipped or cut, a sentence each.
-            settings: as of `reading`.
+            progress: receives how many tokens were read, and their total.
+            settings: as of `reading`. `on_bad_line` also says what happens to pairs with a label that the training part
+                does not have; for the validation part it is that of the training.
 
         Raises:
             TextError: the file cannot be read, or has a label that the training part does not have.
@@ -134,8 +137,9 @@ class LabelerRun(Run):
             RunError: the run has no validation part, or its text has changed.
         """
         reading = reading or self.reading(**settings)
-        pairs = self._known(self._pairs(path, reading, note), reading, note)
-        found = self._logits([pair.source for pair in pairs])
+        on_bad_line = self.config.data.on_bad_line if path is None else reading.on_bad_line
+        pairs = self._known(self._pairs(path, reading, note), note, skip=on_bad_line == "skip")
+        found = self._logits([pair.source for pair in pairs], progress)
         if cut := sum(one.source_cut for _, one in zip(pairs, found, strict=True)):
             note(f"{plural(cut, 'text is', 'texts are')} longer than --max-source-length, and cut")
         logits = [one.logits for one in found]
@@ -153,7 +157,7 @@ class LabelerRun(Run):
         texts = iter(self.validation_texts())
         return (PlacedPair(source, next(texts), "the validation part") for source in texts)
 
-    def _known(self, pairs: Iterable[PlacedPair], reading: Reading, note: Callable[[str], None]) -> list[PlacedPair]:
+    def _known(self, pairs: Iterable[PlacedPair], note: Callable[[str], None], *, skip: bool) -> list[PlacedPair]:
         """Return the pairs whose labels the model has; refuse the others, or skip and count them."""
         task, known = self.config.data.task, set(self.labels)
         kept, unknown = [], []
@@ -163,8 +167,7 @@ class LabelerRun(Run):
                 kept.append(pair)
             else:
                 unknown.append((foreign, pair.place))
-        skips = "skip" in {reading.on_bad_line, self.config.data.on_bad_line}
-        if unknown and not skips:
+        if unknown and not skip:
             raise unknown_labels(unknown, task)
         if unknown:
             label, place = unknown[0]
@@ -174,7 +177,7 @@ class LabelerRun(Run):
             )
         return kept
 
-    def _logits(self, texts: Sequence[str]) -> list[Logits]:
+    def _logits(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[Logits]:
         """Return the logits of each text, or of each of its words: [1, L] or [words, L]; [0, L] of an empty text."""
         is_tagger = self.config.data.task == "tag"
         read = [" ".join(text.split()) if is_tagger else text for text in texts]
@@ -190,9 +193,10 @@ class LabelerRun(Run):
             if is_tagger:
                 lengths = zip(sources.lengths.tolist(), places, strict=True)
                 targets = Sequences.of(place_tags(length, at, np.zeros(len(at), np.int32)) for length, at in lengths)
-                made = label_logits(self.model, Tags(sources, targets))
+                made = label_logits(self.model, Tags(sources, targets), progress=progress)
             else:
-                made = label_logits(self.model, Labels(sources, Sequences.of(np.zeros(1, np.int32) for _ in kept)))
+                targets = Sequences.of(np.zeros(1, np.int32) for _ in kept)
+                made = label_logits(self.model, Labels(sources, targets), progress=progress)
         limit = getattr(self.model.config, "max_source_length", None)
         for number, at, logits in zip(kept, places, made, strict=True):
             # The logits are those of different places, in order; two words may have the same place.

@@ -197,7 +197,7 @@ def encode_corpus(
 ) -> EncodedCorpus:
     """Encode both parts, with an existing tokenizer or one built from the training part.
 
-    `labels` are those of a model that exists; None are those of the training part.
+    `labels` are the labels of an existing model. Without them, the labels of the training part are used.
     """
     if isinstance(tokenizer, TokenizerConfig):
         tokenizer = texts.tokenizer(tokenizer, report)

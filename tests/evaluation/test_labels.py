@@ -10,6 +10,7 @@ from seqgen import models
 from seqgen.data.labels import Labels, Tags
 from seqgen.data.pairs import Sequences
 from seqgen.evaluation.labels import evaluate_labels, label_logits, targets_of
+from seqgen.evaluation.tasks.labels import fit_temperature
 from seqgen.models.base import IGNORED
 from seqgen.models.registry import FAMILIES
 
@@ -34,6 +35,17 @@ def test_label_logits_are_in_the_order_of_the_texts():
         (alone,) = label_logits(model, pairs.select(np.array([number])))
         np.testing.assert_allclose(found[number], alone, atol=1e-6)
     assert len({tuple(np.round(one[0], 4)) for one in found}) == 4
+
+
+def test_label_logits_report_the_tokens_that_were_read_after_the_cut():
+    model = build("lstm-classify", max_source_length=4)
+    shown = []
+
+    label_logits(model, Labels(rows(*[3] * 300, 9), rows(*[1] * 301, low=0)), progress=lambda *one: shown.append(one))
+
+    assert len(shown) > 1
+    assert [done for done, _ in shown] == sorted({done for done, _ in shown})
+    assert {total for _, total in shown} == {shown[-1][0]} == {3 * 300 + 4}
 
 
 def test_tag_logits_are_those_at_the_targets():
@@ -71,14 +83,29 @@ def test_evaluation_is_the_mean_nats_and_the_share_of_right_labels():
     assert (found.bits_per_byte, found.bits_per_character) == (None, None)
 
 
-def test_temperature_is_one_where_every_label_is_right():
-    model, sources = build("lstm-classify"), rows(3, 7, 1, 5)
-    best = [int(one.argmax()) for one in label_logits(model, Labels(sources, rows(1, 1, 1, 1, low=0)))]
-    right = Labels(sources, Sequences.of(np.array([label]) for label in best))
-    wrong = Labels(sources, Sequences.of(np.array([(label + 1) % 3]) for label in best))
+def partly_right(model, count, right):
+    """Return texts, of which the first `right` have the most probable label, and the others another."""
+    sources = rows(*[1 + number % 7 for number in range(count)])
+    best = [int(one.argmax()) for one in label_logits(model, Labels(sources, rows(*[1] * count, low=0)))]
+    return Labels(sources, Sequences.of(np.array([(one + (at >= right)) % 3]) for at, one in enumerate(best)))
 
-    assert (evaluate_labels(model, right).accuracy, evaluate_labels(model, right).temperature) == (1.0, 1.0)
-    assert evaluate_labels(model, wrong).temperature > 1.0
+
+def test_temperature_is_fitted_from_50_targets():
+    model = build("lstm-classify")
+    few, enough = partly_right(model, 49, 20), partly_right(model, 50, 20)
+
+    assert evaluate_labels(model, few).temperature == 1.0
+    expected = fit_temperature(np.concatenate(label_logits(model, enough)), targets_of(enough))
+    assert evaluate_labels(model, enough).temperature == expected != 1.0
+
+
+@pytest.mark.parametrize("right", [0, 60])
+def test_temperature_is_one_where_all_labels_are_wrong_or_all_are_right(right):
+    model = build("lstm-classify")
+
+    found = evaluate_labels(model, partly_right(model, 60, right))
+
+    assert (found.accuracy, found.temperature) == (right / 60, 1.0)
 
 
 def test_nan_in_the_logits_gives_nan_nats():

@@ -24,7 +24,7 @@ from ..small_runs import LABEL_RUNS, labeled_texts, tagged_sentences
 SMALL = {**small_runs.SMALL, "precision": "fp32"}
 
 
-def write_texts(path, *, texts=120):
+def write_texts(path, *, texts=300):
     path.write_text(labeled_texts(texts), encoding="utf-8")
     return path
 
@@ -37,7 +37,7 @@ def write_sentences(path):
 @pytest.fixture(params=LABEL_RUNS)
 def form(request, tmp_path):
     """The text and the settings of a small run of each family."""
-    settings = LABEL_RUNS[request.param]
+    settings = {"valid_share": 0.2, **LABEL_RUNS[request.param]}
     write = write_texts if settings["task"] == "classify" else write_sentences
     return write(tmp_path / "pairs.tsv"), settings
 
@@ -84,6 +84,7 @@ def test_a_resumed_run_has_the_weights_and_the_temperature_of_one_without_a_paus
 
     whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert parts == whole
+    assert seqgen.load(tmp_path / "whole").temperature != 1.0
 
 
 def test_events_have_accuracy_and_no_bits(tmp_path):
@@ -194,6 +195,16 @@ def test_evaluation_of_a_file_agrees_with_predictions(classifier, tmp_path):
     assert report.temperature == classifier.temperature
 
 
+def test_evaluation_reports_its_progress_in_tokens(classifier, tmp_path):
+    path = write_texts(tmp_path / "other.tsv", texts=50)
+    shown = []
+
+    classifier.evaluate_pairs(path, progress=lambda *one: shown.append(one))
+
+    characters = sum(len(line.split("\t")[0]) for line in path.read_text("utf-8").splitlines())
+    assert shown[-1] == (characters, characters)
+
+
 def test_a_file_with_a_label_that_training_lacks_is_refused_by_its_line_or_counted(classifier, tmp_path):
     path = tmp_path / "other.tsv"
     path.write_text("ab\ta\nba\tstrange\nbb\tb\n", encoding="utf-8")
@@ -205,6 +216,19 @@ def test_a_file_with_a_label_that_training_lacks_is_refused_by_its_line_or_count
 
     assert report.documents == 2
     assert any("1 pair" in note and "line 2" in note for note in notes)
+
+
+def test_on_bad_line_of_the_training_is_only_that_of_its_validation_part(tmp_path):
+    path, valid = write_texts(tmp_path / "texts.tsv"), tmp_path / "valid.tsv"
+    valid.write_text("ab\ta\nba\tstrange\nbb\tb\n", encoding="utf-8")
+    settings = {**SMALL, "task": "classify", "cell": "rnn", "valid": valid, "on_bad_line": "skip"}
+    run = seqgen.train(path, out=tmp_path / "run", **settings).run()
+
+    assert run.evaluate_pairs().documents == 2
+    with pytest.raises(TextError, match="strange"):
+        run.evaluate_pairs(valid)
+    with pytest.raises(TextError, match="strange"):
+        run.evaluate_pairs(valid, on_bad_line="refuse")
 
 
 def test_texts_longer_than_the_model_reads_are_counted(tmp_path):
@@ -242,6 +266,17 @@ def test_without_a_validation_part_the_temperature_is_one(tmp_path):
 
     run = seqgen.train(path, out=tmp_path / "run", **SMALL, task="classify", cell="rnn", valid_split="none").run()
 
+    assert run.temperature == 1.0
+
+
+def test_without_a_validation_part_weights_of_another_run_have_temperature_one(tmp_path):
+    path, small = write_texts(tmp_path / "texts.tsv"), {**SMALL, "task": "classify", "cell": "rnn"}
+    other = seqgen.train(path, out=tmp_path / "other", valid_share=0.2, **small).run()
+    settings = {"init_from": other.path, "task": "classify", "max_steps": 2, "valid_split": "none"}
+
+    run = seqgen.train(path, out=tmp_path / "run", **settings).run()
+
+    assert other.temperature != 1.0
     assert run.temperature == 1.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from seqgen.cli.bars import TokenBar
 from seqgen.cli.output import notice, printable, stdout, write_json
 
 from seqgen.errors import ConfigError
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
     from seqgen.runs.labeler import LabelerRun
     from seqgen.sources.config import Reading
 
-MOST_CONFUSED = 12
-"""Labels up to which a confusion matrix fits a page."""
-
 
 def evaluate_labeler(model: LabelerRun, texts: Sequence[str], reading: Reading, *, json: bool, quiet: bool) -> None:
     """Measure how a run labels a file, or the withheld pairs, and print the report."""
     if len(texts) > 1:
         raise ConfigError("text: a classifier or tagger is measured on one file at a time; name one")
     path = next(iter(texts), None)
-    report = model.evaluate_pairs(path, reading, note=lambda message: notice(message, quiet=quiet))
     name = path or "validation part"
+    with TokenBar(f"labeling {name}", quiet=quiet) as bar:
+        report = model.evaluate_pairs(
+            path, reading, note=lambda message: notice(message, quiet=quiet), progress=bar.show
+        )
     if json:
         write_json({"text": name, "run": str(model.path), **report.as_record()})
     else:
@@ -45,8 +46,8 @@ def print_report(report: LabelReport | TagReport, model: LabelerRun, name: str) 
     if isinstance(report, LabelReport):
         console.print(_figures(_label_figures(report)))
         console.print(_counts("label", report.counts))
-        if len(report.labels) <= MOST_CONFUSED:
-            console.print(confusion_table(report))
+        if report.confusion is not None:
+            console.print(confusion_table(list(report.counts), report.confusion))
         return
     console.print(_figures(_tag_figures(report)))
     console.print(_counts("tag", report.tags) if report.spans is None else _counts("span", report.spans))
@@ -104,13 +105,13 @@ def _counts(kind: str, counts: Mapping[str, Counts]) -> Table:
     return table
 
 
-def confusion_table(report: LabelReport) -> Table:
+def confusion_table(labels: Sequence[str], confusion: Sequence[Sequence[int]]) -> Table:
     """Return how many texts of each label, a row, were given each label, a column."""
     from rich.table import Table
 
-    table = Table("true / predicted", *map(printable, report.labels), box=None, pad_edge=False, header_style="dim")
+    table = Table("true / predicted", *map(printable, labels), box=None, pad_edge=False, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
-    for label, row in zip(report.labels, report.confusion, strict=True):
+    for label, row in zip(labels, confusion, strict=True):
         table.add_row(printable(label), *(f"{count:,}" for count in row))
     return table

@@ -21,15 +21,18 @@ Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 CALIBRATION_BINS = 15
 """Bins of equal width over probabilities from 0 to 1, as in Guo et al."""
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
+MOST_CONFUSED = 12
+"""Labels up to which a report has a confusion matrix: as many as fit a page."""
 
 
 @dataclass(frozen=True)
 class LabelReport:
     """Figures of a classifier on documents whose labels are known."""
 
-    labels: tuple[str, ...]
-    confusion: tuple[tuple[int, ...], ...]
-    """Documents by their label (row) and the predicted label (column), [L, L]."""
+    counts: dict[str, Counts]
+    """Of each label how often it is true, predicted, and both."""
+    confusion: tuple[tuple[int, ...], ...] | None
+    """Documents by their label (row) and the predicted label (column), [L, L]; None above `MOST_CONFUSED` labels."""
     nats: float
     """Mean -ln p of the label of a document."""
     calibration_error: float
@@ -42,21 +45,12 @@ class LabelReport:
     @property
     def documents(self) -> int:
         """The number of documents."""
-        return sum(map(sum, self.confusion))
+        return sum(counts.reference for counts in self.counts.values())
 
     @property
     def accuracy(self) -> float:
         """The share of documents whose most probable label is theirs."""
-        return sum(self.confusion[label][label] for label in range(len(self.labels))) / self.documents
-
-    @property
-    def counts(self) -> dict[str, Counts]:
-        """Of each label how often it is true, predicted, and both."""
-        columns = list(zip(*self.confusion, strict=True))
-        return {
-            label: Counts(sum(row), sum(columns[index]), row[index])
-            for index, (label, row) in enumerate(zip(self.labels, self.confusion, strict=True))
-        }
+        return sum(counts.correct for counts in self.counts.values()) / self.documents
 
     @property
     def macro_f1(self) -> float:
@@ -86,7 +80,7 @@ class LabelReport:
             "uncalibrated_error": self.uncalibrated_error,
             "temperature": self.temperature,
             "labels": {label: counts.as_record() for label, counts in self.counts.items()},
-            "confusion": [list(row) for row in self.confusion],
+            "confusion": None if self.confusion is None else [list(row) for row in self.confusion],
         }
 
 
@@ -104,17 +98,30 @@ def report_labels(logits: Floats, targets: Ints, labels: Sequence[str], temperat
         RunError: the logits contain NaN or infinity.
     """
     logits = _checked(logits, targets)
-    confusion = np.zeros((len(labels), len(labels)), np.int64)
-    np.add.at(confusion, (targets, logits.argmax(axis=1)), 1)
+    predicted = logits.argmax(axis=1)
+    columns = (np.bincount(one, minlength=len(labels)) for one in (targets, predicted, targets[predicted == targets]))
+    counts = zip(*(column.tolist() for column in columns), strict=True)
     log_probs = log_softmax(logits / temperature)
     return LabelReport(
-        labels=tuple(labels),
-        confusion=tuple(tuple(row) for row in confusion.tolist()),
-        nats=-float(log_probs[np.arange(len(targets)), targets].mean()),
+        counts={label: Counts(*of_label) for label, of_label in zip(labels, counts, strict=True)},
+        confusion=_confusion(targets, predicted, len(labels)) if len(labels) <= MOST_CONFUSED else None,
+        nats=mean_nats(log_probs, targets),
         calibration_error=calibration_error(np.exp(log_probs), targets),
         uncalibrated_error=calibration_error(np.exp(log_softmax(logits)), targets),
         temperature=temperature,
     )
+
+
+def _confusion(targets: Ints, predicted: Ints, labels: int) -> tuple[tuple[int, ...], ...]:
+    """Return how many documents of each label, a row, were given each label, a column."""
+    confusion = np.zeros((labels, labels), np.int64)
+    np.add.at(confusion, (targets, predicted), 1)
+    return tuple(tuple(row) for row in confusion.tolist())
+
+
+def mean_nats(log_probs: Floats, targets: Ints) -> float:
+    """Return the mean -ln p of the labels of documents, from log-probabilities [N, L] and indices of labels [N]."""
+    return -float(log_probs[np.arange(len(targets)), targets].mean())
 
 
 def calibration_error(probabilities: Floats, targets: Ints) -> float:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from seqgen.models.base import NeuralModel
 from seqgen.models.registry import LabelConfig
 from seqgen.models.state import State
+from seqgen.models.translation.base import take_columns
 
 
 class Labeler(NeuralModel):
@@ -28,7 +29,7 @@ class Labeler(NeuralModel):
 
     config: LabelConfig
     temperature: Tensor
-    """By what to divide logits, so that probabilities are as often right as they say; set by validation."""
+    """The temperature that calibrates the probabilities: logits are divided by it. It is set by validation."""
 
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> State:
@@ -79,8 +80,3 @@ class TwoWayTagger(Labeler):
         places = at.position[:, None] + torch.arange(length, device=tokens.device)
         hidden = take_columns(outputs, places.clamp(max=outputs.shape[1] - 1))
         return hidden, OutputState(at.lengths, at.memory, at.position + length)
-
-
-def take_columns(x: Tensor, places: Tensor) -> Tensor:
-    """Return the columns of x [B, S, E] at `places` [B, T]."""
-    return x.gather(1, places.unsqueeze(2).expand(-1, -1, x.shape[2]))

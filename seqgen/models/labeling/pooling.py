@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from seqgen.models.base import Layer
-from seqgen.models.labeling.base import Labeler, OutputState, take_columns
+from seqgen.models.labeling.base import Labeler, OutputState
 from seqgen.models.registry import ClassifyConfig
 from seqgen.models.state import State
-from seqgen.models.translation.base import source_mask
+from seqgen.models.translation.base import source_mask, take_columns
 
 
 class Classifier(Labeler):

@@ -65,3 +65,8 @@ class Translator(NeuralModel):
 def source_mask(lengths: Tensor, longest: int) -> Tensor:
     """Return which positions of sources have a token: int64 [B] -> bool [B, S]."""
     return torch.arange(longest, device=lengths.device) < lengths[:, None]
+
+
+def take_columns(x: Tensor, places: Tensor) -> Tensor:
+    """Return the columns of x [B, S, E] at `places` [B, T]: [B, T, E]."""
+    return x.gather(1, places.unsqueeze(2).expand(-1, -1, x.shape[2]))

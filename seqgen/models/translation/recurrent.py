@@ -19,7 +19,7 @@ from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.recurrent.model import CELLS, Members, RecurrentLayer, initialize_recurrent_layer
 from seqgen.models.registry import RecurrentTranslateConfig, TwoWayConfig
 from seqgen.models.state import State
-from seqgen.models.translation.base import SourceState, Translator, source_mask
+from seqgen.models.translation.base import SourceState, Translator, source_mask, take_columns
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ class Encoder(Layer):
             return y.flip(1), end
         columns = torch.arange(x.shape[1], device=x.device)
         shift = x.shape[1] - lengths[:, None]
-        y, end = layer(_take(x, (columns - shift).clamp(min=0)), begin, starts)
-        return _take(y, (columns + shift).clamp(max=x.shape[1] - 1)), end
+        y, end = layer(take_columns(x, (columns - shift).clamp(min=0)), begin, starts)
+        return take_columns(y, (columns + shift).clamp(max=x.shape[1] - 1)), end
 
 
 class DotAttention(Layer):
@@ -184,8 +184,3 @@ class DotAttention(Layer):
         self.record(attention=weights)
         context = weights.to(memory.dtype) @ memory
         return torch.tanh(self.join(torch.cat([context.to(hidden.dtype), hidden], 2))), weights
-
-
-def _take(x: Tensor, places: Tensor) -> Tensor:
-    """Return the columns of x [B, S, E] at `places` [B, S]."""
-    return x.gather(1, places.unsqueeze(2).expand(-1, -1, x.shape[2]))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqgen.errors import RunError, TextError
-from seqgen.evaluation.tasks.labels import calibration_error, fit_temperature, report_labels
+from seqgen.evaluation.tasks.counts import Counts
+from seqgen.evaluation.tasks.labels import MOST_CONFUSED, calibration_error, fit_temperature, report_labels
 
 LABELS = ("bad", "fair", "good")
 
@@ -47,6 +48,19 @@ def test_report_by_hand():
     assert report.nats == pytest.approx(-math.log(0.8 * 0.7 * 0.2 * 0.4) / 4)
     assert report.counts["fair"].precision == 0.5
     assert report.counts["bad"].recall == 0.5
+
+
+def test_report_above_the_limit_of_labels_has_figures_and_no_confusion():
+    """A matrix over 26,000 labels would have 676 million cells."""
+    labels = [str(number) for number in range(MOST_CONFUSED + 1)]
+    logits = np.eye(len(labels))[[0, 1, 1]]
+
+    report = report_labels(logits, np.array([0, 1, 2]), labels)
+
+    assert (report.confusion, report.as_record()["confusion"]) == (None, None)
+    assert (report.documents, report.accuracy) == (3, 2 / 3)
+    assert report.counts["1"] == Counts(reference=1, output=2, correct=1)
+    assert report_labels(logits[:, 1:], np.array([0, 0, 1]), labels[1:]).confusion is not None
 
 
 def test_majority_is_the_most_frequent_label_whatever_is_predicted():

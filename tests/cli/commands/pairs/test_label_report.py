@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from seqgen.cli.commands.pairs.label_report import confusion_table
+from seqgen.cli.commands.pairs.label_report import confusion_table, print_report
 
-from seqgen.evaluation.tasks.labels import LabelReport
+import seqgen
+from seqgen.evaluation.tasks.tags import report_tags
 
 
 def test_the_validation_part_is_measured_by_default(invoke, label_runs):
@@ -27,12 +28,41 @@ def test_json_has_the_figures_of_a_file(invoke, label_runs, tmp_path):
     assert found.keys() >= {"macro_f1", "majority", "majority_share", "calibration_error", "uncalibrated_error"}
 
 
-def test_tags_are_reported_by_span_where_they_mark_spans_else_by_tag(invoke, label_runs, tmp_path):
+def test_a_terminal_shows_a_bar_while_a_long_file_is_labeled(invoke, label_runs, tmp_path):
+    path = tmp_path / "long.tsv"
+    path.write_text("aaaax\tmany\n" * 500, encoding="utf-8")
+
+    shown = invoke("eval", path, "--run", label_runs / "classifier", terminal=200).stderr
+
+    assert "labeling" in shown
+    assert "%" in shown
+
+
+def test_tags_that_do_not_mark_spans_are_reported_by_tag(invoke, label_runs):
     output = invoke("eval", "--run", label_runs / "tagger").stdout
 
     assert "accuracy of tags" in output
     assert "macro-F1" in output
     assert "F1 of spans" not in output
+
+
+def test_tags_that_mark_spans_are_reported_by_span(label_runs, capsys):
+    """One of two spans is found, and nothing else: precision 1, recall 1/2, F1 2/3."""
+    report = report_tags([["B-PER", "I-PER", "O", "B-LOC"]], [["B-PER", "I-PER", "O", "O"]])
+
+    print_report(report, seqgen.load(label_runs / "tagger"), "some.conll")
+
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert [row[-1] for row in rows if row[:-1] in (["F1", "of", "spans"], ["precision"], ["recall"])] == [
+        "0.6667",
+        "1.0000",
+        "0.5000",
+    ]
+    assert rows[-3:] == [
+        ["span", "true", "predicted", "precision", "recall", "F1"],
+        ["LOC", "1", "0", "0.000", "0.000", "0.000"],
+        ["PER", "1", "1", "1.000", "1.000", "1.000"],
+    ]
 
 
 def test_a_file_with_an_unknown_label_is_refused_or_skipped(invoke, refuses, label_runs, tmp_path):
@@ -52,8 +82,6 @@ def test_settings_of_texts_are_refused(refuses, label_runs):
 
 
 def test_confusion_has_true_labels_in_rows():
-    report = LabelReport(("a", "b"), ((3, 1), (0, 2)), 0.1, 0.1, 0.1, 1.0)
-
-    table = confusion_table(report)
+    table = confusion_table(["a", "b"], [[3, 1], [0, 2]])
 
     assert [list(column.cells) for column in table.columns] == [["a", "b"], ["3", "0"], ["1", "2"]]
