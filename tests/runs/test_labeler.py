@@ -21,6 +21,7 @@ from seqgen.runs.summary import summarize
 from .. import small_runs
 from ..small_runs import LABEL_RUNS, labeled_texts, tagged_sentences
 
+SLOW = pytest.mark.slow
 SMALL = {**small_runs.SMALL, "precision": "fp32"}
 
 
@@ -58,9 +59,11 @@ def tagger(tmp_path_factory):
 
 def test_each_family_trains_evaluates_and_labels(form, tmp_path):
     path, settings = form
+    training = seqgen.train(path, out=tmp_path / "run", **settings)
 
-    run = seqgen.train(path, out=tmp_path / "run", **settings).run()
+    samples = [event.text for event in training if isinstance(event, seqgen.Sampled)]
 
+    run = seqgen.load(tmp_path / "run")
     assert isinstance(run, LabelerRun)
     (found, _) = run.predict(["aab cat", "b"])
     report = run.evaluate_pairs()
@@ -68,19 +71,34 @@ def test_each_family_trains_evaluates_and_labels(form, tmp_path):
         assert run.labels == ("a", "b")
         assert sum(found.probabilities.values()) == pytest.approx(1)
         assert isinstance(report, LabelReport)
+        shown = [line.rsplit(" -> ", 1) for line in samples[-1].split("\n")]
     else:
         assert run.labels == ("N", "O", "V")
         assert [word.word for word in found.words] == ["aab", "cat"]
         assert isinstance(report, TagReport)
+        shown = [word.rsplit("/", 1) for word in samples[-1].split()]
+    for text, label in shown:
+        assert text in path.read_text("utf-8")
+        assert label in run.labels
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        name
+        if name in {"lstm-classify", "rnn-classify", "gru-tag", "transformer-tag"}
+        else pytest.param(name, marks=SLOW)
+        for name in LABEL_RUNS
+    ],
+    indirect=True,
+)
 def test_a_resumed_run_has_the_weights_and_the_temperature_of_one_without_a_pause(form, tmp_path):
     path, settings = form
-    seqgen.train(path, out=tmp_path / "whole", **settings).run()
+    list(seqgen.train(path, out=tmp_path / "whole", **settings))
     polls = iter([False] * 5 + [True])
     list(seqgen.train(path, out=tmp_path / "parts", stop=lambda: next(polls), **settings))
 
-    seqgen.train(out=tmp_path / "parts", resume=True).run()
+    list(seqgen.train(out=tmp_path / "parts", resume=True))
 
     whole, parts = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert parts == whole
@@ -99,19 +117,6 @@ def test_events_have_accuracy_and_no_bits(tmp_path):
     records = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert {record["bits_per_character"] for record in records if record["event"] == "step"} == {None}
     assert any("accuracy" in record for record in records)
-
-
-def test_samples_of_training_show_texts_with_labels_and_words_with_tags(form, tmp_path):
-    path, settings = form
-
-    sampled = [e for e in seqgen.train(path, out=tmp_path / "run", **settings) if type(e).__name__ == "Sampled"]
-
-    arrow = " -> " if settings["task"] == "classify" else "/"
-    for line in sampled[-1].text.split("\n"):
-        for shown in [line] if arrow != "/" else line.split(" "):
-            text, label = shown.rsplit(arrow, 1)
-            assert f"{text}" in path.read_text("utf-8")
-            assert label in {"a", "b", "N", "V", "O"}
 
 
 def test_classifier_learns_which_letter_is_more_frequent(classifier):

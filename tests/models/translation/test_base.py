@@ -14,6 +14,9 @@ from seqgen.models.translation.base import Translator, source_mask
 from ...conftest import TRANSLATORS, build_model
 from .pairs import SOURCES, TARGETS, batch
 
+SLOW = pytest.mark.slow
+"""For forms whose code the others run, in tests that take a second each."""
+
 
 @pytest.fixture(params=TRANSLATORS)
 def model(request) -> Translator:
@@ -83,6 +86,14 @@ def test_initial_state_is_that_of_a_source_of_one_boundary(model):
     assert torch.equal(fresh, logits_of(model, torch.tensor([[0]]), torch.tensor([1]), inputs))
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        name if name in {"gru-translate", "transformer-translate"} else pytest.param(name, marks=SLOW)
+        for name in TRANSLATORS
+    ],
+    indirect=True,
+)
 def test_gradients_of_each_pair_by_vmap_equal_those_of_each_alone(model):
     """On the plain path, through encoder and decoder."""
 
@@ -108,10 +119,8 @@ def test_gradients_of_each_pair_by_vmap_equal_those_of_each_alone(model):
                 torch.testing.assert_close(together[name][index], gradient, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "model", ["lstm-translate", "transformer-translate", pytest.param("gru-translate", marks=pytest.mark.slow)],
-    indirect=True,
-)  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["lstm-translate", "gru-translate", "transformer-translate"], indirect=True)
 def test_encoder_exports(model):
     made = batch()
 

@@ -92,7 +92,7 @@ def test_text_longer_than_a_file_name_is_a_text(answers, run):
     assert answers("translate", long, "--max-length", 3) == f"{run.translate(long, max_length=3)}\n"
 
 
-@pytest.mark.parametrize("options", [(), ("--beam", 2), ("--temperature", 0.5)])
+@pytest.mark.parametrize("options", [(), ("--temperature", 0.5)])
 def test_cut_sources_are_noticed(translator, invoke, options):
     path = translator("gru-translate", max_source_length=4)
     long, short = "123456789", "123"
@@ -138,6 +138,7 @@ def test_attention_is_drawn_in_the_terminal(answers, run):
     assert any("<end>" in line for line in rest)
 
 
+@pytest.mark.slow  # matplotlib takes a second to import
 def test_attention_is_drawn_as_a_picture(answers, run):
     pytest.importorskip("matplotlib")
 
