@@ -69,7 +69,11 @@ class BeamConfig(Config):
     no_repeat_ngram: int = setting(0, "Never repeat n tokens that the text already has; 0 is off.", BEAM, ge=0)
     min_length: int = setting(0, "Minimum number of tokens before the end.", BEAM, ge=0)
     max_length: int | None = setting(
-        None, "Maximum number of tokens, the end included.", BEAM, shown="2 x source + 20", ge=1
+        None,
+        "Maximum number of tokens, the end included.",
+        BEAM,
+        shown="2 x source + 20, or the longest in training",
+        ge=1,
     )
 
     @model_validator(mode="after")
@@ -82,8 +86,9 @@ class BeamConfig(Config):
             )
         return self
 
-    def max_lengths(self, source_lengths: Iterable[int]) -> list[int]:
-        """Return the maximum number of tokens for sources of these lengths."""
+    def max_lengths(self, source_lengths: Iterable[int], longest_target: int = 0) -> list[int]:
+        """Return the maximum number of tokens for sources of these lengths, by default enough for a longest target."""
         if self.max_length is not None:
             return [self.max_length for _ in source_lengths]
-        return [max(2 * length + 20, self.min_length + 1) for length in source_lengths]
+        least = max(self.min_length, longest_target) + 1
+        return [max(2 * length + 20, least) for length in source_lengths]

@@ -61,6 +61,7 @@ def translate(
     config: BeamConfig | None = None,
     *,
     unknown: bool = False,
+    longest_target: int = 0,
     rows: int = ROWS,
 ) -> Iterator[list[Translation]]:
     """Yield the best targets of each source, the best first, in order: `n_best` of them.
@@ -72,13 +73,17 @@ def translate(
         sources: texts, or their ids; an empty one gives an empty target.
         config: of the search; None is greedy.
         unknown: whether `<unk>` may be written.
+        longest_target: tokens of the longest target in training, for which the default maximum length leaves room.
         rows: sources that are translated together.
     """
-    left = iter(sources)
+    left, translator = iter(sources), cast("Translator", model)
+    limit = translator.config.max_source_length
     while some := list(islice(left, rows)):
         ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
         given = [one for one in ids if len(one)]
-        made = iter(_translate(cast("Translator", model), stepper, tokenizer, given, config, unknown=unknown))
+        search_config = config or BeamConfig()
+        lengths = search_config.max_lengths((min(len(one), limit) for one in given), longest_target)
+        made = _translate(translator, stepper, tokenizer, given, lengths, search_config, unknown=unknown)
         yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", 0, False)] for one in ids)
 
 
@@ -87,16 +92,15 @@ def _translate(
     stepper: Stepper,
     tokenizer: Tokenizer,
     sources: Sequence[Ids],
-    config: BeamConfig | None,
+    lengths: Sequence[int],
+    config: BeamConfig,
     *,
     unknown: bool,
 ) -> Iterator[list[Translation]]:
     if not sources:
         return
-    config = config or BeamConfig()
     limit = model.config.max_source_length
     read = Sequences.of(sources).cut(limit)
-    lengths = config.max_lengths(read.lengths.tolist())
     with evaluation_mode(model), torch.no_grad():
         state = model.encode(
             torch.from_numpy(read.filled(FILLER)).to(model.device),

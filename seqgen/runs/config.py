@@ -140,6 +140,8 @@ class TextRecord(Config):
     valid_pairs: int | None = None
     longest_source: int | None = None
     """Tokens of the longest source of the training part."""
+    longest_target: int | None = None
+    """Tokens of the longest target of the training part, without its end."""
 
 
 def _tag_of_training(value: Any) -> str:

@@ -220,6 +220,7 @@ def encode_corpus(
         split=texts.split.rule,
         train_pairs=None if pairs is None else len(pairs),
         longest_source=None if pairs is None else int(pairs.sources.lengths.max(initial=0)),
+        longest_target=None if pairs is None else int(pairs.targets.lengths.max(initial=0)),
         valid_pairs=None if pairs is None else parts.valid_pairs,
     )
     return EncodedCorpus(

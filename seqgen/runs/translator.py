@@ -77,7 +77,7 @@ class TranslatorRun(Run):
         for name, wanted in (("replace_unknown", replace_unknown), ("coverage_penalty", config.coverage_penalty)):
             if wanted:
                 self.require_attention(name)
-        kept: deque[str] = deque()
+        kept, longest = deque[str](), self.config.text.longest_target or 0
 
         def watched() -> Iterator[str]:
             for source in sources:
@@ -86,7 +86,14 @@ class TranslatorRun(Run):
 
         def made() -> Iterator[list[Translation]]:
             for found in translate(
-                self.model, stepper, self.tokenizer, watched(), config, unknown=replace_unknown, rows=rows
+                self.model,
+                stepper,
+                self.tokenizer,
+                watched(),
+                config,
+                unknown=replace_unknown,
+                longest_target=longest,
+                rows=rows,
             ):
                 source = kept.popleft()
                 yield [self._replace_unknown(source, one) for one in found] if replace_unknown else found
@@ -144,7 +151,8 @@ class TranslatorRun(Run):
     def _request(self, source: str, max_length: int | None, sampling: dict[str, Any]) -> tuple[Engine, Request]:
         """Return a new engine, and the request to write a target for a source."""
         ids = self._encode_source(source)
-        longest = BeamConfig.of(max_length=max_length).max_lengths([len(ids)])[0]
+        settings, target = BeamConfig.of(max_length=max_length), self.config.text.longest_target or 0
+        longest = settings.max_lengths([len(ids)], target)[0]
         config = SamplingConfig.of(**sampling, max_new_tokens=longest)
         with torch_threads(self._threads):
             engine = Engine(self.model, self.model.stepper(config.precision, config.engine), self.tokenizer, ends=True)
@@ -178,12 +186,14 @@ class TranslatorRun(Run):
         if target is None:
             ((best, *_),) = self.translations([source], **settings)
             written: Sequence[int] = best.ids
+            ended = best.finish_reason == "stop"
         else:
-            written = self.tokenizer.encode(target).tolist()
+            written, ended = self.tokenizer.encode(target).tolist(), True
         with torch_threads(self._threads):
             weights = alignment(self.model, ids, written)
         pieces = [self.tokenizer.id_to_bytes[one].decode("utf-8", "replace") for one in (*ids, *written)]
-        return Alignment(pieces[: len(ids)], [*pieces[len(ids) :], "<end>"], weights)
+        rows = [*pieces[len(ids) :], *(["<end>"] if ended else [])]
+        return Alignment(pieces[: len(ids)], rows, weights[: len(rows)])
 
     def validation_pairs(self) -> LoadedDocuments:
         """Return the pairs that the run withholds, sources and targets in turn.
@@ -235,14 +245,16 @@ class TranslatorRun(Run):
     def engine(self, precision: StepperPrecision = "fp32", engine: EngineName = "torch") -> NoReturn:
         """Refuse: a target needs a source."""
         del precision, engine
-        raise self._refusal("write", "translate")
+        raise self._refusal("write a text")
 
     def _encode(self, documents: LoadedDocuments) -> NoReturn:
         del documents
-        raise self._refusal("score", "evaluate_pairs")
+        raise self._refusal("score a text")
 
     def _codec(self) -> NoReturn:
-        raise self._refusal("compress", "translate")
+        raise self._refusal("compress a text, or decompress it,")
 
-    def _refusal(self, work: str, instead: str) -> ConfigError:
-        return ConfigError(f"run: {self.path} translates, and cannot {work} a text without its source; use {instead}")
+    def _refusal(self, work: str) -> ConfigError:
+        return ConfigError(
+            f"{self.path} translates, and cannot {work} without its source; seqgen translate and seqgen eval use it"
+        )

@@ -428,8 +428,8 @@ def parallel_documents(first: Source, second: Source) -> Generator[Document]:
             if line is None or other is None:
                 short, long = (first, second) if line is None else (second, first)
                 raise TextError(
-                    f"{short.name} ends after {plural(number - 1, 'line')}, and {long.name} has more; parallel files "
-                    "have a line for each line of the other"
+                    f"{short.name} ends after {plural(number - 1, 'line')}, and {long.name} has more; give parallel "
+                    "files a line for each line of the other, as nothing says which lines belong together"
                 )
             if line.strip() or other.strip():
                 yield from first.checked(pairs.Pair(line, other, number))

@@ -430,3 +430,17 @@ def test_encoder_decoder_learns_to_reverse(tmp_path, cell):
     run = seqgen.train(tmp_path / "train.tsv", out=tmp_path / "run", task="translate", cell=cell, **settings).run()
 
     assert run.evaluate_pairs(tmp_path / "test.tsv", sacrebleu=False).report.exact_match > 0.95
+
+
+def test_targets_as_long_as_the_longest_in_training_are_not_cut(tmp_path):
+    pairs, target = tmp_path / "long.tsv", "abcdefghijklmnopqrstuvwxyz0123456789"
+    pairs.write_text("".join(f"{number % 3}\t{target}\n" for number in range(40)), "utf-8")
+    settings = {"task": "translate", "tokenizer": "char", "max_steps": 60, "hidden_size": 32, "warmup_steps": 5}
+    run = seqgen.train(pairs, out=tmp_path / "run", lr=0.02, eval_every=60, batch_size=16, **settings).run()
+
+    ((best,),) = run.translations(["1"])
+
+    assert run.config.text.longest_target == len(target)
+    assert (best.text, best.finish_reason) == (target, "stop")
+    assert run.attention("1").target[-1] == "<end>"
+    assert run.attention("1", max_length=4).target == list("abcd")

@@ -84,11 +84,11 @@ def _read_table(content: Content) -> Iterator[Pair]:
             content.refuse(
                 TextError(
                     f"{content.name}, line {number:,} has {plural(len(cells) - 1, 'tab')}; a pair is a source, a tab "
-                    "and a target"
+                    "and a target, or a line of each of two files"
                 )
             )
         else:
-            yield Pair(cells[0], cells[1], number)
+            yield Pair(cells[0].strip(), cells[1].strip(), number)
 
 
 def _read_json_lines(content: Content) -> Iterator[Pair]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import json
 import sys
 from types import SimpleNamespace
 
@@ -43,8 +44,8 @@ def test_line_ends_and_a_byte_order_mark_belong_to_neither_side(read, content):
     assert read("pairs.tsv", content, **TRANSLATE) == ("a", "b", "c", "d")
 
 
-def test_quotes_and_spaces_are_kept(read):
-    assert read("pairs.tsv", ' "a" \t b"\n', **TRANSLATE) == (' "a" ', ' b"')
+def test_quotes_are_kept_and_white_space_around_a_side_is_not(read):
+    assert read("pairs.tsv", ' "a  b" \t b"\n', **TRANSLATE) == ('"a  b"', 'b"')
 
 
 def test_other_line_separators_do_not_end_a_pair(read):
@@ -53,8 +54,10 @@ def test_other_line_separators_do_not_end_a_pair(read):
     assert read("pairs.tsv", text, **TRANSLATE) == ("a\x0b\x0c\x1c\x85\u2028b", "c")
 
 
-def test_label_is_stripped_and_a_document_is_not(read):
-    assert read("pairs.tsv", " good \t pos \n", task="classify") == (" good ", "pos")
+def test_label_of_a_record_is_stripped_and_a_document_is_not(read):
+    record = {"source": " good ", "target": " pos "}
+
+    assert read("pairs.jsonl", json.dumps(record), task="classify") == (" good ", "pos")
 
 
 def test_compressed_pairs_are_read(read):
