@@ -33,7 +33,7 @@ def best_run(cell: str, attention: str, time: str, rates: list[float], folder: P
             settings = {"cell": cell, "attention": attention, "lr": rate, "max_time": time, "seed": 1}
             seqgen.train("corpus:reversal", out=path, **settings).run()
         run = cast("TranslatorRun", seqgen.load(path))
-        nats = run.evaluate_pairs(run.validation_pairs(), sacrebleu=False).cost.nats_per_token
+        nats = run.evaluate_pairs(run.validation_texts(), sacrebleu=False).cost.nats_per_token
         print(f"{path.name}: {nats:.4f} nats per token of the withheld targets", flush=True)
         found.append((nats, rate, run))
     return min(found, key=lambda one: one[:2])[2]

@@ -32,7 +32,7 @@ Texts = list[tuple[str, str]]
 
 
 def read_paragraphs() -> tuple[Texts, Texts]:
-    """Return the training and the test paragraphs with their topics; one that occurs twice is left out."""
+    """Return training and test paragraphs with their topics; those that occur under two topics are left out."""
     largest = sorted(topics, key=lambda name: len(topics[name]), reverse=True)
     seen: dict[str, str] = {}
     twice = set()

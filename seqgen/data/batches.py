@@ -33,7 +33,7 @@ from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
 
 if TYPE_CHECKING:
-    from seqgen.models.translation.base import Translator
+    from seqgen.models.translation.base import SourceModel
 
 MIN_DOCUMENTS_OF_LANE = 8
 """How many documents as long as the longest fit at least into a lane of whole documents; see `ContiguousBatches`."""
@@ -64,7 +64,7 @@ class Batch:
         """Return the state before the inputs: what the model knows of the sources, or what the rows carry."""
         if self.source is None or self.lengths is None:
             return carried
-        return cast("Translator", model).encode(self.source, self.lengths, 0)  # nothing follows these inputs
+        return cast("SourceModel", model).encode(self.source, self.lengths, 0)  # nothing follows these inputs
 
 
 class _Line:

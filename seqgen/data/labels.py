@@ -1,4 +1,4 @@
-"""Labels of texts and tags of words, as indices in a closed set: pairs whose targets are no text.
+"""Labels of texts and tags of words, as indices in a closed set: pairs whose targets are not text.
 
 A tag is at the last id of its word: a model that reads one way has then read all of the word.
 """

@@ -87,7 +87,7 @@ class Texts:
         """What the defaults of a run are chosen by; of the whole text, withheld parts included."""
         samples = (sample for _, sample in self.text.samples(SAMPLES, SAMPLE_CHARACTERS))
         manifest, sides = self.text.manifest, None
-        if self.data.has_pairs:  # labels are no text: only the sources count
+        if self.data.has_pairs:  # labels are not text: only the sources count
             sides = manifest.documents // (2 if self.data.task in LABELING_TASKS else 1)
         return TextStatistics.of(manifest.characters, samples, sides=sides)
 

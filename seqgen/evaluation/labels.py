@@ -38,7 +38,7 @@ class LabelEvaluation:
     """
     bits_per_character: None = None
     bits_per_byte: None = None
-    """Labels are no text, so they have no bits per byte."""
+    """Labels are not text, so they have no bits per byte."""
 
     @property
     def perplexity(self) -> float:

@@ -77,13 +77,12 @@ def translate(
         rows: sources that are translated together.
     """
     left, translator = iter(sources), cast("Translator", model)
-    limit = translator.config.max_source_length
+    config, limit = config or BeamConfig(), translator.config.max_source_length
     while some := list(islice(left, rows)):
         ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
         given = [one for one in ids if len(one)]
-        search_config = config or BeamConfig()
-        lengths = search_config.max_lengths((min(len(one), limit) for one in given), longest_target)
-        made = _translate(translator, stepper, tokenizer, given, lengths, search_config, unknown=unknown)
+        lengths = config.max_lengths((min(len(one), limit) for one in given), longest_target)
+        made = _translate(translator, stepper, tokenizer, given, lengths, config, unknown=unknown)
         yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", 0, False)] for one in ids)
 
 

@@ -433,8 +433,27 @@ class Family(NamedTuple):
 
 _RECURRENT = "seqgen.models.recurrent.model.RecurrentModel"
 _COMPILED = "seqgen.models.numba.stepper"
-_LABELING = "seqgen.models.labeling"
 _TRANSLATOR = "seqgen.models.translation.recurrent.RecurrentTranslator"
+_CLASSIFIER = "seqgen.models.labeling.recurrent.RecurrentClassifier"
+_TAGGER = "seqgen.models.labeling.recurrent.build_tagger"
+
+
+def _of_pairs(
+    task: Task,
+    config: type[FamilyConfig],
+    model: str,
+    batch_size: int,
+    *,
+    adamw: float,
+    muon: float,
+    **sizes: Any,
+) -> Family:
+    """Return the row of a family that learns from pairs, by the learning rate of each optimizer."""
+    presets = {
+        name: {**sizes, "lr": rate, "batch_size": batch_size} for name, rate in (("adamw", adamw), ("muon", muon))
+    }
+    return Family(config, model, presets=presets, batches="pairs", task=task)
+
 
 FAMILIES: dict[str, Family] = {
     "rnn": Family(
@@ -502,95 +521,42 @@ FAMILIES: dict[str, Family] = {
             "muon": {"lr": 0.01, "bptt": 64, "batch_size": 32},
         },
     ),
-    "rnn-translate": Family(
-        RnnTranslateConfig,
-        _TRANSLATOR,
-        presets={"adamw": {"lr": 0.003, "batch_size": 64}, "muon": {"lr": 0.01, "batch_size": 64}},
-        batches="pairs",
-        task="translate",
+    "rnn-translate": _of_pairs("translate", RnnTranslateConfig, _TRANSLATOR, 64, adamw=0.003, muon=0.01),
+    "lstm-translate": _of_pairs(
+        "translate", LstmTranslateConfig, _TRANSLATOR, 64, adamw=0.008, muon=0.01, hidden_size=128
     ),
-    "lstm-translate": Family(
-        LstmTranslateConfig,
-        _TRANSLATOR,
-        presets={
-            "adamw": {"hidden_size": 128, "lr": 0.008, "batch_size": 64},
-            "muon": {"hidden_size": 128, "lr": 0.01, "batch_size": 64},
-        },
-        batches="pairs",
-        task="translate",
+    "gru-translate": _of_pairs(
+        "translate", GruTranslateConfig, _TRANSLATOR, 64, adamw=0.008, muon=0.01, hidden_size=128
     ),
-    "gru-translate": Family(
-        GruTranslateConfig,
-        _TRANSLATOR,
-        presets={
-            "adamw": {"hidden_size": 128, "lr": 0.008, "batch_size": 64},
-            "muon": {"hidden_size": 128, "lr": 0.01, "batch_size": 64},
-        },
-        batches="pairs",
-        task="translate",
-    ),
-    "transformer-translate": Family(
+    "transformer-translate": _of_pairs(
+        "translate",
         TransformerTranslateConfig,
         "seqgen.models.translation.transformer.TransformerTranslator",
-        presets={"adamw": {"lr": 0.003, "batch_size": 64}, "muon": {"lr": 0.006, "batch_size": 64}},
-        batches="pairs",
-        task="translate",
+        64,
+        adamw=0.003,
+        muon=0.006,
     ),
-    "rnn-classify": Family(
-        RnnClassifyConfig,
-        f"{_LABELING}.recurrent.RecurrentClassifier",
-        presets={"adamw": {"lr": 0.002, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
-        batches="pairs",
-        task="classify",
-    ),
-    "lstm-classify": Family(
-        LstmClassifyConfig,
-        f"{_LABELING}.recurrent.RecurrentClassifier",
-        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
-        batches="pairs",
-        task="classify",
-    ),
-    "gru-classify": Family(
-        GruClassifyConfig,
-        f"{_LABELING}.recurrent.RecurrentClassifier",
-        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
-        batches="pairs",
-        task="classify",
-    ),
-    "transformer-classify": Family(
+    "rnn-classify": _of_pairs("classify", RnnClassifyConfig, _CLASSIFIER, 32, adamw=0.002, muon=0.01),
+    "lstm-classify": _of_pairs("classify", LstmClassifyConfig, _CLASSIFIER, 32, adamw=0.005, muon=0.01),
+    "gru-classify": _of_pairs("classify", GruClassifyConfig, _CLASSIFIER, 32, adamw=0.005, muon=0.01),
+    "transformer-classify": _of_pairs(
+        "classify",
         TransformerClassifyConfig,
-        f"{_LABELING}.transformer.TransformerClassifier",
-        presets={"adamw": {"lr": 0.001, "batch_size": 32}, "muon": {"lr": 0.004, "batch_size": 32}},
-        batches="pairs",
-        task="classify",
+        "seqgen.models.labeling.transformer.TransformerClassifier",
+        32,
+        adamw=0.001,
+        muon=0.004,
     ),
-    "rnn-tag": Family(
-        RnnTagConfig,
-        f"{_LABELING}.recurrent.build_tagger",
-        presets={"adamw": {"lr": 0.002, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
-        batches="pairs",
-        task="tag",
-    ),
-    "lstm-tag": Family(
-        LstmTagConfig,
-        f"{_LABELING}.recurrent.build_tagger",
-        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
-        batches="pairs",
-        task="tag",
-    ),
-    "gru-tag": Family(
-        GruTagConfig,
-        f"{_LABELING}.recurrent.build_tagger",
-        presets={"adamw": {"lr": 0.005, "batch_size": 32}, "muon": {"lr": 0.01, "batch_size": 32}},
-        batches="pairs",
-        task="tag",
-    ),
-    "transformer-tag": Family(
+    "rnn-tag": _of_pairs("tag", RnnTagConfig, _TAGGER, 32, adamw=0.002, muon=0.01),
+    "lstm-tag": _of_pairs("tag", LstmTagConfig, _TAGGER, 32, adamw=0.005, muon=0.01),
+    "gru-tag": _of_pairs("tag", GruTagConfig, _TAGGER, 32, adamw=0.005, muon=0.01),
+    "transformer-tag": _of_pairs(
+        "tag",
         TransformerTagConfig,
-        f"{_LABELING}.transformer.TransformerTagger",
-        presets={"adamw": {"lr": 0.001, "batch_size": 32}, "muon": {"lr": 0.004, "batch_size": 32}},
-        batches="pairs",
-        task="tag",
+        "seqgen.models.labeling.transformer.TransformerTagger",
+        32,
+        adamw=0.001,
+        muon=0.004,
     ),
     "mixture": Family(
         MixtureConfig,

@@ -226,14 +226,16 @@ class LabelerRun(Run):
 
     def _encode(self, documents: LoadedDocuments) -> NoReturn:
         del documents
-        raise self._refusal("score text; evaluate_pairs (seqgen eval) compares its labels with those of a file")
+        raise self._refusal("score text")
 
     def _codec(self) -> NoReturn:
         raise self._refusal("compress")
 
     def _refusal(self, what: str) -> ConfigError:
         task = self.config.data.task
-        return ConfigError(f"task: {self.path} was trained to {task}, so it cannot {what}; use seqgen predict for it")
+        return ConfigError(
+            f"{self.path} was trained to {task}, so it cannot {what}; seqgen predict and seqgen eval use it"
+        )
 
 
 class Logits(NamedTuple):

@@ -128,7 +128,7 @@ class TranslatorRun(Run):
         Args:
             source: the text, which is not empty.
             num_samples: how many.
-            max_length: the most tokens of a target; None is 2 x source + 20.
+            max_length: the most tokens of a target; None is as of `translate`.
             sampling: the fields of `SamplingConfig`: `temperature=0.8`, `seed=1`, ...
 
         Raises:
@@ -195,15 +195,6 @@ class TranslatorRun(Run):
         rows = [*pieces[len(ids) :], *(["<end>"] if ended else [])]
         return Alignment(pieces[: len(ids)], rows, weights[: len(rows)])
 
-    def validation_pairs(self) -> LoadedDocuments:
-        """Return the pairs that the run withholds, sources and targets in turn.
-
-        Raises:
-            TextError: the run withholds nothing, or the text cannot be read.
-            RunError: the text has changed.
-        """
-        return self.validation_texts()
-
     def evaluate_pairs(
         self,
         pairs: str | Path | Sequence[str] | LoadedDocuments,
@@ -215,7 +206,7 @@ class TranslatorRun(Run):
         """Translate the sources of pairs, and compare with their targets.
 
         Args:
-            pairs: a file of pairs, two parallel files, `corpus:NAME:PART`, or pairs as of `validation_pairs`.
+            pairs: a file of pairs, two parallel files, `corpus:NAME:PART`, or pairs as of `validation_texts`.
             progress: receives how many pairs were translated, and their total.
             sacrebleu: whether to compute chrF and BLEU; by default if sacrebleu is installed.
             settings: the fields of `BeamConfig`, and of `Reading` for files.

@@ -57,7 +57,7 @@ MAX_SKIPPED_IN_A_ROW = 5
 
 
 class Figures(Protocol):
-    """What a validation part costs; of labels, which are no text, without bits."""
+    """What a validation part costs; of labels, which are not text, without bits."""
 
     @property
     def nats_per_token(self) -> float: ...

@@ -261,7 +261,7 @@ def test_long_sources_are_counted_as_cut(load, tmp_path):
 def test_validation_pairs_are_those_that_training_measured(load):
     run = load()
 
-    pairs = run.validation_pairs()
+    pairs = run.validation_texts()
     found = run.evaluate_pairs(pairs, sacrebleu=False)
 
     assert len(pairs) == 2 * config_of(run.path)["text"]["valid_pairs"] == 12

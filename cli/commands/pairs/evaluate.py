@@ -27,7 +27,7 @@ def evaluate_translator(
     if texts:
         pairs = load_documents(texts, reading, lambda message: notice(message, quiet=quiet))
     else:
-        pairs = model.validation_pairs()
+        pairs = model.validation_texts()
     with TokenBar(f"translating {name}", quiet=quiet) as bar:
         found = model.evaluate_pairs(pairs, progress=bar.show, **settings)
     if json:

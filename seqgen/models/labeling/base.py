@@ -10,7 +10,6 @@ nothing that is used.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,33 +17,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seqgen.models.base import NeuralModel
 from seqgen.models.registry import LabelConfig
 from seqgen.models.state import State
-from seqgen.models.translation.base import take_columns
+from seqgen.models.translation.base import SourceModel, take_columns
 
 
-class Labeler(NeuralModel):
+class Labeler(SourceModel):
     """A distribution over labels, given a source."""
 
     config: LabelConfig
     temperature: Tensor
     """The temperature that calibrates the probabilities: logits are divided by it. It is set by validation."""
-
-    @abstractmethod
-    def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> State:
-        """Read sources, and return the state before 0 and they are read again as tokens.
-
-        Args:
-            source: int64 [B, S], filled at the right.
-            lengths: the tokens of each, int64 [B], 1 or more.
-            capacity: the most tokens that the model will be called with, 0 included.
-        """
-
-    def initial_state(self, batch_size: int, capacity: int) -> State:
-        """Return the state for sources of one token, 0: for callers that have no source."""
-        source = torch.zeros(batch_size, 1, dtype=torch.int64, device=self.device)
-        return self.encode(source, torch.ones_like(source[:, 0]), capacity)
 
 
 def add_temperature(model: nn.Module) -> None:

@@ -37,29 +37,33 @@ class SourceState(State):
         return self.weights.flatten(1)
 
 
-class Translator(NeuralModel):
-    """A distribution over the next token of a target, given its source and all tokens before it."""
-
-    config: TranslateConfig
-
-    attends = True
-    """Whether each token of a target has weights over the tokens of its source."""
+class SourceModel(NeuralModel):
+    """A model that reads a source before its first token."""
 
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> State:
-        """Read sources, and return the state before the first token of their targets.
+        """Read sources, and return the state before the first token.
 
         Args:
             source: int64 [B, S], filled at the right.
             lengths: the tokens of each, int64 [B], 1 or more.
-            capacity: the most tokens that a target will have, its first 0 included; 0 if the state is for one call
-                with the whole target, and will not be continued.
+            capacity: the most tokens that the model will be called with, the first 0 included; 0 if the state is for
+                one call with all of them, and will not be continued.
         """
 
     def initial_state(self, batch_size: int, capacity: int) -> State:
         """Return the state for sources of one token, 0: for callers that have no source."""
         source = torch.zeros(batch_size, 1, dtype=torch.int64, device=self.device)
         return self.encode(source, torch.ones_like(source[:, 0]), capacity)
+
+
+class Translator(SourceModel):
+    """A distribution over the next token of a target, given its source and all tokens before it."""
+
+    config: TranslateConfig
+
+    attends = True
+    """Whether each token of a target has weights over the tokens of its source."""
 
 
 def source_mask(lengths: Tensor, longest: int) -> Tensor:
