@@ -71,9 +71,9 @@ def train(text: str, tail: str, order: int) -> tuple[LanguageModel, MixtureModel
         training = seqgen.train(path, cell="lstm", max_steps=800, threads=1, tokenizer="char", out=Path(folder) / "run")
         training.run()
         run = seqgen.load(training.path, device="cpu")
-    ids, config = run.tokenizer.encode(text), NgramConfig(order=order)
+    ids = run.tokenizer.encode(text)
     documents = ids, np.array([0, len(ids)]), np.array([False])
-    ngram = fit(config, documents, run.model.vocab_size, tokenizer="char", models_ends=False)
+    ngram = fit(NgramConfig(order=order), documents, run.model.vocab_size, tokenizer="char", models_ends=False)
     pair = {"lstm": run.model, "ngram": ngram}
     config = MixtureConfig(members={name: one.config for name, one in pair.items()})
     mixture = MixtureModel(config, run.model.vocab_size, pair).eval()

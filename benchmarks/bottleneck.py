@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from matplotlib.figure import Figure
 
@@ -30,7 +30,7 @@ def best_run(cell: str, attention: str, time: str, rates: list[float], folder: P
     for rate in rates:
         path = folder / f"{cell}-{attention}-{rate}"
         if not (path / "model.safetensors").is_file():
-            settings = {"cell": cell, "attention": attention, "lr": rate, "max_time": time, "seed": 1}
+            settings: dict[str, Any] = {"cell": cell, "attention": attention, "lr": rate, "max_time": time, "seed": 1}
             seqgen.train("corpus:reversal", out=path, **settings).run()
         run = cast("TranslatorRun", seqgen.load(path))
         nats = run.evaluate_pairs(run.validation_texts(), sacrebleu=False).cost.nats_per_token

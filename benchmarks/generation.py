@@ -29,8 +29,8 @@ TEMPERATURE = 0.8
 TOKENS = 200
 LSTM = LstmConfig(hidden_size=512, embedding_size=512, layers=2)
 TRANSFORMERS = {
-    "128x4": TransformerConfig(hidden_size=128, layers=4, heads=4, block_size=64),
-    "384x6": TransformerConfig(hidden_size=384, layers=6, heads=6, block_size=256),
+    "128x4": TransformerConfig.of(hidden_size=128, layers=4, heads=4, block_size=64),
+    "384x6": TransformerConfig.of(hidden_size=384, layers=6, heads=6, block_size=256),
 }
 PRECISIONS: tuple[StepperPrecision, ...] = ("fp32", "bf16", "int8")
 

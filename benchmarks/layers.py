@@ -57,7 +57,8 @@ def _forwards(cell: Cell, size: int) -> tuple[Forward, Forward, RecurrentLayer]:
         return tuple(torch.zeros(len(x), size) for _ in range(cell.members))
 
     def ours(x: Tensor) -> Tensor:
-        return layer(x, states(x), None)[0]
+        y: Tensor = layer(x, states(x), None)[0]
+        return y
 
     def plain(x: Tensor) -> Tensor:
         return layer.step_by_step(x, states(x), None)[0]

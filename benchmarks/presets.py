@@ -9,12 +9,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from measuring import Row
 
 import seqgen
 from seqgen.models.base import parameter_count
+from seqgen.training.config import TrainingConfig
 
 ONE_MINUTE = tuple(f"cell={cell} max_time=60s" for cell in ("lstm", "gru", "rnn", "transformer"))
 
@@ -44,7 +45,7 @@ def measure(text: Path, held_out: Path, words: str) -> Row:
     with tempfile.TemporaryDirectory() as folder:
         training = seqgen.train(text, out=Path(folder) / "run", **parse(words))
         run = training.run()
-        tokens = training.total_steps * run.config.training.batch_size * _tokens_per_row(run)
+        tokens = training.total_steps * _tokens_per_step(run)
         evaluation = run.evaluate(held_out)
     return {
         "settings": words,
@@ -56,5 +57,6 @@ def measure(text: Path, held_out: Path, words: str) -> Row:
     }
 
 
-def _tokens_per_row(run: seqgen.Run) -> int:
-    return getattr(run.config.model, "block_size", None) or run.config.training.bptt
+def _tokens_per_step(run: seqgen.Run) -> int:
+    training = cast("TrainingConfig", run.config.training)
+    return training.batch_size * int(getattr(run.config.model, "block_size", training.bptt))

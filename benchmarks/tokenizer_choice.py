@@ -29,6 +29,7 @@ from seqgen.models.base import NeuralModel
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import build_stream
 from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.training.config import TrainingConfig
 from seqgen.training.learner import Learner
 
 REFERENCE_RATE = 16.7
@@ -84,11 +85,12 @@ def measure(train: Path, held_out: str, settings: dict[str, Any], name: str) -> 
     weight, mixture = mix(*nats)
     size = np.log(2) * len(held_out.encode())
     bits = [(float(one.sum()) + spelling) / size for one in (*nats, mixture)]
+    training = cast("TrainingConfig", run.config.training)
     return {
         "vocabulary": tokenizer.vocab_size,
         "tokenizer, s": round(built, 1),
         "steps": steps,
-        "epochs": steps * run.config.training.batch_size * run.config.training.bptt / run.config.text.train_tokens,
+        "epochs": steps * training.batch_size * training.bptt / run.config.text.train_tokens,
         **dict(zip(("lstm", "ngram", "mixture"), bits, strict=True)),
         "weight of the lstm": weight,
     }
@@ -115,9 +117,10 @@ def _learner(settings: dict[str, Any], vocab_size: int) -> Learner:
     model_settings = {key: value for key, value in settings.items() if key not in {"tokenizer", "vocab_size"}}
     resolved = resolve_settings({**model_settings, "max_steps": 1000})
     ids = np.minimum(np.random.default_rng(0).zipf(1.3, 600_000), vocab_size - 1).astype(np.int32)
-    stream = build_stream(resolved.model, resolved.training, Documents.of([ids]))
+    training = cast("TrainingConfig", resolved.training)
+    stream = build_stream(resolved.model, training, Documents.of([ids]))
     model = cast("NeuralModel", models.build(resolved.model, vocab_size).eval())
-    return Learner(model, stream, resolved.training, select_precision("auto", select_device("cpu")))
+    return Learner(model, stream, training, select_precision("auto", select_device("cpu")))
 
 
 def mix(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:

@@ -8,7 +8,7 @@ step by Muon says how many steps of the two take equally long.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -18,7 +18,8 @@ from torch import nn
 from seqgen import models
 from seqgen.data.documents import Documents
 from seqgen.device import select_precision
-from seqgen.models.registry import FAMILIES, ModelConfig, TransformerConfig
+from seqgen.models.base import NeuralModel
+from seqgen.models.registry import FAMILIES, FamilyConfig, TransformerConfig, cells_for
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import build_stream
 from seqgen.training.config import TrainingConfig
@@ -26,8 +27,8 @@ from seqgen.training.learner import Learner
 
 VOCAB_SIZE = 67
 SHAPES = {
-    "128x4, block 64, batch 12": (TransformerConfig(hidden_size=128, layers=4, heads=4, block_size=64), 12),
-    "384x6, block 256, batch 8": (TransformerConfig(hidden_size=384, layers=6, heads=6, block_size=256), 8),
+    "128x4, block 64, batch 12": (TransformerConfig.of(hidden_size=128, layers=4, heads=4, block_size=64), 12),
+    "384x6, block 256, batch 8": (TransformerConfig.of(hidden_size=384, layers=6, heads=6, block_size=256), 8),
 }
 STEPS = 8
 Optimizer = Literal["adamw", "muon"]
@@ -53,7 +54,9 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
             {"transformers, fp32": _steps(_llama(config, batch_size), tokens)},
             rounds,
         )
-    for cell in FAMILIES:
+    for cell in cells_for("generate"):
+        if not FAMILIES[cell].neural:
+            continue
         muon, adamw = (_preset_learner(cell, optimizer) for optimizer in ("muon", "adamw"))
         yield from race(
             f"train the {cell} of a minute",
@@ -77,20 +80,21 @@ def _steps(step: Step, tokens: int) -> Work:
 
 def _ours(config: TransformerConfig, batch_size: int, optimizer: Optimizer) -> Step:
     """Return the step of `seqgen train`."""
-    return _learner(config, TrainingConfig(batch_size=batch_size, optimizer=optimizer, lr=1e-3, max_steps=10**6)).step
+    training = TrainingConfig.of(batch_size=batch_size, optimizer=optimizer, lr=1e-3, max_steps=10**6)
+    return _learner(config, training).step
 
 
 def _preset_learner(cell: str, optimizer: Optimizer) -> Learner:
     """Return what `seqgen train --cell CELL --optimizer OPTIMIZER` trains with for a minute."""
     request = resolve_settings({"cell": cell, "optimizer": optimizer, "max_steps": 10**6})
-    return _learner(request.model, request.training)
+    return _learner(request.model, cast("TrainingConfig", request.training))
 
 
-def _learner(config: ModelConfig, training: TrainingConfig) -> Learner:
+def _learner(config: FamilyConfig, training: TrainingConfig) -> Learner:
     documents = Documents.of([np.random.default_rng(0).integers(1, VOCAB_SIZE, 200_000, dtype=np.int32)])
     stream = build_stream(config, training, documents)
     precision = select_precision("auto", torch.device("cpu"))
-    return Learner(models.build(config, VOCAB_SIZE).eval(), stream, training, precision)
+    return Learner(cast("NeuralModel", models.build(config, VOCAB_SIZE).eval()), stream, training, precision)
 
 
 def _llama(config: TransformerConfig, batch_size: int) -> Step:

@@ -332,11 +332,12 @@ def check_same_sizes(corpus: EncodedCorpus, record: TextRecord, data: DataConfig
             )
 
 
-def build_stream(model_config: FamilyConfig, config: TrainingConfig, corpus: EncodedCorpus) -> BatchStream:
-    """Build the batches that the family of `model_config` trains on."""
-    documents = corpus.train
-    if corpus.pairs is not None:
-        pairs = corpus.pairs.cut_sources(getattr(model_config, "max_source_length", None))
+def build_stream(
+    model_config: FamilyConfig, config: TrainingConfig, documents: Documents, pairs: Pairs | None = None
+) -> BatchStream:
+    """Build the batches that a family trains on: of documents, or where its task has pairs, of pairs."""
+    if pairs is not None:
+        pairs = pairs.cut_sources(getattr(model_config, "max_source_length", None))
         return PairBatches(pairs, config.batch_size, config.seed)
     if FAMILIES[model_config.cell].batches == "windows":
         return WindowBatches(documents, config.batch_size, cast("BlockConfig", model_config).block_size, config.seed)
@@ -352,7 +353,7 @@ def build_learner(
     """Build a learner on the chosen device and in the chosen precision, with new weights from the seed or `weights`."""
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
-    stream = build_stream(model_config, config, corpus)
+    stream = build_stream(model_config, config, corpus.train, corpus.pairs)
     check_memory(model_config, config, corpus)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
@@ -375,7 +376,7 @@ def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
     if available is None:
         return
     model = skeleton(model_config, corpus.tokenizer.vocab_size)
-    stream = build_stream(model_config, config, corpus)
+    stream = build_stream(model_config, config, corpus.train, corpus.pairs)
     parameters = parameter_count(model)
     if 12 * parameters > available:
         raise ConfigError(

@@ -157,7 +157,7 @@ def _refuse_fewer_steps(
         if checkpoint is None or not FAMILIES[own.model.cell].neural:
             continue
         training = cast("TrainingConfig", own.training)
-        limit = steps_for(training, build_stream(own.model, training, corpus))
+        limit = steps_for(training, build_stream(own.model, training, corpus.train, corpus.pairs))
         planned = checkpoint.plan.total_steps if training.max_time is None else checkpoint.progress.step + 1
         if limit is not None and limit < planned:
             setting = "max_steps" if changes.get("max_steps") is not None else "max_epochs"
