@@ -389,7 +389,7 @@ class Source:
     def _catalog_chunks(self) -> Iterator[str]:
         from seqgen.sources.catalog.corpus import read_chunks
 
-        for chunk in read_chunks(self.name):
+        for chunk in read_chunks(self.name, all_columns=self._reading.has_pairs):
             self._count(chunk.encode())
             yield bytes_as_characters(chunk) if self._reading.is_raw else chunk
 

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 
 from seqgen.config import Config, describe
 from seqgen.errors import ConfigError
+from seqgen.sources.catalog.downloads import Download
 from seqgen.sources.catalog.readers import Reader, Synthetic
 from seqgen.sources.config import CORPUS_PREFIX
 from seqgen.sources.decoding import CHUNK_BYTES
@@ -47,10 +48,12 @@ class CorpusSpec(Config):
     reader: Reader
     results: tuple[PublishedResult, ...] = Field(default=(), strict=False)
 
-    def chunks(self, part: str | None = None) -> Iterator[str]:
+    def chunks(self, part: str | None = None, *, all_columns: bool = False) -> Iterator[str]:
         """Return the text of a part in chunks of at most `CHUNK_BYTES` characters.
 
-        Without a part this is the `train` part, or the whole text of a corpus without parts.
+        Args:
+            part: None is the `train` part, or the whole text of a corpus without parts.
+            all_columns: of a table, read all columns and not only that of the text.
 
         Raises:
             ConfigError: the corpus has no such part.
@@ -61,7 +64,8 @@ class CorpusSpec(Config):
         if part is not None and part not in parts:
             has = f"its parts are {', '.join(parts)}" if parts else "it has no parts"
             raise ConfigError(f"{CORPUS_PREFIX}{self.name} has no part called {part!r}; {has}")
-        texts = self.reader.chunks(self.name, part)
+        reader = self.reader.with_all_columns() if all_columns and isinstance(self.reader, Download) else self.reader
+        texts = reader.chunks(self.name, part)
         return (text[start : start + CHUNK_BYTES] for text in texts for start in range(0, len(text), CHUNK_BYTES))
 
     def results_on(self, part: str | None) -> tuple[PublishedResult, ...]:
@@ -116,15 +120,15 @@ def parse_name(name: str) -> tuple[CorpusSpec, str | None]:
     return find_spec(corpus), part or None
 
 
-def read_chunks(name: str) -> Iterator[str]:
-    """Return the text that `corpus:NAME[:PART]` names, in chunks of at most `CHUNK_BYTES` characters.
+def read_chunks(name: str, *, all_columns: bool = False) -> Iterator[str]:
+    """Return the text that `corpus:NAME[:PART]` names, as `CorpusSpec.chunks` does.
 
     Raises:
         ConfigError: the catalog has no such corpus or part.
         TextError: the text is not downloaded or cannot be read; possibly after some chunks.
     """
     spec, part = parse_name(name)
-    return spec.chunks(part)
+    return spec.chunks(part, all_columns=all_columns)
 
 
 def published_results(name: str) -> tuple[PublishedResult, ...]:

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -91,6 +91,10 @@ class Download(Config):
     def is_downloaded(self, corpus: str) -> bool:
         """Return whether every file is in the cache directory."""
         return all((download_directory(corpus) / file.name).is_file() for file in self.files)
+
+    def with_all_columns(self) -> Self:
+        """Return the same corpus with all of its columns, of which one may be a label."""
+        return self.model_copy(update={"column": None})
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """Return the text of a part in chunks; the text of a column comes as one chunk.

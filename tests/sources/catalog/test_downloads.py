@@ -13,6 +13,7 @@ import pytest
 
 from seqgen.errors import ConfigError, SaveError, TextError
 from seqgen.sources.catalog import downloads
+from seqgen.sources.catalog.corpus import CorpusSpec
 from seqgen.sources.catalog.downloads import Download, download_directory
 from seqgen.utils.locks import hold_lock
 
@@ -247,6 +248,14 @@ def test_a_column_is_read_as_lines():
     rows = ["id\tdocument\tlabel", '1\t"재밌다\t1', "2\t\t0", "3\t별로\u2028였다\t0", "4", ""]
 
     assert read(downloaded("\r\n".join(rows).encode(), column="document")) == '"재밌다\n별로\u2028였다\n'
+
+
+def test_all_columns_are_read_for_a_task_with_labels():
+    download = downloaded(b"id\tdocument\tlabel\n1\tfun\t1\n", column="document")
+    spec = CorpusSpec(name="cheese", title="", language="English", license="", source="", size=1, reader=download)
+
+    assert "".join(spec.chunks()) == "fun\n"
+    assert "".join(spec.chunks(all_columns=True)) == "id\tdocument\tlabel\n1\tfun\t1\n"
 
 
 def test_a_missing_column_is_refused():
