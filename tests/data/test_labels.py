@@ -176,7 +176,7 @@ def test_on_bad_line_skip_leaves_out_labels_that_training_lacks_and_counts_them(
     found = labeled(write(tmp_path / "a.tsv", *lines), on_bad_line="skip")
 
     assert (len(found.train), len(found.valid)) == (38, 1)
-    assert any("1 pair" in notice and "strange" in notice for notice in found.notices)
+    assert any("1 text" in notice and "strange" in notice for notice in found.notices)
 
 
 def test_tag_of_a_validation_file_that_training_lacks_is_refused_by_its_line(tmp_path):
@@ -198,6 +198,21 @@ def test_texts_in_place_of_labels_are_refused(tmp_path):
 
     with pytest.raises(TextError, match="--task translate"):
         labeled(path)
+
+
+@pytest.mark.parametrize(("labels", "texts", "is_refused"), [(20, 38, True), (19, 38, False), (15, 19, False)])
+def test_labels_of_more_than_half_of_the_texts_are_refused(tmp_path, labels, texts, is_refused):
+    lines = [f"text {number}\t{number % labels}" for number in range(texts)]
+    path = write(tmp_path / "a.tsv", *lines)
+
+    def read():
+        return labeled(path, valid_split="none").labels
+
+    if is_refused:
+        with pytest.raises(TextError, match=rf"{labels} .*{texts} texts.*--task translate"):
+            read()
+    else:
+        assert len(read()) == labels
 
 
 def test_read_pairs_yields_pairs_with_their_lines(tmp_path):

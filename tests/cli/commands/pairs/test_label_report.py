@@ -73,7 +73,7 @@ def test_a_file_with_an_unknown_label_is_refused_or_skipped(invoke, refuses, lab
     result = invoke("eval", path, "--run", label_runs / "classifier", "--on-bad-line", "skip", "--json")
 
     assert json.loads(result.stdout)["documents"] == 1
-    assert "1 pair" in result.stderr
+    assert "1 text" in result.stderr
 
 
 def test_settings_of_texts_are_refused(refuses, label_runs):
