@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
-from seqgen.cli.bars import ShowTokens, TokenBar, announce_time
+from seqgen.cli.bars import ShowTokens, WorkBar, announce_time
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import exit_on_signal
@@ -170,7 +170,7 @@ def _tune(
             raise ConfigError(
                 f"tune: {text} has all of what is measured ({name}), whose figures would be too good; name another text"
             )
-    with TokenBar(f"tuning on {text}", quiet=quiet) as bar:
+    with WorkBar(f"tuning on {text}", quiet=quiet) as bar:
         show = announce_time(f"tuning on {text}", bar.show, quiet=quiet)
         found = model.tune(documents, progress=show, **{name: settings[name] for name in _ADAPTATION & settings.keys()})
     changed = [f"{name} {value:g}" for name, value in found if value != getattr(DEFAULTS, name)]
@@ -189,7 +189,7 @@ def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = ""
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
     from seqgen.sources.catalog.corpus import published_results
 
-    with TokenBar(name, quiet=quiet) as bar:
+    with WorkBar(name, quiet=quiet) as bar:
         show: ShowTokens = bar.show
         if {"dynamic", "cache"} & settings.keys():
             show = announce_time(f"{name}: dynamic evaluation", show, quiet=quiet)

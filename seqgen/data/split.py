@@ -114,14 +114,15 @@ def _split_documents(text: CachedText, config: DataConfig) -> Split | None:
 
 def _split_pairs(text: CachedText, config: DataConfig) -> Split:
     """Withhold whole pairs, evenly spaced in the order in which they are stored."""
+    example = EXAMPLES[config.task]
     if config.valid_split not in {"auto", "document"}:
         raise ConfigError(
-            f"valid_split: --task {config.task} withholds whole {EXAMPLES[config.task]}s, and not {config.valid_split}; leave it out"
+            f"valid_split: --task {config.task} withholds whole {example}s, and not {config.valid_split}; leave it out"
         )
     edges = text.documents[::2]
     if len(edges) - 1 < MIN_PAIRS:
         raise TextError(
-            f"there are {plural(len(edges) - 1, EXAMPLES[config.task])}, too few to withhold some of them (at least {MIN_PAIRS}); "
+            f"there are {plural(len(edges) - 1, example)}, too few to withhold some of them (at least {MIN_PAIRS}); "
             "train on all of them with --valid-split none, or name a validation file with --valid FILE"
         )
     share = config.valid_share or min(DEFAULT_SHARE, MAX_CHARACTERS / text.manifest.characters)

@@ -109,7 +109,10 @@ def create_run(
         return save_checkpoint(directory.checkpoints, learner, progress, config.to_json(), config.identity)
 
     directory, lock, checkpoint = write_run(request.out, config, corpus.tokenizer, save)
-    notices = [*_short_text_notice(training, learner, config.data.task), *_preparation_notice(preparation, training.max_time)]
+    notices = [
+        *_short_text_notice(training, learner, config.data.task),
+        *_preparation_notice(preparation, training.max_time),
+    ]
     return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
@@ -286,8 +289,8 @@ def corpus_notices(settings: RunSettings, corpus: EncodedCorpus) -> list[str]:
         notices.append(notice)
     if 0 < (pairs := corpus.record.valid_pairs or 0) < FEW_PAIRS:
         notices.append(
-            f"the validation part has {plural(pairs, EXAMPLES[settings.data.task])}, so its figures are rough; withhold "
-            "more with --valid-share, or name a file with --valid"
+            f"the validation part has {plural(pairs, EXAMPLES[settings.data.task])}, so its figures are rough; "
+            "withhold more with --valid-share, or name a file with --valid"
         )
     if corpus.unknown:
         notices.append(f"the training part has {plural(corpus.unknown, 'token')} outside the vocabulary, read as <unk>")

@@ -90,7 +90,7 @@ def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str, o
             raise TextError(f"{where}: {before or 'the record'} is {kind_of(value)}, not an object{inside}")
         if step not in value:
             names = ", ".join(list(value)[:8]) or "none"
-            advice = f"; {FOR_PAIRS}" if option == "--field" and _PAIR_FIELDS <= value.keys() else ""
+            advice = f"; {FOR_PAIRS}" if option == "--field" and value.keys() >= _PAIR_FIELDS else ""
             raise TextError(
                 f"{where} has no field {field!r}; choose a field with {option}, the record has: {names}{advice}"
             )
