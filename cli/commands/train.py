@@ -50,15 +50,19 @@ def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingR
     from seqgen.cli.training_screen import TrainingScreen
 
     started = time.perf_counter()
+    untouched = "no step was taken, " + ("the run is as it was" if settings.get("resume") else "nothing was saved")
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
-        with exit_on_signal():
+        with exit_on_signal(untouched):
             from seqgen.runs.train import train as prepare
             from seqgen.training.events import Finished
 
-        run = prepare(stop=stop, report=screen.prepare, started=started, **settings)
-        screen.begin(run)
+        try:
+            run = prepare(stop=stop, report=screen.prepare, started=started, **settings)
+        except KeyboardInterrupt as error:
+            raise type(error)(untouched) from None
         with stop:
+            screen.begin(run)
             for event in run:
                 screen.show(event)
     # A signal after the last step has nothing left to stop.

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from seqgen.cli.errors import Terminated
 
 from seqgen.training import time_budget as budget
 from seqgen.training.metrics import read_metrics
@@ -29,6 +30,17 @@ def small_but(*options):
 @pytest.fixture(autouse=True)
 def _corpus(corpus):
     """Every test has corpus.txt in its folder."""
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+@pytest.mark.parametrize(("options", "words"), [((), "nothing was saved"), (("--resume",), "is as it was")])
+def test_signal_before_the_first_step_says_what_is_saved(refuses, monkeypatch, error, code, options, words):
+    def interrupt(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr("seqgen.runs.train.train", interrupt)
+
+    refuses(code, "train", *options, words=(words,))
 
 
 # --- run directory
