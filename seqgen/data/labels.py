@@ -183,10 +183,18 @@ def label_texts(
     if len(split.valid.ranges):
         valid, more = _label_part(texts, split.valid, ids.valid, labels, tokenizer)
         skipped += more
-    notices = []
+    notices = _header_notice(split.train.every(2, 1)) if task == "classify" else []
     if skipped:
         notices.append(skipped_notice(len(skipped), task, skipped[0]))
     return LabeledTexts(labels, train, valid if valid is not None and len(valid) else None, notices)
+
+
+def _header_notice(labels: Span) -> list[str]:
+    """Say that the first line may be a header if no other text has its label."""
+    first, *others = labels.texts()
+    if first in others:
+        return []
+    return [f"no other text has the label of the first, {first!r}; if it is the header of a table, delete that line"]
 
 
 def _check_labels(labels: tuple[str, ...], texts: int | None) -> None:

@@ -159,6 +159,15 @@ def test_only_sources_are_encoded(tmp_path):
     assert (len(ids.train), ids.manifest.train.characters) == (38, 3 * 38)
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_a_label_that_only_the_first_text_has_may_be_a_header(tmp_path, header):
+    lines = [f"text {number}\t{'odd' if number % 2 else 'even'}" for number in range(40)]
+
+    notices = labeled(write(tmp_path / "a.tsv", *["review\tparity"] * header, *lines)).notices
+
+    assert any("'parity'" in notice and "header" in notice for notice in notices) is header
+
+
 @pytest.mark.parametrize("blank", [0, 3])
 def test_label_of_the_validation_part_that_training_lacks_is_refused_by_its_line(tmp_path, blank):
     lines = [f"text {number}\t{'odd' if number % 2 else 'even'}" for number in range(40)]

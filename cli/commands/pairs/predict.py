@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, is_text, lines_of, pick, with_settings
+from seqgen.cli.options import (
+    USED_BY,
+    JsonLinesOption,
+    QuietOption,
+    RunOption,
+    as_text,
+    is_text,
+    lines_of,
+    pick,
+    with_settings,
+)
 from seqgen.cli.output import notice, printable, stdout, write_json, write_text
 from seqgen.cli.prompt import UnknownPieces
 from seqgen.cli.signals import exit_on_signal
@@ -77,7 +87,8 @@ def _labeler(model: Run) -> LabelerRun:
 
     if not isinstance(model, LabelerRun):
         raise ConfigError(
-            f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run"
+            f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run, or "
+            f"use {USED_BY[model.config.data.task]}"
         )
     return model
 

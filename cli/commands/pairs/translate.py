@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, is_text, lines_of, pick, with_settings
+from seqgen.cli.options import (
+    USED_BY,
+    JsonLinesOption,
+    QuietOption,
+    RunOption,
+    as_text,
+    is_text,
+    lines_of,
+    pick,
+    with_settings,
+)
 from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
 from seqgen.cli.prompt import UnknownPieces
 from seqgen.cli.signals import exit_on_signal
@@ -112,8 +122,8 @@ def _translator(model: Run) -> TranslatorRun:
 
     if not isinstance(model, TranslatorRun):
         raise ConfigError(
-            f"run: {model.path} was not trained with --task translate; name another one with --run, or use seqgen "
-            "sample"
+            f"run: {model.path} was not trained with --task translate; name another one with --run, or use "
+            f"{USED_BY[model.config.data.task]}"
         )
     return model
 

@@ -98,7 +98,7 @@ def test_a_text_that_looks_like_a_missing_file_is_noted(invoke, classifier):
 
 
 def test_a_run_of_another_task_is_refused(refuses, run):
-    refuses(2, "predict", "a", "--run", run, words=("--task classify",))
+    refuses(2, "predict", "a", "--run", run, words=("--task classify", "seqgen sample"))
 
 
 @pytest.mark.parametrize("command", ["sample", "compress"])
