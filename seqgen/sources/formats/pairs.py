@@ -110,6 +110,7 @@ def _describe_other(content: Content, head: Sequence[str]) -> str:
     """Say what a file without tabs looks like, by its first lines, and what is expected."""
     task, first = content.reading.task, next(filter(None, head))
     shown = first if len(first) <= SHOWN_CHARACTERS else f"{first[:SHOWN_CHARACTERS]}..."
+    lines = "line" if len(head) == 1 else f"{len(head)} lines"
     found = detect_misreading("".join(f"{line}\n" for line in head))
     looks = "CSV, " if content.suffix == ".csv" else "" if found is None else f"{found.what}, "
     others = {
@@ -118,7 +119,7 @@ def _describe_other(content: Content, head: Sequence[str]) -> str:
         "tag": "a .jsonl file with --source-field and --target-field, or a .conll file",
     }[task]
     return (
-        f"{content.name} has no tab in its first {plural(len(head), 'line')}; it looks like {looks}{shown!r}; give "
+        f"{content.name} has no tab in its first {lines}; it looks like {looks}{shown!r}; give "
         f"{_EXPECTED[task]}, {others}"
     )
 

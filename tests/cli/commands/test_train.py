@@ -427,7 +427,7 @@ def test_screen_says_how_many_pairs_are_learned_from(invoke, pairs):
     result = invoke("train", "pairs.tsv", *small_but("--task", "translate"))
 
     assert result.exit_code == 0
-    assert "106" in result.stderr
+    assert "106 training pairs" in result.stderr
     assert " -> " in result.stderr
 
 
