@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.text import Text
 from seqgen.cli.output import clock, notice, print_line, printable, stderr
 
+from seqgen.utils.text import plural
+
 ShowTokens = Callable[[int, int], None]
 """Receives how many tokens are done, and of how many."""
 LINE_SECONDS = 10.0
@@ -67,17 +69,17 @@ class PhaseBar:
             self._console.print(Text(line), soft_wrap=True)
 
 
-class TokenBar:
-    """A bar over tokens, drawn on a terminal from the first call until all are done; short work has none."""
+class WorkBar:
+    """A bar over what is counted, such as tokens or pairs, until all are done; on a terminal, and not of short work."""
 
-    SHORT = 2_000
+    SHORT_SECONDS = 0.5
 
-    def __init__(self, name: str, *, quiet: bool) -> None:
-        console = stderr()
-        self._wanted = console.is_terminal and not quiet
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task(printable(name), total=None)
+    def __init__(self, name: str, *, quiet: bool, unit: str = "token") -> None:
+        self._console = stderr()
+        self._wanted = self._console.is_terminal and not quiet
+        self._name, self._unit = name, unit
+        self._begun = time.monotonic()
+        self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -85,18 +87,29 @@ class TokenBar:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def show(self, done: int, total: int) -> None:
-        """Show how many tokens are done, and of how many."""
-        if not self._wanted or total < self.SHORT:
+    def show(self, done: int, total: int | None = None) -> None:
+        """Show how many are done, and of how many if that is known."""
+        if not self._wanted or time.monotonic() - self._begun < self.SHORT_SECONDS:
             return
-        self._bar.start()
-        self._bar.update(self._task, completed=done, total=total)
-        if done >= total:
+        if self._bar is None:
+            self._bar = self._draw(measured=total is not None)
+            self._bar.add_task(printable(self._name), count="")
+            self._bar.start()
+        count = plural(done, self._unit) if total is None else f"{done:,} of {plural(total, self._unit)}"
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, count=count)
+        if done == total:
             self._stop()
 
+    def _draw(self, *, measured: bool) -> Progress:
+        name, count = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[count]"))
+        figures = (BarColumn(), TaskProgressColumn(), count, TimeRemainingColumn()) if measured else (count,)
+        # stdout is left alone: results may go to a pipe while the bar is on the terminal.
+        return Progress(name, *figures, console=self._console, transient=True, redirect_stdout=False)
+
     def _stop(self) -> None:
-        if self._bar.live.is_started:
+        if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
 
 def announce_time(work: str, show: ShowTokens, *, quiet: bool) -> ShowTokens:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, lines_of, pick, with_settings
+from seqgen.cli.options import (
+    USED_BY,
+    JsonLinesOption,
+    QuietOption,
+    RunOption,
+    as_text,
+    is_text,
+    lines_of,
+    pick,
+    with_settings,
+)
 from seqgen.cli.output import notice, printable, stdout, write_json, write_text
+from seqgen.cli.prompt import UnknownPieces
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import settings_of
@@ -46,16 +56,18 @@ def predict(
     """Name the label of each text, or the tag of each word, by a run trained with --task classify or tag.
 
     There is a line of output for each line of input: its label or its tags; with --json, an object with probabilities.
+    The line of an empty line is empty.
     A one-way tagger, and any model at a terminal, answers each line as it comes.
     """
     with exit_on_signal():
         from seqgen.runs.load import load
 
     model = _labeler(load(run, **pick(settings, "device", "threads")))
-    if text != STDIN and not os.path.isfile(text):  # noqa: PTH113 (a long text is no error)
+    unknown = UnknownPieces(model)
+    if is_text(text, "the text", quiet=quiet):
         if settings:
             raise ConfigError(f"{next(iter(settings))}: it applies to stdin and files; leave it out")
-        (found,) = model.predict([as_text(text, "the text")])
+        (found,) = model.predict(unknown.count([as_text(text, "the text")]))
         if json:
             _print_json(found)
         else:
@@ -63,7 +75,8 @@ def predict(
         cut = int(_is_cut(found))
     else:
         at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
-        cut = _print_lines(model, lines_of(text, settings), at_once=at_once, json=json)
+        cut = _print_lines(model, unknown.count(lines_of(text, settings)), at_once=at_once, json=json)
+    unknown.note("the text", quiet=quiet)
     if cut:
         limit = model.config.model.model_dump()["max_source_length"]
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
@@ -74,7 +87,8 @@ def _labeler(model: Run) -> LabelerRun:
 
     if not isinstance(model, LabelerRun):
         raise ConfigError(
-            f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run"
+            f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run, or "
+            f"use {USED_BY[model.config.data.task]}"
         )
     return model
 

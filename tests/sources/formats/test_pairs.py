@@ -94,12 +94,40 @@ def test_bad_line_is_refused_with_its_number(read, line, named):
         read("pairs.tsv", f"a\tb\n{line}\nc\td\n", **TRANSLATE)
 
 
+@pytest.mark.parametrize(("task", "side"), [("classify", "label"), ("tag", "tags")])
+def test_empty_side_is_named_by_its_task(read, task, side):
+    with pytest.raises(TextError, match=rf"line 2: .*{side} is empty"):
+        read("pairs.tsv", "a\tb\nc\t\n", task=task)
+
+
 def test_bad_lines_are_skipped_and_counted(issues):
     found = issues("pairs.tsv", "a\tb\nno tab\n\tb\nc\t\n\n\nd\te\n")
 
     assert found.found == ["a", "b", "d", "e"]
     assert (found.skipped, found.empty) == (3, 2)
     assert "line 2" in found.first
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [("pairs.csv", "one,eins", ("CSV", "'one,eins'", "2 lines", "tab")),
+     ("pairs.txt", f"Call me Ishmael. {'Some years ago ' * 9}", ("'Call me Ishmael.", "two parallel files")),
+     ("pairs", f'{{"source": "{"a" * 60}", "target": "b"}}', ("JSON", ".jsonl"))],
+)  # fmt: skip
+def test_file_without_any_tab_is_refused_by_what_it_looks_like(read, name, line, words):
+    with pytest.raises(TextError) as refusal:
+        read(name, f"{line}\n" * 2, **TRANSLATE)
+
+    assert all(word in str(refusal.value) for word in words)
+    assert "line 1" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [("translate", "the pair on line 1"), ("classify", "the text on line 1"), ("tag", "the sentence on line 1")],
+)
+def test_places_name_what_the_task_learns_from(places, task, words):
+    assert words in places("pairs.tsv", "a\tb\n", task=task).found[0][0]
 
 
 def test_places_name_the_line_of_a_pair(places):
@@ -214,7 +242,7 @@ def test_blank_line_may_have_spaces(read):
 def test_places_of_sentences_name_their_first_line(places):
     found = places("a.conll", CONLL, task="tag").found
 
-    assert [place for place, _ in found[::2]] == [f"the pair on line {line} of a.conll" for line in (3, 7)]
+    assert [place for place, _ in found[::2]] == [f"the sentence on line {line} of a.conll" for line in (3, 7)]
 
 
 def test_word_without_a_tag_is_refused_or_its_sentence_is_skipped(read, issues):
