@@ -33,7 +33,7 @@ from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
 
 if TYPE_CHECKING:
-    from seqgen.models.translation.base import SourceModel
+    from seqgen.models.source import SourceModel
 
 MIN_DOCUMENTS_OF_LANE = 8
 """How many documents as long as the longest fit at least into a lane of whole documents; see `ContiguousBatches`."""

@@ -26,6 +26,9 @@ from seqgen.models.registry import AttentionConfig, TransformerConfig
 from seqgen.models.state import State
 from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of, sinusoids
 
+Rotation = tuple[Tensor, Tensor] | None
+"""The result of `rotation_of`; None for other positions."""
+
 
 @dataclass(frozen=True)
 class TransformerState(State):
@@ -101,17 +104,10 @@ class TransformerModel(NeuralModel):
         begins = at.begin[:, None].expand(-1, length)
         if starts is not None:
             begins = torch.where(starts, positions, begins).cummax(dim=1).values
-        relative = positions - begins
 
-        x = self.embedding(tokens)
-        if self.config.positions == "sinusoidal":
-            x = x + sinusoids(relative, position_frequencies(self.config, self.device)).to(x.dtype)
+        x, rotation = encode_positions(self.embedding(tokens), positions - begins, self.config)
         x = self.dropout(x)
         self.record(embedded=x)
-        rotation = None
-        if self.config.positions == "rope":
-            cos, sin = rotary(relative, position_frequencies(self.config, self.device))
-            rotation = rotation_of(cos.to(x.dtype), sin.to(x.dtype))
         # A fresh window inside one document needs no mask: the fast path of training.
         whole = state is None and starts is None and length <= self.config.block_size
         mask = None if whole else self._mask(positions, begins, at.position, at.ring)
@@ -163,7 +159,7 @@ class Block(Layer):
     def forward(
         self,
         x: Tensor,
-        rotation: tuple[Tensor, Tensor] | None,
+        rotation: Rotation,
         mask: Tensor | None,
         cache: tuple[Tensor, Tensor],
         consumed: Tensor,
@@ -172,7 +168,7 @@ class Block(Layer):
 
         Args:
             x: the residual stream.
-            rotation: the result of `rotation_of`; None for other positions.
+            rotation: how to rotate queries and keys.
             mask: bool [B, 1, T, ring + T], what may be attended to; None for all tokens before.
             cache: keys and values, [B, heads, ring, D] each.
             consumed: the tokens before x, int64 [B].
@@ -183,7 +179,7 @@ class Block(Layer):
     def attend_to_itself(
         self,
         x: Tensor,
-        rotation: tuple[Tensor, Tensor] | None,
+        rotation: Rotation,
         mask: Tensor | None,
         cache: tuple[Tensor, Tensor],
         consumed: Tensor,
@@ -280,6 +276,15 @@ def position_frequencies(config: AttentionConfig, device: torch.device) -> Tenso
     """Compute the frequencies of a model's positions."""
     size = config.hidden_size // config.heads if config.positions == "rope" else config.hidden_size
     return frequencies(size, config.position_base, device)
+
+
+def encode_positions(x: Tensor, positions: Tensor, config: AttentionConfig) -> tuple[Tensor, Rotation]:
+    """Return x [B, T, H] with sinusoidal positions added, or x and how to rotate queries and keys."""
+    bases = position_frequencies(config, x.device)
+    if config.positions == "sinusoidal":
+        return x + sinusoids(positions, bases).to(x.dtype), None
+    cos, sin = rotary(positions, bases)
+    return x, rotation_of(cos.to(x.dtype), sin.to(x.dtype))
 
 
 @torch.no_grad()

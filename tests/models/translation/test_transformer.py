@@ -78,9 +78,9 @@ def plain_forward(model: TransformerTranslator, source: list[int], target: list[
         return x + (F.silu(y @ block.gate.weight.T) * (y @ block.up.weight.T)) @ block.down.weight.T
 
     memory = embed(source)
-    for block in model.encoder:
+    for block in model.encoder.blocks:
         memory = fed(block, to_itself(block, memory, causal=False))
-    memory = norm(memory, model.encoder_norm)
+    memory = norm(memory, model.encoder.norm)
     x, weights = embed(target), memory
     for block in model.layers:
         x = to_itself(block, x, causal=True)
