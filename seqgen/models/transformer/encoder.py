@@ -23,8 +23,8 @@ class ScaledEmbedding(nn.Embedding):
         nn.init.normal_(self.weight, std=self.embedding_dim**-0.5)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        vectors: Tensor = super().forward(tokens)
-        return vectors * self.embedding_dim**0.5
+        scaled: Tensor = super().forward(tokens) * self.embedding_dim**0.5
+        return scaled
 
 
 class Encoder(Layer):

@@ -141,8 +141,8 @@ class TransformerModel(NeuralModel):
         return TransformerStepper(self, precision)
 
 
-class Block(Layer):
-    """Attention and feed-forward, each applied to the normalized stream and added to it."""
+class BlockParts(Layer):
+    """The halves of a block, each applied to the normalized stream and added to it."""
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
@@ -156,26 +156,6 @@ class Block(Layer):
         self.down = nn.Linear(inner, size, bias=False)
         self.dropout = Dropout(config.dropout)
 
-    def forward(
-        self,
-        x: Tensor,
-        rotation: Rotation,
-        mask: Tensor | None,
-        cache: tuple[Tensor, Tensor],
-        consumed: Tensor,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run the block: x [B, T, H] -> [B, T, H], and the cache with the new keys and values.
-
-        Args:
-            x: the residual stream.
-            rotation: how to rotate queries and keys.
-            mask: bool [B, 1, T, ring + T], what may be attended to; None for all tokens before.
-            cache: keys and values, [B, heads, ring, D] each.
-            consumed: the tokens before x, int64 [B].
-        """
-        x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
-        return self.feed_forward(x), cache
-
     def attend_to_itself(
         self,
         x: Tensor,
@@ -184,7 +164,15 @@ class Block(Layer):
         cache: tuple[Tensor, Tensor],
         consumed: Tensor,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run the first half of the block; arguments and results as of `forward`."""
+        """Run the first half: x [B, T, H] -> [B, T, H], and the cache with the new keys and values.
+
+        Args:
+            x: the residual stream.
+            rotation: how to rotate queries and keys.
+            mask: bool [B, 1, T, ring + T], what may be attended to; None for all tokens before.
+            cache: keys and values, [B, heads, ring, D] each.
+            consumed: the tokens before x, int64 [B].
+        """
         y = self.attention_norm(x)
         q, k, v = (split_heads(linear(y), self.heads) for linear in (self.query, self.key, self.value))
         if rotation is not None:
@@ -197,7 +185,7 @@ class Block(Layer):
         return x + self.dropout(self.attention_output(y.transpose(1, 2).flatten(2))), cache
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """Run the second half of the block: [B, T, H] -> [B, T, H]."""
+        """Run the second half: [B, T, H] -> [B, T, H]."""
         y = self.feed_forward_norm(x)
         gate = F.silu(self.gate(y))
         self.record(attended=x, gate=gate)
@@ -210,6 +198,22 @@ class Block(Layer):
         y, attention = attend_plainly(q, k, v, mask)
         self.record(attention=attention.transpose(1, 2))  # [B, T, heads, ring + T]
         return y
+
+
+class Block(BlockParts):
+    """Attention, then feed-forward."""
+
+    def forward(
+        self,
+        x: Tensor,
+        rotation: Rotation,
+        mask: Tensor | None,
+        cache: tuple[Tensor, Tensor],
+        consumed: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run the block; arguments and results as of `attend_to_itself`."""
+        x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
+        return self.feed_forward(x), cache
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

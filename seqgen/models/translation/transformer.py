@@ -18,7 +18,7 @@ from seqgen.models.source import source_mask
 from seqgen.models.state import State
 from seqgen.models.transformer.encoder import Encoder, ScaledEmbedding
 from seqgen.models.transformer.model import (
-    Block,
+    BlockParts,
     Rotation,
     attend,
     attend_plainly,
@@ -116,7 +116,7 @@ class TransformerTranslator(Translator):
         return self.norm(x), moved
 
 
-class DecoderBlock(Block):
+class DecoderBlock(BlockParts):
     """A block that also attends to the source, between its two halves."""
 
     def __init__(self, config: TransformerTranslateConfig) -> None:
@@ -127,7 +127,7 @@ class DecoderBlock(Block):
             nn.Linear(size, size, bias=False) for _ in range(4)
         )
 
-    def forward(  # type: ignore[override]  # it has a source too
+    def forward(
         self,
         x: Tensor,
         rotation: Rotation,
@@ -140,7 +140,7 @@ class DecoderBlock(Block):
     ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]:
         """Run the block: x [B, T, H] -> [B, T, H], the cache, and weights as of `attend_to_source`.
 
-        The arguments are those of `Block`, then those of `attend_to_source`.
+        The arguments are those of `attend_to_itself`, then those of `attend_to_source`.
         """
         x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
         x, weights = self.attend_to_source(x, source_keys, source_values, seen)
