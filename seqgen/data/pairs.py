@@ -127,21 +127,16 @@ class PairBatches(BatchStream):
     """
 
     carries_state = False
-    longest: int
-    """Tokens of the longest source and the longest target together: what a row of a batch may have."""
 
     def __init__(self, pairs: Pairs, batch_size: int, seed: int) -> None:
         if not len(pairs):
             raise TextError("there are no pairs to train on; give more pairs")
         self.pairs, self._seed = pairs, seed
         self.tokens = pairs.tokens
-        self.batch_size = self._fit(batch_size)
+        self.batch_size = min(batch_size, len(pairs))
         self.length = max(1, round(pairs.tokens / len(pairs)))
         self.longest = sum(int(side.lengths.max()) for side in (pairs.sources, pairs.targets))
         self._ordered: tuple[int, Integers] | None = None
-
-    def _fit(self, batch_size: int) -> int:
-        return min(batch_size, len(self.pairs))
 
     @property
     def batches_per_epoch(self) -> int:

@@ -382,9 +382,7 @@ def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
             f"hidden_size: this model has {parameters:,} parameters and takes {_in_gib(12 * parameters)} or more to "
             f"train; this machine has {_in_gib(available)}, so lower --hidden-size or --layers"
         )
-    rows, length = stream.batch_size, stream.length
-    if isinstance(stream, PairBatches):  # a batch of the longest pairs
-        length = stream.longest
+    rows, length = stream.batch_size, stream.longest
     needed = 8 * parameters + activation_bytes(model, rows * length, precision)
     if needed > available:
         other = {
