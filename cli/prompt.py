@@ -15,7 +15,7 @@ from seqgen.cli.output import notice
 from seqgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
-    from seqgen.runs.run import Run
+    from seqgen.runs.text import TextRun
 
 _LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
 _ESCAPE = re.compile(
@@ -110,7 +110,7 @@ def interpret_escapes(text: str, option: str) -> str:
     return _ESCAPE.sub(character, text)
 
 
-def check_prompts(prompts: Sequence[str], run: Run, *, strict: bool, quiet: bool) -> None:
+def check_prompts(prompts: Sequence[str], run: TextRun, *, strict: bool, quiet: bool) -> None:
     """Note which characters or words of the prompts are not in the vocabulary.
 
     Raises:
@@ -128,7 +128,7 @@ def check_prompts(prompts: Sequence[str], run: Run, *, strict: bool, quiet: bool
     notice(f"{message}; it is read as <unk>", quiet=quiet)
 
 
-def check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:
+def check_stops(stops: Sequence[str], run: TextRun, *, quiet: bool) -> None:
     r"""Note the stop strings that cannot occur: those with unknown characters, or with `\n` as two characters."""
     known = None if run.tokenizer.unknown_id is None else set(b"".join(run.tokenizer.id_to_bytes).decode())
     for stop in stops:

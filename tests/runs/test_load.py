@@ -17,7 +17,7 @@ from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.report import Context
 from seqgen.generation.sampling import sample
 from seqgen.runs.directory import RunDirectory
-from seqgen.runs.run import Run
+from seqgen.runs.text import TextRun
 from seqgen.tokenizers.config import TokenizerConfig
 
 SMALL = {"hidden_size": 16, "max_steps": 5, "eval_every": 5, "batch_size": 8, "precision": "fp32"}
@@ -163,7 +163,7 @@ def test_scores_of_tokens_add_up_to_the_evaluation(run, corpus, kind, normalizat
     tokenizer = tokenizers.build([corpus.read_text("utf-8")], TokenizerConfig(kind=kind, normalization=normalization))
     config = run.config.model_copy(update={"text": run.config.text.model_copy(update={"ends": ends})})
     model = models.build(config.model, tokenizer.vocab_size).eval()
-    other = Run(RunDirectory(run.path), config, model, tokenizer)
+    other = TextRun(RunDirectory(run.path), config, model, tokenizer)
 
     scores, evaluation = other.score(text), other.evaluate_text(text)
 
@@ -199,7 +199,7 @@ def test_score_returns_the_nats_of_each_token_after_those_before(run):
 
 def test_evaluate_text_scores_the_end_of_each_document_that_is_not_empty(run):
     config = run.config.model_copy(update={"text": run.config.text.model_copy(update={"ends": True})})
-    other = Run(RunDirectory(run.path), config, run.model, run.tokenizer)
+    other = TextRun(RunDirectory(run.path), config, run.model, run.tokenizer)
 
     report = other.evaluate_text("The old king", "", "No one")
 

@@ -19,8 +19,7 @@ from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from seqgen.runs.labeler import LabelerRun, Prediction
-    from seqgen.runs.run import Run
+    from seqgen.runs.pairs.labeler import LabelerRun, Prediction
 
 PREDICTION = "Prediction"
 _MACHINE = settings_of(TrainingConfig)
@@ -50,8 +49,9 @@ def predict(
     """
     with exit_on_signal():
         from seqgen.runs.load import load
+        from seqgen.runs.pairs.labeler import LabelerRun
 
-    model = _labeler(load(run, **pick(settings, "device", "threads")))
+    model = load(run, **pick(settings, "device", "threads")).expect(LabelerRun)
     if text != STDIN and not os.path.isfile(text):  # noqa: PTH113 (a long text is no error)
         if settings:
             raise ConfigError(f"{next(iter(settings))}: it applies to stdin and files; leave it out")
@@ -67,16 +67,6 @@ def predict(
     if cut:
         limit = model.config.model.model_dump()["max_source_length"]
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
-
-
-def _labeler(model: Run) -> LabelerRun:
-    from seqgen.runs.labeler import LabelerRun
-
-    if not isinstance(model, LabelerRun):
-        raise ConfigError(
-            f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run"
-        )
-    return model
 
 
 def _print_lines(model: LabelerRun, lines: Iterable[str], *, at_once: bool, json: bool) -> int:
@@ -104,7 +94,7 @@ def print_prediction(found: Prediction) -> None:
     """Print one prediction as a table: the labels with their probabilities, or each word with its tag."""
     from rich.table import Table
 
-    from seqgen.runs.labeler import TagPrediction
+    from seqgen.runs.pairs.labeler import TagPrediction
 
     table = Table(box=None, pad_edge=False, show_header=False)
     if isinstance(found, TagPrediction):

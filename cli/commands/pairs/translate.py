@@ -25,8 +25,7 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.generation.translate import Alignment, Translation
     from seqgen.models.registry import TranslateConfig
-    from seqgen.runs.run import Run
-    from seqgen.runs.translator import TranslatorRun
+    from seqgen.runs.pairs.translator import TranslatorRun
 
 _MACHINE = settings_of(TrainingConfig)
 _SAMPLING = settings_of(SamplingConfig)
@@ -72,8 +71,9 @@ def translate(
     """
     with exit_on_signal():
         from seqgen.runs.load import load
+        from seqgen.runs.pairs.translator import TranslatorRun
 
-    model = _translator(load(run, **pick(settings, "device", "threads")))
+    model = load(run, **pick(settings, "device", "threads")).expect(TranslatorRun)
     drawing, reading = pick(settings, *DRAWING), pick(settings, "encoding")
     if replace_unknown:
         settings["replace_unknown"] = True
@@ -106,17 +106,6 @@ def translate(
         notice(message, quiet=quiet)
     if attention is not None:
         _draw(model, [one for one in sources if one], attention, settings, quiet=quiet)
-
-
-def _translator(model: Run) -> TranslatorRun:
-    from seqgen.runs.translator import TranslatorRun
-
-    if not isinstance(model, TranslatorRun):
-        raise ConfigError(
-            f"run: {model.path} was not trained with --task translate; name another one with --run, or use seqgen "
-            "sample"
-        )
-    return model
 
 
 def _length_notices(model: TranslatorRun, lengths: Sequence[int]) -> list[str]:

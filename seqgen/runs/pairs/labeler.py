@@ -6,23 +6,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from seqgen.data.labels import Labels, PlacedPair, Tags, first_unknown, last_ids, place_tags, read_pairs, unknown_labels
 from seqgen.data.pairs import Sequences
-from seqgen.device import StepperPrecision, torch_threads
-from seqgen.errors import ConfigError
+from seqgen.device import torch_threads
 from seqgen.evaluation.labels import label_logits
 from seqgen.evaluation.tasks.labels import Floats, LabelReport, log_softmax, report_labels
 from seqgen.evaluation.tasks.tags import TagReport, report_tags
-from seqgen.models.base import Engine as EngineName
 from seqgen.models.labeling.base import Labeler
 from seqgen.models.registry import LabelConfig
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
-from seqgen.sources.source import LoadedDocuments
 from seqgen.utils.text import plural
 
 ROWS = 64
@@ -83,7 +80,10 @@ Prediction: TypeAlias = LabelPrediction | TagPrediction
 
 
 class LabelerRun(Run):
-    """A trained classifier or tagger with its tokenizer. What generates or scores text refuses."""
+    """A trained classifier or tagger with its tokenizer."""
+
+    tasks = ("classify", "tag")
+    commands = "seqgen predict or seqgen eval"
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -214,28 +214,6 @@ class LabelerRun(Run):
             return LabelPrediction(text, ranked[0] if ranked else {}, source_cut)
         words = zip(text.split(), ranked, strict=True)
         return TagPrediction(text, tuple(Word(word, next(iter(tags)), tags) for word, tags in words))
-
-    def engine(self, precision: StepperPrecision = "fp32", engine: EngineName = "torch") -> NoReturn:
-        """Refuse: a labeler writes no text.
-
-        Raises:
-            ConfigError: always.
-        """
-        del precision, engine
-        raise self._refusal("generate text")
-
-    def _encode(self, documents: LoadedDocuments) -> NoReturn:
-        del documents
-        raise self._refusal("score text")
-
-    def _codec(self) -> NoReturn:
-        raise self._refusal("compress")
-
-    def _refusal(self, what: str) -> ConfigError:
-        task = self.config.data.task
-        return ConfigError(
-            f"{self.path} was trained to {task}, so it cannot {what}; seqgen predict and seqgen eval use it"
-        )
 
 
 class Logits(NamedTuple):
