@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -14,7 +14,7 @@ from seqgen.data.batches import FILLER, Batch, BatchStream
 from seqgen.data.documents import Documents
 from seqgen.errors import TextError
 from seqgen.models.base import IGNORED
-from seqgen.tokenizers.base import BOUNDARY, Ids
+from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 POOL = 64
@@ -110,6 +110,10 @@ class Pairs:
             torch.from_numpy(self.sources.filled(FILLER)),
             torch.from_numpy(self.sources.lengths.copy()),
         )
+
+    def show(self, number: int, targets: Sequence[str], tokenizer: Tokenizer) -> str:
+        """Return a source with a target of a model: `source -> target`."""
+        return f"{tokenizer.decode(self.sources[number])} -> {targets[0]}"
 
     def by_length(self, size: int) -> list[Integers]:
         """Return the numbers of pairs of similar length, at most `size` each: the longest first."""

@@ -200,10 +200,27 @@ class NgramConfig(FamilyConfig):
         return f"order {self.order}"
 
 
-class TranslateConfig(NeuralConfig):
-    """The settings of encoder-decoders, which write a target for a source."""
+class PairConfig(NeuralConfig):
+    """The settings of families that learn from pairs."""
+
+    @property
+    def source_limit(self) -> int | None:
+        """Tokens of a source that are read; None is all."""
+        return None
+
+
+class CutSourceConfig(PairConfig):
+    """The settings of families that cut long sources."""
 
     max_source_length: Size = setting(512, "Tokens of a source that are read; longer ones are cut and counted.", MODEL)
+
+    @property
+    def source_limit(self) -> int:
+        return self.max_source_length
+
+
+class TranslateConfig(CutSourceConfig):
+    """The settings of encoder-decoders, which write a target for a source."""
 
     @property
     def name(self) -> str:
@@ -261,7 +278,7 @@ def _tuple_of_list(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-class LabelConfig(NeuralConfig):
+class LabelConfig(PairConfig):
     """The settings of models that choose a label of a closed set: for a whole text, or for each of its words."""
 
     labels: Annotated[tuple[str, ...], BeforeValidator(_tuple_of_list)] = ()
@@ -271,6 +288,11 @@ class LabelConfig(NeuralConfig):
     def name(self) -> str:
         return self.cell.partition("-")[0]
 
+    @property
+    def tags_as_it_reads(self) -> bool:
+        """Whether it tags a word before it has read the next one."""
+        return False
+
     @model_validator(mode="after")
     def _head_is_not_tied(self) -> Self:
         if self.tie_weights:
@@ -278,7 +300,7 @@ class LabelConfig(NeuralConfig):
         return self
 
 
-class ClassifyConfig(LabelConfig):
+class ClassifyConfig(LabelConfig, CutSourceConfig):
     """The settings of classifiers, which choose one label for a text."""
 
     pool: Literal["last", "mean", "attention"] = setting(
@@ -287,7 +309,6 @@ class ClassifyConfig(LabelConfig):
         "attention.",
         MODEL,
     )
-    max_source_length: Size = setting(512, "Tokens of a source that are read; longer ones are cut and counted.", MODEL)
 
 
 class RecurrentClassifyConfig(ClassifyConfig, TwoWayConfig):
@@ -322,6 +343,10 @@ class TransformerClassifyConfig(ClassifyConfig, AttentionConfig):
 
 class RecurrentTagConfig(LabelConfig, TwoWayConfig):
     """A recurrent network whose head has the tags; one-way, it tags a word as soon as it has read it."""
+
+    @property
+    def tags_as_it_reads(self) -> bool:
+        return not self.two_way
 
 
 class RnnTagConfig(RecurrentTagConfig):

@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 
 from seqgen.models.base import NeuralModel
+from seqgen.models.registry import PairConfig
 from seqgen.models.state import State
 
 
 class SourceModel(NeuralModel):
     """A model that reads a source before its first token."""
+
+    config: PairConfig
 
     @abstractmethod
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> State:

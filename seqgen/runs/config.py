@@ -18,6 +18,7 @@ from seqgen.errors import ConfigError
 from seqgen.models.registry import (
     CELLS,
     FAMILIES,
+    LabelConfig,
     MixtureConfig,
     ModelConfig,
     cells_for,
@@ -199,7 +200,7 @@ class RunConfig(Config):
 
     @model_validator(mode="after")
     def _labels_are_known(self) -> RunConfig:
-        if getattr(self.model, "labels", None) == ():
+        if self.labels == ():
             raise ValueError(f"model: {self.model.cell} has no labels to choose from")
         return self
 
@@ -208,6 +209,11 @@ class RunConfig(Config):
         if FAMILIES[self.model.cell].task != self.data.task:
             raise ValueError(f"model: {self.model.cell} is not a model of --task {self.data.task}")
         return self
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels, or the tags, that the model chooses from; None where it writes text."""
+        return self.model.labels if isinstance(self.model, LabelConfig) else None
 
     def member(self, name: str) -> RunConfig:
         """Return the config that a member of this mixture has as a run."""

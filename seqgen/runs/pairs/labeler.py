@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from seqgen.evaluation.labels import label_logits
 from seqgen.evaluation.tasks.labels import Floats, LabelReport, log_softmax, report_labels
 from seqgen.evaluation.tasks.tags import TagReport, report_tags
 from seqgen.models.labeling.base import Labeler
-from seqgen.models.registry import LabelConfig
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
 from seqgen.utils.text import plural
@@ -82,23 +81,24 @@ Prediction: TypeAlias = LabelPrediction | TagPrediction
 class LabelerRun(Run):
     """A trained classifier or tagger with its tokenizer."""
 
+    model: Labeler
     tasks = ("classify", "tag")
     commands = "seqgen predict or seqgen eval"
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, or the tags, that the model chooses from."""
-        return cast("LabelConfig", self.model.config).labels
+        return self.model.config.labels
 
     @property
     def tags_as_it_reads(self) -> bool:
         """Whether the model is a one-way tagger, which needs nothing that comes after a word to tag it."""
-        return self.config.data.task == "tag" and not getattr(self.model.config, "two_way", True)
+        return self.model.config.tags_as_it_reads
 
     @property
     def temperature(self) -> float:
         """By what logits are divided; fitted on the validation part, 1 without one."""
-        return float(cast("Labeler", self.model).temperature)
+        return float(self.model.temperature)
 
     def predict(self, texts: Iterable[str], *, rows: int = ROWS) -> Iterator[Prediction]:
         """Yield a prediction for each text, in order.
@@ -197,7 +197,7 @@ class LabelerRun(Run):
             else:
                 targets = Sequences.of(np.zeros(1, np.int32) for _ in kept)
                 made = label_logits(self.model, Labels(sources, targets), progress=progress)
-        limit = getattr(self.model.config, "max_source_length", None)
+        limit = self.model.config.source_limit
         for number, at, logits in zip(kept, places, made, strict=True):
             # The logits are those of different places, in order; two words may have the same place.
             of_words = logits[np.unique(at, return_inverse=True)[1]]

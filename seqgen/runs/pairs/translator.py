@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from seqgen.data.pairs import Pairs, Sequences
 from seqgen.device import iterate_with_threads, torch_threads
@@ -20,7 +20,6 @@ from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import Completion, complete_request
 from seqgen.generation.generate import stream as stream_text
 from seqgen.generation.translate import ROWS, Alignment, Translation, alignment, translate
-from seqgen.models.registry import TranslateConfig
 from seqgen.models.translation.base import Translator
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
@@ -40,6 +39,7 @@ class TranslationEvaluation:
 class TranslatorRun(Run):
     """A trained encoder-decoder with its tokenizer."""
 
+    model: Translator
     tasks = ("translate",)
     commands = "seqgen translate or seqgen eval"
 
@@ -108,7 +108,7 @@ class TranslatorRun(Run):
         Raises:
             ConfigError: the model was trained with --attention none.
         """
-        if not cast("Translator", self.model).attends:
+        if not self.model.attends:
             raise ConfigError(f"{setting}: {self.path} was trained with --attention none, so it has none; leave it out")
 
     def _replace_unknown(self, source: str, found: Translation) -> Translation:
@@ -166,7 +166,7 @@ class TranslatorRun(Run):
         Raises:
             TextError: there are none.
         """
-        ids = self.tokenizer.encode(source)[: cast("TranslateConfig", self.config.model).max_source_length]
+        ids = self.tokenizer.encode(source)[: self.model.config.max_source_length]
         if not len(ids):
             raise TextError("the source is empty, so there is nothing to translate; give a text")
         return ids
