@@ -60,7 +60,7 @@ def predict(
             _print_json(found)
         else:
             print_prediction(found)
-        cut = int(_is_cut(found))
+        cut = int(found.source_cut)
     else:
         at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
         cut = _print_lines(model, lines_of(text, settings), at_once=at_once, json=json)
@@ -73,16 +73,12 @@ def _print_lines(model: LabelerRun, lines: Iterable[str], *, at_once: bool, json
     """Print a line for each line; return how many were cut."""
     cut = 0
     for found in model.predict(lines, **({"rows": 1} if at_once else {})):
-        cut += _is_cut(found)
+        cut += found.source_cut
         if json:
             _print_json(found)
         else:
             write_text(f"{found.line}\n")
     return cut
-
-
-def _is_cut(found: Prediction) -> bool:
-    return getattr(found, "source_cut", False)
 
 
 def _print_json(found: Prediction) -> None:

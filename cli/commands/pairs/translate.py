@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, lines_of, pick, with_settings
@@ -24,7 +24,6 @@ from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.generation.translate import Alignment, Translation
-    from seqgen.models.registry import TranslateConfig
     from seqgen.runs.pairs.translator import TranslatorRun
 
 _MACHINE = settings_of(TrainingConfig)
@@ -111,7 +110,7 @@ def translate(
 def _length_notices(model: TranslatorRun, lengths: Sequence[int]) -> list[str]:
     """Return a sentence on sources that were cut, and one on those that are longer than any in training."""
     notices = []
-    limit, longest = cast("TranslateConfig", model.config.model).max_source_length, model.config.text.longest_source
+    limit, longest = model.model.config.max_source_length, model.config.text.longest_source
     if cut := _numbers(lengths, limit):
         notices.append(f"{cut}: more than {limit:,} tokens; the rest was not read")
     if longest is not None and longest < limit and (unseen := _numbers(lengths, longest)):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -64,6 +64,7 @@ class TagPrediction:
 
     text: str
     words: tuple[Word, ...]
+    source_cut: ClassVar[bool] = False
 
     @property
     def line(self) -> str:
