@@ -18,7 +18,8 @@ from torch import nn
 from seqgen import models
 from seqgen.data.documents import Documents
 from seqgen.device import select_precision
-from seqgen.models.registry import FAMILIES, ModelConfig, TransformerConfig
+from seqgen.models.config import TransformerConfig
+from seqgen.models.registry import FAMILIES, ModelConfig
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import build_stream
 from seqgen.training.config import TrainingConfig

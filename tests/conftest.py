@@ -16,21 +16,20 @@ from hypothesis import settings as hypothesis_settings
 import seqgen
 from seqgen import models
 from seqgen.models.base import LanguageModel
-from seqgen.models.ngram.fit import fit_tables
-from seqgen.models.ngram.model import NgramModel
-from seqgen.models.registry import (
-    FAMILIES,
+from seqgen.models.config import (
     FamilyConfig,
     GruConfig,
     GruTranslateConfig,
     LstmConfig,
     LstmTranslateConfig,
-    MixtureConfig,
     NgramConfig,
     RnnTranslateConfig,
     TransformerConfig,
     TransformerTranslateConfig,
 )
+from seqgen.models.ngram.fit import fit_tables
+from seqgen.models.ngram.model import NgramModel
+from seqgen.models.registry import FAMILIES, MixtureConfig
 
 from .small_runs import NEURAL, PAIRS, SMALL, SMALL_RUNS
 

@@ -16,8 +16,8 @@ from seqgen.evaluation.pairs import ROWS
 from seqgen.evaluation.scoring import MAX_LOGITS
 from seqgen.evaluation.tasks.labels import Floats, Ints, fit_temperature, log_softmax, mean_nats
 from seqgen.models.base import IGNORED, LanguageModel
+from seqgen.models.config import LabelConfig
 from seqgen.models.labeling.base import Labeler
-from seqgen.models.registry import LabelConfig
 
 MIN_TEMPERATURE_TARGETS = 50
 """Targets from which a temperature is fitted to them: from fewer, it is mostly chance which labels are right."""

@@ -13,7 +13,7 @@ from seqgen.device import Precision, autocast, evaluation_mode
 from seqgen.evaluation.report import Context, Evaluation, TextSize
 from seqgen.evaluation.scoring import MAX_LOGITS, Nats
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import PairConfig
+from seqgen.models.config import PairConfig
 
 ROWS = 256
 """Pairs of one call of the model, or fewer to keep to `MAX_LOGITS`."""

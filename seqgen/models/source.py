@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from seqgen.models.base import NeuralModel
-from seqgen.models.registry import PairConfig
+from seqgen.models.config import PairConfig
 from seqgen.models.state import State
 
 

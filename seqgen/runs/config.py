@@ -15,16 +15,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import ConfigError
-from seqgen.models.registry import (
-    CELLS,
-    FAMILIES,
-    LabelConfig,
-    MixtureConfig,
-    ModelConfig,
-    cells_for,
-    model_settings,
-    of_cells,
-)
+from seqgen.models.config import LabelConfig
+from seqgen.models.registry import CELLS, FAMILIES, MixtureConfig, ModelConfig, cells_for, model_settings, of_cells
 from seqgen.sources.config import BYTES, GENERATE
 from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind

@@ -29,8 +29,9 @@ from seqgen.device import RandomState, select_device, select_precision, total_me
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
+from seqgen.models.config import BlockConfig, FamilyConfig, PairConfig
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig, PairConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.models.skeleton import skeleton
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory

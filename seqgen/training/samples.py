@@ -14,7 +14,7 @@ from seqgen.generation.engine import Engine
 from seqgen.generation.generate import complete, separator
 from seqgen.generation.translate import translate
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import LabelConfig
+from seqgen.models.config import LabelConfig
 from seqgen.tokenizers.base import Tokenizer
 
 SAMPLE_TOKENS = 160

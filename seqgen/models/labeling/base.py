@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from seqgen.models.registry import LabelConfig
+from seqgen.models.config import LabelConfig
 from seqgen.models.source import SourceModel, take_columns
 from seqgen.models.state import State
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from seqgen.models.base import Layer
+from seqgen.models.config import ClassifyConfig
 from seqgen.models.labeling.base import EncoderLabeler, OutputState
-from seqgen.models.registry import ClassifyConfig
 from seqgen.models.source import source_mask, take_columns
 from seqgen.models.state import State
 

@@ -12,12 +12,12 @@ from typing import cast
 from torch import Tensor, nn
 
 from seqgen.models.base import initialize_embedding_and_head
+from seqgen.models.config import RecurrentClassifyConfig, RecurrentTagConfig
 from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.labeling.base import EncoderLabeler, Labeler, TwoWayTagger
 from seqgen.models.labeling.pooling import Classifier, Pool
 from seqgen.models.recurrent.encoder import Encoder
 from seqgen.models.recurrent.model import HiddenState, RecurrentLayer, RecurrentModel, initialize_recurrent_layer
-from seqgen.models.registry import RecurrentClassifyConfig, RecurrentTagConfig
 
 
 class RecurrentLabeler(EncoderLabeler):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from seqgen.models.config import TransformerClassifyConfig, TransformerTagConfig
 from seqgen.models.labeling.base import EncoderLabeler, TwoWayTagger
 from seqgen.models.labeling.pooling import Classifier, Pool
-from seqgen.models.registry import TransformerClassifyConfig, TransformerTagConfig
 from seqgen.models.transformer.encoder import Encoder, ScaledEmbedding
 from seqgen.models.transformer.model import initialize_blocks
 

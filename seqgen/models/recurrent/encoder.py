@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from seqgen.models.base import Layer
+from seqgen.models.config import TwoWayConfig
 from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.recurrent.model import CELLS, Members, RecurrentLayer
-from seqgen.models.registry import TwoWayConfig
 from seqgen.models.source import source_mask, take_columns
 
 

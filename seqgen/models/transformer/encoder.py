@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from seqgen.models.base import Layer
+from seqgen.models.config import AttentionConfig
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.registry import AttentionConfig
 from seqgen.models.source import source_mask
 from seqgen.models.transformer.model import Block, encode_positions
 

@@ -21,8 +21,8 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models.base import Layer, NeuralModel, Stepper
+from seqgen.models.config import AttentionConfig, TransformerConfig
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.registry import AttentionConfig, TransformerConfig
 from seqgen.models.state import State
 from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of, sinusoids
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from seqgen.models.registry import TranslateConfig
+from seqgen.models.config import TranslateConfig
 from seqgen.models.source import SourceModel
 from seqgen.models.state import State
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from seqgen.models.base import Layer, initialize_embedding_and_head
+from seqgen.models.config import RecurrentTranslateConfig
 from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.recurrent.encoder import Encoder
 from seqgen.models.recurrent.model import CELLS, Members, RecurrentLayer, initialize_recurrent_layer
-from seqgen.models.registry import RecurrentTranslateConfig
 from seqgen.models.source import source_mask
 from seqgen.models.state import State
 from seqgen.models.translation.base import SourceState, Translator

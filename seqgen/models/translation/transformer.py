@@ -12,8 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from seqgen.models.config import TransformerTranslateConfig
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.registry import TransformerTranslateConfig
 from seqgen.models.source import source_mask
 from seqgen.models.state import State
 from seqgen.models.transformer.encoder import Encoder, ScaledEmbedding

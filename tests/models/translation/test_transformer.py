@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from seqgen import models
 from seqgen.models.base import IGNORED, plain_path
-from seqgen.models.registry import TransformerTranslateConfig
+from seqgen.models.config import TransformerTranslateConfig
 from seqgen.models.translation.transformer import TransformerTranslator
 
 from .pairs import SOURCES, TARGETS, batch
