@@ -139,7 +139,8 @@ def _evaluate_pairs(
 
 def _load_texts(texts: Sequence[str], reading: Reading, *, quiet: bool) -> list[tuple[str, LoadedDocuments]]:
     """Read each of `texts`; return them with their names."""
-    from seqgen.sources.source import load_documents, reject_unused_settings
+    from seqgen.sources.names import reject_unused_settings
+    from seqgen.sources.source import load_documents
 
     reject_unused_settings(texts, reading)
     return [(text, load_documents([text], reading, lambda message: notice(message, quiet=quiet))) for text in texts]

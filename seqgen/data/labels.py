@@ -23,7 +23,8 @@ from seqgen.data.pipeline import Texts
 from seqgen.errors import TextError
 from seqgen.models.base import IGNORED
 from seqgen.sources.config import Reading, Task
-from seqgen.sources.source import Source, expand_names, is_read_once, issue_notices, reject_unused_settings
+from seqgen.sources.names import expand_names, is_read_once, reject_unused_settings
+from seqgen.sources.source import Source, issue_notices
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.tokenizers.normalization import normalize
 from seqgen.utils.text import plural, without_surrogates
