@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
@@ -188,6 +188,9 @@ class RunConfig(Config):
     def _training_is_of_the_family(self) -> RunConfig:
         if type(self.training) is not training_class(self.model.cell):
             raise ValueError(f"training: these are not the settings of {self.model.cell}")
+        parts = [part for part in (self.model, self.training) if isinstance(part, MixtureConfig | MembersConfig)]
+        if len({tuple(sorted(part.members)) for part in parts}) > 1:
+            raise ValueError("training: these are not the settings of the members of the mixture")
         return self
 
     @model_validator(mode="after")
@@ -207,10 +210,16 @@ class RunConfig(Config):
         """The labels, or the tags, that the model chooses from; None where it writes text."""
         return self.model.labels if isinstance(self.model, LabelConfig) else None
 
-    def member(self, name: str) -> RunConfig:
-        """Return the config that a member of this mixture has as a run."""
-        model, training = cast("MixtureConfig", self.model), cast("MembersConfig", self.training)
-        return self.model_copy(update={"model": model.members[name], "training": training.members[name]})
+    @property
+    def members(self) -> dict[str, RunConfig]:
+        """The configs that the members of a mixture have as runs, by name; of any other model none."""
+        model, training = self.model, self.training
+        if not isinstance(model, MixtureConfig) or not isinstance(training, MembersConfig):
+            return {}
+        return {
+            name: self.model_copy(update={"model": member, "training": training.members[name]})
+            for name, member in model.members.items()
+        }
 
     @property
     def identity(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, cast, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -30,7 +30,6 @@ from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import Completion, complete
 from seqgen.generation.generate import stream as stream_text
 from seqgen.models.base import Engine as EngineName
-from seqgen.models.registry import FAMILIES, MixtureConfig
 from seqgen.runs.config import RunConfig
 from seqgen.runs.run import Run
 from seqgen.sources.config import END_BYTES, Reading
@@ -360,10 +359,7 @@ class TextRun(Run):
 
     def _learned_from(self) -> list[RunConfig]:
         """Return the config of the run, or those of the members of a mixture that have different training parts."""
-        if not FAMILIES[self.config.model.cell].is_mixture:
-            return [self.config]
-        members = cast("MixtureConfig", self.config.model).members
-        configs = [self._directory.member(name).read_config() for name in members]
+        configs = [self._directory.member(name).read_config() for name in self.config.members] or [self.config]
         parts = {
             (
                 one.text.sha256,
