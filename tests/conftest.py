@@ -61,7 +61,7 @@ CONFIGS: dict[str, FamilyConfig] = {
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
 }
-"""A small model of every family that goes on with a text, and of its forms, by the name in test ids."""
+"""A small model of every family that continues a text, and of its forms, by the name in test ids."""
 
 TRANSLATORS: dict[str, FamilyConfig] = {
     "lstm-translate": LstmTranslateConfig(hidden_size=16, layers=2, embedding_size=8),

@@ -359,7 +359,7 @@ def test_parity_is_learned(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("two_way", [True, False])
 def test_ambiguous_words_are_tagged_by_what_stands_around_them(tmp_path, two_way):
-    """After "the" a walk is a noun, after "they" a verb; only "fast" is told by the word after it."""
+    """After "the" a walk is a noun, after "they" a verb; only "fast" needs the word after it."""
     draw, path, lines = random.Random(0), tmp_path / "sentences.tsv", []
     for _ in range(1500):
         word = draw.choice(["walk", "run", "play"])
