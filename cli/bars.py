@@ -19,6 +19,8 @@ from rich.progress import (
 from rich.text import Text
 from seqgen.cli.output import clock, notice, print_line, printable, stderr
 
+from seqgen.utils.text import plural
+
 ShowTokens = Callable[[int, int], None]
 """Receives how many tokens are done, and of how many."""
 LINE_SECONDS = 10.0
@@ -67,17 +69,22 @@ class PhaseBar:
             self._console.print(Text(line), soft_wrap=True)
 
 
-class TokenBar:
-    """A bar over tokens, drawn on a terminal from the first call until all are done; short work has none."""
+class WorkBar:
+    """A bar over what is counted, such as tokens or pairs, until all are done; on a terminal, and not of short work."""
 
-    SHORT = 2_000
+    SHORT_SECONDS = 0.5
 
-    def __init__(self, name: str, *, quiet: bool) -> None:
+    def __init__(self, name: str, *, quiet: bool, unit: str = "token") -> None:
         console = stderr()
         self._wanted = console.is_terminal and not quiet
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn())
-        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
-        self._task = self._bar.add_task(printable(name), total=None)
+        self._begun, self._unit = time.monotonic(), unit
+        name_column, count_column = (
+            TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[count]")
+        )
+        columns = (name_column, BarColumn(), TaskProgressColumn(), count_column, TimeRemainingColumn())
+        # Not redirected: results may be written to a pipe while the bar is on the terminal.
+        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
+        self._task = self._bar.add_task(printable(name), total=None, count="")
 
     def __enter__(self) -> Self:
         return self
@@ -85,13 +92,14 @@ class TokenBar:
     def __exit__(self, *_: object) -> None:
         self._stop()
 
-    def show(self, done: int, total: int) -> None:
-        """Show how many tokens are done, and of how many."""
-        if not self._wanted or total < self.SHORT:
+    def show(self, done: int, total: int | None = None) -> None:
+        """Show how many are done, and of how many if that is known."""
+        if not self._wanted or time.monotonic() - self._begun < self.SHORT_SECONDS:
             return
         self._bar.start()
-        self._bar.update(self._task, completed=done, total=total)
-        if done >= total:
+        count = plural(done, self._unit) if total is None else f"{done:,} of {plural(total, self._unit)}"
+        self._bar.update(self._task, completed=done, total=total, count=count)
+        if total is not None and done >= total:
             self._stop()
 
     def _stop(self) -> None:

@@ -48,7 +48,7 @@ def handle_errors(options: Collection[str] = ()) -> Iterator[None]:
         sys.exit(_code_of(error))
     except KeyboardInterrupt as error:
         code, message = (TERMINATED, "terminated") if isinstance(error, Terminated) else (INTERRUPTED, "interrupted")
-        say_error(message)
+        say_error(f"{message}: {error}" if str(error) else message)
         sys.exit(code)
     except BrokenPipeError:
         _abandon_stdout()  # the reader of the pipe (`| head`) has closed it, which is not an error

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from seqgen.cli.output import notice
 
 from seqgen.config import Setting
 from seqgen.errors import ConfigError, TextError
-from seqgen.sources.config import BYTES
+from seqgen.sources.config import BYTES, Task
 from seqgen.tokenizers.config import TokenizerConfig
 
 RunOption = Annotated[
@@ -27,6 +30,14 @@ TextsArgument = Annotated[list[str], typer.Argument(metavar="TEXT", help=TEXTS)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print each result as a JSON object in its own line.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors to stderr.")]
+USED_BY: dict[Task, str] = {
+    "generate": "seqgen sample",
+    "translate": "seqgen translate TEXT",
+    "classify": "seqgen predict TEXT",
+    "tag": "seqgen predict TEXT",
+}
+"""The command that uses a run of each task."""
+_FILE_NAME = re.compile(r"\S+\.[A-Za-z]\w{0,5}")
 LAST = ("json", "quiet")
 """Options that help shows after all others of their panel."""
 
@@ -157,8 +168,28 @@ def lines_of(source: str, reading: Mapping[str, Any]) -> Iterator[str]:
         yield from stdin_lines(settings.encoding)
         return
     if suffixes_of(source)[0] in {".tsv", *READERS}:
-        raise ConfigError(f"{source} has pairs, and a source is wanted in each line; measure pairs with seqgen eval")
+        raise ConfigError(
+            f"{source} is a file of pairs, and each line should be a text; save the texts in a .txt file, or measure "
+            "pairs with seqgen eval"
+        )
     yield from Source(source, settings).lines()
+
+
+def is_text(argument: str, where: str, *, quiet: bool) -> bool:
+    """Return whether an argument is the text itself, and not - or a file; note what looks like a missing file.
+
+    Raises:
+        TextError: it is empty.
+    """
+    from seqgen.sources.config import STDIN
+
+    if not argument.strip():
+        raise TextError(f"{where} is empty; give a text, a file, or - for stdin")
+    if argument == STDIN or os.path.isfile(argument):  # noqa: PTH113 (a long text is not an error)
+        return False
+    if _FILE_NAME.fullmatch(argument):
+        notice(f"there is no file {argument}, so {where} is this text itself", quiet=quiet)
+    return True
 
 
 def as_text(argument: str, where: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from seqgen.cli.options import as_text, read_stdin
@@ -15,6 +15,7 @@ from seqgen.cli.output import notice
 from seqgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
+    from seqgen.runs.run import Run
     from seqgen.runs.text import TextRun
 
 _LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
@@ -110,22 +111,41 @@ def interpret_escapes(text: str, option: str) -> str:
     return _ESCAPE.sub(character, text)
 
 
+class UnknownPieces:
+    """The characters or words of texts that are not in the vocabulary of a run."""
+
+    def __init__(self, run: Run) -> None:
+        self._tokenizer = run.tokenizer
+        self.found: Counter[str] = Counter()
+
+    def count(self, texts: Iterable[str]) -> Iterator[str]:
+        """Yield each text, and count its unknown pieces."""
+        for text in texts:
+            self.found.update(self._tokenizer.unknown(text))
+            yield text
+
+    def describe(self, text: str) -> str:
+        """Name the unknown pieces; `text` says of what they are."""
+        names = ", ".join(repr(piece) for piece in list(self.found)[:10]) + (" ..." if len(self.found) > 10 else "")
+        return f"{text} has what is not in the {self._tokenizer.kind} vocabulary of this model: {names}"
+
+    def note(self, text: str, *, quiet: bool) -> None:
+        """Print a notice if there are any."""
+        if self.found:
+            notice(f"{self.describe(text)}; it is read as <unk>", quiet=quiet)
+
+
 def check_prompts(prompts: Sequence[str], run: TextRun, *, strict: bool, quiet: bool) -> None:
     """Note which characters or words of the prompts are not in the vocabulary.
 
     Raises:
         TextError: there are some, and `strict` is set.
     """
-    unknown: Counter[str] = Counter()
-    for prompt in prompts:
-        unknown.update(run.tokenizer.unknown(prompt))
-    if not unknown:
-        return
-    names = ", ".join(repr(piece) for piece in list(unknown)[:10]) + (" ..." if len(unknown) > 10 else "")
-    message = f"the prompt has what is not in the {run.tokenizer.kind} vocabulary of this model: {names}"
-    if strict:
-        raise TextError(f"{message}; remove it, or drop --strict")
-    notice(f"{message}; it is read as <unk>", quiet=quiet)
+    unknown = UnknownPieces(run)
+    deque(unknown.count(prompts), maxlen=0)
+    if strict and unknown.found:
+        raise TextError(f"{unknown.describe('the prompt')}; remove it, or drop --strict")
+    unknown.note("the prompt", quiet=quiet)
 
 
 def check_stops(stops: Sequence[str], run: TextRun, *, quiet: bool) -> None:

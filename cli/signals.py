@@ -51,11 +51,11 @@ def handle_signals() -> None:
     threading.Thread(target=wait_for_second, daemon=True).start()
 
 
-def _leave(code: int) -> NoReturn:
-    """Exit immediately, and show the cursor that a progress bar may have hidden."""
+def _leave(code: int, result: str = "") -> NoReturn:
+    """Exit immediately, say with which result, and show the cursor that a progress bar may have hidden."""
     with contextlib.suppress(OSError):  # stderr may be closed
         cursor = f"{_SHOW_CURSOR}\n" if os.isatty(2) else ""
-        reason = "interrupted" if code == INTERRUPTED else "terminated"
+        reason = ("interrupted" if code == INTERRUPTED else "terminated") + (f": {result}" if result else "")
         os.write(2, f"{cursor}error: {reason}\n".encode())  # not through sys.stderr, which may be in use
     os._exit(code)
 
@@ -104,15 +104,15 @@ class Interrupts:
 
 
 @contextlib.contextmanager
-def exit_on_signal() -> Iterator[None]:
-    """Exit immediately at the first signal inside this context.
+def exit_on_signal(result: str = "") -> Iterator[None]:
+    """Exit immediately at the first signal inside this context, and say with which result.
 
     An exception during the import of torch may be caught in there, and leave modules half initialized.
     """
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         del frame
-        _leave(_CODES[signal.Signals(number)])
+        _leave(_CODES[signal.Signals(number)], result)
 
     before = {number: signal.signal(number, leave) for number in _CODES if _is_handled(number)}
     try:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 from seqgen.cli.output import clock, printable, printable_bytes, tokenizer_name
 
+from seqgen.sources.config import EXAMPLES
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def describe_run(run: TrainingRun) -> list[str]:
     size = f"{model.shape}, {plural(parameters, 'parameter')}" if parameters else model.shape
     vocabulary = f"{tokenizer_name(tokenizer.kind, tokenizer.normalization)} vocabulary of {tokenizer.vocab_size:,}"
     trained, withheld = text.train_pairs, text.valid_pairs
-    amount = plural(text.train_tokens, "training token") if trained is None else plural(trained, "training pair")
+    example = f"training {EXAMPLES[config.data.task]}"
+    amount = plural(text.train_tokens, "training token") if trained is None else plural(trained, example)
     tokens = f"{amount}, {text.valid_tokens if withheld is None else withheld:,} for validation"
     lines = [f"{run.path}: {model.name} {size}, {vocabulary}", f"{tokens}; {_describe_training(run)}"]
     return lines + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])

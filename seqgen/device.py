@@ -7,9 +7,9 @@ import ctypes
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from types import TracebackType
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 
@@ -93,14 +93,17 @@ def torch_threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def iterate_with_threads(number: int | None, iterator: Iterator[Item]) -> Iterator[Item]:
-    """Yield the items of `iterator`, each computed with this many threads; None leaves the number unchanged."""
+def iterate_with_threads(number: int | None, iterator: Iterator[Item]) -> Generator[Item, None, Any]:
+    """Yield the items of `iterator`, each computed with this many threads; None leaves the number unchanged.
+
+    The value that a generator returns is returned.
+    """
     while True:
         with torch_threads(number):
             try:
                 item = next(iterator)
-            except StopIteration:
-                return
+            except StopIteration as end:
+                return end.value
         yield item
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.bars import TokenBar
+from seqgen.cli.bars import WorkBar
 from seqgen.cli.options import JsonOption, QuietOption, RunOption
 from seqgen.cli.output import print_line, printable, stderr, write_json, write_text
 from seqgen.cli.signals import exit_on_signal
@@ -51,7 +51,7 @@ def compress(
     place = _new_file(target, json=json)
     content, model, name = _read(file), _load(run), name_of([file])
     began = time.perf_counter()
-    with TokenBar(f"compressing {name}", quiet=quiet) as bar:
+    with WorkBar(f"compressing {name}", quiet=quiet) as bar:
         compressed = model.compress(content, name, dynamic=dynamic, progress=bar.show)
     seconds = time.perf_counter() - began
     if place is None:
@@ -83,7 +83,7 @@ def decompress(
     place = _new_file(target, json=json)
     compressed, model, name = _read(file), _load(run), name_of([file])
     began = time.perf_counter()
-    with TokenBar(f"decompressing {name}", quiet=quiet) as bar:
+    with WorkBar(f"decompressing {name}", quiet=quiet) as bar:
         content = model.decompress(compressed, name, progress=bar.show)
     seconds = time.perf_counter() - began
     if place is not None:

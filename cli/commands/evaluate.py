@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.bars import ShowTokens, TokenBar, announce_time
+from seqgen.cli.bars import ShowTokens, WorkBar, announce_time
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import exit_on_signal
@@ -76,7 +76,11 @@ def evaluate(
     quiet: QuietOption = False,
     **settings: Any,
 ) -> None:
-    """Measure a model on texts that it was not trained on: perplexity, bits per character, bits per byte."""
+    """Measure a model on texts that it was not trained on: perplexity, bits per character, bits per byte.
+
+    Runs of --task translate are measured on pairs: exact match, chrF, BLEU, bits per byte of the targets; of classify,
+    on texts with labels, and of tag, on sentences with tags: accuracy, F1, and calibration or spans.
+    """
     reading = pick(settings, *Reading.model_fields)
     if reading and not texts:
         raise ConfigError(
@@ -175,7 +179,7 @@ def _tune(
             raise ConfigError(
                 f"tune: {text} has all of what is measured ({name}), whose figures would be too good; name another text"
             )
-    with TokenBar(f"tuning on {text}", quiet=quiet) as bar:
+    with WorkBar(f"tuning on {text}", quiet=quiet) as bar:
         show = announce_time(f"tuning on {text}", bar.show, quiet=quiet)
         found = model.tune(documents, progress=show, **{name: settings[name] for name in _ADAPTATION & settings.keys()})
     changed = [f"{name} {value:g}" for name, value in found if value != getattr(DEFAULTS, name)]
@@ -196,7 +200,7 @@ def measure(
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
     from seqgen.sources.catalog.corpus import published_results
 
-    with TokenBar(name, quiet=quiet) as bar:
+    with WorkBar(name, quiet=quiet) as bar:
         show: ShowTokens = bar.show
         if {"dynamic", "cache"} & settings.keys():
             show = announce_time(f"{name}: dynamic evaluation", show, quiet=quiet)

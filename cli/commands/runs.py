@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-COLUMNS = ("run", "model", "vocabulary", "text", "parameters", "bits/byte", "steps", "time", "state")
-FIGURES = ("parameters", "bits/byte", "steps", "time", "state")
+COLUMNS = ("run", "model", "vocabulary", "text", "parameters", "bits/byte", "accuracy", "steps", "time", "state")
+FIGURES = ("parameters", "bits/byte", "accuracy", "steps", "time", "state")
+RESULTS = ("bits/byte", "accuracy")
+"""The columns of results: of texts and targets, and of labels and tags. One without any result is not shown."""
 LEFT_OUT_FIRST = ("vocabulary", "parameters", "text", "time", "steps", "model")
 """The columns that a narrow terminal drops, in this order."""
 
@@ -47,16 +49,19 @@ def runs(json: JsonOption = False) -> None:
 def _print_table(rows: Sequence[dict[str, str]]) -> None:
     """Print a line per run; on a narrow terminal with fewer columns, so that no cell is cut."""
     console, left_out = stdout(), list[str]()
-    table = _table(rows, COLUMNS)
+    empty = {name for name in RESULTS if all(row[name] == "-" for row in rows)}
+    columns = [name for name in COLUMNS if name not in (empty if len(empty) < len(RESULTS) else RESULTS[1:])]
+    table = _table(rows, columns)
     for name in LEFT_OUT_FIRST:
         if _width(console, table) <= console.width:
             break
         left_out.append(name)
-        table = _table(rows, [column for column in COLUMNS if column not in left_out])
+        table = _table(rows, [column for column in columns if column not in left_out])
     if _width(console, table) > console.width:  # a name as long as the line has a line to itself
         for row in rows:
             console.print(row["run"], soft_wrap=True)
-            console.print(f"  {row['bits/byte']} bits/byte, {row['state']}", soft_wrap=True)
+            result = f"{row['bits/byte']} bits/byte" if row["accuracy"] == "-" else f"{row['accuracy']} accuracy"
+            console.print(f"  {result}, {row['state']}", soft_wrap=True)
     else:
         console.print(table)
     if left_out:
@@ -81,7 +86,7 @@ def _table(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> Table:
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a run."""
-    best = row["best_bits_per_byte"]
+    best, accuracy = row["best_bits_per_byte"], row["best_accuracy"]
     return {
         "run": printable(row["run"]),
         "model": f"{row['cell']} {row['shape']}",
@@ -89,6 +94,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "text": printable(row["text"]),
         "parameters": "-" if row["parameters"] is None else f"{row['parameters']:,}",
         "bits/byte": "-" if best is None else f"{best:.3f}",
+        "accuracy": "-" if accuracy is None else f"{accuracy:.1%}",
         "steps": f"{row['steps']:,}/{row['total_steps']:,}",
         "time": clock(row["seconds"]),
         "state": row["state"],

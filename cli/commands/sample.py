@@ -10,7 +10,7 @@ from itertools import chain, repeat
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.bars import TokenBar, announce_time
+from seqgen.cli.bars import WorkBar, announce_time
 from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
@@ -99,7 +99,7 @@ def sample(
     if adapt is not None:
         model = _adapt(model, adapt, encoding, quiet=quiet)
     learned = model.training_texts() if memorization else None  # before anything is written: the text may be missing
-    with TokenBar("reading the prompt", quiet=quiet) as bar:
+    with WorkBar("reading the prompt", quiet=quiet) as bar:
         settings["progress"] = bar.show if len(prompts) == 1 else None
         if several or json:
             made = _complete(model, prompts, places, num_samples=num_samples, **settings)
@@ -116,7 +116,7 @@ def _adapt(model: TextRun, text: str, encoding: str, *, quiet: bool) -> TextRun:
     from seqgen.sources.source import load_documents
 
     documents = load_documents([text], model.reading(encoding=encoding), lambda message: notice(message, quiet=quiet))
-    with TokenBar(f"adapting to {text}", quiet=quiet) as bar:
+    with WorkBar(f"adapting to {text}", quiet=quiet) as bar:
         adapted = model.adapt(documents, progress=announce_time(f"adapting to {text}", bar.show, quiet=quiet))
     for member, tokens in adapted.diverged.items():
         notice(

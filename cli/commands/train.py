@@ -7,26 +7,17 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import TEXTS, QuietOption, with_settings
+from seqgen.cli.options import TEXTS, USED_BY, QuietOption, with_settings
 from seqgen.cli.output import notice
 from seqgen.cli.signals import Interrupts, exit_on_signal
 
 from seqgen.runs.config import train_settings
-from seqgen.sources.config import Task
 
 if TYPE_CHECKING:
     from seqgen.runs.training_run import TrainingRun
 
 MAIN = ("task", "cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
 """The options that people use most."""
-
-NEXT: dict[Task, str] = {
-    "generate": "sample from it: seqgen sample --run {run}",
-    "translate": "use it: seqgen translate TEXT --run {run}",
-    "classify": "use it: seqgen predict TEXT --run {run}",
-    "tag": "use it: seqgen predict TEXT --run {run}",
-}
-"""What to do with a run of each task."""
 
 
 @with_settings(train_settings(), main=MAIN)
@@ -42,7 +33,7 @@ def train(
     Ctrl-C saves a checkpoint; [bold]seqgen train --resume[/bold] continues from it.
     """
     run = run_training(quiet=quiet, stop=Interrupts(), text=text or None, **settings)
-    notice(NEXT[run.config.data.task].format(run=run.path), quiet=quiet)
+    notice(f"use it: {USED_BY[run.config.data.task]} --run {run.path}", quiet=quiet)
 
 
 def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingRun:
@@ -50,15 +41,19 @@ def run_training(*, quiet: bool, stop: Interrupts, **settings: Any) -> TrainingR
     from seqgen.cli.training_screen import TrainingScreen
 
     started = time.perf_counter()
+    untouched = "no step was taken, " + ("the run is as it was" if settings.get("resume") else "nothing was saved")
     with TrainingScreen(quiet=quiet) as screen:
         screen.prepare("loading torch")
-        with exit_on_signal():
+        with exit_on_signal(untouched):
             from seqgen.runs.train import train as prepare
             from seqgen.training.events import Finished
 
-        run = prepare(stop=stop, report=screen.prepare, started=started, **settings)
-        screen.begin(run)
+        try:
+            run = prepare(stop=stop, report=screen.prepare, started=started, **settings)
+        except KeyboardInterrupt as error:
+            raise type(error)(untouched) from None
         with stop:
+            screen.begin(run)
             for event in run:
                 screen.show(event)
     # A signal after the last step has nothing left to stop.

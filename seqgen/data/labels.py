@@ -22,7 +22,7 @@ from seqgen.data.pairs import Integers, Pairs, Sequences
 from seqgen.data.pipeline import Texts
 from seqgen.errors import TextError
 from seqgen.models.base import IGNORED
-from seqgen.sources.config import Reading, Task
+from seqgen.sources.config import EXAMPLES, Reading, Task
 from seqgen.sources.names import expand_names, is_read_once, reject_unused_settings
 from seqgen.sources.source import Source, issue_notices
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
@@ -33,6 +33,8 @@ MAX_LABEL_BYTES = 1 << 19
 """The most bytes of all labels together in config.json."""
 JSON_BYTES = 16
 """What config.json has around each label: indentation, quotes, a comma."""
+MIN_TEXTS = 20
+"""Texts from which a file is refused if more than half of them have labels of their own: they are texts, not labels."""
 SHOWN_PLACES = 5
 """Places of unknown labels that a message names."""
 
@@ -170,28 +172,39 @@ def label_texts(
             `on_bad_line` does not skip such pairs.
     """
     task, split = texts.data.task, texts.split
-    known = _check_labels(labels_of(task, split.train.every(2, 1).texts())) if labels is None else labels
-    train, skipped = _label_part(texts, split.train, ids.train, known, tokenizer)
+    if labels is None:
+        labels = labels_of(task, split.train.every(2, 1).texts())
+        _check_labels(labels, len(ids.train) if task == "classify" else None)
+    train, skipped = _label_part(texts, split.train, ids.train, labels, tokenizer)
     valid = None
     if len(split.valid.ranges):
-        valid, more = _label_part(texts, split.valid, ids.valid, known, tokenizer)
+        valid, more = _label_part(texts, split.valid, ids.valid, labels, tokenizer)
         skipped += more
-    notices = []
+    notices = _header_notice(split.train.every(2, 1)) if task == "classify" else []
     if skipped:
-        pairs = plural(len(skipped), "pair is", "pairs are")
-        notices.append(f"{pairs} skipped, whose label is not among those of the training part: {skipped[0]}")
-    return LabeledTexts(known, train, valid if valid is not None and len(valid) else None, notices)
+        notices.append(skipped_notice(len(skipped), task, skipped[0]))
+    return LabeledTexts(labels, train, valid if valid is not None and len(valid) else None, notices)
 
 
-def _check_labels(labels: tuple[str, ...]) -> tuple[str, ...]:
+def _header_notice(labels: Span) -> list[str]:
+    """Say that the first line may be a header if no other text has its label."""
+    first, *others = labels.texts()
+    if first in others:
+        return []
+    return [f"no other text has the label of the first, {first!r}; if it is the header of a table, delete that line"]
+
+
+def _check_labels(labels: tuple[str, ...], texts: int | None) -> None:
+    """Refuse labels that cannot be learned; `texts` is how many texts have one label each."""
     if len(labels) == 1:
         raise TextError(f"every text has the label {labels[0]!r}, so there is nothing to learn; give texts with others")
-    if sum(len(label.encode()) + JSON_BYTES for label in labels) > MAX_LABEL_BYTES:
+    are_rare = texts is not None and texts >= MIN_TEXTS and 2 * len(labels) > texts
+    if are_rare or sum(len(label.encode()) + JSON_BYTES for label in labels) > MAX_LABEL_BYTES:
+        of_texts = f" in {plural(texts, 'text')}" if texts is not None else ""
         raise TextError(
-            f"the training part has {len(labels):,} different labels, such as {labels[0][:60]!r}: too many to choose "
-            "from; to write a text for each text, use --task translate"
+            f"the training part has {len(labels):,} different labels{of_texts}, such as {labels[0][:60]!r}: too many "
+            "to choose from; to write a text for each text, use --task translate"
         )
-    return labels
 
 
 def _label_part(
@@ -221,7 +234,7 @@ def _places(texts: Texts, part: Span, numbers: Sequence[int]) -> dict[int, str]:
     of_text = (np.searchsorted(part.text.documents, begins) // 2).tolist()
     data = texts.data
     names = data.text if part.text is texts.text or data.valid is None else (data.valid,)
-    places = {number: f"pair {place + 1:,}" for number, place in zip(numbers, of_text, strict=True)}
+    places = {number: f"{EXAMPLES[data.task]} {place + 1:,}" for number, place in zip(numbers, of_text, strict=True)}
     if any(map(is_read_once, names)):
         return places
     wanted = dict(zip(of_text, numbers, strict=True))
@@ -230,7 +243,7 @@ def _places(texts: Texts, part: Span, numbers: Sequence[int]) -> dict[int, str]:
 
 
 class PlacedPair(NamedTuple):
-    """A pair, and where it is: `the pair on line 3 of a.tsv`."""
+    """A pair, and where it is: `the text on line 3 of a.tsv`."""
 
     source: str
     target: str
@@ -256,8 +269,19 @@ def unknown_labels(found: Sequence[tuple[str, str]], task: Task) -> TextError:
     """Return the error that labels are not known: each with its place."""
     first = "; ".join(f"{place} has {label!r}" for label, place in found[:SHOWN_PLACES])
     more = f"; and {len(found) - SHOWN_PLACES:,} more" if len(found) > SHOWN_PLACES else ""
-    kind = "tag" if task == "tag" else "label"
+    example, kind = EXAMPLES[task], _kind(task)
     return TextError(
-        f"{plural(len(found), 'pair has', 'pairs have')} a {kind} that the training part does not have: {first}{more}; "
-        "to skip such pairs, give --on-bad-line skip"
+        f"{plural(len(found), f'{example} has', f'{example}s have')} a {kind} that the training part does not have: "
+        f"{first}{more}; to skip such {example}s, give --on-bad-line skip"
     )
+
+
+def skipped_notice(count: int, task: Task, first: str) -> str:
+    """Say that texts or sentences are skipped because their labels are not known; `first` is the first of them."""
+    example, kind = EXAMPLES[task], _kind(task)
+    skipped = plural(count, f"{example} is", f"{example}s are")
+    return f"{skipped} skipped, with a {kind} that the training part does not have; the first: {first}"
+
+
+def _kind(task: Task) -> str:
+    return "tag" if task == "tag" else "label"

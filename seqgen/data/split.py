@@ -21,6 +21,7 @@ import numpy.typing as npt
 from seqgen.data.cache.cached_text import CachedText, Offsets, Span
 from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import ConfigError, TextError
+from seqgen.sources.config import EXAMPLES
 from seqgen.sources.lines import next_line_start
 from seqgen.utils.text import plural
 
@@ -113,14 +114,15 @@ def _split_documents(text: CachedText, config: DataConfig) -> Split | None:
 
 def _split_pairs(text: CachedText, config: DataConfig) -> Split:
     """Withhold whole pairs, evenly spaced in the order in which they are stored."""
+    example = EXAMPLES[config.task]
     if config.valid_split not in {"auto", "document"}:
         raise ConfigError(
-            f"valid_split: --task {config.task} withholds whole pairs, and not {config.valid_split}; leave it out"
+            f"valid_split: --task {config.task} withholds whole {example}s, and not {config.valid_split}; leave it out"
         )
     edges = text.documents[::2]
     if len(edges) - 1 < MIN_PAIRS:
         raise TextError(
-            f"there are {plural(len(edges) - 1, 'pair')}, too few to withhold some of them (at least {MIN_PAIRS}); "
+            f"there are {plural(len(edges) - 1, example)}, too few to withhold some of them (at least {MIN_PAIRS}); "
             "train on all of them with --valid-split none, or name a validation file with --valid FILE"
         )
     share = config.valid_share or min(DEFAULT_SHARE, MAX_CHARACTERS / text.manifest.characters)

@@ -82,7 +82,10 @@ class BeamConfig(Config):
     @model_validator(mode="after")
     def _texts_are_possible(self) -> BeamConfig:
         if self.n_best > self.beam:
-            raise ValueError(f"n_best: should be at most beam, which is {self.beam}, not {self.n_best}")
+            raise ValueError(
+                f"n_best: should be at most beam, which is {self.beam}, not {self.n_best}; add --beam {self.n_best} or "
+                "more"
+            )
         if self.max_length is not None and self.min_length >= self.max_length:
             raise ValueError(
                 f"min_length: should be less than max_length, which is {self.max_length}, not {self.min_length}"

@@ -42,8 +42,10 @@ class PromptError(ConfigError):
         """The place of the prompt among the prompts, from 0."""
 
 
-def stream(engine: Engine, request: Request) -> Iterator[str]:
-    """Yield a new text in pieces, one for each token; the row is canceled when the iterator is closed early.
+def stream(engine: Engine, request: Request) -> Generator[str, None, FinishReason | None]:
+    """Yield a new text in pieces, one for each token, and return why it ended.
+
+    The row is canceled when the iterator is closed early.
 
     Args:
         engine: has no other rows, and gets none until the text ends.
@@ -56,10 +58,13 @@ def stream(engine: Engine, request: Request) -> Iterator[str]:
     return _pieces(engine, engine.add(request))
 
 
-def _pieces(engine: Engine, row: int) -> Iterator[str]:
+def _pieces(engine: Engine, row: int) -> Generator[str, None, FinishReason | None]:
+    reason: FinishReason | None = None
     with closing(_events(engine, [row])) as events:
         for event in events:
+            reason = event.finish_reason
             yield event.text
+    return reason
 
 
 def _events(engine: Engine, rows: Collection[int]) -> Generator[TokenEvent, None, None]:

@@ -25,7 +25,7 @@ def save_attention_png(example: AttentionExample, path: Path) -> None:
         ConfigError: matplotlib is not installed.
         SaveError: the file could not be written.
     """
-    figures = _import("matplotlib.figure")
+    figures = require_matplotlib()
     tokens = [*example.shown_target, *example.shown_source]
     fonts, missing = _choose_fonts({char for token in tokens for char in token})
     longest = max(map(len, tokens))
@@ -48,7 +48,12 @@ def save_attention_png(example: AttentionExample, path: Path) -> None:
     write_atomically(path, content.getvalue())
 
 
-def _import(module: str) -> Any:
+def require_matplotlib(module: str = "matplotlib.figure") -> Any:
+    """Return a module of matplotlib.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -63,7 +68,7 @@ def _choose_fonts(characters: set[str]) -> tuple[list[str], set[str]]:
     The first is matplotlib's own. Fonts without outlines, as of colored emoji, cannot be drawn; the font of last resort
     has a box for every character.
     """
-    manager = _import("matplotlib.font_manager")
+    manager = require_matplotlib("matplotlib.font_manager")
     chosen = ["DejaVu Sans"]
     missing = {ord(char) for char in characters} - _codes(manager, manager.findfont(chosen[0]))
     for entry in manager.fontManager.ttflist:

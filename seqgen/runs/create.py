@@ -24,7 +24,7 @@ from seqgen.runs.follow import FollowedRun
 from seqgen.runs.load import load
 from seqgen.runs.run import Run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, RunSetup, build_learner, encode_corpus
-from seqgen.sources.config import LABELING_TASKS, absolute
+from seqgen.sources.config import EXAMPLES, GENERATE, LABELING_TASKS, Task, absolute
 from seqgen.tokenizers.auto import choose_tokenizer
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 MAX_UNKNOWN_SHARE = 0.2
 """Largest share of `<unk>` in a training text, for a vocabulary that was not built from it."""
+FEW_PAIRS = 20
+"""Pairs of a validation part below which a notice says that its figures are rough."""
 NOTABLE_PREPARATION_SHARE = 0.5
 """Share of the time limit from which a notice tells how long the preparation took."""
 
@@ -107,7 +109,10 @@ def create_run(
         return save_checkpoint(directory.checkpoints, learner, progress, config.to_json(), config.identity)
 
     directory, lock, checkpoint = write_run(request.out, config, corpus.tokenizer, save)
-    notices = [*_short_text_notice(training, learner), *_preparation_notice(preparation, training.max_time)]
+    notices = [
+        *_short_text_notice(training, learner, config.data.task),
+        *_preparation_notice(preparation, training.max_time),
+    ]
     return RunSetup(directory, config, corpus, learner, checkpoint, lock, notices)
 
 
@@ -260,15 +265,19 @@ def _check_file_name(setting: str, path: str) -> str:
     return path
 
 
-def _short_text_notice(training: TrainingConfig, learner: Learner) -> list[str]:
+def _short_text_notice(training: TrainingConfig, learner: Learner, task: Task) -> list[str]:
     stream = learner.stream
     if stream.batch_size >= training.batch_size or stream.batches_per_epoch >= 2:
         return []
-    notice = (
-        f"the text is short: {plural(stream.tokens, 'token')} "
-        f"{singular_or_plural(stream.tokens, 'fills', 'fill')} {plural(stream.batch_size, 'row')} of "
-        f"{stream.length}, so the batch size is {stream.batch_size} instead of {training.batch_size}"
-    )
+    if task == GENERATE:
+        notice = (
+            f"the text is short: {plural(stream.tokens, 'token')} "
+            f"{singular_or_plural(stream.tokens, 'fills', 'fill')} {plural(stream.batch_size, 'row')} of "
+            f"{stream.length}"
+        )
+    else:
+        notice = f"the training part has {plural(stream.batch_size, EXAMPLES[task])}"
+    notice += f", so the batch size is {stream.batch_size} instead of {training.batch_size}"
     return [notice]
 
 
@@ -278,6 +287,11 @@ def corpus_notices(settings: RunSettings, corpus: EncodedCorpus) -> list[str]:
     withheld = 0 if corpus.validation is None else corpus.validation.size.characters
     if (notice := share_notice(settings.data, corpus.record.split, withheld, corpus.record.characters)) is not None:
         notices.append(notice)
+    if 0 < (pairs := corpus.record.valid_pairs or 0) < FEW_PAIRS:
+        notices.append(
+            f"the validation part has {plural(pairs, EXAMPLES[settings.data.task])}, so its figures are rough; "
+            "withhold more with --valid-share, or name a file with --valid"
+        )
     if corpus.unknown:
         notices.append(f"the training part has {plural(corpus.unknown, 'token')} outside the vocabulary, read as <unk>")
     if corpus.changed:

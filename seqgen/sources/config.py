@@ -22,6 +22,10 @@ Task: TypeAlias = Literal["generate", "translate", "classify", "tag"]
 GENERATE: Task = "generate"
 LABELING_TASKS: tuple[Task, ...] = ("classify", "tag")
 """Tasks whose targets are labels out of a closed set, and not text."""
+EXAMPLES: dict[Task, str] = {"generate": "text", "translate": "pair", "classify": "text", "tag": "sentence"}
+"""What a run of each task learns from: one of it, for messages."""
+FOR_PAIRS = "if these are pairs, or texts with labels or tags, give --task translate|classify|tag"
+"""Advice for a file of pairs that is read as text."""
 BYTES = "bytes"
 """The encoding of files that are not text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""
 

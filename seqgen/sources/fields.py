@@ -6,8 +6,10 @@ import re
 from typing import Any
 
 from seqgen.errors import ConfigError, TextError
+from seqgen.sources.config import FOR_PAIRS, Reading
 
 DEFAULT_FIELD = "text"
+_PAIR_FIELDS = {Reading.model_fields[name].default for name in ("source_field", "target_field")}
 _STEP = re.compile(r"\.?([^.\[\]]+)|\[(\d*)\]")
 _KINDS: dict[type, str] = {
     type(None): "null", bool: "true or false", int: "a number", float: "a number", list: "an array", dict: "an object",
@@ -88,7 +90,10 @@ def _strings(value: Any, steps: tuple[str | int, ...], field: str, where: str, o
             raise TextError(f"{where}: {before or 'the record'} is {kind_of(value)}, not an object{inside}")
         if step not in value:
             names = ", ".join(list(value)[:8]) or "none"
-            raise TextError(f"{where} has no field {field!r}; choose a field with {option}, the record has: {names}")
+            advice = f"; {FOR_PAIRS}" if option == "--field" and value.keys() >= _PAIR_FIELDS else ""
+            raise TextError(
+                f"{where} has no field {field!r}; choose a field with {option}, the record has: {names}{advice}"
+            )
         return _strings(value[step], rest, field, where, option)
     if not isinstance(value, list):
         raise TextError(f"{where}: at the [] of {field!r} is {kind_of(value)}, not an array")

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
+from seqgen.sources.config import FOR_PAIRS
 from seqgen.sources.guess_encoding import guess_encoding
 from seqgen.sources.lines import split_lines
 
@@ -231,6 +232,8 @@ def _check_table(sample: str) -> Misreading | None:
                 "separators and all columns are learned; rename the file to .csv or .tsv and choose a column with "
                 "--field, or save that column alone"
             )
+            if delimiter == "\t":
+                advice += f"; {FOR_PAIRS}"
             return Misreading("table", f"a table of {columns} columns separated by {name}", advice)
     return None
 

@@ -159,6 +159,15 @@ def test_only_sources_are_encoded(tmp_path):
     assert (len(ids.train), ids.manifest.train.characters) == (38, 3 * 38)
 
 
+@pytest.mark.parametrize("header", [True, False])
+def test_a_label_that_only_the_first_text_has_may_be_a_header(tmp_path, header):
+    lines = [f"text {number}\t{'odd' if number % 2 else 'even'}" for number in range(40)]
+
+    notices = labeled(write(tmp_path / "a.tsv", *["review\tparity"] * header, *lines)).notices
+
+    assert any("'parity'" in notice and "header" in notice for notice in notices) is header
+
+
 @pytest.mark.parametrize("blank", [0, 3])
 def test_label_of_the_validation_part_that_training_lacks_is_refused_by_its_line(tmp_path, blank):
     lines = [f"text {number}\t{'odd' if number % 2 else 'even'}" for number in range(40)]
@@ -176,7 +185,7 @@ def test_on_bad_line_skip_leaves_out_labels_that_training_lacks_and_counts_them(
     found = labeled(write(tmp_path / "a.tsv", *lines), on_bad_line="skip")
 
     assert (len(found.train), len(found.valid)) == (38, 1)
-    assert any("1 pair" in notice and "strange" in notice for notice in found.notices)
+    assert any("1 text" in notice and "strange" in notice for notice in found.notices)
 
 
 def test_tag_of_a_validation_file_that_training_lacks_is_refused_by_its_line(tmp_path):
@@ -198,6 +207,21 @@ def test_texts_in_place_of_labels_are_refused(tmp_path):
 
     with pytest.raises(TextError, match="--task translate"):
         labeled(path)
+
+
+@pytest.mark.parametrize(("labels", "texts", "is_refused"), [(20, 38, True), (19, 38, False), (15, 19, False)])
+def test_labels_of_more_than_half_of_the_texts_are_refused(tmp_path, labels, texts, is_refused):
+    lines = [f"text {number}\t{number % labels}" for number in range(texts)]
+    path = write(tmp_path / "a.tsv", *lines)
+
+    def read():
+        return labeled(path, valid_split="none").labels
+
+    if is_refused:
+        with pytest.raises(TextError, match=rf"{labels} .*{texts} texts.*--task translate"):
+            read()
+    else:
+        assert len(read()) == labels
 
 
 def test_read_pairs_yields_pairs_with_their_lines(tmp_path):

@@ -115,6 +115,23 @@ def test_notices_report_what_is_unusual(corpus, tmp_path):
     assert seqgen.train(corpus, out=tmp_path / "3", **GRU).notices == []
 
 
+@pytest.mark.parametrize(
+    ("task", "target", "example"),
+    [("translate", "b", "pair"), ("classify", "01", "text"), ("tag", "01", "sentence")],
+)
+def test_notices_of_few_pairs_name_what_the_task_learns_from(tmp_path, task, target, example):
+    path = tmp_path / "pairs.tsv"
+    path.write_text("".join(f"a\t{target[number % len(target)]}\n" for number in range(60)), "utf-8")
+    settings = {"task": task, "cell": "lstm", "hidden_size": 8, "max_steps": 1, "precision": "fp32"}
+
+    notices = seqgen.train(path, out=tmp_path / "few", batch_size=64, **settings).notices
+
+    assert any(f"validation part has 3 {example}s" in notice and "--valid-share" in notice for notice in notices)
+    assert any(f"57 {example}s" in notice and "instead of 64" in notice for notice in notices)
+    notices = seqgen.train(path, out=tmp_path / "enough", valid_share=0.334, batch_size=8, **settings).notices
+    assert not any("rough" in notice or "batch size" in notice for notice in notices)
+
+
 @pytest.mark.parametrize(("seconds", "noted"), [(5.0, False), (5.5, True)])
 def test_long_preparation_is_reported(corpus, tmp_path, seconds, noted):
     now = 100.0

@@ -51,6 +51,7 @@ ROWS = [{"text": f"sentence {number}", "label": number % 2} for number in range(
         (CSV, "table", "3 columns separated by commas"),
         (CSV.replace("\n", "\r\n"), "table", "3 columns"),
         ("".join(f"word{number}\t{number}\n" for number in range(30)), "table", "2 columns separated by tabs"),
+        ("".join(f"word{number}\t{number}\n" for number in range(30)), "table", "--task translate"),
         ("".join(f'1,"Good, {number}, good"\n' for number in range(20)), "table", "2 columns separated by commas"),
         (json.dumps(ROWS), "json", "--field"),
         (json.dumps(ROWS, indent=2)[:3_000], "json", "--field"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from seqgen.cli.bars import TokenBar
+from seqgen.cli.bars import WorkBar
 from seqgen.cli.output import notice, printable, stdout, write_json
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def evaluate_translator(
         pairs = load_documents(texts, reading, lambda message: notice(message, quiet=quiet))
     else:
         pairs = model.validation_texts()
-    with TokenBar(f"translating {name}", quiet=quiet) as bar:
+    with WorkBar(f"translating {name}", quiet=quiet, unit="pair") as bar:
         found = model.evaluate_pairs(pairs, progress=bar.show, **settings)
     if json:
         write_json({"text": name, "run": str(model.path), **as_record(found)})

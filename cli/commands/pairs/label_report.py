@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from seqgen.cli.bars import TokenBar
+from seqgen.cli.bars import WorkBar
 from seqgen.cli.output import notice, printable, stdout, write_json
 
 from seqgen.errors import ConfigError
@@ -26,7 +26,7 @@ def evaluate_labeler(model: LabelerRun, texts: Sequence[str], reading: Reading, 
         raise ConfigError("text: a classifier or tagger is measured on one file at a time; name one")
     path = next(iter(texts), None)
     name = path or "validation part"
-    with TokenBar(f"labeling {name}", quiet=quiet) as bar:
+    with WorkBar(f"labeling {name}", quiet=quiet) as bar:
         report = model.evaluate_pairs(
             path, reading, note=lambda message: notice(message, quiet=quiet), progress=bar.show
         )

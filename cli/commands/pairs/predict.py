@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, lines_of, pick, with_settings
+from seqgen.cli.options import (
+    JsonLinesOption,
+    QuietOption,
+    RunOption,
+    as_text,
+    is_text,
+    lines_of,
+    pick,
+    with_settings,
+)
 from seqgen.cli.output import notice, printable, stdout, write_json, write_text
+from seqgen.cli.prompt import UnknownPieces
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import settings_of
@@ -45,6 +54,7 @@ def predict(
     """Name the label of each text, or the tag of each word, by a run trained with --task classify or tag.
 
     There is a line of output for each line of input: its label or its tags; with --json, an object with probabilities.
+    The line of an empty line is empty.
     A one-way tagger, and any model at a terminal, answers each line as it comes.
     """
     with exit_on_signal():
@@ -52,10 +62,11 @@ def predict(
         from seqgen.runs.pairs.labeler import LabelerRun
 
     model = load(run, **pick(settings, "device", "threads")).expect(LabelerRun)
-    if text != STDIN and not os.path.isfile(text):  # noqa: PTH113 (a long text is no error)
+    unknown = UnknownPieces(model)
+    if is_text(text, "the text", quiet=quiet):
         if settings:
             raise ConfigError(f"{next(iter(settings))}: it applies to stdin and files; leave it out")
-        (found,) = model.predict([as_text(text, "the text")])
+        (found,) = model.predict(unknown.count([as_text(text, "the text")]))
         if json:
             _print_json(found)
         else:
@@ -63,7 +74,8 @@ def predict(
         cut = int(found.source_cut)
     else:
         at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
-        cut = _print_lines(model, lines_of(text, settings), at_once=at_once, json=json)
+        cut = _print_lines(model, unknown.count(lines_of(text, settings)), at_once=at_once, json=json)
+    unknown.note("the text", quiet=quiet)
     if cut:
         limit = model.config.model.model_dump()["max_source_length"]
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, as_text, lines_of, pick, with_settings
+from seqgen.cli.bars import WorkBar
+from seqgen.cli.options import (
+    JsonLinesOption,
+    QuietOption,
+    RunOption,
+    as_text,
+    is_text,
+    lines_of,
+    pick,
+    with_settings,
+)
 from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
+from seqgen.cli.prompt import UnknownPieces
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import BEAM, SAMPLING, settings_of
@@ -23,6 +33,7 @@ from seqgen.utils.files import write_atomically
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
+    from seqgen.generation.engine import FinishReason
     from seqgen.generation.translate import Alignment, Translation
     from seqgen.runs.pairs.translator import TranslatorRun
 
@@ -81,35 +92,57 @@ def translate(
         raise ConfigError(
             f"{searching[0]}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out"
         )
-    is_text = source != STDIN and not os.path.isfile(source)  # noqa: PTH113 (a long text is no error)
-    if attention is not None and not attention.endswith((".html", ".png")) and attention != STDIN:
-        raise ConfigError(f"attention: {attention} is neither .html nor .png; name such a file, or - for the terminal")
     if attention is not None:
-        if json and attention == STDIN:
-            raise ConfigError("attention: stdout has JSON, so name a file, or leave --json out")
-        model.require_attention("attention")
+        _check_attention(model, attention, json=json)
+    one = is_text(source, "the source", quiet=quiet)
     if source == STDIN and sys.stdin is not None and sys.stdin.isatty():
         settings["rows"] = 1  # a person waits for each answer
-    sources: Iterable[str] = [as_text(source, "the source")] if is_text else lines_of(source, reading)
+    unknown = UnknownPieces(model)
+    sources: Iterable[str] = unknown.count([as_text(source, "the source")] if one else lines_of(source, reading))
     if attention is not None:
         sources = list(sources)
-    if is_text and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
-        write_stream(model.stream(source, max_length=settings.get("max_length")))
-        write_text("\n")
-        lengths = [len(model.tokenizer.encode(source))]
+    if one and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
+        written = [_stream(model, next(iter(sources)), settings.get("max_length"))]
     elif drawing:
-        lengths = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
+        written = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
     else:
-        lengths = _print(model, sources, settings, json=json)
-    for message in _length_notices(model, lengths):
+        with WorkBar("translating", quiet=quiet or sys.stdout.isatty(), unit="source") as bar:
+            written = _print(model, sources, settings, bar, json=json)
+    unknown.note("the source", quiet=quiet)
+    for message in _length_notices(model, written):
         notice(message, quiet=quiet)
     if attention is not None:
-        _draw(model, [one for one in sources if one], attention, settings, quiet=quiet)
+        _draw(model, [text for text in sources if text], attention, settings, quiet=quiet)
 
 
-def _length_notices(model: TranslatorRun, lengths: Sequence[int]) -> list[str]:
-    """Return a sentence on sources that were cut, and one on those that are longer than any in training."""
-    notices = []
+def _check_attention(model: TranslatorRun, place: str, *, json: bool) -> None:
+    """Refuse a place where attention cannot be drawn, before the work starts."""
+    if not place.endswith((".html", ".png")) and place != STDIN:
+        raise ConfigError(f"attention: {place} is neither .html nor .png; name such a file, or - for the terminal")
+    if json and place == STDIN:
+        raise ConfigError("attention: stdout has JSON, so name a file, or leave --json out")
+    model.require_attention("attention")
+    if place.endswith(".png"):
+        from seqgen.pages.attention_png import require_matplotlib
+
+        require_matplotlib()
+
+
+class _Written(NamedTuple):
+    """What was written for a source: how many tokens the source has, and why the best target ended."""
+
+    source_tokens: int
+    finish_reason: FinishReason
+
+
+def _length_notices(model: TranslatorRun, written: Sequence[_Written]) -> list[str]:
+    """Return a sentence each on sources that were cut or are longer than any in training, and on cut targets."""
+    notices, lengths = [], [one.source_tokens for one in written]
+    if limited := sum(one.finish_reason == "length" for one in written):
+        notices.append(
+            f"{limited:,} of {plural(len(written), 'target')} reached the length limit without an end; to allow more "
+            "tokens, raise --max-length"
+        )
     limit, longest = model.model.config.max_source_length, model.config.text.longest_source
     if cut := _numbers(lengths, limit):
         notices.append(f"{cut}: more than {limit:,} tokens; the rest was not read")
@@ -125,23 +158,38 @@ def _numbers(lengths: Sequence[int], limit: int) -> str:
     return f"{plural(len(found), 'source')} (line {named})" if found else ""
 
 
+def _stream(model: TranslatorRun, source: str, max_length: int | None) -> _Written:
+    """Print the greedy target of a source while it is written."""
+    reasons: list[FinishReason] = []
+
+    def pieces() -> Generator[str]:
+        reasons.append((yield from model.stream(source, max_length=max_length)))
+
+    write_stream(pieces())
+    write_text("\n")
+    return _Written(len(model.tokenizer.encode(source)), *reasons)
+
+
 def _print_drawn(
     model: TranslatorRun, sources: Iterable[str], max_length: int | None, drawing: dict[str, Any], *, json: bool
-) -> list[int]:
-    """Print a target that is drawn for each source; return the tokens of each source."""
-    lengths = []
+) -> list[_Written]:
+    """Print a target that is drawn for each source."""
+    written = []
     for source in sources:
         made = list(model.samples(source, max_length=max_length, **drawing)) if source else []
         records = [{"text": one.text, "tokens": one.tokens, "finish_reason": one.finish_reason} for one in made]
         records = records or [{"text": "", "tokens": 0, "finish_reason": "stop"}]
         write_json({"source": source, "targets": records}) if json else write_text(f"{records[0]['text']}\n")
-        lengths.append(len(model.tokenizer.encode(source)))
-    return lengths
+        reason = made[0].finish_reason if made else "stop"
+        written.append(_Written(len(model.tokenizer.encode(source)), reason))
+    return written
 
 
-def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any], *, json: bool) -> list[int]:
-    """Print the best targets of each source; return the tokens of each source."""
-    lengths = []
+def _print(
+    model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any], bar: WorkBar, *, json: bool
+) -> list[_Written]:
+    """Print the best targets of each source."""
+    written = []
     kept: deque[str] = deque()
 
     def watched() -> Iterator[str]:
@@ -152,7 +200,8 @@ def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any
     several = settings.get("n_best", 1) > 1
     for number, found in enumerate(model.translations(watched(), **settings)):
         source = kept.popleft()
-        lengths.append(found[0].source_tokens)
+        written.append(_Written(found[0].source_tokens, found[0].finish_reason))
+        bar.show(len(written))
         if json:
             write_json({"source": source, "targets": [_record(one) for one in found]})
             sys.stdout.flush()
@@ -160,13 +209,13 @@ def _print(model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any
             write_text("".join(f"{number + 1}\t{one.score:.4f}\t{one.text}\n" for one in found))
         else:
             write_text(f"{found[0].text}\n")
-    return lengths
+    return written
 
 
 def _record(found: Translation) -> dict[str, Any]:
     return {
         "text": found.text,
-        "tokens": len(found.ids),
+        "tokens": len(found.ids) + (found.source_tokens > 0 and found.finish_reason == "stop"),  # with the end
         "nats": found.nats,
         "score": found.score,
         "finish_reason": found.finish_reason,

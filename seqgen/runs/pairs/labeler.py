@@ -10,7 +10,17 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
-from seqgen.data.labels import Labels, PlacedPair, Tags, first_unknown, last_ids, place_tags, read_pairs, unknown_labels
+from seqgen.data.labels import (
+    Labels,
+    PlacedPair,
+    Tags,
+    first_unknown,
+    last_ids,
+    place_tags,
+    read_pairs,
+    skipped_notice,
+    unknown_labels,
+)
 from seqgen.data.pairs import Sequences
 from seqgen.device import torch_threads
 from seqgen.evaluation.labels import label_logits
@@ -172,10 +182,7 @@ class LabelerRun(Run):
             raise unknown_labels(unknown, task)
         if unknown:
             label, place = unknown[0]
-            note(
-                f"{plural(len(unknown), 'pair is', 'pairs are')} skipped, whose label the training part does not have; "
-                f"the first: {place} has {label!r}"
-            )
+            note(skipped_notice(len(unknown), task, f"{place} has {label!r}"))
         return kept
 
     def _logits(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[Logits]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.tasks.translations import ComparedTranslation, TranslationReport, report_translations
 from seqgen.evaluation.tasks.unknown_words import replace_unknown as replace_unknown_words
 from seqgen.generation.config import MAX_SAMPLES, BeamConfig, SamplingConfig
-from seqgen.generation.engine import Engine, Request
+from seqgen.generation.engine import Engine, FinishReason, Request
 from seqgen.generation.generate import Completion, complete_request
 from seqgen.generation.generate import stream as stream_text
 from seqgen.generation.translate import ROWS, Alignment, Translation, alignment, translate
@@ -145,8 +145,11 @@ class TranslatorRun(Run):
         made = complete_request(engine, request, num_samples)
         return iterate_with_threads(self._threads, made)
 
-    def stream(self, source: str, *, max_length: int | None = None) -> Iterator[str]:
-        """Yield the greedy target of a source in pieces, as they become certain; arguments and errors as above."""
+    def stream(self, source: str, *, max_length: int | None = None) -> Generator[str, None, FinishReason]:
+        """Yield the greedy target of a source in pieces, as they become certain, and return why it ended.
+
+        Arguments and errors as of `samples`.
+        """
         engine, request = self._request(source, max_length, {"temperature": 0.0})
         return iterate_with_threads(self._threads, stream_text(engine, request))
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from seqgen.errors import ConfigError, TextError
+from seqgen.sources.config import FOR_PAIRS
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import DEFAULT_FIELD
 from seqgen.sources.lines import lines_with_ends
@@ -34,7 +35,7 @@ def read(content: Content) -> Iterator[Document]:
         raise TextError(f"{content.name}, line 1 is not a row of CSV ({error})") from error
     if names is None:
         return
-    column = _column(names, content)
+    column = _column(names, content, advice=f"; {FOR_PAIRS}" if delimiter == "\t" else "")
     while True:
         number = rows.line_num + 1
         try:
@@ -62,11 +63,13 @@ def read(content: Content) -> Iterator[Document]:
             yield Document(iter([row[column]]), f"the document on line {number:,} of {content.name}")
 
 
-def _column(names: list[str], content: Content) -> int:
+def _column(names: list[str], content: Content, advice: str) -> int:
     field = content.reading.field or DEFAULT_FIELD
     shown = ", ".join(repr(name) for name in names[:20])
     if field not in names:
-        raise ConfigError(f"field: {content.name} has no column {field!r}; choose one with --field, it has: {shown}")
+        raise ConfigError(
+            f"field: {content.name} has no column {field!r}; choose one with --field, it has: {shown}{advice}"
+        )
     if names.count(field) > 1:
         raise ConfigError(f"field: {content.name} has {names.count(field)} columns called {field!r}; rename them")
     return names.index(field)

@@ -10,20 +10,31 @@ columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 from seqgen.errors import TextError
-from seqgen.sources.config import Reading
+from seqgen.sources.config import EXAMPLES, Reading, Task
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import parse_field, text_at, value_at
 from seqgen.sources.formats.json_lines import parse_object, without_lone_surrogates
 from seqgen.sources.lines import lines_with_ends
+from seqgen.sources.misreading import detect_misreading
 from seqgen.utils.text import plural
 
 NSMC_HEADER = ["id", "document", "label"]
 DOCUMENT_START = "-DOCSTART-"
 """The word by which CoNLL-2003 separates documents."""
+HEAD_LINES = 100
+"""Lines without a tab from which a file is refused as another format, and not by its first line."""
+SHOWN_CHARACTERS = 40
+"""Characters of a line that a message shows."""
+_EXPECTED: dict[Task, str] = {
+    "translate": "a source, a tab and a target in each line",
+    "classify": "a text, a tab and its label in each line",
+    "tag": "words, a tab and as many tags in each line",
+}
 
 
 class Pair(NamedTuple):
@@ -53,7 +64,8 @@ def checked(content: Content, pair: Pair) -> Iterator[Document]:
         content.refuse(TextError(f"{where}: {plural(words, 'word')} and {plural(tags, 'tag')}; give each word a tag"))
     else:
         for text in normalized(pair, content.reading):
-            yield Document(iter([text]), f"the pair on line {pair.line:,} of {content.name}")
+            place = f"the {EXAMPLES[content.reading.task]} on line {pair.line:,} of {content.name}"
+            yield Document(iter([text]), place)
 
 
 def normalized(pair: Pair, reading: Reading) -> tuple[str, str]:
@@ -70,8 +82,11 @@ def read_lines(content: Content) -> Iterator[str]:
 
 
 def _read_table(content: Content) -> Iterator[Pair]:
-    is_nsmc = False
-    for number, line in enumerate(read_lines(content), 1):
+    is_nsmc, lines = False, read_lines(content)
+    head = list(islice(lines, HEAD_LINES))
+    if content.reading.on_bad_line != "skip" and any(head) and not any("\t" in line for line in head):
+        raise TextError(_describe_other(content, head))
+    for number, line in enumerate(chain(head, lines), 1):
         cells = line.split("\t")
         if number == 1 and cells == NSMC_HEADER:
             is_nsmc = True
@@ -83,12 +98,30 @@ def _read_table(content: Content) -> Iterator[Pair]:
         elif len(cells) != 2:
             content.refuse(
                 TextError(
-                    f"{content.name}, line {number:,} has {plural(len(cells) - 1, 'tab')}; a pair is a source, a tab "
-                    "and a target, or a line of each of two files"
+                    f"{content.name}, line {number:,} has {plural(len(cells) - 1, 'tab')}; give "
+                    f"{_EXPECTED[content.reading.task]}"
                 )
             )
         else:
             yield Pair(cells[0].strip(), cells[1].strip(), number)
+
+
+def _describe_other(content: Content, head: Sequence[str]) -> str:
+    """Say what a file without tabs looks like, by its first lines, and what is expected."""
+    task, first = content.reading.task, next(filter(None, head))
+    shown = first if len(first) <= SHOWN_CHARACTERS else f"{first[:SHOWN_CHARACTERS]}..."
+    lines = "line" if len(head) == 1 else f"{len(head)} lines"
+    found = detect_misreading("".join(f"{line}\n" for line in head))
+    looks = "CSV, " if content.suffix == ".csv" else "" if found is None else f"{found.what}, "
+    others = {
+        "translate": "a .jsonl file with --source-field and --target-field, or two parallel files",
+        "classify": "or a .jsonl file with --source-field and --target-field",
+        "tag": "a .jsonl file with --source-field and --target-field, or a .conll file",
+    }[task]
+    return (
+        f"{content.name} has no tab in its first {lines}; it looks like {looks}{shown!r}; give "
+        f"{_EXPECTED[task]}, {others}"
+    )
 
 
 def _read_json_lines(content: Content) -> Iterator[Pair]:

@@ -50,7 +50,7 @@ def test_a_dry_run_removes_nothing(answers, filled):
     assert len(answers("cache", "prune", "--all", "--dry-run").splitlines()) == 4
 
 
-def test_all_removes_all_but_what_is_being_built(invoke, answers, filled):
+def test_prune_all_keeps_entries_that_are_being_built(invoke, answers, filled):
     with build_folder(filled / "ids", "name") as building:
         building.mkdir()
         pruned = json.loads(answers("cache", "prune", "--all", "--json"))
@@ -70,13 +70,13 @@ def test_all_removes_all_but_what_is_being_built(invoke, answers, filled):
         (["--older-than", "30d", "--max-size", "0MB"], 0),
     ],
 )
-def test_what_is_old_or_too_much_is_removed(answers, filled, arguments, left):
+def test_prune_removes_old_entries_and_those_beyond_max_size(answers, filled, arguments, left):
     answers("cache", "prune", *arguments)
 
     assert len(json.loads(answers("cache", "list", "--json"))) == left
 
 
-def test_what_was_used_longest_ago_goes_first(answers, filled):
+def test_prune_removes_the_least_recently_used_entry_first(answers, filled):
     records = json.loads(answers("cache", "list", "--json"))
     kilobytes = (sum(record["bytes"] for record in records) - 1) / 1000
 
@@ -124,7 +124,7 @@ def test_cache_dir_leaves_out_the_downloads(answers, filled):
         (["--max-size", "-1"], "--max-size: "),
     ],
 )
-def test_what_is_not_said_or_said_wrongly_is_refused(refuses, filled, arguments, flag):
+def test_prune_refuses_missing_or_invalid_limits(refuses, filled, arguments, flag):
     before = size_of(filled)
 
     refuses(2, "cache", "prune", *arguments, words=(flag,))

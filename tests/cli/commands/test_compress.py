@@ -34,7 +34,7 @@ def test_a_file_comes_back_under_its_own_name(invoke, answers, run, letter):
     assert sorted(path.name for path in Path().glob("letter*")) == ["letter.txt", "letter.txt.seqgen"]
 
 
-def test_the_size_is_what_sequential_evaluation_says(answers, run, corpus):
+def test_compressed_size_matches_sequential_evaluation(answers, run, corpus):
     scored = json.loads(answers("eval", "corpus.txt", "--sequential", "--json"))
     packed = json.loads(answers("compress", "corpus.txt", "--json"))
 
@@ -86,7 +86,7 @@ def test_pipes_carry_bytes(invoke, run, content):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dynamic", [["--dynamic"], ["--dynamic", "weights"]])
-def test_a_model_that_learns_takes_the_bits_of_dynamic_evaluation(answers, run, corpus, dynamic):
+def test_dynamic_compression_takes_the_bits_of_dynamic_evaluation(answers, run, corpus, dynamic):
     part = Path("part.txt")
     part.write_bytes(corpus.read_bytes()[:2_000])
 
@@ -102,7 +102,7 @@ def test_a_model_that_learns_takes_the_bits_of_dynamic_evaluation(answers, run, 
     assert Path("again.txt").read_bytes() == part.read_bytes()
 
 
-def test_what_a_run_has_not_cannot_learn(refuses, run, letter):
+def test_dynamic_ngram_of_a_neural_run_is_refused(refuses, run, letter):
     refuses(2, "compress", letter, "--dynamic", "ngram", words=("--dynamic", "gru"))
 
 
@@ -114,7 +114,7 @@ def test_figures_of_an_empty_file_are_unknown(answers, run):
     assert (figures["bytes"], figures["bits_per_byte"], figures["xz_bits_per_byte"]) == (0, None, None)
 
 
-def test_what_cannot_be_written_is_refused_before_the_file_is_read(refuses, run, letter):
+def test_unwritable_output_is_refused_before_reading(refuses, run, letter):
     refuses(1, "compress", "missing.txt", "-o", letter, words=(letter, "--out"))
     refuses(4, "compress", letter, "-o", "nowhere/a", words=("nowhere", "--out"))
     refuses(2, "compress", letter, "-o", "-", "--json", words=("--json", "--out"))
@@ -123,7 +123,7 @@ def test_what_cannot_be_written_is_refused_before_the_file_is_read(refuses, run,
     assert Path(letter).read_bytes() == TEXT
 
 
-def test_what_cannot_be_read_is_refused(refuses, run, letter):
+def test_unreadable_input_is_refused(refuses, run, letter):
     Path("broken.txt").write_bytes(b"ab\xff")
 
     refuses(1, "compress", "missing.txt", words=("missing.txt",))

@@ -49,6 +49,21 @@ def test_each_run_is_one_line(answers, run):
         assert line.split()[-1] == "complete"
 
 
+def test_accuracy_is_shown_where_a_run_has_it(invoke, label_runs, run):
+    shutil.copytree(label_runs / "classifier", "runs/classifier")
+
+    head, *both = (line.split() for line in invoke("runs").stdout.splitlines())
+    accuracy, bits = head.index("accuracy") - len(head), head.index("bits/byte") - len(head)
+    rows = {line[0]: line for line in both}
+    assert rows["runs/classifier"][accuracy].endswith("%")
+    assert (rows["runs/classifier"][bits], rows["runs/corpus-gru"][accuracy]) == ("-", "-")
+
+    shutil.rmtree("runs/corpus-gru")
+    assert "bits/byte" not in invoke("runs").stdout
+    Path("runs/classifier").rename("runs/" + "a" * 60)
+    assert "% accuracy, complete" in invoke("runs", terminal=60).stdout
+
+
 NAMES = ["runs/corpus-gru", "runs/english-prose-transformer-12", "runs/a-name-of-some-length-gru-2"]
 
 

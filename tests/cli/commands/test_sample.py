@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.sample import _describe
 
 import seqgen
@@ -185,12 +186,12 @@ def test_no_echo_prints_only_new_text(answers, samples):
     assert printed == f"--- 1 ---\n{texts[0]}\n\n--- 2 ---\n{texts[1]}\n"
 
 
-def test_long_prompt_shows_progress_bar_on_terminal(invoke, run):
-    Path("prompt.txt").write_text("The old king paints.\n" * 150, "utf-8")
-
-    assert "reading the prompt" in invoke("sample", *LENGTH, "--prompt-file", "prompt.txt", terminal=80).stderr
-    assert invoke("sample", *LENGTH, "--prompt-file", "prompt.txt").stderr == ""
-    assert "reading" not in invoke("sample", *LENGTH, "--prompt", "The", terminal=80).stderr
+def test_prompt_that_takes_long_shows_progress_bar_on_terminal(invoke, run, monkeypatch):
+    for seconds, is_shown in ((0.0, True), (1e9, False)):
+        monkeypatch.setattr(WorkBar, "SHORT_SECONDS", seconds)
+        shown = invoke("sample", *LENGTH, "--prompt", "The king", terminal=80).stderr
+        assert ("reading the prompt" in shown) is is_shown
+        assert invoke("sample", *LENGTH, "--prompt", "The king").stderr == ""
 
 
 def test_weights_with_nan_are_refused(refuses, run):

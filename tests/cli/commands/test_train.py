@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from seqgen.cli.errors import Terminated
 
 from seqgen.training import time_budget as budget
 from seqgen.training.metrics import read_metrics
@@ -29,6 +30,17 @@ def small_but(*options):
 @pytest.fixture(autouse=True)
 def _corpus(corpus):
     """Every test has corpus.txt in its folder."""
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+@pytest.mark.parametrize(("options", "words"), [((), "nothing was saved"), (("--resume",), "is as it was")])
+def test_signal_before_the_first_step_says_what_is_saved(refuses, monkeypatch, error, code, options, words):
+    def interrupt(*arguments, **settings):
+        raise error
+
+    monkeypatch.setattr("seqgen.runs.train.train", interrupt)
+
+    refuses(code, "train", *options, words=(words,))
 
 
 # --- run directory
@@ -192,7 +204,7 @@ def test_without_terminal_stderr_has_plain_lines(invoke, answers):
     assert [line.split()[1] for line in evaluations] == ["2/3", "3/3"]
     assert all(re.search(r"validation [\d.]+ bits/char +[\d.]+ bits/byte +\d+:\d\d$", line) for line in evaluations)
     assert sum(line.startswith("done: 3 steps") for line in lines) == 1
-    assert lines[-1] == "note: sample from it: seqgen sample --run runs/corpus-gru"
+    assert lines[-1].endswith("seqgen sample --run runs/corpus-gru")
     assert answers(*lines[-1].split("seqgen ")[1].split(), "--max-new-tokens", 5)
 
 
@@ -415,7 +427,7 @@ def test_screen_says_how_many_pairs_are_learned_from(invoke, pairs):
     result = invoke("train", "pairs.tsv", *small_but("--task", "translate"))
 
     assert result.exit_code == 0
-    assert "106" in result.stderr
+    assert "106 training pairs" in result.stderr
     assert " -> " in result.stderr
 
 

@@ -221,7 +221,7 @@ def test_a_file_with_a_label_that_training_lacks_is_refused_by_its_line_or_count
     report = classifier.evaluate_pairs(path, note=notes.append, on_bad_line="skip")
 
     assert report.documents == 2
-    assert any("1 pair" in note and "line 2" in note for note in notes)
+    assert any("1 text" in note and "line 2" in note for note in notes)
 
 
 def test_on_bad_line_of_the_training_is_only_that_of_its_validation_part(tmp_path):

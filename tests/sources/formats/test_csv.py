@@ -42,6 +42,14 @@ def test_the_column_must_exist_once(read):
         read("a.csv", "text,text\na,b\n")
 
 
+def test_a_table_of_tabs_without_the_column_may_be_pairs(read):
+    with pytest.raises(ConfigError, match=r"no column 'text'.*--task translate"):
+        read("a.tsv", "one\teins\ntwo\tzwei\n")
+    with pytest.raises(ConfigError, match=r"no column 'text'") as refusal:
+        read("a.csv", "one,eins\ntwo,zwei\n")
+    assert "--task" not in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [("a,b,c\n", "line 4: the row has 3 cells"), ("c\n", "line 4: the row has 1 cell")],

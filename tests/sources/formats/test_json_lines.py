@@ -28,6 +28,14 @@ def test_the_error_of_a_malformed_line_has_its_line_and_column(read):
     assert "line 1" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(("record", "are_pairs"), [({"source": "a", "target": "b"}, True), ({"source": "a"}, False)])
+def test_records_of_a_source_and_a_target_may_be_pairs(read, record, are_pairs):
+    with pytest.raises(TextError, match="no field 'text'") as refusal:
+        read("a.jsonl", json.dumps(record) + "\n")
+
+    assert ("--task translate" in str(refusal.value)) is are_pairs
+
+
 def test_a_conversation_is_one_document(read):
     lines = [{"messages": [{"content": "hi"}, {"content": f"no {number}"}]} for number in range(2)]
 

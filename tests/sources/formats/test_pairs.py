@@ -103,6 +103,28 @@ def test_bad_lines_are_skipped_and_counted(issues):
     assert "line 2" in found.first
 
 
+@pytest.mark.parametrize(
+    ("name", "line", "words"),
+    [("pairs.csv", "one,eins", ("CSV", "'one,eins'", "2 lines", "tab")),
+     ("pairs.txt", f"Call me Ishmael. {'Some years ago ' * 9}", ("'Call me Ishmael.", "two parallel files")),
+     ("pairs", f'{{"source": "{"a" * 60}", "target": "b"}}', ("JSON", ".jsonl"))],
+)  # fmt: skip
+def test_file_without_any_tab_is_refused_by_what_it_looks_like(read, name, line, words):
+    with pytest.raises(TextError) as refusal:
+        read(name, f"{line}\n" * 2, **TRANSLATE)
+
+    assert all(word in str(refusal.value) for word in words)
+    assert "line 1" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [("translate", "the pair on line 1"), ("classify", "the text on line 1"), ("tag", "the sentence on line 1")],
+)
+def test_places_name_what_the_task_learns_from(places, task, words):
+    assert words in places("pairs.tsv", "a\tb\n", task=task).found[0][0]
+
+
 def test_places_name_the_line_of_a_pair(places):
     found = places("pairs.tsv", "a\tb\n\nc\td\n", **TRANSLATE).found
 
@@ -215,7 +237,7 @@ def test_blank_line_may_have_spaces(read):
 def test_places_of_sentences_name_their_first_line(places):
     found = places("a.conll", CONLL, task="tag").found
 
-    assert [place for place, _ in found[::2]] == [f"the pair on line {line} of a.conll" for line in (3, 7)]
+    assert [place for place, _ in found[::2]] == [f"the sentence on line {line} of a.conll" for line in (3, 7)]
 
 
 def test_word_without_a_tag_is_refused_or_its_sentence_is_skipped(read, issues):

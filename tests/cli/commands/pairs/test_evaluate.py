@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
+from seqgen.cli.bars import WorkBar
 
 import seqgen
-from seqgen.models.weights import to_bytes
-from seqgen.runs.directory import RunDirectory
 
 
 @pytest.fixture
@@ -46,11 +44,13 @@ def test_table_shows_exact_match_by_source_length(answers, run):
     assert "source tokens" in table
 
 
-def test_search_settings_apply(answers, run):
-    with torch.no_grad():
-        run.model.head.bias[run.tokenizer.encode("7").item()] = 50.0  # the model writes nothing else
-    directory = RunDirectory(run.path)
-    directory.weights.write_bytes(to_bytes(run.model.stored_tensors(), run.config.identity))
+def test_terminal_shows_a_bar_of_pairs(invoke, run, pairs, monkeypatch):
+    monkeypatch.setattr(WorkBar, "SHORT_SECONDS", 0.0)
+
+    assert "112 of 112 pairs" in invoke("eval", "pairs.tsv", "--max-length", 1, terminal=200).stderr
+
+
+def test_search_settings_apply(answers, endless):
     Path("some.tsv").write_text("123\t777\n", "utf-8")
 
     found = [json.loads(answers("eval", "some.tsv", "--json", "--max-length", length)) for length in (3, 4)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.pairs.label_report import confusion_table, print_report
 
 import seqgen
@@ -28,14 +29,15 @@ def test_json_has_the_figures_of_a_file(invoke, label_runs, tmp_path):
     assert found.keys() >= {"macro_f1", "majority", "majority_share", "calibration_error", "uncalibrated_error"}
 
 
-def test_a_terminal_shows_a_bar_while_a_long_file_is_labeled(invoke, label_runs, tmp_path):
-    path = tmp_path / "long.tsv"
-    path.write_text("aaaax\tmany\n" * 500, encoding="utf-8")
+def test_a_terminal_shows_a_bar_of_tokens_while_a_file_is_labeled(invoke, label_runs, tmp_path, monkeypatch):
+    monkeypatch.setattr(WorkBar, "SHORT_SECONDS", 0.0)
+    path = tmp_path / "other.tsv"
+    path.write_text("aaaax\tmany\n" * 9, encoding="utf-8")
 
     shown = invoke("eval", path, "--run", label_runs / "classifier", terminal=200).stderr
 
     assert "labeling" in shown
-    assert "%" in shown
+    assert "45 of 45 tokens" in shown
 
 
 def test_tags_that_do_not_mark_spans_are_reported_by_tag(invoke, label_runs):
@@ -73,7 +75,7 @@ def test_a_file_with_an_unknown_label_is_refused_or_skipped(invoke, refuses, lab
     result = invoke("eval", path, "--run", label_runs / "classifier", "--on-bad-line", "skip", "--json")
 
     assert json.loads(result.stdout)["documents"] == 1
-    assert "1 pair" in result.stderr
+    assert "1 text" in result.stderr
 
 
 def test_settings_of_texts_are_refused(refuses, label_runs):

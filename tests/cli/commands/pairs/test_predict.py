@@ -80,8 +80,25 @@ def test_encoding_applies_to_files(invoke, refuses, tagger, tmp_path):
     refuses(2, "predict", "cat", "--run", tagger, "--encoding", "cp949", words=("encoding",))
 
 
+def test_unknown_characters_are_noted(invoke, tagger):
+    for argument, options in (("cat 왕", {}), ("-", {"stdin": "cat\n왕\n"})):
+        result = invoke("predict", argument, "--run", tagger, **options)
+        assert "'왕'" in result.stderr
+        assert "<unk>" in result.stderr
+    assert invoke("predict", "cat", "--run", tagger).stderr == ""
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_text_is_refused(refuses, classifier, text):
+    refuses(1, "predict", text, "--run", classifier, words=("empty",))
+
+
+def test_a_text_that_looks_like_a_missing_file_is_noted(invoke, classifier):
+    assert "no file texts.tvs" in invoke("predict", "texts.tvs", "--run", classifier).stderr
+
+
 def test_a_run_of_another_task_is_refused(refuses, run):
-    refuses(2, "predict", "a", "--run", run, words=("--task classify",))
+    refuses(2, "predict", "a", "--run", run, words=("--task classify", "seqgen sample"))
 
 
 @pytest.mark.parametrize("command", ["sample", "compress"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from seqgen.cli.bars import WorkBar
 
 import seqgen
 from seqgen.runs.directory import RunDirectory
@@ -47,6 +50,64 @@ def test_json_has_a_source_and_its_targets(answers, run):
     ]
     assert first["targets"][0].keys() == {"text", "tokens", "nats", "score", "finish_reason", "source_cut"}
     assert (second["source"], [one["text"] for one in second["targets"]]) == ("", [""])
+    assert second["targets"][0]["tokens"] == 0
+
+
+def test_tokens_in_json_include_the_end_however_a_target_is_found(answers, run):
+    counts = [
+        json.loads(answers("translate", "123", "--json", *options))["targets"][0]["tokens"]
+        for options in ((), ("--beam", 2), ("--temperature", 0))
+    ]
+
+    assert counts == [len(run.translate("123")) + 1] * 3
+
+
+def test_targets_that_reach_the_length_limit_are_counted(invoke, endless):
+    Path("sources.txt").write_text("123\n\n45\n", "utf-8")
+
+    for options in ((), ("--beam", 2), ("--temperature", 0), ("--json",)):
+        shown = invoke("translate", "sources.txt", "--max-length", 3, *options).stderr
+        assert "2 of 3 targets" in shown
+        assert "--max-length" in shown
+    assert "1 of 1 target " in invoke("translate", "123", "--max-length", 3).stderr
+    assert invoke("translate", "123", "--max-length", 3, "--quiet").stderr == ""
+
+
+def test_targets_that_end_are_not_noted(invoke, run):
+    for options in ((), ("--beam", 2), ("--temperature", 0)):
+        assert invoke("translate", "123", *options).stderr == ""
+
+
+@pytest.mark.parametrize("options", [(), ("--beam", 2), ("--temperature", 0)])
+def test_unknown_characters_of_sources_are_noted(invoke, run, options):
+    Path("sources.txt").write_text("1é3\n왕\n", "utf-8")
+
+    for source, names in (("1é3", "'é'"), ("sources.txt", "'é', '왕'")):
+        result = invoke("translate", source, *options)
+        assert result.exit_code == 0
+        assert f"model: {names}" in result.stderr
+        assert "<unk>" in result.stderr
+    assert "<unk>" not in invoke("translate", "sources.txt", "--quiet", *options).stderr
+
+
+@pytest.mark.parametrize(("text", "is_noted"), [("no/test.tvs", True), ("test.txt", True), ("21.11.26", False)])
+def test_text_that_looks_like_a_missing_file_is_noted(invoke, run, text, is_noted):
+    result = invoke("translate", text, "--max-length", 3)
+
+    assert result.exit_code == 0
+    assert (f"no file {text}" in result.stderr) is is_noted
+
+
+def test_bar_counts_sources_while_they_are_written_to_a_pipe(monkeypatch, invoke, run):
+    """The bar is on stderr, a terminal here, while stdout is not."""
+    monkeypatch.setattr(WorkBar, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr("seqgen.cli.bars.stderr", lambda: Console(stderr=True, force_terminal=True, width=100))
+    Path("sources.txt").write_text("123\n45\n", "utf-8")
+
+    shown = invoke("translate", "sources.txt")
+
+    assert shown.stdout.count("\n") == 2
+    assert "2 sources" in shown.stderr
 
 
 def test_n_best_gives_number_score_and_text(answers, run):
@@ -102,7 +163,7 @@ def test_cut_sources_are_noticed(translator, invoke, options):
         result = invoke("translate", source, "--run", path, "--max-length", 3, *options)
         assert result.exit_code == 0
         assert "1 source (line 1): more than 4 tokens" in result.stderr
-    assert invoke("translate", short, "--run", path, "--max-length", 3, *options).stderr == ""
+    assert "more than" not in invoke("translate", short, "--run", path, "--max-length", 3, *options).stderr
     assert invoke("translate", long, "--run", path, "--max-length", 3, "--quiet", *options).stderr == ""
 
 
@@ -147,6 +208,13 @@ def test_attention_is_drawn_as_a_picture(answers, run):
     assert Path("out.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_picture_without_matplotlib_is_refused_before_translating(refuses, run, monkeypatch):
+    for module in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, module, None)
+
+    refuses(2, "translate", "123", "--attention", "out.png", words=("seqgen[plot]",))
+
+
 def test_attention_in_an_unknown_format_is_refused_before_translating(refuses, run):
     refuses(2, "translate", "123", "--attention", "out.pdf", words=("out.pdf", ".html", ".png"))
 
@@ -175,7 +243,7 @@ def test_attention_of_a_model_without_any_is_refused(invoke, translator):
 
 @pytest.mark.parametrize(
     ("arguments", "word"),
-    [(("",), "source"), (("123", "--n-best", 2), "n_best"), (("123", "--beam", 0), "beam"),
+    [(("",), "source"), (("123", "--n-best", 2), "add --beam 2"), (("123", "--beam", 0), "beam"),
      (("123", "--replace-unknown"), "replace"), (("123", "--max-length", 0), "max")],
 )  # fmt: skip
 def test_impossible_request_is_refused(invoke, run, arguments, word):
