@@ -24,9 +24,10 @@ from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConstants
 from seqgen.evaluation.adaptation.reader import StaticReader
 from seqgen.evaluation.adaptation.stream import stream_of
 from seqgen.models.base import LanguageModel
+from seqgen.models.config import NgramConfig
 from seqgen.models.mixture import MixtureModel
 from seqgen.models.ngram.model import fit
-from seqgen.models.registry import MixtureConfig, NgramConfig
+from seqgen.models.registry import MixtureConfig
 
 LSTM_WEIGHT = 0.6
 """The weight of the lstm in the mixture before the tail."""

@@ -16,7 +16,7 @@ from typing import Any, cast
 from matplotlib.figure import Figure
 
 import seqgen
-from seqgen.runs.translator import TranslatorRun
+from seqgen.runs.pairs.translator import TranslatorRun
 
 CELLS, ATTENTIONS = ("lstm", "gru"), ("dot", "none")
 LONGEST_TRAINED = 30

@@ -23,7 +23,7 @@ from sklearn.metrics import f1_score
 from sklearn.pipeline import make_pipeline
 
 import seqgen
-from seqgen.runs.labeler import LabelerRun
+from seqgen.runs.pairs.labeler import LabelerRun
 
 TOPICS = 12
 SHORTEST = 40

@@ -16,7 +16,7 @@ from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import TextSize
 from seqgen.evaluation.scoring import evaluate
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import LstmConfig
+from seqgen.models.config import LstmConfig
 
 CPU = torch.device("cpu")
 VOCAB_SIZE = 67

@@ -19,7 +19,7 @@ from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine
 from seqgen.generation.generate import complete
 from seqgen.models.base import LanguageModel, Stepper
-from seqgen.models.registry import LstmConfig, TransformerConfig
+from seqgen.models.config import LstmConfig, TransformerConfig
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 

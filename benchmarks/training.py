@@ -19,7 +19,8 @@ from seqgen import models
 from seqgen.data.documents import Documents
 from seqgen.device import select_precision
 from seqgen.models.base import NeuralModel
-from seqgen.models.registry import FAMILIES, FamilyConfig, TransformerConfig, cells_for
+from seqgen.models.config import FamilyConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES, cells_for
 from seqgen.runs.config import resolve_settings
 from seqgen.runs.setup import build_stream
 from seqgen.training.config import TrainingConfig

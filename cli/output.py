@@ -88,7 +88,7 @@ def notice(message: str, *, quiet: bool = False) -> None:
 
 def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
     """Note that a text is a pipe, which is waited for until its writer closes it."""
-    from seqgen.sources.source import pipe_notice
+    from seqgen.sources.names import pipe_notice
 
     if (message := pipe_notice(names)) is not None:
         notice(message, quiet=quiet)

@@ -16,6 +16,7 @@ from seqgen.errors import ConfigError, TextError
 
 if TYPE_CHECKING:
     from seqgen.runs.run import Run
+    from seqgen.runs.text import TextRun
 
 _LINE_END = re.compile(r"(?:\r\n|\n|\r)\Z")
 _ESCAPE = re.compile(
@@ -134,7 +135,7 @@ class UnknownPieces:
             notice(f"{self.describe(text)}; it is read as <unk>", quiet=quiet)
 
 
-def check_prompts(prompts: Sequence[str], run: Run, *, strict: bool, quiet: bool) -> None:
+def check_prompts(prompts: Sequence[str], run: TextRun, *, strict: bool, quiet: bool) -> None:
     """Note which characters or words of the prompts are not in the vocabulary.
 
     Raises:
@@ -147,7 +148,7 @@ def check_prompts(prompts: Sequence[str], run: Run, *, strict: bool, quiet: bool
     unknown.note("the prompt", quiet=quiet)
 
 
-def check_stops(stops: Sequence[str], run: Run, *, quiet: bool) -> None:
+def check_stops(stops: Sequence[str], run: TextRun, *, quiet: bool) -> None:
     r"""Note the stop strings that cannot occur: those with unknown characters, or with `\n` as two characters."""
     known = None if run.tokenizer.unknown_id is None else set(b"".join(run.tokenizer.id_to_bytes).decode())
     for stop in stops:

@@ -15,7 +15,6 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.cli.training_bar import TrainingBar
 
-    from seqgen.models.registry import MixtureConfig
     from seqgen.runs.training_run import TrainingRun
     from seqgen.training.config import TrainingConfig
     from seqgen.training.events import Evaluated, Finished, Fitted, Overfitting, Sampled
@@ -48,7 +47,7 @@ def _describe_training(run: TrainingRun) -> str:
     training, environment, family = config.training, config.environment, FAMILIES[config.model.cell]
     if family.is_mixture:
         time = "" if training.max_time is None else f" in {clock(training.max_time)}"
-        return f"{plural(len(cast('MixtureConfig', config.model).members), 'model')}{time}, then mixed"
+        return f"{plural(len(config.members), 'model')}{time}, then mixed"
     if not family.neural or plan is None:
         return "fitted in one pass"
     steps = plural(run.total_steps, "step")

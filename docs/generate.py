@@ -112,8 +112,8 @@ def settings_page() -> str:
     for name, settings in groups.items():
         page += ["", f"### {name}", "", *_table(settings)]
     for title, config in (
-        ("`seqgen sample` and `Run.generate`", SamplingConfig),
-        ("`seqgen eval` and `Run.evaluate`", EvaluationConfig),
+        ("`seqgen sample` and `TextRun.generate`", SamplingConfig),
+        ("`seqgen eval` and `TextRun.evaluate`", EvaluationConfig),
     ):
         page += ["", f"## {title}", "", *_table(settings_of(config).values())]
     return "\n".join([*page, ""])

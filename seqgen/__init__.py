@@ -6,8 +6,8 @@
     run.generate("ROMEO:", max_new_tokens=200, temperature=0.8, seed=1)
     run.evaluate("held-out.txt").bits_per_byte
 
-`load` and `run()` return a `Run`; for the task translate it is a `TranslatorRun`, for classify and tag a `LabelerRun`.
-Type checkers and editors learn that from `assert isinstance(run, seqgen.TranslatorRun)`.
+`load` and `run()` return a `Run`: a `TextRun`, for the task translate a `TranslatorRun`, for classify and tag a
+`LabelerRun`. Type checkers and editors learn which from `run.expect(seqgen.TextRun)`, which refuses another one.
 
 The names below are the public interface. Each is loaded at its first use, so that importing seqgen is fast. Their types
 for editors, with every setting of `train`, are in `__init__.pyi`.
@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from seqgen.evaluation.tasks.tags import TagReport
     from seqgen.evaluation.token_scores import TokenScores
     from seqgen.generation.translate import Alignment, Translation
-    from seqgen.runs.labeler import LabelerRun, LabelPrediction, TagPrediction
     from seqgen.runs.load import load
     from seqgen.runs.mixtures.mix import mix
+    from seqgen.runs.pairs.labeler import LabelerRun, LabelPrediction, TagPrediction
+    from seqgen.runs.pairs.translator import TranslationEvaluation, TranslatorRun
     from seqgen.runs.run import Run
+    from seqgen.runs.text import TextRun
     from seqgen.runs.train import train
     from seqgen.runs.training_run import TrainingRun
-    from seqgen.runs.translator import TranslationEvaluation, TranslatorRun
     from seqgen.training.events import (
         Evaluated,
         Event,
@@ -65,15 +66,16 @@ _HOMES = {
     "TrainingRun": "seqgen.runs.training_run",
     "load": "seqgen.runs.load",
     "Run": "seqgen.runs.run",
+    "TextRun": "seqgen.runs.text",
     "Evaluation": "seqgen.evaluation.report",
     "TokenScores": "seqgen.evaluation.token_scores",
-    "TranslatorRun": "seqgen.runs.translator",
+    "TranslatorRun": "seqgen.runs.pairs.translator",
     "Translation": "seqgen.generation.translate",
     "Alignment": "seqgen.generation.translate",
-    "TranslationEvaluation": "seqgen.runs.translator",
-    "LabelerRun": "seqgen.runs.labeler",
-    "LabelPrediction": "seqgen.runs.labeler",
-    "TagPrediction": "seqgen.runs.labeler",
+    "TranslationEvaluation": "seqgen.runs.pairs.translator",
+    "LabelerRun": "seqgen.runs.pairs.labeler",
+    "LabelPrediction": "seqgen.runs.pairs.labeler",
+    "TagPrediction": "seqgen.runs.pairs.labeler",
     "LabelReport": "seqgen.evaluation.tasks.labels",
     "TagReport": "seqgen.evaluation.tasks.tags",
     **dict.fromkeys(
@@ -129,6 +131,7 @@ __all__ = [
     "TagPrediction",
     "TagReport",
     "TextError",
+    "TextRun",
     "TokenScores",
     "TokenizerError",
     "TrainingError",

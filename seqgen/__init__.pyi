@@ -18,15 +18,16 @@ from seqgen.evaluation.tasks.tags import TagReport as TagReport
 from seqgen.evaluation.token_scores import TokenScores as TokenScores
 from seqgen.generation.translate import Alignment as Alignment
 from seqgen.generation.translate import Translation as Translation
-from seqgen.runs.labeler import LabelerRun as LabelerRun
-from seqgen.runs.labeler import LabelPrediction as LabelPrediction
-from seqgen.runs.labeler import TagPrediction as TagPrediction
 from seqgen.runs.load import load as load
 from seqgen.runs.mixtures.mix import mix as mix
+from seqgen.runs.pairs.labeler import LabelerRun as LabelerRun
+from seqgen.runs.pairs.labeler import LabelPrediction as LabelPrediction
+from seqgen.runs.pairs.labeler import TagPrediction as TagPrediction
+from seqgen.runs.pairs.translator import TranslationEvaluation as TranslationEvaluation
+from seqgen.runs.pairs.translator import TranslatorRun as TranslatorRun
 from seqgen.runs.run import Run as Run
+from seqgen.runs.text import TextRun as TextRun
 from seqgen.runs.training_run import TrainingRun as TrainingRun
-from seqgen.runs.translator import TranslationEvaluation as TranslationEvaluation
-from seqgen.runs.translator import TranslatorRun as TranslatorRun
 from seqgen.training.events import Evaluated as Evaluated
 from seqgen.training.events import Event as Event
 from seqgen.training.events import Finished as Finished
@@ -72,6 +73,7 @@ __all__ = [
     "TagPrediction",
     "TagReport",
     "TextError",
+    "TextRun",
     "TokenScores",
     "TokenizerError",
     "TrainingError",

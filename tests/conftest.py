@@ -16,21 +16,20 @@ from hypothesis import settings as hypothesis_settings
 import seqgen
 from seqgen import models
 from seqgen.models.base import LanguageModel
-from seqgen.models.ngram.fit import fit_tables
-from seqgen.models.ngram.model import NgramModel
-from seqgen.models.registry import (
-    FAMILIES,
+from seqgen.models.config import (
     FamilyConfig,
     GruConfig,
     GruTranslateConfig,
     LstmConfig,
     LstmTranslateConfig,
-    MixtureConfig,
     NgramConfig,
     RnnTranslateConfig,
     TransformerConfig,
     TransformerTranslateConfig,
 )
+from seqgen.models.ngram.fit import fit_tables
+from seqgen.models.ngram.model import NgramModel
+from seqgen.models.registry import FAMILIES, MixtureConfig
 
 from .small_runs import NEURAL, PAIRS, SMALL, SMALL_RUNS
 
@@ -62,7 +61,7 @@ CONFIGS: dict[str, FamilyConfig] = {
         hidden_size=32, layers=2, heads=2, block_size=64, positions="sinusoidal", tie_weights=True
     ),
 }
-"""A small model of every family that goes on with a text, and of its forms, by the name in test ids."""
+"""A small model of every family that continues a text, and of its forms, by the name in test ids."""
 
 TRANSLATORS: dict[str, FamilyConfig] = {
     "lstm-translate": LstmTranslateConfig(hidden_size=16, layers=2, embedding_size=8),

@@ -127,8 +127,8 @@ def test_public_names():
         "Alignment", "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Fitted", "LabelPrediction",
         "LabelReport", "LabelerRun", "MemberStarted", "Mixed", "NotMixed", "Overfitting", "Replanned", "Run",
         "RunError", "Sampled", "SaveError", "SaveFailed", "Saved", "SeqgenError", "Skipped", "Step", "TagPrediction",
-        "TagReport", "TextError", "TokenScores", "TokenizerError", "TrainingError", "TrainingRun", "Translation",
-        "TranslationEvaluation", "TranslatorRun", "__version__", "load", "mix", "train",
+        "TagReport", "TextError", "TextRun", "TokenScores", "TokenizerError", "TrainingError", "TrainingRun",
+        "Translation", "TranslationEvaluation", "TranslatorRun", "__version__", "load", "mix", "train",
     ]  # fmt: skip
     assert all(getattr(seqgen, name) is not None for name in seqgen.__all__)
     assert dir(seqgen) == seqgen.__all__

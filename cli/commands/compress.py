@@ -19,7 +19,7 @@ from seqgen.sources.config import STDIN, name_of
 from seqgen.utils.files import write_atomically
 
 if TYPE_CHECKING:
-    from seqgen.runs.run import Run
+    from seqgen.runs.text import TextRun
 
 SUFFIX = ".seqgen"
 STDOUT = "-"
@@ -126,14 +126,15 @@ def _read(file: str) -> bytes:
             raise TextError(f"{file} cannot be read: {error.strerror or error}") from error
 
 
-def _load(run: str | None) -> Run:
+def _load(run: str | None) -> TextRun:
     with exit_on_signal():
         from seqgen.runs.load import load
+        from seqgen.runs.text import TextRun
 
-    return load(run, device="cpu")
+    return load(run, device="cpu").expect(TextRun)
 
 
-def _figures(model: Run, content: bytes, compressed: bytes, seconds: float) -> dict[str, Any]:
+def _figures(model: TextRun, content: bytes, compressed: bytes, seconds: float) -> dict[str, Any]:
     """Return how large a file is, compressed and not, and what xz needs."""
     from seqgen.evaluation.report import xz_bits_per_byte
 

@@ -59,15 +59,8 @@ def stats(
 
 def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
     """Yield the name of each document, and its chunks."""
-    from seqgen.sources.source import (
-        Source,
-        are_parallel,
-        expand_names,
-        issue_notices,
-        parallel_documents,
-        reject_unused_settings,
-        unselected_notices,
-    )
+    from seqgen.sources.names import are_parallel, expand_names, reject_unused_settings, unselected_notices
+    from seqgen.sources.source import Source, issue_notices, parallel_documents
 
     reject_unused_settings(texts, reading)
     for message in unselected_notices(texts, reading):

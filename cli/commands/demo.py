@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from seqgen.cli.options import QuietOption
@@ -13,7 +13,6 @@ from seqgen.cli.signals import Interrupts
 
 if TYPE_CHECKING:
     from seqgen.runs.run import Run
-    from seqgen.runs.translator import TranslatorRun
 
 CORPUS = "corpus:pydoc"
 TRAINING_TIME, TRANSLATING_TIME = "45s", "40s"
@@ -44,7 +43,9 @@ def _generate(time: str, *, quiet: bool) -> None:
     """Train on the embedded corpus, sample, and evaluate."""
     from seqgen.cli.commands.evaluate import measure, print_rows
 
-    run = _train(CORPUS, time, quiet=quiet)
+    from seqgen.runs.text import TextRun
+
+    run = _train(CORPUS, time, quiet=quiet).expect(TextRun)
     _say(f"2. Sample: seqgen sample --prompt '{PROMPT}' --max-new-tokens 400", quiet=quiet)
     write_stream(chain([PROMPT], run.generate(PROMPT, stream=True, max_new_tokens=400)))
     write_text("\n")
@@ -63,9 +64,10 @@ def _translate(time: str, *, quiet: bool) -> None:
     from seqgen.cli.commands.pairs.evaluate import print_evaluation
     from seqgen.cli.commands.pairs.translate import print_attention
 
+    from seqgen.runs.pairs.translator import TranslatorRun
     from seqgen.sources.source import load_documents
 
-    run = cast("TranslatorRun", _train(PAIRS, time, quiet=quiet))
+    run = _train(PAIRS, time, quiet=quiet).expect(TranslatorRun)
     _say(f'2. Translate: seqgen translate "{DATES[0]}"', quiet=quiet)
     for source in DATES:
         write_text(f"{source} -> {run.translate(source)}\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import ShowTokens, WorkBar, announce_time
@@ -24,9 +24,8 @@ from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation
-    from seqgen.runs.labeler import LabelerRun
     from seqgen.runs.run import Run
-    from seqgen.runs.translator import TranslatorRun
+    from seqgen.runs.text import TextRun
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
 
@@ -92,6 +91,7 @@ def evaluate(
         raise ConfigError("tune: it has no effect without --dynamic or --cache; add one of them, or leave it out")
     with exit_on_signal():
         from seqgen.runs.load import load
+        from seqgen.runs.text import TextRun
 
     model = load(run, **pick(settings, "device", "threads"))
     notice_pipes(texts or [], quiet=quiet)
@@ -99,6 +99,7 @@ def evaluate(
     if model.config.data.has_pairs:
         _evaluate_pairs(model, texts or [], read, settings, json=json, quiet=quiet)
         return
+    model = model.expect(TextRun)
     if search := pick(settings, *BeamConfig.model_fields):
         raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
     measured = _load_texts(texts, read, quiet=quiet) if texts else [("validation part", model.validation_texts())]
@@ -126,26 +127,30 @@ def _evaluate_pairs(
     from seqgen.cli.commands.pairs.evaluate import evaluate_translator
     from seqgen.cli.commands.pairs.label_report import evaluate_labeler
 
+    from seqgen.runs.pairs.labeler import LabelerRun
+    from seqgen.runs.pairs.translator import TranslatorRun
+
     search = pick(settings, *BeamConfig.model_fields)
     if settings:
         raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
     if model.config.data.task in LABELING_TASKS:
         if search:
             raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
-        evaluate_labeler(cast("LabelerRun", model), texts, reading, json=json, quiet=quiet)
+        evaluate_labeler(model.expect(LabelerRun), texts, reading, json=json, quiet=quiet)
         return
-    evaluate_translator(cast("TranslatorRun", model), texts, reading, search, json=json, quiet=quiet)
+    evaluate_translator(model.expect(TranslatorRun), texts, reading, search, json=json, quiet=quiet)
 
 
 def _load_texts(texts: Sequence[str], reading: Reading, *, quiet: bool) -> list[tuple[str, LoadedDocuments]]:
     """Read each of `texts`; return them with their names."""
-    from seqgen.sources.source import load_documents, reject_unused_settings
+    from seqgen.sources.names import reject_unused_settings
+    from seqgen.sources.source import load_documents
 
     reject_unused_settings(texts, reading)
     return [(text, load_documents([text], reading, lambda message: notice(message, quiet=quiet))) for text in texts]
 
 
-def _note_training_texts(model: Run, measured: Sequence[tuple[str, LoadedDocuments]], *, quiet: bool) -> None:
+def _note_training_texts(model: TextRun, measured: Sequence[tuple[str, LoadedDocuments]], *, quiet: bool) -> None:
     """Note which texts the run was trained on."""
     for name, documents in measured:
         if len(documents) == 1 and model.is_training_text(documents[0]):
@@ -157,7 +162,7 @@ def _note_training_texts(model: Run, measured: Sequence[tuple[str, LoadedDocumen
 
 
 def _tune(
-    model: Run,
+    model: TextRun,
     text: str,
     reading: Reading,
     measured: Sequence[tuple[str, LoadedDocuments]],
@@ -188,7 +193,9 @@ def _has_all(documents: Sequence[str], measured: Sequence[str]) -> bool:
     return all(one in known or (len(documents) == 1 and one in documents[0]) for one in measured)
 
 
-def measure(model: Run, name: str, documents: LoadedDocuments, *, part: str = "", quiet: bool, **settings: Any) -> Row:
+def measure(
+    model: TextRun, name: str, documents: LoadedDocuments, *, part: str = "", quiet: bool, **settings: Any
+) -> Row:
     """Score a text, with a bar on a terminal; `part` names the part of the catalog that it may be."""
     from seqgen.evaluation.report import order0_bits_per_byte, xz_bits_per_byte
     from seqgen.sources.catalog.corpus import published_results
@@ -235,7 +242,7 @@ def sum_rows(rows: Sequence[Row]) -> Row:
     return Row("total", evaluation, sum(xz) if len(xz) == len(rows) else None, order0, documents)
 
 
-def as_record(row: Row, model: Run) -> dict[str, Any]:
+def as_record(row: Row, model: TextRun) -> dict[str, Any]:
     """Return the figures of a text as --json prints them."""
     evaluation = row.evaluation
     return {
@@ -315,7 +322,7 @@ def describe_context(context: Context, documents: int) -> str:
     return f"{carried}, {context.segments:,} segments with a burn-in of {plural(context.burn_in, 'token')}"
 
 
-def print_rows(rows: Sequence[Row], model: Run) -> None:
+def print_rows(rows: Sequence[Row], model: TextRun) -> None:
     """Print the figures as a table with a column for each text."""
     from rich.table import Table
 

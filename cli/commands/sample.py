@@ -26,7 +26,7 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.evaluation.memorization import Memorization
     from seqgen.generation.generate import Completion
-    from seqgen.runs.run import Run
+    from seqgen.runs.text import TextRun
 
 _MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
@@ -85,10 +85,11 @@ def sample(
     """
     with exit_on_signal():
         from seqgen.runs.load import load
+        from seqgen.runs.text import TextRun
 
     if escapes:
         prompt = _interpret_escapes(prompt, settings)
-    model = load(run, **pick(settings, "device", "threads"))
+    model = load(run, **pick(settings, "device", "threads")).expect(TextRun)
     encoding = model.reading(**pick(settings, "encoding")).encoding
     prompts, places = _read_prompts(prompt, prompt_file, prompts_file, encoding)
     _check(model, prompts, settings, strict=strict, quiet=quiet)
@@ -110,7 +111,7 @@ def sample(
         _note_copies(texts, learned, quiet=quiet)
 
 
-def _adapt(model: Run, text: str, encoding: str, *, quiet: bool) -> Run:
+def _adapt(model: TextRun, text: str, encoding: str, *, quiet: bool) -> TextRun:
     """Return the run with a model that has learned from a text; note how long that takes, and divergence."""
     from seqgen.sources.source import load_documents
 
@@ -138,7 +139,7 @@ def _read_prompts(
     return [text for _, text in numbered], [f"{prompts_file}, line {number}" for number, _ in numbered]
 
 
-def _complete(model: Run, prompts: list[str], places: list[str], **settings: Any) -> Iterator[Completion]:
+def _complete(model: TextRun, prompts: list[str], places: list[str], **settings: Any) -> Iterator[Completion]:
     """Generate texts after each prompt; a message about a prompt of a file names its place."""
     from seqgen.generation.generate import PromptError
 
@@ -150,7 +151,7 @@ def _complete(model: Run, prompts: list[str], places: list[str], **settings: Any
         raise ConfigError(f"{places[error.number]}: {str(error).removeprefix('prompt: ')}") from error
 
 
-def _check(model: Run, prompts: list[str], settings: dict[str, Any], *, strict: bool, quiet: bool) -> None:
+def _check(model: TextRun, prompts: list[str], settings: dict[str, Any], *, strict: bool, quiet: bool) -> None:
     """Note what the vocabulary lacks; for a model of bytes, turn the stop strings into bytes."""
     from seqgen.sources.content import bytes_as_characters
 
@@ -169,7 +170,7 @@ def _interpret_escapes(prompt: str, settings: dict[str, Any]) -> str:
     return interpret_escapes(prompt, "prompt")
 
 
-def _print_json(model: Run, made: Iterable[Completion], learned: Iterable[Iterable[str]] | None) -> list[str]:
+def _print_json(model: TextRun, made: Iterable[Completion], learned: Iterable[Iterable[str]] | None) -> list[str]:
     """Print each text as a JSON object, as soon as it is known; return the texts."""
     copies: Iterable[Memorization | None] = repeat(None)
     if learned is not None:
@@ -184,7 +185,7 @@ def _print_json(model: Run, made: Iterable[Completion], learned: Iterable[Iterab
     return texts
 
 
-def _print_all(model: Run, made: Iterable[Completion], *, echo: bool, quiet: bool) -> list[str]:
+def _print_all(model: TextRun, made: Iterable[Completion], *, echo: bool, quiet: bool) -> list[str]:
     """Print several texts, and return them without their prompts.
 
     Texts of a run that ends them are separated as in a file of lines or paragraphs, others are printed under their
@@ -207,7 +208,7 @@ def _print_all(model: Run, made: Iterable[Completion], *, echo: bool, quiet: boo
     return [one.text for one in completions]
 
 
-def _stream(model: Run, start: str, settings: dict[str, Any], *, echo: bool) -> str:
+def _stream(model: TextRun, start: str, settings: dict[str, Any], *, echo: bool) -> str:
     """Write a text while it is generated, after the prompt if `echo` is set; return what was generated."""
     from seqgen.tokenizers.normalization import compose_chunks
 

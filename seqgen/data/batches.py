@@ -33,7 +33,7 @@ from seqgen.models.state import State
 from seqgen.tokenizers.base import BOUNDARY
 
 if TYPE_CHECKING:
-    from seqgen.models.translation.base import SourceModel
+    from seqgen.models.source import SourceModel
 
 MIN_DOCUMENTS_OF_LANE = 8
 """How many documents as long as the longest fit at least into a lane of whole documents; see `ContiguousBatches`."""
@@ -106,34 +106,18 @@ class _Line:
 
 
 class BatchStream(ABC):
-    """Endless batches of documents.
-
-    Args:
-        documents: their ids, which may be mapped from a file: a batch reads only its own.
-        batch_size: rows of a batch, over all ranks; fewer for a short text.
-        length: tokens of a row; fewer for a short text.
-        seed: the random seed.
-    """
+    """Endless batches."""
 
     carries_state: bool
     """Whether each row continues where the same row of the batch before it ended."""
-
-    def __init__(self, documents: Documents, batch_size: int, length: int, seed: int) -> None:
-        self.tokens = documents.tokens
-        """Targets of all documents."""
-        if not self.tokens:
-            raise TextError("the text has no tokens to train on; give a longer text")
-        self._documents = documents
-        self._has_ends = bool(documents.ends.any())
-        self._seed = seed
-        # A text shorter than a batch is read once in a step, not several times.
-        self.length = min(length, self.tokens)
-        self.batch_size = self._fit(batch_size)
-        self._drawn: tuple[int, _Line] | None = None
-
-    @abstractmethod
-    def _fit(self, batch_size: int) -> int:
-        """Return the rows of a batch: `batch_size`, or fewer if the text does not fill them."""
+    tokens: int
+    """Targets of an epoch."""
+    batch_size: int
+    """Rows of a batch, over all ranks."""
+    length: int
+    """Targets of a row, on average."""
+    longest: int
+    """The most tokens that a row may have."""
 
     @property
     @abstractmethod
@@ -143,6 +127,33 @@ class BatchStream(ABC):
     @abstractmethod
     def batch_at(self, step: int, rank: int = 0, world: int = 1) -> Batch:
         """Return batch number `step`; rank r of `world` gets every world-th row from r on."""
+
+
+class DocumentBatches(BatchStream):
+    """Batches of documents, whose rows have the same length.
+
+    Args:
+        documents: their ids, which may be mapped from a file: a batch reads only its own.
+        batch_size: rows of a batch, over all ranks; fewer for a short text.
+        length: tokens of a row; fewer for a short text.
+        seed: the random seed.
+    """
+
+    def __init__(self, documents: Documents, batch_size: int, length: int, seed: int) -> None:
+        self.tokens = documents.tokens
+        if not self.tokens:
+            raise TextError("the text has no tokens to train on; give a longer text")
+        self._documents = documents
+        self._has_ends = bool(documents.ends.any())
+        self._seed = seed
+        # A text shorter than a batch is read once in a step, not several times.
+        self.length = self.longest = min(length, self.tokens)
+        self.batch_size = self._fit(batch_size)
+        self._drawn: tuple[int, _Line] | None = None
+
+    @abstractmethod
+    def _fit(self, batch_size: int) -> int:
+        """Return the rows of a batch: `batch_size`, or fewer if the text does not fill them."""
 
     def _line(self, epoch: int) -> _Line:
         """Return the line of an epoch: documents with ends in an order drawn for it, others as they are stored."""
@@ -156,7 +167,7 @@ class BatchStream(ABC):
         return self._drawn[1]
 
 
-class ContiguousBatches(BatchStream):
+class ContiguousBatches(DocumentBatches):
     """B rows, each of which reads on from batch to batch, `length` tokens in each.
 
     A circle: row b starts at b / B of the line and reads on. It does not stop where the next row starts, so its carried
@@ -205,7 +216,7 @@ class ContiguousBatches(BatchStream):
         return line.read(positions, scored=positions < lanes[rows + 1, None])
 
 
-class WindowBatches(BatchStream):
+class WindowBatches(DocumentBatches):
     """Windows of `length` tokens, cut at another offset and put in another order in each epoch.
 
     Each token is a target once in an epoch: where the last window reaches the first, its targets are ignored, and so

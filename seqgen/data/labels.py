@@ -23,7 +23,8 @@ from seqgen.data.pipeline import Texts
 from seqgen.errors import TextError
 from seqgen.models.base import IGNORED
 from seqgen.sources.config import EXAMPLES, Reading, Task
-from seqgen.sources.source import Source, expand_names, is_read_once, issue_notices, reject_unused_settings
+from seqgen.sources.names import expand_names, is_read_once, reject_unused_settings
+from seqgen.sources.source import Source, issue_notices
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
 from seqgen.tokenizers.normalization import normalize
 from seqgen.utils.text import plural, without_surrogates
@@ -49,10 +50,6 @@ class Labels(Pairs):
         boundary = torch.full((len(self), 1), BOUNDARY)
         return _batch(self, boundary, torch.from_numpy(self.targets.filled(IGNORED)))
 
-    def show(self, number: int, labels: Sequence[str], tokenizer: Tokenizer) -> str:
-        """Return a text with a label: `text -> label`."""
-        return f"{tokenizer.decode(self.sources[number])} -> {labels[0]}"
-
 
 class Tags(Pairs):
     """Sentences and the tags of their words: each id has a target, `IGNORED` where no word ends."""
@@ -67,11 +64,11 @@ class Tags(Pairs):
         inputs = torch.cat([boundary, torch.from_numpy(self.sources.filled(FILLER))], 1)
         return _batch(self, inputs, torch.cat([torch.full_like(boundary, IGNORED), targets], 1))
 
-    def show(self, number: int, labels: Sequence[str], tokenizer: Tokenizer) -> str:
+    def show(self, number: int, targets: Sequence[str], tokenizer: Tokenizer) -> str:
         """Return a sentence with tags: `word/tag word/tag`."""
         ends = np.flatnonzero(self.targets[number] != IGNORED) + 1
         words = np.split(self.sources[number], ends)[: len(ends)]
-        return " ".join(f"{tokenizer.decode(word).strip()}/{label}" for word, label in zip(words, labels, strict=True))
+        return " ".join(f"{tokenizer.decode(word).strip()}/{tag}" for word, tag in zip(words, targets, strict=True))
 
 
 def _batch(pairs: Pairs, inputs: torch.Tensor, targets: torch.Tensor) -> Batch:
@@ -86,7 +83,7 @@ def label_pairs(
     targets: Iterable[str],
     labels: Sequence[str],
     tokenizer: Tokenizer,
-) -> Labels | Tags:
+) -> Pairs:
     """Return texts with their labels, or sentences with their tags, as indices in `labels`.
 
     Args:
@@ -153,8 +150,8 @@ class LabeledTexts:
 
     labels: tuple[str, ...]
     """Sorted."""
-    train: Labels | Tags
-    valid: Labels | Tags | None
+    train: Pairs
+    valid: Pairs | None
     notices: list[str]
     """What the user should know, a sentence each."""
 
@@ -212,7 +209,7 @@ def _check_labels(labels: tuple[str, ...], texts: int | None) -> None:
 
 def _label_part(
     texts: Texts, part: Span, ids: Documents, labels: tuple[str, ...], tokenizer: Tokenizer
-) -> tuple[Labels | Tags, list[str]]:
+) -> tuple[Pairs, list[str]]:
     """Return the pairs of a part, and a sentence about each that is skipped because its label is not known."""
     task, known = texts.data.task, set(labels)
     targets = list(part.every(2, 1).texts())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, TypeAlias
 
@@ -14,7 +14,7 @@ from seqgen.data.batches import FILLER, Batch, BatchStream
 from seqgen.data.documents import Documents
 from seqgen.errors import TextError
 from seqgen.models.base import IGNORED
-from seqgen.tokenizers.base import BOUNDARY, Ids
+from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 POOL = 64
@@ -111,6 +111,10 @@ class Pairs:
             torch.from_numpy(self.sources.lengths.copy()),
         )
 
+    def show(self, number: int, targets: Sequence[str], tokenizer: Tokenizer) -> str:
+        """Return a source with a target of a model: `source -> target`."""
+        return f"{tokenizer.decode(self.sources[number])} -> {targets[0]}"
+
     def by_length(self, size: int) -> list[Integers]:
         """Return the numbers of pairs of similar length, at most `size` each: the longest first."""
         order = np.lexsort((self.targets.lengths, self.sources.lengths))[::-1]
@@ -127,21 +131,16 @@ class PairBatches(BatchStream):
     """
 
     carries_state = False
-    longest: int
-    """Tokens of the longest source and the longest target together: what a row of a batch may have."""
 
     def __init__(self, pairs: Pairs, batch_size: int, seed: int) -> None:
         if not len(pairs):
             raise TextError("there are no pairs to train on; give more pairs")
         self.pairs, self._seed = pairs, seed
         self.tokens = pairs.tokens
-        self.batch_size = self._fit(batch_size)
+        self.batch_size = min(batch_size, len(pairs))
         self.length = max(1, round(pairs.tokens / len(pairs)))
         self.longest = sum(int(side.lengths.max()) for side in (pairs.sources, pairs.targets))
         self._ordered: tuple[int, Integers] | None = None
-
-    def _fit(self, batch_size: int) -> int:
-        return min(batch_size, len(self.pairs))
 
     @property
     def batches_per_epoch(self) -> int:

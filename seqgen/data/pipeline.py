@@ -19,8 +19,9 @@ from seqgen.data.split import DEFAULT_SHARE, MIN_CHARACTERS, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.config import LABELING_TASKS, is_path, name_of
 from seqgen.sources.misreading import SAMPLE_CHARACTERS, describe_misreading
+from seqgen.sources.names import is_read_once, reject_unused_settings, unselected_notices
 from seqgen.sources.prose import describe_prose
-from seqgen.sources.source import is_read_once, issue_notices, reject_unused_settings, unselected_notices
+from seqgen.sources.source import issue_notices
 from seqgen.tokenizers.auto import TextStatistics
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig

@@ -16,7 +16,8 @@ from seqgen.evaluation.pairs import ROWS
 from seqgen.evaluation.scoring import MAX_LOGITS
 from seqgen.evaluation.tasks.labels import Floats, Ints, fit_temperature, log_softmax, mean_nats
 from seqgen.models.base import IGNORED, LanguageModel
-from seqgen.models.registry import LabelConfig
+from seqgen.models.config import LabelConfig
+from seqgen.models.labeling.base import Labeler
 
 MIN_TEMPERATURE_TARGETS = 50
 """Targets from which a temperature is fitted to them: from fewer, it is mostly chance which labels are right."""
@@ -45,6 +46,10 @@ class LabelEvaluation:
         """exp(nats per label), or infinity above the range of a float."""
         return math.exp(self.nats_per_token) if self.nats_per_token < 700 else math.inf
 
+    def calibrate(self, model: LanguageModel) -> None:
+        """Give the model that was scored, a labeler, the temperature."""
+        cast("Labeler", model).temperature.fill_(self.temperature)
+
 
 def label_logits(
     model: LanguageModel,
@@ -60,9 +65,9 @@ def label_logits(
         precision: of the products.
         progress: receives how many tokens of the sources were read, and their total.
     """
-    pairs = pairs.cut_sources(getattr(model.config, "max_source_length", None))
-    found: list[Floats] = [np.empty((0, 0))] * len(pairs)
     config = cast("LabelConfig", model.config)
+    pairs = pairs.cut_sources(config.source_limit)
+    found: list[Floats] = [np.empty((0, 0))] * len(pairs)
     width = max(config.hidden_size, len(config.labels))
     longest = 1 + int(pairs.sources.lengths.max(initial=0))
     rows = max(1, min(ROWS, MAX_LOGITS // (longest * width)))

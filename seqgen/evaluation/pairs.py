@@ -13,7 +13,7 @@ from seqgen.device import Precision, autocast, evaluation_mode
 from seqgen.evaluation.report import Context, Evaluation, TextSize
 from seqgen.evaluation.scoring import MAX_LOGITS, Nats
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import TranslateConfig
+from seqgen.models.config import PairConfig
 
 ROWS = 256
 """Pairs of one call of the model, or fewer to keep to `MAX_LOGITS`."""
@@ -33,7 +33,7 @@ def score_pairs(
         precision: of the products.
         progress: receives the number of tokens in each part that was scored.
     """
-    pairs = pairs.cut_sources(cast("TranslateConfig", model.config).max_source_length)
+    pairs = pairs.cut_sources(cast("PairConfig", model.config).source_limit)
     nats = np.empty(len(pairs), dtype=np.float64)
     longest = 1 + int(pairs.targets.lengths.max(initial=0))
     rows = max(1, min(ROWS, MAX_LOGITS // (longest * model.vocab_size)))

@@ -13,12 +13,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from seqgen.data.cache.encode import Counts
 from seqgen.evaluation.adaptation.config import AdaptationConstants
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.utils.text import without_surrogates
+
+if TYPE_CHECKING:
+    from seqgen.models.base import LanguageModel
 
 XZ_LIMIT = 64 * 2**20
 """Bytes above which xz -9 is not run for comparison: it takes about a second per megabyte."""
@@ -174,6 +177,9 @@ class Evaluation(Cost):
     def accuracy(self) -> None:
         """None: a text is not right or wrong, as a label is."""
         return None
+
+    def calibrate(self, model: LanguageModel) -> None:
+        """Change nothing: only what chooses labels is calibrated."""
 
 
 def combine(evaluations: Sequence[Evaluation]) -> Evaluation:

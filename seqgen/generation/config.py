@@ -9,6 +9,9 @@ from pydantic import field_validator, model_validator
 
 from seqgen.config import BEAM, SAMPLING, Config, setting
 
+MAX_SAMPLES = 10_000
+"""Samples of one prompt, or of one source."""
+
 
 class SamplingConfig(Config):
     """How new tokens are sampled. Processors apply in the order of the fields.

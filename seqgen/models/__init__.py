@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from seqgen.models.registry import FAMILIES, FamilyConfig
+from seqgen.models.config import FamilyConfig
+from seqgen.models.registry import FAMILIES
 
 if TYPE_CHECKING:
     from seqgen.models.base import LanguageModel

@@ -30,7 +30,8 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, FamilyConfig
+from seqgen.models.config import FamilyConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.models.state import State
 
 Engine = Literal["torch", "numba"]

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from seqgen import models
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import FamilyConfig
+from seqgen.models.config import FamilyConfig
 
 
 def skeleton(config: FamilyConfig, vocab_size: int) -> LanguageModel:

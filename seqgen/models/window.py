@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen.models.base import NeuralModel, initialize_embedding_and_head
+from seqgen.models.config import WindowConfig
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.registry import WindowConfig
 from seqgen.models.state import State
 
 LARGEST_TABLE = 1 << 25

@@ -8,22 +8,15 @@ import json
 import re
 from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from seqgen.config import RUN, TEXT, Config, FileName, Setting, setting, settings_of
 from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import ConfigError
-from seqgen.models.registry import (
-    CELLS,
-    FAMILIES,
-    MixtureConfig,
-    ModelConfig,
-    cells_for,
-    model_settings,
-    of_cells,
-)
+from seqgen.models.config import LabelConfig
+from seqgen.models.registry import CELLS, FAMILIES, MixtureConfig, ModelConfig, cells_for, model_settings, of_cells
 from seqgen.sources.config import BYTES, EXAMPLES, GENERATE
 from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
@@ -195,11 +188,14 @@ class RunConfig(Config):
     def _training_is_of_the_family(self) -> RunConfig:
         if type(self.training) is not training_class(self.model.cell):
             raise ValueError(f"training: these are not the settings of {self.model.cell}")
+        parts = [part for part in (self.model, self.training) if isinstance(part, MixtureConfig | MembersConfig)]
+        if len({tuple(sorted(part.members)) for part in parts}) > 1:
+            raise ValueError("training: these are not the settings of the members of the mixture")
         return self
 
     @model_validator(mode="after")
     def _labels_are_known(self) -> RunConfig:
-        if getattr(self.model, "labels", None) == ():
+        if self.labels == ():
             raise ValueError(f"model: {self.model.cell} has no labels to choose from")
         return self
 
@@ -209,10 +205,21 @@ class RunConfig(Config):
             raise ValueError(f"model: {self.model.cell} is not a model of --task {self.data.task}")
         return self
 
-    def member(self, name: str) -> RunConfig:
-        """Return the config that a member of this mixture has as a run."""
-        model, training = cast("MixtureConfig", self.model), cast("MembersConfig", self.training)
-        return self.model_copy(update={"model": model.members[name], "training": training.members[name]})
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """The labels, or the tags, that the model chooses from; None where it writes text."""
+        return self.model.labels if isinstance(self.model, LabelConfig) else None
+
+    @property
+    def members(self) -> dict[str, RunConfig]:
+        """The configs that the members of a mixture have as runs, by name; of any other model none."""
+        model, training = self.model, self.training
+        if not isinstance(model, MixtureConfig) or not isinstance(training, MembersConfig):
+            return {}
+        return {
+            name: self.model_copy(update={"model": member, "training": training.members[name]})
+            for name, member in model.members.items()
+        }
 
     @property
     def identity(self) -> str:

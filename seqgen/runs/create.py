@@ -166,7 +166,7 @@ def read_corpus(
     if settings.auto:
         chosen = chosen or choose_tokenizer(texts.statistics, seconds).settings
         built = built.model_copy(update=chosen)
-    labels = None if parent is None else getattr(parent.config.model, "labels", None)
+    labels = None if parent is None else parent.config.labels
     corpus = encode_corpus(texts, tokenizer or built, request.report, labels)
     if settings.auto and built.kind != "char":
         corpus = replace(corpus, notices=[_tokenizer_notice(corpus, seconds), *corpus.notices])

@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from seqgen.errors import ConfigError, RunError, SaveError
-from seqgen.models.registry import MixtureConfig
 from seqgen.runs.config import RunConfig
 from seqgen.runs.mixtures.record import MixtureRecord
 from seqgen.sources.config import CORPUS_PREFIX, STDIN
@@ -103,7 +102,7 @@ class RunDirectory:
             RunError: it is not a run, or another one than the mixture describes.
         """
         member = self.member(name)
-        found, described = member.read_config(), cast("MixtureConfig", config.model).members[name]
+        found, described = member.read_config(), config.members[name].model
         if (found.model, found.tokenizer.fingerprint) != (described, config.tokenizer.fingerprint):
             raise RunError(f"{member.config} is not the member that {self.config} describes; restore it")
         return found

@@ -16,7 +16,8 @@ import torch
 from seqgen.device import describe_environment, select_device, torch_threads, total_memory
 from seqgen.errors import ConfigError, RunError
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import FAMILIES, FamilyConfig
+from seqgen.models.config import FamilyConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.models.weights import to_bytes
 from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings
 from seqgen.runs.create import corpus_notices, make_config, read_corpus, write_run

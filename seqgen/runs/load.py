@@ -17,20 +17,20 @@ from seqgen.models.skeleton import skeleton
 from seqgen.models.weights import check_weights, checksum_of, load_weights
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
-from seqgen.runs.labeler import LabelerRun
+from seqgen.runs.pairs.labeler import LabelerRun
+from seqgen.runs.pairs.translator import TranslatorRun
 from seqgen.runs.run import Run
-from seqgen.runs.translator import TranslatorRun
-from seqgen.sources.config import Task
+from seqgen.runs.text import TextRun
 from seqgen.training.config import MOST_THREADS
 
-RUNS: dict[Task, type[Run]] = {"translate": TranslatorRun, "classify": LabelerRun, "tag": LabelerRun}
-"""What the run of a task is loaded as, other than a `Run`."""
+RUNS = {task: kind for kind in (TextRun, TranslatorRun, LabelerRun) for task in kind.tasks}
+"""What the run of a task is loaded as."""
 
 
 def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
-    """Load a trained run, ready to generate and to evaluate.
+    """Load a trained run: a `TextRun`, or by the task of its training a `TranslatorRun` or a `LabelerRun`.
 
-    One that was trained to translate is a `TranslatorRun`, one that was trained to classify or to tag a `LabelerRun`.
+    `load(path).expect(TextRun)` refuses the others, and type checkers then know the methods of the run.
 
     Args:
         path: its directory; None is the newest in runs/.
@@ -49,7 +49,7 @@ def load(path: str | Path | None = None, *, device: str = "auto", threads: int |
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
     with RandomState(0, torch.device("cpu")):  # initial weights, soon replaced, must not use the caller's random state
         model = load_model(directory, config, tokenizer.vocab_size)
-    return RUNS.get(config.data.task, Run)(directory, config, model.to(select_device(device)), tokenizer, threads)
+    return RUNS[config.data.task](directory, config, model.to(select_device(device)), tokenizer, threads)
 
 
 def load_model(directory: RunDirectory, config: RunConfig, vocab_size: int) -> LanguageModel:

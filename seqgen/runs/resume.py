@@ -11,7 +11,7 @@ from seqgen import tokenizers
 from seqgen._version import __version__
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, RunError
-from seqgen.models.registry import FAMILIES, MixtureConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import (
     CHANGEABLE_SETTINGS,
     LENGTH_SETTINGS,
@@ -182,16 +182,10 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
             if name in {"text", "valid", "cache_dir"} and now is not None:
                 now = tuple(map(absolute, now)) if isinstance(now, tuple) else absolute(now)
             return then, now
-    owner = next((config for config in _member_configs(recorded) if name in accepted_settings(config.model.cell)), None)
+    owner = next((config for config in recorded.members.values() if name in accepted_settings(config.model.cell)), None)
     if owner is None:
         raise ConfigError(describe_unknown_setting(name, recorded.model.name))
     return _values(owner, name, value)
-
-
-def _member_configs(recorded: RunConfig) -> list[RunConfig]:
-    if not FAMILIES[recorded.model.cell].is_mixture:
-        return []
-    return [recorded.member(name) for name in cast("MixtureConfig", recorded.model).members]
 
 
 def _tokenizer_values(recorded: TokenizerRecord, value: str) -> tuple[str, str]:

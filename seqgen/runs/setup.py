@@ -21,7 +21,7 @@ from seqgen.data.cache.cache import check_hash
 from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
-from seqgen.data.labels import Labels, Tags, label_texts
+from seqgen.data.labels import label_texts
 from seqgen.data.leakage import Leakage
 from seqgen.data.pairs import PairBatches, Pairs
 from seqgen.data.pipeline import Texts, read_texts
@@ -29,8 +29,9 @@ from seqgen.device import RandomState, select_device, select_precision, total_me
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.report import TextSize
 from seqgen.models.base import LanguageModel, NeuralModel, parameter_count
+from seqgen.models.config import BlockConfig, FamilyConfig, PairConfig
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES, BlockConfig, FamilyConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.models.skeleton import skeleton
 from seqgen.runs.config import RunConfig, TextRecord
 from seqgen.runs.directory import RunDirectory
@@ -72,6 +73,8 @@ class EncodedCorpus:
     """Of pairs, sources and targets in turn."""
     pairs: Pairs | None
     """The pairs of the training part, where the task learns from pairs."""
+    sampled: Pairs | None
+    """The pairs whose sources samples have: those of validation, or of training without it."""
     validation: Validation | None
     record: TextRecord
     characters_per_token: float
@@ -87,14 +90,11 @@ class EncodedCorpus:
     """Of the training part, sorted, where the task is to choose labels."""
 
     def write_sample(self, model: LanguageModel, seed: int) -> str:
-        """Return a short sample: a text, or of pairs what the model makes of some sources, seen in validation first."""
-        if isinstance(self.pairs, Labels | Tags):
-            labeled = self.validation.pairs if isinstance(self.validation, LabelValidation) else self.pairs
-            return sample_labels(model, self.tokenizer, labeled)
-        if self.pairs is None:
+        """Return a short sample: a text, or of pairs what the model makes of some sources."""
+        if self.sampled is None:
             return generate_sample(model, self.tokenizer, seed, self.record.line_end, ends=self.record.ends)
-        pairs = self.validation.pairs if isinstance(self.validation, PairValidation) else self.pairs
-        return sample_pairs(model, self.tokenizer, pairs)
+        write = sample_labels if self.labels else sample_pairs
+        return write(model, self.tokenizer, self.sampled)
 
 
 @dataclass(frozen=True)
@@ -221,12 +221,13 @@ def encode_corpus(
         train_pairs=None if pairs is None else len(pairs),
         longest_source=None if pairs is None else int(pairs.sources.lengths.max(initial=0)),
         longest_target=None if pairs is None else int(pairs.targets.lengths.max(initial=0)),
-        valid_pairs=None if pairs is None else parts.valid_pairs,
+        valid_pairs=None if pairs is None else len(parts.withheld or ()),
     )
     return EncodedCorpus(
         tokenizer=tokenizer,
         train=stored.train,
         pairs=pairs,
+        sampled=parts.withheld or pairs,
         validation=validation,
         record=record,
         characters_per_token=train.characters / stored.train.tokens,
@@ -243,7 +244,7 @@ class _Parts(NamedTuple):
 
     pairs: Pairs | None
     validation: Validation | None
-    valid_pairs: int = 0
+    withheld: Pairs | None = None
     labels: tuple[str, ...] = ()
     notices: Sequence[str] = ()
 
@@ -255,13 +256,13 @@ def _parts(texts: Texts, ids: CachedIds, tokenizer: Tokenizer, labels: tuple[str
         labeled = label_texts(texts, ids, tokenizer, labels)
         size, withheld = TextSize.sum([valid]), labeled.valid
         validation = None if withheld is None else LabelValidation(withheld, size)
-        return _Parts(labeled.train, validation, len(withheld or ()), labeled.labels, labeled.notices)
+        return _Parts(labeled.train, validation, withheld, labeled.labels, labeled.notices)
     if texts.data.has_pairs:
-        pairs, withheld_pairs = Pairs.of(ids.train), Pairs.of(ids.valid)
+        pairs, withheld = Pairs.of(ids.train), Pairs.of(ids.valid)
         if not valid.tokens:
             return _Parts(pairs, None)
         targets = texts.split.valid.every(2, 1).documents()
-        return _Parts(pairs, PairValidation(withheld_pairs, TextSize.total(targets, tokenizer)), len(withheld_pairs))
+        return _Parts(pairs, PairValidation(withheld, TextSize.total(targets, tokenizer)), withheld)
     return _Parts(None, DocumentValidation(ids.valid, TextSize.sum([valid])) if valid.tokens else None)
 
 
@@ -296,7 +297,7 @@ def read_same_corpus(directory: RunDirectory, config: RunConfig, report: Report 
     texts = read_texts(config.data, report, config.text)
     check_same_text(texts, config.text, config.data)
     tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
-    corpus = encode_corpus(texts, tokenizer, report, getattr(config.model, "labels", None))
+    corpus = encode_corpus(texts, tokenizer, report, config.labels)
     check_same_sizes(corpus, config.text, config.data)
     return corpus
 
@@ -337,7 +338,7 @@ def build_stream(
 ) -> BatchStream:
     """Build the batches that a family trains on: of documents, or where its task has pairs, of pairs."""
     if pairs is not None:
-        pairs = pairs.cut_sources(getattr(model_config, "max_source_length", None))
+        pairs = pairs.cut_sources(cast("PairConfig", model_config).source_limit)
         return PairBatches(pairs, config.batch_size, config.seed)
     if FAMILIES[model_config.cell].batches == "windows":
         return WindowBatches(documents, config.batch_size, cast("BlockConfig", model_config).block_size, config.seed)
@@ -383,9 +384,7 @@ def check_memory(model_config: FamilyConfig, config: TrainingConfig, corpus: Enc
             f"hidden_size: this model has {parameters:,} parameters and takes {_in_gib(12 * parameters)} or more to "
             f"train; this machine has {_in_gib(available)}, so lower --hidden-size or --layers"
         )
-    rows, length = stream.batch_size, stream.length
-    if isinstance(stream, PairBatches):  # a batch of the longest pairs
-        length = stream.longest
+    rows, length = stream.batch_size, stream.longest
     needed = 8 * parameters + activation_bytes(model, rows * length, precision)
     if needed > available:
         other = {

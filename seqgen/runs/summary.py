@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import safetensors
 
 from seqgen.config import Config
 from seqgen.errors import RunError
-from seqgen.models.registry import MixtureConfig
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
 from seqgen.sources.config import CORPUS_PREFIX
@@ -100,8 +99,7 @@ def _count_all(directory: RunDirectory, config: RunConfig) -> int:
     """Count the numbers of a model, of a mixture those of its members."""
     if directory.weights.is_file():
         return count_parameters(directory.weights)
-    members = cast("MixtureConfig", config.model).members
-    return sum(count_parameters(directory.member(name).weights) for name in members)
+    return sum(count_parameters(directory.member(name).weights) for name in config.members)
 
 
 def count_parameters(path: Path) -> int:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 import numpy as np
 
-from seqgen.data.labels import Labels, Tags
 from seqgen.data.pairs import Pairs
 from seqgen.device import autocast
 from seqgen.evaluation.labels import label_logits
@@ -15,10 +14,9 @@ from seqgen.generation.engine import Engine
 from seqgen.generation.generate import complete, separator
 from seqgen.generation.translate import translate
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import LabelConfig
+from seqgen.models.config import LabelConfig
 from seqgen.tokenizers.base import Tokenizer
 
-P = TypeVar("P", bound=Pairs)
 SAMPLE_TOKENS = 160
 SAMPLE_PAIRS = 4
 """Sources of a sample, evenly spaced."""
@@ -44,7 +42,7 @@ def generate_sample(
     return (separator(texts) or "\n\n").join(texts)
 
 
-def sample_labels(model: LanguageModel, tokenizer: Tokenizer, pairs: Labels | Tags) -> str:
+def sample_labels(model: LanguageModel, tokenizer: Tokenizer, pairs: Pairs) -> str:
     """Return the most probable labels of some texts, a line each: the text, an arrow and its label, or word/tag."""
     chosen = _spread(pairs)
     labels = cast("LabelConfig", model.config).labels
@@ -55,7 +53,7 @@ def sample_labels(model: LanguageModel, tokenizer: Tokenizer, pairs: Labels | Ta
     return "\n".join(lines)
 
 
-def _spread(pairs: P) -> P:
+def _spread(pairs: Pairs) -> Pairs:
     """Return `SAMPLE_PAIRS` pairs, evenly spaced."""
     return pairs.select(np.unique(np.linspace(0, len(pairs) - 1, SAMPLE_PAIRS).astype(np.int64)))
 
@@ -66,4 +64,4 @@ def sample_pairs(model: LanguageModel, tokenizer: Tokenizer, pairs: Pairs) -> st
     sources = [chosen.sources[number] for number in range(len(chosen))]
     with autocast(model.device, "fp32"):
         made = [best.text for best, *_ in translate(model, model.stepper(), tokenizer, sources)]
-    return "\n".join(f"{tokenizer.decode(source)} -> {text}" for source, text in zip(sources, made, strict=True))
+    return "\n".join(chosen.show(number, [text], tokenizer) for number, text in enumerate(made))

@@ -13,10 +13,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol
 
 from seqgen.data.documents import Documents
-from seqgen.data.labels import Labels, Tags
 from seqgen.data.pairs import Pairs
 from seqgen.device import Precision, torch_threads
 from seqgen.errors import SaveError, TrainingError
@@ -49,9 +48,6 @@ from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
 from seqgen.training.time_budget import Clock, RunTimer, Timings, replan
 
-if TYPE_CHECKING:
-    from seqgen.models.labeling.base import Labeler
-
 MAX_SKIPPED_IN_A_ROW = 5
 """Skipped steps in a row (loss or gradient NaN or infinite) at which a run stops: one is an accident, five are not."""
 
@@ -70,6 +66,9 @@ class Figures(Protocol):
     @property
     def accuracy(self) -> float | None:
         """The share of labels that are right; None where the targets are text."""
+
+    def calibrate(self, model: LanguageModel) -> None:
+        """Store in the model what was fitted to its logits, and belongs to its weights."""
 
 
 class Validation(Protocol):
@@ -111,7 +110,7 @@ class PairValidation:
 class LabelValidation:
     """A validation part of texts with labels, or of sentences with tags."""
 
-    pairs: Labels | Tags
+    pairs: Pairs
     size: TextSize
 
     def evaluate(self, model: LanguageModel, precision: Precision) -> LabelEvaluation:
@@ -253,8 +252,7 @@ class Trainer:
         best = self.progress.best_nats_per_token
         is_best = best is None or report.nats_per_token < best
         if is_best:
-            if isinstance(report, LabelEvaluation):  # it belongs to these weights, and is stored with them
-                cast("Labeler", learner.model).temperature.fill_(report.temperature)
+            report.calibrate(learner.model)
             with learner.averaged():
                 self._best = to_bytes(learner.model.stored_tensors(), self.setup.identity)
             self._advance(

@@ -156,8 +156,8 @@ PHASES = {
     ),
     "creating the run": ("seqgen.runs.create", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
     "evaluating": ("seqgen.evaluation.scoring", "_score_lanes", ("eval", "corpus.txt")),
-    "sampling": ("seqgen.runs.run", "stream_text", ("sample",)),
-    "sampling several": ("seqgen.runs.run", "complete", ("sample", "-n", "3")),
+    "sampling": ("seqgen.runs.text", "stream_text", ("sample",)),
+    "sampling several": ("seqgen.runs.text", "complete", ("sample", "-n", "3")),
     "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),
 }
 """The function that a phase is spent in, and a command with that phase."""
@@ -174,7 +174,7 @@ def test_signal_ends_every_phase_cleanly(run, phase, number, code):
     module, name, arguments = PHASES[phase]
     before = sorted(Path("runs").iterdir())
     slowly = SLOWLY.format(module=module, name=name, wait=IN_PYTHON)
-    process = Process(*arguments, before=slowly.replace("import seqgen.runs.run", "import torch, seqgen.runs.run"))
+    process = Process(*arguments, before=slowly.replace("import seqgen.runs.text", "import torch, seqgen.runs.text"))
     process.wait_for("here")
     process.send(number)
 
@@ -187,7 +187,7 @@ def test_signal_ends_every_phase_cleanly(run, phase, number, code):
 
 @pytest.mark.parametrize(("number", "code"), CODES[1:])
 def test_second_signal_exits_during_call_into_c(run, number, code):
-    process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.runs.run", name="evaluate", wait=IN_C))
+    process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.runs.text", name="evaluate", wait=IN_C))
     process.wait_for("here")
     process.send(number)
     while process.is_running():  # signals soon after the first count as one with it

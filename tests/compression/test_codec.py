@@ -19,9 +19,10 @@ from seqgen.evaluation.adaptation.stream import evaluate_dynamic
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import TextSize
 from seqgen.evaluation.scoring import evaluate
+from seqgen.models.config import NgramConfig
 from seqgen.models.mixture import MixtureModel
 from seqgen.models.ngram.model import fit
-from seqgen.models.registry import MixtureConfig, NgramConfig
+from seqgen.models.registry import MixtureConfig
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
 from seqgen.tokenizers.config import TokenizerConfig

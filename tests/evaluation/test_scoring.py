@@ -21,7 +21,7 @@ from seqgen.evaluation.report import Context, TextSize
 from seqgen.evaluation.scoring import COLUMNS, Scores, evaluate, nats_by_document, plan_segments, score
 from seqgen.evaluation.segments import LANES, MIN_SEGMENT, Segments, stream_segments, window_segments
 from seqgen.models.base import LanguageModel
-from seqgen.models.registry import GruConfig, LstmConfig, TransformerConfig
+from seqgen.models.config import GruConfig, LstmConfig, TransformerConfig
 from seqgen.models.skeleton import skeleton
 from seqgen.tokenizers.base import BOUNDARY, Ids
 

@@ -16,7 +16,7 @@ from seqgen.generation.config import SamplingConfig
 from seqgen.generation.engine import Engine, Request
 from seqgen.generation.processors import build_processors
 from seqgen.generation.prompt import PREFILL
-from seqgen.models.registry import TransformerConfig
+from seqgen.models.config import TransformerConfig
 from seqgen.tokenizers.base import BOUNDARY
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer

@@ -7,8 +7,9 @@ import torch
 
 from seqgen import models
 from seqgen.device import autocast
+from seqgen.models.config import GruConfig, LstmConfig, RnnConfig, TransformerConfig
 from seqgen.models.memory import activation_bytes
-from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.models.skeleton import skeleton
 from seqgen.training.loss import cross_entropy
 

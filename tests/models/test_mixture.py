@@ -7,8 +7,9 @@ import torch
 
 from seqgen import models
 from seqgen.models.base import IGNORED, parameter_count
+from seqgen.models.config import LstmConfig, TransformerConfig, WindowConfig
 from seqgen.models.mixture import MixtureModel, mix_log_probs
-from seqgen.models.registry import LstmConfig, MixtureConfig, TransformerConfig, WindowConfig
+from seqgen.models.registry import MixtureConfig
 
 from ..conftest import build_model
 

@@ -6,7 +6,7 @@ import torch
 
 from seqgen import models
 from seqgen.errors import RunError
-from seqgen.models.registry import LstmConfig
+from seqgen.models.config import LstmConfig
 from seqgen.models.weights import load_weights, to_bytes
 
 RUN = "the identity of a run"

@@ -363,6 +363,15 @@ def test_sizes_of_a_corpus_of_pairs_are_those_of_its_targets(pairs):
     assert encoded.record.train_tokens == 106 * 2 * 4
 
 
+@pytest.mark.parametrize(("settings", "sampled"), [({}, 6), ({"valid_split": "none"}, 112)])
+def test_samples_have_the_sources_of_validation_or_without_it_of_training(pairs, settings, sampled):
+    resolved = resolve_settings({"text": str(pairs), "max_steps": 1, **TRANSLATE_RUNS["lstm-translate"], **settings})
+
+    encoded = encode_corpus(read_texts(resolved.data), resolved.tokenizer)
+
+    assert len(encoded.sampled) == sampled
+
+
 def test_batches_of_pairs_have_sources_that_the_model_reads(pairs):
     settings = {"text": str(pairs), **TRANSLATE_RUNS["lstm-translate"], "max_steps": 1, "max_source_length": 2}
     resolved = resolve_settings(settings)

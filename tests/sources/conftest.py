@@ -22,6 +22,7 @@ def write(tmp_path: Path) -> Callable[..., str]:
 
     def write(name: str, content: bytes | str) -> str:
         path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return str(path)
 

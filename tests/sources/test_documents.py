@@ -12,7 +12,8 @@ from seqgen.errors import ConfigError
 from seqgen.sources.config import Reading
 from seqgen.sources.content import ReadIssues
 from seqgen.sources.documents import cut_documents
-from seqgen.sources.source import load_documents, reject_unused_settings
+from seqgen.sources.names import reject_unused_settings
+from seqgen.sources.source import load_documents
 
 
 def cut(text: str, unit: str, size: int = 1 << 20) -> tuple[list[str], int]:

@@ -19,92 +19,16 @@ import test
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seqgen.errors import ConfigError, TextError
+from seqgen.errors import TextError
 from seqgen.sources import compression
 from seqgen.sources import source as sources
 from seqgen.sources.config import Reading
-from seqgen.sources.source import (
-    Source,
-    expand_names,
-    is_read_once,
-    load_documents,
-    pipe_notice,
-    read_documents,
-    reject_unused_settings,
-)
+from seqgen.sources.names import expand_names
+from seqgen.sources.source import Source, load_documents, read_documents
 
 KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
 PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
 PACKED = pytest.mark.parametrize("suffix", PACKERS)
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(name: str, content: bytes | str) -> str:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return str(path)
-
-    return write
-
-
-def names_in(folder, **options):
-    return [Path(name).relative_to(folder).as_posix() for name in expand_names([str(folder)], Reading(**options))]
-
-
-def test_expand_names_sorts_files_and_ignores_hidden_ones(write, tmp_path):
-    for name in ("b.txt", "a/z.txt", "a.txt", "c.md", ".hidden.txt", ".git/x.txt", "a/d.txt.gz"):
-        write(name, "x")
-
-    assert names_in(tmp_path) == ["a/d.txt.gz", "a/z.txt", "a.txt", "b.txt"]
-    assert names_in(tmp_path, glob="*.md") == ["c.md"]
-    assert names_in(tmp_path, glob="a/*") == ["a/d.txt.gz", "a/z.txt"]
-
-
-@pytest.mark.parametrize(
-    ("glob", "fitting"),
-    [
-        ("**/*.md", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md"]),
-        ("a/**/*.md", ["a/b/c.md", "a/b.md"]),
-        ("a/**/b/**/*.md", ["a/b/c.md"]),
-        ("**/**/d.md", ["d.md"]),
-        ("**", ["a/b/c.md", "a/b.md", "a.md.gz", "d.md", "e.txt"]),
-        ("a**/*.md", ["a/b/c.md", "a/b.md"]),
-    ],
-)
-def test_glob_with_two_stars_matches_any_folders_or_none(write, tmp_path, glob, fitting):
-    for name in ("d.md", "a/b.md", "a/b/c.md", "a.md.gz", "e.txt"):
-        write(name, "x")
-
-    assert names_in(tmp_path, glob=glob) == fitting
-
-
-def test_expand_names_keeps_the_order_of_the_names(write):
-    names = [write("b.txt", "b"), "corpus:pydoc", write("a.txt", "a"), "-"]
-
-    assert list(expand_names(names, Reading())) == names
-
-
-def test_a_directory_without_a_matching_file_is_refused_with_its_suffixes(write, tmp_path):
-    write("a.md", "x")
-
-    with pytest.raises(TextError, match=r"no file that matches --glob '\*\.txt'; it has 1 \*\.md"):
-        names_in(tmp_path)
-
-
-def test_a_directory_of_hidden_files_is_refused_with_their_names(write, tmp_path):
-    write("a/.b.txt", "x")
-    with pytest.raises(TextError) as refusal:
-        names_in(tmp_path)
-    named = f"{tmp_path}/a/.b.txt"
-    assert str(refusal.value).endswith(f": {named}")
-    assert list(expand_names([named], Reading())) == [named]
-
-    write(".git/x.txt", "x")
-    with pytest.raises(TextError, match=r": \S*/\.git and 1 more$"):
-        names_in(tmp_path)
-    assert list(expand_names([f"{tmp_path}/.git"], Reading())) == [f"{tmp_path}/.git/x.txt"]
 
 
 @PACKED
@@ -208,65 +132,9 @@ def test_unselected_files_of_a_directory_are_noted(write, tmp_path):
     assert notes == [f"2 files of {tmp_path}/folder do not match --glob '*.txt': 2 *.md"]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_is_read_once_and_pipe_notice_recognize_pipes(write, tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to(tmp_path / "pipe")
-    pipes, files = [str(tmp_path / "pipe"), str(tmp_path / "link")], [write("a.txt", "a"), str(tmp_path)]
-    others = ["corpus:pydoc", str(tmp_path / "nowhere"), "a\0b", "x" * 999]
-
-    assert [name for name in [*pipes, *files, *others, "-", "/dev/fd/63"] if is_read_once(name)] == [
-        *pipes, "-", "/dev/fd/63",
-    ]  # fmt: skip
-    assert pipes[0] in pipe_notice([*files, *others, "-", *pipes])
-    assert pipe_notice([*files, *others, "-"]) is None
-
-
 def test_load_documents_refuses_empty_files(write):
     with pytest.raises(TextError, match=r"a\.txt and 1 more is empty"):
         load_documents([write("a.txt", ""), write("b.txt", b"\xef\xbb\xbf")])
-
-
-@pytest.mark.parametrize(
-    ("names", "settings", "named"),
-    [
-        (["a.txt"], {"glob": "*.txt"}, "glob"),
-        (["a.csv", "-"], {"exclude": "x"}, "exclude"),
-        (["a.txt"], {"field": "body"}, "field"),
-        (["folder"], {"field": "body"}, "field"),
-        (["a.txt", "corpus:pydoc"], {"on_bad_line": "skip"}, "on_bad_line"),
-        (["-"], {"on_bad_line": "skip"}, "on_bad_line"),
-        (["corpus:pydoc"], {"encoding": "cp949"}, "encoding"),
-        (["corpus:pydoc"], {"errors": "ignore"}, "errors"),
-    ],
-)
-def test_a_setting_that_does_not_apply_is_refused(write, tmp_path, monkeypatch, names, settings, named):
-    monkeypatch.chdir(tmp_path)
-    write("folder/a.txt", "a")
-
-    with pytest.raises(ConfigError, match=rf"^{named}: "):
-        reject_unused_settings(names, Reading(**settings))
-
-
-@pytest.mark.parametrize(
-    ("names", "settings"),
-    [
-        (["a.txt", "folder"], {"glob": "*.csv", "exclude": "x"}),
-        (["a.zip"], {"glob": "*.csv", "field": "body"}),
-        (["a.txt", "folder"], {"glob": "*.csv", "field": "body", "on_bad_line": "skip"}),
-        (["-"], {"field": "body", "on_bad_line": "skip"}),
-        (["a.json"], {"field": "body"}),
-        (["a.tsv.gz"], {"field": "body"}),
-        (["a.txt"], {}),
-        (["corpus:pydoc"], {"encoding": "bytes"}),
-        (["corpus:pydoc", "-"], {"encoding": "cp949"}),
-    ],
-)
-def test_a_setting_that_applies_to_one_text_is_accepted(write, tmp_path, monkeypatch, names, settings):
-    monkeypatch.chdir(tmp_path)
-    write("folder/a.csv", "a")
-
-    reject_unused_settings(names, Reading(**settings))
 
 
 @pytest.mark.parametrize("name", ["https://example.com/a.txt?b=c&d", "s3://bucket/a.txt"])
@@ -379,7 +247,3 @@ def test_any_bytes_are_documents_or_a_text_error(content, name):
         path.write_bytes(content)
         with contextlib.suppress(TextError):
             assert all(load_documents([str(path)]))
-
-
-def test_name_too_long_for_a_file_is_not_a_folder():
-    assert list(expand_names(["n" * 300], Reading())) == ["n" * 300]

@@ -35,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "gru-before": {**with_length("gru", 16), "hidden_size": 24, "gru_reset": "before"},
     "transformer": {**with_length("transformer", 16), "hidden_size": 32, "layers": 1, "heads": 2},
 }
-"""Settings of a small model of every family that goes on with a text, and of its forms."""
+"""Settings of a small model of every family that continues a text, and of its forms."""
 TRANSLATORS: dict[str, dict[str, Any]] = {
     name: {key: value for key, value in settings.items() if key not in RUN} for name, settings in TRANSLATE_RUNS.items()
 }

@@ -10,7 +10,7 @@ from seqgen.cli.bars import WorkBar
 from seqgen.cli.output import notice, printable, stdout, write_json
 
 if TYPE_CHECKING:
-    from seqgen.runs.translator import TranslationEvaluation, TranslatorRun
+    from seqgen.runs.pairs.translator import TranslationEvaluation, TranslatorRun
     from seqgen.sources.config import Reading
 
 EXACT_BAR = 20

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from seqgen.evaluation.tasks.counts import Counts
     from seqgen.evaluation.tasks.labels import LabelReport
     from seqgen.evaluation.tasks.tags import TagReport
-    from seqgen.runs.labeler import LabelerRun
+    from seqgen.runs.pairs.labeler import LabelerRun
     from seqgen.sources.config import Reading
 
 

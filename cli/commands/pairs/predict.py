@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.options import (
-    USED_BY,
     JsonLinesOption,
     QuietOption,
     RunOption,
@@ -29,8 +28,7 @@ from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from seqgen.runs.labeler import LabelerRun, Prediction
-    from seqgen.runs.run import Run
+    from seqgen.runs.pairs.labeler import LabelerRun, Prediction
 
 PREDICTION = "Prediction"
 _MACHINE = settings_of(TrainingConfig)
@@ -61,8 +59,9 @@ def predict(
     """
     with exit_on_signal():
         from seqgen.runs.load import load
+        from seqgen.runs.pairs.labeler import LabelerRun
 
-    model = _labeler(load(run, **pick(settings, "device", "threads")))
+    model = load(run, **pick(settings, "device", "threads")).expect(LabelerRun)
     unknown = UnknownPieces(model)
     if is_text(text, "the text", quiet=quiet):
         if settings:
@@ -72,7 +71,7 @@ def predict(
             _print_json(found)
         else:
             print_prediction(found)
-        cut = int(_is_cut(found))
+        cut = int(found.source_cut)
     else:
         at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
         cut = _print_lines(model, unknown.count(lines_of(text, settings)), at_once=at_once, json=json)
@@ -82,31 +81,16 @@ def predict(
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
 
 
-def _labeler(model: Run) -> LabelerRun:
-    from seqgen.runs.labeler import LabelerRun
-
-    if not isinstance(model, LabelerRun):
-        raise ConfigError(
-            f"run: {model.path} was not trained with --task classify or --task tag; name another one with --run, or "
-            f"use {USED_BY[model.config.data.task]}"
-        )
-    return model
-
-
 def _print_lines(model: LabelerRun, lines: Iterable[str], *, at_once: bool, json: bool) -> int:
     """Print a line for each line; return how many were cut."""
     cut = 0
     for found in model.predict(lines, **({"rows": 1} if at_once else {})):
-        cut += _is_cut(found)
+        cut += found.source_cut
         if json:
             _print_json(found)
         else:
             write_text(f"{found.line}\n")
     return cut
-
-
-def _is_cut(found: Prediction) -> bool:
-    return getattr(found, "source_cut", False)
 
 
 def _print_json(found: Prediction) -> None:
@@ -118,7 +102,7 @@ def print_prediction(found: Prediction) -> None:
     """Print one prediction as a table: the labels with their probabilities, or each word with its tag."""
     from rich.table import Table
 
-    from seqgen.runs.labeler import TagPrediction
+    from seqgen.runs.pairs.labeler import TagPrediction
 
     table = Table(box=None, pad_edge=False, show_header=False)
     if isinstance(found, TagPrediction):

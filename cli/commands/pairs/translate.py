@@ -6,12 +6,11 @@ import sys
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.options import (
-    USED_BY,
     JsonLinesOption,
     QuietOption,
     RunOption,
@@ -36,9 +35,7 @@ from seqgen.utils.text import plural
 if TYPE_CHECKING:
     from seqgen.generation.engine import FinishReason
     from seqgen.generation.translate import Alignment, Translation
-    from seqgen.models.registry import TranslateConfig
-    from seqgen.runs.run import Run
-    from seqgen.runs.translator import TranslatorRun
+    from seqgen.runs.pairs.translator import TranslatorRun
 
 _MACHINE = settings_of(TrainingConfig)
 _SAMPLING = settings_of(SamplingConfig)
@@ -84,8 +81,9 @@ def translate(
     """
     with exit_on_signal():
         from seqgen.runs.load import load
+        from seqgen.runs.pairs.translator import TranslatorRun
 
-    model = _translator(load(run, **pick(settings, "device", "threads")))
+    model = load(run, **pick(settings, "device", "threads")).expect(TranslatorRun)
     drawing, reading = pick(settings, *DRAWING), pick(settings, "encoding")
     if replace_unknown:
         settings["replace_unknown"] = True
@@ -117,17 +115,6 @@ def translate(
         _draw(model, [text for text in sources if text], attention, settings, quiet=quiet)
 
 
-def _translator(model: Run) -> TranslatorRun:
-    from seqgen.runs.translator import TranslatorRun
-
-    if not isinstance(model, TranslatorRun):
-        raise ConfigError(
-            f"run: {model.path} was not trained with --task translate; name another one with --run, or use "
-            f"{USED_BY[model.config.data.task]}"
-        )
-    return model
-
-
 def _check_attention(model: TranslatorRun, place: str, *, json: bool) -> None:
     """Refuse a place where attention cannot be drawn, before the work starts."""
     if not place.endswith((".html", ".png")) and place != STDIN:
@@ -156,7 +143,7 @@ def _length_notices(model: TranslatorRun, written: Sequence[_Written]) -> list[s
             f"{limited:,} of {plural(len(written), 'target')} reached the length limit without an end; to allow more "
             "tokens, raise --max-length"
         )
-    limit, longest = cast("TranslateConfig", model.config.model).max_source_length, model.config.text.longest_source
+    limit, longest = model.model.config.max_source_length, model.config.text.longest_source
     if cut := _numbers(lengths, limit):
         notices.append(f"{cut}: more than {limit:,} tokens; the rest was not read")
     if longest is not None and longest < limit and (unseen := _numbers(lengths, longest)):

@@ -36,7 +36,8 @@ from seqgen.data.config import DataConfig
 from seqgen.data.split import Split
 from seqgen.errors import ConfigError, RunError, SaveError, TextError, TokenizerError
 from seqgen.sources.config import Reading, absolute, is_path, name_of
-from seqgen.sources.source import are_parallel, expand_names, is_read_once, issue_notices, pipe_notice
+from seqgen.sources.names import are_parallel, expand_names, is_read_once, pipe_notice
+from seqgen.sources.source import issue_notices
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.files import cache_directory, read_at_most

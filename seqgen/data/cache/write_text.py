@@ -37,7 +37,7 @@ def write_text(
     """Read the sources, write their text into `folder`, and return its manifest.
 
     Args:
-        names: as `sources.source.expand_names` gives them.
+        names: as `sources.names.expand_names` gives them.
         reading: how their bytes become documents.
         folder: where to write; it must not exist.
         watch: receives how many bytes of the sources were read since its last call.

@@ -53,7 +53,7 @@ class AdaptationConfig(Config):
         False, "Add a cache of hidden vectors and the tokens that followed them, which is dynamic too.", EVALUATION
     )
     adaptation: AdaptationConstants = DEFAULTS
-    """Rates and sizes; `Run.tune` finds others."""
+    """Rates and sizes; `TextRun.tune` finds others."""
 
     @model_validator(mode="after")
     def _something_resets(self) -> AdaptationConfig:

@@ -4,22 +4,22 @@
     logits, state = model(tokens, state)               # of a classifier: 0 -> [B, 1, L]
                                                        # of a tagger: 0, then the source -> [B, 1 + S, L]
 
-Sources are filled at the right, which changes nothing. What a tagger says of a token is at that token; at 0 it says
-nothing that is used.
+What a tagger says of a token is at that token; at 0 it says nothing that is used.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from seqgen.models.registry import LabelConfig
+from seqgen.models.config import LabelConfig
+from seqgen.models.source import SourceModel, take_columns
 from seqgen.models.state import State
-from seqgen.models.translation.base import SourceModel, take_columns
 
 
 class Labeler(SourceModel):
@@ -27,12 +27,12 @@ class Labeler(SourceModel):
 
     config: LabelConfig
     temperature: Tensor
-    """The temperature that calibrates the probabilities: logits are divided by it. It is set by validation."""
+    """The temperature that calibrates the probabilities: logits are divided by it. It is set by validation, is stored
+    with the weights, and no gradient changes it."""
 
-
-def add_temperature(model: nn.Module) -> None:
-    """Give a model the buffer `temperature`, 1 at first. It is stored with the weights, and no gradient changes it."""
-    model.register_buffer("temperature", torch.ones(()))
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("temperature", torch.ones(()))
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,20 @@ class OutputState(State):
 torch.export.register_dataclass(OutputState)
 
 
-class TwoWayTagger(Labeler):
+class EncoderLabeler(Labeler):
+    """A labeler whose encoder reads the whole source at once."""
+
+    @abstractmethod
+    def read(self, source: Tensor, lengths: Tensor) -> Tensor:
+        """Return the encoder's outputs [B, S, H]; arguments as of `encode`."""
+
+    def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> OutputState:
+        del capacity  # the state does not grow
+        memory = self.read(source, lengths).to(torch.promote_types(self.head.weight.dtype, torch.float32))
+        return OutputState(lengths, memory.unsqueeze(1), torch.zeros_like(lengths))
+
+
+class TwoWayTagger(EncoderLabeler):
     """A tagger that sees the whole sentence: its hidden vectors are the outputs of its encoder."""
 
     def features(

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from seqgen.models.base import Layer
-from seqgen.models.labeling.base import Labeler, OutputState
-from seqgen.models.registry import ClassifyConfig
+from seqgen.models.config import ClassifyConfig
+from seqgen.models.labeling.base import EncoderLabeler, OutputState
+from seqgen.models.source import source_mask, take_columns
 from seqgen.models.state import State
-from seqgen.models.translation.base import source_mask, take_columns
 
 
-class Classifier(Labeler):
+class Classifier(EncoderLabeler):
     """A labeler whose hidden vector is the same at every token: the pooled states of its encoder."""
 
     config: ClassifyConfig

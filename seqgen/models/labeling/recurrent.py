@@ -9,24 +9,18 @@ from __future__ import annotations
 
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
 from seqgen.models.base import initialize_embedding_and_head
+from seqgen.models.config import RecurrentClassifyConfig, RecurrentTagConfig
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.labeling.base import Labeler, OutputState, TwoWayTagger, add_temperature
+from seqgen.models.labeling.base import EncoderLabeler, Labeler, TwoWayTagger
 from seqgen.models.labeling.pooling import Classifier, Pool
-from seqgen.models.recurrent.model import (
-    HiddenState,
-    RecurrentLayer,
-    RecurrentModel,
-    initialize_recurrent_layer,
-)
-from seqgen.models.registry import RecurrentClassifyConfig, RecurrentTagConfig
-from seqgen.models.translation.recurrent import Encoder
+from seqgen.models.recurrent.encoder import Encoder
+from seqgen.models.recurrent.model import HiddenState, RecurrentLayer, RecurrentModel, initialize_recurrent_layer
 
 
-class RecurrentLabeler(Labeler):
+class RecurrentLabeler(EncoderLabeler):
     """A labeler with a recurrent encoder."""
 
     config: RecurrentClassifyConfig | RecurrentTagConfig
@@ -39,16 +33,14 @@ class RecurrentLabeler(Labeler):
         self.encoder = Encoder(config)
         self.dropout = Dropout(config.dropout)
         self.head = nn.Linear(config.hidden_size, len(config.labels))
-        add_temperature(self)
         initialize_embedding_and_head(self.embedding, self.head)
         for layer in self.encoder.layers:
             initialize_recurrent_layer(cast("RecurrentLayer", layer))
 
-    def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> OutputState:
-        del capacity  # the state does not grow
+    def read(self, source: Tensor, lengths: Tensor) -> Tensor:
+        memory: Tensor
         memory, _ = self.encoder(self.dropout(self.embedding(source)), lengths)
-        memory = memory.to(torch.promote_types(self.head.weight.dtype, torch.float32))
-        return OutputState(lengths, memory.unsqueeze(1), torch.zeros_like(lengths))
+        return memory
 
 
 class RecurrentClassifier(Classifier, RecurrentLabeler):
@@ -67,7 +59,7 @@ class RecurrentTwoWayTagger(TwoWayTagger, RecurrentLabeler):
     config: RecurrentTagConfig
 
 
-class RecurrentOneWayTagger(RecurrentModel):
+class RecurrentOneWayTagger(RecurrentModel, Labeler):
     """A tagger whose state carries on: it needs no more than the tokens so far."""
 
     config: RecurrentTagConfig
@@ -75,7 +67,6 @@ class RecurrentOneWayTagger(RecurrentModel):
     def __init__(self, config: RecurrentTagConfig, vocab_size: int) -> None:
         super().__init__(config, vocab_size)
         self.head = nn.Linear(config.hidden_size, len(config.labels))
-        add_temperature(self)
         initialize_embedding_and_head(self.embedding, self.head)
 
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> HiddenState:
@@ -84,6 +75,6 @@ class RecurrentOneWayTagger(RecurrentModel):
         return self.initial_state(len(source), capacity)
 
 
-def build_tagger(config: RecurrentTagConfig, vocab_size: int) -> RecurrentTwoWayTagger | RecurrentOneWayTagger:
+def build_tagger(config: RecurrentTagConfig, vocab_size: int) -> Labeler:
     """Build the tagger that the config describes."""
     return (RecurrentTwoWayTagger if config.two_way else RecurrentOneWayTagger)(config, vocab_size)

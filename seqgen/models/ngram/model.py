@@ -15,9 +15,9 @@ from torch import Tensor
 from seqgen.device import StepperPrecision
 from seqgen.errors import RunError
 from seqgen.models.base import IGNORED, LanguageModel, Stepper
+from seqgen.models.config import NgramConfig
 from seqgen.models.ngram.fit import FALLBACK, RANGE, Documents, fit_tables
 from seqgen.models.ngram.tables import UNSEEN, Integers, NgramTables
-from seqgen.models.registry import NgramConfig
 from seqgen.models.state import State
 from seqgen.tokenizers.config import TokenizerKind
 from seqgen.utils.text import plural

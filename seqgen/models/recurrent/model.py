@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from seqgen.device import StepperPrecision
 from seqgen.models.base import NeuralModel, Stepper, initialize_embedding_and_head
+from seqgen.models.config import RecurrentConfig
 from seqgen.models.cpu import recurrence
 from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.recurrent import cells
 from seqgen.models.recurrent.stepper import GRU_STEP, LSTM_STEP, RNN_STEP, FastStep, RecurrentStepper
-from seqgen.models.registry import RecurrentConfig
 from seqgen.models.state import State
 from seqgen.models.stepper import Matrices, ProductLayer
 

@@ -21,10 +21,13 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models.base import Layer, NeuralModel, Stepper
+from seqgen.models.config import AttentionConfig, TransformerConfig
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.registry import AttentionConfig, TransformerConfig
 from seqgen.models.state import State
 from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of, sinusoids
+
+Rotation = tuple[Tensor, Tensor] | None
+"""The result of `rotation_of`; None for other positions."""
 
 
 @dataclass(frozen=True)
@@ -101,17 +104,10 @@ class TransformerModel(NeuralModel):
         begins = at.begin[:, None].expand(-1, length)
         if starts is not None:
             begins = torch.where(starts, positions, begins).cummax(dim=1).values
-        relative = positions - begins
 
-        x = self.embedding(tokens)
-        if self.config.positions == "sinusoidal":
-            x = x + sinusoids(relative, position_frequencies(self.config, self.device)).to(x.dtype)
+        x, rotation = encode_positions(self.embedding(tokens), positions - begins, self.config)
         x = self.dropout(x)
         self.record(embedded=x)
-        rotation = None
-        if self.config.positions == "rope":
-            cos, sin = rotary(relative, position_frequencies(self.config, self.device))
-            rotation = rotation_of(cos.to(x.dtype), sin.to(x.dtype))
         # A fresh window inside one document needs no mask: the fast path of training.
         whole = state is None and starts is None and length <= self.config.block_size
         mask = None if whole else self._mask(positions, begins, at.position, at.ring)
@@ -145,8 +141,8 @@ class TransformerModel(NeuralModel):
         return TransformerStepper(self, precision)
 
 
-class Block(Layer):
-    """Attention and feed-forward, each applied to the normalized stream and added to it."""
+class BlockParts(Layer):
+    """The halves of a block, each applied to the normalized stream and added to it."""
 
     def __init__(self, config: AttentionConfig) -> None:
         super().__init__()
@@ -160,35 +156,23 @@ class Block(Layer):
         self.down = nn.Linear(inner, size, bias=False)
         self.dropout = Dropout(config.dropout)
 
-    def forward(
+    def attend_to_itself(
         self,
         x: Tensor,
-        rotation: tuple[Tensor, Tensor] | None,
+        rotation: Rotation,
         mask: Tensor | None,
         cache: tuple[Tensor, Tensor],
         consumed: Tensor,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run the block: x [B, T, H] -> [B, T, H], and the cache with the new keys and values.
+        """Run the first half: x [B, T, H] -> [B, T, H], and the cache with the new keys and values.
 
         Args:
             x: the residual stream.
-            rotation: the result of `rotation_of`; None for other positions.
+            rotation: how to rotate queries and keys.
             mask: bool [B, 1, T, ring + T], what may be attended to; None for all tokens before.
             cache: keys and values, [B, heads, ring, D] each.
             consumed: the tokens before x, int64 [B].
         """
-        x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
-        return self.feed_forward(x), cache
-
-    def attend_to_itself(
-        self,
-        x: Tensor,
-        rotation: tuple[Tensor, Tensor] | None,
-        mask: Tensor | None,
-        cache: tuple[Tensor, Tensor],
-        consumed: Tensor,
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run the first half of the block; arguments and results as of `forward`."""
         y = self.attention_norm(x)
         q, k, v = (split_heads(linear(y), self.heads) for linear in (self.query, self.key, self.value))
         if rotation is not None:
@@ -201,7 +185,7 @@ class Block(Layer):
         return x + self.dropout(self.attention_output(y.transpose(1, 2).flatten(2))), cache
 
     def feed_forward(self, x: Tensor) -> Tensor:
-        """Run the second half of the block: [B, T, H] -> [B, T, H]."""
+        """Run the second half: [B, T, H] -> [B, T, H]."""
         y = self.feed_forward_norm(x)
         gate = F.silu(self.gate(y))
         self.record(attended=x, gate=gate)
@@ -214,6 +198,22 @@ class Block(Layer):
         y, attention = attend_plainly(q, k, v, mask)
         self.record(attention=attention.transpose(1, 2))  # [B, T, heads, ring + T]
         return y
+
+
+class Block(BlockParts):
+    """Attention, then feed-forward."""
+
+    def forward(
+        self,
+        x: Tensor,
+        rotation: Rotation,
+        mask: Tensor | None,
+        cache: tuple[Tensor, Tensor],
+        consumed: Tensor,
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Run the block; arguments and results as of `attend_to_itself`."""
+        x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
+        return self.feed_forward(x), cache
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -280,6 +280,15 @@ def position_frequencies(config: AttentionConfig, device: torch.device) -> Tenso
     """Compute the frequencies of a model's positions."""
     size = config.hidden_size // config.heads if config.positions == "rope" else config.hidden_size
     return frequencies(size, config.position_base, device)
+
+
+def encode_positions(x: Tensor, positions: Tensor, config: AttentionConfig) -> tuple[Tensor, Rotation]:
+    """Return x [B, T, H] with sinusoidal positions added, or x and how to rotate queries and keys."""
+    bases = position_frequencies(config, x.device)
+    if config.positions == "sinusoidal":
+        return x + sinusoids(positions, bases).to(x.dtype), None
+    cos, sin = rotary(positions, bases)
+    return x, rotation_of(cos.to(x.dtype), sin.to(x.dtype))
 
 
 @torch.no_grad()

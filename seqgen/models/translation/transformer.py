@@ -12,21 +12,21 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from seqgen.models.config import TransformerTranslateConfig
 from seqgen.models.cpu.dropout import Dropout
-from seqgen.models.registry import TransformerTranslateConfig
+from seqgen.models.source import source_mask
 from seqgen.models.state import State
+from seqgen.models.transformer.encoder import Encoder, ScaledEmbedding
 from seqgen.models.transformer.model import (
-    Block,
+    BlockParts,
+    Rotation,
     attend,
     attend_plainly,
+    encode_positions,
     initialize_blocks,
-    position_frequencies,
     split_heads,
 )
-from seqgen.models.transformer.positions import rotary, rotation_of, sinusoids
-from seqgen.models.translation.base import SourceState, Translator, source_mask
-
-Rotation = tuple[Tensor, Tensor] | None
+from seqgen.models.translation.base import SourceState, Translator
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ class TransformerTranslator(Translator):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
-        self.embedding = nn.Embedding(vocab_size, config.hidden_size)
-        self.encoder = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.encoder_norm = nn.RMSNorm(config.hidden_size, eps=config.norm_epsilon)
+        self.embedding = ScaledEmbedding(vocab_size, config.hidden_size)
+        self.encoder = Encoder(config)
         self.layers = nn.ModuleList(DecoderBlock(config) for _ in range(config.layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.norm_epsilon)
         self.head = nn.Linear(config.hidden_size, vocab_size, bias=False)
@@ -63,20 +62,12 @@ class TransformerTranslator(Translator):
         if config.tie_weights:
             self.head.weight = self.embedding.weight
         initialize_blocks(self, config.layers)
-        nn.init.normal_(self.embedding.weight, std=config.hidden_size**-0.5)
+        self.embedding.reset_parameters()
 
     def encode(self, source: Tensor, lengths: Tensor, capacity: int) -> TransformerTranslatorState:
         rows, length = source.shape
-        config, device = self.config, source.device
-        positions = torch.arange(length, device=device).expand(rows, -1)
-        x, rotation = self._embed(source, positions)
-        seen = source_mask(lengths, length)[:, None, None, :]
-        mask = seen.expand(-1, 1, length, -1)
-        none = x.new_zeros(rows, config.heads, 0, config.hidden_size // config.heads)
-        for depth, block in enumerate(self.encoder):
-            x, _ = block(x, rotation, mask, (none, none), lengths)
-            self.record(**{f"source.{depth}": x})
-        x = self.encoder_norm(x)
+        config = self.config
+        x = self.encoder(self.embedding(source), lengths)
         dtype = torch.promote_types(self.head.weight.dtype, torch.float32)
         read = [cast("DecoderBlock", block).read_source(x) for block in self.layers]
         source_keys, source_values = (tuple(one.to(dtype) for one in side) for side in zip(*read, strict=True))
@@ -89,7 +80,7 @@ class TransformerTranslator(Translator):
             source_values,
             keys,
             values,
-            torch.zeros(rows, dtype=torch.int64, device=device),
+            torch.zeros_like(lengths),
         )
 
     def features(
@@ -99,7 +90,8 @@ class TransformerTranslator(Translator):
         rows, length = tokens.shape
         at = cast("TransformerTranslatorState", self.initial_state(rows, length) if state is None else state)
         positions = at.position[:, None] + torch.arange(length, device=tokens.device)
-        x, rotation = self._embed(tokens, positions)
+        x, rotation = encode_positions(self.embedding(tokens), positions, self.config)
+        x = self.dropout(x)
         ring = at.keys[0].shape[2]
         # Slot p of a cache holds position p, as a target never exceeds its capacity.
         held = torch.arange(ring, device=tokens.device).expand(rows, -1)
@@ -123,21 +115,8 @@ class TransformerTranslator(Translator):
         )  # fmt: skip
         return self.norm(x), moved
 
-    def _embed(self, tokens: Tensor, positions: Tensor) -> tuple[Tensor, Rotation]:
-        """Return the embedded tokens [B, T, H], and how to rotate queries and keys.
 
-        Embeddings are scaled to the size of sinusoidal positions (Vaswani et al. 2017, section 3.4): where they were a
-        tenth of it, a model of 64 learned nothing of reversal in two minutes.
-        """
-        x = self.embedding(tokens) * self.config.hidden_size**0.5
-        bases = position_frequencies(self.config, self.device)
-        if self.config.positions == "sinusoidal":
-            return self.dropout(x + sinusoids(positions, bases).to(x.dtype)), None
-        cos, sin = rotary(positions, bases)
-        return self.dropout(x), rotation_of(cos.to(x.dtype), sin.to(x.dtype))
-
-
-class DecoderBlock(Block):
+class DecoderBlock(BlockParts):
     """A block that also attends to the source, between its two halves."""
 
     def __init__(self, config: TransformerTranslateConfig) -> None:
@@ -148,7 +127,7 @@ class DecoderBlock(Block):
             nn.Linear(size, size, bias=False) for _ in range(4)
         )
 
-    def forward(  # type: ignore[override]  # it has a source too
+    def forward(
         self,
         x: Tensor,
         rotation: Rotation,
@@ -161,7 +140,7 @@ class DecoderBlock(Block):
     ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor | None]:
         """Run the block: x [B, T, H] -> [B, T, H], the cache, and weights as of `attend_to_source`.
 
-        The arguments are those of `Block`, then those of `attend_to_source`.
+        The arguments are those of `attend_to_itself`, then those of `attend_to_source`.
         """
         x, cache = self.attend_to_itself(x, rotation, mask, cache, consumed)
         x, weights = self.attend_to_source(x, source_keys, source_values, seen)

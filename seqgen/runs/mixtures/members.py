@@ -75,8 +75,8 @@ class MixtureRun:
     @property
     def members(self) -> dict[str, RunDirectory]:
         """The members by name, in the order in which they are trained."""
-        models = cast("MixtureConfig", self.config.model).members
-        ordered = sorted(models, key=lambda name: FAMILIES[models[name].cell].neural)
+        configs = self.config.members
+        ordered = sorted(configs, key=lambda name: FAMILIES[configs[name].model.cell].neural)
         return {name: self.directory.member(name) for name in ordered}
 
     def events(self, stop: Callable[[], bool], clock: Clock) -> Iterator[Event]:
@@ -112,7 +112,7 @@ class MixtureRun:
 
     def _prepare(self, name: str, directory: RunDirectory, clock: Clock, *, first: bool) -> Session | None:
         """Prepare the run of a member, new or resumed; return None if it is complete."""
-        config = self.config.member(name)
+        config = self.config.members[name]
         neural = FAMILIES[config.model.cell].neural
         request = replace(self.request, out=directory.path, settings={})
         if not directory.config.is_file():
@@ -121,7 +121,7 @@ class MixtureRun:
             if not first:
                 request = replace(request, started=clock())
             self._set_time(name)
-            config = self.config.member(name)
+            config = self.config.members[name]
             asked = config.tokenizer.asked or TokenizerConfig()
             settings = RunSettings(model=config.model, tokenizer=asked, data=config.data, training=config.training)
             if neural:
@@ -156,7 +156,7 @@ class MixtureRun:
     def _set_time(self, name: str) -> None:
         """Record the seconds that a new member gets: its share of what the members before it have left."""
         training = cast("MembersConfig", self.config.training)
-        neural = [other for other in self.members if FAMILIES[self.config.member(other).model.cell].neural]
+        neural = [other for other in self.members if FAMILIES[self.config.members[other].model.cell].neural]
         if training.max_time is None or name not in neural:
             return
         left = training.max_time * (1 - MIXING_SHARE) - self._totals()[2]
@@ -190,8 +190,7 @@ class MixtureRun:
         if missing:
             yield NotMixed(steps, missing)
         else:
-            names = cast("MixtureConfig", self.config.model).members
-            members = {name: self.directory.member(name) for name in names}
+            members = {name: self.directory.member(name) for name in self.config.members}
             self.request.report("scoring the members")
             with torch_threads(training.threads or self._planned_threads()):
                 model, record = weigh_members(

@@ -28,9 +28,9 @@ from seqgen.runs.create import make_config, write_run
 from seqgen.runs.directory import RunDirectory, check_out_is_free
 from seqgen.runs.load import load_model
 from seqgen.runs.mixtures.record import MemberRecord, MixtureRecord
-from seqgen.runs.run import Run
 from seqgen.runs.setup import EncodedCorpus, check_same_text, encode_corpus
 from seqgen.runs.summary import Summary, summarize
+from seqgen.runs.text import TextRun
 from seqgen.training.events import Finished, Mixed
 from seqgen.training.metrics import MetricsLog
 from seqgen.utils.files import make_directory, write_atomically, write_durably
@@ -53,7 +53,7 @@ def mix(
     threads: int | None = None,
     report: Report = silent,
     notify: Callable[[str], None] = lambda _: None,
-) -> Run:
+) -> TextRun:
     """Mix trained runs into a new run, whose model is the weighted mean of their probabilities.
 
     The weights are those that give the withheld part of the runs' text, or `valid`, the highest probability.
@@ -103,7 +103,7 @@ def mix(
 
     directory, lock, model = write_run(out, config, tokenizer, add)
     lock.release()
-    return Run(directory, config, model, tokenizer, threads)
+    return TextRun(directory, config, model, tokenizer, threads)
 
 
 def _write_record(directory: RunDirectory, record: MixtureRecord, members: Sequence[Summary]) -> None:

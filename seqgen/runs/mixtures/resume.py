@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from seqgen.errors import ConfigError, RunError
-from seqgen.models.registry import FAMILIES, MixtureConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.models.weights import checksum_of
 from seqgen.runs.config import (
     LENGTH_SETTINGS,
@@ -75,12 +75,12 @@ def resume_mixture(
 
 
 def _members_of(directory: RunDirectory, config: RunConfig) -> dict[str, RunDirectory]:
-    return {name: directory.member(name) for name in cast("MixtureConfig", config.model).members}
+    return {name: directory.member(name) for name in config.members}
 
 
 def _describe_fixed_members(config: RunConfig, members: dict[str, RunDirectory]) -> str:
     """Return why the members cannot be trained further, and what to do; empty if they can."""
-    neural = [member for name, member in members.items() if FAMILIES[config.member(name).model.cell].neural]
+    neural = [member for name, member in members.items() if FAMILIES[config.members[name].model.cell].neural]
     if not neural:
         return "its members are fitted in one pass, and there is nothing left to train"
     if copies := [str(one.path) for one in neural if one.weights.is_file() and not any(one.checkpoints.glob("step-*"))]:
@@ -108,7 +108,7 @@ def _change_training(directory: RunDirectory, config: RunConfig, changes: dict[s
         seconds = _divide_time(directory, config, total)
     members: dict[str, MemberTraining] = {}
     for name, one in training.members.items():
-        cell = config.member(name).model.cell
+        cell = config.members[name].model.cell
         refused = set() if FAMILIES[cell].neural else set(LENGTH_SETTINGS)
         accepted = accepted_settings(cell) - refused
         values = {setting: value for setting, value in changes.items() if setting in accepted}
@@ -131,7 +131,7 @@ def _divide_time(directory: RunDirectory, config: RunConfig, total: float) -> di
         name: summarize(member, member.read_config()).seconds if member.config.is_file() else 0.0
         for name, member in members.items()
     }
-    neural = [name for name in members if FAMILIES[config.member(name).model.cell].neural]
+    neural = [name for name in members if FAMILIES[config.members[name].model.cell].neural]
     spent = sum(seconds.values())
     if total <= spent:
         raise ConfigError(f"max_time: {directory.path} has trained for {spent:.0f} s already; set a longer time")
@@ -152,7 +152,7 @@ def _refuse_fewer_steps(
         ConfigError: they do.
     """
     for name, member in members.items():
-        own = config.member(name)
+        own = config.members[name]
         checkpoint = newest_checkpoint(member.checkpoints)
         if checkpoint is None or not FAMILIES[own.model.cell].neural:
             continue
@@ -171,7 +171,7 @@ def _is_mixed(directory: RunDirectory, config: RunConfig) -> bool:
     members = _members_of(directory, config)
     if not directory.mixture.is_file() or not all(map(is_complete, members.values())):
         return False
-    if any(is_planned_longer(member, config.member(name)) for name, member in members.items()):
+    if any(is_planned_longer(member, config.members[name]) for name, member in members.items()):
         return False
     record = directory.read_mixture()
     return all(record.members[name].checksum == checksum_of(member.weights) for name, member in members.items())

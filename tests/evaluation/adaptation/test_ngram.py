@@ -15,9 +15,10 @@ from seqgen.evaluation.adaptation.ngram import NgramReader
 from seqgen.evaluation.adaptation.reader import StaticReader
 from seqgen.evaluation.adaptation.stream import evaluate_dynamic, stream_of
 from seqgen.evaluation.report import TextSize
+from seqgen.models.config import LstmConfig, NgramConfig
 from seqgen.models.mixture import MixtureModel
 from seqgen.models.ngram.model import NgramModel, fit
-from seqgen.models.registry import LstmConfig, MixtureConfig, NgramConfig
+from seqgen.models.registry import MixtureConfig
 
 from ...conftest import VOCAB_SIZE, build_model
 

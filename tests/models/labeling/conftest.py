@@ -10,7 +10,8 @@ from torch import Tensor
 
 from seqgen import models
 from seqgen.models.base import NeuralModel
-from seqgen.models.registry import FAMILIES, LabelConfig
+from seqgen.models.config import LabelConfig
+from seqgen.models.registry import FAMILIES
 
 LABELS = ("a", "b", "c")
 VOCAB_SIZE = 11

@@ -78,7 +78,7 @@ def transformer_outputs(model, ids: list[int]) -> list[Tensor]:
     stream = [model.embedding.weight[one] * math.sqrt(config.hidden_size) for one in ids]
     if config.positions == "sinusoidal":
         stream = [x + wave(at, config.hidden_size, config.position_base) for at, x in enumerate(stream)]
-    for block in model.encoder:
+    for block in model.encoder.blocks:
         inputs = [normalized(x, block.attention_norm) for x in stream]
         mixed = []
         for at, x in enumerate(inputs):
@@ -97,7 +97,7 @@ def transformer_outputs(model, ids: list[int]) -> list[Tensor]:
         for x in mixed:
             y = normalized(x, block.feed_forward_norm)
             stream.append(x + block.down.weight @ (F.silu(block.gate.weight @ y) * (block.up.weight @ y)))
-    return [normalized(x, model.norm) for x in stream]
+    return [normalized(x, model.encoder.norm) for x in stream]
 
 
 def pooled(model, outputs: list[Tensor]) -> Tensor:

@@ -9,9 +9,9 @@ import torch
 from seqgen import models
 from seqgen.errors import RunError
 from seqgen.models.base import IGNORED
+from seqgen.models.config import NgramConfig
 from seqgen.models.ngram.fit import FALLBACK, fit_tables
 from seqgen.models.ngram.model import default_order, fit
-from seqgen.models.registry import NgramConfig
 from seqgen.models.skeleton import skeleton
 from seqgen.models.weights import check_weights, load_weights, to_bytes
 from seqgen.tokenizers.config import TokenizerKind

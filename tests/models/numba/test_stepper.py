@@ -16,7 +16,8 @@ import torch
 
 from seqgen import models
 from seqgen.errors import ConfigError
-from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.models.config import GruConfig, LstmConfig, RnnConfig, TransformerConfig
+from seqgen.models.registry import FAMILIES
 from seqgen.models.skeleton import skeleton
 
 pytest.importorskip("numba")
@@ -196,7 +197,7 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from seqgen import models
 from seqgen.models.numba import kernels
-from seqgen.models.registry import RnnConfig
+from seqgen.models.config import RnnConfig
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
 models.build(RnnConfig(hidden_size=8), 11).stepper(engine="numba")
 """
@@ -229,7 +230,7 @@ def test_compiled_stepper_uses_torchs_threads_and_restores_numbas(model):
 def test_compiled_stepper_reports_bad_numba_settings(name, value):
     code = """
 from seqgen import models
-from seqgen.models.registry import RnnConfig
+from seqgen.models.config import RnnConfig
 models.build(RnnConfig(hidden_size=8), 11).stepper(engine="numba")
 """
     environment = {**os.environ, name: value}
@@ -244,7 +245,7 @@ def test_compiled_stepper_keeps_torchs_number_of_threads():
     code = """
 import torch
 from seqgen import models
-from seqgen.models.registry import RnnConfig
+from seqgen.models.config import RnnConfig
 torch.set_num_threads(1)
 models.build(RnnConfig(hidden_size=8), 11).stepper(engine="numba")
 assert torch.get_num_threads() == 1

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from seqgen import models
+from seqgen.models.config import GruConfig, LstmConfig, RecurrentConfig, RnnConfig
 from seqgen.models.recurrent.model import CELLS
-from seqgen.models.registry import FAMILIES, GruConfig, LstmConfig, RecurrentConfig, RnnConfig
+from seqgen.models.registry import FAMILIES
 
 from ...conftest import CONFIGS
 from ...small_runs import NEURAL

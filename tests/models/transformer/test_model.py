@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from seqgen import models
-from seqgen.models.registry import TransformerConfig
+from seqgen.models.config import TransformerConfig
 from seqgen.models.transformer import model as transformer
 from seqgen.models.transformer.positions import frequencies, rotary, rotate, rotation_of
 

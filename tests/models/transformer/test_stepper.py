@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from seqgen import models
-from seqgen.models.registry import TransformerConfig
+from seqgen.models.config import TransformerConfig
 from seqgen.models.transformer import stepper as transformer_stepper
 
 CONFIG = TransformerConfig(hidden_size=16, layers=1, heads=2, block_size=4)

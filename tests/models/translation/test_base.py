@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seqgen.models.base import IGNORED, plain_path
+from seqgen.models.source import source_mask
 from seqgen.models.state import State
-from seqgen.models.translation.base import Translator, source_mask
+from seqgen.models.translation.base import Translator
 
 from ...conftest import TRANSLATORS, build_model
 from .pairs import SOURCES, TARGETS, batch

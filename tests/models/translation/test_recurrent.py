@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from seqgen import models
 from seqgen.errors import ConfigError
 from seqgen.models.base import IGNORED, plain_path
-from seqgen.models.registry import GruTranslateConfig, LstmTranslateConfig, RecurrentTranslateConfig, RnnTranslateConfig
+from seqgen.models.config import GruTranslateConfig, LstmTranslateConfig, RecurrentTranslateConfig, RnnTranslateConfig
 from seqgen.models.translation.recurrent import RecurrentTranslator
 
 from .pairs import SOURCES, TARGETS, batch

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from seqgen import models
 from seqgen.models.base import IGNORED, plain_path
-from seqgen.models.registry import TransformerTranslateConfig
+from seqgen.models.config import TransformerTranslateConfig
 from seqgen.models.translation.transformer import TransformerTranslator
 
 from .pairs import SOURCES, TARGETS, batch
@@ -78,9 +78,9 @@ def plain_forward(model: TransformerTranslator, source: list[int], target: list[
         return x + (F.silu(y @ block.gate.weight.T) * (y @ block.up.weight.T)) @ block.down.weight.T
 
     memory = embed(source)
-    for block in model.encoder:
+    for block in model.encoder.blocks:
         memory = fed(block, to_itself(block, memory, causal=False))
-    memory = norm(memory, model.encoder_norm)
+    memory = norm(memory, model.encoder.norm)
     x, weights = embed(target), memory
     for block in model.layers:
         x = to_itself(block, x, causal=True)

@@ -354,6 +354,15 @@ def test_edited_weights_are_refused(mixture, change, words):
         seqgen.load(mixture.path)
 
 
+def test_config_with_settings_of_other_members_is_refused(mixture):
+    config = json.loads(mixture.config.read_text("utf-8"))
+    config["training"]["members"]["other"] = config["training"]["members"].pop("gru")
+    mixture.config.write_text(json.dumps(config), "utf-8")
+
+    with pytest.raises(RunError, match=r"config\.json.*members"):
+        seqgen.load(mixture.path)
+
+
 def test_missing_weights_name_the_way_on(mixture):
     mixture.mixture.unlink()
 

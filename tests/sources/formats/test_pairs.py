@@ -12,7 +12,8 @@ import pytest
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import Reading
-from seqgen.sources.source import Source, are_parallel, load_documents
+from seqgen.sources.names import are_parallel
+from seqgen.sources.source import Source, load_documents
 
 TRANSLATE = {"task": "translate"}
 NSMC = "id\tdocument\tlabel\n9976970\t아 더빙.. 진짜 짜증나네요\t0\n3819312\t\t1\n10265843\t재밌다\t1\n"

@@ -12,7 +12,7 @@ import torch
 import seqgen
 from seqgen.models.weights import to_bytes
 from seqgen.runs.directory import RunDirectory
-from seqgen.runs.translator import TranslatorRun
+from seqgen.runs.pairs.translator import TranslatorRun
 
 from ....small_runs import PAIRS, TRANSLATE_RUNS
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -22,17 +22,13 @@ from seqgen.data.labels import (
     unknown_labels,
 )
 from seqgen.data.pairs import Sequences
-from seqgen.device import StepperPrecision, torch_threads
-from seqgen.errors import ConfigError
+from seqgen.device import torch_threads
 from seqgen.evaluation.labels import label_logits
 from seqgen.evaluation.tasks.labels import Floats, LabelReport, log_softmax, report_labels
 from seqgen.evaluation.tasks.tags import TagReport, report_tags
-from seqgen.models.base import Engine as EngineName
 from seqgen.models.labeling.base import Labeler
-from seqgen.models.registry import LabelConfig
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
-from seqgen.sources.source import LoadedDocuments
 from seqgen.utils.text import plural
 
 ROWS = 64
@@ -78,6 +74,7 @@ class TagPrediction:
 
     text: str
     words: tuple[Word, ...]
+    source_cut: ClassVar[bool] = False
 
     @property
     def line(self) -> str:
@@ -93,22 +90,26 @@ Prediction: TypeAlias = LabelPrediction | TagPrediction
 
 
 class LabelerRun(Run):
-    """A trained classifier or tagger with its tokenizer. What generates or scores text refuses."""
+    """A trained classifier or tagger with its tokenizer."""
+
+    model: Labeler
+    tasks = ("classify", "tag")
+    commands = "seqgen predict or seqgen eval"
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels, or the tags, that the model chooses from."""
-        return cast("LabelConfig", self.model.config).labels
+        return self.model.config.labels
 
     @property
     def tags_as_it_reads(self) -> bool:
         """Whether the model is a one-way tagger, which needs nothing that comes after a word to tag it."""
-        return self.config.data.task == "tag" and not getattr(self.model.config, "two_way", True)
+        return self.model.config.tags_as_it_reads
 
     @property
     def temperature(self) -> float:
         """By what logits are divided; fitted on the validation part, 1 without one."""
-        return float(cast("Labeler", self.model).temperature)
+        return float(self.model.temperature)
 
     def predict(self, texts: Iterable[str], *, rows: int = ROWS) -> Iterator[Prediction]:
         """Yield a prediction for each text, in order.
@@ -204,7 +205,7 @@ class LabelerRun(Run):
             else:
                 targets = Sequences.of(np.zeros(1, np.int32) for _ in kept)
                 made = label_logits(self.model, Labels(sources, targets), progress=progress)
-        limit = getattr(self.model.config, "max_source_length", None)
+        limit = self.model.config.source_limit
         for number, at, logits in zip(kept, places, made, strict=True):
             # The logits are those of different places, in order; two words may have the same place.
             of_words = logits[np.unique(at, return_inverse=True)[1]]
@@ -221,28 +222,6 @@ class LabelerRun(Run):
             return LabelPrediction(text, ranked[0] if ranked else {}, source_cut)
         words = zip(text.split(), ranked, strict=True)
         return TagPrediction(text, tuple(Word(word, next(iter(tags)), tags) for word, tags in words))
-
-    def engine(self, precision: StepperPrecision = "fp32", engine: EngineName = "torch") -> NoReturn:
-        """Refuse: a labeler writes no text.
-
-        Raises:
-            ConfigError: always.
-        """
-        del precision, engine
-        raise self._refusal("generate text")
-
-    def _encode(self, documents: LoadedDocuments) -> NoReturn:
-        del documents
-        raise self._refusal("score text")
-
-    def _codec(self) -> NoReturn:
-        raise self._refusal("compress")
-
-    def _refusal(self, what: str) -> ConfigError:
-        task = self.config.data.task
-        return ConfigError(
-            f"{self.path} was trained to {task}, so it cannot {what}; seqgen predict and seqgen eval use it"
-        )
 
 
 class Logits(NamedTuple):

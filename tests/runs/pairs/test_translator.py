@@ -12,11 +12,12 @@ import seqgen
 from seqgen.data.pairs import Pairs, Sequences
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.evaluation.pairs import score_pairs
-from seqgen.runs.translator import TranslatorRun
+from seqgen.runs.pairs.translator import TranslatorRun
+from seqgen.runs.text import TextRun
 from seqgen.training.metrics import read_metrics
 
-from ..comparing import assert_same_run, config_of
-from ..small_runs import GRU, PAIRS, TRANSLATE_RUNS
+from ...comparing import assert_same_run, config_of
+from ...small_runs import GRU, PAIRS, TRANSLATE_RUNS
 
 WORDS = "".join(f"w{number % 30} w{number % 7}\tv{number % 30} .\n" for number in range(60))
 RUNS = {
@@ -185,7 +186,7 @@ def test_unknown_word_is_written_only_to_be_replaced(unknowing):
 
 def test_replace_unknown_writes_the_most_attended_word(unknowing, monkeypatch):
     weights = np.array([[0.1, 0.2, 0.7], [0.5, 0.4, 0.1], [0.0, 0.0, 1.0]])
-    monkeypatch.setattr("seqgen.runs.translator.alignment", lambda *_: weights)
+    monkeypatch.setattr("seqgen.runs.pairs.translator.alignment", lambda *_: weights)
 
     ((found,),) = unknowing.translations(["w3 w29"], max_length=2, replace_unknown=True)
 
@@ -284,24 +285,12 @@ def test_bits_per_byte_are_of_the_targets(load, tmp_path):
 # --- refusals
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda run, path: run.generate("123", max_new_tokens=2),
-        lambda run, path: list(run.complete(["123"])),
-        lambda run, path: run.evaluate(path),
-        lambda run, path: run.evaluate_text("123"),
-        lambda run, path: run.adapt(path),
-        lambda run, path: run.score("123"),
-        lambda run, path: run.compress(b"123"),
-        lambda run, path: run.decompress(b"123"),
-    ],
-)
-def test_what_needs_a_text_alone_is_refused_by_name(load, call, pairs):
+def test_expect_refuses_a_translator_by_name(load):
     run = load()
 
-    with pytest.raises(ConfigError, match=str(run.path)):
-        call(run, pairs)
+    assert run.expect(TranslatorRun) is run
+    with pytest.raises(ConfigError, match=f"{run.path}.*translate"):
+        run.expect(TextRun)
 
 
 def test_pairs_that_cannot_be_read_are_refused(load, tmp_path):

@@ -6,24 +6,22 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any
 
 from seqgen.data.pairs import Pairs, Sequences
-from seqgen.device import StepperPrecision, iterate_with_threads, torch_threads
+from seqgen.device import iterate_with_threads, torch_threads
 from seqgen.errors import ConfigError, TextError
 from seqgen.evaluation.pairs import evaluate_pairs
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.tasks.translations import ComparedTranslation, TranslationReport, report_translations
 from seqgen.evaluation.tasks.unknown_words import replace_unknown as replace_unknown_words
-from seqgen.generation.config import BeamConfig, SamplingConfig
+from seqgen.generation.config import MAX_SAMPLES, BeamConfig, SamplingConfig
 from seqgen.generation.engine import Engine, FinishReason, Request
 from seqgen.generation.generate import Completion, complete_request
 from seqgen.generation.generate import stream as stream_text
 from seqgen.generation.translate import ROWS, Alignment, Translation, alignment, translate
-from seqgen.models.base import Engine as EngineName
-from seqgen.models.registry import TranslateConfig
 from seqgen.models.translation.base import Translator
-from seqgen.runs.run import MAX_SAMPLES, Run
+from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
 from seqgen.tokenizers.base import Ids
@@ -40,6 +38,10 @@ class TranslationEvaluation:
 
 class TranslatorRun(Run):
     """A trained encoder-decoder with its tokenizer."""
+
+    model: Translator
+    tasks = ("translate",)
+    commands = "seqgen translate or seqgen eval"
 
     def translate(self, source: str, **settings: Any) -> str:
         """Return the best target for a source.
@@ -106,7 +108,7 @@ class TranslatorRun(Run):
         Raises:
             ConfigError: the model was trained with --attention none.
         """
-        if not cast("Translator", self.model).attends:
+        if not self.model.attends:
             raise ConfigError(f"{setting}: {self.path} was trained with --attention none, so it has none; leave it out")
 
     def _replace_unknown(self, source: str, found: Translation) -> Translation:
@@ -120,7 +122,7 @@ class TranslatorRun(Run):
         words = self.tokenizer.token_texts(source)[: len(ids)]
         return found._replace(text="".join(replace_unknown_words(pieces, unknown, weights, words)))
 
-    def samples(  # type: ignore[override]  # a source, and not a prompt
+    def samples(
         self, source: str, *, num_samples: int = 1, max_length: int | None = None, **sampling: Any
     ) -> Iterator[Completion]:
         """Yield several targets that are drawn for one source.
@@ -167,7 +169,7 @@ class TranslatorRun(Run):
         Raises:
             TextError: there are none.
         """
-        ids = self.tokenizer.encode(source)[: cast("TranslateConfig", self.config.model).max_source_length]
+        ids = self.tokenizer.encode(source)[: self.model.config.max_source_length]
         if not len(ids):
             raise TextError("the source is empty, so there is nothing to translate; give a text")
         return ids
@@ -235,20 +237,3 @@ class TranslatorRun(Run):
             if progress is not None:
                 progress(number + 1, len(sources))
         return TranslationEvaluation(cost, report_translations(compared, sacrebleu=sacrebleu))
-
-    def engine(self, precision: StepperPrecision = "fp32", engine: EngineName = "torch") -> NoReturn:
-        """Refuse: a target needs a source."""
-        del precision, engine
-        raise self._refusal("write a text")
-
-    def _encode(self, documents: LoadedDocuments) -> NoReturn:
-        del documents
-        raise self._refusal("score a text")
-
-    def _codec(self) -> NoReturn:
-        raise self._refusal("compress a text, or decompress it,")
-
-    def _refusal(self, work: str) -> ConfigError:
-        return ConfigError(
-            f"{self.path} translates, and cannot {work} without its source; seqgen translate and seqgen eval use it"
-        )

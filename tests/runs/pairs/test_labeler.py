@@ -15,11 +15,12 @@ from seqgen.evaluation.tasks.labels import LabelReport
 from seqgen.evaluation.tasks.tags import TagReport
 from seqgen.models.base import parameter_count
 from seqgen.runs.directory import RunDirectory
-from seqgen.runs.labeler import LabelerRun
+from seqgen.runs.pairs.labeler import LabelerRun
 from seqgen.runs.summary import summarize
+from seqgen.runs.text import TextRun
 
-from .. import small_runs
-from ..small_runs import LABEL_RUNS, labeled_texts, tagged_sentences
+from ... import small_runs
+from ...small_runs import LABEL_RUNS, labeled_texts, tagged_sentences
 
 SLOW = pytest.mark.slow
 SMALL = {**small_runs.SMALL, "precision": "fp32"}
@@ -249,21 +250,10 @@ def test_texts_longer_than_the_model_reads_are_counted(tmp_path):
     assert [found.source_cut for found in run.predict(["aaaa", "aaaab"])] == [False, True]
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda run: run.generate("a"),
-        lambda run: run.samples("a", num_samples=2),
-        lambda run: run.evaluate_text("a"),
-        lambda run: run.score("a"),
-        lambda run: run.compress(b"a"),
-        lambda run: run.decompress(b"a"),
-        lambda run: run.engine(),
-    ],
-)
-def test_what_means_nothing_for_labels_is_refused_and_names_predict(classifier, use):
+def test_expect_refuses_a_labeler_and_names_predict(classifier):
+    assert classifier.expect(LabelerRun) is classifier
     with pytest.raises(ConfigError, match="predict"):
-        use(classifier)
+        classifier.expect(TextRun)
 
 
 def test_without_a_validation_part_the_temperature_is_one(tmp_path):
@@ -369,7 +359,7 @@ def test_parity_is_learned(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("two_way", [True, False])
 def test_ambiguous_words_are_tagged_by_what_stands_around_them(tmp_path, two_way):
-    """After "the" a walk is a noun, after "they" a verb; only "fast" is told by the word after it."""
+    """After "the" a walk is a noun, after "they" a verb; only "fast" needs the word after it."""
     draw, path, lines = random.Random(0), tmp_path / "sentences.tsv", []
     for _ in range(1500):
         word = draw.choice(["walk", "run", "play"])

@@ -1,0 +1,1 @@
+"""Runs that were trained on pairs: encoder-decoders, classifiers and taggers."""
