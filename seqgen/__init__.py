@@ -7,7 +7,8 @@
     run.evaluate("held-out.txt").bits_per_byte
 
 `load` and `run()` return a `Run`: a `TextRun`, for the task translate a `TranslatorRun`, for classify and tag a
-`LabelerRun`. Type checkers and editors learn which from `run.expect(seqgen.TextRun)`, which refuses another one.
+`LabelerRun`. Editors and type checkers take it for a `TextRun`; `run.expect(seqgen.TranslatorRun)` gives them another
+class, and refuses a run that is not of it.
 
 The names below are the public interface. Each is loaded at its first use, so that importing seqgen is fast. Their types
 for editors, with every setting of `train`, are in `__init__.pyi`.

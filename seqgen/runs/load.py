@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -19,7 +19,6 @@ from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory, find_run
 from seqgen.runs.pairs.labeler import LabelerRun
 from seqgen.runs.pairs.translator import TranslatorRun
-from seqgen.runs.run import Run
 from seqgen.runs.text import TextRun
 from seqgen.training.config import MOST_THREADS
 
@@ -27,10 +26,11 @@ RUNS = {task: kind for kind in (TextRun, TranslatorRun, LabelerRun) for task in 
 """What the run of a task is loaded as."""
 
 
-def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> Run:
+def load(path: str | Path | None = None, *, device: str = "auto", threads: int | None = None) -> TextRun | Any:
     """Load a trained run: a `TextRun`, or by the task of its training a `TranslatorRun` or a `LabelerRun`.
 
-    `load(path).expect(TextRun)` refuses the others, and type checkers then know the methods of the run.
+    Editors and type checkers take it for a `TextRun`. `load(path).expect(TranslatorRun)` gives them another class, and
+    refuses a run that is not of it.
 
     Args:
         path: its directory; None is the newest in runs/.

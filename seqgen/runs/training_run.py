@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from typing import Any
 
 from seqgen.errors import RunError
 from seqgen.runs.load import load
-from seqgen.runs.run import Run
 from seqgen.runs.setup import Session
+from seqgen.runs.text import TextRun
 from seqgen.training.events import Event
 from seqgen.training.time_budget import Clock
 
@@ -67,7 +68,7 @@ class TrainingRun:
             self._running.close()
         self._session.lock.release()
 
-    def run(self) -> Run:
+    def run(self) -> TextRun | Any:
         """Train to the end, and return the run with its best weights, as `seqgen.load` does."""
         for _ in self:
             pass
