@@ -94,8 +94,8 @@ class Family(NamedTuple):
     presets: Presets
     short_presets: Presets | None = None
     """For runs shorter than `presets.SHORT_TIME`, where a measurement showed a gain."""
-    long_presets: Presets | None = None
-    """For runs of `presets.LONG_TIME` and more."""
+    long_presets: tuple[tuple[float, Presets], ...] = ()
+    """For runs of so many seconds and more, in ascending order."""
     batches: Literal["contiguous", "windows", "pairs"] = "contiguous"
     """Whether it trains on rows that carry their state from batch to batch, on windows of its `block_size`, or on pairs
     of a source and a target."""
@@ -142,6 +142,10 @@ def _of_pairs(
     return Family(config, model, presets=presets, batches="pairs", task=task)
 
 
+_LONG_ADAMW = {
+    "hidden_size": 512, "layers": 2, "dropout": 0.35, "lr": 0.003, "bptt": 128, "batch_size": 32, "weight_decay": 0.05,
+}  # fmt: skip
+
 FAMILIES: dict[str, Family] = {
     "rnn": Family(
         RnnConfig,
@@ -163,16 +167,22 @@ FAMILIES: dict[str, Family] = {
             "adamw": {"hidden_size": 192, "dropout": 0.0, "lr": 0.02, "bptt": 32, "batch_size": 32},
             "muon": {"hidden_size": 192, "dropout": 0.0, "lr": 0.03, "bptt": 32, "batch_size": 32},
         },
-        long_presets={
-            "muon": {
-                "hidden_size": 384, "layers": 2, "dropout": 0.25, "lr": 0.012, "bptt": 128, "batch_size": 64,
-                "weight_decay": 0.05,
-            },
-            "adamw": {
-                "hidden_size": 512, "layers": 2, "dropout": 0.35, "lr": 0.003, "bptt": 128, "batch_size": 32,
-                "weight_decay": 0.05,
-            },
-        },
+        long_presets=(
+            (300.0, {
+                "muon": {
+                    "hidden_size": 256, "layers": 2, "dropout": 0.3, "lr": 0.012, "bptt": 64, "batch_size": 32,
+                    "weight_decay": 0.05,
+                },
+                "adamw": _LONG_ADAMW,
+            }),
+            (900.0, {
+                "muon": {
+                    "hidden_size": 384, "layers": 2, "dropout": 0.25, "lr": 0.012, "bptt": 128, "batch_size": 64,
+                    "weight_decay": 0.05,
+                },
+                "adamw": _LONG_ADAMW,
+            }),
+        ),
         compiled=f"{_COMPILED}.compiled_recurrent_stepper",
     ),
     "gru": Family(

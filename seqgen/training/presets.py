@@ -14,8 +14,8 @@ from seqgen.training.config import TrainingConfig
 DEFAULT_TIME = 120.0
 """Seconds of a run for which the user names no length."""
 
-SHORT_TIME, LONG_TIME = 30.0, 300.0
-"""Seconds below which a smaller model is better, and from which a larger one is."""
+SHORT_TIME = 30.0
+"""Seconds below which a smaller model is better. From when on a larger one is, the families say."""
 SIZE_SETTINGS = {"hidden_size", "layers", "embedding_size"}
 """If the user sets one of these, the short and long presets do not apply: their other settings fit their own sizes."""
 
@@ -34,7 +34,9 @@ def preset_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -
     if not family.neural:
         return {}
     if time is not None and not sized and SIZE_SETTINGS.isdisjoint(settings):
-        special = family.short_presets if time < SHORT_TIME else family.long_presets if time >= LONG_TIME else None
-        presets = special or presets
+        fitting = [own for seconds, own in family.long_presets if time >= seconds]
+        if time < SHORT_TIME and family.short_presets is not None:
+            fitting.append(family.short_presets)
+        presets = fitting[-1] if fitting else presets
     optimizer = settings.get("optimizer", next(iter(presets)))
     return {"optimizer": optimizer, **presets.get(optimizer, {})}

@@ -69,7 +69,7 @@ def test_resolve_settings_refuses_setting_by_name(settings, words):
 def test_long_preset_sets_the_model_and_settings_override_it():
     resolved = resolve_settings({"max_time": "10m", "dropout": 0.2, "lr": 0.001})
 
-    long = FAMILIES["lstm"].long_presets["muon"]
+    long = FAMILIES["lstm"].long_presets[0][1]["muon"]
     assert (resolved.model.hidden_size, resolved.model.layers) == (long["hidden_size"], long["layers"])
     assert (resolved.model.dropout, resolved.training.lr) == (0.2, 0.001)
     assert resolved.training.bptt == long["bptt"]

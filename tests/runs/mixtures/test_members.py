@@ -136,7 +136,7 @@ def test_neural_members_share_the_time_and_fitted_ones_take_none():
 
     assert (total, lstm.training.max_time, gru.training.max_time) == (600.0, 300.0, 300.0)
     assert ngram.training.max_time is None
-    assert lstm.model.layers == FAMILIES["lstm"].long_presets["muon"]["layers"]
+    assert lstm.model.layers == FAMILIES["lstm"].long_presets[0][1]["muon"]["layers"]
     assert resolve("lstm+ngram")[0] == 120.0
     assert resolve("lstm+ngram", max_steps=3)[0] is None
 
