@@ -75,16 +75,11 @@ class WorkBar:
     SHORT_SECONDS = 0.5
 
     def __init__(self, name: str, *, quiet: bool, unit: str = "token") -> None:
-        console = stderr()
-        self._wanted = console.is_terminal and not quiet
-        self._begun, self._unit = time.monotonic(), unit
-        name_column, count_column = (
-            TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[count]")
-        )
-        columns = (name_column, BarColumn(), TaskProgressColumn(), count_column, TimeRemainingColumn())
-        # Not redirected: results may be written to a pipe while the bar is on the terminal.
-        self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=False)
-        self._task = self._bar.add_task(printable(name), total=None, count="")
+        self._console = stderr()
+        self._wanted = self._console.is_terminal and not quiet
+        self._name, self._unit = name, unit
+        self._begun = time.monotonic()
+        self._bar: Progress | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -96,15 +91,25 @@ class WorkBar:
         """Show how many are done, and of how many if that is known."""
         if not self._wanted or time.monotonic() - self._begun < self.SHORT_SECONDS:
             return
-        self._bar.start()
+        if self._bar is None:
+            self._bar = self._draw(measured=total is not None)
+            self._bar.add_task(printable(self._name), count="")
+            self._bar.start()
         count = plural(done, self._unit) if total is None else f"{done:,} of {plural(total, self._unit)}"
-        self._bar.update(self._task, completed=done, total=total, count=count)
-        if total is not None and done >= total:
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total, count=count)
+        if done == total:
             self._stop()
 
+    def _draw(self, *, measured: bool) -> Progress:
+        name, count = (TextColumn(f"{{task.{field}}}", markup=False) for field in ("description", "fields[count]"))
+        figures = (BarColumn(), TaskProgressColumn(), count, TimeRemainingColumn()) if measured else (count,)
+        # stdout is left alone: results may go to a pipe while the bar is on the terminal.
+        return Progress(name, *figures, console=self._console, transient=True, redirect_stdout=False)
+
     def _stop(self) -> None:
-        if self._bar.live.is_started:
+        if self._bar is not None:
             self._bar.stop()
+            self._bar = None
 
 
 def announce_time(work: str, show: ShowTokens, *, quiet: bool) -> ShowTokens:

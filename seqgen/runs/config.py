@@ -17,7 +17,7 @@ from seqgen.data.config import DataConfig, SplitRule
 from seqgen.errors import ConfigError
 from seqgen.models.config import LabelConfig
 from seqgen.models.registry import CELLS, FAMILIES, MixtureConfig, ModelConfig, cells_for, model_settings, of_cells
-from seqgen.sources.config import BYTES, GENERATE
+from seqgen.sources.config import BYTES, EXAMPLES, GENERATE
 from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import Normalization, TokenizerConfig, TokenizerKind
 from seqgen.training.config import FitConfig, TrainingConfig
@@ -376,7 +376,7 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
     unused = {
         "bptt": {
             "windows": f"{cell} trains on windows of --block-size tokens",
-            "pairs": f"--task {data.task} trains on whole pairs",
+            "pairs": f"--task {data.task} trains on whole {EXAMPLES[data.task]}s",
             "contiguous": "",
         }[FAMILIES[cell].batches],
         "character_coverage": tokenizer.kind not in {"unigram", "bpe"} and "it applies to unigram and bpe only",

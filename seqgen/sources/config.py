@@ -85,7 +85,9 @@ class Reading(Config):
         "classify a text by its label, or tag each word.",
         TEXT,
     )
-    source_field: str = setting("source", "JSON lines of pairs: the field of the source.", TEXT, metavar="NAME")
+    source_field: str = setting(
+        "source", "JSON lines of pairs: the field of the source, or text.", TEXT, metavar="NAME"
+    )
     target_field: str = setting(
         "target", "JSON lines of pairs: the field of the target, label or tags.", TEXT, metavar="NAME"
     )

@@ -30,6 +30,11 @@ HEAD_LINES = 100
 """Lines without a tab from which a file is refused as another format, and not by its first line."""
 SHOWN_CHARACTERS = 40
 """Characters of a line that a message shows."""
+_SIDES: dict[Task, tuple[str, str]] = {
+    "translate": ("source", "target"),
+    "classify": ("text", "label"),
+    "tag": ("sentence", "list of tags"),
+}
 _EXPECTED: dict[Task, str] = {
     "translate": "a source, a tab and a target in each line",
     "classify": "a text, a tab and its label in each line",
@@ -56,7 +61,8 @@ def checked(content: Content, pair: Pair) -> Iterator[Document]:
     where = f"{content.name}, line {pair.line:,}"
     source, target = (without_lone_surrogates(content, text) for text in pair[:2])
     pair = Pair(source, target, pair.line)
-    empty = next((side for side, text in zip(("source", "target"), pair[:2], strict=True) if not text.strip()), None)
+    sides = _SIDES[content.reading.task]
+    empty = next((side for side, text in zip(sides, pair[:2], strict=True) if not text.strip()), None)
     words, tags = (len(text.split()) for text in pair[:2])
     if empty is not None:
         content.refuse(TextError(f"{where}: the {empty} is empty"))

@@ -95,6 +95,12 @@ def test_bad_line_is_refused_with_its_number(read, line, named):
         read("pairs.tsv", f"a\tb\n{line}\nc\td\n", **TRANSLATE)
 
 
+@pytest.mark.parametrize(("task", "side"), [("classify", "label"), ("tag", "tags")])
+def test_empty_side_is_named_by_its_task(read, task, side):
+    with pytest.raises(TextError, match=rf"line 2: .*{side} is empty"):
+        read("pairs.tsv", "a\tb\nc\t\n", task=task)
+
+
 def test_bad_lines_are_skipped_and_counted(issues):
     found = issues("pairs.tsv", "a\tb\nno tab\n\tb\nc\t\n\n\nd\te\n")
 
