@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from seqgen.cli.bars import WorkBar
 from seqgen.cli.options import (
     JsonLinesOption,
     QuietOption,
@@ -74,18 +75,21 @@ def predict(
         cut = int(found.source_cut)
     else:
         at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
-        cut = _print_lines(model, unknown.count(lines_of(text, settings)), at_once=at_once, json=json)
+        lines = unknown.count(lines_of(text, settings))
+        with WorkBar("labeling", quiet=quiet or sys.stdout.isatty(), unit="text") as bar:
+            cut = _print_lines(model, lines, bar, at_once=at_once, json=json)
     unknown.note("the text", quiet=quiet)
     if cut:
         limit = model.config.model.model_dump()["max_source_length"]
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
 
 
-def _print_lines(model: LabelerRun, lines: Iterable[str], *, at_once: bool, json: bool) -> int:
+def _print_lines(model: LabelerRun, lines: Iterable[str], bar: WorkBar, *, at_once: bool, json: bool) -> int:
     """Print a line for each line; return how many were cut."""
     cut = 0
-    for found in model.predict(lines, **({"rows": 1} if at_once else {})):
+    for number, found in enumerate(model.predict(lines, **({"rows": 1} if at_once else {})), 1):
         cut += found.source_cut
+        bar.show(number)
         if json:
             _print_json(found)
         else:

@@ -43,7 +43,7 @@ class Encoder(Layer):
         positions = torch.arange(length, device=x.device).expand(rows, -1)
         x, rotation = encode_positions(x, positions, self.config)
         x = self.dropout(x)
-        mask = source_mask(lengths, length)[:, None, None, :].expand(-1, 1, length, -1)
+        mask = source_mask(lengths, length)[:, None, None, :].expand(-1, -1, length, -1)
         none = x.new_zeros(rows, self.config.heads, 0, size // self.config.heads)
         for depth, block in enumerate(self.blocks):
             x, _ = block(x, rotation, mask, (none, none), lengths)

@@ -99,7 +99,7 @@ class TransformerTranslator(Translator):
         mask = None  # causal attention within the tokens: the fast path of training
         if ring or self.plain:
             mask = (torch.cat([known, positions], 1)[:, None, :] <= positions[:, :, None]).unsqueeze(1)
-        seen = source_mask(at.lengths, at.source_keys[0].shape[2])[:, None, None, :].expand(-1, 1, length, -1)
+        seen = source_mask(at.lengths, at.source_keys[0].shape[2])[:, None, None, :].expand(-1, -1, length, -1)
         caches, attention = [], at.weights
         for depth, block in enumerate(cast("list[DecoderBlock]", list(self.layers))):
             held_by_layer = at.keys[depth], at.values[depth]

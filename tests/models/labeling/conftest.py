@@ -15,7 +15,7 @@ from seqgen.models.registry import FAMILIES
 
 LABELS = ("a", "b", "c")
 VOCAB_SIZE = 11
-LENGTHS = (7, 4, 1)
+LENGTHS = (9, 4, 1)
 FORMS: dict[str, dict[str, Any]] = {
     "rnn-classify": {"pool": "mean"},
     "lstm-classify": {"pool": "attention"},
@@ -66,7 +66,7 @@ def labeler(name: str) -> NeuralModel:
 
 @pytest.fixture
 def source() -> Tensor:
-    """Return three sources of 7, 4 and 1 tokens, filled at the right."""
+    """Return three sources of 9, 4 and 1 tokens, filled at the right."""
     torch.manual_seed(2)
     rows = torch.randint(1, VOCAB_SIZE, (len(LENGTHS), max(LENGTHS)))
     return rows.masked_fill(torch.arange(max(LENGTHS)) >= torch.tensor(LENGTHS)[:, None], 1)

@@ -32,7 +32,7 @@ def test_a_row_alone_has_the_logits_that_it_has_in_a_batch(labeler, source, leng
 
 
 def test_fillers_do_not_change_logits(labeler, source, lengths):
-    filled = torch.where(torch.arange(10) < lengths[:, None], F.pad(source, (0, 3)), 5)
+    filled = torch.where(torch.arange(12) < lengths[:, None], F.pad(source, (0, 3)), 5)
 
     found, expected = label(labeler, filled, lengths), label(labeler, source, lengths)
 
@@ -98,6 +98,10 @@ def test_rows_of_selected_and_concatenated_states_behave_as_alone(labeler, sourc
 
 def test_labels_decide_the_size_of_the_logits(labeler, source, lengths, name):
     assert label(labeler, source, lengths).shape[2] == len(config_of(name).labels)
+
+
+def test_heads_of_recurrent_labelers_have_a_bias(labeler, name):
+    assert (labeler.head.bias is None) == name.startswith("transformer")
 
 
 def test_temperature_is_stored_and_not_trained(labeler):

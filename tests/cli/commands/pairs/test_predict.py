@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
+from seqgen.cli.bars import WorkBar
 
 
 @pytest.fixture
@@ -48,6 +50,16 @@ def test_a_file_gives_a_line_for_each_line(invoke, classifier, tmp_path):
 
 def test_stdin_gives_a_line_for_each_line(invoke, tagger):
     assert invoke("predict", "-", "--run", tagger, stdin="cat sees\n\n본다 .\n").stdout == "N V\n\nV O\n"
+
+
+def test_bar_counts_texts_while_labels_go_to_a_pipe(monkeypatch, invoke, tagger):
+    monkeypatch.setattr(WorkBar, "SHORT_SECONDS", 0.0)
+    monkeypatch.setattr("seqgen.cli.bars.stderr", lambda: Console(stderr=True, force_terminal=True, width=100))
+
+    shown = invoke("predict", "-", "--run", tagger, stdin="cat sees\n본다 .\n")
+
+    assert shown.stdout == "N V\nV O\n"
+    assert "2 texts" in shown.stderr
 
 
 def test_json_has_an_object_with_probabilities_for_each_line(invoke, classifier, tagger):
