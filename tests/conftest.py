@@ -142,6 +142,15 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _quick_runs() -> Iterator[None]:
+    """Skip fsync and shorten the samples of training in this process: both take longer than the steps of small runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # raises OSError for a closed file, as fsync does
+        patch.setattr("seqgen.training.samples.SAMPLE_TOKENS", 20)
+        yield
+
+
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
     """`TEXT` in a file."""
@@ -188,6 +197,7 @@ def straight(corpus: Path, _straight_runs: Path, settings: dict[str, Any]) -> Pa
 @pytest.fixture(autouse=True)
 def _random_state() -> Iterator[None]:
     """Isolate the random state of each test."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        yield
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(0)
+    yield
+    torch.set_rng_state(before)
