@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,24 @@ trained = pytest.mark.parametrize(
     indirect=True,
 )
 """All families that are trained by gradients, encoder-decoders included."""
+
+
+def first_with_every_model(
+    names: str, cases: Sequence[Sequence[Any]], few: Sequence[str] = ("lstm", "transformer")
+) -> pytest.MarkDecorator:
+    """Parametrize a test by `model` and `names`: the first case with every model of `CONFIGS`, the others with `few`.
+
+    For faults of the code around a model, which do not depend on its family.
+    """
+    first, *others = cases
+    pairs = [*((model, *first) for model in CONFIGS), *((model, *case) for model in few for case in others)]
+    return pytest.mark.parametrize(f"model, {names}", pairs, indirect=["model"])
+
+
+def some_by_default(names: Iterable[str], some: Collection[str]) -> list[Any]:
+    """Return parameters: `some` of the names run by default, the others with `-m slow`."""
+    return [pytest.param(name, marks=[] if name in some else pytest.mark.slow) for name in names]
+
 
 VOCAB_SIZE = 11
 
@@ -197,7 +215,6 @@ def straight(corpus: Path, _straight_runs: Path, settings: dict[str, Any]) -> Pa
 @pytest.fixture(autouse=True)
 def _random_state() -> Iterator[None]:
     """Isolate the random state of each test."""
-    before = torch.get_rng_state()
-    torch.default_generator.manual_seed(0)
-    yield
-    torch.set_rng_state(before)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        yield
