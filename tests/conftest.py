@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +83,24 @@ trained = pytest.mark.parametrize(
 )
 """All families that are trained by gradients, encoder-decoders included."""
 
+
+def first_with_every_model(
+    names: str, cases: Sequence[Sequence[Any]], few: Sequence[str] = ("lstm", "transformer")
+) -> pytest.MarkDecorator:
+    """Parametrize a test by `model` and `names`: the first case with every model of `CONFIGS`, the others with `few`.
+
+    For faults of the code around a model, which do not depend on its family.
+    """
+    first, *others = cases
+    pairs = [*((model, *first) for model in CONFIGS), *((model, *case) for model in few for case in others)]
+    return pytest.mark.parametrize(f"model, {names}", pairs, indirect=["model"])
+
+
+def some_by_default(names: Iterable[str], some: Collection[str]) -> list[Any]:
+    """Return parameters: `some` of the names run by default, the others with `-m slow`."""
+    return [pytest.param(name, marks=[] if name in some else pytest.mark.slow) for name in names]
+
+
 VOCAB_SIZE = 11
 
 TEXT = "".join(
@@ -138,6 +156,15 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEQGEN_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("seqgen.data.cache.cache.SETTLED_SECONDS", 0.0)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _quick_runs() -> Iterator[None]:
+    """Skip fsync and shorten the samples of training in this process: both take longer than the steps of small runs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # raises OSError for a closed file, as fsync does
+        patch.setattr("seqgen.training.samples.SAMPLE_TOKENS", 20)
         yield
 
 

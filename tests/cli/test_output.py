@@ -132,8 +132,9 @@ def test_no_color_is_respected(capsys, monkeypatch):
     assert "\x1b[33m" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("log", ["full", pytest.param("broken", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("log", ["full", "broken"])
 def test_unwritable_stderr_does_not_stop_training(corpus, in_tmp, log):
     """A full disk under the log, or a pipe whose reader has closed it."""
     command = [sys.executable, "-c", "from seqgen.cli.main import main; main()", "train", "corpus.txt", "--cell", "gru"]

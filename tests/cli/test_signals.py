@@ -114,7 +114,7 @@ def test_two_signals_at_once_count_as_one(corpus, in_tmp):
     assert "and saved" in process.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), CODES)
+@pytest.mark.parametrize(("number", "code"), [CODES[0], pytest.param(*CODES[1], marks=pytest.mark.slow)])
 def test_signal_stops_and_saves_training_for_resume(corpus, in_tmp, number, code):
     process = Process("train", "corpus.txt", *SMALL, "--max-steps", "1000000", "--eval-every", "20", "--out", "run")
     process.wait_for("step 20/")

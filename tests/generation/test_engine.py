@@ -21,11 +21,11 @@ from seqgen.tokenizers.base import BOUNDARY
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
 
-from ..conftest import build_model, neural
+from ..conftest import build_model, first_with_every_model, neural
 from .running import cut, naive, run, steps_of, texts_of
 
 
-@pytest.mark.parametrize("prompt", ["", "ab", "ab cd\nef " * 3])
+@first_with_every_model("prompt", [["ab cd\nef " * 3], [""], ["ab"]])
 def test_engine_samples_from_the_models_distribution(model, tokenizer, prompt):
     """With the longest prompt, prompt and text are several times as long as the transformer's block."""
     texts = texts_of(model, tokenizer, prompt, 3, temperature=1.0, max_new_tokens=12, seed=7)
@@ -396,7 +396,7 @@ def test_a_long_prompt_does_not_delay_other_rows(scripted, tokenizer):
     assert steps == [[short], [short], [short, long], [short, long], [short]]
 
 
-@pytest.mark.parametrize("steps", [0, 1, 4])
+@first_with_every_model("steps", [[1], [0], [4]])
 def test_cancel_ends_a_row_in_any_stage(model, tokenizer, steps):
     engine = Engine(model, model.stepper(), tokenizer, max_rows=2)
     kept = engine.add(Request("ab", SamplingConfig(max_new_tokens=6)))

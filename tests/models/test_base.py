@@ -16,7 +16,7 @@ from seqgen.models.state import State
 from seqgen.models.stepper import DefaultStepper
 from seqgen.models.translation.base import Translator
 
-from ..conftest import CONFIGS, TRANSLATORS, build_model
+from ..conftest import CONFIGS, TRANSLATORS, build_model, some_by_default
 from ..conftest import trained as neural
 
 FORMS = CONFIGS | TRANSLATORS
@@ -27,6 +27,8 @@ SOURCE_LENGTHS = torch.tensor([5, 2, 7])
 """What encoder-decoders read before the three rows of tokens."""
 without_source = pytest.mark.parametrize("model", CONFIGS, indirect=True)
 """Only families that go on with a text."""
+EXPORTED = {"gru", "transformer", "gru-translate", "transformer-translate"}
+"""Models that torch.export traces by default; all take seconds."""
 PRECISIONS = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Tolerances relative to the scale of the logits."""
 
@@ -82,8 +84,9 @@ def assert_same_state(found: State, expected: State) -> None:
             torch.testing.assert_close(member, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
-@pytest.mark.parametrize("cut", [1, 7, 8, 12, 13, 29])
+@pytest.mark.parametrize(
+    ("cut", "dtype"), [*((cut, torch.float64) for cut in (1, 7, 8, 12, 13, 29)), (12, torch.float32)]
+)
 def test_forward_in_two_parts_equals_forward_at_once(model, tokens, cut, dtype):
     model = model.to(dtype)
     whole, end = run(model, tokens)
@@ -428,7 +431,11 @@ def test_functional_transforms_work_on_the_plain_path(model, tokens):
                 torch.testing.assert_close(together[name][index], gradient, rtol=1e-4, atol=1e-5)
 
 
-@neural
+@pytest.mark.parametrize(
+    "model",
+    some_by_default((name for name, config in FORMS.items() if FAMILIES[config.cell].neural), EXPORTED),
+    indirect=True,
+)
 def test_plain_step_exports(model, tokens):
     """The exported program gives the logits and the state of the model, starts included."""
     state = begin(model, 3, 64)

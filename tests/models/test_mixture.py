@@ -52,6 +52,7 @@ def test_steppers_have_the_weights(mixture):
     assert torch.allclose(logits.exp().sum(-1), torch.ones(2))
 
 
+@pytest.mark.xdist_group("numba")  # one worker compiles for all
 def test_numba_stepper_compiles_the_members_that_it_can():
     pytest.importorskip("numba")
     config = MixtureConfig(

@@ -52,12 +52,6 @@ def peak() -> int:
 
 
 @pytest.fixture
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Skip fsync."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
-@pytest.fixture
 def attempt(request: pytest.FixtureRequest) -> Callable[..., list[str]]:
     """Make each of these calls, which may succeed or raise a SeqgenError; return the errors' messages.
 

@@ -18,13 +18,6 @@ from .interruptions import INTERRUPTIONS, MODELS, TOKENIZERS, TRANSLATORS, inter
 SAMPLING = {"num_samples": 2, "max_new_tokens": 20, "seed": 1}
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Shorten samples and skip fsync, which would take longer than the steps."""
-    monkeypatch.setattr("seqgen.training.samples.SAMPLE_TOKENS", 20)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 @pytest.fixture
 def poison(monkeypatch):
     """Make every logit NaN at these steps (from 0), in any run."""

@@ -20,8 +20,6 @@ from .damage import (
     use_run,
 )
 
-pytestmark = pytest.mark.usefixtures("_quick")
-
 
 class Canary:
     """Creates a file when it is unpickled."""

@@ -29,9 +29,6 @@ from .damage import (
     use_run,
 )
 
-pytestmark = pytest.mark.usefixtures("_quick")
-
-
 # --- JSON
 
 

@@ -27,9 +27,6 @@ from .damage import (
     use_run,
 )
 
-pytestmark = pytest.mark.usefixtures("_quick")
-
-
 TENSORS = ["model.safetensors", "weights.safetensors", "best.safetensors", "optimizer.safetensors", "state.safetensors"]
 
 

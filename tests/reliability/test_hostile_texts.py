@@ -23,9 +23,6 @@ from .damage import (
     examples,
 )
 
-pytestmark = pytest.mark.usefixtures("_quick")
-
-
 PROMPTS = st.text(st.characters(exclude_categories=()), max_size=80)
 """Any code points, including lone surrogates."""
 

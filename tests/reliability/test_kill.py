@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from .survival import (
 pytestmark = [NEEDS_FORK, pytest.mark.xdist_group("worker")]  # one worker for all of them
 
 
-def kills(points: range) -> list[Fault]:
+def kills(points: Iterable[int]) -> list[Fault]:
     """Return a kill before each operation."""
     return [Fault("kill", at) for at in points]
 
@@ -86,7 +86,9 @@ def test_every_file_operation_is_counted(lstm):
 
 
 def test_run_survives_a_kill_at_any_operation_of_a_save(lstm, tmp_path):
-    try_each(tmp_path, kills(lstm.save(2)), train_and_die(lstm))
+    points = [at for at in lstm.save(2) if not lstm.operations[at - 1].startswith("fsync")]  # fsync changes no file
+
+    try_each(tmp_path, kills(points), train_and_die(lstm))
 
 
 @pytest.mark.slow

@@ -20,13 +20,6 @@ from ..comparing import contents_of
 from .interruptions import MODELS, interrupt
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Shorten samples and skip fsync, which would take longer than the steps."""
-    monkeypatch.setattr("seqgen.training.samples.SAMPLE_TOKENS", 20)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 @pytest.fixture(scope="module")
 def _workshop(tmp_path_factory):
     return tmp_path_factory.mktemp("workshop")

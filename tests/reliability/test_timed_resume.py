@@ -15,13 +15,6 @@ from ..comparing import assert_same_run
 from .interruptions import MODELS
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    """Shorten samples and skip fsync, which would take longer than the steps."""
-    monkeypatch.setattr("seqgen.training.samples.SAMPLE_TOKENS", 20)
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)
-
-
 @pytest.fixture
 def machine(monkeypatch):
     """A clock by which step n (from 1) takes `machine.seconds(n)`, and everything else no time."""

@@ -130,6 +130,7 @@ def test_resume_refuses_less_time(corpus, tmp_path, monkeypatch):
         seqgen.train(out=tmp_path / "run", resume=True, max_time="59m")
 
 
+@pytest.mark.slow
 def test_overfitting_is_reported_once_also_when_resumed(tmp_path):
     random = Random(0)
     for name in ("text", "valid"):  # random, so that it can only be memorized
@@ -306,6 +307,7 @@ def test_resume_refuses_a_run_with_only_damaged_checkpoints(stopped):
         seqgen.train(out=stopped, resume=True)
 
 
+@pytest.mark.parametrize("settings", ["gru"], indirect=True)
 def test_resume_after_a_damaged_checkpoint_is_exact(corpus, tmp_path, settings, straight):
     polls = iter([False] * 6 + [True])
     list(seqgen.train(corpus, out=tmp_path / "run", stop=lambda: next(polls), **settings))

@@ -14,7 +14,11 @@ from seqgen.errors import RunError
 from ..comparing import assert_same_run
 from ..small_runs import GRU
 
+TWO_FAMILIES = ["lstm", "transformer"]
+"""One that carries a state between batches, one that reads windows; both with dropout."""
 
+
+@pytest.mark.parametrize("settings", TWO_FAMILIES, indirect=True)
 def test_caller_between_events_does_not_change_a_run(corpus, tmp_path, settings, straight):
     run = seqgen.train(corpus, out=tmp_path / "run", **settings)
     for number, event in enumerate(run):
@@ -29,6 +33,7 @@ def test_caller_between_events_does_not_change_a_run(corpus, tmp_path, settings,
     assert_same_run(run.path, straight)
 
 
+@pytest.mark.parametrize("settings", TWO_FAMILIES, indirect=True)
 def test_callers_autocast_and_no_grad_do_not_change_a_run(corpus, tmp_path, settings, straight):
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         run = seqgen.train(corpus, out=tmp_path / "run", **settings)
@@ -37,6 +42,7 @@ def test_callers_autocast_and_no_grad_do_not_change_a_run(corpus, tmp_path, sett
     assert_same_run(run.path, straight)
 
 
+@pytest.mark.parametrize("settings", TWO_FAMILIES, indirect=True)
 def test_training_does_not_change_the_random_state(corpus, tmp_path, settings):
     torch.manual_seed(5)
     expected = torch.rand(1)
@@ -94,6 +100,7 @@ def test_run_can_be_iterated_once(corpus, tmp_path):
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_no_run_imports_the_compiler_of_torch(corpus, tmp_path):
     """torch._dynamo takes a second to import, at the start of each command."""
     script = """

@@ -13,6 +13,7 @@ from seqgen.evaluation.report import TextSize
 from seqgen.evaluation.scoring import evaluate
 from seqgen.models.base import IGNORED
 
+from ..conftest import some_by_default
 from .conftest import SMALL, TRANSLATORS
 
 HELLO = "hello"
@@ -41,7 +42,7 @@ def test_every_cell_remembers_more_than_one_character(make_learner, name):
 ADAMW, MUON = {"optimizer": "adamw", "lr": 0.01}, {"optimizer": "muon", "lr": 0.03}
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", some_by_default(SMALL, {"lstm", "transformer"}))
 def test_every_cell_memorizes_a_tiny_text(make_learner, name):
     optimizer = ADAMW if name in {"lstm", "gru-before"} else MUON
     text = "the quick brown fox jumps over the lazy dog, and then it rests. "
@@ -177,7 +178,7 @@ def test_failed_step_leaves_training_mode(make_learner):
     assert not any(module.training for module in learner.model.modules())
 
 
-@pytest.mark.parametrize("name", TRANSLATORS)
+@pytest.mark.parametrize("name", some_by_default(TRANSLATORS, {"gru-translate", "transformer-translate"}))
 def test_every_encoder_decoder_memorizes_a_few_pairs(make_learner, name):
     """Targets that differ only by the source: what they cost falls below what is possible without it."""
     text = "".join(f"{source}{source}\t{target}\n" for source, target in zip("abcd", "wxyz", strict=True))

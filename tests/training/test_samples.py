@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from seqgen.training import samples
 from seqgen.training.samples import generate_sample
 
+SAMPLE_TOKENS = samples.SAMPLE_TOKENS  # before the tests shorten the samples
 
-def test_samples_have_160_tokens_or_fit_the_positions(make_learner):
+
+def test_samples_have_160_tokens_or_fit_the_positions(make_learner, monkeypatch):
+    monkeypatch.setattr(samples, "SAMPLE_TOKENS", SAMPLE_TOKENS)
     learner, corpus = make_learner("gru")
     assert len(generate_sample(learner.model, corpus.tokenizer, 0)) == 160
 

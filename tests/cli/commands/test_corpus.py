@@ -138,7 +138,7 @@ def test_training_never_downloads(refuses, publisher):
     assert publisher.requests == []
 
 
-@pytest.mark.parametrize("name", ["korean-prose", "hello"])
+@pytest.mark.parametrize("name", [pytest.param("korean-prose", marks=pytest.mark.slow), "hello"])
 def test_a_corpus_without_download_trains_at_once(answers, name):
     answers("train", f"corpus:{name}", "--hidden-size", 8, "--max-steps", 2, "--quiet")
 

@@ -380,7 +380,9 @@ print((peak() - before) >> (20 if sys.platform == "darwin" else 10))
 """
 
 
-@pytest.mark.parametrize("end", ["\n", " "], ids=["lines", "one line"])
+@pytest.mark.parametrize(
+    "end", [pytest.param("\n", marks=pytest.mark.slow, id="lines"), pytest.param(" ", id="one line")]
+)
 def test_memory_stays_flat_over_a_long_text_and_a_long_line(tmp_path, end):
     pytest.importorskip("resource", reason="only there does the system say how much memory a process took")
     sentence = "The quick brown fox jumps over the lazy dog, 한국어" + end

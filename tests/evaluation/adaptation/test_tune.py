@@ -41,7 +41,11 @@ def test_search_skips_constants_that_their_bounds_refuse():
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("gru", {"dynamic": "all"}), ("lstm+transformer", {"dynamic": "all", "cache": True})]
+    ("name", "settings"),
+    [
+        ("gru", {"dynamic": "all"}),
+        pytest.param("lstm+transformer", {"dynamic": "all", "cache": True}, marks=pytest.mark.slow),
+    ],
 )
 def test_tune_finds_constants_that_cost_less(name, settings):
     model = build_model(name)

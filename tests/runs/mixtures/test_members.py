@@ -360,8 +360,9 @@ def steps_of(path):
             for one in [RunDirectory(path / "members" / name)]}  # fmt: skip
 
 
-@pytest.mark.parametrize("polls", [None, 3], ids=["complete", "without its second member"])
-@pytest.mark.parametrize("repeated", [False, True])
+@pytest.mark.parametrize(
+    ("polls", "repeated"), [(None, False), (3, True)], ids=["complete", "without its second member"]
+)
 def test_interrupted_resume_with_more_steps_is_finished_by_the_next(corpus, tmp_path, polls, repeated):
     left = iter([False] * (polls or 1_000))
     settings = {**GRU, "cell": "gru+rnn"}
