@@ -131,14 +131,11 @@ def _of_pairs(
     model: str,
     batch_size: int,
     *,
-    adamw: float,
-    muon: float,
+    rates: dict[str, float],
     **sizes: Any,
 ) -> Family:
-    """Return the row of a family that learns from pairs, by the learning rate of each optimizer."""
-    presets = {
-        name: {**sizes, "lr": rate, "batch_size": batch_size} for name, rate in (("adamw", adamw), ("muon", muon))
-    }
+    """Return the row of a family that learns from pairs, by the learning rate of each optimizer, the default first."""
+    presets = {name: {**sizes, "lr": rate, "batch_size": batch_size} for name, rate in rates.items()}
     return Family(config, model, presets=presets, batches="pairs", task=task)
 
 
@@ -218,42 +215,39 @@ FAMILIES: dict[str, Family] = {
             "muon": {"lr": 0.01, "bptt": 64, "batch_size": 32},
         },
     ),
-    "rnn-translate": _of_pairs("translate", RnnTranslateConfig, _TRANSLATOR, 64, adamw=0.003, muon=0.01),
+    "rnn-translate": _of_pairs("translate", RnnTranslateConfig, _TRANSLATOR, 64, rates={"adamw": 0.003, "muon": 0.01}),
     "lstm-translate": _of_pairs(
-        "translate", LstmTranslateConfig, _TRANSLATOR, 64, adamw=0.008, muon=0.01, hidden_size=128
+        "translate", LstmTranslateConfig, _TRANSLATOR, 64, rates={"adamw": 0.008, "muon": 0.01}, hidden_size=128
     ),
     "gru-translate": _of_pairs(
-        "translate", GruTranslateConfig, _TRANSLATOR, 64, adamw=0.008, muon=0.01, hidden_size=128
+        "translate", GruTranslateConfig, _TRANSLATOR, 64, rates={"adamw": 0.008, "muon": 0.01}, hidden_size=128
     ),
     "transformer-translate": _of_pairs(
         "translate",
         TransformerTranslateConfig,
         "seqgen.models.translation.transformer.TransformerTranslator",
         64,
-        adamw=0.003,
-        muon=0.006,
+        rates={"muon": 0.01, "adamw": 0.003},
     ),
-    "rnn-classify": _of_pairs("classify", RnnClassifyConfig, _CLASSIFIER, 32, adamw=0.002, muon=0.01),
-    "lstm-classify": _of_pairs("classify", LstmClassifyConfig, _CLASSIFIER, 32, adamw=0.005, muon=0.01),
-    "gru-classify": _of_pairs("classify", GruClassifyConfig, _CLASSIFIER, 32, adamw=0.005, muon=0.01),
+    "rnn-classify": _of_pairs("classify", RnnClassifyConfig, _CLASSIFIER, 32, rates={"adamw": 0.002, "muon": 0.01}),
+    "lstm-classify": _of_pairs("classify", LstmClassifyConfig, _CLASSIFIER, 32, rates={"adamw": 0.005, "muon": 0.01}),
+    "gru-classify": _of_pairs("classify", GruClassifyConfig, _CLASSIFIER, 32, rates={"adamw": 0.005, "muon": 0.01}),
     "transformer-classify": _of_pairs(
         "classify",
         TransformerClassifyConfig,
         "seqgen.models.labeling.transformer.TransformerClassifier",
         32,
-        adamw=0.001,
-        muon=0.004,
+        rates={"adamw": 0.001, "muon": 0.004},
     ),
-    "rnn-tag": _of_pairs("tag", RnnTagConfig, _TAGGER, 32, adamw=0.002, muon=0.01),
-    "lstm-tag": _of_pairs("tag", LstmTagConfig, _TAGGER, 32, adamw=0.005, muon=0.01),
-    "gru-tag": _of_pairs("tag", GruTagConfig, _TAGGER, 32, adamw=0.005, muon=0.01),
+    "rnn-tag": _of_pairs("tag", RnnTagConfig, _TAGGER, 32, rates={"adamw": 0.002, "muon": 0.01}),
+    "lstm-tag": _of_pairs("tag", LstmTagConfig, _TAGGER, 32, rates={"adamw": 0.005, "muon": 0.01}),
+    "gru-tag": _of_pairs("tag", GruTagConfig, _TAGGER, 32, rates={"adamw": 0.005, "muon": 0.01}),
     "transformer-tag": _of_pairs(
         "tag",
         TransformerTagConfig,
         "seqgen.models.labeling.transformer.TransformerTagger",
         32,
-        adamw=0.001,
-        muon=0.004,
+        rates={"adamw": 0.001, "muon": 0.004},
     ),
     "mixture": Family(
         MixtureConfig,

@@ -148,6 +148,7 @@ def read_corpus(
     parent: Run | None = None,
     *,
     chosen: dict[str, Any] | None = None,
+    is_counted: bool = False,
 ) -> tuple[EncodedCorpus, TokenizerRecord]:
     """Read and encode the texts, with the tokenizer of `parent`, of a directory, or a new one.
 
@@ -156,6 +157,7 @@ def read_corpus(
         settings: the resolved settings; of a mixture, those of any member.
         parent: the run of `init_from`.
         chosen: what `--tokenizer auto` chooses, if that is known.
+        is_counted: whether the model is n-grams alone.
     """
     _absolute_paths(settings.data)  # refuse what no file can be called, before anything is read
     texts = read_texts(settings.data, request.report)
@@ -164,7 +166,7 @@ def read_corpus(
         tokenizer = tokenizers.load(Path(settings.tokenizer_from))
     built, seconds = settings.tokenizer, training_time(request.settings)
     if settings.auto:
-        chosen = chosen or choose_tokenizer(texts.statistics, seconds).settings
+        chosen = chosen or choose_tokenizer(texts.statistics, seconds, is_counted=is_counted).settings
         built = built.model_copy(update=chosen)
     labels = None if parent is None else parent.config.labels
     corpus = encode_corpus(texts, tokenizer or built, request.report, labels)

@@ -139,7 +139,7 @@ def new_fit(request: RunRequest) -> FitRun:
     refuse_weights_and_plan(request, request.settings["cell"])
     settings = resolve_settings(request.settings)
     check_out_is_free(request.out)
-    corpus, tokenizer = read_corpus(request, settings)
+    corpus, tokenizer = read_corpus(request, settings, is_counted=True)
     request.report("counting the training text")
     model = fit_model(settings.model, corpus, settings.training.device, request.memory)
     run = create_fit(request, settings, corpus, tokenizer, model)

@@ -74,15 +74,24 @@ LARGE_ALPHABET_CHOICES = (
     CHAR,
 )
 """The same for Korean, Chinese and Japanese."""
+COUNTED_CHOICES = tuple(choice for choice in CHOICES if choice is CHAR or choice.characters >= 2_000_000)
+"""For n-grams alone: on what comes after a text of a million characters, those of characters are better."""
 LONG_PAIRS = Choice(0, 0.0, "bpe", 2_000)
 """For pairs of sentences and paragraphs, of any number: hundreds of characters are too many to attend to."""
 
 
-def choose_tokenizer(text: TextStatistics, seconds: float | None) -> Choice:
-    """Return the tokenizer for a text and a training time; None where steps or epochs set the length."""
+def choose_tokenizer(text: TextStatistics, seconds: float | None, *, is_counted: bool = False) -> Choice:
+    """Return the tokenizer for a text.
+
+    Args:
+        text: its size, script and shape.
+        seconds: the training time; None where steps or epochs set the length.
+        is_counted: whether the model is n-grams alone, without a network.
+    """
     if text.pair_length is not None:
         return CHAR if text.pair_length <= SHORT_PAIR else LONG_PAIRS
-    choices = LARGE_ALPHABET_CHOICES if text.has_large_alphabet else CHOICES
+    counted_or_not = COUNTED_CHOICES if is_counted else CHOICES
+    choices = LARGE_ALPHABET_CHOICES if text.has_large_alphabet else counted_or_not
     return next(
         choice
         for choice in choices

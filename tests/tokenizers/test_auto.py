@@ -58,6 +58,11 @@ def test_short_texts_and_short_runs_have_characters():
     assert choose_tokenizer(TextStatistics(10**9), 1.0) == CHAR
 
 
+def test_counted_text_has_characters_up_to_two_million():
+    for characters, choice in ((350_000, CHAR), (1_999_999, CHAR), (2_000_000, CHOICES[1]), (8_000_000, CHOICES[0])):
+        assert choose_tokenizer(TextStatistics(characters), None, is_counted=True) == choice
+
+
 def test_settings_of_every_choice_are_of_a_tokenizer():
     for choice in (*CHOICES, *LARGE_ALPHABET_CHOICES):
         config = TokenizerConfig.of(**choice.settings)
