@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -32,7 +32,7 @@ def best_run(cell: str, attention: str, time: str, rates: list[float], folder: P
         if not (path / "model.safetensors").is_file():
             settings: dict[str, Any] = {"cell": cell, "attention": attention, "lr": rate, "max_time": time, "seed": 1}
             seqgen.train("corpus:reversal", out=path, **settings).run()
-        run = cast("TranslatorRun", seqgen.load(path))
+        run = seqgen.load(path).expect(TranslatorRun)
         nats = run.evaluate_pairs(run.validation_texts(), sacrebleu=False).cost.nats_per_token
         print(f"{path.name}: {nats:.4f} nats per token of the withheld targets", flush=True)
         found.append((nats, rate, run))

@@ -15,7 +15,6 @@ import tempfile
 import time
 from pathlib import Path
 from pydoc_data.topics import topics
-from typing import cast
 
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -83,7 +82,7 @@ def main() -> None:
         seqgen.train(
             f"{folder}/train.tsv", out=out, task="classify", cell=given.cell, max_time=given.time, **settings
         ).run()
-        report = cast("LabelerRun", seqgen.load(out)).evaluate_pairs(f"{folder}/test.tsv")
+        report = seqgen.load(out).expect(LabelerRun).evaluate_pairs(f"{folder}/test.tsv")
     print(f"{given.cell}: accuracy {report.accuracy:.4f}, macro-F1 {report.macro_f1:.4f}, {given.time}")
 
 

@@ -70,7 +70,7 @@ class PhaseBar:
 
 
 class WorkBar:
-    """A bar over what is counted, such as tokens or pairs, until all are done; on a terminal, and not of short work."""
+    """A bar on a terminal that counts tokens, pairs or texts, from `SHORT_SECONDS` after its start on."""
 
     SHORT_SECONDS = 0.5
 

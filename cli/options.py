@@ -15,7 +15,7 @@ from seqgen.cli.output import notice
 
 from seqgen.config import Setting
 from seqgen.errors import ConfigError, TextError
-from seqgen.sources.config import BYTES, Task
+from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import TokenizerConfig
 
 RunOption = Annotated[
@@ -30,13 +30,6 @@ TextsArgument = Annotated[list[str], typer.Argument(metavar="TEXT", help=TEXTS)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print each result as a JSON object in its own line.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors to stderr.")]
-USED_BY: dict[Task, str] = {
-    "generate": "seqgen sample",
-    "translate": "seqgen translate TEXT",
-    "classify": "seqgen predict TEXT",
-    "tag": "seqgen predict TEXT",
-}
-"""The command that uses a run of each task."""
 _FILE_NAME = re.compile(r"\S+\.[A-Za-z]\w{0,5}")
 LAST = ("json", "quiet")
 """Options that help shows after all others of their panel."""
@@ -181,15 +174,22 @@ def is_text(argument: str, where: str, *, quiet: bool) -> bool:
     Raises:
         TextError: it is empty.
     """
-    from seqgen.sources.config import STDIN
+    from seqgen.sources.names import is_read_once
 
     if not argument.strip():
         raise TextError(f"{where} is empty; give a text, a file, or - for stdin")
-    if argument == STDIN or os.path.isfile(argument):  # noqa: PTH113 (a long text is not an error)
+    if is_read_once(argument) or os.path.isfile(argument):  # noqa: PTH113 (a long text is not an error)
         return False
     if _FILE_NAME.fullmatch(argument):
         notice(f"there is no file {argument}, so {where} is this text itself", quiet=quiet)
     return True
+
+
+def is_typed(source: str) -> bool:
+    """Return whether lines are typed at a terminal."""
+    from seqgen.sources.config import STDIN
+
+    return source == STDIN and sys.stdin is not None and sys.stdin.isatty()
 
 
 def as_text(argument: str, where: str) -> str:

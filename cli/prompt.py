@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from seqgen.cli.options import as_text, read_stdin
@@ -114,18 +114,19 @@ def interpret_escapes(text: str, option: str) -> str:
 class UnknownPieces:
     """The characters or words of texts that are not in the vocabulary of a run."""
 
-    def __init__(self, run: Run) -> None:
-        self._tokenizer = run.tokenizer
+    def __init__(self, run: Run, as_read: Callable[[str], str] = str) -> None:
+        """Take the vocabulary of a run, which reads `as_read(text)` of a text."""
+        self._tokenizer, self._as_read = run.tokenizer, as_read
         self.found: Counter[str] = Counter()
 
     def count(self, texts: Iterable[str]) -> Iterator[str]:
         """Yield each text, and count its unknown pieces."""
         for text in texts:
-            self.found.update(self._tokenizer.unknown(text))
+            self.found.update(self._tokenizer.unknown(self._as_read(text)))
             yield text
 
     def describe(self, text: str) -> str:
-        """Name the unknown pieces; `text` says of what they are."""
+        """Name the unknown pieces; `text` names the text that has them."""
         names = ", ".join(repr(piece) for piece in list(self.found)[:10]) + (" ..." if len(self.found) > 10 else "")
         return f"{text} has what is not in the {self._tokenizer.kind} vocabulary of this model: {names}"
 

@@ -49,8 +49,8 @@ def runs(json: JsonOption = False) -> None:
 def _print_table(rows: Sequence[dict[str, str]]) -> None:
     """Print a line per run; on a narrow terminal with fewer columns, so that no cell is cut."""
     console, left_out = stdout(), list[str]()
-    empty = {name for name in RESULTS if all(row[name] == "-" for row in rows)}
-    columns = [name for name in COLUMNS if name not in (empty if len(empty) < len(RESULTS) else RESULTS[1:])]
+    shown = {name for name in RESULTS if any(row[name] != "-" for row in rows)} or {RESULTS[0]}
+    columns = [name for name in COLUMNS if name not in RESULTS or name in shown]
     table = _table(rows, columns)
     for name in LEFT_OUT_FIRST:
         if _width(console, table) <= console.width:

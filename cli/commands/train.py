@@ -7,17 +7,25 @@ import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import TEXTS, USED_BY, QuietOption, with_settings
+from seqgen.cli.options import TEXTS, QuietOption, with_settings
 from seqgen.cli.output import notice
 from seqgen.cli.signals import Interrupts, exit_on_signal
 
 from seqgen.runs.config import train_settings
+from seqgen.sources.config import Task
 
 if TYPE_CHECKING:
     from seqgen.runs.training_run import TrainingRun
 
 MAIN = ("task", "cell", "hidden_size", "layers", "tokenizer", "valid", "max_time", "lr", "seed", "out", "resume")
 """The options that people use most."""
+USED_BY: dict[Task, str] = {
+    "generate": "seqgen sample",
+    "translate": "seqgen translate TEXT",
+    "classify": "seqgen predict TEXT",
+    "tag": "seqgen predict TEXT",
+}
+"""The command that uses a run of each task."""
 
 
 @with_settings(train_settings(), main=MAIN)

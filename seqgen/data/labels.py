@@ -34,7 +34,7 @@ MAX_LABEL_BYTES = 1 << 19
 JSON_BYTES = 16
 """What config.json has around each label: indentation, quotes, a comma."""
 MIN_TEXTS = 20
-"""Texts from which a file is refused if more than half of them have labels of their own: they are texts, not labels."""
+"""With fewer texts, a file is not refused for its number of labels."""
 SHOWN_PLACES = 5
 """Places of unknown labels that a message names."""
 

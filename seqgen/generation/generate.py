@@ -42,7 +42,7 @@ class PromptError(ConfigError):
         """The place of the prompt among the prompts, from 0."""
 
 
-def stream(engine: Engine, request: Request) -> Generator[str, None, FinishReason | None]:
+def stream(engine: Engine, request: Request) -> Generator[str, None, FinishReason]:
     """Yield a new text in pieces, one for each token, and return why it ended.
 
     The row is canceled when the iterator is closed early.
@@ -58,11 +58,11 @@ def stream(engine: Engine, request: Request) -> Generator[str, None, FinishReaso
     return _pieces(engine, engine.add(request))
 
 
-def _pieces(engine: Engine, row: int) -> Generator[str, None, FinishReason | None]:
-    reason: FinishReason | None = None
+def _pieces(engine: Engine, row: int) -> Generator[str, None, FinishReason]:
+    reason: FinishReason = "stop"
     with closing(_events(engine, [row])) as events:
         for event in events:
-            reason = event.finish_reason
+            reason = event.finish_reason or reason
             yield event.text
     return reason
 

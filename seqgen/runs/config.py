@@ -72,7 +72,7 @@ class RunOptions(Config):
     tokenizer: FileName = setting(
         AUTO,
         "char, byte, word, unigram, bpe, or a directory made by `seqgen tokenizer build`; auto is char or bpe, by the "
-        "text and the training time.",
+        "text, the cell and the training time.",
         TEXT,
         shown="auto; byte with --encoding bytes",
         metavar="auto|KIND|DIR",

@@ -1,4 +1,4 @@
-"""A trained run: what those of all tasks have."""
+"""The base of trained runs: what runs of every task have."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ GENERATE: Task = "generate"
 LABELING_TASKS: tuple[Task, ...] = ("classify", "tag")
 """Tasks whose targets are labels out of a closed set, and not text."""
 EXAMPLES: dict[Task, str] = {"generate": "text", "translate": "pair", "classify": "text", "tag": "sentence"}
-"""What a run of each task learns from: one of it, for messages."""
+"""What one training example of each task is called."""
 FOR_PAIRS = "if these are pairs, or texts with labels or tags, give --task translate|classify|tag"
 """Advice for a file of pairs that is read as text."""
 BYTES = "bytes"

@@ -75,7 +75,7 @@ LARGE_ALPHABET_CHOICES = (
 )
 """The same for Korean, Chinese and Japanese."""
 COUNTED_CHOICES = tuple(choice for choice in CHOICES if choice is CHAR or choice.characters >= 2_000_000)
-"""For n-grams alone: on what comes after a text of a million characters, those of characters are better."""
+"""For n-grams alone: those of characters predict the rest of a text better, up to 2 million characters at least."""
 LONG_PAIRS = Choice(0, 0.0, "bpe", 2_000)
 """For pairs of sentences and paragraphs, of any number: hundreds of characters are too many to attend to."""
 
@@ -86,12 +86,13 @@ def choose_tokenizer(text: TextStatistics, seconds: float | None, *, is_counted:
     Args:
         text: its size, script and shape.
         seconds: the training time; None where steps or epochs set the length.
-        is_counted: whether the model is n-grams alone, without a network.
+        is_counted: whether the model is n-grams alone, without a network; it changes nothing for large alphabets.
     """
     if text.pair_length is not None:
         return CHAR if text.pair_length <= SHORT_PAIR else LONG_PAIRS
-    counted_or_not = COUNTED_CHOICES if is_counted else CHOICES
-    choices = LARGE_ALPHABET_CHOICES if text.has_large_alphabet else counted_or_not
+    choices = COUNTED_CHOICES if is_counted else CHOICES
+    if text.has_large_alphabet:
+        choices = LARGE_ALPHABET_CHOICES
     return next(
         choice
         for choice in choices

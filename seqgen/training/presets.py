@@ -15,7 +15,7 @@ DEFAULT_TIME = 120.0
 """Seconds of a run for which the user names no length."""
 
 SHORT_TIME = 30.0
-"""Seconds below which a smaller model is better. From when on a larger one is, the families say."""
+"""Seconds below which a smaller model is better. The row of a family says from when on a larger one is better."""
 SIZE_SETTINGS = {"hidden_size", "layers", "embedding_size"}
 """If the user sets one of these, the short and long presets do not apply: their other settings fit their own sizes."""
 
@@ -34,9 +34,10 @@ def preset_for(cell: str, settings: Mapping[str, Any], *, sized: bool = False) -
     if not family.neural:
         return {}
     if time is not None and not sized and SIZE_SETTINGS.isdisjoint(settings):
-        fitting = [own for seconds, own in family.long_presets if time >= seconds]
-        if time < SHORT_TIME and family.short_presets is not None:
-            fitting.append(family.short_presets)
-        presets = fitting[-1] if fitting else presets
+        if time < SHORT_TIME:
+            presets = family.short_presets or presets
+        for seconds, own in family.long_presets:
+            if time >= seconds:
+                presets = own
     optimizer = settings.get("optimizer", next(iter(presets)))
     return {"optimizer": optimizer, **presets.get(optimizer, {})}

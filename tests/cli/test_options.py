@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from typing import Any, Literal
 
 import pytest
-from seqgen.cli.options import with_settings
+from seqgen.cli.options import is_typed, with_settings
 
 from seqgen.config import TRAINING, Config, setting, settings_of
 
@@ -73,3 +75,15 @@ def test_command_receives_only_given_settings(command, received):
     command(text="x", json=False, kind=None, size=0, names=[], flag=None, time="2s")
 
     assert received == {"text": "x", "json": False, "size": 0, "time": "2s"}
+
+
+def test_lines_are_typed_only_at_a_terminal(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # closed
+    assert not is_typed("-")
+
+    main, terminal = os.openpty()
+    with os.fdopen(terminal, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        assert is_typed("-")
+        assert not is_typed("a text")
+    os.close(main)

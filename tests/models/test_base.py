@@ -26,7 +26,7 @@ SOURCES = torch.tensor([[3, 1, 4, 1, 5, 0, 0], [9, 2, 0, 0, 0, 0, 0], [6, 5, 3, 
 SOURCE_LENGTHS = torch.tensor([5, 2, 7])
 """What encoder-decoders read before the three rows of tokens."""
 without_source = pytest.mark.parametrize("model", CONFIGS, indirect=True)
-"""Only families that go on with a text."""
+"""Only families that continue a text."""
 EXPORTED = {"gru", "transformer", "gru-translate", "transformer-translate"}
 """Models that torch.export traces by default; all take seconds."""
 PRECISIONS = {torch.float64: 1e-9, torch.float32: 1e-5}

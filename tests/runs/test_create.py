@@ -293,6 +293,16 @@ def test_auto_tokenizer_is_chosen_by_text_and_time(subwords, corpus, tmp_path):
     assert not any("--tokenizer" in notice for notice in short.notices)
 
 
+@pytest.mark.parametrize(("cell", "kind"), [("ngram", "bpe"), ("ngram+ngram", "bpe"), ("gru+ngram", "char")])
+def test_auto_tokenizer_of_ngrams_alone_is_their_own(monkeypatch, corpus, tmp_path, cell, kind):
+    monkeypatch.setattr(auto, "COUNTED_CHOICES", (Choice(1, 0.0, "bpe", 300), CHAR))
+    steps = {"max_steps": 1} if "gru" in cell else {}
+    run = seqgen.train(corpus, out=tmp_path / "run", cell=cell, **steps)
+    run.close()
+
+    assert run.config.tokenizer.kind == kind
+
+
 def test_run_of_a_chosen_tokenizer_equals_that_of_the_named_one(subwords, corpus, tmp_path):
     for name, settings in {"auto": {}, "asked": {"tokenizer": "auto"}, "named": NAMED}.items():
         seqgen.train(corpus, out=tmp_path / name, **{**GRU, **settings}).run()

@@ -71,8 +71,10 @@ def test_preset_for_depends_on_the_time(cell, optimizer):
     short, usual = expected(family.short_presets), expected(family.presets)
     for time, preset in {1: short, "29s": short, "30s": usual, "4m": usual}.items():
         assert preset_for(cell, {"max_time": time, **asked}) == preset
-    for seconds, own in family.long_presets or ((300, None), (86_400, None)):
-        assert preset_for(cell, {"max_time": seconds, **asked}) == expected(own)
+    before = usual
+    for seconds, own in family.long_presets or ((300, family.presets), (86_400, family.presets)):
+        assert preset_for(cell, {"max_time": seconds - 1, **asked}) == before
+        assert preset_for(cell, {"max_time": seconds, **asked}) == (before := expected(own))
     for settings in ({}, {"max_steps": 10**6}, {"max_time": "1h", "hidden_size": 64}, {"max_time": 5, "layers": 2}):
         assert preset_for(cell, {**settings, **asked}) == usual
 

@@ -14,6 +14,7 @@ from seqgen.cli.options import (
     RunOption,
     as_text,
     is_text,
+    is_typed,
     lines_of,
     pick,
     with_settings,
@@ -63,7 +64,7 @@ def predict(
         from seqgen.runs.pairs.labeler import LabelerRun
 
     model = load(run, **pick(settings, "device", "threads")).expect(LabelerRun)
-    unknown = UnknownPieces(model)
+    unknown = UnknownPieces(model, (lambda line: " ".join(line.split())) if model.config.data.task == "tag" else str)
     if is_text(text, "the text", quiet=quiet):
         if settings:
             raise ConfigError(f"{next(iter(settings))}: it applies to stdin and files; leave it out")
@@ -74,13 +75,13 @@ def predict(
             print_prediction(found)
         cut = int(found.source_cut)
     else:
-        at_once = text == STDIN and (model.tags_as_it_reads or sys.stdin.isatty())
+        at_once = is_typed(text) or (text == STDIN and model.tags_as_it_reads)
         lines = unknown.count(lines_of(text, settings))
-        with WorkBar("labeling", quiet=quiet or sys.stdout.isatty(), unit="text") as bar:
+        with WorkBar("labeling", quiet=quiet or sys.stdout.isatty() or is_typed(text), unit="text") as bar:
             cut = _print_lines(model, lines, bar, at_once=at_once, json=json)
     unknown.note("the text", quiet=quiet)
-    if cut:
-        limit = model.config.model.model_dump()["max_source_length"]
+    limit = model.model.config.source_limit
+    if cut and limit is not None:
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
 
 

@@ -16,6 +16,7 @@ from seqgen.cli.options import (
     RunOption,
     as_text,
     is_text,
+    is_typed,
     lines_of,
     pick,
     with_settings,
@@ -95,7 +96,7 @@ def translate(
     if attention is not None:
         _check_attention(model, attention, json=json)
     one = is_text(source, "the source", quiet=quiet)
-    if source == STDIN and sys.stdin is not None and sys.stdin.isatty():
+    if is_typed(source):
         settings["rows"] = 1  # a person waits for each answer
     unknown = UnknownPieces(model)
     sources: Iterable[str] = unknown.count([as_text(source, "the source")] if one else lines_of(source, reading))
@@ -106,7 +107,7 @@ def translate(
     elif drawing:
         written = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
     else:
-        with WorkBar("translating", quiet=quiet or sys.stdout.isatty(), unit="source") as bar:
+        with WorkBar("translating", quiet=quiet or sys.stdout.isatty() or is_typed(source), unit="source") as bar:
             written = _print(model, sources, settings, bar, json=json)
     unknown.note("the source", quiet=quiet)
     for message in _length_notices(model, written):

@@ -211,7 +211,8 @@ def new_mixture(request: RunRequest, cells: list[str]) -> MixtureRun:
     total, members = resolve_members(request.settings, names, cells)
     first = members[names[0]]
     check_out_is_free(request.out)
-    corpus, tokenizer = read_corpus(request, first)
+    is_counted = not any(FAMILIES[cell].neural for cell in cells)
+    corpus, tokenizer = read_corpus(request, first, is_counted=is_counted)
     if corpus.validation is None:
         raise ConfigError(
             "valid_split: the weights of a mixture are set on the validation part, and there is none; withhold one, or "

@@ -118,14 +118,15 @@ def _describe_other(content: Content, head: Sequence[str]) -> str:
     shown = first if len(first) <= SHOWN_CHARACTERS else f"{first[:SHOWN_CHARACTERS]}..."
     lines = "line" if len(head) == 1 else f"{len(head)} lines"
     found = detect_misreading("".join(f"{line}\n" for line in head))
-    looks = "CSV, " if content.suffix == ".csv" else "" if found is None else f"{found.what}, "
+    kind = "CSV" if content.suffix == ".csv" else None if found is None else found.what
+    looks = "" if kind is None else f"; it looks like {kind}"
     others = {
         "translate": "a .jsonl file with --source-field and --target-field, or two parallel files",
         "classify": "or a .jsonl file with --source-field and --target-field",
         "tag": "a .jsonl file with --source-field and --target-field, or a .conll file",
     }[task]
     return (
-        f"{content.name} has no tab in its first {lines}; it looks like {looks}{shown!r}; give "
+        f"{content.name} has no tab in its first {lines}{looks}; the first is {shown!r}; give "
         f"{_EXPECTED[task]}, {others}"
     )
 

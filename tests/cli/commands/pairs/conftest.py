@@ -37,7 +37,7 @@ def translator(_translators: Path, in_tmp: Path) -> Callable[..., Path]:
     """Copy a complete run that translates into runs/; each kind is trained once."""
 
     def translator(name: str = "lstm-translate", **settings: object) -> Path:
-        run = _translators / name
+        run = _translators / "-".join([name, *(f"{key}={value}" for key, value in sorted(settings.items()))])
         if not run.exists():
             (_translators / "pairs.tsv").write_text(PAIRS, "utf-8")
             seqgen.train(_translators / "pairs.tsv", out=run, **{**TRANSLATE_RUNS[name], **settings}).run()

@@ -52,6 +52,19 @@ def test_stdin_gives_a_line_for_each_line(invoke, tagger):
     assert invoke("predict", "-", "--run", tagger, stdin="cat sees\n\n본다 .\n").stdout == "N V\n\nV O\n"
 
 
+def test_a_pipe_that_is_named_gives_a_line_for_each_line(invoke, tagger):
+    read, write = os.pipe()
+    os.write(write, b"cat sees\n")
+    os.close(write)
+
+    assert invoke("predict", f"/dev/fd/{read}", "--run", tagger).stdout == "N V\n"
+    os.close(read)
+
+
+def test_a_tab_between_words_is_not_unknown(invoke, tagger):
+    assert invoke("predict", "cat\tsees", "--run", tagger).stderr == ""
+
+
 def test_bar_counts_texts_while_labels_go_to_a_pipe(monkeypatch, invoke, tagger):
     monkeypatch.setattr(WorkBar, "SHORT_SECONDS", 0.0)
     monkeypatch.setattr("seqgen.cli.bars.stderr", lambda: Console(stderr=True, force_terminal=True, width=100))
