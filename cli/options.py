@@ -180,7 +180,9 @@ def is_text(argument: str, where: str, *, quiet: bool) -> bool:
         raise TextError(f"{where} is empty; give a text, a file, or - for stdin")
     if is_read_once(argument) or os.path.isfile(argument):  # noqa: PTH113 (a long text is not an error)
         return False
-    if _FILE_NAME.fullmatch(argument):
+    if os.path.isdir(argument):  # noqa: PTH112
+        notice(f"{argument} is a folder, and {where} is this text itself", quiet=quiet)
+    elif _FILE_NAME.fullmatch(argument):
         notice(f"there is no file {argument}, so {where} is this text itself", quiet=quiet)
     return True
 

@@ -18,7 +18,7 @@ from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.generation.config import BeamConfig
-from seqgen.sources.config import LABELING_TASKS, Reading
+from seqgen.sources.config import LABELING_TASKS, Reading, absolute
 from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural, singular_or_plural
 
@@ -131,6 +131,12 @@ def _evaluate_pairs(
     from seqgen.runs.pairs.translator import TranslatorRun
 
     search = pick(settings, *BeamConfig.model_fields)
+    if not set(map(absolute, texts)).isdisjoint(model.config.data.text):
+        notice(
+            "the run was trained on this text, so the figures show how well it was memorized; `seqgen eval` without a "
+            "text measures its validation part",
+            quiet=quiet,
+        )
     if settings:
         raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
     if model.config.data.task in LABELING_TASKS:

@@ -12,6 +12,7 @@ state. It has an end if it has that of its document: a block that was cut out ha
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ def _split_pairs(text: CachedText, config: DataConfig) -> Split:
     edges = text.documents[::2]
     if len(edges) - 1 < MIN_PAIRS:
         raise TextError(
-            f"there are {plural(len(edges) - 1, example)}, too few to withhold some of them (at least {MIN_PAIRS}); "
+            f"the text has {plural(len(edges) - 1, example)}, too few to withhold some of them (at least {MIN_PAIRS}); "
             "train on all of them with --valid-split none, or name a validation file with --valid FILE"
         )
     share = config.valid_share or min(DEFAULT_SHARE, MAX_CHARACTERS / text.manifest.characters)
@@ -208,10 +209,18 @@ def _whole_units(text: CachedText, config: DataConfig) -> list[tuple[int, int]]:
 
 
 def _evenly_spaced(edges: Offsets, share: float) -> list[tuple[int, int]]:
-    """Choose ranges between neighboring edges: to choose n, cut them into n equal groups and take each middle one."""
+    """Choose ranges between neighboring edges: to choose n, cut them into n equal groups and take one of each.
+
+    Its place in the group is drawn, always the same: at a fixed place, all that is chosen of lines that alternate
+    between two labels would have the same label.
+    """
     units = len(edges) - 1
     withheld = max(1, round(units * share))
-    chosen = units * (2 * np.arange(withheld) + 1) // (2 * withheld)
+    groups = np.arange(withheld)
+    begins, ends = units * groups // withheld, units * (groups + 1) // withheld
+    drawn = random.Random(0)  # noqa: S311 (not for secrets; the same numbers in every version of Python)
+    places = np.array([drawn.random() for _ in groups])
+    chosen = begins + (places * (ends - begins)).astype(np.int64)
     return list(zip(edges[chosen].tolist(), edges[chosen + 1].tolist(), strict=True))
 
 

@@ -76,7 +76,10 @@ def train(
 
 def new_session(request: RunRequest) -> Session:
     """Prepare a new run of the kind that its task and its cell ask for."""
-    if "task" not in request.settings and (task := _task_of(request.settings.get("text"))) != GENERATE:
+    task, text = _task_of(request.settings.get("text")), request.settings.get("text")
+    if task != GENERATE and request.settings.get("task", task) != task:
+        raise ConfigError(f"task: {text if isinstance(text, str) else text[0]} is for --task {task}; leave --task out")
+    if task != GENERATE:
         request = replace(request, settings={**request.settings, "task": task})
     if "cell" not in request.settings and request.init_from is None and request.plan_from is None:
         request = replace(request, settings={**request.settings, "cell": default_cell(request.settings)})

@@ -24,7 +24,7 @@ LABELING_TASKS: tuple[Task, ...] = ("classify", "tag")
 """Tasks whose targets are labels out of a closed set, and not text."""
 EXAMPLES: dict[Task, str] = {"generate": "text", "translate": "pair", "classify": "text", "tag": "sentence"}
 """What one training example of each task is called."""
-FOR_PAIRS = "if these are pairs, or texts with labels or tags, give --task translate|classify|tag"
+FOR_PAIRS = "give --task translate|classify|tag if these are pairs or texts with labels or tags"
 """Advice for a file of pairs that is read as text."""
 BYTES = "bytes"
 """The encoding of files that are not text: each byte b is the character U+00b, and the byte tokenizer's id b + 1."""

@@ -144,7 +144,7 @@ def test_label_texts_gives_each_part_its_labels(tmp_path):
     assert found.labels == ("even", "odd")
     assert len(found.train) == 38
     assert len(found.valid) == 2
-    assert sorted(found.train.targets.ids.tolist()) == [0] * 18 + [1] * 20  # 10 and 30 are withheld
+    assert sorted(found.train.targets.ids.tolist()) == [0] * 19 + [1] * 19  # 16 and 35 are withheld
 
 
 def test_only_sources_are_encoded(tmp_path):
@@ -171,16 +171,16 @@ def test_a_label_that_only_the_first_text_has_may_be_a_header(tmp_path, header):
 @pytest.mark.parametrize("blank", [0, 3])
 def test_label_of_the_validation_part_that_training_lacks_is_refused_by_its_line(tmp_path, blank):
     lines = [f"text {number}\t{'odd' if number % 2 else 'even'}" for number in range(40)]
-    lines[10] = "text 10\tstrange"  # withheld: the middle of the first of two groups of 20 pairs
+    lines[16] = "text 16\tstrange"  # withheld, of the first of two groups of 20 pairs
     path = write(tmp_path / "a.tsv", *[""] * blank, *lines)
 
-    with pytest.raises(TextError, match=rf"line {11 + blank} of .*a\.tsv has 'strange'.*--on-bad-line skip"):
+    with pytest.raises(TextError, match=rf"line {17 + blank} of .*a\.tsv has 'strange'.*--on-bad-line skip"):
         labeled(path)
 
 
 def test_on_bad_line_skip_leaves_out_labels_that_training_lacks_and_counts_them(tmp_path):
     lines = [f"text {number}\t{'odd' if number % 2 else 'even'}" for number in range(40)]
-    lines[10] = "text 10\tstrange"
+    lines[16] = "text 16\tstrange"
 
     found = labeled(write(tmp_path / "a.tsv", *lines), on_bad_line="skip")
 

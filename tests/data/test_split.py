@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -192,17 +193,17 @@ def test_cut_moves_to_the_start_of_a_document():
 
 
 @pytest.mark.parametrize("valid_split", ["document", "file"])
-def test_documents_or_files_are_withheld_evenly(valid_split):
+def test_a_document_or_file_of_each_group_is_withheld(valid_split):
     documents = [f"document {number:03}" * 4 for number in range(100)]
 
     split = cut(*documents, valid_split=valid_split)
 
-    assert split.valid == tuple(documents[number] for number in (10, 30, 50, 70, 90))
+    assert split.valid == tuple(documents[number] for number in (16, 35, 48, 65, 90))
     assert split.train == tuple(document for document in documents if document not in split.valid)
 
 
 def test_adjacent_documents_can_be_withheld():
-    split = cut("a", "b" * 200, "c", valid_split="document", valid_share=0.49)
+    split = cut("a", "c", "b" * 200, valid_split="document", valid_share=0.49)
 
     assert (split.train, split.valid) == (("a", "c"), ("b" * 200,))
 
@@ -210,7 +211,7 @@ def test_adjacent_documents_can_be_withheld():
 @pytest.mark.parametrize("valid_split", ["document", "file"])
 def test_short_withheld_documents_are_refused_with_their_length(valid_split):
     with pytest.raises(TextError, match=rf"the {valid_split}s withheld have 199 characters, .*\(at least 200\)"):
-        cut(*["왕" * 99] * 10, "왕" * 100, *["왕" * 99] * 29, valid_split=valid_split)
+        cut(*["왕" * 99] * 16, "왕" * 100, *["왕" * 99] * 23, valid_split=valid_split)
 
 
 def test_single_document_cannot_be_withheld():
@@ -274,11 +275,19 @@ def split_of(*documents: str, **settings) -> Split:
 NAMES = [f"name {number:04}" for number in range(1_000)]
 
 
-def test_auto_withholds_whole_documents_evenly():
-    split = cut(*NAMES)
+def test_auto_withholds_a_document_of_each_group():
+    withheld = [NAMES.index(name) for name in cut(*NAMES).valid]
 
-    assert split.valid == tuple(NAMES[10::20])
+    assert [number // 20 for number in withheld] == list(range(50))
     assert split_of(*NAMES).rule == "document"
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 5, 10])
+def test_what_alternates_is_withheld_in_equal_parts(period):
+    counts = Counter(NAMES.index(name) % period for name in cut(*NAMES).valid)
+
+    assert len(counts) == period
+    assert min(counts.values()) >= 20 / period
 
 
 @pytest.mark.parametrize(
@@ -288,8 +297,8 @@ def test_auto_withholds_whole_documents_evenly():
         (["x" * 250] * 20, "document"),
         (["x" * 45] * 100, "document"),
         (["y" * 4_000] + ["x"] * 59, "blocks"),  # three short ones are chosen
-        (["x" * 250] * 30 + ["y" * 9_000] + ["x" * 250] * 29, "blocks"),  # the long one, in the middle, is chosen
-        (["x" * 250] * 10 + (["y" * 800] + ["x" * 250] * 19) * 2 + ["y" * 800] + ["x" * 250] * 9, "blocks"),  # 14%
+        (["x" * 250] * 35 + ["y" * 9_000] + ["x" * 250] * 24, "blocks"),  # the long one is chosen
+        (["y" * 800 if number in {16, 35, 48} else "x" * 250 for number in range(60)], "blocks"),  # 14%
         (["y" * 9_000] + ["x" * 250] * 59, "document"),
         (["x" * 9_000], "blocks"),
     ],
@@ -362,13 +371,13 @@ def cut_pairs(number: int, **settings) -> Texts:
 @pytest.mark.parametrize(
     ("number", "share", "withheld"),
     [
-        (20, None, [10]),
-        (60, None, [10, 30, 50]),
-        (40, 0.1, [5, 15, 25, 35]),
-        (30, 0.4, [1, 3, 6, 8, 11, 13, 16, 18, 21, 23, 26, 28]),
+        (20, None, [16]),
+        (60, None, [16, 35, 48]),
+        (40, 0.1, [8, 17, 24, 32]),
+        (30, 0.4, [1, 4, 5, 7, 11, 13, 16, 17, 20, 23, 26, 28]),
     ],
 )
-def test_whole_pairs_are_withheld_evenly_spaced(number, share, withheld):
+def test_a_whole_pair_of_each_group_is_withheld(number, share, withheld):
     split = cut_pairs(number, valid_share=share)
 
     assert list(split.valid) == [f"{side} {one}" for one in withheld for side in ("source", "target")]
@@ -389,7 +398,7 @@ def test_pairs_are_withheld_by_no_other_rule(rule):
 
 
 def test_pairs_may_be_withheld_as_documents():
-    assert cut_pairs(20, valid_split="document").valid == ("source 10", "target 10")
+    assert cut_pairs(20, valid_split="document").valid == ("source 16", "target 16")
 
 
 def test_validation_file_of_pairs_may_be_short(tmp_path):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import seqgen
-from seqgen.errors import RunError
+from seqgen.errors import ConfigError, RunError
 
 from ..comparing import assert_same_run
 from ..small_runs import GRU
@@ -117,3 +117,8 @@ assert "torch" in sys.modules and "torch._dynamo" not in sys.modules
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_a_corpus_of_another_task_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="corpus:toy-grammar is for --task tag"):
+        seqgen.train("corpus:toy-grammar", out=tmp_path / "run", task="classify")

@@ -33,4 +33,4 @@ def test_sample_of_pairs_shows_those_of_the_validation_part(make_learner):
 
     lines = corpus.write_sample(learner.model, 0).split("\n")
 
-    assert [line.split(" -> ")[0] for line in lines] == ["125", "175"]
+    assert [line.split(" -> ")[0] for line in lines] == ["142", "187"]

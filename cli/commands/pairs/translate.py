@@ -93,6 +93,8 @@ def translate(
         raise ConfigError(
             f"{searching[0]}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out"
         )
+    if drawing and "temperature" not in drawing:
+        raise ConfigError(f"{next(iter(drawing))}: it belongs to drawing; add --temperature, or leave it out")
     if attention is not None:
         _check_attention(model, attention, json=json)
     one = is_text(source, "the source", quiet=quiet)

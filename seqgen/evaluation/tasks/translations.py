@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from seqgen.errors import ConfigError, TextError
 
+BLEU_WORDS = 4
+"""Words in a row that BLEU compares at most."""
 MOST_BINS = 10
 """Rows of the table of exact match by source length."""
 
@@ -70,7 +72,7 @@ class TranslationReport:
     chrf: Score | None
     """None without sacrebleu."""
     bleu: Score | None
-    """None without sacrebleu."""
+    """None without sacrebleu, and where no reference has four words: BLEU compares up to four in a row."""
 
     @property
     def exact_match(self) -> float:
@@ -133,7 +135,7 @@ def _bin_width(longest: int) -> int:
 
 def _sacrebleu_scores(
     translations: Sequence[ComparedTranslation], *, required: bool
-) -> tuple[Score, Score] | tuple[None, None]:
+) -> tuple[Score | None, Score | None]:
     try:
         from sacrebleu import BLEU, CHRF
     except ModuleNotFoundError as error:
@@ -144,7 +146,7 @@ def _sacrebleu_scores(
         return None, None
     outputs, references = [one.output for one in translations], [[one.reference for one in translations]]
     chrf, bleu = CHRF(), BLEU(force=True)  # force: no warning in the log about outputs that look tokenized
-    return (
-        Score(chrf.corpus_score(outputs, references).score, str(chrf.get_signature())),
-        Score(bleu.corpus_score(outputs, references).score, str(bleu.get_signature())),
-    )
+    chrf_score = Score(chrf.corpus_score(outputs, references).score, str(chrf.get_signature()))
+    if not any(len(one.reference.split()) >= BLEU_WORDS for one in translations):
+        return chrf_score, None
+    return chrf_score, Score(bleu.corpus_score(outputs, references).score, str(bleu.get_signature()))

@@ -136,3 +136,10 @@ def test_scores_of_perfect_and_of_empty_outputs_without_a_warning(caplog):
     assert (perfect.chrf.score, perfect.bleu.score) == (pytest.approx(100), pytest.approx(100))
     assert (empty.chrf.score, empty.bleu.score) == (0, 0)
     assert not caplog.records
+
+
+def test_bleu_needs_a_reference_of_four_words():
+    short, long = (ComparedTranslation(1, reference, "a b c", "stop") for reference in ("a b c", "a b c d"))
+
+    assert report_translations([short]).bleu is None
+    assert report_translations([short, long]).bleu is not None

@@ -34,6 +34,14 @@ def test_without_a_text_the_withheld_pairs_are_measured(answers, run):
     assert (found["text"], found["pairs"]) == ("validation part", 6)
 
 
+def test_the_pairs_of_the_training_are_noted(invoke, run):
+    config = seqgen.load(run.path).config
+    (text,) = config.data.text
+
+    assert "trained on this text" in invoke("eval", text).stderr
+    assert "trained on this text" not in invoke("eval").stderr
+
+
 def test_table_shows_exact_match_by_source_length(answers, run):
     Path("some.tsv").write_text("1\t2\n123456\t4\n", "utf-8")
 

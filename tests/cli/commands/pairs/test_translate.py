@@ -98,6 +98,15 @@ def test_text_that_looks_like_a_missing_file_is_noted(invoke, run, text, is_note
     assert (f"no file {text}" in result.stderr) is is_noted
 
 
+def test_the_name_of_a_folder_is_noted(invoke, run):
+    assert "runs is a folder" in invoke("translate", "runs", "--max-length", 3).stderr
+
+
+@pytest.mark.parametrize("option", [("--top-k", 3), ("--seed", 4)])
+def test_settings_of_drawing_need_a_temperature(refuses, run, option):
+    refuses(2, "translate", "123", *option, words=(option[0], "--temperature"))
+
+
 def test_bar_counts_sources_while_they_are_written_to_a_pipe(monkeypatch, invoke, run):
     """The bar is on stderr, a terminal here, while stdout is not."""
     monkeypatch.setattr(WorkBar, "SHORT_SECONDS", 0.0)
