@@ -76,7 +76,8 @@ def train(
 
 def new_session(request: RunRequest) -> Session:
     """Prepare a new run of the kind that its task and its cell ask for."""
-    task, text = _task_of(request.settings.get("text")), request.settings.get("text")
+    text: Any = request.settings.get("text")
+    task = _task_of(text)
     if task != GENERATE and request.settings.get("task", task) != task:
         raise ConfigError(f"task: {text if isinstance(text, str) else text[0]} is for --task {task}; leave --task out")
     if task != GENERATE:

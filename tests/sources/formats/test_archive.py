@@ -263,7 +263,7 @@ def test_members_are_split_like_files(write, zipped, tmp_path):
 
     write_text(reading.text, reading, tmp_path / "stored")
 
-    assert split_text(CachedText(tmp_path / "stored"), reading, None).valid.documents() == texts[2]
+    assert split_text(CachedText(tmp_path / "stored"), reading, None).valid.documents() == texts[4]
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
