@@ -273,9 +273,10 @@ def _open_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _split_hashes(split: Split, data: DataConfig) -> list[Any]:
-    """Return what decides which text is for training, and which for validation."""
-    valid = None if data.valid is None else split.valid.text.manifest.sha256
-    return [split.train.text.manifest.sha256, valid, data.valid_split, data.valid_share, data.task]
+    """Return what decides which text is for training, and which for validation: the texts, and places in them."""
+    parts = (split.train, split.valid)
+    places = hashlib.sha256(b"|".join(part.ranges.astype("<i8").tobytes() for part in parts)).hexdigest()
+    return [*(part.text.manifest.sha256 for part in parts), places, data.task]
 
 
 def _key(*made_from: Any) -> str:

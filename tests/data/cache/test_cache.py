@@ -152,6 +152,15 @@ def test_file_changed_while_it_is_read_is_not_found_by_its_old_state(cache, corp
     assert cache.text([str(corpus)], DataConfig()).read(0, 7) == "another"
 
 
+def test_another_split_builds_ids_again(cache, corpus, built, monkeypatch):
+    """Also by the same settings: the rule of `split.py` may change."""
+    prepare(cache, text=str(corpus))
+    monkeypatch.setattr("seqgen.data.split.BLOCKS", 7)
+    prepare(cache, text=str(corpus))
+
+    assert built == ["write_text", "write_ids", "write_ids"]
+
+
 def test_another_version_builds_again(cache, corpus, built, monkeypatch):
     prepare(cache, text=str(corpus))
     monkeypatch.setattr(module, "__version__", "another")
