@@ -155,7 +155,7 @@ def test_file_changed_while_it_is_read_is_not_found_by_its_old_state(cache, corp
 def test_another_split_builds_ids_again(cache, corpus, built, monkeypatch):
     """Also by the same settings: the rule of `split.py` may change."""
     prepare(cache, text=str(corpus))
-    monkeypatch.setattr("seqgen.data.split.BLOCKS", 7)
+    monkeypatch.setattr("seqgen.data.split.DEFAULT_SHARE", 0.1)
     prepare(cache, text=str(corpus))
 
     assert built == ["write_text", "write_ids", "write_ids"]
