@@ -131,17 +131,18 @@ def _evaluate_pairs(
     from seqgen.runs.pairs.translator import TranslatorRun
 
     search = pick(settings, *BeamConfig.model_fields)
+    if settings:
+        raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
+    labels = model.config.data.task in LABELING_TASKS
+    if labels and search:
+        raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
     if not set(map(absolute, texts)).isdisjoint(model.config.data.text):
         notice(
             "the run was trained on this text, so the figures show how well it was memorized; `seqgen eval` without a "
             "text measures its validation part",
             quiet=quiet,
         )
-    if settings:
-        raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
-    if model.config.data.task in LABELING_TASKS:
-        if search:
-            raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
+    if labels:
         evaluate_labeler(model.expect(LabelerRun), texts, reading, json=json, quiet=quiet)
         return
     evaluate_translator(model.expect(TranslatorRun), texts, reading, search, json=json, quiet=quiet)

@@ -3,8 +3,8 @@
 A held-out tail is another scene, not a sample: withholding the last 5% of a play before its last tenth costs 0.15 nats
 on that tenth, withholding 5% in 20 blocks spread over the text costs 0.01. So such blocks are the default.
 
-Where documents end by themselves, whole documents are withheld instead, evenly spaced in the order in which they are
-stored: so every part of a sorted list is in both parts in the same share, and the choice depends on no seed.
+Where documents end by themselves, whole documents are withheld instead, one of each group of neighbors: so every part
+of a sorted list is in both parts in the same share, and the choice does not depend on the seed of training.
 
 The text is cut at document starts and at block edges. Each piece is one document to the model: it starts from a fresh
 state. It has an end if it has that of its document: a block that was cut out has none.
@@ -104,7 +104,7 @@ def _split_documents(text: CachedText, config: DataConfig) -> Split | None:
         if characters * share < MIN_CHARACTERS <= characters * MAX_SHARE_OF_SHORT_TEXT:
             share = MIN_CHARACTERS * LONGER_DOCUMENTS / characters
         share = min(share, MAX_CHARACTERS / characters)
-    chosen = _evenly_spaced(text.documents, share)
+    chosen = _one_of_each_group(text.documents, share)
     split = _split_at(text, chosen, "document")
     wanted = share * text.manifest.bytes
     longest = max(stop - start for start, stop in chosen)
@@ -114,7 +114,7 @@ def _split_documents(text: CachedText, config: DataConfig) -> Split | None:
 
 
 def _split_pairs(text: CachedText, config: DataConfig) -> Split:
-    """Withhold whole pairs, evenly spaced in the order in which they are stored."""
+    """Withhold whole pairs, one of each group of neighbors in the order in which they are stored."""
     example = EXAMPLES[config.task]
     if config.valid_split not in {"auto", "document"}:
         raise ConfigError(
@@ -127,7 +127,7 @@ def _split_pairs(text: CachedText, config: DataConfig) -> Split:
             "train on all of them with --valid-split none, or name a validation file with --valid FILE"
         )
     share = config.valid_share or min(DEFAULT_SHARE, MAX_CHARACTERS / text.manifest.characters)
-    return _split_at(text, _evenly_spaced(edges, share), "document")
+    return _split_at(text, _one_of_each_group(edges, share), "document")
 
 
 def _withheld_characters(characters: int, config: DataConfig) -> int:
@@ -205,10 +205,10 @@ def _whole_units(text: CachedText, config: DataConfig) -> list[tuple[int, int]]:
             f"there is 1 {config.valid_split}, so none can be withheld whole; use --valid-split blocks, or name a "
             "validation text with --valid FILE"
         )
-    return _evenly_spaced(ends, config.valid_share or DEFAULT_SHARE)
+    return _one_of_each_group(ends, config.valid_share or DEFAULT_SHARE)
 
 
-def _evenly_spaced(edges: Offsets, share: float) -> list[tuple[int, int]]:
+def _one_of_each_group(edges: Offsets, share: float) -> list[tuple[int, int]]:
     """Choose ranges between neighboring edges: to choose n, cut them into n equal groups and take one of each.
 
     Its place in the group is drawn, always the same: at a fixed place, all that is chosen of lines that alternate

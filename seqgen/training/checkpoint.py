@@ -198,7 +198,7 @@ def newest_checkpoint(folder: Path) -> Checkpoint | None:
     """Return the newest complete checkpoint; None if there are no checkpoints.
 
     Raises:
-        RunError: every checkpoint is damaged, or one cannot be read for now (for want of permission, say).
+        RunError: every checkpoint is damaged, or one cannot be read for now (without permission, for example).
     """
     damage: list[str] = []
     try:
