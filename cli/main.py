@@ -11,9 +11,6 @@ import typer
 from seqgen.cli.commands import (
     cache,
     compress,
-    corpus,
-    corpus_encode,
-    corpus_stats,
     demo,
     evaluate,
     export,
@@ -24,6 +21,7 @@ from seqgen.cli.commands import (
     tokenizer,
     train,
 )
+from seqgen.cli.commands.corpus import catalog, encode, stats
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -65,10 +63,10 @@ tokenizers.command("encode", cls=Command)(tokenizer.encode)
 tokenizers.command("decode", cls=Command)(tokenizer.decode)
 tokenizers.command("show", cls=Command)(tokenizer.show)
 app.add_typer(corpora, name="corpus")
-corpora.command("list", cls=Command)(corpus.list_corpora)
-corpora.command("fetch", cls=Command)(corpus.fetch)
-corpora.command("stats", cls=Command)(corpus_stats.stats)
-corpora.command("encode", cls=Command)(corpus_encode.encode)
+corpora.command("list", cls=Command)(catalog.list_corpora)
+corpora.command("fetch", cls=Command)(catalog.fetch)
+corpora.command("stats", cls=Command)(stats.stats)
+corpora.command("encode", cls=Command)(encode.encode)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)

@@ -27,7 +27,8 @@ LAYERS = [
     {"seqgen.generation", "seqgen.evaluation"},
     {"seqgen.training", "seqgen.compression"},
     {"seqgen.runs"},
-    {"seqgen.export", "seqgen.pages"},
+    {"seqgen.export", "seqgen.inspection"},
+    {"seqgen.pages"},
     {"seqgen"},
     {"seqgen.cli", "seqgen.__main__"},
 ]

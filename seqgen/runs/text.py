@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import Completion, complete
 from seqgen.generation.generate import stream as stream_text
 from seqgen.models.base import Engine as EngineName
+from seqgen.models.base import LanguageModel
+from seqgen.models.mixture import MixtureModel
 from seqgen.runs.config import RunConfig
 from seqgen.runs.run import Run
 from seqgen.sources.config import END_BYTES, Reading
@@ -278,6 +280,17 @@ class TextRun(Run):
         if self.config.text.ends:
             return documents
         return LoadedDocuments.of(documents, ends=[False] * len(documents))
+
+    @property
+    def members(self) -> dict[str, TextRun]:
+        """The members of a mixture as runs of their own, by name; empty if the model is not a mixture."""
+        made = {}
+        for name in self.config.members:
+            config = self._directory.read_member(self.config, name)
+            model = cast("MixtureModel", self.model).members[name]
+            directory = self._directory.member(name)
+            made[name] = TextRun(directory, config, cast("LanguageModel", model), self.tokenizer, self._threads)
+        return made
 
     def _encode(self, documents: LoadedDocuments) -> tuple[LoadedDocuments, Documents]:
         """Return the documents that have ids, with the ends that are scored, and their ids.

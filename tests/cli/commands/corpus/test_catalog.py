@@ -11,7 +11,7 @@ import pytest
 
 from seqgen.sources.catalog import corpus as catalog
 
-from ...publisher import serving, status
+from ....publisher import serving, status
 
 SPEC = """
 name = "cheese"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
-from seqgen.cli.commands.corpus_stats import bar, visible
+from seqgen.cli.commands.corpus.stats import bar, visible
 
 KOREAN = "한국어 문장이 하나 있다.\n그리고 漢字 하나.\nabc ab a\n" * 3
 NASTY = "[/x] [bold]\x1b]52;c;aGk=\x07\r\nplain\n\0caf\xc3\xa9 \ufffde\u0301 \n"

@@ -1,0 +1,1 @@
+"""The commands about corpora: list, download, check, encode."""

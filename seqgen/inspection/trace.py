@@ -1,0 +1,99 @@
+"""Trace a text: what a trained model computes at each of its tokens, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from seqgen.device import evaluation_mode
+from seqgen.errors import ConfigError, TextError
+from seqgen.models.base import NeuralModel
+from seqgen.models.registry import FAMILIES
+from seqgen.models.state import State
+from seqgen.runs.text import TextRun
+from seqgen.tokenizers.base import BOUNDARY, Ids
+
+CHUNK = 512
+"""Tokens in one call of the model; the state is carried from each to the next."""
+
+
+@dataclass(frozen=True, eq=False)
+class TextTrace:
+    """What a model computes after reading each of the N tokens of a text."""
+
+    tokens: list[str]
+    """The characters of each token; together they are the text."""
+    ids: Ids
+    """[N]."""
+    values: dict[str, npt.NDArray[np.float32]]
+    """[N, ...] each, by the names of `model.trace`: `layers.0.hidden`, `layers.0.forget`, ..."""
+
+
+def neural_part(run: TextRun, member: str | None = None) -> TextRun:
+    """Return the run itself, or of a mixture its member that was trained by gradients.
+
+    Args:
+        run: any run that continues texts.
+        member: the member's name; None is the only one that was trained by gradients.
+
+    Raises:
+        ConfigError: there is no such member, several, or the model has no hidden states.
+    """
+    parts = run.members or {run.config.model.cell: run}
+    neural = [name for name, part in parts.items() if FAMILIES[part.config.model.cell].neural]
+    if member is None and len(neural) == 1:
+        return parts[neural[0]]
+    if not neural:
+        raise ConfigError(
+            f"run: {run.path} is a model of {' + '.join(parts)}, which has no hidden states and no gradients; name "
+            "another run"
+        )
+    if member is None:
+        raise ConfigError(f"member: {run.path} has several, {', '.join(neural)}; choose one with --member")
+    if member not in neural:
+        raise ConfigError(f"member: {run.path} has no {member} with hidden states, only {', '.join(neural)}")
+    return parts[member]
+
+
+def trace_text(run: TextRun, text: str, *patterns: str) -> TextTrace:
+    """Trace one document, with the state carried through it.
+
+    Args:
+        run: a run whose model is neural; `neural_part` returns it.
+        text: the document.
+        patterns: the names to keep, as file name patterns: `layers.*.hidden`.
+
+    Raises:
+        TextError: the text is empty, or longer than the model's positions.
+    """
+    ids, tokens = run.tokenizer.encode(text), run.tokenizer.token_texts(text)
+    if not len(ids):
+        raise TextError("the text is empty")
+    limit = run.model.max_positions
+    if limit is not None and len(ids) + 1 > limit:
+        raise TextError(f"the text has {len(ids):,} tokens, more than the {limit - 1:,} positions of {run.path}")
+    kept: dict[str, list[npt.NDArray[np.float32]]] = {}
+    for chunk in _chunks(run, ids):
+        for name, value in chunk.items():
+            if any(fnmatchcase(name, pattern) for pattern in patterns):
+                kept.setdefault(name, []).append(value[0].float().cpu().numpy())
+    return TextTrace(tokens, ids, {name: np.concatenate(parts)[1:] for name, parts in kept.items()})
+
+
+def _chunks(run: TextRun, ids: Ids) -> Iterator[dict[str, torch.Tensor]]:
+    """Yield the traces of the boundary and the text, a part at a time."""
+    model = cast("NeuralModel", run.model)
+    inputs = np.concatenate([np.array([BOUNDARY], ids.dtype), ids]).astype(np.int64)
+    state: State = model.initial_state(1, len(inputs))
+    for start in range(0, len(inputs), CHUNK):
+        tokens = torch.from_numpy(inputs[None, start : start + CHUNK]).to(model.device)
+        starts = tokens == BOUNDARY if start == 0 else None
+        with evaluation_mode(model):
+            yield model.trace(tokens, state, starts)
+            _, state = model.features(tokens, state, starts)
