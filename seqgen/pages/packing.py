@@ -12,13 +12,16 @@ DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
 def pack(values: Iterable[int]) -> dict[str, Any]:
-    """Return whole numbers as `digits`, `width` of them for each number less `low`, the highest digit first."""
+    """Return `count` whole numbers as `digits`: `width` of them for each number less `low`, the highest digit first.
+
+    The width is 0 if all numbers are equal.
+    """
     numbers = np.fromiter(values, np.int64)
-    low = min(0, int(numbers.min(initial=0)))
-    numbers -= low
-    width = 1
-    while int(numbers.max(initial=0)) >= 64**width:
+    low, high = (int(numbers.min()), int(numbers.max())) if len(numbers) else (0, 0)
+    width = 0
+    while high - low >= 64**width:
         width += 1
     alphabet = np.frombuffer(DIGITS.encode(), np.uint8)
-    columns = [alphabet[numbers // 64**place % 64] for place in reversed(range(width))]
-    return {"width": width, "low": low, "digits": np.stack(columns, axis=1).tobytes().decode("ascii")}
+    columns = [alphabet[(numbers - low) // 64**place % 64] for place in reversed(range(width))]
+    digits = np.stack(columns, axis=1).tobytes().decode("ascii") if width else ""
+    return {"count": len(numbers), "width": width, "low": low, "digits": digits}

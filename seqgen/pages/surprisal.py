@@ -25,7 +25,7 @@ from seqgen.pages.page import escape_json, make_page
 from seqgen.pages.visible import show_invisible
 from seqgen.utils.text import plural
 
-MOST_TOKENS = 100_000
+MOST_TOKENS = 102_400
 """Tokens of each run on a page."""
 MOST_CHARACTERS = 300_000
 """Characters of text on a page, of all its views."""
@@ -86,6 +86,9 @@ def surprisal_page(
     if len(runs) == 2:
         views.append(_difference_view(list(runs.items()), chosen))
         costs.append({name: costs[0][name] - costs[1][name] for name in costs[0]})
+    for view in views[1:]:
+        if view["text"] == views[0]["text"]:
+            view["text"] = None  # the same is not stored again
     for view, sums in zip(views, costs, strict=True):
         view["line_nats"], view["line_bits"] = _hundredths(sums["nats"]), _hundredths(sums["bits"])
         view["strangest"] = np.argsort(-np.abs(sums["strangeness"]), kind="stable")[:LINES].tolist()
@@ -166,6 +169,7 @@ def _token_view(name: str, surprisal: Surprisal, chosen: Sequence[tuple[int, int
         "name": name,
         "kind": "tokens",
         **view,
+        "nats": _hundredths(figures["nats"]),
         "ranks": pack(figures["ranks"].tolist()),
         "passages": _passages(figures["nats"]),
         "scale": _scale(figures["nats"]),
@@ -204,7 +208,7 @@ def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tup
 def _collect(
     chosen: Sequence[tuple[int, int]], cells: Callable[[int], tuple[str, Columns]]
 ) -> tuple[dict[str, Any], Columns]:
-    """Return the text, lengths and nats of the cells on the chosen lines, and all their figures."""
+    """Return the text and the lengths of the cells on the chosen lines, and all their figures."""
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     texts: list[str] = []
     counts: list[int] = []
@@ -220,7 +224,6 @@ def _collect(
         "text": "".join(texts),
         "lengths": pack(np.diff(figures["spans"], axis=1)[:, 0].tolist()),
         "counts": pack(counts),
-        "nats": _hundredths(figures["nats"]),
     }
     return view, figures
 

@@ -13,9 +13,9 @@ def unpack(packed: dict) -> list[int]:
     """Read the numbers as the pages' scripts do."""
     width, digits = packed["width"], packed["digits"]
     found = []
-    for start in range(0, len(digits), width):
+    for place in range(packed["count"]):
         value = 0
-        for digit in digits[start : start + width]:
+        for digit in digits[place * width : (place + 1) * width]:
             value = 64 * value + DIGITS.index(digit)
         found.append(value + packed["low"])
     return found
@@ -30,9 +30,10 @@ def test_pack_keeps_numbers(values):
 
 
 @pytest.mark.parametrize(
-    ("values", "width"), [([], 1), ([0, 63], 1), ([64], 2), ([4095], 2), ([4096], 3), ([-1, 63], 2)]
+    ("values", "width"),
+    [([], 0), ([7, 7], 0), ([0, 63], 1), ([0, 64], 2), ([1, 64], 1), ([0, 4095], 2), ([0, 4096], 3), ([-1, 63], 2)],
 )
-def test_pack_uses_as_few_digits_as_the_largest_number_needs(values, width):
+def test_pack_uses_as_few_digits_as_the_range_of_numbers_needs(values, width):
     packed = pack(values)
 
     assert packed["width"] == width

@@ -17,9 +17,9 @@ let cellOf; // from the index of a token to that of its cell
 let firstCells; // of each line, and the number of cells
 let selected = 0;
 
-function unpack({ width, low, digits }) {
-  const found = new Array(digits.length / width);
-  for (let index = 0; index < found.length; index++) {
+function unpack({ count, width, low, digits }) {
+  const found = new Array(count);
+  for (let index = 0; index < count; index++) {
     let value = 0;
     for (let place = 0; place < width; place++) value = value * 64 + VALUES.get(digits[index * width + place]);
     found[index] = value + low;
@@ -31,15 +31,15 @@ function prepare(packed) { // arrays in place of packed numbers; nats and bits i
   const hundredths = (one) => unpack(one).map((value) => value / 100);
   const made = {
     ...packed,
-    characters: [...packed.text],
+    characters: [...(packed.text ?? data.views[0].text)],
     lengths: unpack(packed.lengths),
     counts: unpack(packed.counts),
-    nats: hundredths(packed.nats),
     lineNats: hundredths(packed.line_nats),
     lineBits: hundredths(packed.line_bits),
   };
   if (packed.kind === "difference") {
-    return { ...made, first: hundredths(packed.first), second: hundredths(packed.second) };
+    const [first, second] = [hundredths(packed.first), hundredths(packed.second)];
+    return { ...made, first, second, nats: first.map((nats, index) => nats - second[index]) };
   }
   const { steps, each, ids, shares, names, from } = packed.alternatives;
   const tokens = unpack(steps);
@@ -51,7 +51,7 @@ function prepare(packed) { // arrays in place of packed numbers; nats and bits i
     const part = [index * each, (index + 1) * each];
     return [at, all.slice(...part).map((name, rank) => [name, percent[part[0] + rank]])];
   }));
-  return { ...made, ranks: unpack(packed.ranks), from };
+  return { ...made, nats: hundredths(packed.nats), ranks: unpack(packed.ranks), from };
 }
 
 function make(name, content, properties = {}) {
