@@ -162,6 +162,9 @@ def show_surprisal(
     if request.by is not None and request.file is None:
         console.print(_strangest(surprisal, request.by, request.top or SHOWN))
     if surprisal.calibration is not None:
+        error, mean, accuracy = (getattr(surprisal.calibration, name) for name in ("error", "confidence", "accuracy"))
+        line = f"calibration error {error:.4f}: mean confidence {mean:.4f}, accuracy {accuracy:.4f}"
+        console.print(line, soft_wrap=True)
         console.print(_calibration_table(surprisal.calibration))
 
 
@@ -294,16 +297,10 @@ def _strangest(surprisal: Surprisal, by: Unit, count: int) -> Table:
 
 
 def _calibration_table(calibration: Calibration) -> Table:
-    """Return the bins as a table, with the error in its title."""
+    """Return the bins as a table."""
     from rich.table import Table
 
-    table = Table(
-        box=None,
-        pad_edge=False,
-        title_justify="left",
-        title=f"calibration error {calibration.error:.4f}: mean confidence {calibration.confidence:.4f}, "
-        f"accuracy {calibration.accuracy:.4f}",
-    )
+    table = Table(box=None, pad_edge=False)
     for head in ("confidence", "tokens", "mean", "right", "difference"):
         table.add_column(head, justify="right")
     for one in calibration.rows():

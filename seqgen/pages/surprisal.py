@@ -199,7 +199,7 @@ def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tup
         **view,
         "first": _hundredths(figures["first"]),
         "second": _hundredths(figures["second"]),
-        "passages": _passages(np.maximum(nats, 0), PASSAGES // 2) + _passages(np.maximum(-nats, 0), PASSAGES // 2),
+        "passages": [*_passages(nats, PASSAGES // 2), *_passages(nats, PASSAGES // 2, sign=-1)],
         "scale": _scale(np.abs(nats)),
         "summary": f"{better} needs {abs(bits):.4f} bits per byte less",
     }
@@ -285,9 +285,12 @@ def _line_costs(lines: Costs, shown: Integers) -> Columns:
     }
 
 
-def _passages(nats: npt.NDArray[np.floating], count: int = PASSAGES) -> list[tuple[int, int, float]]:
-    """Return the first cell, the cell after the last, and the nats of the hardest passages."""
-    found = hardest_passages(nats, count)
+def _passages(nats: npt.NDArray[np.floating], count: int = PASSAGES, sign: int = 1) -> list[tuple[int, int, float]]:
+    """Return the first cell, the cell after the last, and the nats of the hardest passages.
+
+    With the sign -1, they are those of the lowest negative nats.
+    """
+    found = hardest_passages(np.maximum(sign * nats, 0), count)
     return [(one.start, one.stop, round(float(nats[one.start : one.stop].sum()), 2)) for one in found]
 
 

@@ -192,7 +192,7 @@ function drawScale() {
   }
   const size = (value) => `${value < 0 ? "−" : ""}${(Math.abs(value) * view.scale / 10).toFixed(1)}`;
   const values = view.kind === "difference" ? [-10, -5, -2, 0, 2, 5, 10] : [0, 2, 4, 6, 8, 10];
-  const more = view.kind === "difference" ? "nats that the first needs more" : "nats and more";
+  const more = view.kind === "difference" ? `nats that ${views[0].name} needs more` : "nats and more";
   byId("scale").replaceChildren(...values.map((value) => step(size(value), value)), label(more));
 }
 
@@ -202,7 +202,7 @@ function select(index, scroll = true) {
   selected = index;
   const cell = cells[index];
   cell.element.classList.add("selected");
-  if (scroll) scrollTo(cell.element);
+  if (scroll) showInText(cell.element);
   const heading = make("p", make("bdi", visible(cell.text)));
   const where = `line ${numbers[cell.line].toLocaleString("en")}`;
   if (view.kind === "difference") {
@@ -243,7 +243,7 @@ function signed(value) {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 }
 
-function scrollTo(element) { // within the text, not the page
+function showInText(element) { // within the text, not the page
   const box = byId("text");
   const [outer, inner] = [box.getBoundingClientRect(), element.getBoundingClientRect()];
   if (inner.top < outer.top + 24) box.scrollTop -= outer.top + 24 - inner.top;
