@@ -33,7 +33,7 @@ class Calibration:
         bins = np.searchsorted(EDGES[1:-1], confidence)
         return cls(
             np.bincount(bins, minlength=BINS),
-            np.bincount(bins, weights=confidence, minlength=BINS),
+            np.bincount(bins, weights=confidence, minlength=BINS).astype(np.float64),
             np.bincount(bins[correct], minlength=BINS),
         )
 

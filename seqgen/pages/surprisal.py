@@ -252,8 +252,8 @@ def _alternatives(surprisal: Surprisal, chosen: Sequence[tuple[int, int]], size:
     @cache
     def cells(document: int) -> tuple[str, Columns]:
         tokens = known[document]
-        columns = {"nats": tokens.nats, "top": tokens.top, "shares": tokens.top_probabilities}
-        return tokens.scores.text, {"spans": tokens.scores.spans, **columns}
+        columns: Columns = {"spans": tokens.scores.spans, "nats": tokens.nats}
+        return tokens.scores.text, columns | {"top": tokens.top, "shares": tokens.top_probabilities}
 
     _, figures = _collect(chosen, cells)
     hardest = np.argsort(-figures["nats"], kind="stable")

@@ -60,4 +60,6 @@ def _sum_spans(scores: TokenScores, stops: npt.NDArray[np.int64]) -> npt.NDArray
     A token belongs to the span in which it begins.
     """
     span = np.searchsorted(stops, scores.spans[:, 0], side="right")
-    return np.bincount(span, weights=scores.nats + scores.unk_cost, minlength=len(stops) + 1)
+    sums = np.zeros(len(stops) + 1)
+    np.add.at(sums, span, scores.nats + scores.unk_cost)
+    return sums

@@ -140,6 +140,7 @@ def test_impossible_requests_are_refused(refuses, run, text, code, arguments, wo
     assert not Path("out.html").exists()
 
 
+@pytest.mark.slow
 def test_runs_of_other_tasks_are_refused(refuses, label_runs, text):
     refuses(2, "eval", text, "--run", label_runs / "classifier", "--by", "line", words=("classify",))
 
