@@ -78,8 +78,8 @@ def gated_cell(run: TextRun) -> Cell:
             return run.model.cell
         command = "gradients"
     raise ConfigError(
-        f"run: {run.path} is a model of {run.config.model.cell}, which has no gates; seqgen inspect {command} shows how "
-        "far back it remembers"
+        f"run: {run.path} is a model of {run.config.model.cell}, which has no gates; seqgen inspect {command} shows "
+        "how far back it remembers"
     )
 
 

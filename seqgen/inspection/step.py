@@ -1,4 +1,4 @@
-"""Step through a short text token by token: every equation of a cell with its numbers, and the next token's distribution.
+"""Step through a short text: the equations of a cell in numbers, and the distribution over the next token.
 
 The equations are those of `models/recurrent/cells.py`. The model is run in fp64, so that they hold to the last digit
 shown. A transformer has its attention in their place.
@@ -83,8 +83,10 @@ class TextSteps:
     units: list[UnitSteps]
     """Of a recurrent model: the chosen unit first, then those that change most."""
     attention: Values | None
-    """Of a transformer: from each token to the start of the document, the tokens before it and itself, the mean over the
-    heads, [layers, N, N + 1]."""
+    """Of a transformer: how much each token attends to the start of the document, to the tokens before it and to itself.
+
+    [layers, N, N + 1], the mean over the heads.
+    """
 
 
 def step_text(
@@ -106,8 +108,8 @@ def step_text(
     """
     if not isinstance(run.model, RecurrentModel | TransformerModel):
         raise ConfigError(
-            f"run: {run.path} is a model of {run.config.model.cell}, which carries no state from token to token and has "
-            "no attention; name a run of a recurrent cell or a transformer"
+            f"run: {run.path} is a model of {run.config.model.cell}, which carries no state from token to token "
+            "and has no attention; name a run of a recurrent cell or a transformer"
         )
     if not isinstance(run.model, RecurrentModel) and (layer, unit) != (None, None):
         raise ConfigError(

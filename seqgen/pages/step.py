@@ -60,11 +60,11 @@ def step_page(steps: TextSteps, title: str) -> str:
 
 def _describe_next(found: NextToken) -> dict[str, Any]:
     """Return the bars of the next tokens: the most probable ones, and the actual one."""
-    bars = [{"token": token, "probability": probability} for token, probability in found.top]
+    top = [{"token": show_invisible(token), "probability": probability} for token, probability in found.top]
     actual = None
     if found.actual is not None and found.nats is not None:
         actual = {"token": show_invisible(found.actual), "probability": math.exp(-found.nats), "nats": found.nats}
-    return {"top": [{**bar, "token": show_invisible(str(bar["token"]))} for bar in bars], "actual": actual}
+    return {"top": top, "actual": actual}
 
 
 def _describe_unit(unit: UnitSteps) -> dict[str, Any]:
