@@ -83,7 +83,7 @@ class TextSteps:
     units: list[UnitSteps]
     """Of a recurrent model: the chosen unit first, then those that change most."""
     attention: Values | None
-    """Of a transformer: how much each token attends to the start of the document, to the tokens before it and to itself.
+    """Of a transformer: how much each token attends to the start of the document, the tokens so far and itself.
 
     [layers, N, N + 1], the mean over the heads.
     """

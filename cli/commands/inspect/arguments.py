@@ -35,8 +35,8 @@ PAGE_SUFFIX = ".html"
 PICTURE_SUFFIXES = (".png", ".svg")
 
 
-def check_out(out: str | None, suffixes: Sequence[str]) -> Path | None:
-    """Return the path of --out, before the work for it.
+def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") -> Path | None:
+    """Return the path of --out, or of another setting, before the work for it.
 
     Raises:
         ConfigError: its ending is not one of `suffixes`, its folder is missing, or matplotlib, which draws pictures, is
@@ -46,9 +46,9 @@ def check_out(out: str | None, suffixes: Sequence[str]) -> Path | None:
         return None
     path = Path(out)
     if path.suffix.lower() not in suffixes:
-        raise ConfigError(f"out: {out} does not end in {' or '.join(suffixes)}; change its name")
+        raise ConfigError(f"{setting}: {out} does not end in {' or '.join(suffixes)}; change its name")
     if not path.parent.is_dir():
-        raise ConfigError(f"out: {out} cannot be written, because the folder {path.parent} is missing; make it first")
+        raise ConfigError(f"{setting}: {out} cannot be written, because the folder {path.parent} is missing; make it first")
     if path.suffix.lower() in PICTURE_SUFFIXES:
         from seqgen.pages.chart_picture import check_picture
 

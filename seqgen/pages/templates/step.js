@@ -6,13 +6,13 @@ const last = data.tokens.length; // step 0 is the start of the document
 let step = 1;
 let unit = 0;
 
-/* Each cell in a drawing of 460 x 226: wires as paths, boxes as [symbol, x, y, kind], nodes as [sign, x, y] and notes as
-   [text, x, y], by their centers. A symbol without a prime of a state is its value before the token. */
+/* Each cell in a drawing of 460 x 226: lines as paths, wires as those with an arrow, boxes as [symbol, x, y, kind], nodes
+   as [sign, x, y] and notes as [text, x, y], by their centers. A state without a prime is its value before the token. */
 const lstm = {
+  lines: ["M44 176V163H344", "M226 176V163"],
   wires: [
-    "M80 34H116", "M130 34H214", "M226 34H378", "M118 110V48", "M190 110L216 92", "M262 110L236 92", "M226 73V48",
-    "M416 55V118", "M376 130H402", "M416 142V174", "M44 176V163H344", "M118 163V152", "M190 163V152", "M262 163V152",
-    "M344 163V152", "M226 176V163",
+    "M80 34H106", "M130 34H214", "M238 34H380", "M118 110V46", "M190 110L216 91", "M262 110L236 91", "M226 72V46",
+    "M416 54V118", "M376 130H404", "M416 142V176", "M118 163V150", "M190 163V150", "M262 163V150", "M344 163V150",
   ],
   boxes: [
     ["c", 44, 34, "state"], ["c'", 416, 34, "state"], ["f", 118, 130, "gate"], ["i", 190, 130, "gate"],
@@ -20,12 +20,13 @@ const lstm = {
     ["h'", 416, 196, "state"],
   ],
   nodes: [["×", 118, 34], ["+", 226, 34], ["×", 226, 84], ["×", 416, 130]],
-  notes: [["tanh", 436, 88]],
+  notes: [["tanh", 438, 88]],
 };
 const gru = {
+  lines: ["M44 54V163H320", "M220 176V163"],
   wires: [
-    "M80 34H116", "M142 34H306", "M332 34H378", "M130 110V48", "M150 110V84H306", "M320 110V98", "M320 72V48",
-    "M252 130H286", "M44 55V163H320", "M130 163V152", "M220 163V152", "M320 163V152", "M220 176V163",
+    "M80 34H118", "M142 34H308", "M332 34H380", "M130 110V46", "M150 110V84H308", "M320 110V96", "M320 72V46",
+    "M252 130H288", "M130 163V150", "M220 163V150", "M320 163V150",
   ],
   boxes: [
     ["h", 44, 34, "state"], ["h'", 416, 34, "state"], ["z", 130, 130, "gate"], ["r", 220, 130, "gate"],
@@ -35,10 +36,11 @@ const gru = {
   notes: [["1 − z", 228, 77]],
 };
 const rnn = {
-  wires: ["M80 96H186", "M200 176V112", "M200 62V82", "M214 96H258", "M342 96H378"],
-  boxes: [["h", 44, 96, "state"], ["x", 200, 196, "token"], ["h'", 416, 96, "state"]],
+  lines: [],
+  wires: ["M80 96H188", "M200 176V108", "M200 62V84", "M212 96H258", "M342 96H380"],
+  boxes: [["h", 44, 96, "state"], ["x", 200, 196, "token"], ["function", 300, 96, "function"], ["h'", 416, 96, "state"]],
   nodes: [["+", 200, 96]],
-  notes: [["U h", 134, 88], ["W x", 222, 150], ["b", 200, 54], ["", 300, 101]],
+  notes: [["U h", 134, 88], ["W x", 222, 150], ["b", 200, 54]],
 };
 const drawing = { lstm, gru, rnn }[data.cell];
 
@@ -85,22 +87,17 @@ function drawCell() {
   const picture = byId("cell").querySelector("svg");
   picture.setAttribute("viewBox", "0 0 460 226");
   picture.setAttribute("aria-label", `Cell: ${[...values].map(([symbol, value]) => `${symbol} ${value}`).join(", ")}`);
-  const head = svg("marker", { id: "head", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
+  const head = svg("marker", { id: "head", viewBox: "0 0 8 8", refX: 8, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" },
     svg("path", { class: "arrow", d: "M0 0L8 4L0 8Z" }));
-  const notes = data.cell === "rnn" ? [...drawing.notes.slice(0, -1), [functionOf(), 300, 101]] : drawing.notes;
-  const special = data.cell === "rnn" ? [svg("rect", { class: "box", x: 258, y: 76, width: 84, height: 40, rx: 6 })] : [];
+  values.set("function", data.units[unit].steps[0][0][1].split("(")[0]); // tanh, sigmoid or relu of a plain recurrent cell
   picture.replaceChildren(
     svg("defs", {}, head),
+    ...drawing.lines.map((d) => svg("path", { class: "wire", d })),
     ...drawing.wires.map((d) => svg("path", { class: "wire", d, "marker-end": "url(#head)" })),
-    ...special,
     ...drawing.boxes.map((box) => drawBox(box, values)),
     ...drawing.nodes.map(([sign, x, y]) => svg("g", {}, svg("circle", { class: "node", cx: x, cy: y, r: 12 }), svg("text", { x, y: y + 5 }, sign))),
-    ...notes.map(([text, x, y]) => svg("text", { class: "note", x, y }, text)),
+    ...drawing.notes.map(([text, x, y]) => svg("text", { class: "note", x, y }, text)),
   );
-}
-
-function functionOf() { // of a plain recurrent cell: tanh, sigmoid or relu
-  return data.units[unit].steps[0][0][1].split("(")[0];
 }
 
 function drawBox([symbol, x, y, kind], values) {
@@ -110,12 +107,10 @@ function drawBox([symbol, x, y, kind], values) {
     group.style.setProperty("--value", value);
     group.classList.toggle("strong", value > 0.57);
   }
-  const width = kind === "state" ? 72 : 64;
-  group.append(
-    svg("rect", { class: "box", x: x - width / 2, y: y - 20, width, height: 40, rx: 6 }),
-    svg("text", { class: "name", x, y: y - 4 }, symbol),
-    svg("text", { x, y: y + 13 }, value),
-  );
+  const width = { state: 72, function: 84 }[kind] ?? 64;
+  group.append(svg("rect", { class: "box", x: x - width / 2, y: y - 20, width, height: 40, rx: 6 }));
+  if (kind === "function") group.append(svg("text", { x, y: y + 5 }, value));
+  else group.append(svg("text", { class: "name", x, y: y - 4 }, symbol), svg("text", { x, y: y + 13 }, value));
   return group;
 }
 
