@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -191,7 +192,7 @@ def _choose_units(
     return [*chosen, *others][:count]
 
 
-class _Step(NamedTuple):
+class StepNumbers(NamedTuple):
     """The numbers of a unit at one token."""
 
     x: list[float]
@@ -222,7 +223,7 @@ def _steps(model: RecurrentModel, trace: Mapping[str, Values], layer: int, unit:
         before, after = (
             {name: float(value[place, unit]) for name, value in values.items()} for place in (number, number + 1)
         )
-        step = _Step(x[number].tolist(), u[number].tolist(), b_x.tolist(), b_u.tolist(), before, after)
+        step = StepNumbers(x[number].tolist(), u[number].tolist(), b_x.tolist(), b_u.tolist(), before, after)
         yield EQUATIONS[model.config.form](step)
 
 
@@ -245,7 +246,7 @@ def _relu_of_sum(*terms: float) -> float:
 FUNCTIONS = {"sigmoid": _sigmoid_of_sum, "tanh": _tanh_of_sum, "relu": _relu_of_sum}
 
 
-def _sum(step: _Step, gate: int, symbol: str, function: str, name: str, index: str = "") -> Equation:
+def _sum(step: StepNumbers, gate: int, symbol: str, function: str, name: str, index: str = "") -> Equation:
     """Return the equation of a gate: a function of the products and the bias, whose names have the index `index`."""
     numbers = {
         f"W{index} x": step.x[gate],
@@ -256,19 +257,11 @@ def _sum(step: _Step, gate: int, symbol: str, function: str, name: str, index: s
     return Equation(symbol, template, numbers, step.after[name], FUNCTIONS[function])
 
 
-def _rnn(step: _Step, function: str = "tanh") -> list[Equation]:
+def _rnn(step: StepNumbers, function: str = "tanh") -> list[Equation]:
     return [_sum(step, 0, "h'", function, "hidden")]
 
 
-def _rnn_sigmoid(step: _Step) -> list[Equation]:
-    return _rnn(step, "sigmoid")
-
-
-def _rnn_relu(step: _Step) -> list[Equation]:
-    return _rnn(step, "relu")
-
-
-def _lstm(step: _Step) -> list[Equation]:
+def _lstm(step: StepNumbers) -> list[Equation]:
     after = step.after
     f, i, g, o, cell = (after[name] for name in ("forget", "input", "candidate", "output", "cell"))
     return [
@@ -287,7 +280,7 @@ def _lstm(step: _Step) -> list[Equation]:
     ]
 
 
-def _gru(step: _Step, candidate: Equation) -> list[Equation]:
+def _gru(step: StepNumbers, candidate: Equation) -> list[Equation]:
     z, h = step.after["update"], step.before["hidden"]
     return [
         _sum(step, 0, "r", "sigmoid", "reset", "_r"),
@@ -303,7 +296,7 @@ def _gru(step: _Step, candidate: Equation) -> list[Equation]:
     ]
 
 
-def _gru_after(step: _Step) -> list[Equation]:
+def _gru_after(step: StepNumbers) -> list[Equation]:
     numbers = {
         "W x": step.x[2],
         "b": step.b_x[2],
@@ -321,7 +314,7 @@ def _gru_after(step: _Step) -> list[Equation]:
     return _gru(step, candidate)
 
 
-def _gru_before(step: _Step) -> list[Equation]:
+def _gru_before(step: StepNumbers) -> list[Equation]:
     numbers = {"W x": step.x[2], "U (r * h)": step.u[2], "b": step.b_x[2] + step.b_u[2]}
     candidate = Equation(
         "h~", "tanh({W x} + {U (r * h)} + {b})", numbers, step.after["candidate"], _tanh_of_sum
@@ -329,10 +322,10 @@ def _gru_before(step: _Step) -> list[Equation]:
     return _gru(step, candidate)
 
 
-EQUATIONS: dict[str, Callable[[_Step], list[Equation]]] = {
+EQUATIONS: dict[str, Callable[[StepNumbers], list[Equation]]] = {
     "rnn": _rnn,
-    "rnn-sigmoid": _rnn_sigmoid,
-    "rnn-relu": _rnn_relu,
+    "rnn-sigmoid": partial(_rnn, function="sigmoid"),
+    "rnn-relu": partial(_rnn, function="relu"),
     "lstm": _lstm,
     "gru": _gru_after,
     "gru-before": _gru_before,

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from seqgen.inspection.step import EQUATIONS, FUNCTIONS, Equation, NextToken, TextSteps, UnitSteps, _Step
+from seqgen.inspection.step import EQUATIONS, FUNCTIONS, Equation, NextToken, TextSteps, UnitSteps, StepNumbers
 from seqgen.pages.step import show_number, step_page, write_equation
 
 HOSTILE = ["</script>", "\u2028", "👩‍👧", "مرحبا", "\n", "antidisestablishmentarianism" * 3]
@@ -28,7 +28,7 @@ def _equations(form: str, seed: int) -> list[Equation]:
         name: sigmoid(value) if name in names[2:7] else value * (1 if name == "cell" else 0.4)
         for name, value in values.items()
     }
-    equations = EQUATIONS[form](_Step(x, u, b_x, b_u, before, after))
+    equations = EQUATIONS[form](StepNumbers(x, u, b_x, b_u, before, after))
     return [  # the results are random, and should be those of the equations
         Equation(one.symbol, one.template, one.numbers, one.compute(*one.numbers.values()), one.compute)
         for one in equations
