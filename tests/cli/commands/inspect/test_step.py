@@ -69,17 +69,17 @@ def test_out_is_a_page_with_further_units(invoke, run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "word"),
+    ("code", "arguments", "word"),
     [
-        (["hello", "--out", "step.png"], ".html"),
-        (["hello", "--out", "missing/step.html"], "missing"),
-        ([""], "text"),
-        (["hello", "--unit", "16"], "15"),
-        (["hello", "--layer", "1"], "layer"),
+        (2, ["hello", "--out", "step.png"], ".html"),
+        (2, ["hello", "--out", "missing/step.html"], "missing"),
+        (1, [""], "text"),
+        (2, ["hello", "--unit", "16"], "15"),
+        (2, ["hello", "--layer", "1"], "layer"),
     ],
 )
-def test_step_refuses_impossible_arguments(refuses, run, arguments, word):
-    refuses(1, "inspect", "step", run, *arguments, words=(word,))
+def test_step_refuses_impossible_arguments(refuses, run, code, arguments, word):
+    refuses(code, "inspect", "step", run, *arguments, words=(word,))
 
 
 def test_single_argument_in_an_existing_folder_is_a_run(refuses, run):
