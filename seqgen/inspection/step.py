@@ -316,9 +316,7 @@ def _gru_after(step: StepNumbers) -> list[Equation]:
 
 def _gru_before(step: StepNumbers) -> list[Equation]:
     numbers = {"W x": step.x[2], "U (r * h)": step.u[2], "b": step.b_x[2] + step.b_u[2]}
-    candidate = Equation(
-        "h~", "tanh({W x} + {U (r * h)} + {b})", numbers, step.after["candidate"], _tanh_of_sum
-    )
+    candidate = Equation("h~", "tanh({W x} + {U (r * h)} + {b})", numbers, step.after["candidate"], _tanh_of_sum)
     return _gru(step, candidate)
 
 

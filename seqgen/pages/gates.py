@@ -12,12 +12,8 @@ def half_life_chart(gates: Gates) -> Chart:
     """Return the chart of the share of each layer's units whose half-life is at most x tokens."""
     size = gates.half_life.shape[1]
     shares = np.arange(1, size + 1) / size
-    curves = [
-        Curve(f"layer {layer}", np.sort(half_lives), shares) for layer, half_lives in enumerate(gates.half_life)
-    ]
-    return Chart(
-        "Half-lives of the units' memory", "half-life in tokens", "share of the units", curves, log_x=True
-    )
+    curves = [Curve(f"layer {layer}", np.sort(half_lives), shares) for layer, half_lives in enumerate(gates.half_life)]
+    return Chart("Half-lives of the units' memory", "half-life in tokens", "share of the units", curves, log_x=True)
 
 
 def saturation_charts(gates: Gates) -> list[Chart]:
@@ -29,7 +25,7 @@ def saturation_charts(gates: Gates) -> list[Chart]:
     return [
         Chart(
             f"Saturation of the {name} gate",
-            f"share of the tokens at which the gate is above {RIGHT}",
+            f"share of tokens above {RIGHT}",
             f"share below {LEFT}",
             [
                 Curve(f"layer {layer}", right, left, points=True)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from seqgen.inspection.step import EQUATIONS, FUNCTIONS, Equation, NextToken, TextSteps, UnitSteps, StepNumbers
+from seqgen.inspection.step import EQUATIONS, FUNCTIONS, Equation, NextToken, StepNumbers, TextSteps, UnitSteps
 from seqgen.pages.step import show_number, step_page, write_equation
 
 HOSTILE = ["</script>", "\u2028", "👩‍👧", "مرحبا", "\n", "antidisestablishmentarianism" * 3]
@@ -50,9 +50,7 @@ def test_write_equation_gives_numbers_that_add_up_as_shown(form):
 def test_write_equation_has_three_decimals_if_they_suffice_and_more_if_not():
     def written(f: float, c: float) -> list[str]:
         numbers = {"f": f, "c": c, "i": 0.12, "g": -0.9}
-        equation = Equation(
-            "c'", "{f} * {c} + {i} * {g}", numbers, f * c - 0.108, lambda f, c, i, g: f * c + i * g
-        )
+        equation = Equation("c'", "{f} * {c} + {i} * {g}", numbers, f * c - 0.108, lambda f, c, i, g: f * c + i * g)
         return list(write_equation(equation)[2:])
 
     assert written(0.83, 0.41) == ["0.830 * 0.410 + 0.120 * -0.900", "0.232"]

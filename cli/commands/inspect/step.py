@@ -232,5 +232,3 @@ def _shown(token: str) -> str:
     from seqgen.pages.visible import show_invisible
 
     return show_invisible(token)
-
-
