@@ -78,7 +78,7 @@ def gated_cell(run: TextRun) -> Cell:
             return run.model.cell
         command = "gradients"
     raise ConfigError(
-        f"run: {run.path} is a model of {run.config.model.cell}, which has no gates; seqgen inspect {command} shows "
+        f"{run.path} is a model of {run.config.model.cell}, which has no gates; seqgen inspect {command} shows "
         "how far back it remembers"
     )
 

@@ -109,7 +109,7 @@ def step_text(
     """
     if not isinstance(run.model, RecurrentModel | TransformerModel):
         raise ConfigError(
-            f"run: {run.path} is a model of {run.config.model.cell}, which carries no state from token to token "
+            f"{run.path} is a model of {run.config.model.cell}, which carries no state from token to token "
             "and has no attention; name a run of a recurrent cell or a transformer"
         )
     if not isinstance(run.model, RecurrentModel) and (layer, unit) != (None, None):

@@ -18,7 +18,7 @@ TEXTS = ["The sailor watches the river.\n", "", "A child"]
     [
         ("lstm", {"layers": 2}, ["input", "forget", "output"], "forget"),
         ("gru", {}, ["reset", "update"], "update"),
-        ("gru", {"gru_reset": "before"}, ["reset", "update"], "update"),
+        ("gru", {"gru_reset": "before", "layers": 2}, ["reset", "update"], "update"),
     ],
 )
 def test_measure_gates_counts_every_token_of_every_document(make_run, corpus, cell, settings, names, retention):

@@ -47,8 +47,8 @@ def gates(
 ) -> None:
     """Show how open the gates of an lstm or gru are, and after how many tokens half of a unit's memory is left.
 
-    The half-life of a unit is ln(1/2) / mean(ln r), where r is the share of its state that it keeps at a token: the
-    forget gate of an lstm, the update gate of a gru.
+    The half-life of a unit is ln(1/2) / mean(ln r); r is the share of its state that it keeps at a token.
+    It is the forget gate of an lstm, and the update gate of a gru.
     """
     path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
     with exit_on_signal():

@@ -53,8 +53,9 @@ def step(
 ) -> None:
     """Step through a short text: the equations of a cell with their numbers, and the distribution over the next token.
 
-    The equations are those of one unit of a recurrent layer. The numbers shown add up: where three decimals would not,
-    a line has more. Of a transformer, the attention to the tokens so far is shown.
+    The equations are those of one unit of a recurrent layer, from its weights and your text.
+    The numbers shown add up: a line has more decimals than three where it needs them.
+    For a transformer, the attention to the tokens so far takes their place.
 
     A single argument that is not a directory is the text: seqgen inspect step hello.
     """
