@@ -95,7 +95,7 @@ def measure_gates(
 
     Raises:
         ConfigError: the model has no gates.
-        TextError: there is no text.
+        TextError: all documents are empty.
     """
     cell, config = gated_cell(run), run.config.model
     names, retention = cell.sigmoid_gates, str(cell.retention)

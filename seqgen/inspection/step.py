@@ -26,8 +26,8 @@ from seqgen.runs.text import TextRun
 from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 Values = npt.NDArray[np.float64]
-END = "<end>"
-"""What the end of a document is called among the next tokens."""
+END, UNKNOWN = "<end>", "<unk>"
+"""What the end of a document and a token that is not in the vocabulary are called."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +166,8 @@ def _next_tokens(tokenizer: Tokenizer, ids: Ids, logits: Values, top: int) -> li
 def _text_of(tokenizer: Tokenizer, token: int) -> str:
     if token == BOUNDARY:
         return END
+    if token == tokenizer.unknown_id:
+        return UNKNOWN
     return tokenizer.id_to_bytes[token].decode(tokenizer.text_encoding, "backslashreplace")
 
 

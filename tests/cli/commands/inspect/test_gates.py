@@ -75,7 +75,7 @@ def test_gates_refuses_impossible_arguments(refuses, run, code, arguments, word)
 
 @pytest.mark.slow
 def test_gates_refuses_runs_without_gates(refuses, label_runs, corpus):
-    refuses(1, "inspect", "gates", label_runs / "classifier", words=("--task classify",))
+    refuses(2, "inspect", "gates", label_runs / "classifier", words=("--task classify",))
     for cell, words in (("rnn", ("gradients",)), ("ngram", ("ngram",))):
         seqgen.train(corpus, out=corpus.parent / cell, cell=cell, **({} if cell == "ngram" else {"max_steps": 1})).run()
-        refuses(1, "inspect", "gates", corpus.parent / cell, words=words)
+        refuses(2, "inspect", "gates", corpus.parent / cell, words=words)
