@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from seqgen.errors import ConfigError, TextError
-from seqgen.inspection.trace import trace_text
+from seqgen.inspection.trace import trace_chunks
 from seqgen.models.recurrent.model import Cell, RecurrentModel
 from seqgen.runs.text import TextRun
 
@@ -91,7 +92,7 @@ def measure_gates(
     Args:
         run: a run of a recurrent model with gates; of a mixture the member, by `neural_part`.
         documents: the texts.
-        progress: receives how many characters were read, and their total.
+        progress: receives how many tokens were read, and their total.
 
     Raises:
         ConfigError: the model has no gates.
@@ -102,22 +103,22 @@ def measure_gates(
     texts = [text for text in documents if text]
     if not texts:
         raise TextError("the text is empty")
+    total = sum(len(run.tokenizer.encode(text)) for text in texts)
     sums: dict[str, list[Units]] = {name: [] for name in names}
     kept: list[Units] = []
-    tokens, done = 0, 0
-    for text in texts:
-        trace = trace_text(run, text, *(f"layers.*.{name}" for name in names))
+    tokens = 0
+    patterns = [f"layers.*.{name}" for name in names]
+    for chunk in chain.from_iterable(trace_chunks(run, text, *patterns) for text in texts):
         for name in names:
-            layers = [value for key, value in trace.values.items() if key.endswith(f".{name}")]
+            layers = [value for key, value in chunk.items() if key.endswith(f".{name}")]
             values = np.stack(layers, 1).astype(np.float64)  # [N, layers, H]
             sums[name].append(np.stack([values.sum(0), (values < LEFT).sum(0), (values > RIGHT).sum(0)]))
             if name == retention:
                 limited = values.clip(SMALLEST, 1 - SMALLEST)
                 kept.append(np.stack([np.log(limited).sum(0), (limited != values).sum(0)]))
-        tokens += len(trace.ids)
-        done += len(text)
+        tokens += len(values)
         if progress is not None:
-            progress(done, sum(map(len, texts)))
+            progress(tokens, total)
     logs, limits = np.sum(kept, axis=0) / tokens
     gates = {name: Gate(*(np.sum(sums[name], axis=0) / tokens)) for name in names}
     return Gates(config.cell, tokens, gates, retention, math.log(1 / 2) / logs, limits)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from seqgen.errors import ConfigError, TextError
+from seqgen.inspection import trace
 from seqgen.inspection.gates import LEFT, RIGHT, SMALLEST, gated_cell, measure_gates
 from seqgen.inspection.trace import neural_part, trace_text
 
@@ -32,7 +33,7 @@ def test_measure_gates_counts_every_token_of_every_document(make_run, corpus, ce
     traces = [trace_text(run, text, "layers.*").values for text in TEXTS if text]
     for name, gate in found.gates.items():
         values = np.stack(
-            [np.concatenate([trace[f"layers.{layer}.{name}"] for trace in traces]) for layer in range(layers)], 1
+            [np.concatenate([values[f"layers.{layer}.{name}"] for values in traces]) for layer in range(layers)], 1
         )
         assert values.shape == (37, layers, 16)
         np.testing.assert_allclose(gate.mean, values.mean(0), atol=1e-6)
@@ -86,12 +87,16 @@ def test_half_life_of_a_gate_rounded_to_0_or_1_is_limited_and_counted(make_lstm)
     assert found.half_life[0, 3] < longest == pytest.approx(11_629_080)
 
 
-def test_measure_gates_reports_progress_in_characters(make_run, corpus):
+def test_measure_gates_reports_progress_within_documents(make_run, corpus, monkeypatch):
+    run = make_run(corpus, "gru")
+    whole = measure_gates(run, TEXTS)
+    monkeypatch.setattr(trace, "CHUNK", 20)  # the boundary is the first of them
     seen = []
 
-    measure_gates(make_run(corpus, "gru"), TEXTS, progress=lambda done, total: seen.append((done, total)))
+    found = measure_gates(run, TEXTS, progress=lambda done, total: seen.append((done, total)))
 
-    assert seen == [(30, 37), (37, 37)]
+    assert seen == [(19, 37), (30, 37), (37, 37)]
+    np.testing.assert_allclose(found.half_life, whole.half_life, rtol=1e-4)
 
 
 def test_measure_gates_takes_the_member_of_a_mixture(make_run, corpus):

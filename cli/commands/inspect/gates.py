@@ -61,7 +61,7 @@ def gates(
     part = neural_part(model, member)
     gated_cell(part)
     documents = read_documents(model, text, MOST_CHARACTERS, quiet=quiet)
-    with WorkBar("reading", quiet=quiet, unit="character") as bar:
+    with WorkBar("reading", quiet=quiet) as bar:
         found = measure_gates(part, documents, progress=bar.show)
     if path is not None:
         from seqgen.pages.chart import chart_page
