@@ -24,6 +24,12 @@ LABELING_TASKS: tuple[Task, ...] = ("classify", "tag")
 """Tasks whose targets are labels out of a closed set, and not text."""
 EXAMPLES: dict[Task, str] = {"generate": "text", "translate": "pair", "classify": "text", "tag": "sentence"}
 """What one training example of each task is called."""
+SIDES: dict[Task, tuple[str, str]] = {
+    "translate": ("source", "target"),
+    "classify": ("text", "label"),
+    "tag": ("sentence", "list of tags"),
+}
+"""What the two sides of a pair of each task are called."""
 FOR_PAIRS = "give --task translate|classify|tag if these are pairs or texts with labels or tags"
 """Advice for a file of pairs that is read as text."""
 BYTES = "bytes"
