@@ -141,11 +141,14 @@ class Reading(Config):
                 raise ValueError(f"{name}: {reason}, so it would have no effect; leave it out")
         return self
 
-    def with_default_documents(self, unit: Unit) -> Self:
-        """Return a copy with another default of `documents`; a value that was given stays."""
-        if "documents" in self.model_fields_set or self.is_raw or self.has_pairs:
-            return self
-        return self.model_construct(self.model_fields_set, **{**dict(self), "documents": unit})
+    def with_defaults_of(self, other: Reading) -> Self:
+        """Return a copy that has the documents, or the fields of pairs, of another reading by default.
+
+        A value that was given stays. A default does not count as given: it is not refused where it has no effect.
+        """
+        names = ("source_field", "target_field") if self.has_pairs else () if self.is_raw else ("documents",)
+        defaults = {name: getattr(other, name) for name in names if name not in self.model_fields_set}
+        return self.model_construct(self.model_fields_set, **{**dict(self), **defaults})
 
 
 def name_of(names: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""`seqgen eval` of runs that learn from pairs: how well a run translates."""
+"""`seqgen eval` of encoder-decoders: how well a run translates."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from seqgen.cli.bars import WorkBar
+from seqgen.cli.commands.pairs.label_report import figures_table
 from seqgen.cli.output import notice, printable, stdout, write_json
 
 if TYPE_CHECKING:
@@ -54,9 +55,6 @@ def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: s
     from rich.table import Table
 
     cost, report = found.cost, found.report
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right")
     figures = [("exact match", f"{100 * report.exact_match:.2f}%")]
     scores = [("chrF", report.chrf), ("BLEU", report.bleu)]
     figures += [(label, f"{score.score:.2f}") for label, score in scores if score is not None]
@@ -68,12 +66,10 @@ def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: s
         ("outputs that reached the length limit", f"{report.truncated:,}"),
         ("sources that were cut", f"{report.sources_cut:,}"),
     ]
-    for label, cell in figures:
-        table.add_row(label, cell)
     console = stdout()
     kind = model.config.tokenizer.kind
     console.print(printable(f"{model.path}: {model.config.model.name}, {kind}; {name}"), soft_wrap=True)
-    console.print(table)
+    console.print(figures_table(figures))
     by_length = Table(box=None, pad_edge=False)
     for header, justify in (("source tokens", "right"), ("pairs", "right"), ("exact", "right"), ("", "left")):
         by_length.add_column(header, justify=justify)  # type: ignore[arg-type]
