@@ -78,7 +78,8 @@ caches.command("prune", cls=Command)(cache.prune)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"seqgen {__version__}")
+        with handle_errors():
+            typer.echo(f"seqgen {__version__}")
         raise typer.Exit
 
 

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
 from seqgen.cli.output import notice
@@ -20,6 +20,8 @@ from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import TokenizerConfig
 
 if TYPE_CHECKING:
+    from io import BufferedReader
+
     from seqgen.data.config import DataConfig
 
 RunOption = Annotated[
@@ -188,7 +190,7 @@ def stdin_lines(encoding: str) -> Iterator[list[str]]:
 
     if sys.stdin is None:
         raise TextError("stdin is closed; pipe a text into it, or name a file")
-    decoder, stdin = TextDecoder(encoding, "strict", "stdin"), sys.stdin.buffer
+    decoder, stdin = TextDecoder(encoding, "strict", "stdin"), cast("BufferedReader", sys.stdin.buffer)
 
     def chunks() -> Iterator[str]:
         while block := stdin.read1(BLOCK_BYTES):

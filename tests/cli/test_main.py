@@ -156,8 +156,8 @@ def test_output_is_utf8_in_every_locale(answers, in_tmp):
         ["runs"],
         ["--help"],
         *(
-            pytest.param(arguments, marks=pytest.mark.slow)
-            for arguments in (["train", "--help"], ["cache", "-h"], ["runs", "--json"], ["tokenizer", "show"])
+            pytest.param(line.split(), marks=pytest.mark.slow)
+            for line in ("--version", "train --help", "cache -h", "runs --json", "tokenizer show")
         ),
     ],
 )

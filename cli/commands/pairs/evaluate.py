@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.pairs.label_report import figures_table
 from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.prompt import UnknownPieces
 
 if TYPE_CHECKING:
     from seqgen.runs.pairs.translator import TranslationEvaluation, TranslatorRun
@@ -29,8 +31,11 @@ def evaluate_translator(
         pairs = load_documents(texts, reading, lambda message: notice(message, quiet=quiet))
     else:
         pairs = model.validation_texts()
+    unknown = UnknownPieces(model)
+    deque(unknown.count(pairs), maxlen=0)
     with WorkBar(f"translating {name}", quiet=quiet, unit="pair") as bar:
         found = model.evaluate_pairs(pairs, progress=bar.show, **settings)
+    unknown.note(f"the {name}" if not texts else name, quiet=quiet)
     if json:
         write_json({"text": name, "run": str(model.path), **as_record(found)})
     else:

@@ -140,7 +140,7 @@ def test_other_commands_name_predict(refuses, classifier, command, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_one_way_tagger_answers_each_line_of_a_pipe_before_the_next_comes(tagger):
+def test_each_line_of_a_pipe_is_answered_before_the_next_comes(tagger):
     process = subprocess.Popen(
         [sys.executable, "-m", "seqgen", "predict", "-", "--run", str(tagger)],
         stdin=subprocess.PIPE,
