@@ -199,14 +199,12 @@ class LabelerRun(Run):
             return found
         sources = Sequences.of(ids[number] for number in kept)
         places = [last_ids(read[number], self.tokenizer) if is_tagger else np.zeros(1, np.int64) for number in kept]
+        targets = [np.zeros(len(at), np.int32) for at in places]  # any: only their places matter
+        if is_tagger:
+            targets = list(map(place_tags, sources.lengths.tolist(), places, targets))
+        pairs = (Tags if is_tagger else Labels)(sources, Sequences.of(targets))
         with torch_threads(self._threads):
-            if is_tagger:
-                lengths = zip(sources.lengths.tolist(), places, strict=True)
-                targets = Sequences.of(place_tags(length, at, np.zeros(len(at), np.int32)) for length, at in lengths)
-                made = label_logits(self.model, Tags(sources, targets), progress=progress)
-            else:
-                targets = Sequences.of(np.zeros(1, np.int32) for _ in kept)
-                made = label_logits(self.model, Labels(sources, targets), progress=progress)
+            made = label_logits(self.model, pairs, progress=progress)
         limit = self.model.config.source_limit
         for number, at, logits in zip(kept, places, made, strict=True):
             # The logits are those of different places, in order; two words may have the same place.
