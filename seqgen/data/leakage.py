@@ -37,6 +37,8 @@ NOTICE_SHARE = 0.25
 """
 PAIR_NOTICE_SHARE = 0.1
 """The same for pairs: by up to this share, exact match or accuracy is higher than on new pairs."""
+JOINED_CHARACTERS = 1 << 16
+"""Characters of short documents that are hashed at once."""
 FILTER_BITS = 20
 """Bits of a hash that say whether it may be wanted, before it is looked up."""
 _LF, _CR = 10, 13
@@ -161,12 +163,26 @@ def _slots(hashes: Hashes) -> Hashes:
 
 def _hashed_pieces(span: Span, step: int) -> Iterator[tuple[Hashes, Weights]]:
     """Yield the hashes of lines and windows that are multiples of `step`, and their weights."""
-    for _, chunk in span.chunks_split_at(lambda held: last_line_start(held) or len(held)):
+    chunks = (chunk for _, chunk in span.chunks_split_at(lambda held: last_line_start(held) or len(held)))
+    for chunk in _joined(chunks):
         codes = np.frombuffer(chunk.encode("utf-32-le"), np.uint32)
         starts, stops, weights = _lines_and_windows(codes)
         hashes = _hashes(codes, starts, stops)
         kept = hashes % np.uint64(step) == 0
         yield hashes[kept], weights[kept]
+
+
+def _joined(chunks: Iterator[str]) -> Iterator[str]:
+    """Yield chunks with line ends between them, several short ones at once: a call of numpy takes its time."""
+    held, size = list[str](), 0
+    for chunk in chunks:
+        if held and size + len(chunk) > JOINED_CHARACTERS:
+            yield "\n".join(held)
+            held, size = [], 0
+        held.append(chunk)
+        size += len(chunk)
+    if held:
+        yield "\n".join(held)
 
 
 def _lines_and_windows(codes: npt.NDArray[np.uint32]) -> tuple[Offsets, Offsets, Weights]:

@@ -141,6 +141,17 @@ def test_short_documents_are_not_looked_for(span):
     assert find_leakage(span(*names, line), span(*names, line)).looked_for == MIN_DOCUMENT_BYTES
 
 
+@pytest.mark.parametrize("size", [50, 1 << 16])
+def test_documents_of_a_line_are_compared_as_lines_of_a_text(span, monkeypatch, size):
+    monkeypatch.setattr(leakage, "JOINED_CHARACTERS", size)
+    train, valid = [*paragraphs(20, 60), *paragraphs(3, 300)], [*paragraphs(9, 60), *paragraphs(5, 300, seed=1)]
+
+    found = find_leakage(span(*train), span(*valid))
+
+    assert found == find_leakage(span("\n".join(train)), span("\n".join(valid)))
+    assert 0 < found.found < found.looked_for
+
+
 def test_passage_is_found_at_any_offset(span):
     passage = paragraphs(1, 600)[0]
 
