@@ -122,10 +122,10 @@ def _read_runs(runs: Sequence[str]) -> tuple[list[Summary], dict[str, RunConfig]
         directory = RunDirectory(Path(run))
         config = directory.read_config()
         if run in configs:
-            raise ConfigError(f"run: {run} is named twice; leave one out")
+            raise ConfigError(f"{run} is named twice; leave one out")
         if config.data.task != GENERATE:
             raise ConfigError(
-                f"run: {run} was trained with --task {config.data.task}, not --task {GENERATE}; measure it with "
+                f"{run} was trained with --task {config.data.task}, not --task {GENERATE}; measure it with "
                 "seqgen eval, or leave it out"
             )
         if not directory.has_weights:
@@ -143,7 +143,7 @@ def _check_groups(groups: Mapping[str, list[int]]) -> Mapping[str, list[int]]:
     """
     if all(len(group) == 1 for group in groups.values()):
         raise ConfigError(
-            "seeds: no two of these runs differ only in their seed; train some with other --seed, or leave it out"
+            "seeds: no two of these runs differ only in their seed; train more with seqgen train --seed, or leave it out"
         )
     return groups
 

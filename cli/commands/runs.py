@@ -77,14 +77,14 @@ def runs(
     found, broken = _find(names)
     for message in broken:
         notice(message)
-    if not found and not broken:
+    if not found and not broken and not json:
         notice("no runs under runs/ yet; train one with `seqgen train FILE`, or try `seqgen demo`")
     chosen = [
         one
         for one in sorted(found, key=lambda one: SORT_KEYS[sort](one[2]))
         if task in {None, one[2].task} and cell in {None, one[2].cell} and state in {None, one[2].state}
     ]
-    if found and not chosen:
+    if found and not chosen and not json:
         notice(f"none of {len(found)} runs is left by --task, --cell or --state; leave one of them out")
     if plot is not None:
         _plot(chosen, plot, against)

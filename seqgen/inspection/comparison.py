@@ -305,7 +305,7 @@ class _Costs:
         nats, sizes = np.array(self._nats), np.diff(self._edges)
         bits = nats.sum(axis=1) / math.log(2) / sizes.sum()
         found = resample(nats, sizes)
-        intervals = [None] * len(nats) if found is None else [found.interval(number) for number in range(len(nats))]
+        intervals = [None if found is None else found.interval(number) for number in range(len(nats))]
         return ComparedText(
             name=self._name,
             dynamic=self._dynamic,

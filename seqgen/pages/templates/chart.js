@@ -90,6 +90,10 @@ const drawChart = (() => {
     return found;
   }
 
+  function widthOf(element) {
+    return Math.floor(element.getBoundingClientRect().width);
+  }
+
   function rangeOf(values) {
     return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
   }
@@ -152,7 +156,7 @@ const drawChart = (() => {
     }
 
     function draw() {
-      const width = Math.max(plot.clientWidth || element.clientWidth, 240);
+      const width = Math.max(widthOf(plot), 240);
       const shown = curves.filter((curve) => curve.shown);
       const visible = shown.length ? shown : curves;
       const xScale = makeScale([...places, ...data.marks.map((mark) => mark.x)], data.logX, 0);
@@ -272,8 +276,8 @@ const drawChart = (() => {
     };
     let drawnWidth = 0;
     new ResizeObserver(() => {
-      if (plot.clientWidth !== drawnWidth) {
-        drawnWidth = plot.clientWidth;
+      if (widthOf(plot) !== drawnWidth) {
+        drawnWidth = widthOf(plot);
         draw();
       }
     }).observe(element);
