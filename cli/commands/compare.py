@@ -60,10 +60,12 @@ def compare(
     block: Annotated[
         int | None,
         typer.Option(
-            min=10, metavar="BYTES", help="Length of the blocks of the bootstrap.",
+            min=10,
+            metavar="BYTES",
+            help="Length of the blocks of the bootstrap.",
             show_default="a 200th of the text, at least 500",
         ),
-    ] = None,  # fmt: skip
+    ] = None,
     table: Annotated[bool, typer.Option("--csv", help="Print a line of CSV for each run and text.")] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -143,7 +145,7 @@ def _check_groups(groups: Mapping[str, list[int]]) -> Mapping[str, list[int]]:
     """
     if all(len(group) == 1 for group in groups.values()):
         raise ConfigError(
-            "seeds: no two of these runs differ only in their seed; train more with seqgen train --seed, or leave it out"
+            "seeds: no two of these runs differ only in their seed; train more by seqgen train --seed, or leave it out"
         )
     return groups
 

@@ -128,8 +128,8 @@ def nats_by_cell(
     """
     sums = np.zeros(len(edges) - 1)
     begin = 0
-    for one, text, end_size in zip(scores, documents, documents.end_sizes, strict=True):
-        text = without_surrogates(text)
+    texts = map(without_surrogates, documents)
+    for one, text, end_size in zip(scores, texts, documents.end_sizes, strict=True):
         end = begin + tokenizer.byte_length(text)
         first = int(np.searchsorted(edges, begin, side="right")) - 1
         inner = edges[first + 1 : int(np.searchsorted(edges, end))] - begin

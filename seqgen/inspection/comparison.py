@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, takewhile
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -182,7 +181,7 @@ def require_same_validation(configs: Mapping[str, RunConfig]) -> None:
 def group_by_seed(configs: Mapping[str, RunConfig]) -> dict[str, list[int]]:
     """Return the numbers of the runs that differ only in their seed, by a name of the group.
 
-    The name is what the names of its runs begin with; where that is not enough, with the cell and its size, and a number.
+    The name is what the names of its runs begin with, and where two groups begin alike, the cell with its size.
     """
     groups: list[list[int]] = []
     values = list(configs.values())
@@ -236,7 +235,10 @@ def _differ_in_seed_only(one: RunConfig, another: RunConfig) -> bool:
 
 
 def _common_name(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{os.path.commonprefix(list(names))}*"
+    if len(names) == 1:
+        return names[0]
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(min(names), max(names), strict=False))
+    return "".join(letter for letter, _ in alike) + "*"
 
 
 class _Sources:
