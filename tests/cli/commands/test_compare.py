@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -19,49 +20,66 @@ from ..conftest import SMALL
 @pytest.fixture
 def texts(in_tmp):
     """Two texts that no run has learned from."""
-    for name, content in (("a.txt", TEXT[::-1] * 2), ("b.txt", TEXT.upper() * 2)):
+    for name, content in (("a.txt", TEXT[::-1] * 2), ("b.txt", TEXT.title() * 2)):
         Path(name).write_text(content, "utf-8")
     return ["a.txt", "b.txt"]
 
 
+@pytest.fixture(scope="module")
+def _fitted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted")
+    (folder / "corpus.txt").write_text(TEXT, "utf-8", newline="")
+    seqgen.train(folder / "corpus.txt", out=folder / "ngram", cell="ngram", tokenizer="char").run()
+    return folder / "ngram"
+
+
 @pytest.fixture
-def ngram(run):
+def ngram(run, _fitted):
     """A second run, of n-grams, on the same text."""
-    seqgen.train("corpus.txt", out="runs/ngram", cell="ngram", tokenizer="char").run()
-    return Path("runs/ngram")
+    return Path(shutil.copytree(_fitted, "runs/ngram"))
 
 
 def test_compare_prints_runs_as_rows_and_texts_as_columns(invoke, run, ngram, texts):
     result = invoke("compare", run, ngram, "--text", *texts, terminal=200)
 
-    head, first, second, *rest = result.stdout.splitlines()
+    head, first, second, *rest = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout).splitlines()
     expected = [seqgen.load(ngram).evaluate(text).bits_per_byte for text in texts]
     assert head.split() == ["run", "parameters", "trained", "tokens/s", *texts]
     assert (first.split()[0], second.split()[0]) == (str(run), str(ngram))
     assert all(f"{bits:.4f} (" in second for bits in expected)
     assert any("blocks of 500 bytes" in line and "95%" in line for line in rest)
-    assert sum(str(ngram) in line and "+" in line for line in rest) == 2
+    assert sum(line.startswith(str(run)) and str(ngram) in line for line in rest) == 2
 
 
 def test_compare_json_has_the_figures_of_eval(answers, run, ngram, texts):
-    found = json.loads(answers("compare", run, ngram, "--text", "a.txt", "--dynamic", "--json"))
+    found = json.loads(answers("compare", run, ngram, "--text", "a.txt", "--json"))
 
     assert [one["run"] for one in found["runs"]] == [str(run), str(ngram)]
-    static, dynamic = found["texts"]
-    assert (static["dynamic"], dynamic["dynamic"]) == (False, True)
+    (text,) = found["texts"]
     for number, path in enumerate([run, ngram]):
-        evaluation = json.loads(answers("eval", "a.txt", "--run", path, "--dynamic", "--json"))
-        one, learned = static["runs"][number], dynamic["runs"][number]
-        assert one["bits_per_byte"] == pytest.approx(evaluation["bits_per_byte"], rel=1e-5)
-        assert learned["bits_per_byte"] == pytest.approx(evaluation["dynamic"]["bits_per_byte"], rel=1e-9)
+        evaluation = json.loads(answers("eval", "a.txt", "--run", path, "--json"))
+        one = text["runs"][number]
+        assert one["bits_per_byte"] == pytest.approx(evaluation["bits_per_byte"], rel=1e-9)
         assert one["interval"][0] < one["bits_per_byte"] < one["interval"][1]
-    (pair,) = static["differences"]
+    (pair,) = text["differences"]
     assert pair["runs"] == [str(run), str(ngram)]
     assert pair["interval"][0] < pair["bits_per_byte"] < pair["interval"][1]
     assert 0 < pair["p"] <= 1
-    assert (static["block_bytes"], static["bytes"]) == (500, len(TEXT) * 2)
+    assert (text["block_bytes"], text["bytes"]) == (500, len(TEXT) * 2)
 
 
+@pytest.mark.slow
+def test_compare_dynamic_shows_both_figures_of_a_text(answers, ngram, texts):
+    shown = answers("compare", ngram, "--text", "a.txt", "--dynamic")
+
+    evaluation = json.loads(answers("eval", "a.txt", "--run", ngram, "--dynamic", "--json"))
+    head, row, *_ = shown.splitlines()
+    assert head.split()[-3:] == ["a.txt", "a.txt,", "dynamic"]
+    assert f" {evaluation['bits_per_byte']:.4f} (" in row
+    assert f" {evaluation['dynamic']['bits_per_byte']:.4f} (" in row
+
+
+@pytest.mark.slow
 def test_compare_csv_has_a_line_for_each_run_and_text(answers, run, ngram, texts):
     rows = list(csv.DictReader(io.StringIO(answers("compare", run, ngram, "--text", *texts, "--csv", "--block", 250))))
 
@@ -82,6 +100,7 @@ def test_compare_takes_the_validation_part_that_the_runs_share(invoke, run, ngra
     assert "(" not in table.stdout
 
 
+@pytest.mark.slow
 def test_compare_seeds_shows_the_spread_and_compares_groups(answers, run, ngram, texts):
     for name, seed, size in (("s1", 1, 16), ("s2", 2, 16), ("big-1", 1, 24), ("big-2", 2, 24)):
         settings = {**SMALL, "seed": seed, "hidden_size": size, "max_steps": 2, "eval_every": 2}
@@ -125,7 +144,10 @@ def test_compare_seeds_shows_the_spread_and_compares_groups(answers, run, ngram,
 def test_compare_refuses(refuses, run, label_runs, texts, arguments, code, words):
     shutil.copytree(label_runs / "classifier", "runs/classifier")
     if "runs/other" in arguments:
-        seqgen.train("b.txt", out="runs/other", cell="ngram", tokenizer="char").run()
+        config = json.loads((run / "config.json").read_text("utf-8"))
+        config["data"]["valid_share"] = 0.3
+        shutil.copytree(run, "runs/other")
+        Path("runs/other/config.json").write_text(json.dumps(config), "utf-8")
 
     refuses(code, "compare", *arguments, words=words)
 
@@ -136,10 +158,11 @@ def test_compare_names_the_run_without_weights(refuses, run, texts):
     refuses(1, "compare", run, "--text", "a.txt", words=(str(run),))
 
 
+@pytest.mark.slow
 def test_compare_prints_a_table_for_each_text_where_one_is_too_wide(invoke, run, ngram, texts):
     result = invoke("compare", run, ngram, "--text", *texts, terminal=60)
 
-    lines = result.stdout.splitlines()
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout).splitlines()
     assert [line.split()[-1] for line in lines if line.split()[:1] == ["run"]][:2] == texts
     assert max(map(len, lines[:6])) <= 60
     assert "parameters" in result.stderr

@@ -12,6 +12,7 @@ import pytest
 import seqgen
 from seqgen.runs.directory import RunDirectory
 
+from ...conftest import TEXT
 from ..conftest import SMALL
 
 
@@ -172,12 +173,20 @@ def test_markup_in_names_is_printed_literally(answers, run, terminal):
     assert "[bold]red" in answers("runs", terminal=terminal)
 
 
+@pytest.fixture(scope="module")
+def _more_runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("more")
+    (folder / "corpus.txt").write_text(TEXT, "utf-8", newline="")
+    seqgen.train(folder / "corpus.txt", out=folder / "mixed", **{**SMALL, "cell": "gru+ngram"}).run()
+    shutil.copytree(folder / "mixed" / "members" / "ngram", folder / "a-ngram")
+    return folder
+
+
 @pytest.fixture
-def several(run, label_runs):
+def several(run, label_runs, _more_runs):
     """Runs of several tasks, cells and states."""
-    seqgen.train("corpus.txt", out="runs/a-ngram", cell="ngram", tokenizer="char").run()
-    seqgen.train("corpus.txt", out="runs/mixed", **{**SMALL, "cell": "gru+ngram"}).run()
-    shutil.copytree(label_runs / "classifier", "runs/classifier")
+    for source in (_more_runs / "a-ngram", _more_runs / "mixed", label_runs / "classifier"):
+        shutil.copytree(source, Path("runs", source.name))
     (run / "model.safetensors").unlink()
     return run
 
@@ -198,21 +207,18 @@ def test_runs_are_sorted_by_a_column(answers, several):
     assert _listed(answers) == sorted(rows, key=lambda name: rows[name]["created"])
 
 
-@pytest.mark.parametrize(
-    ("arguments", "names"),
-    [
+def test_runs_are_filtered_and_named(invoke, several):
+    for arguments, names in (
         (["--cell", "ngram"], ["a-ngram"]),
         (["--cell", "gru+ngram"], ["mixed"]),
         (["--task", "classify"], ["classifier"]),
         (["--state", "empty"], ["corpus-gru"]),
-        (["runs/mixed", "runs/a-ngram", "runs/mixed"], ["mixed", "a-ngram"]),
-    ],
-)
-def test_runs_are_filtered_and_named(invoke, several, arguments, names):
-    result = invoke("runs", "--json", *arguments)
+        (["runs/mixed", "runs/a-ngram", "runs/mixed"], ["a-ngram", "mixed"]),
+    ):
+        result = invoke("runs", "--json", *arguments)
 
-    assert sorted(Path(one["run"]).name for one in json.loads(result.stdout)) == sorted(names)
-    assert result.stderr == ""
+        assert sorted(Path(one["run"]).name for one in json.loads(result.stdout)) == names
+        assert result.stderr == ""
 
 
 def test_no_run_that_fits_the_filters_is_a_note(invoke, run):
