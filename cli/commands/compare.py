@@ -186,6 +186,8 @@ class _Bars:
 def _print(
     summaries: Sequence[Summary], compared: Sequence[ComparedText], groups: Mapping[str, list[int]], *, quiet: bool
 ) -> None:
+    from seqgen.evaluation.comparison import FEWEST_BLOCKS
+
     console = stdout()
     columns = ["run", *LEFT_OUT_FIRST, *map(_title, compared)]
     rows = list(_rows(summaries, compared))
@@ -200,9 +202,19 @@ def _print(
         notice(f"not shown at this width: {', '.join(fitted.left_out)}; --json has everything", quiet=quiet)
     names = [printable(one.run) for one in summaries]
     for text in compared:
-        _print_differences(text, names, quiet=quiet)
+        if text.blocks < FEWEST_BLOCKS:
+            notice(
+                f"{_title(text)}: {plural(text.bytes, 'byte')} make {plural(text.blocks, 'block')} of "
+                f"{text.block_bytes:,}, and intervals and tests need {FEWEST_BLOCKS} blocks; name a longer text, or a "
+                "shorter --block",
+                quiet=quiet,
+            )
+        else:
+            _print_blocks(text)
         if groups:
             _print_groups(text, groups)
+        elif text.differences:
+            _print_differences(text, names)
 
 
 def _rows(summaries: Sequence[Summary], compared: Sequence[ComparedText]) -> Iterator[dict[str, str]]:
@@ -230,20 +242,18 @@ def _range(low: float, high: float, sign: str = "") -> str:
     return f" ({low:{sign}.4f} to {high:{sign}.4f})"
 
 
-def _print_differences(text: ComparedText, names: Sequence[str], *, quiet: bool) -> None:
-    """Print the paired differences of every two runs on a text, and what they are a claim about."""
-    from seqgen.evaluation.comparison import CONFIDENCE, FEWEST_BLOCKS, REPLICATES
+def _print_blocks(text: ComparedText) -> None:
+    """Print how the intervals were made."""
+    from seqgen.evaluation.comparison import CONFIDENCE, REPLICATES
 
-    console, title = stdout(), _title(text)
-    if text.blocks < FEWEST_BLOCKS:
-        notice(
-            f"{title}: {plural(text.bytes, 'byte')} make {plural(text.blocks, 'block')} of {text.block_bytes:,}, and "
-            f"intervals and tests need {FEWEST_BLOCKS} blocks; name a longer text, or a shorter --block",
-            quiet=quiet,
-        )
-        return
     blocks = f"{plural(text.blocks, 'block')} of {text.block_bytes:,} bytes, {REPLICATES:,} resamples"
-    console.print(f"\n{title}: bits per byte, {CONFIDENCE:.0%} intervals by a bootstrap over {blocks}", soft_wrap=True)
+    line = f"\n{_title(text)}: bits per byte, {CONFIDENCE:.0%} intervals by a bootstrap over {blocks}"
+    stdout().print(line, soft_wrap=True)
+
+
+def _print_differences(text: ComparedText, names: Sequence[str]) -> None:
+    """Print the paired differences of every two runs on a text, and what they are a claim about."""
+    console = stdout()
     rows = [
         {
             "run": names[one.first],
@@ -253,10 +263,9 @@ def _print_differences(text: ComparedText, names: Sequence[str], *, quiet: bool)
         }
         for one in text.differences
     ]
-    if rows:
-        columns = list(rows[0])
-        console.print(fit_table(console, columns, rows, figures=columns[2:], left_out_first=()).table)
-        console.print("The differences are of these models on this text; --seeds compares methods.", soft_wrap=True)
+    columns = list(rows[0])
+    console.print(fit_table(console, columns, rows, figures=columns[2:], left_out_first=()).table)
+    console.print("The differences are of these models on this text; --seeds compares methods.", soft_wrap=True)
 
 
 def _print_groups(text: ComparedText, groups: Mapping[str, list[int]]) -> None:
@@ -264,7 +273,7 @@ def _print_groups(text: ComparedText, groups: Mapping[str, list[int]]) -> None:
     from seqgen.inspection.comparison import compare_methods
 
     console = stdout()
-    console.print(f"\n{_title(text)}: bits per byte over seeds", soft_wrap=True)
+    console.print(f"{_title(text)}: bits per byte over seeds", soft_wrap=True)
     rows = [
         {
             "group": printable(name),
@@ -292,8 +301,8 @@ def _method_lines(differences: Sequence[MethodDifference], groups: Mapping[str, 
     for one in differences:
         seeds = f"{sizes[one.first]} and {sizes[one.second]} seeds"
         yield printable(
-            f"{names[one.second]} needs {one.bits_per_byte:+.4f} compared with {names[one.first]} (means of {seeds}; "
-            f"permutation test: p {_p(one.p)}, at least {one.least_p:.3g} with so few)"
+            f"{names[one.second]} compared with {names[one.first]}, means of {seeds}: {one.bits_per_byte:+.4f}, "
+            f"p {_p(one.p)} by a permutation test, which with so few is at least {_p(one.least_p)}"
         )
     if not differences:
         yield "A claim about two methods needs two seeds of each at least."

@@ -51,7 +51,7 @@ def test_chart_lines_numbers_the_axes():
     lines = _lines(_chart())
 
     ticks = [line.split("│")[0].strip() for line in lines if "│" in line]
-    assert [tick for tick in ticks if tick] == ["100", "50", "0"]
+    assert [tick for tick in ticks if tick] == ["100", "80", "60", "40", "20", "0"]
     assert lines[2].startswith("100 │")
     assert lines[HEIGHT + 3].split() == ["0", "20", "40", "60", "80", "100"]
     assert lines[HEIGHT + 4].strip() == "step"
