@@ -40,32 +40,33 @@ SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trai
 LEFT_OUT_FIRST = ("parameters", "trained", "tokens/s")
 """The columns that a narrow terminal drops, in this order."""
 
+TextsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--text", metavar="TEXT", help=f"{TEXTS} One or more.", show_default="the validation part, if all have the same"
+    ),
+]
+SeedsOption = Annotated[
+    bool, typer.Option("--seeds", help="Group runs that differ only in their seed; show and test the spread.")
+]
+BlockOption = Annotated[
+    int | None,
+    typer.Option(
+        "--block",
+        min=10,
+        metavar="BYTES",
+        help="Length of the blocks of the bootstrap.",
+        show_default="a 200th of the text, at least 500",
+    ),
+]
+
 
 @with_settings(SETTINGS)
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN", help="Directories of trained runs, mixtures too.")],
-    texts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--text",
-            metavar="TEXT",
-            help=f"{TEXTS} One or more.",
-            show_default="the validation part, if all have the same",
-        ),
-    ] = None,
-    seeds: Annotated[
-        bool,
-        typer.Option("--seeds", help="Group runs that differ only in their seed; show and test the spread."),
-    ] = False,
-    block: Annotated[
-        int | None,
-        typer.Option(
-            min=10,
-            metavar="BYTES",
-            help="Length of the blocks of the bootstrap.",
-            show_default="a 200th of the text, at least 500",
-        ),
-    ] = None,
+    texts: TextsOption = None,
+    seeds: SeedsOption = False,
+    block: BlockOption = None,
     table: Annotated[bool, typer.Option("--csv", help="Print a line of CSV for each run and text.")] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
