@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from seqgen.cli.commands import (
     cache,
+    compare,
     compress,
     demo,
     evaluate,
@@ -55,6 +56,7 @@ app.command("sample", cls=Command)(sample.sample)
 app.command("translate", cls=Command)(translate.translate)
 app.command("predict", cls=Command)(predict.predict)
 app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("compare", cls=Command)(compare.compare)
 app.command("mix", cls=Command)(mix.mix)
 app.command("compress", cls=Command)(compress.compress)
 app.command("decompress", cls=Command)(compress.decompress)

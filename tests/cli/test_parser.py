@@ -100,5 +100,19 @@ def test_repeated_option_is_refused(invoke, arguments, flag):
     assert "more than once" in " ".join(result.stderr.replace("│", " ").split())
 
 
+def test_option_of_several_values_takes_all_up_to_the_next_option(refuses, run):
+    """The last text is missing, and the runs before and after the texts are runs."""
+    refuses(1, "compare", run, "--text", "corpus.txt", "gone.txt", "--quiet", words=("gone.txt",))
+    refuses(1, "compare", "--text", "corpus.txt", "--quiet", run, "gone", words=("gone: no such run",))
+    refuses(1, "compare", run, "--text", "corpus.txt", "--", "--text", words=("--text: no such run",))
+
+
+def test_option_without_a_value_leaves_the_next_argument(answers, refuses, run):
+    refuses(1, "runs", "--plot", "gone", words=("gone",))
+    assert "bits per byte" in answers("runs", "--plot", "-")
+    answers("runs", "--plot", "curves.html", run)
+    assert (run.parent.parent / "curves.html").is_file()
+
+
 def test_repeatable_options_may_be_repeated(answers, run):
     assert answers("sample", "--stop", "a", "--stop", "e", "-q", "-q", "--max-new-tokens", 5)
