@@ -68,6 +68,7 @@ def test_write_picture_raises_save_error_if_the_folder_is_missing(tmp_path):
         write_picture([Chart("empty", "x", "y", [])], tmp_path / "missing" / "chart.svg")
 
 
+@pytest.mark.slow
 def test_write_picture_does_not_join_points(tmp_path):
     pytest.importorskip("matplotlib")
     x = [number * 9 % 41 / 40 for number in range(41)]
