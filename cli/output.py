@@ -149,10 +149,11 @@ def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
 
 
 def write_json(value: Any) -> None:
-    """Print one JSON document on stdout."""
+    """Print one JSON document on stdout, and flush."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     # A file name that is not UTF-8 has lone surrogates, which JSON can escape and UTF-8 cannot hold.
     sys.stdout.write(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
+    sys.stdout.flush()
 
 
 def write_text(text: str, *, raw: bool = False) -> None:

@@ -47,7 +47,18 @@ SEVERAL = ("--text",)
 """Options that take all arguments up to the next option: `--text A B` is `--text A --text B`."""
 
 
-class OnceOnly(TyperCommand):
+class _Help:
+    """Print the help of a command or a group; a reader of the pipe that has closed it (`| head`) is not an error."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        try:
+            super().format_help(ctx, formatter)  # type: ignore[misc]
+        except SystemExit as end:  # by rich, with 1
+            raise BrokenPipeError from end
+
+
+class OnceOnly(_Help, TyperCommand):
     """Refuse `--run A --run B`, of which the parser would silently drop A; `-q -q` is harmless."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -113,8 +124,12 @@ class Command(OnceOnly):
             return super().invoke(ctx)
 
 
-class Program(TyperGroup):
-    """The table of commands; a usage error is a line on stderr and exit code 2."""
+class Group(_Help, TyperGroup):
+    """A table of commands."""
+
+
+class Program(Group):
+    """The table of all commands; a usage error is a line on stderr and exit code 2."""
 
     def main(self, *arguments: Any, **settings: Any) -> NoReturn:
         """Run the command that the arguments name, and exit."""
@@ -149,8 +164,14 @@ def describe_usage(error: TyperException) -> str:
 def _unknown_option(error: Any) -> str:
     parameters = error.ctx.command.params if error.ctx is not None else []
     names = [name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)]
-    near = nearest(error.option_name, [name for name in names if name.startswith("--")])
-    return f"unknown option {error.option_name}" + (f"; did you mean {near}?" if near else "")
+    message = f"unknown option {error.option_name}"
+    if near := nearest(error.option_name, [name for name in names if name.startswith("--")]):
+        return f"{message}; did you mean {near}?"
+    has_arguments = any(not isinstance(parameter, TyperOption) for parameter in parameters)
+    if has_arguments and (not error.option_name.startswith("--") or " " in error.option_name):
+        example = f"{error.ctx.command_path} -- '{error.option_name}...'"
+        message += f"; an argument that begins with a dash comes last, after --: {example}"
+    return message
 
 
 def nearest(name: str, options: Sequence[str]) -> str | None:

@@ -47,6 +47,8 @@ def test_help_never_splits_choices(answers, name, terminal):
         ("train --cell", ("--cell", "requires an argument")),
         ("corpus fetch", ("NAME", "`seqgen corpus fetch --help`")),
         ("sample extra", ("extra", "`seqgen sample --help`")),
+        ("translate -5", ("-5", "seqgen translate -- '-5...'", "`seqgen translate --help`")),
+        ("tokenizer encode -5", ("-5", "seqgen tokenizer encode -- '-5...'")),
         ("trian", ("'trian'", "'train'")),
         ("tokenizer bild", ("'bild'", "'build'", "`seqgen tokenizer --help`")),
     ],
@@ -57,6 +59,15 @@ def test_usage_error_is_one_line(refuses, arguments, words):
     assert "Value error" not in message
     assert "Input" not in message
     assert ".;" not in message
+
+
+def test_text_that_begins_with_a_dash_comes_after_two(invoke, answers, run):
+    with_words = invoke("translate", "--a b", "--beam", 2)
+
+    assert (with_words.exit_code, "-- '--a b...'" in with_words.stderr) == (2, True)
+    assert " -- " not in invoke("sample", "-5").stderr  # it has no arguments
+    assert answers("tokenizer", "encode", "--run", run, "--", "-t") != ""
+    assert answers("sample", "--prompt", "-t", "--max-new-tokens", 1).startswith("-t")
 
 
 def test_every_alias_names_an_option():
