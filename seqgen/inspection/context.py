@@ -65,6 +65,10 @@ class ContextLosses:
 
     name: str
     """Of the run."""
+    document: Integers
+    """The number of the document of each stretch, [S]."""
+    position: Integers
+    """The number of the first token of each stretch in its document, [S]."""
     tokens: Integers
     """The tokens of each stretch, [S]."""
     bytes: Integers
@@ -239,9 +243,9 @@ def _find_stretches(texts: Sequence[Sequence[Sequence[str]]]) -> list[_Stretches
     found: list[list[tuple[Integers, Integers, Integers]]] = [[] for _ in texts]
     for number, of_document in enumerate(zip(*texts, strict=True)):
         stops = [np.cumsum([len(token) for token in tokens], dtype=np.int64) for tokens in of_document]
-        common = reduce(np.intersect1d, [np.concatenate([[0], ends]) for ends in stops])
+        common = reduce(np.intersect1d, [np.unique(np.append(0, ends)) for ends in stops])
         for kept, ends in zip(found, stops, strict=True):
-            starts = np.concatenate([[0], ends])[:-1]  # a token without characters begins what the next one completes
+            starts = np.append(0, ends)[:-1]  # a token without characters begins what the next one completes
             edges = np.searchsorted(starts, common)
             kept.append((np.full(len(common) - 1, number), edges[:-1], edges[1:]))
     return [_Stretches(*(np.concatenate(column) for column in zip(*kept, strict=True))) for kept in found]
@@ -311,8 +315,8 @@ class _Reader:
             disturbed[1, number] = self._nats_after(np.concatenate([rng.permuted(far, axis=1), near], axis=1))
             disturbed[2, number] = self._nats_after(np.concatenate([other, near], axis=1))
         return ContextLosses(
-            name, self._sizes, self._bytes(), self._spelling(), whole, self._lengths, by_length, self._disturbed,
-            self._distances, *disturbed,
+            name, self._stretches.document, self._stretches.first, self._sizes, self._bytes(), self._spelling(),
+            whole, self._lengths, by_length, self._disturbed, self._distances, *disturbed,
         )  # fmt: skip
 
     def _bytes(self) -> Integers:

@@ -128,14 +128,23 @@ def attention_page(examples: Sequence[AttentionExample], title: str) -> str:
     return make_page("attention", title, {"examples": [_describe(example) for example in examples]})
 
 
-def heads_page(found: TextAttention, title: str) -> str:
+def heads_page(found: TextAttention, title: str, layer: int | None = None, head: int | None = None) -> str:
     """Return the HTML of a page that shows the heads of a transformer: a table of their figures, and each map.
+
+    Args:
+        found: the heads of all layers.
+        title: the heading, plain text.
+        layer: whose map is shown first; None is that of the head with the highest score.
+        head: whose map is shown first; None is the mean of the layer.
 
     Raises:
         SaveError: the text is too long for one page.
     """
+    if layer is None:
+        layer, head = found.ranked[0].layer, found.ranked[0].head
+    examples = layer_examples(found)
     data: dict[str, Any] = {
-        "examples": [_describe(example) for example in layer_examples(found)],
+        "examples": [_describe(example) for example in examples],
         "heads": [
             {
                 "layer": one.layer,
@@ -147,6 +156,7 @@ def heads_page(found: TextAttention, title: str) -> str:
         ],
         "figures": list(found.heads[0].figures),
         "note": found.note,
+        "shown": [layer, 0 if head is None or len(examples[0].maps) == 1 else head + 1],  # the mean is the first map
     }
     return make_page("attention", title, data)
 

@@ -59,6 +59,7 @@ def attention(
         raise ConfigError("head: the heads of every layer are counted from 0; add --layer")
     with exit_on_signal():
         from seqgen.inspection.attention import measure_attention
+        from seqgen.pages.attention import heads_page
         from seqgen.runs.load import load
         from seqgen.runs.pairs.translator import TranslatorRun
         from seqgen.runs.text import TextRun
@@ -76,7 +77,10 @@ def attention(
         notice(f"the text is long; its first {plural(len(found.tokens), 'token')} are read", quiet=quiet)
     shown = None if layer is None else _choose_map(found, layer, head)
     if path is not None:
-        _write(found, shown, path, f"Attention of {model.path.name}")
+        if path.suffix.lower() == PAGE_SUFFIX:
+            write_atomically(path, heads_page(found, f"Attention of {model.path.name}", layer, head).encode())
+        else:
+            _write_picture(found, shown, path)
     if json:
         write_json(_as_record(model, found))
     elif path is None:
@@ -113,15 +117,12 @@ def _choose_map(found: TextAttention, layer: int, head: int | None) -> Attention
     return example if head is None else replace(example, weights=example.heads[head], head_names=())
 
 
-def _write(found: TextAttention, shown: AttentionExample | None, path: Path, title: str) -> None:
-    """Write a page or a picture, of all heads or of the map that is shown."""
-    from seqgen.pages.attention import attention_page, heads_page, layer_examples
+def _write_picture(found: TextAttention, shown: AttentionExample | None, path: Path) -> None:
+    """Write a picture of all heads, or of the map that is shown."""
+    from seqgen.pages.attention import layer_examples
     from seqgen.pages.attention_picture import write_attention_picture, write_heads_picture
 
-    if path.suffix.lower() == PAGE_SUFFIX:
-        page = heads_page(found, title) if shown is None else attention_page([shown], title)
-        write_atomically(path, page.encode())
-    elif shown is None:
+    if shown is None:
         write_heads_picture(layer_examples(found), path)
     else:
         write_attention_picture(shown, path)

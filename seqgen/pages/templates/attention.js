@@ -128,6 +128,12 @@ function excerpt(tokens) {
   return characters.length > 30 ? `${characters.slice(0, 29).join("")}…` : characters.join("");
 }
 
+function showPlace(layer, map) {
+  byId("example").selectedIndex = layer;
+  showExample(layer);
+  showMap(map);
+}
+
 function listHeads() {
   const titles = ["layer", "head", ...data.figures, "named"];
   const head = make("tr", "");
@@ -135,12 +141,7 @@ function listHeads() {
   const body = make("tbody", "");
   body.append(...data.heads.map((one) => {
     const place = [one.layer, examples[0].maps.length > 1 ? one.head + 1 : 0]; // the mean is first
-    const show = () => {
-      byId("example").selectedIndex = place[0];
-      showExample(place[0]);
-      showMap(place[1]);
-    };
-    const row = make("tr", "", { onclick: show });
+    const row = make("tr", "", { onclick: () => showPlace(...place) });
     row.dataset.place = place.join(" ");
     const choose = make("button", `${one.head}`, { ariaLabel: `Show layer ${one.layer}, head ${one.head}` });
     row.append(make("td", `${one.layer}`), make("td", choose));
@@ -158,5 +159,4 @@ function listHeads() {
 for (const part of document.querySelectorAll("[data-for]")) part.hidden = (part.dataset.for === "heads") !== Boolean(data.heads);
 if (data.heads) listHeads();
 fill(byId("example"), examples.map((one) => one.name || `${excerpt(one.source)} → ${excerpt(one.target)}`), showExample);
-showExample(0);
-if (data.heads) document.querySelector("#heads tbody button").click();
+if (data.heads) showPlace(...data.shown); else showExample(0);
