@@ -98,10 +98,11 @@ class TextAttention:
 
     @property
     def note(self) -> str:
-        """What the figures are, in a sentence."""
+        """What the figures are."""
         return (
-            f"induction and previous token: mean weights on {SEQUENCES} sequences of {self.repeated} random tokens, each "
-            f"read twice, named from {HIGH}; distance in tokens, entropy in nats and the weight to the start: of the text"
+            f"induction and previous token: mean weights on {SEQUENCES} sequences of {self.repeated} random tokens, "
+            f"each read twice; a head is named from {HIGH} on. Distance in tokens, entropy in nats and the weight to "
+            "the start are of the text."
         )
 
     @property
@@ -145,7 +146,9 @@ def measure_attention(run: TextRun, text: str, *, member: str | None = None, see
         for head, of_head in enumerate(zip(*of_layer, strict=True))
     ]
     unknown = np.flatnonzero(trace.ids == part.tokenizer.unknown_id).tolist()
-    return TextAttention(trace.tokens, unknown, weights, described, repeated, len(begin) < len(text) or read < len(texts))
+    return TextAttention(
+        trace.tokens, unknown, weights, described, repeated, len(begin) < len(text) or read < len(texts)
+    )
 
 
 def _distances(weights: Weights) -> npt.NDArray[np.float64]:

@@ -1,8 +1,9 @@
 """Context: how far back a model looks, by what the same tokens cost when it sees less, or when that is disturbed.
 
-The measures are those of Khandelwal et al. 2018, "Sharp nearby, fuzzy far away: how neural language models use context":
-the loss when a model sees only the last n tokens before each target, and the loss when what lies more than k tokens
-back is dropped, shuffled or replaced. They need nothing of a model but probabilities, so they compare all families.
+The measures are those of Khandelwal et al. 2018, "Sharp nearby, fuzzy far away: how neural language models use
+context": the loss when a model sees only the last n tokens before each target, and the loss when what lies more than k
+tokens back is dropped, shuffled or replaced. They need nothing of a model but probabilities, so they compare all
+families.
 
 The targets are stretches of a text: the shortest ones that begin and end where tokens of every run begin and end. For
 runs with one tokenizer a stretch is a token. Those of several tokens cost what their tokens cost together, each with

@@ -93,9 +93,7 @@ class AttentionExample:
 
 
 def _show(tokens: Sequence[str], unknown: Collection[int]) -> list[str]:
-    return [
-        show_invisible(token) + (UNKNOWN_SIGN if number in unknown else "") for number, token in enumerate(tokens)
-    ]
+    return [show_invisible(token) + (UNKNOWN_SIGN if number in unknown else "") for number, token in enumerate(tokens)]
 
 
 def layer_examples(found: TextAttention) -> list[AttentionExample]:
@@ -167,7 +165,5 @@ def _describe(example: AttentionExample) -> dict[str, object]:
         "source": example.shown_source,
         "target": example.shown_target,
         "unknown": UNKNOWN_NOTE if example.has_unknown else "",
-        "maps": [
-            {"name": name, "weights": weights.round(DECIMALS).tolist()} for name, weights in example.maps.items()
-        ],
+        "maps": [{"name": name, "weights": weights.round(DECIMALS).tolist()} for name, weights in example.maps.items()],
     }

@@ -87,15 +87,13 @@ def test_long_texts_are_cut_to_what_a_page_shows_and_positions_allow(make_run, c
     run = make_run(corpus, "transformer", **TWO_LAYERS)
     long = corpus.read_text("utf-8")
     assert len(measure_attention(run, long).tokens) == 128
+    limited = measure_attention(make_run(corpus, "transformer", positions="sinusoidal", block_size=8), long)
+    assert (limited.tokens, limited.repeated) == (list(long[:7]), 3)
 
     monkeypatch.setattr(attention, "MOST_WEIGHTS", 2 * 3 * 10**2)
     found = measure_attention(run, long)
     assert (found.tokens, found.is_cut) == (list(long[:10]), True)
     assert not measure_attention(run, long[:10]).is_cut
-
-    limited = make_run(corpus, "transformer", positions="sinusoidal", block_size=8)
-    found = measure_attention(limited, long)
-    assert (found.tokens, found.repeated) == (list(long[:7]), 3)
 
 
 def test_unknown_tokens_keep_their_characters(make_run, corpus):

@@ -223,7 +223,9 @@ def test_progress_ends_with_the_total(load):
 def test_runs_of_one_name_are_told_apart_by_their_paths(load):
     first, second = load("gru+ngram"), load("gru+ngram")
 
-    names = [one.name for one in measure_context([first.members["gru"], second.members["gru"]], [PART], targets=2)]
+    names = [
+        one.name for one in measure_context([first.members["gru"], second.members["gru"]], [PART], targets=2, longest=1)
+    ]
 
     assert names == [str(first.path / "members" / "gru")] * 2
 

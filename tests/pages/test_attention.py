@@ -82,7 +82,7 @@ def _text_attention() -> TextAttention:
     [[[0.5, 0.5, 0.0]], [[0.5, 0.5]] * 2, [0.5, 0.5], [[[]]], [[np.nan, 0.5]], [[-0.1, 1.1]], [[0.0, 1.1]]],
     ids=str,
 )
-def test_attention_example_refuses_weights_that_cannot_be(weights):
+def test_attention_example_refuses_impossible_weights_and_shapes(weights):
     with pytest.raises(ValueError, match="weights"):
         AttentionExample(["a", "b"], ["x"], weights)
 

@@ -72,7 +72,9 @@ def test_write_attention_picture_writes_characters_that_no_font_has(tmp_path):
     """matplotlib warns about each missing character, and warnings fail here."""
     pytest.importorskip("matplotlib")
 
-    write_attention_picture(AttentionExample(["\U0001fae8", "\ue000"], ["\U000e0100a"], [[0.5, 0.5]]), tmp_path / "map.png")
+    write_attention_picture(
+        AttentionExample(["\U0001fae8", "\ue000"], ["\U000e0100a"], [[0.5, 0.5]]), tmp_path / "map.png"
+    )
 
     assert (tmp_path / "map.png").stat().st_size > 1000
 

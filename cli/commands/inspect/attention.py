@@ -45,7 +45,8 @@ def attention(
     ] = None,
     member: MemberOption = None,
     out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write a page, OUT.html, or a picture, .png or .svg, of the maps.")
+        str | None,
+        typer.Option(metavar="FILE", help="Write a page, OUT.html, or a picture, .png or .svg, of the maps."),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

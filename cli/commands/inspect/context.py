@@ -1,4 +1,4 @@
-"""`seqgen inspect context`: what a text costs by how far back models look, and when what is further back is disturbed."""
+"""`seqgen inspect context`: what a text costs by how far back models look, and by what is disturbed there."""
 
 from __future__ import annotations
 
@@ -66,9 +66,7 @@ def context(
     documents = _read(loaded, text, quiet=quiet)
     measured = [part for run in loaded for part in (run, *(run.members.values() if members else ()))]
     with WorkBar("reading contexts", quiet=quiet) as bar:
-        found = measure_context(
-            measured, documents, targets=targets, longest=longest, seed=seed, progress=bar.show
-        )
+        found = measure_context(measured, documents, targets=targets, longest=longest, seed=seed, progress=bar.show)
     if (reach := found[0].lengths[-1]) < longest:
         notice(f"the documents are short, so the longest context has {plural(reach, 'token')}", quiet=quiet)
     if path is not None:
@@ -145,7 +143,9 @@ def _disturbance_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
     for kind in found[0].disturbances:
         for number, distance in enumerate(found[0].distances):
             cells = [
-                _show(one.added(one.disturbances[kind][number], unit), signed=True) if number < len(one.distances) else ""
+                _show(one.added(one.disturbances[kind][number], unit), signed=True)
+                if number < len(one.distances)
+                else ""
                 for one in found
             ]
             table.add_row(f"{kind}, {distance}", *cells)
