@@ -37,7 +37,7 @@ DISTURBED = 256
 """Tokens of the context of which a part is disturbed, or fewer."""
 DISTANCES = (5, 10, 20, 50, 100, 200)
 """How many of the last tokens stay as they are, while those before them are disturbed."""
-TARGETS = 400
+TARGETS = 200
 """Stretches whose loss is measured."""
 LEAST_SHARE = 0.25
 """The share of a text that must have the longest context before it; in short documents the longest is shorter."""

@@ -34,7 +34,7 @@ def _length_chart(found: Sequence[ContextLosses], unit: Unit) -> Chart:
         curves.append(Curve(f"{one.name}, all of the text before", ends, [whole] * 2, dashed=True, color=number))
         if one.horizon is not None:
             marks[f"{one.name}: within 1% of its best"] = float(one.horizon)
-    title = "Loss with only the last n tokens before each target"
+    title = "Loss with only the last n tokens before each target; bands are standard errors"
     return Chart(title, "tokens of context, n", unit, curves, log_x=True, x_marks=marks)
 
 

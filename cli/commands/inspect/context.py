@@ -40,7 +40,7 @@ def context(
             show_default="the validation part of the runs' own text",
         ),
     ] = None,
-    targets: Annotated[int, typer.Option(min=2, metavar="N", help="How many places of the text to measure.")] = 400,
+    targets: Annotated[int, typer.Option(min=2, metavar="N", help="How many places of the text to measure.")] = 200,
     longest: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens of the longest context.")] = 512,
     members: Annotated[
         bool, typer.Option("--members", help="Measure each member of a mixture as a run of its own too.")

@@ -135,7 +135,7 @@ function showPlace(layer, map) {
 }
 
 function listHeads() {
-  const titles = ["layer", "head", ...data.figures, "named"];
+  const titles = ["layer", "head", "named", ...data.figures];
   const head = make("tr", "");
   head.append(...titles.map((title) => make("th", title, { scope: "col" })));
   const body = make("tbody", "");
@@ -145,7 +145,7 @@ function listHeads() {
     row.dataset.place = place.join(" ");
     const choose = make("button", `${one.head}`, { ariaLabel: `Show layer ${one.layer}, head ${one.head}` });
     row.append(make("td", `${one.layer}`), make("td", choose));
-    row.append(...one.figures.map((figure) => make("td", figure.toFixed(2))), make("td", one.role));
+    row.append(make("td", one.role), ...one.figures.map((figure) => make("td", figure.toFixed(2))));
     return row;
   }));
   document.querySelector("#heads table").append(make("thead", head), body);
