@@ -48,7 +48,9 @@ def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") ->
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"{setting}: {out} does not end in {' or '.join(suffixes)}; change its name")
     if not path.parent.is_dir():
-        raise ConfigError(f"{setting}: {out} cannot be written, because the folder {path.parent} is missing; make it first")
+        raise ConfigError(
+            f"{setting}: {out} cannot be written, because the folder {path.parent} is missing; make it first"
+        )
     if path.suffix.lower() in PICTURE_SUFFIXES:
         from seqgen.pages.chart_picture import check_picture
 
