@@ -22,7 +22,7 @@ from seqgen.cli.commands import (
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
-from seqgen.cli.commands.inspect import attention, context
+from seqgen.cli.commands.inspect import attention, context, gates, step
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -77,6 +77,9 @@ inspections.command("attention", cls=Command)(attention.attention)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
+app.add_typer(inspections, name="inspect")
+inspections.command("gates", cls=Command)(gates.gates)
+inspections.command("step", cls=Command)(step.step)
 
 
 def _print_version(wanted: bool) -> None:

@@ -20,7 +20,9 @@ from seqgen.sources.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-RUNNABLE = ["compression", "data", "evaluation", "korean", "labels", "run-directory", "sampling", "training"]
+RUNNABLE = [
+    "compression", "data", "evaluation", "inspection", "korean", "labels", "run-directory", "sampling", "training",
+]  # fmt: skip
 SMALL = {"--cell": "gru", "--hidden-size": "8", "--max-steps": "1", "--batch-size": "4", "--threads": "1"}
 IMPLIED = {"--init-from": {"--cell", "--hidden-size"}, "--plan-from": {"--max-steps", "--threads"}}
 """Options that must not be repeated with these."""

@@ -31,6 +31,8 @@ class Curve:
     """[N]; the lower edge of the band."""
     high: npt.ArrayLike | None = None
     dashed: bool = False
+    points: bool = False
+    """Whether only its points are drawn, without a line: a scatter plot."""
     color: int | None = None
     """The number of the color and the marker; by default the place among the curves. Curves may share a number."""
 
@@ -65,9 +67,7 @@ class Chart:
     @property
     def drawn_marks(self) -> dict[str, float]:
         """The marks that the x axis can show."""
-        return {
-            name: float(x) for name, x in self.x_marks.items() if math.isfinite(x) and (x > 0 or not self.log_x)
-        }
+        return {name: float(x) for name, x in self.x_marks.items() if math.isfinite(x) and (x > 0 or not self.log_x)}
 
     def _drawn(self, number: int, curve: Curve) -> DrawnCurve:
         x = _drawable(curve.x, log=self.log_x)
@@ -77,7 +77,8 @@ class Chart:
             for values in (curve.y, curve.low, curve.high)
         )
         color = number if curve.color is None else curve.color
-        return DrawnCurve(curve.name, x[kept], y, low, high, curve.dashed, color)  # type: ignore[arg-type]
+        style = (curve.dashed, curve.points, color)
+        return DrawnCurve(curve.name, x[kept], y, low, high, *style)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,6 +91,7 @@ class DrawnCurve:
     low: Values | None
     high: Values | None
     dashed: bool
+    points: bool
     color: int
 
 
@@ -110,6 +112,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
                 "low": None if curve.low is None else _with_gaps(curve.low),
                 "high": None if curve.high is None else _with_gaps(curve.high),
                 "dashed": curve.dashed,
+                "points": curve.points,
                 "color": curve.color,
             }
             for curve in chart.drawn

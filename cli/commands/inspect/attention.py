@@ -13,6 +13,7 @@ from seqgen.cli.commands.inspect.arguments import (
     MemberOption,
     RunArgument,
     check_out,
+    run_and_text,
 )
 from seqgen.cli.commands.pairs.translate import draw_attention, print_map
 from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text
@@ -54,8 +55,10 @@ def attention(
     """Show where each head of a transformer looks: mean distance, entropy, induction score, and maps.
 
     Of a run trained with --task translate, it shows what seqgen translate --attention draws.
+    A single argument that is not a directory is the text: seqgen inspect attention "to be or not to be".
     """
     path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    run, text = run_and_text(run, text)
     if head is not None and layer is None:
         raise ConfigError("head: the heads of every layer are counted from 0; add --layer")
     with exit_on_signal():

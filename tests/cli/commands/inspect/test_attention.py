@@ -24,6 +24,10 @@ def test_heads_are_listed_with_their_figures(answers, transformer):
         assert row[:7] == [str(one.layer), str(one.head), *(f"{figure:.2f}" for figure in one.figures.values())]
 
 
+def test_single_argument_is_the_text_of_the_newest_run(answers, transformer):
+    assert answers("inspect", "attention", "The") == answers("inspect", "attention", transformer, "The")
+
+
 def test_json_has_all_weights_and_figures(answers, transformer):
     found = measure_attention(seqgen.load(transformer), "The é")
 
