@@ -77,7 +77,6 @@ inspections.command("attention", cls=Command)(attention.attention)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
-app.add_typer(inspections, name="inspect")
 inspections.command("gates", cls=Command)(gates.gates)
 inspections.command("step", cls=Command)(step.step)
 
