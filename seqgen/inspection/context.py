@@ -365,4 +365,4 @@ class _Reader:
 
     def _by_stretch(self, values: npt.NDArray[np.number]) -> Floats:
         """Add up what the tokens of each stretch have: [T] -> [S]."""
-        return np.bincount(self._stretch, values, len(self._sizes))
+        return np.bincount(self._stretch, values, len(self._sizes)).astype(np.float64)

@@ -40,7 +40,7 @@ def _length_chart(found: Sequence[ContextLosses], unit: Unit) -> Chart:
 
 def _disturbance_chart(found: Sequence[ContextLosses], unit: Unit) -> Chart:
     """Draw shuffled contexts by solid lines and replaced ones by dashed lines; of a single run dropped ones too."""
-    curves = []
+    curves: list[Curve] = []
     for number, one in enumerate(found):
         for kind, losses in one.disturbances.items():
             if kind == "dropped" and len(found) > 1:

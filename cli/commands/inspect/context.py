@@ -62,7 +62,8 @@ def context(
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
-    loaded = [load(name).expect(TextRun) for name in runs or [None]]
+    names: Sequence[str | None] = runs or [None]
+    loaded = [load(name).expect(TextRun) for name in names]
     documents = _read(loaded, text, quiet=quiet)
     measured = [part for run in loaded for part in (run, *(run.members.values() if members else ()))]
     with WorkBar("reading contexts", quiet=quiet) as bar:
