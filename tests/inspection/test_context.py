@@ -10,10 +10,10 @@ from seqgen.inspection import context
 from seqgen.inspection.context import ContextLosses, common_unit, measure_context
 from seqgen.models.base import IGNORED
 
-from ..conftest import TEXT
+from ..conftest import TEXT, some_by_default
 
 PART = TEXT[:700]
-CELLS = ["gru", "transformer", "window", "ngram", "gru+ngram"]
+CELLS = some_by_default(["gru", "transformer", "window", "ngram", "gru+ngram"], ["transformer", "gru+ngram"])
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_runs_of_one_name_are_told_apart_by_their_paths(load):
     assert names == [str(first.path / "members" / "gru")] * 2
 
 
-def test_measure_context_refuses_what_it_cannot_compare(load):
+def test_measure_context_refuses_short_texts_and_single_targets(load):
     run = load("gru")
     with pytest.raises(TextError, match="empty"):
         measure_context([run], [""])
@@ -238,6 +238,11 @@ def test_measure_context_refuses_what_it_cannot_compare(load):
         measure_context([run], ["ab"])
     with pytest.raises(ConfigError, match="targets"):
         measure_context([run], [PART], targets=1)
+
+
+@pytest.mark.slow
+def test_measure_context_refuses_runs_that_read_other_characters(load):
+    run = load("gru")
     with pytest.raises(ConfigError, match="bytes"):
         measure_context([run, load("gru", encoding="bytes")], [PART])
     jamo = load("gru", normalization="nfd")

@@ -90,6 +90,7 @@ def test_encoder_decoder_shows_what_translate_draws(answers, translator, monkeyp
     assert record["examples"][0]["weights"] == run.attention("123").weights.tolist()
 
 
+@pytest.mark.slow
 def test_encoder_decoder_without_attention_and_options_of_heads_are_refused(refuses, translator):
     refuses(2, "inspect", "attention", translator("rnn-translate"), "1", words=("--attention none",))
     refuses(2, "inspect", "attention", translator(), "1", "--layer", 0, words=("--layer",))
@@ -97,12 +98,16 @@ def test_encoder_decoder_without_attention_and_options_of_heads_are_refused(refu
     refuses(1, "inspect", "attention", "runs/lstm-translate", "empty.txt", words=("empty.txt",))
 
 
-def test_impossible_arguments_are_refused(refuses, run, transformer, label_runs):
+@pytest.mark.slow
+def test_runs_of_other_tasks_are_refused(refuses, label_runs):
+    refuses(2, "inspect", "attention", label_runs / "classifier", "abc", words=("classify",))
+
+
+def test_impossible_arguments_are_refused(refuses, run, transformer):
     def refused(code, *arguments, words):
         refuses(code, "inspect", "attention", *arguments, words=words)
 
     refused(2, run, "abc", words=("gru", "attention"))
-    refused(2, label_runs / "classifier", "abc", words=("classify",))
     refused(2, transformer, "abc", "--layer", 2, words=("--layer", "2 layers"))
     refused(2, transformer, "abc", "--layer", 0, "--head", 5, words=("--head", "2 heads"))
     refused(2, transformer, "abc", "--head", 0, words=("--head", "--layer"))

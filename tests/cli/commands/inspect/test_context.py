@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 from inspect import signature
 from pathlib import Path
 
@@ -54,6 +53,7 @@ def test_json_has_every_loss_in_both_units(answers, run, expected):
     assert record["horizon"] == expected.horizon
 
 
+@pytest.mark.slow
 def test_members_are_measured_as_runs(answers, corpus, in_tmp):
     settings = {"hidden_size": 8, "max_steps": 2, "batch_size": 4, "precision": "fp32"}
     seqgen.train("corpus.txt", out="runs/mixed", cell="gru+ngram", **settings).run()
@@ -103,18 +103,21 @@ def test_defaults_are_those_of_the_library():
     assert (parameters["targets"].default, parameters["longest"].default) == (TARGETS, LONGEST)
 
 
-def test_impossible_arguments_are_refused(refuses, run, label_runs):
+@pytest.mark.slow
+def test_runs_of_other_tasks_and_with_other_validation_parts_are_refused(refuses, run, label_runs):
+    refuses(2, "inspect", "context", label_runs / "classifier", words=("classify",))
+    Path("other.txt").write_text(Path("corpus.txt").read_text("utf-8")[::-1], "utf-8")
+    seqgen.train("other.txt", out="runs/other", cell="ngram").run()
+    refuses(2, "inspect", "context", run, "runs/other", words=("--text",))
+
+
+def test_impossible_arguments_are_refused(refuses, run):
     def refused(code, *arguments, words):
         refuses(code, "inspect", "context", *arguments, words=words)
 
     Path("tiny.txt").write_text("a", "utf-8")
-    Path("other.txt").write_text(Path("corpus.txt").read_text("utf-8")[::-1], "utf-8")
-    seqgen.train("other.txt", out="runs/other", cell="ngram").run()
     refused(1, "--text", "tiny.txt", words=("short",))
     refused(1, "--text", "missing.txt", words=("missing.txt",))
     refused(1, "runs/missing", words=("runs/missing",))
-    refused(2, label_runs / "classifier", words=("classify",))
-    refused(2, run, "runs/other", words=("--text",))
-    shutil.rmtree("runs/other")
     for place in ("out.pdf", "missing/out.html"):
         refused(2, "--out", place, words=("--out", place))
