@@ -132,6 +132,11 @@ class ContextLosses:
         return _first_near(self.distances, self.replaced.sum(1), self.undisturbed.sum())
 
 
+def disturbed_lengths(found: Sequence[ContextLosses]) -> str:
+    """Return in words of how many tokens a part is disturbed; it differs where positions are limited."""
+    return " or ".join(map(str, sorted({one.disturbed for one in found})))
+
+
 def common_unit(found: Sequence[ContextLosses]) -> Unit:
     """Return the unit in which losses of the same stretches can be compared.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seqgen.inspection.context import disturbed_lengths
 from seqgen.pages.chart import Chart, Curve
 
 if TYPE_CHECKING:
@@ -43,12 +44,12 @@ def _disturbance_chart(found: Sequence[ContextLosses], unit: Unit) -> Chart:
     curves: list[Curve] = []
     for number, one in enumerate(found):
         for kind, losses in one.disturbances.items():
-            if kind == "dropped" and len(found) > 1:
+            if not one.distances or (kind == "dropped" and len(found) > 1):
                 continue
             estimates = [one.added(nats, unit) for nats in losses]
             color = number if len(found) > 1 else len(curves)
             curves.append(_curve(f"{one.name}, {kind}", one.distances, estimates, color, dashed=kind == "replaced"))
-    title = f"Loss added when the tokens more than k back are disturbed, of the last {found[0].disturbed}"
+    title = f"Loss added when the tokens more than k back are disturbed, of the last {disturbed_lengths(found)}"
     return Chart(title, "tokens that stay as they are, k", f"added {unit}", curves, log_x=True)
 
 

@@ -68,8 +68,9 @@ def context(
     measured = [part for run in loaded for part in (run, *(run.members.values() if members else ()))]
     with WorkBar("reading contexts", quiet=quiet) as bar:
         found = measure_context(measured, documents, targets=targets, longest=longest, seed=seed, progress=bar.show)
-    if (reach := found[0].lengths[-1]) < longest:
-        notice(f"the documents are short, so the longest context has {plural(reach, 'token')}", quiet=quiet)
+    reached = [one.lengths[-1] for one, run in zip(found, measured, strict=True) if run.model.max_positions is None]
+    if reached and reached[0] < longest:
+        notice(f"the documents are short, so the longest context has {plural(reached[0], 'token')}", quiet=quiet)
     if path is not None:
         _draw(found, path)
     if json:
@@ -111,14 +112,14 @@ def _print(found: Sequence[ContextLosses]) -> None:
     """Print tables of losses with a column for each run, and on a terminal the charts."""
     from seqgen.cli.chart import print_chart
 
-    from seqgen.inspection.context import common_unit
+    from seqgen.inspection.context import common_unit, disturbed_lengths
     from seqgen.pages.context import context_charts
 
-    console, unit, first = stdout(), common_unit(found), found[0]
-    console.print(f"{unit}, and its standard error, at {plural(len(first.tokens), 'place')}", soft_wrap=True)
+    console, unit = stdout(), common_unit(found)
+    console.print(f"{unit}, and its standard error, at {plural(len(found[0].tokens), 'place')}", soft_wrap=True)
     console.print(_length_table(found, unit))
-    if first.distances:
-        line = f"added when, of the last {first.disturbed} tokens, those more than k back are disturbed"
+    if any(one.distances for one in found):
+        line = f"added when, of the last {disturbed_lengths(found)} tokens, those more than k back are disturbed"
         console.print(f"\n{line}", soft_wrap=True)
         console.print(_disturbance_table(found, unit))
     if console.is_terminal:
@@ -140,9 +141,9 @@ def _length_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
 
 def _disturbance_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
     """Return what is added to the losses by what happens to the tokens more than k back."""
-    table = _table("k", found)
+    table, most = _table("k", found), max(found, key=lambda one: len(one.distances)).distances
     for kind in found[0].disturbances:
-        for number, distance in enumerate(found[0].distances):
+        for number, distance in enumerate(most):
             cells = [
                 _show(one.added(one.disturbances[kind][number], unit), signed=True)
                 if number < len(one.distances)
@@ -170,6 +171,8 @@ def _show(estimate: Estimate, *, signed: bool = False) -> str:
 
 
 def _horizon(found: int | None, tried: Sequence[int]) -> str:
+    if not tried:
+        return ""
     return f"more than {tried[-1]:,}" if found is None else f"{found:,}"
 
 

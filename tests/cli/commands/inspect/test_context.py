@@ -54,6 +54,20 @@ def test_json_has_every_loss_in_both_units(answers, run, expected):
 
 
 @pytest.mark.slow
+def test_run_with_limited_positions_has_shorter_contexts(invoke, corpus, run):
+    settings = {"cell": "transformer", "positions": "sinusoidal", "block_size": 6, "max_steps": 1}
+    seqgen.train("corpus.txt", out="runs/limited", hidden_size=16, **settings).run()
+
+    result = invoke("inspect", "context", "runs/limited", run, "--text", "corpus.txt", *FEW, terminal=80)
+    lines = [re.split(r"\s{2,}", line.strip()) for line in result.stdout.splitlines()]
+
+    assert [len(line) for line in lines if line[0] in {"2", "4", "8", "16"}][:4] == [3, 3, 2, 2]
+    assert "4 or 16 tokens" in result.stdout
+    assert len(next(line for line in lines if line[0] == "shuffled, 10")) == 2
+    assert "short" not in result.stderr
+
+
+@pytest.mark.slow
 def test_members_are_measured_as_runs(answers, corpus, in_tmp):
     settings = {"hidden_size": 8, "max_steps": 2, "batch_size": 4, "precision": "fp32"}
     seqgen.train("corpus.txt", out="runs/mixed", cell="gru+ngram", **settings).run()
