@@ -72,13 +72,20 @@ class Chart:
     def _drawn(self, number: int, curve: Curve) -> DrawnCurve:
         x = _drawable(curve.x, log=self.log_x)
         kept = np.isfinite(x)
-        y, low, high = (
-            None if values is None else _drawable(values, log=self.log_y)[kept]
-            for values in (curve.y, curve.low, curve.high)
+
+        def own(values: npt.ArrayLike) -> Values:
+            return _drawable(values, log=self.log_y)[kept]
+
+        return DrawnCurve(
+            name=curve.name,
+            x=x[kept],
+            y=own(curve.y),
+            low=None if curve.low is None else own(curve.low),
+            high=None if curve.high is None else own(curve.high),
+            dashed=curve.dashed,
+            points=curve.points,
+            color=number if curve.color is None else curve.color,
         )
-        color = number if curve.color is None else curve.color
-        style = (curve.dashed, curve.points, color)
-        return DrawnCurve(curve.name, x[kept], y, low, high, *style)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from seqgen.cli.commands.inspect.arguments import (
     run_and_text,
 )
 from seqgen.cli.commands.pairs.translate import draw_attention, print_map
-from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text
+from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text, texts_of
 from seqgen.cli.output import notice, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
@@ -167,16 +167,13 @@ def _as_record(model: TextRun, found: TextAttention) -> dict[str, Any]:
 
 def _show_alignments(model: TranslatorRun, text: str | None, out: str | None, *, json: bool, quiet: bool) -> None:
     """Draw the alignments of sources, or print them as JSON."""
-    from seqgen.sources.source import Source
-
     if not model.model.attends:
         raise ConfigError(f"{model.path} was trained with --attention none, so it has none; name another run")
     if text is None:
         sources = list(model.validation_texts()[:1])
-    elif is_text(text, "the source", quiet=quiet):
-        sources = [as_text(text, "the source")]
     else:
-        sources = [line for line in Source(text, model.reading()).lines() if line]
+        batches, _ = texts_of(text, "the source", {}, model.config.data, quiet=quiet)
+        sources = [source for batch in batches for source in batch if source]
         if not sources:
             raise TextError(f"{text} has no sources; write one in each line")
     if out is not None or not json:
