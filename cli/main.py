@@ -22,6 +22,7 @@ from seqgen.cli.commands import (
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
+from seqgen.cli.commands.inspect import units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -43,6 +44,9 @@ tokenizers = typer.Typer(
     help="Build a tokenizer, encode and decode with it, show its vocabulary.", no_args_is_help=True
 )
 corpora = typer.Typer(help="List and download corpora, check a text, encode it before training.", no_args_is_help=True)
+inspections = typer.Typer(
+    help="Look inside a trained model: units, gates, gradients, context, attention.", no_args_is_help=True
+)
 caches = typer.Typer(help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True)
 
 app.command("demo", cls=Command)(demo.demo)
@@ -67,6 +71,8 @@ corpora.command("list", cls=Command)(catalog.list_corpora)
 corpora.command("fetch", cls=Command)(catalog.fetch)
 corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
+app.add_typer(inspections, name="inspect")
+inspections.command("units", cls=Command)(units.units)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
