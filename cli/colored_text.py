@@ -1,4 +1,4 @@
-"""A text in the terminal in which the background of each token is the color of a value from -1 to 1."""
+"""A text in the terminal in which the background of each token is the color of a value."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def color_text(
 ) -> None:
     """Print tokens in the colors of their values, and what the colors mean.
 
-    Without colors, a line of signs is below each line of text: + and - at values of at least half the largest.
+    Without colors, a line of signs is below each line of text: + and - at values of at least a half.
 
     Args:
         console: where to print.
         tokens: the characters of each token.
-        values: from -1 to 1, one for each token.
+        values: one for each token; from 1 and -1 on they have the strongest color.
         scale: what 1 means, for the legend.
         palette: of `PALETTES`.
     """
@@ -67,7 +67,7 @@ def color_text(
 
 
 def _style(value: float, palette: Palette) -> str:
-    level = round(abs(value) * LEVELS)
+    level = round(min(abs(value), 1) * LEVELS)
     if not level:
         return ""
     strongest = palette.negative if value < 0 else palette.positive

@@ -89,6 +89,11 @@ def inside_comments(text: str) -> Values:
     return _cover(text, (span for name, span in _quotes_and_comments(text) if name == "comment"))
 
 
+def inside_prose(text: str) -> Values:
+    """Return 1 inside quotes or comments, which in code are its natural language, and 0 elsewhere."""
+    return np.maximum(inside_quotes(text), inside_comments(text))
+
+
 def bracket_depth(text: str) -> Values:
     """Return how many of ( [ { are open, of those that are closed later.
 
@@ -132,6 +137,7 @@ PROBES: dict[str, Callable[[str], Values]] = {
     "brackets": bracket_depth,
     "quotes": inside_quotes,
     "comments": inside_comments,
+    "quotes or comments": inside_prose,
     "line position": line_position,
     "word position": word_position,
     "upper case": upper_case,

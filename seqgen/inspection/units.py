@@ -28,6 +28,10 @@ MOST_VALUES = 250_000_000
 """Values in a trace, a gigabyte: 160,000 tokens of an LSTM with two layers of 384."""
 FEWEST_TOKENS = 100
 """Tokens from which units are found, half of them to choose and half to measure."""
+FEWEST_UNITS = 3
+"""Units from which places are compared by them."""
+STRONG = 0.98
+"""The share of values that are weaker than the strongest color."""
 ROWS = 4096
 """Tokens whose values are in double precision at once."""
 
@@ -76,6 +80,11 @@ class UnitTrace:
     def unit(self, name: str) -> npt.NDArray[np.float32]:
         """Return the values of a unit, [N]; errors as of `column`."""
         return self.values[:, self.column(name)]
+
+
+def color_scale(values: npt.NDArray[np.float32]) -> float:
+    """Return the absolute value from which a unit with these values, [N], has the strongest color."""
+    return float(np.quantile(abs(values), STRONG)) or float(abs(values).max()) or 1.0
 
 
 def first_tokens(run: TextRun, documents: Sequence[str], count: int) -> list[str]:
@@ -218,7 +227,7 @@ class Place:
 
 @dataclass(frozen=True)
 class SimilarPlaces:
-    """The units that tell a span from what is around it, and other places where most of them are on."""
+    """The units by which a span is compared, and other places where most of them are on."""
 
     units: list[str]
     """+NAME is on where its value is high, -NAME where it is low."""
@@ -230,10 +239,10 @@ def find_similar(trace: UnitTrace, start: int, stop: int, *, most: int = 10) -> 
     """Find places whose state is similar to that of the tokens `start` up to and without `stop`.
 
     A unit is on where its value is more than one standard deviation above its mean, or below it. The units that count
-    are on at every token of the span, and off at the tokens before and after; where there are none, those that are off
-    at one of the two, and else all that are on. A place is a longest run of tokens, from half to twice as many as the
-    span has, at each of which more than half of these units are on. The method is that of LSTMVis (Strobelt et al.
-    2018), with both signs and a threshold for each unit.
+    are on at every token of the span, and off at the tokens before and after; where there are fewer than
+    `FEWEST_UNITS`, those that are off at one of the two, or else all that are on. A place is a longest run of tokens,
+    from half to twice as many as the span has, at each of which more than half of these units are on. The method is
+    that of LSTMVis (Strobelt et al. 2018), with both signs and a threshold for each unit.
 
     Args:
         trace: of all units that are compared.
@@ -257,7 +266,9 @@ def find_similar(trace: UnitTrace, start: int, stop: int, *, most: int = 10) -> 
     off = np.ones_like(whole)
     before = off if start in trace.starts else ~on(values[start - 1], values[start - 1])
     after = off if stop == count or stop in trace.starts else ~on(values[stop], values[stop])
-    chosen = next((one for one in (whole & before & after, whole & (before | after)) if one.any()), whole)
+    chosen = next(
+        (one for one in (whole & before & after, whole & (before | after)) if one.sum() >= FEWEST_UNITS), whole
+    )
     side, unit = np.nonzero(chosen)
     matched = np.zeros(count, np.int64)
     for row in range(0, count, ROWS):

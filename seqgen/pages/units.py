@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from seqgen.inspection.units import FoundUnits, UnitTrace, unit_thresholds
+from seqgen.inspection.units import FoundUnits, UnitTrace, color_scale, unit_thresholds
 from seqgen.pages.page import LARGEST_DATA, escape_json, make_page
 
 ZERO = 128
@@ -88,6 +88,7 @@ def _describe(trace: UnitTrace, names: Sequence[str]) -> list[dict[str, Any]]:
         scale, states = quantize(values)
         low, high = (round(float(bound) / scale * LARGEST + ZERO, 3) for bound in unit_thresholds(values))
         described.append(
-            {"name": name, "scale": scale, "low": low, "high": high, "states": base64.b64encode(states).decode("ascii")}
-        )
+            {"name": name, "scale": scale, "strong": color_scale(values), "low": low, "high": high,
+             "states": base64.b64encode(states.tobytes()).decode("ascii")}
+        )  # fmt: skip
     return described

@@ -10,6 +10,7 @@ from seqgen.inspection.trace import trace_text
 from seqgen.inspection.units import (
     Place,
     UnitTrace,
+    color_scale,
     correlate,
     find_similar,
     find_units,
@@ -117,7 +118,7 @@ def test_find_units_chooses_on_the_first_half_and_measures_on_the_second(planted
         assert one.held_out == pytest.approx(np.corrcoef(values[half:], quotes[half:])[0, 1], abs=1e-6)
     assert [one.held_out > 0 for one in found.found if one.probe == "quotes"] == [True, False]
     assert [one.probe for one in found.best()] == [
-        "indentation", "brackets", "quotes", "line position", "word position", "/return/",
+        "indentation", "brackets", "quotes", "quotes or comments", "line position", "word position", "/return/",
     ]  # fmt: skip
     assert found.best()[2] == next(one for one in found.found if one.probe == "quotes")
     assert found.absent == ["comments", "upper case", "digits"]
@@ -164,6 +165,14 @@ def test_unit_thresholds_are_a_standard_deviation_from_the_mean(monkeypatch):
     assert unit_thresholds(values[:, 2]) == pytest.approx((low[2], high[2]))
 
 
+def test_color_scale_is_beyond_98_of_100_values():
+    values = np.array([-1, 0, 3, -5] * 24 + [0, 3, -9, 9], np.float32)
+
+    assert 5 <= color_scale(values) < 9
+    assert color_scale(np.array([0] * 99 + [-4], np.float32)) == 4
+    assert color_scale(np.zeros(9, np.float32)) == 1
+
+
 def spans(size: int, *on: tuple[int, int]) -> np.ndarray:
     values = np.zeros(size, np.float32)
     for start, stop in on:
@@ -201,12 +210,12 @@ def test_find_similar_takes_places_of_half_to_twice_the_length():
 
 
 def test_find_similar_falls_back_to_units_that_are_on_around_the_span():
-    one_side = trace_of(spans(60, (4, 8), (30, 33)), spans(60, (3, 10)))
-    both_sides = trace_of(spans(60, (4, 9), (30, 33)))
+    one_side = trace_of(*[spans(60, (4, 8), (30, 33))] * 3, spans(60, (3, 10)), *[spans(60, (5, 8))] * 2)
+    both_sides = trace_of(spans(60, (4, 9), (30, 33)), *[spans(60, (4, 8))] * 2)
     nothing = trace_of(spans(60, (5, 7)), spans(60, (0, 60)))
 
-    assert find_similar(one_side, 5, 8).units == ["+h:0"]
-    assert find_similar(both_sides, 5, 8).units == ["+h:0"]
+    assert find_similar(one_side, 5, 8).units == ["+h:0", "+h:1", "+h:2", "+h:4", "+h:5"]
+    assert find_similar(both_sides, 5, 8).units == ["+h:0", "+h:1", "+h:2"]
     assert find_similar(nothing, 5, 8) == units.SimilarPlaces([], [])
 
 

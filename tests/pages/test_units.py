@@ -17,13 +17,14 @@ HOSTILE = "</script><!-- \u2028 👩‍👧 مرحبا\r\n " + "x" * 300 + "\n"
 
 
 def trace_of(*documents: str | list[str], count: int = 12) -> UnitTrace:
-    """Return a trace of texts, a token for each character, or of tokens; unit a:1 is high at quotes and a:2 low."""
+    """Return a trace of texts, a token for each character, or of tokens; at x, the units a:1 and a:3 are high and a:2 is low."""
     tokens = [list(document) for document in documents]
     total = sum(map(len, tokens))
     values = np.random.default_rng(0).normal(size=(total, count)).astype(np.float32)
-    quotes = np.array(["x" in token for token in (one for own in tokens for one in own)])
-    values[:, 1] = np.where(quotes, 4, 0.01 * values[:, 1])
-    values[:, 2] = np.where(quotes, -2, 0.01 * values[:, 2])
+    marked = np.array(["x" in token for token in (one for own in tokens for one in own)])
+    values[:, 1] = np.where(marked, 4, 0.01 * values[:, 1])
+    values[:, 2] = np.where(marked, -2, 0.01 * values[:, 2])
+    values[:, 3] = np.where(marked, 3, 0.01 * values[:, 3])
     return UnitTrace(tokens, {"a": 4, "b": count - 4}, values)
 
 
@@ -188,7 +189,7 @@ def test_units_page_finds_the_places_that_the_library_finds(open_page):
     page.keyboard.press("Enter")
 
     found = page.evaluate("findSimilar(...selected)")
-    assert {"+a:1", "-a:2"} <= set(expected.units)
+    assert {"+a:1", "-a:2", "+a:3"} <= set(expected.units)
     assert sorted(found["units"]) == sorted(expected.units)
     assert [tuple(one.values()) for one in found["places"]] == [
         (one.start, one.stop, one.matched) for one in expected.places
@@ -217,4 +218,4 @@ def test_units_page_extends_the_selection_by_keyboard_and_takes_that_of_the_poin
     page.mouse.down()
     page.mouse.move(last["x"] + last["width"] - 1, last["y"] + 5)
     page.mouse.up()
-    assert page.evaluate("selected") == [4, 9]
+    page.wait_for_function("selected[0] === 4 && selected[1] === 9")

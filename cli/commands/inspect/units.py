@@ -256,6 +256,8 @@ def _best_units(found: FoundUnits | None) -> dict[str, str]:
 
 def _print_colored(console: Console, trace: UnitTrace, units: dict[str, str], length: int, colors: str) -> None:
     """Print a part of the text in the colors of each unit; it begins with a line of the second half."""
+    from seqgen.inspection.units import color_scale
+
     lengths = [len(token) for token in trace.tokens]
     half = len(lengths) // 2
     first = 0 if sum(lengths) <= length else half
@@ -267,7 +269,7 @@ def _print_colored(console: Console, trace: UnitTrace, units: dict[str, str], le
         stop += 1
     for name, tracked in units.items():
         values = trace.unit(name)
-        scale = float(abs(values).max()) or 1.0
+        scale = color_scale(values)
         console.print()
         console.print(printable(f"{tracked}{name}, tokens {first + 1:,} to {stop:,}"), style="bold", soft_wrap=True)
         color_text(console, trace.tokens[first:stop], (values[first:stop] / scale).tolist(), scale, PALETTES[colors])
@@ -293,7 +295,7 @@ def _print_places(console: Console, trace: UnitTrace, span: tuple[int, int], pla
         return
     console.print(Text.assemble("span: ", show(*span)), soft_wrap=True)
     names = ", ".join(places.units[:6]) + (", ..." if count > 6 else "")
-    console.print(f"{plural(count, 'unit')} tell it from what is around: {names}", soft_wrap=True)
+    console.print(f"compared by {plural(count, 'unit')} that are on over it: {names}", soft_wrap=True)
     if not places.places:
         console.print("more than half of them are on nowhere else", soft_wrap=True)
         return

@@ -7,6 +7,7 @@ const LARGEST = 127; // a byte this far from it is the largest absolute value of
 const LEVELS = 8; // colors of each sign
 const BLOCK = 1000; // tokens that are drawn at once, when they come near the window
 const PLACES = 10;
+const FEWEST_UNITS = 3; // from which places are compared by them
 const CONTEXT = 24; // characters shown on each side of a place
 
 const tokens = []; // the characters of each
@@ -15,10 +16,12 @@ const blocks = []; // elements, each with the numbers of its first token and of 
 const near = new Set(); // blocks near the window
 const marked = new Map(); // class names by token
 let unit; // the one that is shown
+let colors; // the class of each byte of it
 let painted = 0; // how often colors or marks have changed
 let selected = null; // tokens [start, stop)
 let anchor = 0; // where a selection by keyboard began
 let head = 0; // and where it ends
+let lastRead = 0; // the token whose value is shown
 
 function make(name, content, properties = {}) {
   const element = Object.assign(document.createElement(name), properties);
@@ -43,12 +46,10 @@ function shown(text) { // for a place in a line
   return text.replaceAll("\n", "⏎").replaceAll("\r", "").replaceAll("\t", "⇥");
 }
 
-function color(share) { // the class of a value from -1 to 1
-  const level = Math.round(Math.abs(share) * LEVELS);
+function color(share) { // the class of a value; from 1 on it is the strongest color
+  const level = Math.round(Math.min(Math.abs(share), 1) * LEVELS);
   return level ? `${share < 0 ? "negative" : "positive"} v${level}` : "";
 }
-
-const COLORS = Array.from({ length: 256 }, (_, byte) => color((byte - ZERO) / LARGEST));
 
 // Tokens and blocks
 
@@ -91,7 +92,7 @@ function refresh(block) {
   for (const element of block.children) {
     const token = element.start;
     const end = tokens[token].includes("\n") ? " end" : "";
-    element.className = COLORS[bytes[token]] + end + (marked.get(token) ?? "");
+    element.className = colors[bytes[token]] + end + (marked.get(token) ?? "");
   }
 }
 
@@ -116,18 +117,20 @@ function elementOf(token) {
 
 function showUnit(index) {
   unit = data.units[index];
+  colors = Array.from({ length: 256 }, (_, byte) => color((byte - ZERO) / LARGEST * unit.scale / unit.strong));
   byId("unit").value = index;
   document.querySelectorAll("#found button").forEach((button) => {
     button.setAttribute("aria-pressed", button.unit === index);
   });
   byId("scale").replaceChildren(...[-1, -0.5, 0, 0.5, 1].map((share) => {
-    return make("span", share ? signed(share * unit.scale, 2) : "0", { className: color(share) });
+    return make("span", share ? signed(share * unit.strong, 2) : "0", { className: color(share) });
   }));
   repaint();
-  read(head);
+  read(lastRead);
 }
 
 function read(token) {
+  lastRead = token;
   const place = make("span", `Token ${(token + 1).toLocaleString("en")} `);
   place.append(make("bdi", shown(tokens[token]) || "∅"), ` ${unit.name} = ${signed(value(unit, token), 3)}`);
   byId("reading").replaceChildren(place);
@@ -187,28 +190,33 @@ function boundary(node, offset, isEnd) { // the number of a token, of one end of
   return owner.childNodes[offset]?.start ?? (offset ? owner.stop : owner.start);
 }
 
-document.onselectionchange = () => {
+document.onselectionchange = () => { // by pointer; `select` has chosen what it selects
   const selection = document.getSelection();
   if (!selection.rangeCount) return;
   const range = selection.getRangeAt(0);
   if (!byId("text").contains(range.startContainer) || !byId("text").contains(range.endContainer)) return;
   const start = Math.min(boundary(range.startContainer, range.startOffset, false), tokens.length - 1);
   const stop = Math.max(boundary(range.endContainer, range.endOffset, true), start + 1);
+  if (selected && selected[0] === start && selected[1] === stop) return;
+  choose(start, stop);
+  anchor = start;
+  head = stop - 1;
+  read(head);
+};
+
+function choose(start, stop) {
   selected = [start, stop];
   byId("find").disabled = false;
-  if (start !== Math.min(anchor, head) || stop !== Math.max(anchor, head) + 1) { // by pointer
-    anchor = start;
-    head = stop - 1;
-  }
-  read(stop - 1);
-};
+}
 
 function select(from, to) {
   const [first, last] = from < to ? [from, to] : [to, from];
   const begin = elementOf(first);
   const end = elementOf(last);
+  choose(first, last + 1);
   document.getSelection().setBaseAndExtent(begin, 0, end, end.childNodes.length);
   elementOf(to).scrollIntoView({ block: "nearest" });
+  read(to);
 }
 
 function lineStart(token) {
@@ -262,7 +270,7 @@ function findSimilar(start, stop) {
   const after = ({ bytes, isOn }) => stop === tokens.length || starts.has(stop) || !isOn(bytes[stop]);
   const strict = whole.filter((one) => before(one) && after(one));
   const either = whole.filter((one) => before(one) || after(one));
-  const chosen = [strict, either].find((ones) => ones.length) ?? whole;
+  const chosen = [strict, either].find((ones) => ones.length >= FEWEST_UNITS) ?? whole;
   const matched = new Uint16Array(tokens.length);
   for (const { bytes, isOn } of chosen) bytes.forEach((byte, token) => { matched[token] += isOn(byte); });
   return { units: chosen.map((one) => one.name), places: placesOf(matched, start, stop, chosen.length) };
@@ -297,7 +305,7 @@ function findSelected() {
   const { units, places } = findSimilar(start, stop);
   const names = units.slice(0, 6).join(", ") + (units.length > 6 ? ", …" : "");
   byId("chosen").textContent = units.length
-    ? `${count(units.length, "unit")} of this page tell the ${count(stop - start, "token")} from what is around: ${names}. `
+    ? `The ${count(stop - start, "token")} compared by ${count(units.length, "unit")} of this page: ${names}. `
       + (places.length ? "Most of them are on at these places too:" : "More than half of them are on nowhere else.")
     : "No unit of this page is on over the whole span; select a shorter one.";
   marked.clear();
