@@ -229,6 +229,9 @@ class Place:
 class SimilarPlaces:
     """The units by which a span is compared, and other places where most of them are on."""
 
+    start: int
+    """The first token that is compared: that of the span, or a later one."""
+    stop: int
     units: list[str]
     """+NAME is on where its value is high, -NAME where it is low."""
     places: list[Place]
@@ -240,9 +243,12 @@ def find_similar(trace: UnitTrace, start: int, stop: int, *, most: int = 10) -> 
 
     A unit is on where its value is more than one standard deviation above its mean, or below it. The units that count
     are on at every token of the span, and off at the tokens before and after; where there are fewer than
-    `FEWEST_UNITS`, those that are off at one of the two, or else all that are on. A place is a longest run of tokens,
-    from half to twice as many as the span has, at each of which more than half of these units are on. The method is
-    that of LSTMVis (Strobelt et al. 2018), with both signs and a threshold for each unit.
+    `FEWEST_UNITS`, those that are off at one of the two, or else all that are on. A span over which fewer are on is
+    compared from a later token on: the first from which so many are on up to its end.
+
+    A place is a longest run of tokens, from half to twice as many as are compared, at each of which more than half of
+    these units are on. The method is that of LSTMVis (Strobelt et al. 2018), with both signs, a threshold for each
+    unit, and spans that are shortened.
 
     Args:
         trace: of all units that are compared.
@@ -258,14 +264,17 @@ def find_similar(trace: UnitTrace, start: int, stop: int, *, most: int = 10) -> 
     values, count = trace.values, len(trace.values)
     low, high = unit_thresholds(values)
 
-    def on(lowest: npt.NDArray[np.float32], highest: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-        """Return which units are on, high or low, [2, U], where their values are between these."""
-        return np.stack([lowest > high, highest < low])
+    def on(token: int) -> npt.NDArray[np.bool_]:
+        """Return which units are on at a token, high or low, [2, U]."""
+        return np.stack([values[token] > high, values[token] < low])
 
-    whole = on(values[start:stop].min(0), values[start:stop].max(0))
+    first, whole = stop - 1, on(stop - 1)
+    while first > start and (longer := whole & on(first - 1)).sum() >= FEWEST_UNITS:
+        first, whole = first - 1, longer
+    start = first
     off = np.ones_like(whole)
-    before = off if start in trace.starts else ~on(values[start - 1], values[start - 1])
-    after = off if stop == count or stop in trace.starts else ~on(values[stop], values[stop])
+    before = off if start in trace.starts else ~on(start - 1)
+    after = off if stop == count or stop in trace.starts else ~on(stop)
     chosen = next(
         (one for one in (whole & before & after, whole & (before | after)) if one.sum() >= FEWEST_UNITS), whole
     )
@@ -275,7 +284,8 @@ def find_similar(trace: UnitTrace, start: int, stop: int, *, most: int = 10) -> 
         part = values[row : row + ROWS, unit]
         matched[row : row + ROWS] = np.where(side, part < low[unit], part > high[unit]).sum(1)
     names = [f"{'+-'[below]}{trace.names[one]}" for below, one in zip(side.tolist(), unit.tolist(), strict=True)]
-    return SimilarPlaces(names, _places(matched, trace.starts, start, stop, fewest=len(names) // 2 + 1, most=most))
+    places = _places(matched, trace.starts, start, stop, fewest=len(names) // 2 + 1, most=most)
+    return SimilarPlaces(start, stop, names, places)
 
 
 def _places(

@@ -204,27 +204,40 @@ def test_find_similar_ranks_places_by_the_units_that_are_on():
 def test_find_similar_takes_places_of_half_to_twice_the_length():
     lengths = [(5, 9), (12, 13), (16, 18), (22, 30), (35, 44)]  # 4, 1, 2, 8, 9 tokens
 
-    found = find_similar(trace_of(spans(60, *lengths)), 5, 9)
+    found = find_similar(trace_of(*[spans(60, *lengths)] * 3), 5, 9)
 
-    assert found.places == [Place(16, 18, 1), Place(22, 30, 1)]
+    assert found.places == [Place(16, 18, 3), Place(22, 30, 3)]
 
 
 def test_find_similar_falls_back_to_units_that_are_on_around_the_span():
     one_side = trace_of(*[spans(60, (4, 8), (30, 33))] * 3, spans(60, (3, 10)), *[spans(60, (5, 8))] * 2)
     both_sides = trace_of(spans(60, (4, 9), (30, 33)), *[spans(60, (4, 8))] * 2)
-    nothing = trace_of(spans(60, (5, 7)), spans(60, (0, 60)))
 
     assert find_similar(one_side, 5, 8).units == ["+h:0", "+h:1", "+h:2", "+h:4", "+h:5"]
     assert find_similar(both_sides, 5, 8).units == ["+h:0", "+h:1", "+h:2"]
-    assert find_similar(nothing, 5, 8) == units.SimilarPlaces([], [])
+
+
+def test_find_similar_shortens_a_span_over_which_few_units_are_on():
+    lengths = [spans(60, (start, 20), (40, 42)) for start in (10, 12, 15, 16)]
+    trace = trace_of(*lengths, spans(60, (0, 5)))
+
+    found = find_similar(trace, 10, 20)
+
+    assert (found.start, found.stop, found.units) == (15, 20, ["+h:0", "+h:1", "+h:2"])
+    assert find_similar(trace, 16, 20).start == 16
+    assert find_similar(trace, 0, 5) == units.SimilarPlaces(4, 5, ["+h:4"], [])
+    assert find_similar(trace, 6, 8) == units.SimilarPlaces(7, 8, [], [])
 
 
 def test_find_similar_does_not_reach_over_the_ends_of_documents():
-    trace = trace_of(spans(60, (0, 3), (20, 24), (57, 60)), spans(60, (2, 5)), documents=(22, 38))
+    on = spans(60, (0, 3), (20, 24), (57, 60))
+    trace = trace_of(*[on] * 3, spans(60, (19, 22)), documents=(22, 38))
 
-    assert find_similar(trace, 20, 22).units == ["+h:0"]  # on after the span, but in the next document
-    assert find_similar(trace, 20, 22).places == [Place(0, 3, 1), Place(22, 24, 1), Place(57, 60, 1)]
-    assert find_similar(trace, 57, 60).units == ["+h:0"]
+    found = find_similar(trace, 20, 22)
+
+    assert found.units == ["+h:0", "+h:1", "+h:2"]  # on after the span too, but in the next document
+    assert found.places == [Place(0, 3, 3), Place(22, 24, 3), Place(57, 60, 3)]
+    assert find_similar(trace, 57, 60).places == [Place(0, 3, 3), Place(20, 22, 3), Place(22, 24, 3)]
 
 
 @pytest.mark.parametrize("span", [(3, 3), (-1, 2), (5, 61)])

@@ -17,7 +17,7 @@ HOSTILE = "</script><!-- \u2028 👩‍👧 مرحبا\r\n " + "x" * 300 + "\n"
 
 
 def trace_of(*documents: str | list[str], count: int = 12) -> UnitTrace:
-    """Return a trace of texts, a token for each character, or of tokens; at x, the units a:1 and a:3 are high and a:2 is low."""
+    """Return a trace of texts, a token for each character, or of tokens; at x, a:1 and a:3 are high and a:2 is low."""
     tokens = [list(document) for document in documents]
     total = sum(map(len, tokens))
     values = np.random.default_rng(0).normal(size=(total, count)).astype(np.float32)

@@ -131,8 +131,8 @@ def units(
     console = stdout()
     if found is not None and out is None:
         _print_found(console, found, str(part.path))
-    if span is not None and places is not None:
-        _print_places(console, trace, span, places)
+    if places is not None:
+        _print_places(console, trace, places)
     elif out is None and excerpt:
         _print_colored(console, trace, dict.fromkeys(asked, "") or _best_units(found), excerpt, colors)
 
@@ -275,7 +275,7 @@ def _print_colored(console: Console, trace: UnitTrace, units: dict[str, str], le
         color_text(console, trace.tokens[first:stop], (values[first:stop] / scale).tolist(), scale, PALETTES[colors])
 
 
-def _print_places(console: Console, trace: UnitTrace, span: tuple[int, int], places: SimilarPlaces) -> None:
+def _print_places(console: Console, trace: UnitTrace, places: SimilarPlaces) -> None:
     """Print the places with a similar state, the most similar first."""
     from rich.table import Table
     from rich.text import Text
@@ -291,11 +291,11 @@ def _print_places(console: Console, trace: UnitTrace, span: tuple[int, int], pla
 
     count = len(places.units)
     if not count:
-        console.print("no unit is on over the whole span; choose a shorter one", soft_wrap=True)
+        console.print("no unit is on at the end of the span; choose another", soft_wrap=True)
         return
-    console.print(Text.assemble("span: ", show(*span)), soft_wrap=True)
+    console.print(Text.assemble("compared: ", show(places.start, places.stop)), soft_wrap=True)
     names = ", ".join(places.units[:6]) + (", ..." if count > 6 else "")
-    console.print(f"compared by {plural(count, 'unit')} that are on over it: {names}", soft_wrap=True)
+    console.print(f"by {plural(count, 'unit')}: {names}", soft_wrap=True)
     if not places.places:
         console.print("more than half of them are on nowhere else", soft_wrap=True)
         return

@@ -132,7 +132,7 @@ function showUnit(index) {
 function read(token) {
   lastRead = token;
   const place = make("span", `Token ${(token + 1).toLocaleString("en")} `);
-  place.append(make("bdi", shown(tokens[token]) || "∅"), ` ${unit.name} = ${signed(value(unit, token), 3)}`);
+  place.append(make("bdi", shown(tokens[token]).replaceAll(" ", "␣") || "∅"), ` ${unit.name} = ${signed(value(unit, token), 3)}`);
   byId("reading").replaceChildren(place);
 }
 
@@ -265,7 +265,14 @@ function findSimilar(start, stop) {
     { name: `+${one.name}`, bytes: states(one), isOn: (byte) => byte > one.high },
     { name: `-${one.name}`, bytes: states(one), isOn: (byte) => byte < one.low },
   ]);
-  const whole = sides.filter(({ bytes, isOn }) => bytes.subarray(start, stop).every(isOn));
+  let whole = sides.filter(({ bytes, isOn }) => isOn(bytes[stop - 1]));
+  let first = stop - 1;
+  for (; first > start; first -= 1) { // the first token from which enough units are on up to the end
+    const longer = whole.filter(({ bytes, isOn }) => isOn(bytes[first - 1]));
+    if (longer.length < FEWEST_UNITS) break;
+    whole = longer;
+  }
+  start = first;
   const before = ({ bytes, isOn }) => starts.has(start) || !isOn(bytes[start - 1]);
   const after = ({ bytes, isOn }) => stop === tokens.length || starts.has(stop) || !isOn(bytes[stop]);
   const strict = whole.filter((one) => before(one) && after(one));
@@ -273,7 +280,7 @@ function findSimilar(start, stop) {
   const chosen = [strict, either].find((ones) => ones.length >= FEWEST_UNITS) ?? whole;
   const matched = new Uint16Array(tokens.length);
   for (const { bytes, isOn } of chosen) bytes.forEach((byte, token) => { matched[token] += isOn(byte); });
-  return { units: chosen.map((one) => one.name), places: placesOf(matched, start, stop, chosen.length) };
+  return { start, stop, units: chosen.map((one) => one.name), places: placesOf(matched, start, stop, chosen.length) };
 }
 
 function placesOf(matched, start, stop, units) {
@@ -301,13 +308,13 @@ function excerpt(from, to) {
 }
 
 function findSelected() {
-  const [start, stop] = selected;
-  const { units, places } = findSimilar(start, stop);
+  const { start, stop, units, places } = findSimilar(...selected);
   const names = units.slice(0, 6).join(", ") + (units.length > 6 ? ", …" : "");
   byId("chosen").textContent = units.length
-    ? `The ${count(stop - start, "token")} compared by ${count(units.length, "unit")} of this page: ${names}. `
+    ? `Compared by ${count(units.length, "unit")} of this page at the ${start > selected[0] ? "last " : ""}`
+      + `${count(stop - start, "token")}: ${names}. `
       + (places.length ? "Most of them are on at these places too:" : "More than half of them are on nowhere else.")
-    : "No unit of this page is on over the whole span; select a shorter one.";
+    : "No unit of this page is on at the end of the span; select another.";
   marked.clear();
   for (let token = start; token < stop; token += 1) marked.set(token, " span");
   byId("places").replaceChildren(...places.map((place) => {
