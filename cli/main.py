@@ -16,6 +16,7 @@ from seqgen.cli.commands import (
     export,
     info,
     mix,
+    report,
     runs,
     sample,
     tokenizer,
@@ -57,6 +58,7 @@ app.command("decompress", cls=Command)(compress.decompress)
 app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
+app.command("report", cls=Command)(report.report)
 app.add_typer(tokenizers, name="tokenizer")
 tokenizers.command("build", cls=Command)(tokenizer.build)
 tokenizers.command("encode", cls=Command)(tokenizer.encode)

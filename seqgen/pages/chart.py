@@ -65,9 +65,7 @@ class Chart:
     @property
     def drawn_marks(self) -> dict[str, float]:
         """The marks that the x axis can show."""
-        return {
-            name: float(x) for name, x in self.x_marks.items() if math.isfinite(x) and (x > 0 or not self.log_x)
-        }
+        return {name: float(x) for name, x in self.x_marks.items() if math.isfinite(x) and (x > 0 or not self.log_x)}
 
     def _drawn(self, number: int, curve: Curve) -> DrawnCurve:
         x = _drawable(curve.x, log=self.log_x)

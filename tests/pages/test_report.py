@@ -1,0 +1,262 @@
+"""The report of a run: its figures are those of the library, for every kind of run."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+
+import seqgen
+from seqgen.errors import TextError
+from seqgen.evaluation.report import xz_bits_per_byte
+from seqgen.pages.chart import chart_data
+from seqgen.pages.report import (
+    Report,
+    history_charts,
+    labels_section,
+    make_report,
+    report_page,
+    score_lines,
+    surprisal_section,
+)
+from seqgen.runs.directory import RunDirectory
+from seqgen.runs.history import read_history
+from seqgen.runs.summary import summarize
+
+from ..small_runs import PAIRS, labeled_texts, tagged_sentences
+
+SMALL = {"hidden_size": 16, "max_steps": 6, "eval_every": 3, "batch_size": 8, "precision": "fp32"}
+HOSTILE = "The </script><script>alert(1)</script> sailor \u2028 saw مرحبا 👩‍👧 and &amp; left.\n"
+
+
+@pytest.fixture(scope="module")
+def make_run(tmp_path_factory):
+    """Return a function that trains a small run once for all tests, and returns its directory."""
+    workshop, trained = tmp_path_factory.mktemp("reported"), {}
+
+    def make(text, cell, **settings):
+        key = (cell, *sorted(settings.items()))
+        if key not in trained:
+            path = workshop / str(len(trained))
+            path.mkdir()
+            (path / "text.tsv" if "task" in settings else path / "text.txt").write_text(text, "utf-8")
+            (source,) = path.iterdir()
+            for _ in seqgen.train(source, out=path / "run", cell=cell, **{**SMALL, **settings}):
+                pass
+            trained[key] = RunDirectory(path / "run")
+        return trained[key]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def mixture(make_run):
+    """The directory of a gru and n-grams on a text with every kind of character that could break a page."""
+    lines = (f"The {number}th sailor left the river, and the moon was quiet.\n" for number in range(60))
+    return make_run(HOSTILE.join(lines), "gru+ngram")
+
+
+def data_of(page):
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def section(report, title):
+    return next(one for one in report.sections if one.title == title)
+
+
+def figures(report, title="Result"):
+    (block, *_) = section(report, title).blocks
+    return {one["name"]: one["value"] for one in block["figures"]}
+
+
+def tables(report, title):
+    return [block for block in section(report, title).blocks if block["kind"] == "table"]
+
+
+def test_report_of_a_mixture_has_the_figures_of_the_library(mixture):
+    report = make_report(mixture)
+
+    config = mixture.read_config()
+    summary, record, run = summarize(mixture, config), mixture.read_mixture(), seqgen.load(mixture.path)
+    found = figures(report)
+    assert [one.title for one in report.sections] == [
+        "Result", "Settings", "Curves", "Samples through time", "Surprisal",
+    ]  # fmt: skip
+    assert report.left_out == {}
+    assert found["bits per byte"] == record.bits_per_byte == summary.best_bits_per_byte
+    assert found["perplexity"] == math.exp(record.nats_per_token)
+    assert found["parameters"] == summary.parameters
+    assert found["xz -9, bits per byte"] == xz_bits_per_byte(run.validation_texts().in_file)
+    (weights,) = tables(report, "Result")
+    assert [row[1] for row in weights["rows"]] == [f"{one.weight:.3f}" for one in record.members.values()]
+    names = {row[0]: row[1:] for row in tables(report, "Settings")[0]["rows"]}
+    assert names["gru.hidden_size"] == ["16", "256"]
+    assert names["max_steps"] == ["6", "–"]
+    history = read_history(mixture.member("gru"))
+    (charts,) = (block["charts"] for block in section(report, "Curves").blocks)
+    assert charts == [chart_data(chart) for chart in history_charts(history, "nats per token", "gru: ")]
+    (texts,) = (block["texts"] for block in section(report, "Samples through time").blocks)
+    assert [one["title"] for one in texts] == ["gru, step 3", "gru, step 6", "ngram, step 1", "mixture, step 7"]
+
+
+def test_history_charts_hold_losses_and_norms_of_each_group(mixture):
+    history = read_history(mixture.member("gru"))
+
+    loss, rate, gradient, update = history_charts(history, "nats per token")
+
+    training, validation = loss.curves
+    assert training.y.tolist() == history.training_nats.tolist()
+    assert validation.y.tolist() == [event["nats_per_token"] for event in history.evaluations]
+    assert rate.curves[0].y.tolist() == history.learning_rates.tolist()
+    for chart, kind in ((gradient, "gradient"), (update, "update")):
+        assert {curve.name: list(curve.y) for curve in chart.curves} == {
+            group: [event[kind][group] for event in history.norms] for group in history.groups
+        }
+
+
+def test_surprisal_of_the_report_is_that_of_score(mixture):
+    run = seqgen.load(mixture.path)
+    (text,) = run.validation_texts()
+    report = make_report(mixture)
+
+    scores = run.score(text)
+    table, colored = section(report, "Surprisal").blocks
+    assert "".join(colored["tokens"]) == scores.text[: sum(map(len, colored["tokens"]))]
+    np.testing.assert_allclose(colored["bits"], (scores.nats / math.log(2))[: len(colored["bits"])], atol=1e-3)
+    lines = score_lines([scores])
+    assert "".join(line.text for line in lines) == scores.text
+    assert math.fsum(line.bits for line in lines) == pytest.approx(
+        (scores.nats + scores.unk_cost).sum() / math.log(2), rel=1e-9
+    )
+    hardest = max(lines, key=lambda line: line.bits_per_character)
+    assert table["rows"][0] == [
+        f"{hardest.number:,}", hardest.text.rstrip("\n"), f"{hardest.bits_per_character:.2f}", f"{hardest.bits:.1f}",
+    ]  # fmt: skip
+
+
+def test_surprisal_section_names_what_was_left_out(mixture):
+    scores = [seqgen.load(mixture.path).score("The moon\nwas quiet.")]
+
+    assert "first 19 of its 5,000 characters" in surprisal_section(scores, 5000).about
+    assert "all of it" in surprisal_section(scores, 19).about
+
+
+def test_report_of_a_stopped_run_names_what_is_missing(corpus, tmp_path):
+    polls = iter([False] * 2 + [True])
+    run = seqgen.train(corpus, out=tmp_path / "run", cell="gru", stop=lambda: next(polls), **SMALL)
+    for _ in run:
+        pass
+    (run.path / "model.safetensors").unlink()
+
+    report = make_report(RunDirectory(run.path))
+
+    assert [one.title for one in report.sections] == ["Result", "Settings", "Curves"]
+    assert report.left_out.keys() == {"Samples", "The withheld part"}
+    assert "--resume" in report.left_out["The withheld part"]
+    assert figures(report)["steps"] == 2
+
+
+def test_report_of_a_changed_text_names_the_text(corpus, tmp_path):
+    run = seqgen.train(corpus, out=tmp_path / "run", cell="ngram", order=2)
+    for _ in run:
+        pass
+    corpus.write_text("Another text.\n" * 99, "utf-8")
+
+    report = make_report(RunDirectory(run.path))
+
+    assert "corpus.txt" in report.left_out["The withheld part"]
+    assert "one pass" in report.left_out["Curves"]
+    assert figures(report).keys() >= {"bits per byte", "perplexity"}
+
+
+@pytest.mark.parametrize(
+    ("task", "text"), [("classify", labeled_texts()), pytest.param("tag", tagged_sentences(), marks=pytest.mark.slow)]
+)
+def test_report_of_a_labeler_has_its_accuracy_and_confusion(make_run, task, text):
+    directory = make_run(text, "gru", task=task)
+
+    report = make_report(directory)
+
+    found = seqgen.load(directory.path).evaluate_pairs()
+    assert figures(report, "Labels of the withheld part")["accuracy"] == found.accuracy
+    assert section(report, "Labels of the withheld part") == labels_section(found)
+    assert "xz -9, bits per byte" not in figures(report)
+    if task == "classify":
+        confusion = tables(report, "Labels of the withheld part")[-1]
+        assert [[int(cell) for cell in row[1:]] for row in confusion["rows"]] == [list(row) for row in found.confusion]
+
+
+@pytest.mark.slow
+def test_report_of_a_translator_has_curves_and_translations(make_run):
+    report = make_report(make_run(PAIRS, "gru", task="translate"))
+
+    assert [one.title for one in report.sections] == ["Result", "Settings", "Curves", "Samples through time"]
+    assert " -> " in section(report, "Samples through time").blocks[0]["texts"][0]["text"]
+
+
+def test_report_names_a_section_that_cannot_be_made():
+    def fail():
+        raise TextError("the text is too long")
+
+    report = Report("A report")
+    report.add("Units", fail)
+
+    assert (report.sections, report.left_out) == ([], {"Units": "the text is too long"})
+
+
+def test_report_page_holds_the_report(mixture):
+    report = make_report(mixture)
+
+    page = report_page(report)
+
+    data = data_of(page)
+    assert data["title"] == report.title
+    assert [one["title"] for one in data["sections"]] == [one.title for one in report.sections]
+    assert data["sections"][0]["blocks"] == section(report, "Result").blocks
+    assert len(page.encode()) < 2_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("color_scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1200])
+def test_report_page_fits_the_window_without_overlaps(open_page, mixture, width, color_scheme):
+    report = make_report(mixture)
+    report.left_out["Gradient horizon"] = "an n-gram model has no gradients " * 9
+
+    page = open_page(report_page(report), width, color_scheme)
+
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    for selector in ("section", "section > *", ".texts article", ".figures div"):
+        boxes = page.evaluate(
+            """(selector) => [...document.querySelectorAll(selector)].map((one) => one.getBoundingClientRect())
+            .filter((box) => box.width).map((box) => [box.left, box.right, box.top, box.bottom])""",
+            selector,
+        )
+        assert boxes
+        assert min(left for left, *_ in boxes) >= 0
+        assert max(right for _, right, *_ in boxes) <= width
+        for one, other in itertools.combinations(boxes, 2):
+            apart = one[3] <= other[2] or other[3] <= one[2] or one[1] <= other[0] or other[1] <= one[0]
+            assert apart, selector
+
+
+@pytest.mark.slow
+def test_report_page_draws_every_section_and_its_figures(open_page, mixture):
+    report = make_report(mixture)
+    report.left_out["Units"] = "none"
+
+    page = open_page(report_page(report))
+
+    assert page.locator("section h2").all_inner_texts() == [*(one.title for one in report.sections), "Left out"]
+    shown = page.locator(".figures dd").all_inner_texts()
+    assert shown == [one["shown"] for one in section(report, "Result").blocks[0]["figures"]]
+    assert page.locator(".chart").count() == 4
+    (samples,) = (block["texts"] for block in section(report, "Samples through time").blocks)
+    assert [one.strip() for one in page.locator("pre").all_inner_texts()] == [one["text"].strip() for one in samples]
+    page.locator("#contents a", has_text="Surprisal").click()
+    assert page.evaluate("window.scrollY") > 500
+    assert page.locator("#left-out dd").inner_text() == "none"
