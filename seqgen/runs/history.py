@@ -106,8 +106,7 @@ def read_histories(directory: RunDirectory, config: RunConfig) -> dict[str, Hist
 
 
 def thin(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats, Floats, Floats]:
-    """Divide a curve into at most `points` parts of equal length, and return of each its last x, and mean, least and
-    greatest y.
+    """Divide a curve into at most `points` parts; return the last x of each, and the mean, least and greatest y.
 
     A curve that has no more points is returned as it is.
     """
