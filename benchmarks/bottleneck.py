@@ -13,14 +13,13 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 import seqgen
+from seqgen.pages.chart import Chart, Curve
+from seqgen.pages.chart_picture import write_picture
 from seqgen.runs.pairs.translator import TranslatorRun
 
 CELLS, ATTENTIONS = ("lstm", "gru"), ("dot", "none")
 LONGEST_TRAINED = 30
-STYLES = {"lstm": "#0b6e99", "gru": "#c4561a"}
 OUT = Path(__file__).parents[1] / "docs" / "bottleneck.svg"
 
 
@@ -56,19 +55,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/bottleneck"))
     parser.add_argument("--rates", type=float, nargs="+", default=[0.0025, 0.005, 0.01])
     options = parser.parse_args()
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for cell in CELLS:
+    curves = []
+    for number, cell in enumerate(CELLS):
         for attention in ATTENTIONS:
             shares = shares_by_length(best_run(cell, attention, options.time, options.rates, options.runs))
-            line = "-" if attention == "dot" else "--"
-            label = f"{cell}, attention {attention}"
-            axes.plot(list(shares), [100 * share for share in shares.values()], line, color=STYLES[cell], label=label)
-    axes.axvline(LONGEST_TRAINED, color="gray", linewidth=0.8)
-    axes.text(LONGEST_TRAINED + 0.3, 2, "longer than in training", fontsize=8, color="gray")
-    axes.set(xlabel="letters of the source", ylabel="exact match, %", ylim=(0, 102))
-    axes.legend(loc="lower left")
-    figure.savefig(OUT, metadata={"Date": None}, facecolor="white")
+            percent = [100 * share for share in shares.values()]
+            name = f"{cell}, attention {attention}"
+            curves.append(Curve(name, list(shares), percent, dashed=attention == "none", color=number))
+    title, marks = "Reversal of letters, with attention and without", {"longer than in training": LONGEST_TRAINED}
+    write_picture([Chart(title, "letters of the source", "exact match, %", curves, x_marks=marks)], OUT)
 
 
 if __name__ == "__main__":

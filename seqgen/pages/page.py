@@ -1,8 +1,9 @@
 """Make a self-contained HTML page from a template and its data.
 
 A page `NAME` is `templates/NAME.html` (what is in `<main>`), `NAME.css` and `NAME.js`; `page.html` and `page.css` are
-the frame around all of them. The data are JSON in `<script type="application/json" id="data">`. A page loads nothing:
-its content security policy allows only its own style and script, by their hashes.
+the frame around all of them. A page may use parts, such as `chart`, whose `.css` and `.js` come before its own. The
+data are JSON in `<script type="application/json" id="data">`. A page loads nothing: its content security policy allows
+only its own style and script, by their hashes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Sequence
 from importlib import resources
 from string import Template
 from typing import Any
@@ -22,13 +24,14 @@ LARGEST_DATA = 2_000_000
 """Bytes of JSON in a page: what a browser on a phone still opens at once."""
 
 
-def make_page(name: str, title: str, data: Any) -> str:
+def make_page(name: str, title: str, data: Any, parts: Sequence[str] = ()) -> str:
     """Return the HTML of the page `name`.
 
     Args:
         name: the name of the page's files in `templates/`.
         title: the heading, plain text.
         data: what the page's script reads, of types that JSON has. Floats must be finite.
+        parts: names of further files in `templates/`, whose style and script the page uses.
 
     Raises:
         SaveError: the data are larger than `LARGEST_DATA`.
@@ -39,8 +42,8 @@ def make_page(name: str, title: str, data: Any) -> str:
             f"{title}: the page would hold {size / 1e6:.1f} MB of data, more than {LARGEST_DATA / 1e6:.0f} MB; "
             "show fewer or shorter texts"
         )
-    style = _read("page.css") + _read(f"{name}.css")
-    script = _read(f"{name}.js")
+    style = "".join(_read(f"{part}.css") for part in ("page", *parts, name))
+    script = "".join(_read(f"{part}.js") for part in (*parts, name))
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+import struct
+import sys
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from seqgen.errors import ConfigError, SaveError
+from seqgen.pages.chart import Chart, Curve
+from seqgen.pages.chart_picture import DOTS_PER_INCH, HEIGHT, WIDTH, check_picture, write_picture
+
+CHART = Chart(
+    "100 % of $x$",
+    "step",
+    "bits",
+    [
+        Curve("_lstm $", [1, 2, 3], [1, math.nan, 0.1], [0.5, 0.5, 0], [2, 2, 2]),
+        Curve("gru", [1, 3], [2, 1], dashed=True, color=0),
+    ],
+    log_y=True,
+    x_marks={"$here$": 2},
+)
+
+
+def test_write_picture_draws_charts_in_a_column(tmp_path):
+    pytest.importorskip("matplotlib")
+
+    write_picture([CHART, CHART], tmp_path / "charts.png")
+
+    size = struct.unpack(">II", (tmp_path / "charts.png").read_bytes()[16:24])
+    assert size == (WIDTH * DOTS_PER_INCH, 2 * HEIGHT * DOTS_PER_INCH)
+
+
+def test_write_picture_writes_the_same_svg_again(tmp_path):
+    pytest.importorskip("matplotlib")
+
+    for name in ("a.svg", "b.SVG"):
+        write_picture([CHART], tmp_path / name)
+
+    first = (tmp_path / "a.svg").read_bytes()
+    assert first == (tmp_path / "b.SVG").read_bytes()
+    assert ET.fromstring(first).tag.endswith("svg")
+    assert b"<dc:date>" not in first
+
+
+@pytest.mark.parametrize("name", ["chart", "chart.pdf", "chart.png.txt"])
+def test_check_picture_refuses_other_endings(name, tmp_path):
+    with pytest.raises(ConfigError, match=r"\.png or \.svg"):
+        check_picture(tmp_path / name)
+
+
+def test_check_picture_names_the_extra_if_matplotlib_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+    with pytest.raises(ConfigError, match=r"seqgen\[plot\]"):
+        check_picture(tmp_path / "chart.svg")
+
+
+def test_write_picture_raises_save_error_if_the_folder_is_missing(tmp_path):
+    pytest.importorskip("matplotlib")
+
+    with pytest.raises(SaveError, match=r"missing.chart\.svg"):
+        write_picture([Chart("empty", "x", "y", [])], tmp_path / "missing" / "chart.svg")
