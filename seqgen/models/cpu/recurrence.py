@@ -13,8 +13,8 @@ and the state that a GRU carries are in `wide`, at least fp32.
 from __future__ import annotations
 
 import itertools
-from functools import partial
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -50,9 +50,7 @@ class _Activation(NamedTuple):
 
 _TANH = _Activation(torch.tanh, _tanh_backward)
 _SIGMOID = _Activation(torch.sigmoid, _sigmoid_backward)
-_RELU = _Activation(
-    partial(torch.clamp_min, min=0), partial(torch.ops.aten.threshold_backward.grad_input, threshold=0)
-)
+_RELU = _Activation(partial(torch.clamp_min, min=0), partial(torch.ops.aten.threshold_backward.grad_input, threshold=0))
 
 
 def rnn(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
