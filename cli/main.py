@@ -23,6 +23,7 @@ from seqgen.cli.commands import (
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
+from seqgen.cli.commands.inspect import gradients
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -45,6 +46,9 @@ tokenizers = typer.Typer(
 )
 corpora = typer.Typer(help="List and download corpora, check a text, encode it before training.", no_args_is_help=True)
 caches = typer.Typer(help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True)
+inspections = typer.Typer(
+    help="Look inside a trained model: units, gates, gradients, context, attention.", no_args_is_help=True
+)
 
 app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
@@ -72,6 +76,8 @@ corpora.command("encode", cls=Command)(encode.encode)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
+app.add_typer(inspections, name="inspect")
+inspections.command("gradients", cls=Command)(gradients.gradients)
 
 
 def _print_version(wanted: bool) -> None:

@@ -106,6 +106,7 @@ def train(
     dropout: float = ...,
     tie_weights: bool = ...,
     embedding_size: int | None = ...,
+    activation: Literal["tanh", "sigmoid", "relu"] = ...,
     gru_reset: Literal["after", "before"] = ...,
     block_size: int = ...,
     heads: int = ...,
