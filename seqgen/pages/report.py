@@ -1,4 +1,4 @@
-"""The report of a run: one page with its result, settings, curves, samples and the hardest lines of the withheld part.
+"""The report of a run: one page with its result, settings, curves, samples, surprisal and gradient horizon.
 
 Each section is made by one function from data: `result_section`, `settings_section`, ... A section is a list of blocks
 that templates/report.js draws: `figures`, `table`, `charts`, `texts`, `colored`.
@@ -10,18 +10,24 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from seqgen.errors import SeqgenError
 from seqgen.evaluation.report import xz_bits_per_byte
+from seqgen.evaluation.surprisal.measure import Surprisal
 from seqgen.evaluation.tasks.labels import LabelReport
 from seqgen.evaluation.tasks.tags import TagReport
-from seqgen.evaluation.token_scores import TokenScores
+from seqgen.inspection.gradients import Gradients, Target, measure_gradients
+from seqgen.inspection.trace import neural_part
+from seqgen.models.config import RecurrentConfig
 from seqgen.models.registry import FAMILIES
 from seqgen.pages.chart import Chart, Curve, chart_data
+from seqgen.pages.gradients import describe_source, gradients_chart
 from seqgen.pages.page import make_page
+from seqgen.pages.visible import show_invisible
 from seqgen.runs.config import RunConfig, nondefault_settings
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.history import MEMBER_OF_ALL, History, read_histories, thin
@@ -39,7 +45,9 @@ CURVE_POINTS = 400
 """Points of a curve: steps in a row are averaged."""
 MOST_SAMPLES = 12
 """Samples on a page, evenly spaced over the run."""
-SCORED_CHARACTERS = 20_000
+SCORING, GRADIENTS = "scoring the withheld part", "measuring gradients"
+"""The names of what takes time."""
+SCORED_CHARACTERS = 100_000
 """Characters of the withheld part that are scored for the page."""
 COLORED_TOKENS = 1_500
 """Tokens of the colored stretch."""
@@ -48,6 +56,10 @@ LONGEST_LINE = 300
 """Characters of a line that the table of the hardest lines shows."""
 DARKEST_BITS = 10.0
 """Bits at which a token has the darkest color; in a vocabulary of 1,000, pure chance costs as much."""
+EXPECTED = 3
+"""How many of the most probable tokens are named at a token."""
+DISTANCE, POSITIONS = 100, 32
+"""The greatest distance of the gradients, in tokens, and the number of losses."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +98,12 @@ def report_page(report: Report) -> str:
     return make_page("report", report.title, asdict(report), parts=("chart",))
 
 
-def make_report(directory: RunDirectory, progress: Callable[[int, int], None] = lambda *_: None) -> Report:
+def make_report(directory: RunDirectory, progress: Callable[[str, int, int], None] = lambda *_: None) -> Report:
     """Report on a run of any kind, finished or not.
 
     Args:
         directory: the run.
-        progress: receives how much of the withheld part was scored, and its total.
+        progress: receives the name of the work, `SCORING` or `GRADIENTS`, how much of it is done, and the total.
 
     Raises:
         RunError: it is not a run, or its files are damaged.
@@ -116,9 +128,14 @@ def make_report(directory: RunDirectory, progress: Callable[[int, int], None] = 
     if run is None or text is None:
         report.left_out["The withheld part"] = why_not
     elif isinstance(run, LabelerRun):
-        report.add("Labels of the withheld part", lambda: labels_section(run.evaluate_pairs(progress=progress)))
+        scoring = partial(progress, SCORING)
+        report.add("Labels of the withheld part", lambda: labels_section(run.evaluate_pairs(progress=scoring)))
     elif isinstance(run, TextRun):
-        report.add("Surprisal", lambda: surprisal_section(score_start(run, text, progress), len(text.in_file)))
+        part = first_characters(text, SCORED_CHARACTERS)
+        characters = sum(map(len, text))
+        scoring, gradients = partial(progress, SCORING), partial(progress, GRADIENTS)
+        report.add("Surprisal", lambda: surprisal_section(run.surprisal(part, progress=scoring), characters))
+        report.add("Gradient horizon", lambda: horizon_section(_gradients(run, part, gradients)))
     return report
 
 
@@ -250,7 +267,7 @@ def curves_section(histories: Mapping[str, History], config: RunConfig) -> Secti
     about = (
         "The training loss is the mean of the steps between two points; its band reaches from the least to the "
         "greatest. Norms of gradients are those before clipping; an update is the norm of a step's change of the "
-        "weights, divided by the norm of the weights. Below: the norms are measured at some steps only."
+        "weights, divided by the norm of the weights; both are measured every 50 steps and before evaluations."
     )
     return Section("Curves", about, blocks)
 
@@ -351,89 +368,93 @@ def labels_section(found: LabelReport | TagReport) -> Section:
     return Section("Labels of the withheld part", "Predictions compared with the labels that the text has.", blocks)
 
 
-def score_start(
-    run: TextRun, documents: Sequence[str], progress: Callable[[int, int], None] = lambda *_: None
-) -> list[TokenScores]:
-    """Score the first `SCORED_CHARACTERS` characters of documents.
-
-    Raises:
-        TextError: a document is longer than the model's positions.
-    """
-    found: list[TokenScores] = []
-    left = SCORED_CHARACTERS
-    for document in documents:
+def first_characters(documents: LoadedDocuments, most: int) -> LoadedDocuments:
+    """Return the documents up to `most` characters; one that is cut has no end."""
+    texts, sizes, ends, left = [], [], [], most
+    for text, size, end in zip(documents, documents.end_sizes, documents.ends, strict=True):
         if left <= 0:
             break
-        part = document[:left]
-        if part:
-            found.append(run.score(part))
-        left -= len(part)
-        progress(SCORED_CHARACTERS - left, SCORED_CHARACTERS)
-    return found
+        whole = len(text) <= left
+        texts.append(text[:left])
+        sizes.append(size if whole else 0)
+        ends.append(end and whole)
+        left -= len(text)
+    return LoadedDocuments.of(texts, sizes, ends)
 
 
-@dataclass(frozen=True)
-class ScoredLine:
-    """A line of a scored text, and its cost."""
-
-    number: int
-    """From 1."""
-    text: str
-    bits: float
-
-    @property
-    def bits_per_character(self) -> float:
-        """The bits of the line, its end included, divided by its characters."""
-        return self.bits / max(len(self.text), 1)
-
-
-def score_lines(scores: Sequence[TokenScores]) -> list[ScoredLine]:
-    """Return the lines of scored documents with their bits; a token belongs to the line in which it begins."""
-    lines: list[ScoredLine] = []
-    for one in scores:
-        starts = [0, *(place + 1 for place, char in enumerate(one.text) if char == "\n")]
-        costs = (one.nats + one.unk_cost) / math.log(2)
-        owner = np.searchsorted(starts, np.minimum(one.spans[:, 0], max(len(one.text) - 1, 0)), side="right") - 1
-        bits = np.bincount(owner, weights=costs, minlength=len(starts))
-        texts = one.text.split("\n")
-        ends = len(texts) - 1
-        for number, (text, cost) in enumerate(zip(texts, bits.tolist(), strict=True)):
-            whole = text + ("\n" if number < ends else "")
-            if whole:
-                lines.append(ScoredLine(len(lines) + 1, whole, cost))
-    return lines
-
-
-def surprisal_section(scores: Sequence[TokenScores], characters: int) -> Section:
-    """Show the hardest lines of a scored text by bits per character, and its beginning colored by bits per token.
+def surprisal_section(found: Surprisal, characters: int) -> Section:
+    """Show the strangest lines of a text, and its beginning colored by the bits of each token.
 
     Args:
-        scores: of the documents, or of their beginning.
+        found: of the text or of its beginning, with tokens.
         characters: of the whole text, to name what was left out.
     """
-    lines = sorted((line for line in score_lines(scores) if line.text.strip()), key=lambda one: -one.bits_per_character)
-    rows = [
-        [f"{line.number:,}", _cut(line.text.rstrip("\n")), f"{line.bits_per_character:.2f}", f"{line.bits:.1f}"]
-        for line in lines[:HARDEST_LINES]
-    ]
-    tokens, bits = [], []
-    for one in scores:
-        tokens += one.tokens
-        bits += ((one.nats + one.unk_cost) / math.log(2)).tolist()
-    scored = sum(len(one.text) for one in scores)
+    lines, several = found.lines, len(found.texts) > 1
+    rows = []
+    for place in lines.strangest(HARDEST_LINES).tolist():
+        number = f"{lines.document[place] + 1:,}: {lines.line[place]:,}" if several else f"{lines.line[place]:,}"
+        bits = lines.nats[place] / math.log(2)
+        line = _cut(found.text_of(lines, place).rstrip("\r\n"))
+        rows.append([number, line, f"{lines.bits_per_byte[place]:.2f}", f"{bits:.1f}"])
+    scored = sum(map(len, found.texts))
     part = f"the first {scored:,} of its {characters:,} characters" if scored < characters else "all of it"
     about = (
-        f"What the withheld part costs, {part}: its hardest lines, and its beginning with each token colored by its "
-        f"bits, the darkest from {DARKEST_BITS:g} bits on."
+        f"What the withheld part costs, {part}: its strangest lines, ranked by nats divided by the root of the bytes, "
+        f"and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} bits on. Point at a "
+        "token to see what was expected."
     )
-    colored = {
-        "kind": "colored",
-        "tokens": tokens[:COLORED_TOKENS],
-        "bits": [round(value, 3) for value in bits[:COLORED_TOKENS]],
-        "darkest": DARKEST_BITS,
-    }
-    table = _table(["line", "text", "bits per character", "bits"], rows, words=2)
-    return Section("Surprisal", about, [table, colored])
+    place = "document: line" if several else "line"
+    table = _table([place, "text", "bits per byte", "bits"], rows, words=2)
+    return Section("Surprisal", about, [table, _colored(found)])
+
+
+def _colored(found: Surprisal) -> Block:
+    """Return the first tokens of a text with their bits, and the most probable tokens in the place of each."""
+    tokens: list[str] = []
+    bits: list[float] = []
+    expected: list[str] = []
+    for document in found.tokens or ():
+        tokens += document.scores.tokens
+        bits += (document.nats / math.log(2)).round(3).tolist()
+        for top, shares in zip(document.top[:, :EXPECTED].tolist(), document.top_probabilities.tolist(), strict=True):
+            named = zip(map(found.tokens.name, top), shares, strict=False)  # type: ignore[union-attr]
+            expected.append(", ".join(f"{show_invisible(name)} {share:.0%}" for name, share in named))
+        if len(tokens) >= COLORED_TOKENS:
+            break
+    shown = slice(COLORED_TOKENS)
+    return {"kind": "colored", "tokens": tokens[shown], "bits": bits[shown], "expected": expected[shown],
+            "darkest": DARKEST_BITS}  # fmt: skip
+
+
+def _gradients(run: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Gradients:
+    """Measure the gradients of a run, or of a mixture's member that has some."""
+    part = neural_part(run)
+    limits = [max((len(part.tokenizer.encode(text)) for text in documents), default=0)]
+    if part.model.max_positions is not None:
+        limits.append(part.model.max_positions)
+    distance = max(1, min(DISTANCE, *(limit - 2 for limit in limits)))
+    of: Target = "state" if isinstance(part.config.model, RecurrentConfig) else "input"
+    return measure_gradients(part, documents, of=of, distance=distance, positions=POSITIONS, progress=progress)
+
+
+def horizon_section(found: Gradients) -> Section:
+    """Show how far back the gradient of a loss reaches, and where a thousandth of it is left."""
+    chart = gradients_chart([(found.cell, found)])
+    rows = [
+        [
+            describe_source(found, norms),
+            f"more than {found.distance:,}" if norms.horizon is None else f"{norms.horizon:,}",
+            "–" if norms.decay is None else f"{norms.decay:.3g}",
+        ]
+        for norms in found.norms
+    ]
+    about = (
+        f"The norm of the gradient of one loss with respect to what {found.cell} held k tokens before: the geometric "
+        f"mean over {found.positions} places of the withheld part. The horizon is the first k at which a thousandth is "
+        "left of the norm at k = 0; the factor is by what the norm changes with each token."
+    )
+    table = _table(["gradient with respect to", "horizon", "factor per token"], rows)
+    return Section("Gradient horizon", about, [{"kind": "charts", "charts": [chart_data(chart)]}, table])
 
 
 def _cut(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -13,19 +14,25 @@ import pytest
 import seqgen
 from seqgen.errors import TextError
 from seqgen.evaluation.report import xz_bits_per_byte
+from seqgen.inspection.gradients import measure_gradients
 from seqgen.pages.chart import chart_data
+from seqgen.pages.gradients import gradients_chart
 from seqgen.pages.report import (
+    DISTANCE,
+    POSITIONS,
     Report,
+    first_characters,
     history_charts,
     labels_section,
     make_report,
     report_page,
-    score_lines,
     surprisal_section,
 )
+from seqgen.pages.visible import show_invisible
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.history import read_history
 from seqgen.runs.summary import summarize
+from seqgen.sources.source import LoadedDocuments
 
 from ..small_runs import PAIRS, labeled_texts, tagged_sentences
 
@@ -60,6 +67,12 @@ def mixture(make_run):
     return make_run(HOSTILE.join(lines), "gru+ngram")
 
 
+@pytest.fixture(scope="module")
+def reported(mixture):
+    """The report of the mixture."""
+    return make_report(mixture)
+
+
 def data_of(page):
     return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
 
@@ -77,14 +90,14 @@ def tables(report, title):
     return [block for block in section(report, title).blocks if block["kind"] == "table"]
 
 
-def test_report_of_a_mixture_has_the_figures_of_the_library(mixture):
-    report = make_report(mixture)
+def test_report_of_a_mixture_has_the_figures_of_the_library(mixture, reported):
+    report = reported
 
     config = mixture.read_config()
     summary, record, run = summarize(mixture, config), mixture.read_mixture(), seqgen.load(mixture.path)
     found = figures(report)
     assert [one.title for one in report.sections] == [
-        "Result", "Settings", "Curves", "Samples through time", "Surprisal",
+        "Result", "Settings", "Curves", "Samples through time", "Surprisal", "Gradient horizon",
     ]  # fmt: skip
     assert report.left_out == {}
     assert found["bits per byte"] == record.bits_per_byte == summary.best_bits_per_byte
@@ -118,31 +131,50 @@ def test_history_charts_hold_losses_and_norms_of_each_group(mixture):
         }
 
 
-def test_surprisal_of_the_report_is_that_of_score(mixture):
+def test_surprisal_of_the_report_is_that_of_the_library(mixture, reported):
     run = seqgen.load(mixture.path)
-    (text,) = run.validation_texts()
-    report = make_report(mixture)
+    found = run.surprisal(run.validation_texts())
 
-    scores = run.score(text)
-    table, colored = section(report, "Surprisal").blocks
+    table, colored = section(reported, "Surprisal").blocks
+    (scores,) = (document.scores for document in found.tokens)
     assert "".join(colored["tokens"]) == scores.text[: sum(map(len, colored["tokens"]))]
-    np.testing.assert_allclose(colored["bits"], (scores.nats / math.log(2))[: len(colored["bits"])], atol=1e-3)
-    lines = score_lines([scores])
-    assert "".join(line.text for line in lines) == scores.text
-    assert math.fsum(line.bits for line in lines) == pytest.approx(
-        (scores.nats + scores.unk_cost).sum() / math.log(2), rel=1e-9
-    )
-    hardest = max(lines, key=lambda line: line.bits_per_character)
-    assert table["rows"][0] == [
-        f"{hardest.number:,}", hardest.text.rstrip("\n"), f"{hardest.bits_per_character:.2f}", f"{hardest.bits:.1f}",
-    ]  # fmt: skip
+    nats = found.tokens[0].nats / math.log(2)
+    np.testing.assert_allclose(colored["bits"], nats[: len(colored["bits"])], atol=1e-3)
+    first = found.tokens[0]
+    assert colored["expected"][0].startswith(show_invisible(found.tokens.name(first.top[0, 0])))
+    assert [row[0] for row in table["rows"]] == [f"{found.lines.line[one]:,}" for one in found.lines.strangest(20)]
+    strangest = found.lines.strangest(1)[0]
+    assert table["rows"][0][1:] == [
+        found.text_of(found.lines, strangest).rstrip("\n"),
+        f"{found.lines.bits_per_byte[strangest]:.2f}",
+        f"{found.lines.nats[strangest] / math.log(2):.1f}",
+    ]
 
 
 def test_surprisal_section_names_what_was_left_out(mixture):
-    scores = [seqgen.load(mixture.path).score("The moon\nwas quiet.")]
+    run = seqgen.load(mixture.path)
+    text = LoadedDocuments.of(["The moon\nwas quiet.", "A river\nwas low."])
 
-    assert "first 19 of its 5,000 characters" in surprisal_section(scores, 5000).about
-    assert "all of it" in surprisal_section(scores, 19).about
+    cut = first_characters(text, 25)
+
+    assert (list(cut), cut.ends) == (["The moon\nwas quiet.", "A river"[:6]], (True, False))
+    assert first_characters(text, 99) == text
+    shown = surprisal_section(run.surprisal(cut), 5000)
+    assert "first 25 of its 5,000 characters" in shown.about
+    assert {row[0] for row in shown.blocks[0]["rows"]} == {"1: 1", "1: 2", "2: 1"}
+    assert "all of it" in surprisal_section(run.surprisal(cut), 25).about
+
+
+def test_gradient_horizon_of_the_report_is_that_of_the_library(mixture, reported):
+    run = seqgen.load(mixture.path)
+    texts = run.validation_texts()
+
+    charts, table = section(reported, "Gradient horizon").blocks
+    found = measure_gradients(run.members["gru"], texts, distance=DISTANCE, positions=POSITIONS)
+    assert charts["charts"] == [chart_data(gradients_chart([("gru", found)]))]
+    (norms,) = found.norms
+    horizon = f"more than {DISTANCE}" if norms.horizon is None else str(norms.horizon)
+    assert table["rows"] == [["h", horizon, f"{norms.decay:.3g}"]]
 
 
 def test_report_of_a_stopped_run_names_what_is_missing(corpus, tmp_path):
@@ -208,8 +240,8 @@ def test_report_names_a_section_that_cannot_be_made():
     assert (report.sections, report.left_out) == ([], {"Units": "the text is too long"})
 
 
-def test_report_page_holds_the_report(mixture):
-    report = make_report(mixture)
+def test_report_page_holds_the_report(reported):
+    report = reported
 
     page = report_page(report)
 
@@ -223,9 +255,8 @@ def test_report_page_holds_the_report(mixture):
 @pytest.mark.slow
 @pytest.mark.parametrize("color_scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1200])
-def test_report_page_fits_the_window_without_overlaps(open_page, mixture, width, color_scheme):
-    report = make_report(mixture)
-    report.left_out["Gradient horizon"] = "an n-gram model has no gradients " * 9
+def test_report_page_fits_the_window_without_overlaps(open_page, reported, width, color_scheme):
+    report = dataclasses.replace(reported, left_out={"Gradient horizon": "an n-gram model has no gradients " * 9})
 
     page = open_page(report_page(report), width, color_scheme)
 
@@ -245,16 +276,15 @@ def test_report_page_fits_the_window_without_overlaps(open_page, mixture, width,
 
 
 @pytest.mark.slow
-def test_report_page_draws_every_section_and_its_figures(open_page, mixture):
-    report = make_report(mixture)
-    report.left_out["Units"] = "none"
+def test_report_page_draws_every_section_and_its_figures(open_page, reported):
+    report = dataclasses.replace(reported, left_out={"Units": "none"})
 
     page = open_page(report_page(report))
 
     assert page.locator("section h2").all_inner_texts() == [*(one.title for one in report.sections), "Left out"]
     shown = page.locator(".figures dd").all_inner_texts()
     assert shown == [one["shown"] for one in section(report, "Result").blocks[0]["figures"]]
-    assert page.locator(".chart").count() == 4
+    assert page.locator(".chart").count() == 5
     (samples,) = (block["texts"] for block in section(report, "Samples through time").blocks)
     assert [one.strip() for one in page.locator("pre").all_inner_texts()] == [one["text"].strip() for one in samples]
     page.locator("#contents a", has_text="Surprisal").click()

@@ -40,7 +40,7 @@ function shade(element, value) {
   element.style.setProperty("--value", value);
 }
 
-function drawColored({ tokens, bits, darkest }) {
+function drawColored({ tokens, bits, expected, darkest }) {
   const scale = make("div", ["bits: ", ...[0, 0.25, 0.5, 0.75, 1].map((share) => {
     const step = make("span", (share * darkest).toFixed(1));
     shade(step, share);
@@ -48,7 +48,7 @@ function drawColored({ tokens, bits, darkest }) {
   })], { className: "scale" });
   const text = make("div", tokens.map((token, index) => {
     const shown = token.replaceAll("\n", "⏎\n") || "∅";
-    const element = make("span", shown, { title: `${bits[index].toFixed(2)} bits` });
+    const element = make("span", shown, { title: `${bits[index].toFixed(2)} bits; expected: ${expected[index]}` });
     shade(element, Math.min(1, bits[index] / darkest));
     return element;
   }), { className: "colored" });
