@@ -189,9 +189,10 @@ def result_section(
         _figure("steps", summary.steps, f"{{:,}} of {summary.total_steps:,}"),
         _figure("best step", summary.best_step, "{:,}"),
     ]
+    measured = "best evaluation on the withheld part" if mixture is None else "withheld part, which set the weights too"
     about = (
         f"{config.model.name} {config.model.shape} on {config.data.name}; {summary.state}. The losses are those of the "
-        "best evaluation on the withheld part."
+        f"{measured}."
     )
     blocks: list[Block] = [{"kind": "figures", "figures": [one for one in figures if one["value"] is not None]}]
     if mixture is not None:
@@ -403,8 +404,9 @@ def surprisal_section(found: Surprisal, characters: int) -> Section:
         f"and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} bits on. Point at a "
         "token to see what was expected."
     )
-    place = "document: line" if several else "line"
-    table = _table([place, "text", "bits per byte", "bits"], rows, words=2)
+    if several:
+        about += " Line 2: 7 is line 7 of document 2."
+    table = _table(["line", "text", "bits per byte", "bits"], rows, words=2)
     return Section("Surprisal", about, [table, _colored(found)])
 
 
