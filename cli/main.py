@@ -23,7 +23,7 @@ from seqgen.cli.commands import (
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
-from seqgen.cli.commands.inspect import gradients
+from seqgen.cli.commands.inspect import gradients, units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -73,10 +73,11 @@ corpora.command("list", cls=Command)(catalog.list_corpora)
 corpora.command("fetch", cls=Command)(catalog.fetch)
 corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
+app.add_typer(inspections, name="inspect")
+inspections.command("units", cls=Command)(units.units)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
-app.add_typer(inspections, name="inspect")
 inspections.command("gradients", cls=Command)(gradients.gradients)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from dataclasses import asdict
 from typing import Annotated
 
@@ -27,7 +28,7 @@ def report(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a page about a run: result, settings, curves, samples, surprisal of the withheld part, gradient horizon.
+    """Write a page about a run: result, settings, curves, samples, surprisal of the withheld part, units, gradients.
 
     It works for every kind of run, also while it is trained. The page needs no network.
     """
@@ -40,11 +41,11 @@ def report(
     if is_written and not os.access(place.parent, os.W_OK):
         raise SaveError(f"{place} cannot be written: the folder is not writable; name another place with --out")
     with exit_on_signal():
-        from seqgen.pages.report import GRADIENTS, SCORING, make_report, report_page
+        from seqgen.pages.report import WORK, make_report, report_page
     from seqgen.utils.files import write_atomically
 
-    with WorkBar(SCORING, quiet=quiet) as scoring, WorkBar(GRADIENTS, quiet=quiet, unit="position") as gradients:
-        bars = {SCORING: scoring, GRADIENTS: gradients}
+    with ExitStack() as stack:
+        bars = {name: stack.enter_context(WorkBar(name, quiet=quiet, unit=unit)) for name, unit in WORK.items()}
         made = make_report(directory, progress=lambda name, done, total: bars[name].show(done, total))
     for title, reason in made.left_out.items():
         notice(f"left out: {title}: {reason}", quiet=quiet)

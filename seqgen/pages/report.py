@@ -1,7 +1,7 @@
-"""The report of a run: one page with its result, settings, curves, samples, surprisal and gradient horizon.
+"""The report of a run: one page with its result, settings, curves, samples, surprisal, units and gradient horizon.
 
 Each section is made by one function from data: `result_section`, `settings_section`, ... A section is a list of blocks
-that templates/report.js draws: `figures`, `table`, `charts`, `texts`, `colored`.
+that templates/report.js draws: `figures`, `table`, `charts`, `texts`, `colored`, `unit`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from seqgen.evaluation.tasks.labels import LabelReport
 from seqgen.evaluation.tasks.tags import TagReport
 from seqgen.inspection.gradients import Gradients, Target, measure_gradients
 from seqgen.inspection.trace import neural_part
+from seqgen.inspection.units import FoundUnits, UnitTrace, find_units, trace_units
 from seqgen.models.config import RecurrentConfig
 from seqgen.models.registry import FAMILIES
 from seqgen.pages.chart import Chart, Curve, chart_data
@@ -45,10 +46,13 @@ CURVE_POINTS = 400
 """Points of a curve: steps in a row are averaged."""
 MOST_SAMPLES = 12
 """Samples on a page, evenly spaced over the run."""
-SCORING, GRADIENTS = "scoring the withheld part", "measuring gradients"
-"""The names of what takes time."""
+SCORING, UNITS, GRADIENTS = "scoring the withheld part", "finding units", "measuring gradients"
+WORK = {SCORING: "token", UNITS: "token", GRADIENTS: "position"}
+"""What takes time, and what is counted."""
 SCORED_CHARACTERS = 100_000
 """Characters of the withheld part that are scored for the page."""
+UNIT_CHARACTERS = 50_000
+"""Characters of the withheld part in which units are searched."""
 COLORED_TOKENS = 1_500
 """Tokens of the colored stretch."""
 HARDEST_LINES = 20
@@ -103,7 +107,7 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
 
     Args:
         directory: the run.
-        progress: receives the name of the work, `SCORING` or `GRADIENTS`, how much of it is done, and the total.
+        progress: receives a name of `WORK`, how much of it is done, and the total.
 
     Raises:
         RunError: it is not a run, or its files are damaged.
@@ -133,8 +137,9 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
     elif isinstance(run, TextRun):
         part = first_characters(text, SCORED_CHARACTERS)
         characters = sum(map(len, text))
-        scoring, gradients = partial(progress, SCORING), partial(progress, GRADIENTS)
+        scoring, units, gradients = (partial(progress, name) for name in WORK)
         report.add("Surprisal", lambda: surprisal_section(run.surprisal(part, progress=scoring), characters))
+        report.add("Units", lambda: _units(run, first_characters(text, UNIT_CHARACTERS), units))
         report.add("Gradient horizon", lambda: horizon_section(_gradients(run, part, gradients)))
     return report
 
@@ -426,6 +431,36 @@ def _colored(found: Surprisal) -> Block:
     shown = slice(COLORED_TOKENS)
     return {"kind": "colored", "tokens": tokens[shown], "bits": bits[shown], "expected": expected[shown],
             "darkest": DARKEST_BITS}  # fmt: skip
+
+
+def _units(run: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Section:
+    """Find the units of a run, or of a mixture's member that has some."""
+    trace = trace_units(neural_part(run), [text for text in documents if text], progress=progress)
+    return units_section(trace, find_units(trace))
+
+
+def units_section(trace: UnitTrace, found: FoundUnits) -> Section:
+    """Show the units that track probes best, and the beginning of the text colored by the best of them."""
+    best = sorted(found.best(), key=lambda one: -abs(one.held_out))
+    rows = [[one.probe, one.unit, f"{one.held_out:.2f}", f"{one.fitted:.2f}"] for one in best]
+    about = (
+        f"Of {found.tried:,} units, those whose value correlates most with what the text is doing at each token. They "
+        f"were chosen on the first {found.half:,} tokens and measured on the other {found.total - found.half:,}."
+    )
+    blocks: list[Block] = [_table(["probe", "unit", "correlation on held-out text", "where chosen"], rows, words=2)]
+    if best:
+        values = trace.unit(best[0].unit)
+        largest = float(abs(values).max()) or 1.0
+        blocks.append(
+            {
+                "kind": "unit",
+                "title": f"{best[0].unit}, which tracks {best[0].probe}",
+                "tokens": trace.tokens[:COLORED_TOKENS],
+                "values": [round(float(value), 4) for value in values[:COLORED_TOKENS]],
+                "largest": round(largest, 4),
+            }
+        )
+    return Section("Units", about, blocks)
 
 
 def _gradients(run: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Gradients:

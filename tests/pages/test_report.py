@@ -15,6 +15,7 @@ import seqgen
 from seqgen.errors import TextError
 from seqgen.evaluation.report import xz_bits_per_byte
 from seqgen.inspection.gradients import measure_gradients
+from seqgen.inspection.units import find_units, trace_units
 from seqgen.pages.chart import chart_data
 from seqgen.pages.gradients import gradients_chart
 from seqgen.pages.report import (
@@ -97,7 +98,7 @@ def test_report_of_a_mixture_has_the_figures_of_the_library(mixture, reported):
     summary, record, run = summarize(mixture, config), mixture.read_mixture(), seqgen.load(mixture.path)
     found = figures(report)
     assert [one.title for one in report.sections] == [
-        "Result", "Settings", "Curves", "Samples through time", "Surprisal", "Gradient horizon",
+        "Result", "Settings", "Curves", "Samples through time", "Surprisal", "Units", "Gradient horizon",
     ]  # fmt: skip
     assert report.left_out == {}
     assert found["bits per byte"] == record.bits_per_byte == summary.best_bits_per_byte
@@ -163,6 +164,24 @@ def test_surprisal_section_names_what_was_left_out(mixture):
     assert "first 25 of its 5,000 characters" in shown.about
     assert {row[0] for row in shown.blocks[0]["rows"]} == {"1: 1", "1: 2", "2: 1"}
     assert "all of it" in surprisal_section(run.surprisal(cut), 25).about
+
+
+def test_units_of_the_report_are_those_of_the_library(mixture, reported):
+    run = seqgen.load(mixture.path)
+    trace = trace_units(run.members["gru"], run.validation_texts())
+    found = find_units(trace)
+
+    table, colored = section(reported, "Units").blocks
+
+    best = {one.probe: one for one in found.best()}
+    assert {row[0]: row[1:] for row in table["rows"]} == {
+        probe: [one.unit, f"{one.held_out:.2f}", f"{one.fitted:.2f}"] for probe, one in best.items()
+    }
+    first = max(best.values(), key=lambda one: abs(one.held_out))
+    assert first.unit in colored["title"]
+    np.testing.assert_allclose(colored["values"], trace.unit(first.unit)[: len(colored["values"])], atol=1e-4)
+    assert colored["tokens"] == trace.tokens[: len(colored["values"])]
+    assert colored["largest"] == pytest.approx(abs(trace.unit(first.unit)).max(), abs=1e-4)
 
 
 def test_gradient_horizon_of_the_report_is_that_of_the_library(mixture, reported):

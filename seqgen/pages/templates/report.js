@@ -40,6 +40,29 @@ function shade(element, value) {
   element.style.setProperty("--value", value);
 }
 
+function tokenText(token) {
+  return token.replaceAll("\n", "⏎\n") || "∅";
+}
+
+function sign(element, share) { // from -1 to 1
+  element.classList.add(share < 0 ? "negative" : "positive");
+  element.style.setProperty("--value", Math.abs(share));
+}
+
+function drawUnit({ title, tokens, values, largest }) {
+  const scale = make("div", ["value: ", ...[-1, -0.5, 0, 0.5, 1].map((share) => {
+    const step = make("span", (share * largest).toFixed(2));
+    sign(step, share);
+    return step;
+  })], { className: "scale" });
+  const text = make("div", tokens.map((token, index) => {
+    const element = make("span", tokenText(token), { title: values[index].toFixed(3) });
+    sign(element, values[index] / largest);
+    return element;
+  }), { className: "colored" });
+  return make("div", [make("h3", title), scale, text]);
+}
+
 function drawColored({ tokens, bits, expected, darkest }) {
   const scale = make("div", ["bits: ", ...[0, 0.25, 0.5, 0.75, 1].map((share) => {
     const step = make("span", (share * darkest).toFixed(1));
@@ -47,15 +70,14 @@ function drawColored({ tokens, bits, expected, darkest }) {
     return step;
   })], { className: "scale" });
   const text = make("div", tokens.map((token, index) => {
-    const shown = token.replaceAll("\n", "⏎\n") || "∅";
-    const element = make("span", shown, { title: `${bits[index].toFixed(2)} bits; expected: ${expected[index]}` });
+    const element = make("span", tokenText(token), { title: `${bits[index].toFixed(2)} bits; expected: ${expected[index]}` });
     shade(element, Math.min(1, bits[index] / darkest));
     return element;
   }), { className: "colored" });
   return make("div", [scale, text]);
 }
 
-const DRAW = { figures: drawFigures, table: drawTable, charts: drawCharts, texts: drawTexts, colored: drawColored };
+const DRAW = { figures: drawFigures, table: drawTable, charts: drawCharts, texts: drawTexts, colored: drawColored, unit: drawUnit };
 
 for (const [number, section] of report.sections.entries()) {
   const id = `section-${number + 1}`;
