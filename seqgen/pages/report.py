@@ -447,7 +447,7 @@ def units_section(trace: UnitTrace, found: FoundUnits) -> Section:
         f"Of {found.tried:,} units, those whose value correlates most with what the text is doing at each token. They "
         f"were chosen on the first {found.half:,} tokens and measured on the other {found.total - found.half:,}."
     )
-    blocks: list[Block] = [_table(["probe", "unit", "correlation on held-out text", "where chosen"], rows, words=2)]
+    blocks: list[Block] = [_table(["probe", "unit", "held-out correlation", "where chosen"], rows, words=2)]
     if best:
         values = trace.unit(best[0].unit)
         largest = float(abs(values).max()) or 1.0

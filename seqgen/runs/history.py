@@ -91,8 +91,18 @@ def read_history(directory: RunDirectory) -> History:
         raise RunError(
             f"{directory.metrics} has lines that are not events of seqgen; restore it from a backup"
         ) from error
-    lists = (found.get(kind, []) for kind in ("evaluated", "norms", "sampled", "warning", "mixed"))
-    return History(*(np.array(column) for column in columns), *lists)
+    steps, nats, rates, norms = (np.array(column) for column in columns)
+    return History(
+        steps=steps,
+        training_nats=nats,
+        learning_rates=rates,
+        grad_norms=norms,
+        evaluations=found.get("evaluated", []),
+        norms=found.get("norms", []),
+        samples=found.get("sampled", []),
+        warnings=found.get("warning", []),
+        mixed=found.get("mixed", []),
+    )
 
 
 def read_histories(directory: RunDirectory, config: RunConfig) -> dict[str, History]:

@@ -84,7 +84,7 @@ class NormMeter:
     def after_update(self) -> None:
         """Measure what the optimizer has changed, and drop the copy of the weights."""
         weights = self._by_group(self._parameters)
-        torch._foreach_sub_(self._before, self._parameters)
+        torch._foreach_sub_(self._before, list[Tensor](self._parameters))
         changes = self._by_group(self._before)
         self.update = {group: change / weights[group] if weights[group] else 0.0 for group, change in changes.items()}
         self._before = []
