@@ -131,10 +131,12 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
         report.left_out["Samples"] = "none was drawn yet"
     if run is None or text is None:
         report.left_out["The withheld part"] = why_not
-    elif isinstance(run, LabelerRun):
-        scoring = partial(progress, SCORING)
-        report.add("Labels of the withheld part", lambda: labels_section(run.evaluate_pairs(progress=scoring)))
-    elif isinstance(run, TextRun):
+    elif not isinstance(run, TextRun):
+        if isinstance(run, LabelerRun):
+            scoring = partial(progress, SCORING)
+            report.add("Labels of the withheld part", lambda: labels_section(run.evaluate_pairs(progress=scoring)))
+        report.left_out["Surprisal, units, gradient horizon"] = "they belong to runs that continue texts"
+    else:
         part = first_characters(text, SCORED_CHARACTERS)
         characters = sum(map(len, text))
         scoring, units, gradients = (partial(progress, name) for name in WORK)
@@ -291,14 +293,25 @@ def history_charts(history: History, unit: str, prefix: str = "") -> list[Chart]
         Chart(f"{prefix}Loss", "step", unit, losses),
         Chart(f"{prefix}Learning rate", "step", "learning rate", [Curve("learning rate", at, rate)]),
     ]
+    layers = list(dict.fromkeys(map(layer_of, history.groups)))
     for kind, label in (("gradient", "norm of the gradient"), ("update", "update / weights")):
         curves = [
-            Curve(group, *history.norms_of(kind, group), dashed=group.endswith("hidden-hidden"))
+            Curve(
+                group,
+                *history.norms_of(kind, group),
+                dashed=group.endswith("hidden-hidden"),
+                color=layers.index(layer_of(group)),
+            )
             for group in history.groups
         ]
         if curves:
             charts.append(Chart(f"{prefix}{label[0].upper()}{label[1:]}, by layer", "step", label, curves, log_y=True))
     return charts
+
+
+def layer_of(group: str) -> str:
+    """Return the layer of a group of parameters: `layers.0.hidden-hidden` -> `layers.0`."""
+    return group.removesuffix(".hidden-hidden").removesuffix(".input-hidden")
 
 
 def describe_warning(event: Mapping[str, Any]) -> str:
@@ -337,7 +350,7 @@ def samples_section(histories: Mapping[str, History], *, raw: bool = False) -> S
             note = "" if loss is None else f"validation loss {loss:.3f}"
             texts.append({"title": title, "note": note, "text": _printable(sample["text"], raw=raw)})
     some = f" Here are {len(texts)} of {drawn}." if len(texts) < drawn else ""
-    about = f"What the model wrote at its evaluations, from the same random numbers each time.{some}"
+    about = f"Samples that were drawn at the evaluations, from the same random numbers each time.{some}"
     return Section("Samples through time", about, [{"kind": "texts", "texts": texts}])
 
 

@@ -22,6 +22,7 @@ from seqgen.pages.report import (
     DISTANCE,
     POSITIONS,
     Report,
+    curves_section,
     first_characters,
     history_charts,
     labels_section,
@@ -127,9 +128,31 @@ def test_history_charts_hold_losses_and_norms_of_each_group(mixture):
     assert validation.y.tolist() == [event["nats_per_token"] for event in history.evaluations]
     assert rate.curves[0].y.tolist() == history.learning_rates.tolist()
     for chart, kind in ((gradient, "gradient"), (update, "update")):
+        assert [curve.color for curve in chart.curves] == [0, 1, 1, 2]  # one color for both parts of a layer
         assert {curve.name: list(curve.y) for curve in chart.curves} == {
             group: [event[kind][group] for event in history.norms] for group in history.groups
         }
+
+
+def test_warnings_are_below_the_curves_with_their_figures(mixture):
+    events = [
+        {"event": "vanishing_gradient", "step": 150, "group": "layers.0", "gradient": 2e-5, "head_gradient": 0.5},
+        {"event": "exploding_gradient", "step": 1200, "group": "layers.1", "grad_norm": 6100.0},
+        {"event": "overfitting", "step": 70, "nats_per_token": 2.256, "best_nats_per_token": 2.224, "best_step": 40},
+        {"event": "save_failed", "step": 80, "reason": "no room"},
+        {"event": "skipped", "step": 90},
+    ]
+    history = dataclasses.replace(read_history(mixture.member("gru")), warnings=events)
+
+    (_, table) = curves_section({"": history}, mixture.read_config()).blocks
+
+    steps, texts = zip(*table["rows"], strict=True)
+    assert steps == ("150", "1,200", "70", "80", "90")
+    for text, figures in zip(
+        texts, [("layers.0", "2e-05", "0.5"), ("layers.1", "6,100"), ("2.256", "2.224", "40"), ("no room",), ("NaN",)],
+        strict=True,
+    ):  # fmt: skip
+        assert all(figure in text for figure in figures)
 
 
 def test_surprisal_of_the_report_is_that_of_the_library(mixture, reported):
@@ -224,9 +247,8 @@ def test_report_of_a_changed_text_names_the_text(corpus, tmp_path):
     assert figures(report).keys() >= {"bits per byte", "perplexity"}
 
 
-@pytest.mark.parametrize(
-    ("task", "text"), [("classify", labeled_texts()), pytest.param("tag", tagged_sentences(), marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "text"), [("classify", labeled_texts()), ("tag", tagged_sentences())])
 def test_report_of_a_labeler_has_its_accuracy_and_confusion(make_run, task, text):
     directory = make_run(text, "gru", task=task)
 
@@ -246,6 +268,7 @@ def test_report_of_a_translator_has_curves_and_translations(make_run):
     report = make_report(make_run(PAIRS, "gru", task="translate"))
 
     assert [one.title for one in report.sections] == ["Result", "Settings", "Curves", "Samples through time"]
+    assert list(report.left_out) == ["Surprisal, units, gradient horizon"]
     assert " -> " in section(report, "Samples through time").blocks[0]["texts"][0]["text"]
 
 

@@ -36,6 +36,7 @@ def test_history_has_the_figures_of_the_events(corpus, tmp_path):
     assert history.warnings == []
 
 
+@pytest.mark.slow
 def test_histories_of_a_mixture_are_those_of_its_members_and_its_own(corpus, tmp_path):
     run = seqgen.train(corpus, out=tmp_path / "run", **{**SMALL, "cell": "gru+ngram"})
     (mixed,) = [event for event in run if isinstance(event, seqgen.Mixed)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.summary import summarize
 
@@ -16,6 +18,7 @@ def test_report_writes_a_page_into_the_newest_run(answers, run):
     assert answers("info", run)  # the page does not disturb the run
 
 
+@pytest.mark.slow
 def test_report_writes_where_out_says(answers, run):
     assert answers("report", run, "--out", "page.html") == "page.html\n"
 
@@ -32,6 +35,7 @@ def test_report_json_has_the_result_and_writes_no_page(answers, run):
     assert not (run / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_report_of_a_stopped_run_notes_what_is_left_out(invoke, stopped):
     (stopped / "model.safetensors").unlink()
 
