@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -23,7 +24,15 @@ from seqgen.models.config import RecurrentConfig
 from seqgen.models.cpu import recurrence
 from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.recurrent import cells
-from seqgen.models.recurrent.stepper import GRU_STEP, LSTM_STEP, RNN_STEP, FastStep, RecurrentStepper
+from seqgen.models.recurrent.stepper import (
+    GRU_STEP,
+    LSTM_STEP,
+    RNN_RELU_STEP,
+    RNN_SIGMOID_STEP,
+    RNN_STEP,
+    FastStep,
+    RecurrentStepper,
+)
 from seqgen.models.state import State
 from seqgen.models.stepper import Matrices, ProductLayer
 
@@ -280,6 +289,21 @@ CELLS: dict[str, Cell] = {
         fused=torch.rnn_tanh,
         fast_step=RNN_STEP,
         kernel="step_rnn",
+    ),
+    "rnn-sigmoid": Cell(
+        partial(cells.rnn_step, activation=torch.sigmoid),
+        {"recurrent": 1},
+        on_cpu=recurrence.rnn_sigmoid,
+        fast_step=RNN_SIGMOID_STEP,
+        kernel="step_rnn_sigmoid",
+    ),
+    "rnn-relu": Cell(
+        partial(cells.rnn_step, activation=torch.relu),
+        {"recurrent": 1},
+        on_cpu=recurrence.rnn_relu,
+        fused=torch.rnn_relu,
+        fast_step=RNN_RELU_STEP,
+        kernel="step_rnn_relu",
     ),
     "lstm": Cell(
         cells.lstm_step,

@@ -18,11 +18,13 @@ import random
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 Draw = Callable[[], float]
 """Uniform in [0, 1): the one method of `random` that Python promises not to change between versions."""
-SourceName = Literal["arithmetic", "brackets", "copy", "dates", "hello"]
+SourceName = Literal["arithmetic", "brackets", "copy", "dates", "hello", "recall-10", "recall-20", "recall-40",
+                     "recall-80"]  # fmt: skip
 
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 OPENS_OUTSIDE, OPENS_INSIDE = 0.75, 0.4
@@ -30,6 +32,7 @@ OPENS_OUTSIDE, OPENS_INSIDE = 0.75, 0.4
 MAX_ADDEND = 99
 LETTERS = "abcdefgh"
 COPY_LENGTH = 8
+RECALL_DISTANCES = (10, 20, 40, 80)
 FIRST_DAY, LAST_DAY = dt.date(1900, 1, 1), dt.date(2099, 12, 31)
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
@@ -167,12 +170,42 @@ def hello_entropy() -> float:
     return 0.0
 
 
+def recall(draw: Draw, distance: int) -> str:
+    """Generate one letter of eight, `distance` other characters, and the letter again: `c.........|c` for 10.
+
+    A model that has just read `|` read the letter `distance` steps before: the memory task of Hochreiter and
+    Schmidhuber (1997), "Long short-term memory".
+    """
+    return _recall(LETTERS[below(draw, len(LETTERS))], distance)
+
+
+def recall_bits(record: str, distance: int) -> float:
+    """Return the bits of the first letter; the others follow from it."""
+    real = record == _recall(record[:1], distance) and record[:1] in set(LETTERS)
+    return math.log2(len(LETTERS)) if real else math.inf
+
+
+def recall_entropy(distance: int) -> float:
+    """Return 3 bits in `distance` + 3 characters: 0.23077 for 10."""
+    return math.log2(len(LETTERS)) / len(_recall(LETTERS[0], distance))
+
+
+def recall_source(distance: int) -> RecordSource:
+    """Return the source of `recall`, with a distance of at least 1."""
+    return RecordSource(
+        partial(recall, distance=distance),
+        partial(recall_bits, distance=distance),
+        partial(recall_entropy, distance),
+    )
+
+
 SOURCES: dict[str, RecordSource] = {
     "arithmetic": RecordSource(arithmetic, arithmetic_bits, arithmetic_entropy),
     "brackets": RecordSource(brackets, brackets_bits, brackets_entropy),
     "copy": RecordSource(copy, copy_bits, copy_entropy),
     "dates": RecordSource(dates, dates_bits, dates_entropy),
     "hello": RecordSource(hello, hello_bits, hello_entropy),
+    **{f"recall-{distance}": recall_source(distance) for distance in RECALL_DISTANCES},
 }
 
 
@@ -198,6 +231,10 @@ def _flip(probability: float) -> float:
 
 def _sum(a: int, b: int) -> str:
     return f"{a}+{b}={a + b}\n"
+
+
+def _recall(letter: str, distance: int) -> str:
+    return f"{letter}{'.' * (distance - 1)}|{letter}\n"
 
 
 def _date(ordinal: int) -> str:

@@ -1,0 +1,203 @@
+"""Draw how far back gradients reach, and over what distance a letter is remembered: docs/horizons.svg.
+
+    python benchmarks/horizons.py [--text corpus:pydoc] [--time 20s] [--recall-time 25s] [--seeds 3] [--workers 2]
+
+The rnn with each activation, the gru and the lstm are trained on the same text with the same size and time, each
+with several seeds and with the settings of its preset. Then rnn, gru and lstm learn to recall a letter, at each
+distance of the corpora `recall-10` to `recall-80`. Each run uses one thread; runs that exist in --runs are not
+trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+import seqgen
+from seqgen.inspection.gradients import HORIZON_SHARE, GradientNorms, measure_gradients
+from seqgen.pages.chart import Chart, Curve
+from seqgen.pages.chart_picture import write_picture
+from seqgen.sources.catalog.corpus import read_chunks
+from seqgen.sources.catalog.synthetic import LETTERS, RECALL_DISTANCES
+
+OUT = Path(__file__).parents[1] / "docs" / "horizons.svg"
+MODELS: dict[str, dict[str, Any]] = {
+    "rnn": {"cell": "rnn"},
+    "gru": {"cell": "gru"},
+    "lstm": {"cell": "lstm"},
+    "rnn sigmoid": {"cell": "rnn", "activation": "sigmoid"},
+    "rnn relu": {"cell": "rnn", "activation": "relu"},
+}
+RECALLING = ("rnn", "gru", "lstm")
+SHOWN = {"rnn": "hidden", "gru": "hidden", "lstm": "cell", "rnn sigmoid": "hidden", "rnn relu": "hidden"}
+"""The state whose gradient is compared."""
+DISTANCE = 300
+RECALLED = 20_000
+"""Characters of the test part of which the letters are scored."""
+
+Norms = npt.NDArray[np.float64]
+
+
+class Job(NamedTuple):
+    """A run to be trained, if it does not exist."""
+
+    model: str
+    text: str
+    folder: Path
+    settings: dict[str, Any]
+
+
+class Reach(NamedTuple):
+    """What was measured on one run."""
+
+    trained: dict[str, GradientNorms]
+    untrained: dict[str, GradientNorms]
+    bits_per_byte: float
+    note: str
+
+
+def train(job: Job) -> seqgen.TextRun:
+    """Train a run if it does not exist, and load it."""
+    if not (job.folder / "model.safetensors").is_file():
+        seqgen.train(job.text, out=job.folder, threads=1, **MODELS[job.model], **job.settings).run()
+    return seqgen.load(job.folder, device="cpu", threads=1)
+
+
+def reach(job: Job) -> Reach:
+    """Train a run, and measure its gradients on its validation part, trained and untrained."""
+    run = train(job)
+    documents = run.validation_texts()
+    trained, untrained = (
+        measure_gradients(run, documents, distance=DISTANCE, trained=trained) for trained in (True, False)
+    )
+    by_state = ({norms.of.rpartition(".")[2]: norms for norms in found.norms} for found in (trained, untrained))
+    bias = "".join(f"{gate} bias {number:g}" for gate, number in untrained.gate_bias.items())
+    return Reach(*by_state, run.evaluate_documents(documents).bits_per_byte, bias)
+
+
+def recalled_bits(job: Job, distance: int) -> float:
+    """Train a run on a recall corpus, and return the bits that it needs for the letter that it should recall."""
+    run, length = train(job), distance + 3
+    text = "".join(read_chunks(f"corpus:recall-{distance}:test"))[: RECALLED // length * length]
+    nats = run.score(text).nats[distance + 1 :: length]
+    return float(np.mean(nats)) / math.log(2)
+
+
+def reach_curves(name: str, found: Sequence[Reach], color: int) -> list[Curve]:
+    """Return the shares of the norm at k = 0 that are left: mean, lowest and highest seed, trained and untrained."""
+    curves = []
+    state = SHOWN[name]
+    for trained in (True, False):
+        shares = np.stack([_share((one.trained if trained else one.untrained)[state]) for one in found])
+        with np.errstate(divide="ignore"):
+            mean = np.exp(np.log(shares).mean(0))
+        label = f"{name} {'c' if state == 'cell' else 'h'}" + ("" if trained else ", untrained")
+        label += f", {found[0].note}" if found[0].note and not trained else ""
+        band = (shares.min(0), shares.max(0)) if trained else (None, None)
+        curves.append(Curve(label, np.arange(DISTANCE + 1), mean, *band, dashed=not trained, color=color))
+    return curves
+
+
+def _share(norms: GradientNorms) -> Norms:
+    return norms.mean / norms.mean[0]
+
+
+def print_horizons(found: dict[str, list[Reach]]) -> None:
+    """Print the horizon of every state and seed, and whether the trained gru and lstm reach further than the rnn."""
+    for name, seeds in found.items():
+        bits = ", ".join(f"{one.bits_per_byte:.3f}" for one in seeds)
+        print(f"{name}: {bits} bits per byte")
+        for state in seeds[0].trained:
+            for kind in ("trained", "untrained"):
+                horizons = [getattr(one, kind)[state].horizon for one in seeds]
+                factors = [getattr(one, kind)[state].decay for one in seeds]
+                shown = ", ".join(f"more than {DISTANCE}" if one is None else str(one) for one in horizons)
+                print(
+                    f"  {state}, {kind}: horizon {shown}; factor per token {', '.join(f'{one:.3f}' for one in factors)}"
+                )
+    trained = {
+        name: [one.trained[SHOWN[name]].horizon or DISTANCE + 1 for one in seeds]
+        for name, seeds in found.items()
+        if name in RECALLING
+    }
+    further = min(*trained["gru"], *trained["lstm"]) > max(trained["rnn"])
+    print(f"every trained gru (h) and lstm (c) reaches further than every rnn: {'yes' if further else 'NO'}")
+
+
+def draw(found: dict[str, list[Reach]], bits: dict[str, list[float]], out: Path) -> None:
+    """Write the picture."""
+    k, last = "k, tokens back", [0, DISTANCE]
+    charts = []
+    for title, names in (
+        ("Gradient of one loss with respect to the state k tokens before", RECALLING),
+        ("The same for the rnn by its activation", ("rnn", "rnn sigmoid", "rnn relu")),
+    ):
+        curves = [curve for color, name in enumerate(names) for curve in reach_curves(name, found[name], color)]
+        line = Curve("a thousandth", last, [HORIZON_SHARE, HORIZON_SHARE], dashed=True, color=6)
+        charts.append(Chart(title, k, "share of the norm at k = 0", [*curves, line], log_y=True))
+    distances = list(RECALL_DISTANCES)
+    blind = math.log2(len(LETTERS))
+    curves = [Curve(name, distances, bits[name]) for name in RECALLING]
+    curves.append(Curve("nothing remembered", distances, [blind] * len(distances), dashed=True, color=6))
+    charts.append(
+        Chart(
+            "A letter recalled after so many characters",
+            "characters in between",
+            "bits for the letter",
+            curves,
+            log_x=True,
+        )
+    )
+    write_picture(charts, out)
+
+
+def main() -> None:
+    """Train what is missing, measure, and draw."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--text", default="corpus:pydoc")
+    parser.add_argument("--time", default="20s")
+    parser.add_argument("--recall-time", default="25s")
+    parser.add_argument("--hidden-size", type=int, default=128)
+    parser.add_argument("--recall-size", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--runs", type=Path, default=Path("runs/horizons"))
+    parser.add_argument("--out", type=Path, default=OUT)
+    options = parser.parse_args()
+    size = {"hidden_size": options.hidden_size, "max_time": options.time}
+    reaches = [
+        Job(name, options.text, options.runs / f"{name.replace(' ', '-')}-{seed}", {**size, "seed": seed})
+        for name in MODELS
+        for seed in range(options.seeds)
+    ]
+    small = {"hidden_size": options.recall_size, "max_time": options.recall_time, "bptt": 128, "batch_size": 16}
+    recalls = [
+        Job(name, f"corpus:recall-{distance}", options.runs / f"{name}-recall-{distance}", small)
+        for name in RECALLING
+        for distance in RECALL_DISTANCES
+    ]
+    with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
+        measured = list(pool.map(reach, reaches))
+        recalled = list(pool.map(recalled_bits, recalls, RECALL_DISTANCES * len(RECALLING)))
+    found = {name: measured[at * options.seeds : (at + 1) * options.seeds] for at, name in enumerate(MODELS)}
+    bits = {
+        name: recalled[at * len(RECALL_DISTANCES) : (at + 1) * len(RECALL_DISTANCES)]
+        for at, name in enumerate(RECALLING)
+    }
+    print_horizons(found)
+    for name, needed in bits.items():
+        pairs = zip(RECALL_DISTANCES, needed, strict=True)
+        print(f"{name}: bits for the letter, by distance: " + ", ".join(f"{at}: {one:.2f}" for at, one in pairs))
+    draw(found, bits, options.out)
+
+
+if __name__ == "__main__":
+    main()
