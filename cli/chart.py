@@ -92,7 +92,7 @@ def chart_lines(chart: Chart, width: int, *, colored: bool, ascii_only: bool) ->
     x = Axis.of(np.array([*(value for curve in curves for value in curve.x), *marks.values()]), log=chart.log_x)
     edges = [edge for curve in curves for edge in (curve.y, curve.low, curve.high) if edge is not None]
     y = Axis.of(np.concatenate([*edges, []]), log=chart.log_y)
-    y_ticks = {HEIGHT - 1 - y.cell(tick, HEIGHT): _number(tick) for tick in y.ticks(HEIGHT // 4)}
+    y_ticks = {HEIGHT - 1 - y.cell(tick, HEIGHT): _number(tick) for tick in y.ticks(HEIGHT // 3)}
     margin = max(map(len, y_ticks.values()), default=0) + 2
     columns = max(width - margin, 10)
     x_ticks = _spread({x.cell(tick, columns): _number(tick) for tick in x.ticks(columns // 8)}, columns)
@@ -186,15 +186,15 @@ class Plot:
 
 
 def _log_ticks(low: float, high: float, count: int) -> list[float]:
-    """Return powers of ten, or with few of them 1, 2 and 5 times those; empty if fewer than two fit."""
+    """Return powers of ten, or with fewer than three 1, 2 and 5 times those; empty if fewer than two fit."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = max(math.ceil((last - first) / max(count, 1)), 1)
-    for ticks in (
-        [10.0**power for power in range(first, last + 1, every)],
-        [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)],
+    for least, ticks in (
+        (3, [10.0**power for power in range(first, last + 1, every)]),
+        (2, [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]),
     ):
         inside = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
-        if len(inside) > 1:
+        if len(inside) >= least:
             return inside
     return []
 

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 from seqgen.cli.commands import (
     cache,
+    compare,
     compress,
     demo,
     evaluate,
@@ -26,7 +27,7 @@ from seqgen.cli.commands.inspect import gradients
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
-from seqgen.cli.parser import Command, Program
+from seqgen.cli.parser import Command, Group, Program
 from seqgen.cli.signals import handle_signals
 
 from seqgen._version import __version__
@@ -41,12 +42,18 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 tokenizers = typer.Typer(
-    help="Build a tokenizer, encode and decode with it, show its vocabulary.", no_args_is_help=True
+    cls=Group, help="Build a tokenizer, encode and decode with it, show its vocabulary.", no_args_is_help=True
 )
-corpora = typer.Typer(help="List and download corpora, check a text, encode it before training.", no_args_is_help=True)
-caches = typer.Typer(help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True)
+corpora = typer.Typer(
+    cls=Group, help="List and download corpora, check a text, encode it before training.", no_args_is_help=True
+)
+caches = typer.Typer(
+    cls=Group, help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True
+)
 inspections = typer.Typer(
-    help="Look inside a trained model: units, gates, gradients, context, attention.", no_args_is_help=True
+    cls=Group,
+    help="Look inside a trained model: units, gates, gradients, context, attention.",
+    no_args_is_help=True,
 )
 
 app.command("demo", cls=Command)(demo.demo)
@@ -55,6 +62,7 @@ app.command("sample", cls=Command)(sample.sample)
 app.command("translate", cls=Command)(translate.translate)
 app.command("predict", cls=Command)(predict.predict)
 app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("compare", cls=Command)(compare.compare)
 app.command("mix", cls=Command)(mix.mix)
 app.command("compress", cls=Command)(compress.compress)
 app.command("decompress", cls=Command)(compress.decompress)
@@ -80,7 +88,8 @@ inspections.command("gradients", cls=Command)(gradients.gradients)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"seqgen {__version__}")
+        with handle_errors():
+            typer.echo(f"seqgen {__version__}")
         raise typer.Exit
 
 
@@ -96,8 +105,10 @@ def root(
 def main() -> NoReturn:
     """Run the program. Output is UTF-8 with newlines as they are, in every locale."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the parent process: discard the output
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        if getattr(sys, name) is None:  # closed by the parent process
+            # No other file may get its number. Writing to stdout fails, as the output would be lost; notices may be.
+            mode = os.O_RDONLY if name == "stdout" else os.O_WRONLY
+            setattr(sys, name, open(os.open(os.devnull, mode), "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace", newline="\n")
     handle_signals()
     let_idle_threads_sleep()

@@ -20,7 +20,17 @@ from seqgen.sources.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-RUNNABLE = ["compression", "data", "evaluation", "korean", "labels", "run-directory", "sampling", "training"]
+RUNNABLE = [
+    "compression",
+    "data",
+    "evaluation",
+    "inspection",
+    "korean",
+    "labels",
+    "run-directory",
+    "sampling",
+    "training",
+]
 SMALL = {"--cell": "gru", "--hidden-size": "8", "--max-steps": "1", "--batch-size": "4", "--threads": "1"}
 IMPLIED = {"--init-from": {"--cell", "--hidden-size"}, "--plan-from": {"--max-steps", "--threads"}}
 """Options that must not be repeated with these."""
@@ -89,7 +99,7 @@ def test_commands_and_options_exist(page):
     for words in commands_of(page):
         name = " ".join(words[:2]) if words[0] in groups else words[0]
         options = {one for made in commands[name].params for one in (*made.opts, *made.secondary_opts)}
-        assert {word for word in words if word.startswith("--")} <= options | {"--help", "--version"}, words
+        assert {word for word in words if word.startswith("--")} <= options | {"--", "--help", "--version"}, words
 
 
 def test_the_readme_uses_the_main_commands():

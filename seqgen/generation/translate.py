@@ -22,6 +22,8 @@ from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 ROWS = 64
 """Sources that are translated together."""
+HYPOTHESES = 1024
+"""Hypotheses that are extended together: for a wide beam, fewer sources are translated together."""
 
 
 class Translation(NamedTuple):
@@ -74,10 +76,11 @@ def translate(
         config: of the search; None is greedy.
         unknown: whether `<unk>` may be written.
         longest_target: tokens of the longest target in training, for which the default maximum length leaves room.
-        rows: sources that are translated together.
+        rows: sources that are translated together; with a wide beam there are fewer.
     """
     left, translator = iter(sources), cast("Translator", model)
     config, limit = config or BeamConfig(), translator.config.max_source_length
+    rows = max(1, min(rows, HYPOTHESES // config.beam))
     while some := list(islice(left, rows)):
         ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
         given = [one for one in ids if len(one)]

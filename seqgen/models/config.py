@@ -290,11 +290,6 @@ class LabelConfig(PairConfig):
     def name(self) -> str:
         return self.cell.partition("-")[0]
 
-    @property
-    def tags_as_it_reads(self) -> bool:
-        """Whether it tags a word before it has read the next one."""
-        return False
-
     @model_validator(mode="after")
     def _head_is_not_tied(self) -> Self:
         if self.tie_weights:
@@ -345,10 +340,6 @@ class TransformerClassifyConfig(ClassifyConfig, AttentionConfig):
 
 class RecurrentTagConfig(LabelConfig, TwoWayConfig):
     """A recurrent network whose head has the tags; one-way, it tags a word as soon as it has read it."""
-
-    @property
-    def tags_as_it_reads(self) -> bool:
-        return not self.two_way
 
 
 class RnnTagConfig(RecurrentTagConfig):

@@ -65,19 +65,24 @@ class Chart:
     @property
     def drawn_marks(self) -> dict[str, float]:
         """The marks that the x axis can show."""
-        return {
-            name: float(x) for name, x in self.x_marks.items() if math.isfinite(x) and (x > 0 or not self.log_x)
-        }
+        return {name: float(x) for name, x in self.x_marks.items() if math.isfinite(x) and (x > 0 or not self.log_x)}
 
     def _drawn(self, number: int, curve: Curve) -> DrawnCurve:
         x = _drawable(curve.x, log=self.log_x)
         kept = np.isfinite(x)
-        y, low, high = (
-            None if values is None else _drawable(values, log=self.log_y)[kept]
-            for values in (curve.y, curve.low, curve.high)
+
+        def own(values: npt.ArrayLike) -> Values:
+            return _drawable(values, log=self.log_y)[kept]
+
+        return DrawnCurve(
+            name=curve.name,
+            x=x[kept],
+            y=own(curve.y),
+            low=None if curve.low is None else own(curve.low),
+            high=None if curve.high is None else own(curve.high),
+            dashed=curve.dashed,
+            color=number if curve.color is None else curve.color,
         )
-        color = number if curve.color is None else curve.color
-        return DrawnCurve(curve.name, x[kept], y, low, high, curve.dashed, color)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)

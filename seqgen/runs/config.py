@@ -296,12 +296,15 @@ def cells_of(settings: dict[str, Any]) -> list[str]:
     task = DataConfig.of(task=settings.get("task", GENERATE)).task
     known, named = cells_for(task), settings.get("cell", SINGLE_CELL)
     cells = [cell.strip() for cell in named.split("+")] if isinstance(named, str) else [named]
+    choices = ", ".join(known)
     for cell in cells:
+        if cell in CELLS and cell not in known:
+            raise ConfigError(f"cell: {cell} is for texts, not for --task {task}; choose from {choices}")
         if cell not in known:
             others = ", or join several by +: lstm+gru" if task == GENERATE else ""
-            raise ConfigError(f"cell: unknown cell {cell!r}; choose from {', '.join(known)}{others}")
+            raise ConfigError(f"cell: unknown cell {cell!r}; choose from {choices}{others}")
     if len(cells) > 1 and task != GENERATE:
-        raise ConfigError(f"cell: --task {task} trains one model; name one of {', '.join(known)}")
+        raise ConfigError(f"cell: --task {task} trains one model; name one of {choices}")
     return [known[cell] for cell in cells]
 
 

@@ -45,6 +45,9 @@ def test_resolve_settings_trains_lstm_for_two_minutes_by_default():
     ("settings", "words"),
     [
         ({"cell": "mamba"}, "cell: .*mamba.*lstm"),
+        ({"cell": "mamba", "task": "tag"}, "cell: .*mamba.*lstm"),
+        ({"cell": "ngram", "task": "translate"}, "cell: ngram is for texts.*--task translate.*lstm"),
+        ({"cell": "lstm+ngram", "task": "classify"}, "cell: ngram is for texts.*--task classify.*lstm"),
         ({"cell": "transformer", "bptt": 8}, "bptt: .*block-size"),
         ({"character_coverage": 0.99}, "character_coverage: .*unigram"),
         ({"allow_unknown": True}, "allow_unknown: .*--init-from"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -14,11 +14,9 @@ from seqgen.cli.options import (
     JsonLinesOption,
     QuietOption,
     RunOption,
-    as_text,
-    is_text,
     is_typed,
-    lines_of,
     pick,
+    texts_of,
     with_settings,
 )
 from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
@@ -60,7 +58,7 @@ MOST_EXAMPLES = 50
 @with_settings(SETTINGS, main=[name for name, made in SETTINGS.items() if made.group == BEAM])
 def translate(
     source: Annotated[
-        str, typer.Argument(metavar="TEXT|-|FILE", help="Text; or - for stdin or a file: a source in each line.")
+        str, typer.Argument(metavar="TEXT|-|FILE", help="A source in each line: a text, - for stdin, or a file.")
     ],
     run: RunOption = None,
     attention: Annotated[
@@ -77,45 +75,57 @@ def translate(
 ) -> None:
     """Write a target for each source, by a run trained with --task translate.
 
-    There is a line of output for each line of input: the best target.
+    There is a line of output for each line of input, as soon as it comes: the best target.
     With --n-best, each target has the number of its source and its score before it.
     """
+    machine, reading = pick(settings, "device", "threads"), pick(settings, "encoding")
+    drawing = pick(settings, *DRAWING)
+    _check_settings(settings, drawing, replace_unknown=replace_unknown, attention=attention is not None)
     with exit_on_signal():
         from seqgen.runs.load import load
         from seqgen.runs.pairs.translator import TranslatorRun
 
-    model = load(run, **pick(settings, "device", "threads")).expect(TranslatorRun)
-    drawing, reading = pick(settings, *DRAWING), pick(settings, "encoding")
+    model = load(run, **machine).expect(TranslatorRun)
     if replace_unknown:
         settings["replace_unknown"] = True
-    searching = [name for name in settings if name != "max_length"] + ([] if attention is None else ["attention"])
+    if attention is not None:
+        _check_attention(model, attention, json=json)
+    batches, one = texts_of(source, "the source", reading, model.config.data, quiet=quiet)
+    unknown, sources = UnknownPieces(model), list[str]()
+    batches = (list(unknown.count(batch)) for batch in batches)
+    if attention is not None:
+        sources = list(chain.from_iterable(batches))
+        batches = iter([sources])
+    if one and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
+        (text,) = next(batches)
+        written = [_stream(model, text, settings.get("max_length"))]
+    elif drawing:
+        texts = chain.from_iterable(batches)
+        written = _print_drawn(model, texts, settings.get("max_length"), drawing, json=json)
+    else:
+        with WorkBar("translating", quiet=quiet or sys.stdout.isatty() or is_typed(source), unit="source") as bar:
+            written = _print(model, batches, settings, bar, json=json)
+    unknown.note("the source", quiet=quiet)
+    for message in _length_notices(model, written):
+        notice(message, quiet=quiet)
+    if attention is not None:
+        _draw(model, [text for text in sources if text], attention, settings, quiet=quiet)
+
+
+def _check_settings(settings: dict[str, Any], drawing: dict[str, Any], **given: bool) -> None:
+    """Refuse impossible settings, and those of the search and of drawing together, before the run is loaded.
+
+    `given` are options of the search that no config has.
+    """
+    BeamConfig.of(**settings)
+    SamplingConfig.of(**drawing)
+    searching = [name for name in settings if name != "max_length"] + [name for name in given if given[name]]
     if drawing and searching:
         raise ConfigError(
             f"{searching[0]}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out"
         )
     if drawing and "temperature" not in drawing:
         raise ConfigError(f"{next(iter(drawing))}: it belongs to drawing; add --temperature, or leave it out")
-    if attention is not None:
-        _check_attention(model, attention, json=json)
-    one = is_text(source, "the source", quiet=quiet)
-    if is_typed(source):
-        settings["rows"] = 1  # a person waits for each answer
-    unknown = UnknownPieces(model)
-    sources: Iterable[str] = unknown.count([as_text(source, "the source")] if one else lines_of(source, reading))
-    if attention is not None:
-        sources = list(sources)
-    if one and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
-        written = [_stream(model, next(iter(sources)), settings.get("max_length"))]
-    elif drawing:
-        written = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
-    else:
-        with WorkBar("translating", quiet=quiet or sys.stdout.isatty() or is_typed(source), unit="source") as bar:
-            written = _print(model, sources, settings, bar, json=json)
-    unknown.note("the source", quiet=quiet)
-    for message in _length_notices(model, written):
-        notice(message, quiet=quiet)
-    if attention is not None:
-        _draw(model, [text for text in sources if text], attention, settings, quiet=quiet)
 
 
 def _check_attention(model: TranslatorRun, place: str, *, json: bool) -> None:
@@ -189,27 +199,18 @@ def _print_drawn(
 
 
 def _print(
-    model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any], bar: WorkBar, *, json: bool
+    model: TranslatorRun, batches: Iterable[list[str]], settings: dict[str, Any], bar: WorkBar, *, json: bool
 ) -> list[_Written]:
     """Print the best targets of each source."""
-    written = []
-    kept: deque[str] = deque()
-
-    def watched() -> Iterator[str]:
-        for source in sources:
-            kept.append(source)
-            yield source
-
-    several = settings.get("n_best", 1) > 1
-    for number, found in enumerate(model.translations(watched(), **settings)):
-        source = kept.popleft()
+    written, several = list[_Written](), settings.get("n_best", 1) > 1
+    made = (zip(batch, model.translations(batch, **settings), strict=True) for batch in batches)
+    for number, (source, found) in enumerate(chain.from_iterable(made), 1):
         written.append(_Written(found[0].source_tokens, found[0].finish_reason))
-        bar.show(len(written))
+        bar.show(number)
         if json:
             write_json({"source": source, "targets": [_record(one) for one in found]})
-            sys.stdout.flush()
         elif several:
-            write_text("".join(f"{number + 1}\t{one.score:.4f}\t{one.text}\n" for one in found))
+            write_text("".join(f"{number}\t{one.score:.4f}\t{one.text}\n" for one in found))
         else:
             write_text(f"{found[0].text}\n")
     return written

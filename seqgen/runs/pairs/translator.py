@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -75,32 +75,27 @@ class TranslatorRun(Run):
             raise ConfigError(
                 f"replace_unknown: this model writes {self.tokenizer.kind} tokens, not words; leave it out"
             )
-        config, stepper = BeamConfig.of(**settings), self.model.stepper()
+        config = BeamConfig.of(**settings)
         for name, wanted in (("replace_unknown", replace_unknown), ("coverage_penalty", config.coverage_penalty)):
             if wanted:
                 self.require_attention(name)
-        kept, longest = deque[str](), self.config.text.longest_target or 0
-
-        def watched() -> Iterator[str]:
-            for source in sources:
-                kept.append(source)
-                yield source
-
-        def made() -> Iterator[list[Translation]]:
-            for found in translate(
-                self.model,
-                stepper,
-                self.tokenizer,
-                watched(),
-                config,
-                unknown=replace_unknown,
-                longest_target=longest,
-                rows=rows,
-            ):
-                source = kept.popleft()
-                yield [self._replace_unknown(source, one) for one in found] if replace_unknown else found
-
-        return iterate_with_threads(self._threads, made())
+        again: Iterable[str] = ()
+        if replace_unknown:
+            sources, again = tee(sources)
+        made = translate(
+            self.model,
+            self.model.stepper(),
+            self.tokenizer,
+            sources,
+            config,
+            unknown=replace_unknown,
+            longest_target=self.config.text.longest_target or 0,
+            rows=rows,
+        )
+        if replace_unknown:
+            pairs = zip(again, made, strict=True)
+            made = ([self._replace_unknown(source, one) for one in found] for source, found in pairs)
+        return iterate_with_threads(self._threads, made)
 
     def require_attention(self, setting: str) -> None:
         """Refuse a setting that needs attention for a model without it.
@@ -225,12 +220,12 @@ class TranslatorRun(Run):
             names = [str(pairs)] if isinstance(pairs, str | Path) else list(map(str, pairs))
             pairs = load_documents(names, self.reading(**reading))
         sources, targets = pairs[::2], pairs[1::2]
+        made = self.translations(sources, **settings)  # refuses impossible settings before any work
         ids = [[self.tokenizer.encode(text) for text in side] for side in (sources, targets)]
         encoded = Pairs(*map(Sequences.of, ids))
         with torch_threads(self._threads):
             cost = evaluate_pairs(self.model, encoded, TextSize.total(targets, self.tokenizer))
         compared = []
-        made = self.translations(sources, **settings)
         for number, (reference, (best, *_)) in enumerate(zip(targets, made, strict=True)):
             length = int(encoded.sources.lengths[number])
             compared.append(ComparedTranslation(length, reference, best.text, best.finish_reason, best.source_cut))
