@@ -45,9 +45,9 @@ def gradients_chart(measured: Sequence[tuple[str, Gradients]]) -> Chart:
     for name, found, norms in drawn:
         label = f"{name} {describe_source(found, norms)}"
         label += "" if found.trained else f", {describe_weights(found)}"
-        band = [norms.quantile(share) for share in SPREAD] if len(drawn) <= FEW else [None, None]
-        k = np.arange(len(norms.mean))
-        curves.append(Curve(label, k, norms.mean, *band, dashed=not found.trained, color=colors[name, norms.of]))
+        low, high = (norms.quantile(share) for share in SPREAD) if len(drawn) <= FEW else (None, None)
+        k, color = np.arange(len(norms.mean)), colors[name, norms.of]
+        curves.append(Curve(label, k, norms.mean, low, high, dashed=not found.trained, color=color))
         if len(drawn) <= FEW and norms.horizon is not None:
             marks[f"a thousandth of {label}"] = float(norms.horizon)
     clips = {found.clip_norm for _, found, norms in drawn if norms.mean.max() > found.clip_norm}
