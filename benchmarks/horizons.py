@@ -41,6 +41,7 @@ RECALLING = ("rnn", "gru", "lstm")
 SHOWN = {"rnn": "hidden", "gru": "hidden", "lstm": "cell", "rnn sigmoid": "hidden", "rnn relu": "hidden"}
 """The state whose gradient is compared."""
 DISTANCE = 300
+"""The greatest k that is measured."""
 RECORDS = 1_000
 """Records of the test part in which the recalled letters are scored."""
 
@@ -102,18 +103,18 @@ def read_lines(name: str) -> Iterator[str]:
     yield from "".join(read_chunks(name)).splitlines(keepends=True)
 
 
-def reach_curves(name: str, found: Sequence[Reach], color: int) -> list[Curve]:
+def reach_curves(name: str, found: Sequence[Reach], color: int, last: int) -> list[Curve]:
     """Return the shares of the norm at k = 0 that are left: mean, lowest and highest seed, trained and untrained."""
     curves = []
-    state = SHOWN[name]
+    state, k = SHOWN[name], np.arange(last + 1)
     for trained in (True, False):
-        shares = np.stack([_share((one.trained if trained else one.untrained)[state]) for one in found])
+        shares = np.stack([_share((one.trained if trained else one.untrained)[state])[k] for one in found])
         with np.errstate(divide="ignore"):
             mean = np.exp(np.log(shares).mean(0))
         label = f"{name} {'c' if state == 'cell' else 'h'}" + ("" if trained else ", untrained")
         label += f", {found[0].note}" if found[0].note and not trained else ""
         band = (shares.min(0), shares.max(0)) if trained else (None, None)
-        curves.append(Curve(label, np.arange(DISTANCE + 1), mean, *band, dashed=not trained, color=color))
+        curves.append(Curve(label, k, mean, *band, dashed=not trained, color=color))
     return curves
 
 
@@ -145,15 +146,14 @@ def print_horizons(found: dict[str, list[Reach]]) -> None:
 
 def draw(found: dict[str, list[Reach]], bits: dict[str, list[list[float]]], out: Path) -> None:
     """Write the picture."""
-    k, last = "k, tokens back", [0, DISTANCE]
     charts = []
-    for title, names in (
-        ("Gradient of one loss with respect to the state k tokens before", RECALLING),
-        ("The same for the rnn by its activation", ("rnn", "rnn sigmoid", "rnn relu")),
+    for title, names, last in (
+        ("Gradient of one loss with respect to the state k tokens before", RECALLING, 100),
+        ("The same for the rnn by its activation", ("rnn", "rnn sigmoid", "rnn relu"), 40),
     ):
-        curves = [curve for color, name in enumerate(names) for curve in reach_curves(name, found[name], color)]
-        line = Curve("a thousandth", last, [HORIZON_SHARE, HORIZON_SHARE], dashed=True, color=6)
-        charts.append(Chart(title, k, "share of the norm at k = 0", [*curves, line], log_y=True))
+        curves = [curve for color, name in enumerate(names) for curve in reach_curves(name, found[name], color, last)]
+        line = Curve("a thousandth", [0, last], [HORIZON_SHARE, HORIZON_SHARE], dashed=True, color=6)
+        charts.append(Chart(title, "k, tokens back", "share of the norm at k = 0", [*curves, line], log_y=True))
     distances, blind = list(RECALL_DISTANCES), math.log2(len(LETTERS))
     curves = []
     for color, (name, seeds) in enumerate(bits.items()):

@@ -68,8 +68,9 @@ def gradients(
 ) -> None:
     """Show how far back gradients reach: the norm of d loss_t / d h_(t-k) against k.
 
-    loss_t is the loss of one token; the norm is a geometric mean over positions t. The horizon is the first k at which
-    a thousandth of the norm at k = 0 is left. An lstm has a norm for h, one for c, and one for both.
+    loss_t is the loss of one token; the norm is a geometric mean over positions t.
+    The horizon is the first k at which a thousandth of the norm at k = 0 is left.
+    An lstm has a norm for h, one for c, and one for both.
     """
     path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
     with exit_on_signal():
