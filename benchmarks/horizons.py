@@ -1,19 +1,20 @@
-"""Draw how far back gradients reach, and over what distance a letter is remembered: docs/horizons.svg.
+"""Draw how far back gradients reach, and over what distance letters are remembered: docs/horizons.svg.
 
-    python benchmarks/horizons.py [--text corpus:pydoc] [--time 20s] [--recall-time 25s] [--seeds 3] [--workers 2]
+    python benchmarks/horizons.py [--text corpus:pydoc] [--time 25s] [--recall-time 30s] [--seeds 3] [--workers 2]
 
 The rnn with each activation, the gru and the lstm are trained on the same text with the same size and time, each
-with several seeds and with the settings of its preset. Then rnn, gru and lstm learn to recall a letter, at each
-distance of the corpora `recall-10` to `recall-80`. Each run uses one thread; runs that exist in --runs are not
-trained again.
+with several seeds and with the settings of its preset. Then rnn, gru and lstm are trained on `corpus:recall`, and
+measured by the number of characters between three letters and their copy. Each run uses one thread; runs that exist
+in --runs are not trained again.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from seqgen.inspection.gradients import HORIZON_SHARE, GradientNorms, measure_gr
 from seqgen.pages.chart import Chart, Curve
 from seqgen.pages.chart_picture import write_picture
 from seqgen.sources.catalog.corpus import read_chunks
-from seqgen.sources.catalog.synthetic import LETTERS, RECALL_DISTANCES
+from seqgen.sources.catalog.synthetic import LETTERS, RECALL_DISTANCES, RECALL_LENGTH
 
 OUT = Path(__file__).parents[1] / "docs" / "horizons.svg"
 MODELS: dict[str, dict[str, Any]] = {
@@ -40,8 +41,9 @@ RECALLING = ("rnn", "gru", "lstm")
 SHOWN = {"rnn": "hidden", "gru": "hidden", "lstm": "cell", "rnn sigmoid": "hidden", "rnn relu": "hidden"}
 """The state whose gradient is compared."""
 DISTANCE = 300
-RECALLED = 20_000
-"""Characters of the test part of which the letters are scored."""
+"""The greatest k that is measured."""
+RECORDS = 1_000
+"""Records of the test part in which the recalled letters are scored."""
 
 Norms = npt.NDArray[np.float64]
 
@@ -83,26 +85,36 @@ def reach(job: Job) -> Reach:
     return Reach(*by_state, run.evaluate_documents(documents).bits_per_byte, bias)
 
 
-def recalled_bits(job: Job, distance: int) -> float:
-    """Train a run on a recall corpus, and return the bits that it needs for the letter that it should recall."""
-    run, length = train(job), distance + 3
-    text = "".join(read_chunks(f"corpus:recall-{distance}:test"))[: RECALLED // length * length]
-    nats = run.score(text).nats[distance + 1 :: length]
-    return float(np.mean(nats)) / math.log(2)
+def recalled_bits(job: Job) -> list[float]:
+    """Train a run on `corpus:recall`, and return the bits that a recalled letter costs, by distance."""
+    run = train(job)
+    text = "".join(islice(read_lines("corpus:recall:test"), RECORDS))
+    nats = run.score(text).nats
+    found: dict[int, list[float]] = {distance: [] for distance in RECALL_DISTANCES}
+    end = 0
+    for record in text.splitlines(keepends=True):
+        end += len(record)
+        found[len(record) - 2 * RECALL_LENGTH - 1].append(nats[end - 1 - RECALL_LENGTH : end - 1].mean())
+    return [float(np.mean(costs)) / math.log(2) for costs in found.values()]
 
 
-def reach_curves(name: str, found: Sequence[Reach], color: int) -> list[Curve]:
+def read_lines(name: str) -> Iterator[str]:
+    """Yield the lines of a corpus with their ends."""
+    yield from "".join(read_chunks(name)).splitlines(keepends=True)
+
+
+def reach_curves(name: str, found: Sequence[Reach], color: int, last: int) -> list[Curve]:
     """Return the shares of the norm at k = 0 that are left: mean, lowest and highest seed, trained and untrained."""
     curves = []
-    state = SHOWN[name]
+    state, k = SHOWN[name], np.arange(last + 1)
     for trained in (True, False):
-        shares = np.stack([_share((one.trained if trained else one.untrained)[state]) for one in found])
+        shares = np.stack([_share((one.trained if trained else one.untrained)[state])[k] for one in found])
         with np.errstate(divide="ignore"):
             mean = np.exp(np.log(shares).mean(0))
         label = f"{name} {'c' if state == 'cell' else 'h'}" + ("" if trained else ", untrained")
         label += f", {found[0].note}" if found[0].note and not trained else ""
         band = (shares.min(0), shares.max(0)) if trained else (None, None)
-        curves.append(Curve(label, np.arange(DISTANCE + 1), mean, *band, dashed=not trained, color=color))
+        curves.append(Curve(label, k, mean, *band, dashed=not trained, color=color))
     return curves
 
 
@@ -132,30 +144,24 @@ def print_horizons(found: dict[str, list[Reach]]) -> None:
     print(f"every trained gru (h) and lstm (c) reaches further than every rnn: {'yes' if further else 'NO'}")
 
 
-def draw(found: dict[str, list[Reach]], bits: dict[str, list[float]], out: Path) -> None:
+def draw(found: dict[str, list[Reach]], bits: dict[str, list[list[float]]], out: Path) -> None:
     """Write the picture."""
-    k, last = "k, tokens back", [0, DISTANCE]
     charts = []
-    for title, names in (
-        ("Gradient of one loss with respect to the state k tokens before", RECALLING),
-        ("The same for the rnn by its activation", ("rnn", "rnn sigmoid", "rnn relu")),
+    for title, names, last in (
+        ("Gradient of one loss with respect to the state k tokens before", RECALLING, 100),
+        ("The same for the rnn by its activation", ("rnn", "rnn sigmoid", "rnn relu"), 40),
     ):
-        curves = [curve for color, name in enumerate(names) for curve in reach_curves(name, found[name], color)]
-        line = Curve("a thousandth", last, [HORIZON_SHARE, HORIZON_SHARE], dashed=True, color=6)
-        charts.append(Chart(title, k, "share of the norm at k = 0", [*curves, line], log_y=True))
-    distances = list(RECALL_DISTANCES)
-    blind = math.log2(len(LETTERS))
-    curves = [Curve(name, distances, bits[name]) for name in RECALLING]
+        curves = [curve for color, name in enumerate(names) for curve in reach_curves(name, found[name], color, last)]
+        line = Curve("a thousandth", [0, last], [HORIZON_SHARE, HORIZON_SHARE], dashed=True, color=6)
+        charts.append(Chart(title, "k, tokens back", "share of the norm at k = 0", [*curves, line], log_y=True))
+    distances, blind = list(RECALL_DISTANCES), math.log2(len(LETTERS))
+    curves = []
+    for color, (name, seeds) in enumerate(bits.items()):
+        by_seed = np.array(seeds)
+        curves.append(Curve(name, distances, by_seed.mean(0), by_seed.min(0), by_seed.max(0), color=color))
     curves.append(Curve("nothing remembered", distances, [blind] * len(distances), dashed=True, color=6))
-    charts.append(
-        Chart(
-            "A letter recalled after so many characters",
-            "characters in between",
-            "bits for the letter",
-            curves,
-            log_x=True,
-        )
-    )
+    title = "Three letters, recalled after other characters"
+    charts.append(Chart(title, "characters in between", "bits for a letter", curves, log_x=True))
     write_picture(charts, out)
 
 
@@ -163,8 +169,8 @@ def main() -> None:
     """Train what is missing, measure, and draw."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", default="corpus:pydoc")
-    parser.add_argument("--time", default="20s")
-    parser.add_argument("--recall-time", default="25s")
+    parser.add_argument("--time", default="25s")
+    parser.add_argument("--recall-time", default="30s")
     parser.add_argument("--hidden-size", type=int, default=128)
     parser.add_argument("--recall-size", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)
@@ -172,30 +178,32 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/horizons"))
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
-    size = {"hidden_size": options.hidden_size, "max_time": options.time}
+    size = {"tokenizer": "char", "hidden_size": options.hidden_size, "max_time": options.time}
     reaches = [
         Job(name, options.text, options.runs / f"{name.replace(' ', '-')}-{seed}", {**size, "seed": seed})
         for name in MODELS
         for seed in range(options.seeds)
     ]
-    small = {"hidden_size": options.recall_size, "max_time": options.recall_time, "bptt": 128, "batch_size": 16}
+    small = {
+        "tokenizer": "char", "hidden_size": options.recall_size, "max_time": options.recall_time, "bptt": 128,
+        "batch_size": 16,
+    }  # fmt: skip
     recalls = [
-        Job(name, f"corpus:recall-{distance}", options.runs / f"{name}-recall-{distance}", small)
+        Job(name, "corpus:recall", options.runs / f"{name}-recall-{seed}", {**small, "seed": seed})
         for name in RECALLING
-        for distance in RECALL_DISTANCES
+        for seed in range(options.seeds)
     ]
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
-        measured = list(pool.map(reach, reaches))
-        recalled = list(pool.map(recalled_bits, recalls, RECALL_DISTANCES * len(RECALLING)))
-    found = {name: measured[at * options.seeds : (at + 1) * options.seeds] for at, name in enumerate(MODELS)}
-    bits = {
-        name: recalled[at * len(RECALL_DISTANCES) : (at + 1) * len(RECALL_DISTANCES)]
-        for at, name in enumerate(RECALLING)
-    }
+        measured, recalled = list(pool.map(reach, reaches)), list(pool.map(recalled_bits, recalls))
+    found, bits = (
+        {name: every[at * options.seeds : (at + 1) * options.seeds] for at, name in enumerate(names)}
+        for names, every in ((MODELS, measured), (RECALLING, recalled))
+    )
     print_horizons(found)
-    for name, needed in bits.items():
-        pairs = zip(RECALL_DISTANCES, needed, strict=True)
-        print(f"{name}: bits for the letter, by distance: " + ", ".join(f"{at}: {one:.2f}" for at, one in pairs))
+    for name, seeds in bits.items():
+        for needed in seeds:
+            pairs = zip(RECALL_DISTANCES, needed, strict=True)
+            print(f"{name}: bits for a letter, by distance: " + ", ".join(f"{at}: {one:.2f}" for at, one in pairs))
     draw(found, bits, options.out)
 
 

@@ -232,7 +232,7 @@ def _norms_of(
     before, tokens, targets = ids.tensor_split([ids.shape[1] - distance - 2, ids.shape[1] - 1], dim=1)
     state = model.initial_state(len(ids), ids.shape[1])
     with torch.no_grad():
-        for part in before.split(READ, dim=1):
+        for part in torch.split(before, READ, dim=1):
             _, state = model.features(part, state, part == BOUNDARY)
     with record_states(model) as states, record_embedded(model) as embedded:
         hidden, _ = model.features(tokens, state)
@@ -277,7 +277,8 @@ def vector_norm(vectors: Tensor) -> Tensor:
     """Compute the Euclidean norm over the last axis; squares neither underflow nor overflow."""
     scale = vectors.abs().amax(-1, keepdim=True)
     scale = torch.where(scale > 0, scale, 1.0)
-    return torch.linalg.vector_norm(vectors / scale, dim=-1) * scale.squeeze(-1)
+    norm: Tensor = torch.linalg.vector_norm(vectors / scale, dim=-1)
+    return norm * scale.squeeze(-1)
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def describe_weights(found: Gradients) -> str:
 def gradients_chart(measured: Sequence[tuple[str, Gradients]]) -> Chart:
     """Return the chart of the norms of named runs; those of untrained weights are dashed, in the color of the trained.
 
-    Where a norm exceeds the one to which the training clips, that is a line.
+    Where a gradient explodes over the norm to which training clips that of all weights, this norm is a line.
     """
     of_input = all(norms.of == INPUT for _, found in measured for norms in found.norms)
     drawn = [(name, found, norms) for name, found in measured for norms in found.norms]
@@ -45,12 +45,12 @@ def gradients_chart(measured: Sequence[tuple[str, Gradients]]) -> Chart:
     for name, found, norms in drawn:
         label = f"{name} {describe_source(found, norms)}"
         label += "" if found.trained else f", {describe_weights(found)}"
-        band = [norms.quantile(share) for share in SPREAD] if len(drawn) <= FEW else [None, None]
-        k = np.arange(len(norms.mean))
-        curves.append(Curve(label, k, norms.mean, *band, dashed=not found.trained, color=colors[name, norms.of]))
+        low, high = (norms.quantile(share) for share in SPREAD) if len(drawn) <= FEW else (None, None)
+        k, color = np.arange(len(norms.mean)), colors[name, norms.of]
+        curves.append(Curve(label, k, norms.mean, low, high, dashed=not found.trained, color=color))
         if len(drawn) <= FEW and norms.horizon is not None:
-            marks[f"a thousandth of {label}"] = float(norms.horizon)
-    clips = {found.clip_norm for _, found, norms in drawn if norms.mean.max() > found.clip_norm}
+            marks[f"horizon of {label}"] = float(norms.horizon)
+    clips = {found.clip_norm for _, found, norms in drawn if norms.mean[1:].max() > found.clip_norm}
     last = max(found.distance for _, found in measured)
     for number, clip in enumerate(sorted(clips), len(colors)):
         line = Curve(f"norm to which training clips: {clip:g}", [0, last], [clip, clip], dashed=True, color=number)

@@ -68,8 +68,9 @@ def gradients(
 ) -> None:
     """Show how far back gradients reach: the norm of d loss_t / d h_(t-k) against k.
 
-    loss_t is the loss of one token; the norm is a geometric mean over positions t. The horizon is the first k at which
-    a thousandth of the norm at k = 0 is left. An lstm has a norm for h, one for c, and one for both.
+    loss_t is the loss of one token; the norm is a geometric mean over positions t.
+    The horizon is the first k at which a thousandth of the norm at k = 0 is left.
+    An lstm has a norm for h, one for c, and one for both.
     """
     path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
     with exit_on_signal():
@@ -77,7 +78,8 @@ def gradients(
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
-    loaded = [load(name, device="cpu").expect(TextRun) for name in runs or [None]]
+    names: Sequence[str | None] = runs or [None]
+    loaded = [load(name, device="cpu").expect(TextRun) for name in names]
     parts = dict(zip(_names(loaded), (neural_part(run, member) for run in loaded), strict=True))
     target = of or ("state" if all(_has_state(part) for part in parts.values()) else "input")
     documents = _read(loaded, text, quiet=quiet)
@@ -145,10 +147,13 @@ def _measure(
     measured = []
     with WorkBar("gradients", quiet=quiet, unit="position") as bar:
         for number, (name, part, trained) in enumerate(work):
+
+            def show(done: int, total: int, before: int = number) -> None:
+                bar.show(before * total + done, len(work) * total)
+
             found = measure_gradients(
-                part, documents, of=target, distance=distance, positions=positions, trained=trained,
-                progress=lambda done, total, number=number: bar.show(number * total + done, len(work) * total),
-            )  # fmt: skip
+                part, documents, of=target, distance=distance, positions=positions, trained=trained, progress=show
+            )
             measured.append((name, found))
     return measured
 

@@ -71,7 +71,7 @@ class CorpusSpec(Config):
     def results_on(self, part: str | None) -> tuple[PublishedResult, ...]:
         """Return the published results on a part; for a synthetic text, its true entropy."""
         if isinstance(self.reader, Synthetic):
-            derivation = f"seqgen.sources.catalog.synthetic.{self.reader.source.partition('-')[0]}_entropy"
+            derivation = f"seqgen.sources.catalog.synthetic.{self.reader.source}_entropy"
             entropy = self.reader.entropy
             return (
                 PublishedResult(value=entropy, unit="bits per byte", model="the true entropy", citation=derivation),
