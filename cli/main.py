@@ -23,7 +23,7 @@ from seqgen.cli.commands import (
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
-from seqgen.cli.commands.inspect import gates, step
+from seqgen.cli.commands.inspect import attention, context, gates, step
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -79,10 +79,12 @@ corpora.command("list", cls=Command)(catalog.list_corpora)
 corpora.command("fetch", cls=Command)(catalog.fetch)
 corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
+app.add_typer(inspections, name="inspect")
+inspections.command("context", cls=Command)(context.context)
+inspections.command("attention", cls=Command)(attention.attention)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
-app.add_typer(inspections, name="inspect")
 inspections.command("gates", cls=Command)(gates.gates)
 inspections.command("step", cls=Command)(step.step)
 

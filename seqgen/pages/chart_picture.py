@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgen.errors import ConfigError
-from seqgen.pages.attention_png import require_matplotlib
+from seqgen.pages.attention_picture import require_matplotlib
 from seqgen.pages.chart import Chart, DrawnCurve
 from seqgen.utils.files import write_atomically
 

@@ -24,6 +24,7 @@ CHART = Chart(
 )
 
 
+@pytest.mark.slow
 def test_write_picture_draws_charts_in_a_column(tmp_path):
     pytest.importorskip("matplotlib")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, MemberOption, RunArgument, check_out
+from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, MemberOption, RunArgument, check_out, run_and_text
 from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text
 from seqgen.cli.output import PAGE, notice, notice_pipes, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
@@ -60,8 +59,7 @@ def step(
     A single argument that is not a directory is the text: seqgen inspect step hello.
     """
     path = check_out(out, (PAGE_SUFFIX,))
-    if text is None:
-        run, text = (run, EXAMPLE) if run is None or _is_place(run) else (None, run)
+    run, text = run_and_text(run, text)
     with exit_on_signal():
         from seqgen.inspection.step import step_text
         from seqgen.inspection.trace import neural_part
@@ -70,7 +68,7 @@ def step(
 
     model = load(run).expect(TextRun)
     part = neural_part(model, member)
-    content = _read(part, text, quiet=quiet)
+    content = _read(part, EXAMPLE if text is None else text, quiet=quiet)
     units = 1 if path is None else PAGE_UNITS
     steps = step_text(part, content, layer=layer, unit=unit, units=units, top=top)
     if path is not None:
@@ -83,13 +81,6 @@ def step(
         write_json(_as_record(steps, part))
     elif path is None:
         _print(steps, part)
-
-
-def _is_place(argument: str) -> bool:
-    """Return whether the only argument is a directory, or could be one that is missing, and not the text."""
-    parent = os.path.dirname(argument)  # noqa: PTH120 (a long text is not an error)
-    missing = bool(parent) and os.path.isdir(parent) and not os.path.isfile(argument)  # noqa: PTH112, PTH113
-    return missing or os.path.isdir(argument)  # noqa: PTH112
 
 
 def _read(run: TextRun, text: str, *, quiet: bool) -> str:
