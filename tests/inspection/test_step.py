@@ -188,5 +188,7 @@ def test_step_text_refuses_what_a_model_does_not_have(make_run, corpus):
             step_text(run, TEXT, **settings)
     with pytest.raises(TextError, match="empty"):
         step_text(one, "")
+    short = make_run(corpus, "transformer", positions="sinusoidal", block_size=16)
+    assert len(step_text(short, "x" * 15).tokens) == 15
     with pytest.raises(TextError, match=re.escape("15 positions")):
-        step_text(make_run(corpus, "transformer", positions="sinusoidal", block_size=16), "x" * 16)
+        step_text(short, "x" * 16)
