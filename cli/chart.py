@@ -92,7 +92,7 @@ def chart_lines(chart: Chart, width: int, *, colored: bool, ascii_only: bool) ->
     x = Axis.of(np.array([*(value for curve in curves for value in curve.x), *marks.values()]), log=chart.log_x)
     edges = [edge for curve in curves for edge in (curve.y, curve.low, curve.high) if edge is not None]
     y = Axis.of(np.concatenate([*edges, []]), log=chart.log_y)
-    y_ticks = {HEIGHT - 1 - y.cell(tick, HEIGHT): _number(tick) for tick in y.ticks(HEIGHT // 4)}
+    y_ticks = {HEIGHT - 1 - y.cell(tick, HEIGHT): _number(tick) for tick in y.ticks(HEIGHT // 3)}
     margin = max(map(len, y_ticks.values()), default=0) + 2
     columns = max(width - margin, 10)
     x_ticks = _spread({x.cell(tick, columns): _number(tick) for tick in x.ticks(columns // 8)}, columns)
@@ -133,16 +133,19 @@ class Plot:
             if edge is not None:
                 self._draw_line(curve.x, edge, curve.color, on=1, off=2)
         on, off = (1, 0) if not curve.dashed else (4, 3) if self._dotted else (1, 1)
-        self._draw_line(curve.x, curve.y, curve.color, on, off)
+        self._draw_line(curve.x, curve.y, curve.color, on, off, joined=not curve.points)
 
-    def _draw_line(self, x: Values, y: Values, color: int, on: int, off: int) -> None:
-        """Draw a line through points with gaps: `on` dots are drawn, then `off` are left out, and so on."""
+    def _draw_line(self, x: Values, y: Values, color: int, on: int, off: int, *, joined: bool = True) -> None:
+        """Draw a line through points with gaps: `on` dots are drawn, then `off` are left out, and so on.
+
+        Not `joined`, only the points are drawn.
+        """
         height, width = (size * dots for size, dots in zip(self._bits.shape, self._cell, strict=True))
         with np.errstate(invalid="ignore"):
             column, row = self._x.place(x) * (width - 1), (1 - self._y.place(y)) * (height - 1)
         drawn = 0
         for place in range(len(x)):
-            before = place - 1 if place and np.isfinite(row[place - 1]) else place
+            before = place - 1 if joined and place and np.isfinite(row[place - 1]) else place
             if not np.isfinite(row[place]):
                 continue
             distance = max(abs(row[place] - row[before]), abs(column[place] - column[before]))
@@ -186,15 +189,15 @@ class Plot:
 
 
 def _log_ticks(low: float, high: float, count: int) -> list[float]:
-    """Return powers of ten, or with few of them 1, 2 and 5 times those; empty if fewer than two fit."""
+    """Return powers of ten, or with fewer than three 1, 2 and 5 times those; empty if fewer than two fit."""
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = max(math.ceil((last - first) / max(count, 1)), 1)
-    for ticks in (
-        [10.0**power for power in range(first, last + 1, every)],
-        [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)],
+    for least, ticks in (
+        (3, [10.0**power for power in range(first, last + 1, every)]),
+        (2, [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5)]),
     ):
         inside = [tick for tick in ticks if low * 0.999 <= tick <= high * 1.001]
-        if len(inside) > 1:
+        if len(inside) >= least:
             return inside
     return []
 

@@ -60,9 +60,10 @@ def handle_errors(options: Collection[str] = ()) -> Iterator[None]:
 
 def _describe(error: Exception, options: Collection[str]) -> tuple[str, int]:
     """Return the sentence and the exit code of an error that seqgen did not raise."""
-    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EBADF}:
         _abandon_stdout()
-        return f"the output could not be written: {error.strerror}", UNSAVED
+        reason = "stdout is closed" if error.errno == errno.EBADF else error.strerror
+        return f"the output could not be written: {reason}", UNSAVED
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
         return f"{str(error.filename)[:60]}...: {error.strerror}; give a shorter name", FAILURE
     if isinstance(error, MemoryError) or ("memory" in str(error) and "alloc" in str(error).lower()):

@@ -10,22 +10,25 @@ from typing import Annotated, NoReturn
 import typer
 from seqgen.cli.commands import (
     cache,
+    compare,
     compress,
     demo,
     evaluate,
     export,
     info,
     mix,
+    report,
     runs,
     sample,
     tokenizer,
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
+from seqgen.cli.commands.inspect import attention, context, gates, gradients, step, units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
-from seqgen.cli.parser import Command, Program
+from seqgen.cli.parser import Command, Group, Program
 from seqgen.cli.signals import handle_signals
 
 from seqgen._version import __version__
@@ -40,10 +43,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 tokenizers = typer.Typer(
-    help="Build a tokenizer, encode and decode with it, show its vocabulary.", no_args_is_help=True
+    cls=Group, help="Build a tokenizer, encode and decode with it, show its vocabulary.", no_args_is_help=True
 )
-corpora = typer.Typer(help="List and download corpora, check a text, encode it before training.", no_args_is_help=True)
-caches = typer.Typer(help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True)
+corpora = typer.Typer(
+    cls=Group, help="List and download corpora, check a text, encode it before training.", no_args_is_help=True
+)
+caches = typer.Typer(
+    cls=Group, help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True
+)
+inspections = typer.Typer(
+    cls=Group,
+    help="Look inside a trained model: units, gates, gradients, context, attention.",
+    no_args_is_help=True,
+)
 
 app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
@@ -51,12 +63,14 @@ app.command("sample", cls=Command)(sample.sample)
 app.command("translate", cls=Command)(translate.translate)
 app.command("predict", cls=Command)(predict.predict)
 app.command("eval", cls=Command)(evaluate.evaluate)
+app.command("compare", cls=Command)(compare.compare)
 app.command("mix", cls=Command)(mix.mix)
 app.command("compress", cls=Command)(compress.compress)
 app.command("decompress", cls=Command)(compress.decompress)
 app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
+app.command("report", cls=Command)(report.report)
 app.add_typer(tokenizers, name="tokenizer")
 tokenizers.command("build", cls=Command)(tokenizer.build)
 tokenizers.command("encode", cls=Command)(tokenizer.encode)
@@ -67,6 +81,13 @@ corpora.command("list", cls=Command)(catalog.list_corpora)
 corpora.command("fetch", cls=Command)(catalog.fetch)
 corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
+app.add_typer(inspections, name="inspect")
+inspections.command("units", cls=Command)(units.units)
+inspections.command("gates", cls=Command)(gates.gates)
+inspections.command("step", cls=Command)(step.step)
+inspections.command("gradients", cls=Command)(gradients.gradients)
+inspections.command("context", cls=Command)(context.context)
+inspections.command("attention", cls=Command)(attention.attention)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
@@ -74,7 +95,8 @@ caches.command("prune", cls=Command)(cache.prune)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"seqgen {__version__}")
+        with handle_errors():
+            typer.echo(f"seqgen {__version__}")
         raise typer.Exit
 
 
@@ -90,8 +112,10 @@ def root(
 def main() -> NoReturn:
     """Run the program. Output is UTF-8 with newlines as they are, in every locale."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the parent process: discard the output
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+        if getattr(sys, name) is None:  # closed by the parent process
+            # No other file may get its number. Writing to stdout fails, as the output would be lost; notices may be.
+            mode = os.O_RDONLY if name == "stdout" else os.O_WRONLY
+            setattr(sys, name, open(os.open(os.devnull, mode), "w", encoding="utf-8"))  # noqa: PTH123, SIM115
         getattr(sys, name).reconfigure(encoding="utf-8", errors="replace", newline="\n")
     handle_signals()
     let_idle_threads_sleep()

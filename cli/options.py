@@ -8,7 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal, get_args, get_origin
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_origin
 
 import typer
 from seqgen.cli.output import notice
@@ -17,6 +18,11 @@ from seqgen.config import Setting
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import BYTES
 from seqgen.tokenizers.config import TokenizerConfig
+
+if TYPE_CHECKING:
+    from io import BufferedReader
+
+    from seqgen.data.config import DataConfig
 
 RunOption = Annotated[
     str | None,
@@ -31,6 +37,10 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as on
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print each result as a JSON object in its own line.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors to stderr.")]
 _FILE_NAME = re.compile(r"\S+\.[A-Za-z]\w{0,5}")
+BATCH_LINES = 1 << 10
+"""Lines of a file that are handed on together."""
+BLOCK_BYTES = 1 << 16
+"""Bytes of stdin that are read at once, if as many have come: as many as a pipe holds."""
 LAST = ("json", "quiet")
 """Options that help shows after all others of their panel."""
 
@@ -122,35 +132,34 @@ def read_stdin(encoding: str, where: str) -> str:
     return decode_text(sys.stdin.buffer.read(), encoding, where)
 
 
-def stdin_lines(encoding: str) -> Iterator[str]:
-    """Yield the lines of stdin without their ends, each as soon as it has come.
+def texts_of(
+    argument: str, where: str, reading: Mapping[str, Any], data: DataConfig, *, quiet: bool
+) -> tuple[Iterator[list[str]], bool]:
+    """Return the texts of an argument in batches, and whether it is a single text itself.
+
+    An argument that is neither - nor a file is the text itself. Each of its lines is a text, as in a file, unless a
+    text of `data`, which the run was trained on, may have had several lines.
 
     Raises:
-        TextError: stdin is closed, or is not text in `encoding`.
+        ConfigError: it is a file of pairs by its suffix, or a text itself, to which `reading` does not apply.
+        TextError: it is empty or cannot be read.
     """
-    from seqgen.sources.decoding import TextDecoder
-    from seqgen.sources.lines import lines_with_ends
+    from seqgen.sources.lines import split_lines
+    from seqgen.sources.names import sides_are_lines
 
-    if sys.stdin is None:
-        raise TextError("stdin is closed; pipe a text into it, or name a file")
-    decoder, stdin = TextDecoder(encoding, "strict", "stdin"), sys.stdin.buffer
-
-    def chunks() -> Iterator[str]:
-        while line := stdin.readline():
-            yield decoder.push(line)
-        yield decoder.push(b"", final=True)
-
-    for line in lines_with_ends(chunks()):
-        yield line.rstrip("\r\n")
+    if not is_text(argument, where, quiet=quiet):
+        return _line_batches(argument, reading), False
+    if reading:
+        raise ConfigError(f"{next(iter(reading))}: it applies to stdin and files; leave it out")
+    text = as_text(argument, where)
+    texts = split_lines(text) if sides_are_lines(data.text, data) else [text]
+    if len(texts) > 1 and not texts[-1]:  # after the last line end
+        texts.pop()
+    return iter([texts]), len(texts) == 1
 
 
-def lines_of(source: str, reading: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the lines of a file, or of stdin as they come.
-
-    Raises:
-        ConfigError: it is a file of pairs by its suffix.
-        TextError: it cannot be read.
-    """
+def _line_batches(source: str, reading: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield the lines of a file, or those of stdin as many at a time as have come."""
     from seqgen.sources.config import STDIN, Reading
     from seqgen.sources.content import suffixes_of
     from seqgen.sources.formats.pairs import READERS
@@ -165,7 +174,32 @@ def lines_of(source: str, reading: Mapping[str, Any]) -> Iterator[str]:
             f"{source} is a file of pairs, and each line should be a text; save the texts in a .txt file, or measure "
             "pairs with seqgen eval"
         )
-    yield from Source(source, settings).lines()
+    lines = Source(source, settings).lines()
+    while batch := list(islice(lines, BATCH_LINES)):
+        yield batch
+
+
+def stdin_lines(encoding: str) -> Iterator[list[str]]:
+    """Yield the lines of stdin without their ends, as many at a time as have come: a pipe that pauses is answered.
+
+    Raises:
+        TextError: stdin is closed, or is not text in `encoding`.
+    """
+    from seqgen.sources.decoding import TextDecoder
+    from seqgen.sources.lines import lines_by_chunk
+
+    if sys.stdin is None:
+        raise TextError("stdin is closed; pipe a text into it, or name a file")
+    decoder, stdin = TextDecoder(encoding, "strict", "stdin"), cast("BufferedReader", sys.stdin.buffer)
+
+    def chunks() -> Iterator[str]:
+        while block := stdin.read1(BLOCK_BYTES):
+            yield decoder.push(block)
+        yield decoder.push(b"", final=True)
+
+    for lines in lines_by_chunk(chunks()):
+        if batch := [line.rstrip("\r\n") for line in lines]:
+            yield batch
 
 
 def is_text(argument: str, where: str, *, quiet: bool) -> bool:

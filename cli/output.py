@@ -6,13 +6,15 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from seqgen.sources.lines import with_lf
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
     from rich.text import Text
 
 WIDE = 10_000
@@ -78,6 +80,58 @@ def stdout(piped_width: int = WIDE) -> Console:
     return console
 
 
+@dataclass(frozen=True)
+class FittedTable:
+    """A table, the columns that it leaves out, and whether it fits the console then."""
+
+    table: Table
+    left_out: list[str]
+    fits: bool
+
+
+def fit_table(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, str]],
+    *,
+    figures: Collection[str],
+    left_out_first: Sequence[str],
+) -> FittedTable:
+    """Return a table of `rows` with as many of `columns` as the console has room for.
+
+    Args:
+        console: where it is to be printed.
+        columns: in their order; each row has a cell for each.
+        rows: the cells by column.
+        figures: the columns of numbers, which are set to the right.
+        left_out_first: the columns that may be left out, in this order.
+    """
+    left_out: list[str] = []
+    table = _table(columns, rows, figures)
+    for name in (one for one in left_out_first if one in columns):
+        if _width(console, table) <= console.width:
+            break
+        left_out.append(name)
+        table = _table([column for column in columns if column not in left_out], rows, figures)
+    return FittedTable(table, left_out, _width(console, table) <= console.width)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Mapping[str, str]], figures: Collection[str]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if name in figures else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(row[name] for name in columns))
+    return table
+
+
+def _width(console: Console, table: Table) -> int:
+    """Return the columns of the terminal that a table needs."""
+    return console.measure(table, options=console.options.update(width=WIDE)).maximum
+
+
 def notice(message: str, *, quiet: bool = False) -> None:
     """Print a note on stderr."""
     if not quiet:
@@ -95,10 +149,11 @@ def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:
 
 
 def write_json(value: Any) -> None:
-    """Print one JSON document on stdout."""
+    """Print one JSON document on stdout, and flush."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     # A file name that is not UTF-8 has lone surrogates, which JSON can escape and UTF-8 cannot hold.
     sys.stdout.write(re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")
+    sys.stdout.flush()
 
 
 def write_text(text: str, *, raw: bool = False) -> None:

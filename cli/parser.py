@@ -39,11 +39,26 @@ ALIASES = {
 }
 """Names that other programs give to options here."""
 
-VALUES = {"--dynamic": "all"}
-"""What an option means that has no value, or is followed by something else than one of its choices."""
+VALUES = {"--dynamic": "all", "--plot": "-"}
+"""What an option means that has no value, or is followed by something else than one of its choices or endings."""
+ENDINGS = {"--plot": (".html", ".png", ".svg")}
+"""How the value of such an option ends that has no choices; it may be what the option means without one, too."""
+SEVERAL = ("--text",)
+"""Options that take all arguments up to the next option: `--text A B` is `--text A --text B`."""
 
 
-class OnceOnly(TyperCommand):
+class _Help:
+    """Print the help of a command or a group; a reader of the pipe that has closed it (`| head`) is not an error."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Print the help."""
+        try:
+            super().format_help(ctx, formatter)  # type: ignore[misc]
+        except SystemExit as end:  # by rich, with 1
+            raise BrokenPipeError from end
+
+
+class OnceOnly(_Help, TyperCommand):
     """Refuse `--run A --run B`, of which the parser would silently drop A; `-q -q` is harmless."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -52,6 +67,14 @@ class OnceOnly(TyperCommand):
             if times > 1 and isinstance(option, TyperOption) and not option.multiple and not _is_switch(option):
                 raise typer.BadParameter("it is given more than once", ctx=ctx, param=option)
         return super().parse_args(ctx, args)
+
+
+def _is_value(option: TyperOption, following: list[str]) -> bool:
+    """Return whether the argument after an option that may have no value is its value."""
+    choices = [str(choice) for choice in option.type_descriptor.choices or ()]
+    endings = tuple(ending for name in option.opts for ending in ENDINGS.get(name, ()))
+    values = [*choices, *(VALUES[name] for name in option.opts if name in ENDINGS)]
+    return any(one in values or (not one.startswith("--") and one.endswith(endings)) for one in following)
 
 
 def _is_switch(option: TyperOption) -> bool:
@@ -77,22 +100,21 @@ class Command(OnceOnly):
                 parameter.show_default = False
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse, after an option that may have no value was given its own."""
-        choices = {
-            name: [str(choice) for choice in option.type_descriptor.choices or ()]
-            for option in self.params
-            if isinstance(option, TyperOption)
-            for name in option.opts
-            if name in VALUES
-        }
+        """Parse, after an option that may have no value was given its own, and one of several values each of them."""
+        options = {name: one for one in self.params if isinstance(one, TyperOption) for name in one.opts}
         whole: list[str] = []
+        repeated = ""
         for place, argument in enumerate(args):
+            if argument == "--":
+                return super().parse_args(ctx, [*whole, *args[place:]])
+            if argument.startswith("-") and argument != "-":
+                takes_several = argument in SEVERAL and argument in options and options[argument].multiple
+                repeated = argument if takes_several else ""
+            elif repeated and whole[-1] != repeated:
+                whole.append(repeated)
             whole.append(argument)
-            if (
-                argument in choices
-                and "--" not in args[:place]
-                and not {*args[place + 1 : place + 2]} & {*choices[argument]}
-            ):
+            following = args[place + 1 : place + 2]
+            if argument in VALUES and argument in options and not _is_value(options[argument], following):
                 whole.append(VALUES[argument])
         return super().parse_args(ctx, whole)
 
@@ -102,8 +124,12 @@ class Command(OnceOnly):
             return super().invoke(ctx)
 
 
-class Program(TyperGroup):
-    """The table of commands; a usage error is a line on stderr and exit code 2."""
+class Group(_Help, TyperGroup):
+    """A table of commands."""
+
+
+class Program(Group):
+    """The table of all commands; a usage error is a line on stderr and exit code 2."""
 
     def main(self, *arguments: Any, **settings: Any) -> NoReturn:
         """Run the command that the arguments name, and exit."""
@@ -138,8 +164,14 @@ def describe_usage(error: TyperException) -> str:
 def _unknown_option(error: Any) -> str:
     parameters = error.ctx.command.params if error.ctx is not None else []
     names = [name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)]
-    near = nearest(error.option_name, [name for name in names if name.startswith("--")])
-    return f"unknown option {error.option_name}" + (f"; did you mean {near}?" if near else "")
+    message = f"unknown option {error.option_name}"
+    if near := nearest(error.option_name, [name for name in names if name.startswith("--")]):
+        return f"{message}; did you mean {near}?"
+    has_arguments = any(not isinstance(parameter, TyperOption) for parameter in parameters)
+    if has_arguments and (not error.option_name.startswith("--") or " " in error.option_name):
+        example = f"{error.ctx.command_path} -- '{error.option_name}...'"
+        message += f"; an argument that begins with a dash comes last, after --: {example}"
+    return message
 
 
 def nearest(name: str, options: Sequence[str]) -> str | None:

@@ -23,6 +23,7 @@ from seqgen.models.config import (
     LstmConfig,
     LstmTranslateConfig,
     NgramConfig,
+    RnnConfig,
     RnnTranslateConfig,
     TransformerConfig,
     TransformerTranslateConfig,
@@ -63,6 +64,12 @@ CONFIGS: dict[str, FamilyConfig] = {
 }
 """A small model of every family that continues a text, and of its forms, by the name in test ids."""
 
+ACTIVATIONS: dict[str, FamilyConfig] = {
+    "rnn-relu": RnnConfig(hidden_size=16, layers=2, activation="relu"),
+    "rnn-sigmoid": RnnConfig(hidden_size=16, layers=2, activation="sigmoid"),
+}
+"""The rnn with other activations, which differs from `rnn` in one function: its laws run with `-m slow`."""
+
 TRANSLATORS: dict[str, FamilyConfig] = {
     "lstm-translate": LstmTranslateConfig(hidden_size=16, layers=2, embedding_size=8),
     "gru-translate": GruTranslateConfig(hidden_size=16, layers=2, input_feeding=True),
@@ -71,6 +78,8 @@ TRANSLATORS: dict[str, FamilyConfig] = {
     "rope-translate": TransformerTranslateConfig(hidden_size=32, heads=2, positions="rope", tie_weights=True),
 }
 """A small encoder-decoder of every family, and of its forms."""
+
+MODELS = CONFIGS | ACTIVATIONS | TRANSLATORS
 
 neural = pytest.mark.parametrize(
     "model", [name for name, config in CONFIGS.items() if FAMILIES[config.cell].neural], indirect=True
@@ -113,10 +122,10 @@ TEXT = "".join(
 
 
 def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> LanguageModel:
-    """Build the model `name` of `CONFIGS` or `TRANSLATORS`, with enlarged matrices: every weight affects the logits."""
+    """Build the model `name` of `MODELS`, with enlarged matrices: every weight affects the logits."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = models.build((CONFIGS | TRANSLATORS)[name], vocab_size).eval()
+        model = models.build(MODELS[name], vocab_size).eval()
         fit_members(model)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -144,7 +153,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(1)
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=some_by_default(CONFIGS | ACTIVATIONS, CONFIGS))
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     """A small model of each family."""
     return build_model(request.param)

@@ -100,7 +100,7 @@ def test_commands_and_options_exist(page):
     for words in commands_of(page):
         name = " ".join(words[:2]) if words[0] in groups else words[0]
         options = {one for made in commands[name].params for one in (*made.opts, *made.secondary_opts)}
-        assert {word for word in words if word.startswith("--")} <= options | {"--help", "--version"}, words
+        assert {word for word in words if word.startswith("--")} <= options | {"--", "--help", "--version"}, words
 
 
 def test_the_readme_uses_the_main_commands():

@@ -107,15 +107,17 @@ def evaluate(
 
     model = load(run, **pick(settings, "device", "threads"))
     notice_pipes(texts or [], quiet=quiet)
-    read = model.reading(**reading)
+    read, search = model.reading(**reading), pick(settings, *BeamConfig.model_fields)
+    if search and model.config.data.task != "translate":
+        raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
     if model.config.data.has_pairs:
         if request:
             model.expect(TextRun)
-        _evaluate_pairs(model, texts or [], read, settings, json=json, quiet=quiet)
+        if settings:
+            raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
+        _evaluate_pairs(model, texts or [], read, search, json=json, quiet=quiet)
         return
     model = model.expect(TextRun)
-    if search := pick(settings, *BeamConfig.model_fields):
-        raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
     measured = _load_texts(texts, read, quiet=quiet) if texts else [("validation part", model.validation_texts())]
     if request:
 
@@ -173,7 +175,7 @@ def _report(
 
 
 def _evaluate_pairs(
-    model: Run, texts: Sequence[str], reading: Reading, settings: dict[str, Any], *, json: bool, quiet: bool
+    model: Run, texts: Sequence[str], reading: Reading, search: dict[str, Any], *, json: bool, quiet: bool
 ) -> None:
     """Measure a run that has learned from pairs."""
     from seqgen.cli.commands.pairs.evaluate import evaluate_translator
@@ -182,19 +184,14 @@ def _evaluate_pairs(
     from seqgen.runs.pairs.labeler import LabelerRun
     from seqgen.runs.pairs.translator import TranslatorRun
 
-    search = pick(settings, *BeamConfig.model_fields)
-    if settings:
-        raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
-    labels = model.config.data.task in LABELING_TASKS
-    if labels and search:
-        raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
+    BeamConfig.of(**search)  # an impossible setting is refused before the pairs are read
     if not set(map(absolute, texts)).isdisjoint(model.config.data.text):
         notice(
             "the run was trained on this text, so the figures show how well it was memorized; `seqgen eval` without a "
             "text measures its validation part",
             quiet=quiet,
         )
-    if labels:
+    if model.config.data.task in LABELING_TASKS:
         evaluate_labeler(model.expect(LabelerRun), texts, reading, json=json, quiet=quiet)
         return
     evaluate_translator(model.expect(TranslatorRun), texts, reading, search, json=json, quiet=quiet)

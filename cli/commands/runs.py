@@ -1,87 +1,143 @@
-"""`seqgen runs`: list the runs, one line each."""
+"""`seqgen runs`: list the runs, one line each, or draw their curves."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import typer
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import WIDE, clock, notice, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import clock, fit_table, notice, printable, stdout, tokenizer_name, write_json
 
-from seqgen.errors import RunError
+from seqgen.errors import ConfigError, RunError, SaveError
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from seqgen.pages.chart import Chart, Curve
+    from seqgen.runs.config import RunConfig
+    from seqgen.runs.directory import RunDirectory
+    from seqgen.runs.summary import Summary
 
-
-COLUMNS = ("run", "model", "vocabulary", "text", "parameters", "bits/byte", "accuracy", "steps", "time", "state")
 FIGURES = ("parameters", "bits/byte", "accuracy", "steps", "time", "state")
+COLUMNS = ("run", "task", "model", "vocabulary", "text", *FIGURES)
 RESULTS = ("bits/byte", "accuracy")
 """The columns of results: of texts and targets, and of labels and tags. One without any result is not shown."""
-LEFT_OUT_FIRST = ("vocabulary", "parameters", "text", "time", "steps", "model")
+LEFT_OUT_FIRST = ("vocabulary", "parameters", "text", "time", "task", "steps", "model")
 """The columns that a narrow terminal drops, in this order."""
+SORT_KEYS: dict[str, Callable[[Summary], Any]] = {
+    "created": lambda run: run.created,
+    "name": lambda run: run.run,
+    "bits": lambda run: math.inf if run.best_bits_per_byte is None else run.best_bits_per_byte,
+    "time": lambda run: run.seconds,
+    "parameters": lambda run: math.inf if run.parameters is None else run.parameters,
+}
+TERMINAL = "-"
+"""The value of --plot that draws in the terminal."""
+PICTURES = (".html", ".png", ".svg")
+
+Found = tuple["RunDirectory", "RunConfig", "Summary"]
 
 
-def runs(json: JsonOption = False) -> None:
-    """List the runs under runs/: model, text, size, result, time."""
-    from seqgen.runs.directory import find_runs
+def runs(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="RUN", help="Directories of runs.", show_default="all under runs/")
+    ] = None,
+    sort: Annotated[
+        Literal["created", "name", "bits", "time", "parameters"],
+        typer.Option("--sort", help="Order of the runs, the least first: of bits, the best."),
+    ] = "created",
+    task: Annotated[
+        Literal["generate", "translate", "classify", "tag"] | None,
+        typer.Option("--task", help="Only runs of this task."),
+    ] = None,
+    cell: Annotated[
+        str | None, typer.Option("--cell", metavar="NAME", help="Only runs of this cell: lstm, lstm+ngram, ...")
+    ] = None,
+    state: Annotated[
+        Literal["running", "complete", "patience", "stopped", "unfinished", "empty"] | None,
+        typer.Option("--state", help="Only runs in this state."),
+    ] = None,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot",
+            metavar="[FILE]",
+            help="Draw the validation loss of the runs: in the terminal, or in a file, .html, .png or .svg.",
+        ),
+    ] = None,
+    against: Annotated[
+        Literal["steps", "time"] | None,
+        typer.Option("--against", help="The horizontal axis of --plot.", show_default="steps"),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the runs under runs/: model, text, size, result, time. With --plot, draw their curves."""
+    if plot is not None:
+        _check_plot(plot, json=json)
+    elif against is not None:
+        raise ConfigError("against: it has no effect without --plot; add that, or leave it out")
+    found, broken = _find(names)
+    for message in broken:
+        notice(message)
+    if not found and not broken and not json:
+        notice("no runs under runs/ yet; train one with `seqgen train FILE`, or try `seqgen demo`")
+    chosen = [
+        one
+        for one in sorted(found, key=lambda one: SORT_KEYS[sort](one[2]))
+        if task in {None, one[2].task} and cell in {None, one[2].cell} and state in {None, one[2].state}
+    ]
+    if found and not chosen and not json:
+        notice(f"--task, --cell and --state leave none of {plural(len(found), 'run')}; leave one of them out")
+    if plot is not None:
+        _plot(chosen, plot, against)
+    elif json:
+        write_json([summary.model_dump() for *_, summary in chosen])
+    elif chosen:
+        _print_table([_cells(summary.model_dump()) for *_, summary in chosen])
+
+
+def _find(names: Sequence[str] | None) -> tuple[list[Found], list[str]]:
+    """Return the runs that are named, or all under runs/, and what is wrong with others under runs/.
+
+    Raises:
+        RunError: a run that is named cannot be read.
+    """
+    from seqgen.runs.directory import RunDirectory, find_runs
     from seqgen.runs.summary import summarize
 
+    if names:
+        read = [(RunDirectory(Path(name)), RunDirectory(Path(name)).read_config()) for name in dict.fromkeys(names)]
+        return [(directory, config, summarize(directory, config)) for directory, config in read], []
     rows, broken = [], []
     for directory, config in find_runs():
         try:
             if isinstance(config, RunError):
                 raise config
-            rows.append(summarize(directory, config))
+            rows.append((directory, config, summarize(directory, config)))
         except RunError as error:
             broken.append(str(error))
-    if json:
-        write_json([row.model_dump() for row in rows])
-    elif rows:
-        _print_table([_cells(row.model_dump()) for row in rows])
-    elif not broken:
-        notice("no runs under runs/ yet; train one with `seqgen train FILE`, or try `seqgen demo`")
-    for message in broken:
-        notice(message)
+    return rows, broken
 
 
 def _print_table(rows: Sequence[dict[str, str]]) -> None:
     """Print a line per run; on a narrow terminal with fewer columns, so that no cell is cut."""
-    console, left_out = stdout(), list[str]()
+    console = stdout()
     shown = {name for name in RESULTS if any(row[name] != "-" for row in rows)} or {RESULTS[0]}
-    columns = [name for name in COLUMNS if name not in RESULTS or name in shown]
-    table = _table(rows, columns)
-    for name in LEFT_OUT_FIRST:
-        if _width(console, table) <= console.width:
-            break
-        left_out.append(name)
-        table = _table(rows, [column for column in columns if column not in left_out])
-    if _width(console, table) > console.width:  # a name as long as the line has a line to itself
+    if len({row["task"] for row in rows}) > 1:
+        shown.add("task")
+    columns = [name for name in COLUMNS if name not in {*RESULTS, "task"} or name in shown]
+    fitted = fit_table(console, columns, rows, figures=FIGURES, left_out_first=LEFT_OUT_FIRST)
+    if fitted.fits:
+        console.print(fitted.table)
+    else:  # a name as long as the line has a line to itself
         for row in rows:
             console.print(row["run"], soft_wrap=True)
             result = f"{row['bits/byte']} bits/byte" if row["accuracy"] == "-" else f"{row['accuracy']} accuracy"
             console.print(f"  {result}, {row['state']}", soft_wrap=True)
-    else:
-        console.print(table)
-    if left_out:
-        notice(f"not shown at this width: {', '.join(left_out)}; `seqgen runs --json` has everything")
-
-
-def _width(console: Console, table: Table) -> int:
-    """Return the columns that a table needs."""
-    return console.measure(table, options=console.options.update(width=WIDE)).maximum
-
-
-def _table(rows: Sequence[dict[str, str]], columns: Sequence[str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in FIGURES else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(row[name] for name in columns))
-    return table
+    if fitted.left_out:
+        notice(f"not shown at this width: {', '.join(fitted.left_out)}; `seqgen runs --json` has everything")
 
 
 def _cells(row: dict[str, Any]) -> dict[str, str]:
@@ -89,6 +145,7 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     best, accuracy = row["best_bits_per_byte"], row["best_accuracy"]
     return {
         "run": printable(row["run"]),
+        "task": row["task"],
         "model": f"{row['cell']} {row['shape']}",
         "vocabulary": f"{tokenizer_name(row['tokenizer'], row['normalization'])} {row['vocab_size']:,}",
         "text": printable(row["text"]),
@@ -99,3 +156,77 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
         "time": clock(row["seconds"]),
         "state": row["state"],
     }
+
+
+def _check_plot(plot: str, *, json: bool) -> None:
+    """Refuse a file that could not be written, before anything is read.
+
+    Raises:
+        ConfigError: its ending is unknown, --json is given too, or matplotlib is missing.
+        SaveError: its folder is missing.
+    """
+    if json:
+        raise ConfigError("plot: it cannot be combined with --json; choose one")
+    if plot == TERMINAL:
+        return
+    path = Path(plot)
+    if path.suffix.lower() not in PICTURES:
+        raise ConfigError(f"plot: {plot} should end in {', '.join(PICTURES)}, or be left out for the terminal")
+    if not path.parent.is_dir():
+        raise SaveError(f"plot: {plot} cannot be written: the folder {path.parent} is missing; make it first")
+    if path.suffix.lower() != ".html":
+        from seqgen.pages.chart_picture import check_picture
+
+        check_picture(path)
+
+
+def _plot(found: Sequence[Found], plot: str, against: str | None) -> None:
+    """Draw the validation loss of runs.
+
+    Raises:
+        RunError: none of them has one.
+    """
+    curves = [curve for number, one in enumerate(found) for curve in _curves(one, number, against)]
+    if not curves:
+        raise RunError("no run to plot has a validation loss in bits per byte yet; train one, or name others")
+    chart = _chart(curves, against)
+    if plot == TERMINAL:
+        from seqgen.cli.chart import print_chart
+
+        print_chart(stdout(), chart)
+        return
+    path = Path(plot)
+    if path.suffix.lower() == ".html":
+        from seqgen.pages.chart import chart_page
+        from seqgen.utils.files import write_atomically
+
+        write_atomically(path, chart_page([chart], "Runs").encode())
+    else:
+        from seqgen.pages.chart_picture import write_picture
+
+        write_picture([chart], path)
+    notice(f"the curves are in {plot}")
+
+
+def _chart(curves: Sequence[Curve], against: str | None) -> Chart:
+    from seqgen.pages.chart import Chart
+
+    x_label = "training time, s" if against == "time" else "step"
+    return Chart("Validation loss", x_label, "bits per byte", curves)
+
+
+def _curves(found: Found, number: int, against: str | None) -> list[Curve]:
+    """Return the curve of a run, and of a mixture a dashed one of each member, all of one color."""
+    from seqgen.inspection.learning_curve import learning_curves
+    from seqgen.pages.chart import Curve
+
+    directory, config, summary = found
+    made = []
+    for member, curve in learning_curves(directory, config).items():
+        name = f"{summary.run}, {member}" if member else summary.run
+        x = curve.seconds if against == "time" else curve.steps
+        if len(curve):
+            made.append(Curve(name, x, curve.bits_per_byte, dashed=bool(member), color=number))
+    if not made:
+        notice(f"{summary.run} has no validation loss in bits per byte, and is left out of the plot")
+    return made

@@ -181,7 +181,6 @@ def _print_json(model: TextRun, made: Iterable[Completion], learned: Iterable[It
         texts.append(completion.text)
         memorization = {} if copied is None else {"memorization": asdict(copied)}
         write_json({"run": str(model.path), **asdict(completion), **memorization})
-        sys.stdout.flush()
     return texts
 
 

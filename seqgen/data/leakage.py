@@ -1,12 +1,14 @@
 """Find text that is on both sides of a split, word for word: its loss says nothing about new text. No torch.
 
-A line shorter than `WINDOW_CHARACTERS` is compared whole, a longer one by each of its windows of that length, so a
-passage is found wherever it begins and ends. Lines and windows are compared by hashes of 64 bits; if the validation
-text has too many, only hashes that are multiples of 2, 4, ... are, which samples both texts alike.
+Pairs are compared whole, however short they are: their sources, and their sources with their targets. Of other text, a
+line shorter than `WINDOW_CHARACTERS` is compared whole, a longer one by each of its windows of that length, so a
+passage is found wherever it begins and ends. All are compared by hashes of 64 bits; if the validation text has too many
+lines and windows, only hashes that are multiples of 2, 4, ... are, which samples both texts alike.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TypeAlias
 
@@ -15,6 +17,7 @@ import numpy.typing as npt
 
 from seqgen.config import Config
 from seqgen.data.cache.cached_text import Offsets, Span
+from seqgen.sources.config import EXAMPLES, SIDES, Task
 from seqgen.sources.lines import last_line_start
 from seqgen.utils.hashing import BASE, Hashes, mix, powers
 
@@ -32,6 +35,10 @@ NOTICE_SHARE = 0.25
 """Share of the validation text that is worth a notice. Ordinary text repeats itself: 0% of a book, 10% of Python code,
 19% of some Python packages, 37% of docstrings with inherited ones; of a text that occurs twice it is 99%.
 """
+PAIR_NOTICE_SHARE = 0.1
+"""The same for pairs: by up to this share, exact match or accuracy is higher than on new pairs."""
+JOINED_CHARACTERS = 1 << 16
+"""Characters of short documents that are hashed at once."""
 FILTER_BITS = 20
 """Bits of a hash that say whether it may be wanted, before it is looked up."""
 _LF, _CR = 10, 13
@@ -61,6 +68,58 @@ class Leakage(Config):
             f"{self.share:.0%} of the validation text also occurs in the training text: remove repeated passages, or "
             "expect a higher loss on new text"
         )
+
+
+class PairLeakage(Config):
+    """How many of `pairs` validation pairs are in the training part too, and of how many the source is."""
+
+    task: Task
+    pairs: int
+    whole: int
+    sources: int
+
+    @property
+    def share(self) -> float:
+        """The share of the validation pairs that are in the training part too, source and target."""
+        return self.whole / max(1, self.pairs)
+
+    @property
+    def is_notable(self) -> bool:
+        """Whether it makes figures clearly better than they are on new pairs.
+
+        Sources that occur with another target do not count: a label may be the source of many texts.
+        """
+        return self.share >= PAIR_NOTICE_SHARE
+
+    def __str__(self) -> str:
+        example, (source, target) = EXAMPLES[self.task], SIDES[self.task]
+        others = f", and {self.sources / max(1, self.pairs):.0%} with any" if self.sources > self.whole else ""
+        return (
+            f"{self.share:.0%} of the validation {source}s also occur in the training part with the same {target}"
+            f"{others}: remove repeated {example}s, or expect worse figures on new {source}s"
+        )
+
+
+def find_pair_leakage(train: Span, valid: Span, task: Task) -> PairLeakage:
+    """Compare the pairs of both parts, each of which has sources and targets in turn."""
+    pairs = Counter(map(hash, _pairs(valid)))
+    sources = Counter(map(hash, valid.every(2).texts()))
+    found_pairs, found_sources = set[int](), set[int]()
+    for pair in _pairs(train) if pairs else ():
+        if (source := hash(pair[0])) in sources:
+            found_sources.add(source)
+            found_pairs |= {hash(pair)} & pairs.keys()
+    return PairLeakage(
+        task=task,
+        pairs=pairs.total(),
+        whole=sum(pairs[one] for one in found_pairs),
+        sources=sum(sources[one] for one in found_sources),
+    )
+
+
+def _pairs(span: Span) -> Iterator[tuple[str, str]]:
+    texts = span.texts()
+    return zip(texts, texts, strict=True)
 
 
 def find_leakage(train: Span, valid: Span) -> Leakage:
@@ -104,12 +163,26 @@ def _slots(hashes: Hashes) -> Hashes:
 
 def _hashed_pieces(span: Span, step: int) -> Iterator[tuple[Hashes, Weights]]:
     """Yield the hashes of lines and windows that are multiples of `step`, and their weights."""
-    for _, chunk in span.chunks_split_at(lambda held: last_line_start(held) or len(held)):
+    chunks = (chunk for _, chunk in span.chunks_split_at(lambda held: last_line_start(held) or len(held)))
+    for chunk in _joined(chunks):
         codes = np.frombuffer(chunk.encode("utf-32-le"), np.uint32)
         starts, stops, weights = _lines_and_windows(codes)
         hashes = _hashes(codes, starts, stops)
         kept = hashes % np.uint64(step) == 0
         yield hashes[kept], weights[kept]
+
+
+def _joined(chunks: Iterator[str]) -> Iterator[str]:
+    """Yield chunks with line ends between them, several short ones at once: a call of numpy takes its time."""
+    held, size = list[str](), 0
+    for chunk in chunks:
+        if held and size + len(chunk) > JOINED_CHARACTERS:
+            yield "\n".join(held)
+            held, size = [], 0
+        held.append(chunk)
+        size += len(chunk)
+    if held:
+        yield "\n".join(held)
 
 
 def _lines_and_windows(codes: npt.NDArray[np.uint32]) -> tuple[Offsets, Offsets, Weights]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from seqgen.data.cache.cache import Cache, cache_path
 from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.cache.cached_text import CachedText
 from seqgen.data.config import DataConfig
+from seqgen.data.leakage import find_pair_leakage
 from seqgen.data.split import DEFAULT_SHARE, MIN_CHARACTERS, Split, split_text
 from seqgen.errors import ConfigError, RunError, TextError
 from seqgen.sources.config import LABELING_TASKS, is_path, name_of
@@ -65,7 +67,9 @@ class Texts:
             ConfigError: the texts were read as bytes, and the tokenizer is not of bytes; or the other way round.
         """
         self._check_bytes(tokenizer.kind, raw=tokenizer.text_encoding == "latin-1")
-        return self.cache.ids(self.encoded, self.data, tokenizer, report)
+        train, valid, task = self.split.train, self.split.valid, self.data.task
+        compare = partial(find_pair_leakage, train, valid, task) if self.data.has_pairs else None
+        return self.cache.ids(self.encoded, self.data, tokenizer, report, compare=compare)
 
     @property
     def encoded(self) -> Split:

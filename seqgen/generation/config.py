@@ -11,6 +11,10 @@ from seqgen.config import BEAM, SAMPLING, Config, setting
 
 MAX_SAMPLES = 10_000
 """Samples of one prompt, or of one source."""
+MAX_BEAM = 1_000
+"""A step compares about the square of it."""
+MAX_LENGTH = 10_000
+"""Tokens of a text that is searched for: a model that never ends its texts would not end either."""
 
 
 class SamplingConfig(Config):
@@ -61,7 +65,7 @@ class BeamConfig(Config):
     2016). 0.6 is the length penalty of Vaswani et al. 2017.
     """
 
-    beam: int = setting(1, "Hypotheses kept at each step; 1 is greedy.", BEAM, ge=1)
+    beam: int = setting(1, "Hypotheses kept at each step; 1 is greedy.", BEAM, ge=1, le=MAX_BEAM)
     n_best: int = setting(1, "Number of texts to return, at most as many as the beam keeps.", BEAM, ge=1)
     length_penalty: float = setting(
         0.6, "Exponent of the length that divides a score; 0 is off, more prefers longer texts.", BEAM, ge=0.0, le=10.0
@@ -70,13 +74,14 @@ class BeamConfig(Config):
         0.0, "Weight of the penalty for source tokens with little attention; 0 is off.", BEAM, ge=0.0, le=10.0
     )
     no_repeat_ngram: int = setting(0, "Never repeat n tokens that the text already has; 0 is off.", BEAM, ge=0)
-    min_length: int = setting(0, "Minimum number of tokens before the end.", BEAM, ge=0)
+    min_length: int = setting(0, "Minimum number of tokens before the end.", BEAM, ge=0, le=MAX_LENGTH)
     max_length: int | None = setting(
         None,
         "Maximum number of tokens, the end included.",
         BEAM,
         shown="2 x source + 20, or the longest in training",
         ge=1,
+        le=MAX_LENGTH,
     )
 
     @model_validator(mode="after")

@@ -22,6 +22,8 @@ from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 ROWS = 64
 """Sources that are translated together."""
+HYPOTHESES = 1024
+"""Hypotheses that are extended together: for a wide beam, fewer sources are translated together."""
 
 
 class Translation(NamedTuple):
@@ -46,11 +48,13 @@ class Alignment(NamedTuple):
     """How much each token of a target attended to each token of its source."""
 
     source: list[str]
-    """S tokens as texts."""
+    """S tokens as the texts that they stand for, also where they are not in the vocabulary."""
     target: list[str]
     """T tokens as texts; the last is the end."""
     weights: npt.NDArray[np.float32]
     """[T, S]; rows sum to 1."""
+    unknown: tuple[int, ...] = ()
+    """The numbers of the source tokens that are not in the vocabulary: the model reads `<unk>` in their place."""
 
 
 def translate(
@@ -74,10 +78,11 @@ def translate(
         config: of the search; None is greedy.
         unknown: whether `<unk>` may be written.
         longest_target: tokens of the longest target in training, for which the default maximum length leaves room.
-        rows: sources that are translated together.
+        rows: sources that are translated together; with a wide beam there are fewer.
     """
     left, translator = iter(sources), cast("Translator", model)
     config, limit = config or BeamConfig(), translator.config.max_source_length
+    rows = max(1, min(rows, HYPOTHESES // config.beam))
     while some := list(islice(left, rows)):
         ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
         given = [one for one in ids if len(one)]

@@ -84,10 +84,16 @@ class RecurrentConfig(EmbeddingConfig):
 
 
 class RnnConfig(RecurrentConfig):
-    """A plain recurrent network, h = tanh(W x + U h + b) (Elman 1990)."""
+    """A plain recurrent network, h = tanh(W x + U h + b) (Elman 1990); `activation` may replace the tanh."""
 
     cell: Literal["rnn"] = "rnn"
     hidden_size: Size = 384
+    activation: Literal["tanh", "sigmoid", "relu"] = setting("tanh", "Activation function of the hidden state.", MODEL)
+
+    @property
+    def form(self) -> str:
+        """The name of the cell's equations: its row in `recurrent.CELLS`."""
+        return "rnn" if self.activation == "tanh" else f"rnn-{self.activation}"
 
 
 class LstmConfig(RecurrentConfig):
@@ -259,12 +265,14 @@ class GruTranslateConfig(RecurrentTranslateConfig):
 class TransformerTranslateConfig(TranslateConfig, AttentionConfig):
     """A transformer with an encoder and a decoder (Vaswani et al. 2017), pre-norm.
 
-    Sinusoidal positions are the default: on reversal they had 96 to 100% of the sources right, rotary ones 93%.
+    Sinusoidal positions are the default: on reversal they had 96 to 100% of the sources right, rotary ones 93%. Sources
+    are short, so the slowest wave is too: with a base of 10,000 half of the waves hardly move within 512 positions.
     """
 
     cell: Literal["transformer-translate"] = "transformer-translate"
     layers: Depth = 2
     positions: Literal["rope", "sinusoidal"] = "sinusoidal"
+    position_base: float = Field(100.0, gt=1.0)
 
 
 def _tuple_of_list(value: Any) -> Any:
@@ -281,11 +289,6 @@ class LabelConfig(PairConfig):
     @property
     def name(self) -> str:
         return self.cell.partition("-")[0]
-
-    @property
-    def tags_as_it_reads(self) -> bool:
-        """Whether it tags a word before it has read the next one."""
-        return False
 
     @model_validator(mode="after")
     def _head_is_not_tied(self) -> Self:
@@ -337,10 +340,6 @@ class TransformerClassifyConfig(ClassifyConfig, AttentionConfig):
 
 class RecurrentTagConfig(LabelConfig, TwoWayConfig):
     """A recurrent network whose head has the tags; one-way, it tags a word as soon as it has read it."""
-
-    @property
-    def tags_as_it_reads(self) -> bool:
-        return not self.two_way
 
 
 class RnnTagConfig(RecurrentTagConfig):

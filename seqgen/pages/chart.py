@@ -31,6 +31,8 @@ class Curve:
     """[N]; the lower edge of the band."""
     high: npt.ArrayLike | None = None
     dashed: bool = False
+    points: bool = False
+    """Whether only its points are drawn, without a line: a scatter plot."""
     color: int | None = None
     """The number of the color and the marker; by default the place among the curves. Curves may share a number."""
 
@@ -70,12 +72,20 @@ class Chart:
     def _drawn(self, number: int, curve: Curve) -> DrawnCurve:
         x = _drawable(curve.x, log=self.log_x)
         kept = np.isfinite(x)
-        y, low, high = (
-            None if values is None else _drawable(values, log=self.log_y)[kept]
-            for values in (curve.y, curve.low, curve.high)
+
+        def own(values: npt.ArrayLike) -> Values:
+            return _drawable(values, log=self.log_y)[kept]
+
+        return DrawnCurve(
+            name=curve.name,
+            x=x[kept],
+            y=own(curve.y),
+            low=None if curve.low is None else own(curve.low),
+            high=None if curve.high is None else own(curve.high),
+            dashed=curve.dashed,
+            points=curve.points,
+            color=number if curve.color is None else curve.color,
         )
-        color = number if curve.color is None else curve.color
-        return DrawnCurve(curve.name, x[kept], y, low, high, curve.dashed, color)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +98,7 @@ class DrawnCurve:
     low: Values | None
     high: Values | None
     dashed: bool
+    points: bool
     color: int
 
 
@@ -108,6 +119,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
                 "low": None if curve.low is None else _with_gaps(curve.low),
                 "high": None if curve.high is None else _with_gaps(curve.high),
                 "dashed": curve.dashed,
+                "points": curve.points,
                 "color": curve.color,
             }
             for curve in chart.drawn

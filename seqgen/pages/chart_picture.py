@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from seqgen.errors import ConfigError
-from seqgen.pages.attention_png import require_matplotlib
+from seqgen.pages.attention_picture import require_matplotlib
 from seqgen.pages.chart import Chart, DrawnCurve
 from seqgen.utils.files import write_atomically
 
 WIDTH, HEIGHT = 7.0, 4.0
 """Inches of a chart."""
+LEGEND_LINE = 0.2
+"""Inches of a line of the legend, which is below the chart."""
+LINE_CHARACTERS = 80
+"""Characters that fit into a line of the legend."""
 DOTS_PER_INCH = 150
 SUFFIXES = (".png", ".svg")
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#b0558a", "#b87a00", "#3d9bd1", "#333333")
@@ -44,9 +49,11 @@ def write_picture(charts: Sequence[Chart], path: Path) -> None:
     check_picture(path)
     matplotlib, figures = require_matplotlib("matplotlib"), require_matplotlib()
     content = io.BytesIO()
+    heights = [HEIGHT + LEGEND_LINE * -(-len(chart.curves) // _legend_columns(chart)) for chart in charts]
     with matplotlib.rc_context({"svg.hashsalt": "seqgen"}):  # otherwise the ids in an SVG are random
-        figure = figures.Figure(figsize=(WIDTH, HEIGHT * len(charts)), layout="constrained", facecolor="white")
-        for axes, chart in zip(figure.subplots(len(charts), squeeze=False)[:, 0], charts, strict=True):
+        figure = figures.Figure(figsize=(WIDTH, sum(heights)), layout="constrained", facecolor="white")
+        rows = figure.subplots(len(charts), squeeze=False, gridspec_kw={"height_ratios": heights})
+        for axes, chart in zip(rows[:, 0], charts, strict=True):
             _draw(axes, chart)
         kind = path.suffix.lower()[1:]
         metadata = {"Date": None} if kind == "svg" else {}
@@ -61,35 +68,57 @@ def _draw(axes: Any, chart: Chart) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
+    for number, curve in enumerate(chart.drawn):
+        _draw_curve(axes, curve, number / len(chart.curves))
     if chart.log_x:
         axes.set_xscale("log")
+        _choose_ticks(axes.xaxis)
     if chart.log_y:
         axes.set_yscale("log")
-    for number, curve in enumerate(chart.drawn):
-        _draw_curve(axes, curve, number / max(len(chart.curves), 1))
+        _choose_ticks(axes.yaxis)
     for name, x in chart.drawn_marks.items():
         axes.axvline(x, color="#666666", linewidth=0.8, linestyle=":")
         axes.text(
-            x, 0.02, f" {name}", transform=axes.get_xaxis_transform(), rotation=90, rotation_mode="anchor",
-            va="top", ha="left", fontsize=8, color="#555555", parse_math=False,
+            x, 0.98, name, transform=axes.get_xaxis_transform(), rotation=90, rotation_mode="anchor", va="top",
+            ha="right", fontsize=8, color="#555555", parse_math=False,
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 0.5},
         )  # fmt: skip
     if chart.curves:
-        for text in axes.legend(fontsize=9, framealpha=0.85).get_texts():
+        place = {"loc": "upper left", "bbox_to_anchor": (0, -0.16), "borderaxespad": 0, "frameon": False}
+        for text in axes.legend(fontsize=9, ncols=_legend_columns(chart), **place).get_texts():
             text.set_parse_math(False)
+
+
+def _legend_columns(chart: Chart) -> int:
+    """Return how many columns the legend has below the chart."""
+    longest = max((len(curve.name) for curve in chart.curves), default=0)
+    return max(1, LINE_CHARACTERS // (longest + 8))
+
+
+def _choose_ticks(axis: Any) -> None:
+    """Put the ticks of a logarithmic axis at powers of ten, or at 1, 2 and 5 times them where it has few."""
+    tickers = require_matplotlib("matplotlib.ticker")
+    low, high = axis.get_view_interval()
+    axis.set_major_locator(tickers.LogLocator(subs=(1.0, 2.0, 5.0) if high < 300 * low else (1.0,)))
+    axis.set_major_formatter(tickers.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(tickers.NullFormatter())
 
 
 def _draw_curve(axes: Any, curve: DrawnCurve, offset: float) -> None:
     """Draw a curve; its markers begin at a share `offset` of their distance, so that those of two curves differ."""
     color = COLORS[curve.color % len(COLORS)]
-    every = max(len(curve.x) // MARKS, 1)
+    every = 1 if curve.points else max(len(curve.x) // MARKS, 1)
+    line = "none" if curve.points else "--" if curve.dashed else "-"
     axes.plot(
-        curve.x, curve.y, "--" if curve.dashed else "-", color=color, label=_label(curve.name), linewidth=1.6,
-        marker=MARKERS[curve.color % len(MARKERS)], markersize=4.5, markevery=(int(offset * every), every),
+        curve.x, curve.y, linestyle=line, color=color, label=_label(curve.name), linewidth=1.6,
+        marker=MARKERS[curve.color % len(MARKERS)], markersize=3 if curve.points else 4.5,
+        markevery=(int(offset * every), every), alpha=0.7 if curve.points else 1,
     )  # fmt: skip
     if curve.low is not None and curve.high is not None:
         axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)
 
 
 def _label(name: str) -> str:
-    """Return a name that the legend shows; matplotlib leaves out one that begins with an underscore."""
-    return f"\u200b{name}" if name.startswith("_") else name
+    """Return a name as the legend shows it, in lines; matplotlib leaves out one that begins with an underscore."""
+    lines = textwrap.fill(name, LINE_CHARACTERS, break_on_hyphens=False)
+    return f"\u200b{lines}" if name.startswith("_") else lines

@@ -61,7 +61,8 @@ class Run:
     def reading(self, **settings: Any) -> Reading:
         """Return how to read texts for this model: as bytes for a model of bytes, else by `settings` of `Reading`.
 
-        By default a document is what it was in the training text: a file, a line or a paragraph.
+        By default a document is what it was in the training text: a file, a line or a paragraph. Pairs in JSON lines
+        have the fields that they had there.
 
         Raises:
             ConfigError: a setting is unknown or impossible, or the encoding does not fit this model.
@@ -69,7 +70,7 @@ class Run:
         data, raw = self.config.data, self.config.data.is_raw
         fixed = {"encoding": BYTES if raw else "utf-8", **({"task": data.task} if data.has_pairs else {})}
         reading = Reading.of(**{**fixed, **settings})
-        reading = reading.with_default_documents(data.documents)
+        reading = reading.with_defaults_of(data)
         if reading.is_raw != raw:
             kind = "bytes; use --encoding bytes, or leave it out" if raw else "text, so it cannot read raw bytes"
             raise ConfigError(f"encoding: this model is a model of {kind}")

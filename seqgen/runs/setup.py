@@ -22,7 +22,7 @@ from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.config import DataConfig
 from seqgen.data.documents import Documents
 from seqgen.data.labels import label_texts
-from seqgen.data.leakage import Leakage
+from seqgen.data.leakage import Leakage, PairLeakage
 from seqgen.data.pairs import PairBatches, Pairs
 from seqgen.data.pipeline import Texts, read_texts
 from seqgen.device import RandomState, select_device, select_precision, total_memory
@@ -84,7 +84,7 @@ class EncodedCorpus:
     """Characters of both parts that the tokenizer's normalization changes."""
     notices: list[str]
     """What the user should know about the text, a sentence each."""
-    leakage: Leakage | None = None
+    leakage: Leakage | PairLeakage | None = None
     """How much of the validation part the training part contains; None without a validation part."""
     labels: tuple[str, ...] = ()
     """Of the training part, sorted, where the task is to choose labels."""

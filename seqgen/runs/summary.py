@@ -13,7 +13,7 @@ from seqgen.config import Config
 from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
-from seqgen.sources.config import CORPUS_PREFIX
+from seqgen.sources.config import CORPUS_PREFIX, Task
 from seqgen.training.metrics import read_metrics
 
 
@@ -22,6 +22,7 @@ class Summary(Config):
 
     run: str
     created: str
+    task: Task
     cell: str
     shape: str
     """The size of the model: `2x384`."""
@@ -77,6 +78,7 @@ def _combine(
     return Summary(
         run=str(directory.path),
         created=config.created,
+        task=config.data.task,
         cell=config.model.name,
         shape=config.model.shape,
         parameters=parameters,

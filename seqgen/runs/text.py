@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -18,12 +18,19 @@ from seqgen.device import StepperPrecision, iterate_with_threads, torch_threads
 from seqgen.errors import ConfigError, TextError
 from seqgen.evaluation.adaptation.adaptive import adaptive, readers_of
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants, Adapting
-from seqgen.evaluation.adaptation.stream import check_positions, evaluate_dynamic, find_diverged, read_stream, stream_of
+from seqgen.evaluation.adaptation.stream import (
+    check_positions,
+    dynamic_nats,
+    evaluate_dynamic,
+    find_diverged,
+    read_stream,
+    stream_of,
+)
 from seqgen.evaluation.adaptation.tune import tune
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
-from seqgen.evaluation.scoring import evaluate, nats_by_document, plan_segments, score
+from seqgen.evaluation.scoring import Scores, evaluate, nats_by_document, plan_segments, score
 from seqgen.evaluation.surprisal.measure import Surprisal, measure_surprisal
 from seqgen.evaluation.token_scores import TokenScores
 from seqgen.generation.config import MAX_SAMPLES, SamplingConfig
@@ -254,6 +261,27 @@ class TextRun(Run):
         with torch_threads(self._threads):
             return tune(self.model, ids, AdaptationConfig.of(**settings), progress)
 
+    def score_documents(
+        self, documents: LoadedDocuments, *, progress: Callable[[int, int], None] | None = None, **settings: Any
+    ) -> tuple[LoadedDocuments, list[TokenScores]]:
+        """Return the documents that have tokens, with the ends that are scored, and the scores of each.
+
+        With `dynamic` or `cache`, the scores are of the model that learns while it reads. Arguments and errors as in
+        `evaluate_documents`.
+        """
+        config = EvaluationConfig.of(**settings)
+        documents, ids = self._encode(documents)
+        count = _counting(progress, ids.tokens)
+        with torch_threads(self._threads):
+            if config.adapts:
+                nats = np.split(dynamic_nats(self.model, ids, config, count), np.cumsum(ids.lengths)[:-1])
+            else:
+                segments, _ = plan_segments(self.model, ids, config)
+                parts = score(self.model, ids, segments, config.precision)
+                nats = nats_by_document(ids, _counted(parts, count))
+        scores = [TokenScores.of(text, self.tokenizer, own) for text, own in zip(documents, nats, strict=True)]
+        return documents, scores
+
     def score(self, text: str, **settings: Any) -> TokenScores:
         """Return the nats and the place in the text of every token; of the end too if the run models ends.
 
@@ -443,6 +471,13 @@ def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callab
             progress(done, total)
 
     return count
+
+
+def _counted(parts: Iterable[Scores], count: Callable[[int], None]) -> Iterator[Scores]:
+    """Yield `parts`, and report the tokens of each after its use."""
+    for part in parts:
+        yield part
+        count(len(part.nats))
 
 
 def _sampling(settings: dict[str, Any]) -> SamplingConfig:

@@ -24,6 +24,12 @@ LABELING_TASKS: tuple[Task, ...] = ("classify", "tag")
 """Tasks whose targets are labels out of a closed set, and not text."""
 EXAMPLES: dict[Task, str] = {"generate": "text", "translate": "pair", "classify": "text", "tag": "sentence"}
 """What one training example of each task is called."""
+SIDES: dict[Task, tuple[str, str]] = {
+    "translate": ("source", "target"),
+    "classify": ("text", "label"),
+    "tag": ("sentence", "list of tags"),
+}
+"""What the two sides of a pair of each task are called."""
 FOR_PAIRS = "give --task translate|classify|tag if these are pairs or texts with labels or tags"
 """Advice for a file of pairs that is read as text."""
 BYTES = "bytes"
@@ -135,11 +141,14 @@ class Reading(Config):
                 raise ValueError(f"{name}: {reason}, so it would have no effect; leave it out")
         return self
 
-    def with_default_documents(self, unit: Unit) -> Self:
-        """Return a copy with another default of `documents`; a value that was given stays."""
-        if "documents" in self.model_fields_set or self.is_raw or self.has_pairs:
-            return self
-        return self.model_construct(self.model_fields_set, **{**dict(self), "documents": unit})
+    def with_defaults_of(self, other: Reading) -> Self:
+        """Return a copy that has the documents, or the fields of pairs, of another reading by default.
+
+        A value that was given stays. A default does not count as given: it is not refused where it has no effect.
+        """
+        names = ("source_field", "target_field") if self.has_pairs else () if self.is_raw else ("documents",)
+        defaults = {name: getattr(other, name) for name in names if name not in self.model_fields_set}
+        return self.model_construct(self.model_fields_set, **{**dict(self), **defaults})
 
 
 def name_of(names: Iterable[str]) -> str:

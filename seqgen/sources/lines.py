@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 LINE_END = re.compile(r"\r\n|\n|\r")
 
@@ -24,6 +25,14 @@ def split_lines(text: str) -> list[str]:
 
 def lines_with_ends(chunks: Iterable[str]) -> Iterator[str]:
     """Yield the lines of a text that comes in chunks, each with its end as it is."""
+    return chain.from_iterable(lines_by_chunk(chunks))
+
+
+def lines_by_chunk(chunks: Iterable[str]) -> Iterator[Iterable[str]]:
+    """Yield the lines that each chunk of a text completes, with their ends as they are, before the next chunk is read.
+
+    The last line may have no end.
+    """
     held: list[str] = []
     for chunk in chunks:
         if held and held[-1].endswith("\r"):  # the LF of a CRLF may come next
@@ -32,9 +41,9 @@ def lines_with_ends(chunks: Iterable[str]) -> Iterator[str]:
             held.append(chunk)
         if cut := last_line_start(held[-1]):
             rest, held[-1] = held[-1][cut:], held[-1][:cut]
-            yield from io.StringIO("".join(held), newline="")
+            yield io.StringIO("".join(held), newline="")
             held = [rest]
-    yield from io.StringIO("".join(held), newline="")
+    yield io.StringIO("".join(held), newline="")
 
 
 def last_line_start(text: str) -> int:

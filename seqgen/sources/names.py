@@ -55,7 +55,7 @@ def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
 
 def _reject_unused_pair_fields(names: Sequence[str], reading: Reading) -> None:
     """Refuse fields of pairs where no text is JSON lines."""
-    fields = reading.pair_fields
+    fields = [name for name in reading.pair_fields if name in reading.model_fields_set]
     if fields and not any(_may_be_json_lines(name) for name in expand_names(names, reading)):
         raise ConfigError(
             f"{fields[0]}: it applies to .jsonl and .ndjson, and {name_of(names)} is neither; leave it out"
@@ -77,6 +77,16 @@ def _has_records(name: str, reading: Reading) -> bool:
 def _may_be_json_lines(name: str) -> bool:
     """Return whether a text of pairs may be JSON lines, by its name."""
     return name == STDIN or (is_path(name) and suffixes_of(name)[0] in {".jsonl", ".ndjson", *formats.ARCHIVES})
+
+
+def sides_are_lines(names: Iterable[str], reading: Reading) -> bool:
+    """Return whether no side of the pairs of these texts has several lines, by their names: JSON lines may have some.
+
+    The texts may be gone; the files of a folder are known by `glob`.
+    """
+    in_folders = any("json" in pattern for pattern in reading.glob)
+    may_be_json = (name != STDIN and _may_be_json_lines(name) for name in names)
+    return not (in_folders or reading.pair_fields or any(may_be_json))
 
 
 def _is_plain(name: str, reading: Reading) -> bool:

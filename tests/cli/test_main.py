@@ -150,8 +150,17 @@ def test_output_is_utf8_in_every_locale(answers, in_tmp):
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["runs"], pytest.param(["runs", "--json"], marks=pytest.mark.slow),
-                                       pytest.param(["tokenizer", "show"], marks=pytest.mark.slow)])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["runs"],
+        ["--help"],
+        *(
+            pytest.param(line.split(), marks=pytest.mark.slow)
+            for line in ("--version", "train --help", "cache -h", "runs --json", "tokenizer show")
+        ),
+    ],
+)
 def test_closed_pipe_is_not_an_error(run_directory, closed_pipe, arguments):
     done = run(*arguments, stdout=closed_pipe)
 
@@ -167,17 +176,17 @@ def test_full_disk_exits_with_4(run_directory):
 
 
 @pytest.mark.parametrize(
-    "closed", [pytest.param("0", marks=pytest.mark.slow), "1", pytest.param("2", marks=pytest.mark.slow)]
+    ("closed", "code"),
+    [pytest.param(0, 0, marks=pytest.mark.slow), (1, 4), pytest.param(2, 0, marks=pytest.mark.slow)],
 )
-def test_closed_standard_stream_is_not_a_bug(closed, tmp_path):
-    code = f"import os; os.close({closed}); os.execv({sys.executable!r}, [{sys.executable!r}, '-m', 'seqgen.cli.main'])"
-    script = "from seqgen.cli.main import main; import sys; sys.argv = ['seqgen', 'runs']; main()"
-    code = code.replace("'-m', 'seqgen.cli.main'", f"'-c', {script!r}")
+def test_stdout_that_the_parent_has_closed_is_an_error_and_other_streams_are_not(closed, code):
+    command = [sys.executable, "-c", MAIN, "--version"]
+    script = f"import os; os.close({closed}); os.execv({sys.executable!r}, {command!r})"
 
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
 
-    assert done.returncode == 0
-    assert "Traceback" not in done.stderr
+    assert done.returncode == code
+    assert done.stderr == ("error: the output could not be written: stdout is closed\n" if code else "")
 
 
 def test_full_disk_during_help_exits_with_4(tmp_path):

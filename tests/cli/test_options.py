@@ -8,7 +8,7 @@ import sys
 from typing import Any, Literal
 
 import pytest
-from seqgen.cli.options import is_typed, with_settings
+from seqgen.cli.options import is_typed, stdin_lines, with_settings
 
 from seqgen.config import TRAINING, Config, setting, settings_of
 
@@ -87,3 +87,17 @@ def test_lines_are_typed_only_at_a_terminal(monkeypatch):
         assert is_typed("-")
         assert not is_typed("a text")
     os.close(main)
+
+
+def test_lines_of_stdin_are_yielded_as_many_as_have_come(monkeypatch):
+    read, write = os.pipe()
+    with os.fdopen(read, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        batches = stdin_lines("utf-8")
+        os.write(write, "a\n\r\nü".encode() + b"\xc3")
+        assert next(batches) == ["a", ""]
+        os.write(write, b"\xa4\n")
+        assert next(batches) == ["üä"]
+        os.write(write, b"b")
+        os.close(write)
+        assert list(batches) == [["b"]]

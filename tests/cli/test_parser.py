@@ -47,6 +47,8 @@ def test_help_never_splits_choices(answers, name, terminal):
         ("train --cell", ("--cell", "requires an argument")),
         ("corpus fetch", ("NAME", "`seqgen corpus fetch --help`")),
         ("sample extra", ("extra", "`seqgen sample --help`")),
+        ("translate -5", ("-5", "seqgen translate -- '-5...'", "`seqgen translate --help`")),
+        ("tokenizer encode -5", ("-5", "seqgen tokenizer encode -- '-5...'")),
         ("trian", ("'trian'", "'train'")),
         ("tokenizer bild", ("'bild'", "'build'", "`seqgen tokenizer --help`")),
     ],
@@ -57,6 +59,15 @@ def test_usage_error_is_one_line(refuses, arguments, words):
     assert "Value error" not in message
     assert "Input" not in message
     assert ".;" not in message
+
+
+def test_text_that_begins_with_a_dash_comes_after_two(invoke, answers, run):
+    with_words = invoke("translate", "--a b", "--beam", 2)
+
+    assert (with_words.exit_code, "-- '--a b...'" in with_words.stderr) == (2, True)
+    assert " -- " not in invoke("sample", "-5").stderr  # it has no arguments
+    assert answers("tokenizer", "encode", "--run", run, "--", "-t") != ""
+    assert answers("sample", "--prompt", "-t", "--max-new-tokens", 1).startswith("-t")
 
 
 def test_every_alias_names_an_option():
@@ -87,6 +98,20 @@ def test_repeated_option_is_refused(invoke, arguments, flag):
     assert result.exit_code == 2
     assert flag in result.stderr
     assert "more than once" in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_option_of_several_values_takes_all_up_to_the_next_option(refuses, run):
+    """The last text is missing, and the runs before and after the texts are runs."""
+    refuses(1, "compare", run, "--text", "corpus.txt", "gone.txt", "--quiet", words=("gone.txt",))
+    refuses(1, "compare", "--text", "corpus.txt", "--quiet", run, "gone", words=("gone: no such run",))
+    refuses(1, "compare", run, "--text", "corpus.txt", "--", "--text", words=("--text: no such run",))
+
+
+def test_option_without_a_value_leaves_the_next_argument(answers, refuses, run):
+    refuses(1, "runs", "--plot", "gone", words=("gone",))
+    assert "bits per byte" in answers("runs", "--plot", "-")
+    answers("runs", "--plot", "curves.html", run)
+    assert (run.parent.parent / "curves.html").is_file()
 
 
 def test_repeatable_options_may_be_repeated(answers, run):

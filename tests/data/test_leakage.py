@@ -11,7 +11,15 @@ import pytest
 from seqgen.data import leakage
 from seqgen.data.cache.cached_text import Span
 from seqgen.data.config import DataConfig
-from seqgen.data.leakage import MIN_DOCUMENT_BYTES, NOTICE_SHARE, WINDOW_CHARACTERS, find_leakage
+from seqgen.data.leakage import (
+    MIN_DOCUMENT_BYTES,
+    NOTICE_SHARE,
+    PAIR_NOTICE_SHARE,
+    WINDOW_CHARACTERS,
+    PairLeakage,
+    find_leakage,
+    find_pair_leakage,
+)
 from seqgen.data.split import split_text
 
 from .caching import cache_text
@@ -133,6 +141,17 @@ def test_short_documents_are_not_looked_for(span):
     assert find_leakage(span(*names, line), span(*names, line)).looked_for == MIN_DOCUMENT_BYTES
 
 
+@pytest.mark.parametrize("size", [50, 1 << 16])
+def test_documents_of_a_line_are_compared_as_lines_of_a_text(span, monkeypatch, size):
+    monkeypatch.setattr(leakage, "JOINED_CHARACTERS", size)
+    train, valid = [*paragraphs(20, 60), *paragraphs(3, 300)], [*paragraphs(9, 60), *paragraphs(5, 300, seed=1)]
+
+    found = find_leakage(span(*train), span(*valid))
+
+    assert found == find_leakage(span("\n".join(train)), span("\n".join(valid)))
+    assert 0 < found.found < found.looked_for
+
+
 def test_passage_is_found_at_any_offset(span):
     passage = paragraphs(1, 600)[0]
 
@@ -190,3 +209,52 @@ def test_empty_validation_text_has_no_leak(tmp_path, span):
     text = cache_text(tmp_path, "ab")
 
     assert find_leakage(span("ab"), Span(text, np.empty((0, 2), np.int64))).share == 0
+
+
+# --- pairs
+
+
+def test_pairs_are_compared_whole_however_short_they_are(span):
+    train = span("1", "one", "1", "one", "2", "two", "3", "three")
+    valid = span("1", "one", "2", "zwei", "4", "three", "1", "one", "22", "two")
+
+    found = find_pair_leakage(train, valid, "translate")
+
+    assert (found.pairs, found.whole, found.sources) == (5, 2, 3)
+    assert (found.share, found.is_notable) == (0.4, True)
+    for words in ("40% ", "60% ", "source", "same target"):
+        assert words in str(found)
+
+
+def test_message_about_pairs_has_the_words_of_the_task():
+    whole = PairLeakage(task="tag", pairs=10, whole=3, sources=3)
+
+    assert "30% of the validation sentences" in str(whole)
+    assert "same list of tags:" in str(whole)  # no second share, which would be the same
+    assert "label" in str(PairLeakage(task="classify", pairs=10, whole=3, sources=4))
+
+
+@pytest.mark.parametrize(
+    ("train", "valid"),
+    [
+        (["ab", "ba", "a", "a", "abc", "cba"], ["b", "b", "bc", "cb", "ba", "ab"]),  # reversal, of few letters
+        (["1.2.26", "2026-02-01", "3.2.26", "2026-02-03"], ["1 Feb", "2026-02-01"]),  # a day in another form
+        (["Korean", "Kim", "Korean", "Lee", "Irish", "Byrne"], ["Korean", "Park", "Irish", "Doyle"]),  # by a label
+    ],
+)
+def test_pairs_that_are_not_repeated_are_not_a_leak(span, train, valid):
+    found = find_pair_leakage(span(*train), span(*valid), "translate")
+
+    assert (found.whole, found.is_notable) == (0, False)
+
+
+def test_leak_of_pairs_is_notable_from_its_notice_share_on():
+    whole = round(100 * PAIR_NOTICE_SHARE)
+    assert PairLeakage(task="tag", pairs=100, whole=whole, sources=whole).is_notable
+    assert not PairLeakage(task="tag", pairs=100, whole=whole - 1, sources=100).is_notable
+
+
+def test_empty_validation_part_has_no_leak_of_pairs(tmp_path, span):
+    found = find_pair_leakage(span("a", "b"), Span(cache_text(tmp_path, "ab"), np.empty((0, 2), np.int64)), "tag")
+
+    assert (found.pairs, found.share, found.is_notable) == (0, 0, False)

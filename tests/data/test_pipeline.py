@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 from seqgen.data.config import DataConfig
+from seqgen.data.leakage import PairLeakage
 from seqgen.data.pipeline import read_texts
 from seqgen.errors import RunError, TextError
 from seqgen.runs.config import TextRecord
@@ -168,6 +169,18 @@ def test_empty_and_skipped_lines_of_pairs_are_noticed(tmp_path):
 
     assert any("line 3" in notice for notice in texts.notices)
     assert any(notice.startswith("1 empty") for notice in texts.notices)
+
+
+def test_manifest_has_the_leakage_of_pairs_labels_included(tmp_path):
+    path, other = tmp_path / "texts.tsv", tmp_path / "valid.tsv"
+    path.write_text("aab\ta\nabb\tb\n", "utf-8")
+    other.write_text("aab\ta\nabb\ta\n", "utf-8")
+
+    for task in ("translate", "classify"):
+        texts = read_texts(DataConfig.of(text=str(path), valid=str(other), task=task))
+        found = texts.ids(texts.tokenizer(TokenizerConfig())).manifest.leakage
+
+        assert found == PairLeakage(task=task, pairs=2, whole=1, sources=2)
 
 
 def test_two_parallel_files_are_one_text_of_pairs(tmp_path):

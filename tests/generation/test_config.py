@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from seqgen.errors import ConfigError
-from seqgen.generation.config import BeamConfig, SamplingConfig
+from seqgen.generation.config import MAX_BEAM, MAX_LENGTH, BeamConfig, SamplingConfig
 
 
 def test_sampling_config_defaults_to_temperature_alone():
@@ -69,6 +69,7 @@ def test_beam_config_defaults_to_greedy_without_bounds():
     ("field", "value"),
     [
         ("beam", 0),
+        ("beam", MAX_BEAM + 1),
         ("n_best", 0),
         ("n_best", 2),  # more than the beam
         ("length_penalty", -0.1),
@@ -78,7 +79,9 @@ def test_beam_config_defaults_to_greedy_without_bounds():
         ("no_repeat_ngram", -1),
         ("min_length", -1),
         ("min_length", 30),  # not less than the maximum
+        ("min_length", MAX_LENGTH + 1),
         ("max_length", 0),
+        ("max_length", MAX_LENGTH + 1),
     ],
 )
 def test_beam_config_refuses_impossible_values_by_name(field, value):
@@ -94,6 +97,7 @@ def test_beam_config_refuses_impossible_values_by_name(field, value):
         {"length_penalty": 0.0, "coverage_penalty": 10.0},
         {"length_penalty": 10.0, "min_length": 29, "max_length": 30},
         {"max_length": 1},
+        {"beam": MAX_BEAM, "n_best": MAX_BEAM, "max_length": MAX_LENGTH},
     ],
 )
 def test_beam_config_allows_the_ends_of_ranges(settings):

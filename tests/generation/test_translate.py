@@ -101,6 +101,22 @@ def test_sources_may_be_ids_and_are_taken_as_they_come(model, tokenizer):
     made.close()
 
 
+def test_fewer_sources_are_translated_together_with_a_wide_beam(tokenizer, monkeypatch):
+    monkeypatch.setattr("seqgen.generation.translate.HYPOTHESES", 6)
+    model, taken = build_model("rnn-translate"), []
+
+    def sources():
+        for source in ("abc", "a", "b", "c", "ab"):
+            taken.append(source)
+            yield source
+
+    for beam, together in ((1, 5), (2, 3), (4, 1), (9, 1)):
+        taken.clear()
+        config = BeamConfig(beam=beam, max_length=3)
+        next(translate(model, model.stepper(), tokenizer, sources(), config))
+        assert len(taken) == together
+
+
 def test_long_source_is_cut_and_says_so(model, tokenizer):
     model.config = model.config.model_copy(update={"max_source_length": 4})
 

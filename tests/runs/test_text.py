@@ -7,12 +7,14 @@ import shutil
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 import seqgen
 from seqgen import models, tokenizers
 from seqgen.errors import ConfigError, RunError, TextError
+from seqgen.evaluation.adaptation.config import AdaptationConstants
 from seqgen.evaluation.report import Context
 from seqgen.generation.sampling import sample
 from seqgen.runs.directory import RunDirectory
@@ -153,6 +155,36 @@ def test_scores_of_tokens_add_up_to_the_evaluation(run, corpus, kind, normalizat
     assert len(scores.ids) == len(scores.nats) == evaluation.tokens == len(tokenizer.encode(text)) + ends
     assert evaluation.ends == (scores.ids == 0).sum() == ends
     assert "".join(scores.tokens) == scores.text
+
+
+def test_score_documents_scores_each_document_with_its_end(run):
+    config = run.config.model_copy(update={"text": run.config.text.model_copy(update={"ends": True})})
+    other, seen = TextRun(RunDirectory(run.path), config, run.model, run.tokenizer), []
+
+    documents, scores = other.score_documents(
+        LoadedDocuments.of(["The old king", "No one"], [1, 1]), progress=lambda *counted: seen.append(counted)
+    )
+
+    assert documents == ("The old king", "No one")
+    assert documents.end_sizes == (1, 1)
+    for text, one in zip(documents, scores, strict=True):
+        assert one.text == text
+        np.testing.assert_allclose(one.nats, other.score(text).nats, rtol=1e-5)
+    assert seen[-1] == (20, 20)
+
+
+def test_score_documents_scores_a_model_that_learns(run):
+    text = "The old king watches the river.\n" * 3
+    documents = LoadedDocuments.of([text])
+
+    _, (scores,) = run.score_documents(
+        documents, dynamic="weights", adaptation=AdaptationConstants(rate=0.1, segment=8)
+    )
+
+    learned = run.evaluate_documents(documents, dynamic="weights", adaptation=AdaptationConstants(rate=0.1, segment=8))
+    assert scores.nats.sum() == pytest.approx(learned.dynamic.nats, rel=1e-9)
+    assert scores.nats[:8] == pytest.approx(run.score(text).nats[:8], rel=1e-4)
+    assert scores.nats.sum() != pytest.approx(learned.nats, rel=1e-3)
 
 
 def test_score_returns_the_nats_of_each_token_after_those_before(run):

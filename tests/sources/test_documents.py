@@ -150,10 +150,12 @@ def test_documents_are_refused_where_they_have_no_effect(write):
     with pytest.raises(ConfigError, match=r"documents: .*bytes"):
         Reading.of(documents="line", encoding="bytes")
 
-    reject_unused_settings([name], Reading().with_default_documents("line"))
+    reject_unused_settings([name], Reading().with_defaults_of(Reading(documents="line")))
 
 
 def test_default_documents_do_not_replace_given_ones():
-    assert Reading().with_default_documents("line").documents == "line"
-    assert Reading(documents="file").with_default_documents("line").documents == "file"
-    assert Reading(encoding="bytes").with_default_documents("file") == Reading(encoding="bytes")
+    lines = Reading(documents="line")
+
+    assert Reading().with_defaults_of(lines).documents == "line"
+    assert Reading(documents="file").with_defaults_of(lines).documents == "file"
+    assert Reading(encoding="bytes").with_defaults_of(lines) == Reading(encoding="bytes")

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqgen.sources.lines import last_line_start, lines_with_ends, next_line_start, split_lines, with_lf
+from seqgen.sources.lines import (
+    last_line_start,
+    lines_by_chunk,
+    lines_with_ends,
+    next_line_start,
+    split_lines,
+    with_lf,
+)
 
 TEXTS = st.text(st.sampled_from("ab\r\n\x0b\x0c\x1c\x85\u2028"), max_size=12)
 
@@ -27,6 +34,18 @@ def test_lines_with_ends_does_not_depend_on_the_chunks(text, cuts):
     chunks = [text[start:stop] for start, stop in pairwise(edges)]
 
     assert list(lines_with_ends(chunks)) == list(io.StringIO(text, newline=""))
+
+
+def test_lines_by_chunk_yields_what_a_chunk_completes_before_it_reads_the_next():
+    def chunks():
+        for number, chunk in enumerate(["a\nb\nc", "d", "e\r", "\nf"], 1):
+            read.append(number)
+            yield chunk
+
+    read = []
+    found = [(list(lines), len(read)) for lines in lines_by_chunk(chunks())]
+
+    assert found == [(["a\n", "b\n"], 1), (["cde\r\n"], 4), (["f"], 4)]
 
 
 @given(TEXTS, TEXTS)

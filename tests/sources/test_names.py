@@ -9,7 +9,7 @@ import pytest
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import Reading
-from seqgen.sources.names import expand_names, is_read_once, pipe_notice, reject_unused_settings
+from seqgen.sources.names import expand_names, is_read_once, pipe_notice, reject_unused_settings, sides_are_lines
 
 
 def names_in(folder, **options):
@@ -128,3 +128,20 @@ def test_a_setting_that_applies_to_one_text_is_accepted(write, tmp_path, monkeyp
 
 def test_name_too_long_for_a_file_is_not_a_folder():
     assert list(expand_names(["n" * 300], Reading())) == ["n" * 300]
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "are_lines"),
+    [
+        (["a.tsv"], {}, True),
+        (["a.en", "a.ko"], {}, True),
+        (["-"], {}, True),
+        (["corpus:dates-iso"], {}, True),
+        (["a.tsv", "a.jsonl.gz"], {}, False),
+        (["a.zip"], {}, False),
+        (["-"], {"source_field": "en"}, False),
+        (["folder"], {"glob": "*.jsonl"}, False),
+    ],
+)
+def test_sides_are_lines_unless_a_text_may_be_json_lines(names, settings, are_lines):
+    assert sides_are_lines(names, Reading(task="translate", **settings)) is are_lines

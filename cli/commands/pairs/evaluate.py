@@ -1,13 +1,16 @@
-"""`seqgen eval` of runs that learn from pairs: how well a run translates."""
+"""`seqgen eval` of encoder-decoders: how well a run translates."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from seqgen.cli.bars import WorkBar
+from seqgen.cli.commands.pairs.label_report import figures_table
 from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.prompt import UnknownPieces
 
 if TYPE_CHECKING:
     from seqgen.runs.pairs.translator import TranslationEvaluation, TranslatorRun
@@ -28,8 +31,11 @@ def evaluate_translator(
         pairs = load_documents(texts, reading, lambda message: notice(message, quiet=quiet))
     else:
         pairs = model.validation_texts()
+    unknown = UnknownPieces(model)
+    deque(unknown.count(pairs), maxlen=0)
     with WorkBar(f"translating {name}", quiet=quiet, unit="pair") as bar:
         found = model.evaluate_pairs(pairs, progress=bar.show, **settings)
+    unknown.note(f"the {name}" if not texts else name, quiet=quiet)
     if json:
         write_json({"text": name, "run": str(model.path), **as_record(found)})
     else:
@@ -54,9 +60,6 @@ def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: s
     from rich.table import Table
 
     cost, report = found.cost, found.report
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column("")
-    table.add_column("", justify="right")
     figures = [("exact match", f"{100 * report.exact_match:.2f}%")]
     scores = [("chrF", report.chrf), ("BLEU", report.bleu)]
     figures += [(label, f"{score.score:.2f}") for label, score in scores if score is not None]
@@ -68,12 +71,10 @@ def print_evaluation(found: TranslationEvaluation, model: TranslatorRun, name: s
         ("outputs that reached the length limit", f"{report.truncated:,}"),
         ("sources that were cut", f"{report.sources_cut:,}"),
     ]
-    for label, cell in figures:
-        table.add_row(label, cell)
     console = stdout()
     kind = model.config.tokenizer.kind
     console.print(printable(f"{model.path}: {model.config.model.name}, {kind}; {name}"), soft_wrap=True)
-    console.print(table)
+    console.print(figures_table(figures))
     by_length = Table(box=None, pad_edge=False)
     for header, justify in (("source tokens", "right"), ("pairs", "right"), ("exact", "right"), ("", "left")):
         by_length.add_column(header, justify=justify)  # type: ignore[arg-type]

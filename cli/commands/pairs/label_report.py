@@ -44,12 +44,12 @@ def print_report(report: LabelReport | TagReport, model: LabelerRun, name: str) 
     config = model.config
     console.print(printable(f"{model.path}: {config.model.name}, {config.tokenizer.kind}; {name}"), soft_wrap=True)
     if isinstance(report, LabelReport):
-        console.print(_figures(_label_figures(report)))
+        console.print(figures_table(_label_figures(report)))
         console.print(_counts("label", report.counts))
         if report.confusion is not None:
             console.print(confusion_table(list(report.counts), report.confusion))
         return
-    console.print(_figures(_tag_figures(report)))
+    console.print(figures_table(_tag_figures(report)))
     console.print(_counts("tag", report.tags) if report.spans is None else _counts("span", report.spans))
 
 
@@ -80,7 +80,8 @@ def _tag_figures(report: TagReport) -> list[tuple[str, str]]:
     return [*figures, ("sentences", f"{report.sentences:,}"), ("words", f"{report.words:,}")]
 
 
-def _figures(rows: Iterable[tuple[str, str]]) -> Table:
+def figures_table(rows: Iterable[tuple[str, str]]) -> Table:
+    """Return a table of figures with their names."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)

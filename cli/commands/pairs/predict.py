@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,11 +13,9 @@ from seqgen.cli.options import (
     JsonLinesOption,
     QuietOption,
     RunOption,
-    as_text,
-    is_text,
     is_typed,
-    lines_of,
     pick,
+    texts_of,
     with_settings,
 )
 from seqgen.cli.output import notice, printable, stdout, write_json, write_text
@@ -24,13 +23,12 @@ from seqgen.cli.prompt import UnknownPieces
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import settings_of
-from seqgen.errors import ConfigError
-from seqgen.sources.config import STDIN, Reading
+from seqgen.sources.config import Reading
 from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from seqgen.runs.pairs.labeler import LabelerRun, Prediction
+    from seqgen.runs.pairs.labeler import Prediction
 
 PREDICTION = "Prediction"
 _MACHINE = settings_of(TrainingConfig)
@@ -46,7 +44,7 @@ SHOWN_LABELS = 12
 @with_settings(SETTINGS, main=list(SETTINGS))
 def predict(
     text: Annotated[
-        str, typer.Argument(metavar="TEXT|-|FILE", help="Text; or - for stdin or a file: a text in each line.")
+        str, typer.Argument(metavar="TEXT|-|FILE", help="A text in each line: a text, - for stdin, or a file.")
     ],
     run: RunOption = None,
     json: JsonLinesOption = False,
@@ -55,9 +53,9 @@ def predict(
 ) -> None:
     """Name the label of each text, or the tag of each word, by a run trained with --task classify or tag.
 
-    There is a line of output for each line of input: its label or its tags; with --json, an object with probabilities.
+    There is a line of output for each line of input, as soon as it comes: its label or its tags; with --json, an object
+    with probabilities.
     The line of an empty line is empty.
-    A one-way tagger, and any model at a terminal, answers each line as it comes.
     """
     with exit_on_signal():
         from seqgen.runs.load import load
@@ -65,42 +63,32 @@ def predict(
 
     model = load(run, **pick(settings, "device", "threads")).expect(LabelerRun)
     unknown = UnknownPieces(model, (lambda line: " ".join(line.split())) if model.config.data.task == "tag" else str)
-    if is_text(text, "the text", quiet=quiet):
-        if settings:
-            raise ConfigError(f"{next(iter(settings))}: it applies to stdin and files; leave it out")
-        (found,) = model.predict(unknown.count([as_text(text, "the text")]))
-        if json:
-            _print_json(found)
-        else:
-            print_prediction(found)
+    batches, one = texts_of(text, "the text", settings, model.config.data, quiet=quiet)
+    made = chain.from_iterable(model.predict(list(unknown.count(batch))) for batch in batches)
+    if one and not json:
+        found = next(made)
+        print_prediction(found)
         cut = int(found.source_cut)
     else:
-        at_once = is_typed(text) or (text == STDIN and model.tags_as_it_reads)
-        lines = unknown.count(lines_of(text, settings))
         with WorkBar("labeling", quiet=quiet or sys.stdout.isatty() or is_typed(text), unit="text") as bar:
-            cut = _print_lines(model, lines, bar, at_once=at_once, json=json)
+            cut = _print_lines(made, bar, json=json)
     unknown.note("the text", quiet=quiet)
     limit = model.model.config.source_limit
     if cut and limit is not None:
         notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
 
 
-def _print_lines(model: LabelerRun, lines: Iterable[str], bar: WorkBar, *, at_once: bool, json: bool) -> int:
-    """Print a line for each line; return how many were cut."""
+def _print_lines(made: Iterable[Prediction], bar: WorkBar, *, json: bool) -> int:
+    """Print a line for each prediction; return how many texts were cut."""
     cut = 0
-    for number, found in enumerate(model.predict(lines, **({"rows": 1} if at_once else {})), 1):
+    for number, found in enumerate(made, 1):
         cut += found.source_cut
         bar.show(number)
         if json:
-            _print_json(found)
+            write_json({"text": found.text, **found.as_record()})
         else:
             write_text(f"{found.line}\n")
     return cut
-
-
-def _print_json(found: Prediction) -> None:
-    write_json({"text": found.text, **found.as_record()})
-    sys.stdout.flush()
 
 
 def print_prediction(found: Prediction) -> None:

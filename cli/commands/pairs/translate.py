@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from seqgen.cli.bars import WorkBar
+from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, PICTURE_SUFFIXES, check_out
 from seqgen.cli.options import (
     JsonLinesOption,
     QuietOption,
     RunOption,
-    as_text,
-    is_text,
     is_typed,
-    lines_of,
     pick,
+    texts_of,
     with_settings,
 )
 from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
@@ -35,7 +34,8 @@ from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.generation.engine import FinishReason
-    from seqgen.generation.translate import Alignment, Translation
+    from seqgen.generation.translate import Translation
+    from seqgen.pages.attention import AttentionExample
     from seqgen.runs.pairs.translator import TranslatorRun
 
 _MACHINE = settings_of(TrainingConfig)
@@ -60,12 +60,12 @@ MOST_EXAMPLES = 50
 @with_settings(SETTINGS, main=[name for name, made in SETTINGS.items() if made.group == BEAM])
 def translate(
     source: Annotated[
-        str, typer.Argument(metavar="TEXT|-|FILE", help="Text; or - for stdin or a file: a source in each line.")
+        str, typer.Argument(metavar="TEXT|-|FILE", help="A source in each line: a text, - for stdin, or a file.")
     ],
     run: RunOption = None,
     attention: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Draw the attention: OUT.html, OUT.png, or - for the terminal."),
+        typer.Option(metavar="FILE", help="Draw the attention: OUT.html, OUT.png, OUT.svg, or - for the terminal."),
     ] = None,
     replace_unknown: Annotated[
         bool,
@@ -77,58 +77,66 @@ def translate(
 ) -> None:
     """Write a target for each source, by a run trained with --task translate.
 
-    There is a line of output for each line of input: the best target.
+    There is a line of output for each line of input, as soon as it comes: the best target.
     With --n-best, each target has the number of its source and its score before it.
     """
+    machine, reading = pick(settings, "device", "threads"), pick(settings, "encoding")
+    drawing = pick(settings, *DRAWING)
+    _check_settings(settings, drawing, replace_unknown=replace_unknown, attention=attention is not None)
     with exit_on_signal():
         from seqgen.runs.load import load
         from seqgen.runs.pairs.translator import TranslatorRun
 
-    model = load(run, **pick(settings, "device", "threads")).expect(TranslatorRun)
-    drawing, reading = pick(settings, *DRAWING), pick(settings, "encoding")
+    model = load(run, **machine).expect(TranslatorRun)
     if replace_unknown:
         settings["replace_unknown"] = True
-    searching = [name for name in settings if name != "max_length"] + ([] if attention is None else ["attention"])
+    if attention is not None:
+        _check_attention(model, attention, json=json)
+    batches, one = texts_of(source, "the source", reading, model.config.data, quiet=quiet)
+    unknown, sources = UnknownPieces(model), list[str]()
+    batches = (list(unknown.count(batch)) for batch in batches)
+    if attention is not None:
+        sources = list(chain.from_iterable(batches))
+        batches = iter([sources])
+    if one and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
+        (text,) = next(batches)
+        written = [_stream(model, text, settings.get("max_length"))]
+    elif drawing:
+        texts = chain.from_iterable(batches)
+        written = _print_drawn(model, texts, settings.get("max_length"), drawing, json=json)
+    else:
+        with WorkBar("translating", quiet=quiet or sys.stdout.isatty() or is_typed(source), unit="source") as bar:
+            written = _print(model, batches, settings, bar, json=json)
+    unknown.note("the source", quiet=quiet)
+    for message in _length_notices(model, written):
+        notice(message, quiet=quiet)
+    if attention is not None:
+        draw_attention(model, [text for text in sources if text], attention, settings, quiet=quiet)
+
+
+def _check_settings(settings: dict[str, Any], drawing: dict[str, Any], **given: bool) -> None:
+    """Refuse impossible settings, and those of the search and of drawing together, before the run is loaded.
+
+    `given` are options of the search that no config has.
+    """
+    BeamConfig.of(**settings)
+    SamplingConfig.of(**drawing)
+    searching = [name for name in settings if name != "max_length"] + [name for name in given if given[name]]
     if drawing and searching:
         raise ConfigError(
             f"{searching[0]}: it belongs to the search, and {next(iter(drawing))} to drawing; leave one out"
         )
     if drawing and "temperature" not in drawing:
         raise ConfigError(f"{next(iter(drawing))}: it belongs to drawing; add --temperature, or leave it out")
-    if attention is not None:
-        _check_attention(model, attention, json=json)
-    one = is_text(source, "the source", quiet=quiet)
-    if is_typed(source):
-        settings["rows"] = 1  # a person waits for each answer
-    unknown = UnknownPieces(model)
-    sources: Iterable[str] = unknown.count([as_text(source, "the source")] if one else lines_of(source, reading))
-    if attention is not None:
-        sources = list(sources)
-    if one and attention is None and not (json or drawing or settings.keys() - {"max_length"}):
-        written = [_stream(model, next(iter(sources)), settings.get("max_length"))]
-    elif drawing:
-        written = _print_drawn(model, sources, settings.get("max_length"), drawing, json=json)
-    else:
-        with WorkBar("translating", quiet=quiet or sys.stdout.isatty() or is_typed(source), unit="source") as bar:
-            written = _print(model, sources, settings, bar, json=json)
-    unknown.note("the source", quiet=quiet)
-    for message in _length_notices(model, written):
-        notice(message, quiet=quiet)
-    if attention is not None:
-        _draw(model, [text for text in sources if text], attention, settings, quiet=quiet)
 
 
 def _check_attention(model: TranslatorRun, place: str, *, json: bool) -> None:
-    """Refuse a place where attention cannot be drawn, before the work starts."""
-    if not place.endswith((".html", ".png")) and place != STDIN:
-        raise ConfigError(f"attention: {place} is neither .html nor .png; name such a file, or - for the terminal")
+    """Refuse a model without attention, and a place where it cannot be drawn, before the work starts."""
+    if place != STDIN:
+        check_out(place, (PAGE_SUFFIX, *PICTURE_SUFFIXES), "attention")
     if json and place == STDIN:
         raise ConfigError("attention: stdout has JSON, so name a file, or leave --json out")
     model.require_attention("attention")
-    if place.endswith(".png"):
-        from seqgen.pages.attention_png import require_matplotlib
-
-        require_matplotlib()
 
 
 class _Written(NamedTuple):
@@ -189,27 +197,18 @@ def _print_drawn(
 
 
 def _print(
-    model: TranslatorRun, sources: Iterable[str], settings: dict[str, Any], bar: WorkBar, *, json: bool
+    model: TranslatorRun, batches: Iterable[list[str]], settings: dict[str, Any], bar: WorkBar, *, json: bool
 ) -> list[_Written]:
     """Print the best targets of each source."""
-    written = []
-    kept: deque[str] = deque()
-
-    def watched() -> Iterator[str]:
-        for source in sources:
-            kept.append(source)
-            yield source
-
-    several = settings.get("n_best", 1) > 1
-    for number, found in enumerate(model.translations(watched(), **settings)):
-        source = kept.popleft()
+    written, several = list[_Written](), settings.get("n_best", 1) > 1
+    made = (zip(batch, model.translations(batch, **settings), strict=True) for batch in batches)
+    for number, (source, found) in enumerate(chain.from_iterable(made), 1):
         written.append(_Written(found[0].source_tokens, found[0].finish_reason))
-        bar.show(len(written))
+        bar.show(number)
         if json:
             write_json({"source": source, "targets": [_record(one) for one in found]})
-            sys.stdout.flush()
         elif several:
-            write_text("".join(f"{number + 1}\t{one.score:.4f}\t{one.text}\n" for one in found))
+            write_text("".join(f"{number}\t{one.score:.4f}\t{one.text}\n" for one in found))
         else:
             write_text(f"{found[0].text}\n")
     return written
@@ -226,32 +225,41 @@ def _record(found: Translation) -> dict[str, Any]:
     }
 
 
-def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[str, Any], *, quiet: bool) -> None:
-    """Draw the attention of sources: a page, a picture, or a map in the terminal."""
+def draw_attention(
+    model: TranslatorRun, sources: Sequence[str], place: str, settings: dict[str, Any], *, quiet: bool
+) -> None:
+    """Draw the attention of sources: a page, a picture, or a map in the terminal.
+
+    Args:
+        model: the run.
+        sources: texts that are not empty.
+        place: a page or a picture, or - for the terminal.
+        settings: of the search.
+        quiet: whether to leave out notices.
+    """
     from seqgen.pages.attention import AttentionExample, attention_page
-    from seqgen.pages.attention_png import save_attention_png
+    from seqgen.pages.attention_picture import write_attention_picture
 
     if not sources:
         raise TextError("attention: all sources are empty, so there is none to draw; give a text")
-    chosen = sources[: 1 if place.endswith(".png") else MOST_EXAMPLES]
-    found = [model.attention(source, **settings) for source in chosen]
-    examples = [AttentionExample(*one) for one in found]
+    is_picture = place.lower().endswith(PICTURE_SUFFIXES)
+    chosen = sources[: 1 if is_picture else MOST_EXAMPLES]
+    examples = [AttentionExample(*model.attention(source, **settings)) for source in chosen]
     if place == STDIN:
-        for one in found:
-            print_attention(one)
-    elif place.endswith(".png"):
-        save_attention_png(examples[0], Path(place))
+        for one in examples:
+            print_map(one)
+    elif is_picture:
+        write_attention_picture(examples[0], Path(place))
     else:
         write_atomically(Path(place), attention_page(examples, f"Attention of {model.path.name}").encode())
     if len(chosen) < len(sources):
         notice(f"attention: the first {plural(len(chosen), 'source')} of {len(sources):,}", quiet=quiet)
 
 
-def print_attention(found: Alignment) -> None:
+def print_map(example: AttentionExample) -> None:
     """Print a map of attention on stdout."""
-    from seqgen.pages.attention import AttentionExample
     from seqgen.pages.attention_text import attention_text
 
     console = stdout(100)
-    for line in attention_text(AttentionExample(*found), console.width):
+    for line in attention_text(example, console.width):
         console.print(line, soft_wrap=True)

@@ -30,7 +30,7 @@ from seqgen.data.cache.cached_ids import CachedIds
 from seqgen.data.cache.cached_text import CachedText, TextManifest
 from seqgen.data.cache.encode import training_chunks
 from seqgen.data.cache.workers import build_in_process
-from seqgen.data.cache.write_ids import write_ids
+from seqgen.data.cache.write_ids import Compare, write_ids
 from seqgen.data.cache.write_text import write_text
 from seqgen.data.config import DataConfig
 from seqgen.data.split import Split
@@ -147,11 +147,22 @@ class Cache:
         key = _key(_split_hashes(split, data), config.model_dump())
         return self._find_or_build("tokenizers", key, _open_tokenizer, build)
 
-    def ids(self, split: Split, data: DataConfig, tokenizer: Tokenizer, report: Report = silent) -> CachedIds:
-        """Return the ids of the training and the validation text, encoded if they are not cached."""
+    def ids(
+        self,
+        split: Split,
+        data: DataConfig,
+        tokenizer: Tokenizer,
+        report: Report = silent,
+        *,
+        compare: Compare | None = None,
+    ) -> CachedIds:
+        """Return the ids of the training and the validation text, encoded if they are not cached.
+
+        `compare` is as of `write_ids`.
+        """
 
         def build(folder: Path) -> None:
-            write_ids(folder, split, tokenizer, report)
+            write_ids(folder, split, tokenizer, report, compare=compare)
             _describe(folder, f"{tokenizer.kind} of {data.name}")
 
         key = _key(_split_hashes(split, data), tokenizer.fingerprint)

@@ -21,7 +21,7 @@ from seqgen.config import Config
 from seqgen.data.cache.cached_text import MANIFEST, OFFSET_DTYPE, verify_files
 from seqgen.data.cache.encode import Counts
 from seqgen.data.documents import Documents
-from seqgen.data.leakage import Leakage
+from seqgen.data.leakage import Leakage, PairLeakage
 from seqgen.data.split import Split
 from seqgen.utils.files import open_regular_file, read_at_most
 
@@ -42,7 +42,7 @@ class IdsManifest(Config):
     dtype: IdDtype
     train: Counts
     valid: Counts
-    leakage: Leakage | None
+    leakage: Leakage | PairLeakage | None
     files: dict[str, str] = Field(default_factory=dict)
     """The SHA-256 of `ids.bin` and `starts.i64`."""
 

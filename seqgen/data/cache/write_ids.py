@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -22,19 +23,28 @@ from seqgen.data.cache.cached_ids import (
 from seqgen.data.cache.cached_text import MANIFEST, OFFSET_DTYPE, Span, hash_files
 from seqgen.data.cache.encode import Counts, IdsFiles, encode_span, plan_shards
 from seqgen.data.cache.workers import COUNTS, RANGES, processors, run_workers
-from seqgen.data.leakage import find_leakage
+from seqgen.data.leakage import Leakage, PairLeakage, find_leakage
 from seqgen.data.split import Split
 from seqgen.tokenizers.base import Tokenizer
 from seqgen.utils.files import read_at_most, write_atomically
 from seqgen.utils.progress import Progress, Report
 
+Compare: TypeAlias = Callable[[], Leakage | PairLeakage]
 PARALLEL_BYTES = 1 << 23
 """Bytes of text from which several processes encode it: they take a third of a second to start."""
 SLOW_KINDS = ("word", "unigram", "bpe")
 """Tokenizers that encode some megabytes a second; char and byte do hundreds, and gain nothing by processes."""
 
 
-def write_ids(folder: Path, split: Split, tokenizer: Tokenizer, report: Report, workers: int | None = None) -> None:
+def write_ids(
+    folder: Path,
+    split: Split,
+    tokenizer: Tokenizer,
+    report: Report,
+    workers: int | None = None,
+    *,
+    compare: Compare | None = None,
+) -> None:
     """Encode both parts of a split into `folder`.
 
     Args:
@@ -44,6 +54,7 @@ def write_ids(folder: Path, split: Split, tokenizer: Tokenizer, report: Report, 
         report: receives how many bytes of the texts are encoded, and of how many.
         workers: how many processes encode side by side; None chooses by the size of the text and the number of
             processors. The ids do not depend on it.
+        compare: finds what both parts have; None compares the texts that are encoded.
 
     Raises:
         OSError: the folder cannot be written.
@@ -69,7 +80,9 @@ def write_ids(folder: Path, split: Split, tokenizer: Tokenizer, report: Report, 
             file.flush()
             os.fsync(file.fileno())
     report("comparing the training text with the validation text")
-    _write_manifest(folder, split, tokenizer, dtype, counts)
+    compare = compare or (lambda: find_leakage(split.train, split.valid))
+    leakage = compare() if len(split.valid.ranges) else None
+    _write_manifest(folder, split, tokenizer, dtype, counts, leakage)
 
 
 def _encode_in_processes(
@@ -100,7 +113,14 @@ def _encode_in_processes(
     return total
 
 
-def _write_manifest(folder: Path, split: Split, tokenizer: Tokenizer, dtype: IdDtype, counts: list[Counts]) -> None:
+def _write_manifest(
+    folder: Path,
+    split: Split,
+    tokenizer: Tokenizer,
+    dtype: IdDtype,
+    counts: list[Counts],
+    leakage: Leakage | PairLeakage | None,
+) -> None:
     train, valid = counts
     manifest = IdsManifest(
         text_sha256=split.train.text.manifest.sha256,
@@ -110,7 +130,7 @@ def _write_manifest(folder: Path, split: Split, tokenizer: Tokenizer, dtype: IdD
         dtype=dtype,
         train=train,
         valid=valid,
-        leakage=find_leakage(split.train, split.valid) if len(split.valid.ranges) else None,
+        leakage=leakage,
         files=hash_files(folder, (IDS, STARTS)),
     )
     write_atomically(folder / MANIFEST, manifest.model_dump_json(indent=1).encode())

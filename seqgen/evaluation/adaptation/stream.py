@@ -104,6 +104,24 @@ def evaluate_dynamic(
     return Evaluation(documents.tokens, size, nats, int(documents.ends.sum()), context, adapted)
 
 
+def dynamic_nats(
+    model: LanguageModel,
+    documents: Documents,
+    config: AdaptationConfig,
+    progress: Callable[[int], None] | None = None,
+) -> Floats:
+    """Return the nats of every token and end, [T], by a model that learns from them; arguments and errors as above."""
+    check(model, config)
+    check_positions(model, documents)
+    stream = stream_of(documents)
+    readers = _readers_of(model, [config], ends=bool(documents.ends.any()))
+    rows = read_stream([readers[key] for key in _keys(model, config)], stream, progress)
+    if isinstance(model, MixtureModel):
+        return shares_of(model, config).nats(rows, stream[0])
+    nats: Floats = rows[0]
+    return nats
+
+
 def read_stream(
     readers: Sequence[AdaptiveReader],
     stream: tuple[Integers, Integers],

@@ -4,7 +4,7 @@
     logits, state = model(tokens, state)               # of a classifier: 0 -> [B, 1, L]
                                                        # of a tagger: 0, then the source -> [B, 1 + S, L]
 
-What a tagger says of a token is at that token; at 0 it says nothing that is used.
+The logits of a token are at that token; those at 0 are not used.
 """
 
 from __future__ import annotations

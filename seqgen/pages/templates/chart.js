@@ -51,7 +51,7 @@ const drawChart = (() => {
 
   function logTicks(low, high, count) {
     const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
-    if (last - first < 1) { // less than two powers of ten
+    if (last - first < 2) { // fewer than three powers of ten
       const between = [];
       for (let power = first - 1; power <= last; power += 1) between.push(...[1, 2, 5].map((factor) => factor * 10 ** power));
       const inside = between.filter((tick) => tick >= low * 0.999 && tick <= high * 1.001);
@@ -90,6 +90,10 @@ const drawChart = (() => {
     return found;
   }
 
+  function widthOf(element) {
+    return Math.floor(element.getBoundingClientRect().width);
+  }
+
   function rangeOf(values) {
     return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
   }
@@ -113,7 +117,7 @@ const drawChart = (() => {
 
     function makeEntry(curve) {
       const sample = svg("svg", { width: 30, height: 14, "aria-hidden": "true", class: `color-${curve.color % COLORS}` });
-      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: "M0 7H30" }), marker(curve.color, 15, 7));
+      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: curve.points ? "" : "M0 7H30" }), marker(curve.color, 15, 7));
       curve.value = html("span", "", { className: "value" });
       const button = html("button", [sample, html("bdi", curve.name), curve.value], { type: "button", title: `Show or hide ${curve.name}` });
       button.setAttribute("aria-pressed", "true");
@@ -127,7 +131,7 @@ const drawChart = (() => {
 
     function makeTable() {
       const head = html("tr", [data.xLabel, ...curves.flatMap((curve) => [curve.name, ...(curve.low ? ["low", "high"] : [])])]
-        .map((name) => html("th", name, { scope: "col" })));
+        .map((name) => html("th", html("bdi", name), { scope: "col" })));
       const columns = curves.flatMap((curve) => [curve.y, ...(curve.low ? [curve.low, curve.high] : [])]
         .map((values) => new Map(curve.x.map((x, index) => [x, values[index]]))));
       const rows = places.map((x) => html("tr", [html("td", show(x)), ...columns.map((column) => html("td", column.has(x) ? show(column.get(x)) : ""))]));
@@ -152,7 +156,7 @@ const drawChart = (() => {
     }
 
     function draw() {
-      const width = Math.max(plot.clientWidth || element.clientWidth, 240);
+      const width = Math.max(widthOf(plot), 240);
       const shown = curves.filter((curve) => curve.shown);
       const visible = shown.length ? shown : curves;
       const xScale = makeScale([...places, ...data.marks.map((mark) => mark.x)], data.logX, 0);
@@ -170,7 +174,7 @@ const drawChart = (() => {
       plot.setAttribute("height", height);
       plot.setAttribute("viewBox", `0 0 ${width} ${height}`);
       moving = svg("g");
-      plot.replaceChildren(drawAxes(xScale, yTicks, { x, y, left, right, top, bottom, width }), ...marks.map(drawMark), ...shown.map(drawCurve), moving);
+      plot.replaceChildren(drawAxes(xScale, yTicks, { x, y, left, right, top, bottom, width }), drawMarks(marks), ...shown.map(drawCurve), moving);
       moveTo(current);
     }
 
@@ -196,17 +200,18 @@ const drawChart = (() => {
       return group;
     }
 
-    function drawMark(mark) {
-      const at = geometry.x(mark.x);
-      const baseline = geometry.top - 4 - mark.row * LINE;
+    function drawMarks(marks) { // the lines first, so that none crosses a name
       const group = svg("g");
-      group.append(svg("path", { class: "mark", d: `M${at} ${baseline - 8}V${geometry.bottom}` }));
-      group.append(svg("text", { x: mark.before ? at - 4 : at + 4, y: baseline, "text-anchor": mark.before ? "end" : "start" }, mark.name));
+      const placed = marks.map((mark) => ({ ...mark, at: geometry.x(mark.x), baseline: geometry.top - 4 - mark.row * LINE }));
+      group.append(...placed.map(({ at, baseline }) => svg("path", { class: "mark", d: `M${at} ${baseline - 8}V${geometry.bottom}` })));
+      group.append(...placed.map(({ at, baseline, before, name }) => {
+        return svg("text", { class: "name", x: before ? at - 4 : at + 4, y: baseline, "text-anchor": before ? "end" : "start" }, name);
+      }));
       return group;
     }
 
     function drawCurve(curve, number) {
-      const group = svg("g", { class: `color-${curve.color % COLORS}` });
+      const group = svg("g", { class: `color-${curve.color % COLORS}${curve.points ? " points" : ""}` });
       const point = (index, values) => `${geometry.x(curve.x[index]).toFixed(1)} ${geometry.y(values[index]).toFixed(1)}`;
       if (curve.low) {
         for (const run of runsOf(curve.x.map((_, index) => curve.low[index] !== null && curve.high[index] !== null))) {
@@ -216,8 +221,8 @@ const drawChart = (() => {
       }
       const known = runsOf(curve.y.map((value) => value !== null));
       const line = known.map((run) => `M${run.map((index) => point(index, curve.y)).join("L")}`).join("");
-      if (line) group.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: line }));
-      const every = Math.max(1, Math.floor(curve.x.length / MARKERS_ON_A_CURVE));
+      if (line && !curve.points) group.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: line }));
+      const every = curve.points ? 1 : Math.max(1, Math.floor(curve.x.length / MARKERS_ON_A_CURVE));
       const first = Math.floor(number * every / Math.max(curves.length, 1));
       known.flat().filter((index) => index % every === first % every).forEach((index) => {
         group.append(marker(curve.color, geometry.x(curve.x[index]), geometry.y(curve.y[index])));
@@ -272,8 +277,8 @@ const drawChart = (() => {
     };
     let drawnWidth = 0;
     new ResizeObserver(() => {
-      if (plot.clientWidth !== drawnWidth) {
-        drawnWidth = plot.clientWidth;
+      if (widthOf(plot) !== drawnWidth) {
+        drawnWidth = widthOf(plot);
         draw();
       }
     }).observe(element);

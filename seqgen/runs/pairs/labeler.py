@@ -89,6 +89,13 @@ class TagPrediction:
 Prediction: TypeAlias = LabelPrediction | TagPrediction
 
 
+class Logits(NamedTuple):
+    """The logits of a text: [1, L], or of a tagger [words, L]; [0, L] of an empty text."""
+
+    logits: Floats
+    source_cut: bool
+
+
 class LabelerRun(Run):
     """A trained classifier or tagger with its tokenizer."""
 
@@ -102,13 +109,8 @@ class LabelerRun(Run):
         return self.model.config.labels
 
     @property
-    def tags_as_it_reads(self) -> bool:
-        """Whether the model is a one-way tagger, which needs nothing that comes after a word to tag it."""
-        return self.model.config.tags_as_it_reads
-
-    @property
     def temperature(self) -> float:
-        """By what logits are divided; fitted on the validation part, 1 without one."""
+        """The number that logits are divided by; fitted on the validation part, 1 without one."""
         return float(self.model.temperature)
 
     def predict(self, texts: Iterable[str], *, rows: int = ROWS) -> Iterator[Prediction]:
@@ -119,9 +121,9 @@ class LabelerRun(Run):
                 between. They may come from a stream: `rows` of them are read before the first prediction.
             rows: texts that are labeled together. Predictions do not depend on it, except for rounding.
         """
-        left = iter(texts)
-        while some := list(islice(left, rows)):
-            yield from (self._prediction(text, *found) for text, found in zip(some, self._logits(some), strict=True))
+        remaining = iter(texts)
+        while batch := list(islice(remaining, rows)):
+            yield from (self._prediction(text, *found) for text, found in zip(batch, self._logits(batch), strict=True))
 
     def evaluate_pairs(
         self,
@@ -186,10 +188,10 @@ class LabelerRun(Run):
         return kept
 
     def _logits(self, texts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> list[Logits]:
-        """Return the logits of each text, or of each of its words: [1, L] or [words, L]; [0, L] of an empty text."""
+        """Return the logits of each text, or of each of its words."""
         is_tagger = self.config.data.task == "tag"
         read = [" ".join(text.split()) if is_tagger else text for text in texts]
-        ids = [self.tokenizer.encode(text) if text.strip() else self.tokenizer.encode("") for text in read]
+        ids = [self.tokenizer.encode(text if text.strip() else "") for text in read]
         kept = [number for number, one in enumerate(ids) if len(one)]
         none = np.empty((0, len(self.labels)), dtype=np.float32)
         found = [Logits(none, source_cut=False)] * len(texts)
@@ -197,14 +199,12 @@ class LabelerRun(Run):
             return found
         sources = Sequences.of(ids[number] for number in kept)
         places = [last_ids(read[number], self.tokenizer) if is_tagger else np.zeros(1, np.int64) for number in kept]
+        targets = [np.zeros(len(at), np.int32) for at in places]  # any: only their places matter
+        if is_tagger:
+            targets = list(map(place_tags, sources.lengths.tolist(), places, targets))
+        pairs = (Tags if is_tagger else Labels)(sources, Sequences.of(targets))
         with torch_threads(self._threads):
-            if is_tagger:
-                lengths = zip(sources.lengths.tolist(), places, strict=True)
-                targets = Sequences.of(place_tags(length, at, np.zeros(len(at), np.int32)) for length, at in lengths)
-                made = label_logits(self.model, Tags(sources, targets), progress=progress)
-            else:
-                targets = Sequences.of(np.zeros(1, np.int32) for _ in kept)
-                made = label_logits(self.model, Labels(sources, targets), progress=progress)
+            made = label_logits(self.model, pairs, progress=progress)
         limit = self.model.config.source_limit
         for number, at, logits in zip(kept, places, made, strict=True):
             # The logits are those of different places, in order; two words may have the same place.
@@ -222,10 +222,3 @@ class LabelerRun(Run):
             return LabelPrediction(text, ranked[0] if ranked else {}, source_cut)
         words = zip(text.split(), ranked, strict=True)
         return TagPrediction(text, tuple(Word(word, next(iter(tags)), tags) for word, tags in words))
-
-
-class Logits(NamedTuple):
-    """The logits of a text: [1, L], or of a tagger [words, L]."""
-
-    logits: Floats
-    source_cut: bool

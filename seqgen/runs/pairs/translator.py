@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import tee
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from seqgen.data.pairs import Pairs, Sequences
 from seqgen.device import iterate_with_threads, torch_threads
@@ -24,7 +26,7 @@ from seqgen.models.translation.base import Translator
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
-from seqgen.tokenizers.base import Ids
+from seqgen.tokenizers.base import Ids, StreamDecoder
 
 
 @dataclass(frozen=True)
@@ -75,32 +77,27 @@ class TranslatorRun(Run):
             raise ConfigError(
                 f"replace_unknown: this model writes {self.tokenizer.kind} tokens, not words; leave it out"
             )
-        config, stepper = BeamConfig.of(**settings), self.model.stepper()
+        config = BeamConfig.of(**settings)
         for name, wanted in (("replace_unknown", replace_unknown), ("coverage_penalty", config.coverage_penalty)):
             if wanted:
                 self.require_attention(name)
-        kept, longest = deque[str](), self.config.text.longest_target or 0
-
-        def watched() -> Iterator[str]:
-            for source in sources:
-                kept.append(source)
-                yield source
-
-        def made() -> Iterator[list[Translation]]:
-            for found in translate(
-                self.model,
-                stepper,
-                self.tokenizer,
-                watched(),
-                config,
-                unknown=replace_unknown,
-                longest_target=longest,
-                rows=rows,
-            ):
-                source = kept.popleft()
-                yield [self._replace_unknown(source, one) for one in found] if replace_unknown else found
-
-        return iterate_with_threads(self._threads, made())
+        again: Iterable[str] = ()
+        if replace_unknown:
+            sources, again = tee(sources)
+        made = translate(
+            self.model,
+            self.model.stepper(),
+            self.tokenizer,
+            sources,
+            config,
+            unknown=replace_unknown,
+            longest_target=self.config.text.longest_target or 0,
+            rows=rows,
+        )
+        if replace_unknown:
+            pairs = zip(again, made, strict=True)
+            made = ([self._replace_unknown(source, one) for one in found] for source, found in pairs)
+        return iterate_with_threads(self._threads, made)
 
     def require_attention(self, setting: str) -> None:
         """Refuse a setting that needs attention for a model without it.
@@ -196,9 +193,14 @@ class TranslatorRun(Run):
             written, ended = self.tokenizer.encode(target).tolist(), True
         with torch_threads(self._threads):
             weights = alignment(self.model, ids, written)
-        pieces = [self.tokenizer.id_to_bytes[one].decode("utf-8", "replace") for one in (*ids, *written)]
-        rows = [*pieces[len(ids) :], *(["<end>"] if ended else [])]
-        return Alignment(pieces[: len(ids)], rows, weights[: len(rows)])
+        rows = [*self._spell(written), *(["<end>"] if ended else [])]
+        unknown = tuple(np.flatnonzero(ids == self.tokenizer.unknown_id).tolist())
+        return Alignment(self.tokenizer.token_texts(source)[: len(ids)], rows, weights[: len(rows)], unknown)
+
+    def _spell(self, ids: Iterable[int]) -> list[str]:
+        """Return the characters that each id of a target completes."""
+        decoder, unknown = StreamDecoder(self.tokenizer.id_to_bytes), self.tokenizer.unknown_id
+        return ["<unk>" if one == unknown else decoder.push(one) for one in ids]
 
     def evaluate_pairs(
         self,
@@ -225,12 +227,12 @@ class TranslatorRun(Run):
             names = [str(pairs)] if isinstance(pairs, str | Path) else list(map(str, pairs))
             pairs = load_documents(names, self.reading(**reading))
         sources, targets = pairs[::2], pairs[1::2]
+        made = self.translations(sources, **settings)  # refuses impossible settings before any work
         ids = [[self.tokenizer.encode(text) for text in side] for side in (sources, targets)]
         encoded = Pairs(*map(Sequences.of, ids))
         with torch_threads(self._threads):
             cost = evaluate_pairs(self.model, encoded, TextSize.total(targets, self.tokenizer))
         compared = []
-        made = self.translations(sources, **settings)
         for number, (reference, (best, *_)) in enumerate(zip(targets, made, strict=True)):
             length = int(encoded.sources.lengths[number])
             compared.append(ComparedTranslation(length, reference, best.text, best.finish_reason, best.source_cut))

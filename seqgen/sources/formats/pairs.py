@@ -15,7 +15,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from seqgen.errors import TextError
-from seqgen.sources.config import EXAMPLES, Reading, Task
+from seqgen.sources.config import EXAMPLES, SIDES, Reading, Task
 from seqgen.sources.content import Content, Document
 from seqgen.sources.fields import parse_field, text_at, value_at
 from seqgen.sources.formats.json_lines import parse_object, without_lone_surrogates
@@ -30,11 +30,6 @@ HEAD_LINES = 100
 """Lines without a tab from which a file is refused as another format, and not by its first line."""
 SHOWN_CHARACTERS = 40
 """Characters of a line that a message shows."""
-_SIDES: dict[Task, tuple[str, str]] = {
-    "translate": ("source", "target"),
-    "classify": ("text", "label"),
-    "tag": ("sentence", "list of tags"),
-}
 _EXPECTED: dict[Task, str] = {
     "translate": "a source, a tab and a target in each line",
     "classify": "a text, a tab and its label in each line",
@@ -61,7 +56,7 @@ def checked(content: Content, pair: Pair) -> Iterator[Document]:
     where = f"{content.name}, line {pair.line:,}"
     source, target = (without_lone_surrogates(content, text) for text in pair[:2])
     pair = Pair(source, target, pair.line)
-    sides = _SIDES[content.reading.task]
+    sides = SIDES[content.reading.task]
     empty = next((side for side, text in zip(sides, pair[:2], strict=True) if not text.strip()), None)
     words, tags = (len(text.split()) for text in pair[:2])
     if empty is not None:

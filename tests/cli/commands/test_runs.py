@@ -9,7 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import seqgen
 from seqgen.runs.directory import RunDirectory
+
+from ...conftest import TEXT
+from ..conftest import SMALL
 
 
 @pytest.fixture
@@ -167,3 +171,123 @@ def test_markup_in_names_is_printed_literally(answers, run, terminal):
     run.rename("runs/[bold]red")
 
     assert "[bold]red" in answers("runs", terminal=terminal)
+
+
+@pytest.fixture(scope="module")
+def _more_runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("more")
+    (folder / "corpus.txt").write_text(TEXT, "utf-8", newline="")
+    seqgen.train(folder / "corpus.txt", out=folder / "mixed", **{**SMALL, "cell": "gru+ngram"}).run()
+    shutil.copytree(folder / "mixed" / "members" / "ngram", folder / "a-ngram")
+    return folder
+
+
+@pytest.fixture
+def several(run, label_runs, _more_runs):
+    """Runs of several tasks, cells and states."""
+    for source in (_more_runs / "a-ngram", _more_runs / "mixed", label_runs / "classifier"):
+        shutil.copytree(source, Path("runs", source.name))
+    (run / "model.safetensors").unlink()
+    return run
+
+
+def _listed(answers, *arguments) -> list[str]:
+    return [Path(one["run"]).name for one in json.loads(answers("runs", "--json", *arguments))]
+
+
+def test_runs_are_sorted_by_a_column(answers, several):
+    rows = {Path(one["run"]).name: one for one in json.loads(answers("runs", "--json"))}
+
+    by_bits = _listed(answers, "--sort", "bits")
+    assert by_bits[-1] == "classifier"
+    assert by_bits[:3] == sorted(by_bits[:3], key=lambda name: rows[name]["best_bits_per_byte"])
+    assert _listed(answers, "--sort", "name") == ["a-ngram", "classifier", "corpus-gru", "mixed"]
+    assert _listed(answers, "--sort", "parameters")[-1] == "corpus-gru"
+    assert _listed(answers, "--sort", "time") == sorted(rows, key=lambda name: rows[name]["seconds"])
+    assert _listed(answers) == sorted(rows, key=lambda name: rows[name]["created"])
+
+
+def test_runs_are_filtered_and_named(invoke, several):
+    for arguments, names in (
+        (["--cell", "ngram"], ["a-ngram"]),
+        (["--cell", "gru+ngram"], ["mixed"]),
+        (["--task", "classify"], ["classifier"]),
+        (["--state", "empty"], ["corpus-gru"]),
+        (["runs/mixed", "runs/a-ngram", "runs/mixed"], ["a-ngram", "mixed"]),
+    ):
+        result = invoke("runs", "--json", *arguments)
+
+        assert sorted(Path(one["run"]).name for one in json.loads(result.stdout)) == names
+        assert result.stderr == ""
+
+
+def test_no_run_that_fits_the_filters_is_a_note(invoke, run):
+    result = invoke("runs", "--cell", "lstm", "--task", "tag")
+
+    assert result.stdout == ""
+    assert "--cell" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_named_run_that_is_missing_is_an_error(refuses, run):
+    refuses(1, "runs", run, "runs/gone", words=("runs/gone",))
+
+
+def test_task_is_shown_where_tasks_differ(answers, several):
+    head, *rows = answers("runs").splitlines()
+
+    column = head.split().index("task")
+    assert {row.split()[column] for row in rows} == {"generate", "classify"}
+    assert "task" not in answers("runs", "--task", "generate").splitlines()[0].split()
+
+
+def test_plot_draws_the_curves_of_runs_in_the_terminal(invoke, several):
+    result = invoke("runs", "--plot", terminal=80)
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(0x2800 < ord(character) < 0x2900 for line in lines[:20] for character in line)
+    names = ("corpus-gru", "a-ngram", "mixed, gru", "mixed, ngram", "mixed")
+    legend = [line for line in lines[-8:] if line.endswith(names)]
+    assert len(legend) == 5
+    assert "runs/classifier" in result.stderr
+
+
+def test_plot_writes_a_page_with_the_validation_losses(answers, run):
+    answers("runs", run, "--plot", "curves.html", "--against", "time")
+
+    (chart,) = json.loads(re.search(r'id="data">(.*?)</script>', Path("curves.html").read_text("utf-8"))[1])["charts"]
+    (curve,) = chart["curves"]
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    evaluated = [one for one in events if one["event"] == "evaluated"]
+    assert curve["x"] == [one["seconds"] for one in evaluated]
+    assert curve["y"] == [one["bits_per_byte"] for one in evaluated]
+    assert curve["name"] == str(run)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["curves.png", "curves.svg"])
+def test_plot_writes_a_picture(answers, run, name):
+    pytest.importorskip("matplotlib")
+
+    answers("runs", "--plot", name, run)
+
+    assert Path(name).stat().st_size > 5_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--plot=curves.pdf"], 2, ("--plot", "curves.pdf", ".svg")),
+        (["--plot", "gone/curves.html"], 4, ("gone",)),
+        (["--plot", "--json"], 2, ("--plot", "--json")),
+        (["--against", "time"], 2, ("--against", "--plot")),
+        (["--plot", "--cell", "lstm"], 1, ("bits per byte",)),
+    ],
+)
+def test_plot_refuses(invoke, run, arguments, code, words):
+    result = invoke("runs", *arguments)
+
+    assert result.exit_code == code
+    assert all(word in result.stderr for word in words)
+    assert not list(Path().glob("curves*"))

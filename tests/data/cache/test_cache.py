@@ -346,7 +346,7 @@ def test_full_disk_in_a_worker_is_a_save_error(cache, corpus, monkeypatch):
         (Path(jobs[0]["folder"]) / "ids.bin").symlink_to("/dev/full")
         run_workers(jobs, *given)
 
-    monkeypatch.setattr(module, "write_ids", lambda *given: write_ids(*given, workers=2))
+    monkeypatch.setattr(module, "write_ids", lambda *given, **options: write_ids(*given, workers=2, **options))
     monkeypatch.setattr("seqgen.data.cache.write_ids.run_workers", run_on_a_full_disk)
 
     with pytest.raises(SaveError, match=r"cache.*No space left.*make room"):

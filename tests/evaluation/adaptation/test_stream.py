@@ -11,7 +11,7 @@ from seqgen.errors import ConfigError
 from seqgen.evaluation.adaptation.adaptive import adaptive
 from seqgen.evaluation.adaptation.config import AdaptationConfig, AdaptationConstants
 from seqgen.evaluation.adaptation.reader import StaticReader
-from seqgen.evaluation.adaptation.stream import evaluate_dynamic, read_stream, stream_of
+from seqgen.evaluation.adaptation.stream import dynamic_nats, evaluate_dynamic, read_stream, stream_of
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import TextSize, combine
 from seqgen.evaluation.scoring import evaluate
@@ -44,6 +44,19 @@ def test_static_figure_is_that_of_one_stream(name, settings):
     assert (found.tokens, found.ends, found.context) == (sequential.tokens, sequential.ends, sequential.context)
     assert found.dynamic is not None
     assert found.dynamic.nats != pytest.approx(found.nats, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ngram", "lstm+ngram"])
+def test_dynamic_nats_add_up_to_the_dynamic_figure(name):
+    model, config, seen = build_model(name), AdaptationConfig(dynamic="all", adaptation=CONSTANTS), []
+
+    nats = dynamic_nats(model, DOCUMENTS, config, seen.append)
+
+    found = evaluate_dynamic(model, DOCUMENTS, SIZE, config).dynamic
+    assert nats.sum() == pytest.approx(found.nats)
+    assert len(nats) == sum(seen) == DOCUMENTS.tokens
+    with pytest.raises(ConfigError, match="weights"):
+        dynamic_nats(build_model("ngram"), DOCUMENTS, AdaptationConfig(dynamic="weights"))
 
 
 def test_dynamic_figures_of_a_mixture_are_those_of_its_reader_and_members():

@@ -28,7 +28,7 @@ def norm(x: Tensor, layer: nn.RMSNorm) -> Tensor:
 
 
 def angles(position: int, size: int) -> Tensor:
-    return torch.tensor([position * 10_000.0 ** (-2 * pair / size) for pair in range(size // 2)], dtype=torch.float64)
+    return torch.tensor([position * 100.0 ** (-2 * pair / size) for pair in range(size // 2)], dtype=torch.float64)
 
 
 def rotated(x: Tensor, position: int) -> Tensor:

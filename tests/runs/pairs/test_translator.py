@@ -159,6 +159,17 @@ def test_attention_is_of_the_best_target_or_of_one_that_is_given(load):
         np.testing.assert_allclose(one.weights.sum(1), 1.0, atol=1e-5)
 
 
+def test_attention_shows_the_characters_of_unknown_tokens(load):
+    run = load()
+
+    found = run.attention("1é2왕", "3é")
+
+    assert found.source == list("1é2왕")
+    assert found.unknown == (1, 3)
+    assert found.target == ["3", "<unk>", "<end>"]
+    assert run.attention("123").unknown == ()
+
+
 def test_attention_without_attention_is_refused(load):
     with pytest.raises(ConfigError, match="--attention none"):
         load("none").attention("123")
@@ -238,6 +249,20 @@ def test_exact_matches_are_counted(load, tmp_path):
 
     assert (report.matches, report.exact_match) == (2, 0.5)
     assert (report.truncated, report.empty) == (4, 0)
+
+
+def test_evaluate_pairs_reads_the_fields_of_the_training_by_default(tmp_path):
+    for name in ("train", "test"):
+        records = "".join(f'{{"en": "{number}", "ko": "{number}"}}\n' for number in range(30))
+        (tmp_path / f"{name}.jsonl").write_text(records, "utf-8")
+    (tmp_path / "test.tsv").write_text("1\t1\n", "utf-8")
+    settings = {**TRANSLATE_RUNS["rnn-translate"], "source_field": "en", "target_field": "ko"}
+    run = seqgen.train(tmp_path / "train.jsonl", out=tmp_path / "run", **settings).run().expect(TranslatorRun)
+
+    for name, pairs in (("test.jsonl", 30), ("test.tsv", 1)):
+        assert run.evaluate_pairs(tmp_path / name, sacrebleu=False).report.pairs == pairs
+    with pytest.raises(TextError, match="'de'"):
+        run.evaluate_pairs(tmp_path / "test.jsonl", target_field="de")
 
 
 def test_evaluate_pairs_reads_parallel_files_and_their_fields(load, tmp_path):
@@ -380,7 +405,7 @@ def test_init_from_keeps_the_task_of_the_other_run(load, pairs, corpus, tmp_path
     ("settings", "named"),
     [
         ({"cell": "lstm+gru"}, "cell: .*translate"),
-        ({"cell": "ngram"}, "cell: unknown cell 'ngram'"),
+        ({"cell": "ngram"}, "cell: ngram .*--task translate"),
         ({"cell": "lstm", "bptt": 16}, "bptt"),
         ({"cell": "lstm", "input_feeding": True, "attention": "none"}, "input_feeding"),
         ({"cell": "transformer", "attention": "none"}, "attention"),

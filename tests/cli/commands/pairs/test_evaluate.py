@@ -42,6 +42,18 @@ def test_the_pairs_of_the_training_are_noted(invoke, run):
     assert "trained on this text" not in invoke("eval").stderr
 
 
+def test_impossible_search_is_refused_before_pairs_are_read(refuses, run):
+    refuses(2, "eval", "missing.tsv", "--beam", 100_000, words=("--beam", "1000"))
+
+
+def test_unknown_characters_of_either_side_are_noted(invoke, run):
+    Path("some.tsv").write_text("1é\t2\n3\t왕\n", "utf-8")
+
+    shown = invoke("eval", "some.tsv").stderr
+    assert "some.tsv has what is not in the char vocabulary of this model: 'é', '왕'" in shown
+    assert "vocabulary" not in invoke("eval").stderr
+
+
 def test_table_shows_exact_match_by_source_length(answers, run):
     Path("some.tsv").write_text("1\t2\n123456\t4\n", "utf-8")
 

@@ -41,6 +41,11 @@ def test_a_sentence_is_answered_by_its_words_with_tags(invoke, tagger):
     assert [line.split()[:2] for line in lines] == [["café", "N"], ["sees", "V"], ["cat", "N"]]
 
 
+def test_each_line_of_a_text_is_a_text(invoke, classifier, tagger):
+    assert invoke("predict", "aaaax\n\nbx", "--run", classifier).stdout == "many\n\nfew\n"
+    assert invoke("predict", "cat sees\r\n본다", "--run", tagger).stdout == "N V\nV\n"
+
+
 def test_a_file_gives_a_line_for_each_line(invoke, classifier, tmp_path):
     path = tmp_path / "texts.txt"
     path.write_text("aaaax\n\nbx\r\naaax", encoding="utf-8")
@@ -135,7 +140,7 @@ def test_other_commands_name_predict(refuses, classifier, command, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_one_way_tagger_answers_each_line_of_a_pipe_before_the_next_comes(tagger):
+def test_each_line_of_a_pipe_is_answered_before_the_next_comes(tagger):
     process = subprocess.Popen(
         [sys.executable, "-m", "seqgen", "predict", "-", "--run", str(tagger)],
         stdin=subprocess.PIPE,

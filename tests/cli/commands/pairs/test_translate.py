@@ -14,6 +14,8 @@ from seqgen.cli.bars import WorkBar
 import seqgen
 from seqgen.runs.directory import RunDirectory
 
+from ....small_runs import TRANSLATE_RUNS
+
 
 @pytest.fixture
 def run(translator):
@@ -36,6 +38,28 @@ def test_each_line_of_a_file_or_stdin_gives_a_line(answers, run):
     assert answers("translate", "sources.txt") == expected
     assert answers("translate", "-", stdin=content) == expected
     assert answers("translate", "-", stdin="") == ""
+
+
+def test_each_line_of_a_text_is_a_source(answers, run):
+    expected = "".join(f"{run.translate(source)}\n" for source in ("123", "", "4"))
+
+    assert answers("translate", "123\n\r\n4") == expected
+    assert answers("translate", "4\n") == f"{run.translate('4')}\n"
+    assert answers("translate", "123\n4", "--json").count('"source"') == 2
+
+
+def test_text_is_one_source_if_sources_of_the_training_may_have_several_lines(answers, in_tmp):
+    records = [{"source": f"{number}\n{number}", "target": str(number)} for number in range(40)]
+    Path("pairs.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records), "utf-8")
+    run = seqgen.train("pairs.jsonl", **TRANSLATE_RUNS["rnn-translate"], out="runs/lines").run()
+
+    found = json.loads(answers("translate", "1\n1", "--json"))
+
+    assert (found["source"], found["targets"][0]["text"]) == ("1\n1", run.translate("1\n1"))
+
+
+def test_encoding_applies_to_stdin_and_files(refuses, run):
+    refuses(2, "translate", "123", "--encoding", "cp949", words=("--encoding",))
 
 
 def test_json_has_a_source_and_its_targets(answers, run):
@@ -224,8 +248,19 @@ def test_picture_without_matplotlib_is_refused_before_translating(refuses, run, 
     refuses(2, "translate", "123", "--attention", "out.png", words=("seqgen[plot]",))
 
 
-def test_attention_in_an_unknown_format_is_refused_before_translating(refuses, run):
-    refuses(2, "translate", "123", "--attention", "out.pdf", words=("out.pdf", ".html", ".png"))
+@pytest.mark.parametrize("place", ["out.pdf", "missing/out.html"])
+def test_attention_that_could_not_be_written_is_refused_before_translating(refuses, run, monkeypatch, place):
+    monkeypatch.setattr(seqgen.TranslatorRun, "stream", None)
+    monkeypatch.setattr(seqgen.TranslatorRun, "translations", None)
+
+    refuses(2, "translate", "123", "--attention", place, words=(place, "--attention"))
+
+
+def test_attention_of_an_unknown_character_shows_it_with_a_mark(answers, run):
+    first, second, *rest = answers("translate", "1é", "--quiet", "--attention", "-").splitlines()[1:]
+
+    assert [first.split(), second.split()] == [["é"], ["1", "*"]]
+    assert "<unk>" in rest[-1]
 
 
 @pytest.mark.parametrize("place", ["out.html", "out.png", "-"])
@@ -253,7 +288,9 @@ def test_attention_of_a_model_without_any_is_refused(invoke, translator):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [(("",), "source"), (("123", "--n-best", 2), "add --beam 2"), (("123", "--beam", 0), "beam"),
-     (("123", "--replace-unknown"), "replace"), (("123", "--max-length", 0), "max")],
+     (("123", "--replace-unknown"), "replace"), (("123", "--max-length", 0), "max"),
+     (("-", "--beam", 100_000), "--beam"), (("-", "--min-length", 10**9), "--min-length"),
+     (("-", "--temperature", -1.0), "--temperature")],
 )  # fmt: skip
 def test_impossible_request_is_refused(invoke, run, arguments, word):
     result = invoke("translate", *arguments)
