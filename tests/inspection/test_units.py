@@ -40,7 +40,6 @@ def planted():
 @pytest.mark.parametrize(
     ("cell", "layers"),
     [
-        ("rnn", ["layers.0.hidden"]),
         ("lstm", ["layers.0.hidden", "layers.0.cell"]),
         ("transformer", ["stream.0"]),
         ("window", ["layers.0.hidden"]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.colored_text import PALETTES, color_text
+from seqgen.cli.commands.inspect.colored_text import PALETTES, color_text
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, pick, with_settings
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal

@@ -140,10 +140,14 @@ def test_units_refuses_texts_without_enough_to_read(refuses, run, in_tmp, conten
     refuses(1, "inspect", "units", run, "missing.txt", words=("missing.txt",))
 
 
-def test_units_refuses_runs_without_hidden_states_or_of_another_task(refuses, corpus, in_tmp, label_runs):
+def test_units_refuses_a_run_without_hidden_states(refuses, corpus, in_tmp):
     seqgen.train(corpus, out="runs/ngram", cell="ngram").run()
 
     refuses(2, "inspect", "units", "runs/ngram", words=("ngram",))
+
+
+@pytest.mark.slow
+def test_units_refuses_a_run_of_another_task(refuses, label_runs):
     refuses(2, "inspect", "units", label_runs / "classifier", words=("classify",))
 
 

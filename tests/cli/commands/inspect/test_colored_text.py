@@ -6,7 +6,7 @@ import io
 
 import pytest
 from rich.console import Console
-from seqgen.cli.colored_text import PALETTES, color_text
+from seqgen.cli.commands.inspect.colored_text import PALETTES, color_text
 
 
 def show(tokens, values, colors="red-blue", **settings):
