@@ -17,13 +17,14 @@ from seqgen.cli.commands import (
     export,
     info,
     mix,
+    report,
     runs,
     sample,
     tokenizer,
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
-from seqgen.cli.commands.inspect import gradients
+from seqgen.cli.commands.inspect import attention, context, gates, gradients, step, units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -69,6 +70,7 @@ app.command("decompress", cls=Command)(compress.decompress)
 app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
+app.command("report", cls=Command)(report.report)
 app.add_typer(tokenizers, name="tokenizer")
 tokenizers.command("build", cls=Command)(tokenizer.build)
 tokenizers.command("encode", cls=Command)(tokenizer.encode)
@@ -79,11 +81,16 @@ corpora.command("list", cls=Command)(catalog.list_corpora)
 corpora.command("fetch", cls=Command)(catalog.fetch)
 corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
+app.add_typer(inspections, name="inspect")
+inspections.command("units", cls=Command)(units.units)
+inspections.command("gates", cls=Command)(gates.gates)
+inspections.command("step", cls=Command)(step.step)
+inspections.command("gradients", cls=Command)(gradients.gradients)
+inspections.command("context", cls=Command)(context.context)
+inspections.command("attention", cls=Command)(attention.attention)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)
-app.add_typer(inspections, name="inspect")
-inspections.command("gradients", cls=Command)(gradients.gradients)
 
 
 def _print_version(wanted: bool) -> None:

@@ -27,6 +27,15 @@ def test_attention_text_draws_the_mean_of_the_heads():
     assert attention_text(example, 80)[1] == "x ▓▓▓▓"
 
 
+def test_attention_text_marks_unknown_tokens_and_explains_the_mark():
+    example = AttentionExample(["é", "a"], ["b", "왕"], np.eye(2), unknown_source=[0], unknown_target=[1])
+
+    lines = attention_text(example, 80)
+
+    assert lines[:4] == ["    é", "    * a", "  b ██", "왕*   ██"]
+    assert "<unk>" in lines[-1]
+
+
 def test_attention_text_writes_source_tokens_downwards_and_shortens_long_ones():
     example = AttentionExample(["to", "가나", "e\u0301"], ["데비안", "abcdefghijklmnop"], np.eye(2, 3))
 

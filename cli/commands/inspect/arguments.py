@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +57,18 @@ def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") ->
 
         check_picture(path)
     return path
+
+
+def run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:
+    """Return the arguments of a command whose TEXT may be the text itself.
+
+    A single one is the text of the newest run, unless it is a directory, or could be one that is missing.
+    """
+    if run is None or text is not None:
+        return run, text
+    parent = os.path.dirname(run)  # noqa: PTH120 (a long text is not an error)
+    is_missing = bool(parent) and os.path.isdir(parent) and not os.path.isfile(run)  # noqa: PTH112, PTH113
+    return (run, None) if is_missing or os.path.isdir(run) else (None, run)  # noqa: PTH112
 
 
 def read_documents(run: TextRun, text: str | None, most: int, *, quiet: bool) -> list[str]:

@@ -252,6 +252,10 @@ class Cell(NamedTuple):
     """The gates which clear the states if they are closed at the start of a document, where the cell has such gates."""
     forget_gate: int | None = None
     """The gate whose bias is 1 at first."""
+    sigmoid_gates: tuple[str, ...] = ()
+    """The results of `step` that are shares from 0 to 1."""
+    retention: str | None = None
+    """The one of them that is the share of the old state which is kept."""
     fast_step: FastStep | None = None
     """How a stepper computes the step faster than by the equations."""
     kernel: str | None = None
@@ -308,6 +312,8 @@ CELLS: dict[str, Cell] = {
         fused=torch.lstm,
         closed_at_start=(True, True, False, True),
         forget_gate=1,
+        sigmoid_gates=("input", "forget", "output"),
+        retention="forget",
         fast_step=LSTM_STEP,
         kernel="step_lstm",
     ),
@@ -316,12 +322,19 @@ CELLS: dict[str, Cell] = {
         {"recurrent": 3},
         on_cpu=recurrence.gru_after,
         fused=torch.gru,
+        sigmoid_gates=("reset", "update"),
+        retention="update",
         fast_step=GRU_STEP,
         kernel="step_gru_after",
         keeps_sums_apart=True,
     ),
     "gru-before": Cell(
-        cells.gru_step_before, {"gates": 2, "candidate": 1}, on_cpu=recurrence.gru_before, kernel="step_gru_before"
+        cells.gru_step_before,
+        {"gates": 2, "candidate": 1},
+        on_cpu=recurrence.gru_before,
+        sigmoid_gates=("reset", "update"),
+        retention="update",
+        kernel="step_gru_before",
     ),
 }
 """By the `form` of the config."""
