@@ -158,16 +158,16 @@ def test_input_gradients_of_a_window_end_with_it(make_run, corpus):
 
 def test_positions_of_short_and_long_documents_are_measured_each_in_its_own(make_run, corpus):
     """Rows that begin with the document, next to rows that begin in its middle."""
-    run, long = make_run(corpus, "gru"), corpus.read_text("utf-8")[:700]
+    run, long = make_run(corpus, "gru"), corpus.read_text("utf-8")[:400]
     documents = [TEXT, long]
     ids = [run.tokenizer.encode(document) for document in documents]
 
-    (found,) = measure_gradients(run, documents, distance=20, positions=40).norms
+    (found,) = measure_gradients(run, documents, distance=20, positions=32).norms
 
-    chosen = choose_positions(ids, 20, 40)
+    chosen = choose_positions(ids, 20, 32)
     owners = [next(number for number, one in enumerate(ids) if one is of) for of, _ in chosen]
     assert set(owners) == {0, 1}
-    for row in (owners.index(0), owners.index(1), 39):
+    for row in (owners.index(0), 31):
         text = documents[owners[row]][: chosen[row][1] + 2]
         (alone,) = measure_gradients(run, [text], distance=len(text) - 2).norms
         np.testing.assert_allclose(found.norms[row], alone.norms[0, :21], rtol=1e-3)
@@ -231,6 +231,7 @@ def test_norms_below_fp32_are_measured_and_those_below_fp64_are_0(make_run, corp
     assert 0 < found.decay < 1e-6
 
 
+@pytest.mark.slow
 def test_exploding_gradients_are_measured(make_run, corpus):
     run = make_run(corpus, "rnn", activation="relu")
     with torch.no_grad():
@@ -242,6 +243,7 @@ def test_exploding_gradients_are_measured(make_run, corpus):
     assert found.horizon is None
 
 
+@pytest.mark.slow
 def test_untrained_model_has_the_weights_that_training_began_with(make_run, corpus):
     run = make_run(corpus, "gru", max_steps=1, eval_every=1, lr=1e-12, seed=3)
 
@@ -287,12 +289,17 @@ def test_measure_gradients_leaves_the_model_as_it_was(make_run, corpus):
 def test_measure_gradients_refuses_what_it_cannot_measure(make_run, corpus):
     with pytest.raises(ConfigError, match="--of input"):
         measure_gradients(make_run(corpus, "transformer"), [TEXT], distance=5)
-    limited = make_run(corpus, "transformer", positions="sinusoidal", block_size=16)
-    with pytest.raises(ConfigError, match="--distance 14"):
-        measure_gradients(limited, [TEXT], of="input", distance=15)
-    assert measure_gradients(limited, [TEXT], of="input", distance=14).distance == 14
     broken = make_run(corpus, "rnn")
     with torch.no_grad():
         broken.model.head.weight.fill_(math.nan)
     with pytest.raises(RunError, match="NaN"):
         measure_gradients(broken, [TEXT], distance=5)
+
+
+@pytest.mark.slow
+def test_distance_ends_at_the_positions_of_the_model(make_run, corpus):
+    limited = make_run(corpus, "transformer", positions="sinusoidal", block_size=16)
+
+    with pytest.raises(ConfigError, match="--distance 14"):
+        measure_gradients(limited, [TEXT], of="input", distance=15)
+    assert measure_gradients(limited, [TEXT], of="input", distance=14).distance == 14
