@@ -124,11 +124,11 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
         report.sections.append(curves_section(histories, config))
     else:
         takes_steps = any(FAMILIES[one.model.cell].neural for one in (config, *config.members.values()))
-        report.left_out["Curves"] = "no step was taken yet" if takes_steps else "the model is fitted in one pass"
+        report.left_out["Curves"] = "metrics.jsonl has no steps" if takes_steps else "the model is fitted in one pass"
     if any(history.samples for history in histories.values()):
         report.sections.append(samples_section(histories, raw=config.data.is_raw))
     else:
-        report.left_out["Samples"] = "none was drawn yet"
+        report.left_out["Samples"] = "metrics.jsonl has no samples"
     if run is None or text is None:
         report.left_out["The withheld part"] = why_not
     elif not isinstance(run, TextRun):
@@ -141,8 +141,9 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
         characters = sum(map(len, text))
         scoring, units, gradients = (partial(progress, name) for name in WORK)
         report.add("Surprisal", lambda: surprisal_section(run.surprisal(part, progress=scoring), characters))
-        report.add("Units", lambda: _units(run, first_characters(text, UNIT_CHARACTERS), units))
-        report.add("Gradient horizon", lambda: horizon_section(_gradients(run, part, gradients)))
+        member = heaviest_member(run, mixture)
+        report.add("Units", lambda: _units(neural_part(run, member), first_characters(text, UNIT_CHARACTERS), units))
+        report.add("Gradient horizon", lambda: horizon_section(_gradients(neural_part(run, member), part, gradients)))
     return report
 
 
@@ -446,19 +447,28 @@ def _colored(found: Surprisal) -> Block:
             "darkest": DARKEST_BITS}  # fmt: skip
 
 
-def _units(run: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Section:
-    """Find the units of a run, or of a mixture's member that has some."""
-    trace = trace_units(neural_part(run), [text for text in documents if text], progress=progress)
-    return units_section(trace, find_units(trace))
+def heaviest_member(run: TextRun, mixture: MixtureRecord | None) -> str | None:
+    """Return the member of a mixture with the largest weight of those that gradients trained; None without any."""
+    neural = [name for name, part in run.members.items() if FAMILIES[part.config.model.cell].neural]
+    if mixture is None or not neural:
+        return None
+    return max(neural, key=lambda name: mixture.members[name].weight)
 
 
-def units_section(trace: UnitTrace, found: FoundUnits) -> Section:
+def _units(part: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Section:
+    """Find the units of a neural run."""
+    trace = trace_units(part, [text for text in documents if text], progress=progress)
+    return units_section(trace, find_units(trace), part.config.model.name)
+
+
+def units_section(trace: UnitTrace, found: FoundUnits, name: str) -> Section:
     """Show the units that track probes best, and the beginning of the text colored by the best of them."""
     best = sorted(found.best(), key=lambda one: -abs(one.held_out))
     rows = [[one.probe, one.unit, f"{one.held_out:.2f}", f"{one.fitted:.2f}"] for one in best]
     about = (
-        f"Of {found.tried:,} units, those whose value correlates most with what the text is doing at each token. They "
-        f"were chosen on the first {found.half:,} tokens and measured on the other {found.total - found.half:,}."
+        f"Of {found.tried:,} units of {name}, those whose value correlates most with what the text is doing at each "
+        f"token. They were chosen on the first {found.half:,} tokens and measured on the other "
+        f"{found.total - found.half:,}."
     )
     blocks: list[Block] = [_table(["probe", "unit", "held-out correlation", "where chosen"], rows, words=2)]
     if best:
@@ -476,9 +486,8 @@ def units_section(trace: UnitTrace, found: FoundUnits) -> Section:
     return Section("Units", about, blocks)
 
 
-def _gradients(run: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Gradients:
-    """Measure the gradients of a run, or of a mixture's member that has some."""
-    part = neural_part(run)
+def _gradients(part: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Gradients:
+    """Measure the gradients of a neural run, as far back as the documents and its positions allow."""
     limits = [max((len(part.tokenizer.encode(text)) for text in documents), default=0)]
     if part.model.max_positions is not None:
         limits.append(part.model.max_positions)

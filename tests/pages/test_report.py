@@ -264,6 +264,18 @@ def test_report_of_a_labeler_has_its_accuracy_and_confusion(make_run, task, text
 
 
 @pytest.mark.slow
+def test_report_looks_into_the_member_with_the_largest_weight(make_run):
+    directory = make_run("The sailor left the river, and the moon was quiet.\n" * 60, "gru+rnn")
+    weights = {name: one.weight for name, one in directory.read_mixture().members.items()}
+
+    report = make_report(directory)
+
+    name = max(weights, key=weights.__getitem__)
+    assert f"units of {name}" in section(report, "Units").about
+    assert f"what {name} held" in section(report, "Gradient horizon").about
+
+
+@pytest.mark.slow
 def test_report_of_a_translator_has_curves_and_translations(make_run):
     report = make_report(make_run(PAIRS, "gru", task="translate"))
 
