@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import clock, fit_table, notice, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import clock, fit_table, notice, notice_written, printable, stdout, tokenizer_name, write_json
 
 from seqgen.errors import ConfigError, RunError
 from seqgen.pages.chart_file import write_charts
@@ -172,6 +172,7 @@ def _plot(found: Sequence[Found], path: Path | None, against: str | None) -> Non
     chart = _chart(curves, against)
     if path is not None:
         write_charts([chart], "Runs", path)
+        notice_written(path)
         return
     from seqgen.cli.chart import print_chart
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
 
 from seqgen.errors import ConfigError
 from seqgen.pages.chart_file import PAGE_SUFFIX, write_charts
@@ -153,6 +153,7 @@ def show_surprisal(
 
         chart = reliability_diagram({name: one.calibration for name, one in found.items() if one.calibration})
         write_charts([chart], chart.title, Path(request.out))
+        notice_written(request.out, quiet=quiet)
     if json:
         write_json(_as_record(model, [name for name, _ in measured], surprisal, request))
         return
@@ -206,9 +207,11 @@ def _write(found: Mapping[str, Surprisal], request: Request, title: str, *, quie
     if _suffix(path.name) != PAGE_SUFFIX:
         write = as_tsv if _suffix(path.name) == ".tsv" else as_json_lines
         write_atomically(path, write(records(next(iter(found.values())), by, request.top)))
+        notice_written(path, quiet=quiet)
         return
     page = surprisal_page(found, title, by, request.top)
     write_atomically(path, page.html.encode())
+    notice_written(path, quiet=quiet)
     if page.notice is not None:
         notice(f"{path}: {page.notice}", quiet=quiet)
 

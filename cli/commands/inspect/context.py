@@ -14,10 +14,11 @@ from seqgen.cli.commands.inspect.arguments import (
     load_runs,
     read_documents,
 )
-from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
+from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError
 from seqgen.pages.chart_file import write_charts
 from seqgen.utils.text import plural
@@ -28,10 +29,12 @@ if TYPE_CHECKING:
     from seqgen.inspection.context import ContextLosses, Estimate, Floats, Unit
     from seqgen.runs.text import TextRun
 
+SETTINGS = machine_settings(EVALUATION)
 MOST_CHARACTERS = 100_000
 """Characters of a text that are read: all of them once, for the loss with the whole context."""
 
 
+@with_settings(SETTINGS, main=("device", "threads"))
 def context(
     runs: RunsArgument = None,
     text: Annotated[
@@ -53,6 +56,7 @@ def context(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Show how far back models look: their loss with only the last n tokens, and with distant tokens disturbed.
 
@@ -60,12 +64,13 @@ def context(
     """
     path = check_out(out, CHART_SUFFIXES)
     with exit_on_signal():
+        from seqgen.device import torch_threads
         from seqgen.inspection.context import common_unit, measure_context
 
-    loaded = load_runs(runs)
+    loaded = load_runs(runs, **settings)
     documents = _read(loaded, text, quiet=quiet)
     measured = [part for run in loaded for part in (run, *(run.members.values() if members else ()))]
-    with WorkBar("reading contexts", quiet=quiet) as bar:
+    with torch_threads(settings.get("threads")), WorkBar("reading contexts", quiet=quiet) as bar:
         found = measure_context(measured, documents, targets=targets, longest=longest, seed=seed, progress=bar.show)
     reached = [one.lengths[-1] for one, run in zip(found, measured, strict=True) if run.model.max_positions is None]
     if reached and reached[0] < longest:
@@ -75,6 +80,7 @@ def context(
 
         title = f"Context of {', '.join(one.name for one in found)}"
         write_charts(context_charts(found, common_unit(found)), title, path)
+        notice_written(path, quiet=quiet)
     if json:
         write_json([_as_record(one, run) for one, run in zip(found, measured, strict=True)])
     elif path is None:

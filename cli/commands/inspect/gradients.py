@@ -15,10 +15,11 @@ from seqgen.cli.commands.inspect.arguments import (
     load_runs,
     read_documents,
 )
-from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
+from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError
 from seqgen.pages.chart_file import write_charts
 from seqgen.utils.text import plural
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from seqgen.inspection.gradients import GradientNorms, Gradients, Target
     from seqgen.runs.text import TextRun
 
+SETTINGS = {"threads": machine_settings(EVALUATION)["threads"]}
 MOST_CHARACTERS = 1_000_000
 """Characters of a text that are encoded; positions are drawn from them."""
 
 
+@with_settings(SETTINGS, main=("threads",))
 def gradients(
     runs: RunsArgument = None,
     text: Annotated[
@@ -61,6 +64,7 @@ def gradients(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Show how far back gradients reach: the norm of d loss_t / d h_(t-k) against k.
 
@@ -70,6 +74,7 @@ def gradients(
     """
     path = check_out(out, CHART_SUFFIXES)
     with exit_on_signal():
+        from seqgen.device import torch_threads
         from seqgen.inspection.trace import neural_part
         from seqgen.runs.run import short_names
 
@@ -77,13 +82,15 @@ def gradients(
     parts = dict(zip(short_names(loaded), (neural_part(run, member) for run in loaded), strict=True))
     target = of or ("state" if all(_has_state(part) for part in parts.values()) else "input")
     documents = _read(loaded, text, quiet=quiet)
-    measured = _measure(parts, documents, target, distance, positions, untrained=untrained, quiet=quiet)
+    with torch_threads(settings.get("threads")):
+        measured = _measure(parts, documents, target, distance, positions, untrained=untrained, quiet=quiet)
     if (count := measured[0][1].positions) < positions:
         notice(f"the text has only {plural(count, 'position')} with {distance} tokens before", quiet=quiet)
     if path is not None:
         from seqgen.pages.charts.gradients import gradients_chart
 
         write_charts([gradients_chart(measured)], f"Gradients of {', '.join(parts)}", path)
+        notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(measured, parts, target))
     elif path is None:

@@ -14,10 +14,11 @@ from seqgen.cli.commands.inspect.arguments import (
     read_passage,
     run_and_text,
 )
-from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import PAGE, notice, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
+from seqgen.cli.output import PAGE, notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION
 from seqgen.pages.chart_file import PAGE_SUFFIX
 from seqgen.utils.files import write_atomically
 
@@ -35,6 +36,10 @@ PAGE_UNITS = 8
 EXAMPLE = "hello"
 
 
+SETTINGS = {"threads": machine_settings(EVALUATION)["threads"]}
+
+
+@with_settings(SETTINGS, main=("threads",))
 def step(
     run: RunArgument = None,
     text: Annotated[
@@ -53,6 +58,7 @@ def step(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Step through a short text: the equations of a cell with their numbers, and the distribution over the next token.
 
@@ -65,6 +71,7 @@ def step(
     path = check_out(out, (PAGE_SUFFIX,))
     run, text = run_and_text(run, text)
     with exit_on_signal():
+        from seqgen.device import torch_threads
         from seqgen.inspection.step import step_text
         from seqgen.inspection.trace import neural_part
         from seqgen.runs.load import load
@@ -74,12 +81,14 @@ def step(
     part = neural_part(model, member)
     content = _read(part, EXAMPLE if text is None else text, quiet=quiet)
     units = 1 if path is None else PAGE_UNITS
-    steps = step_text(part, content, layer=layer, unit=unit, units=units, top=top)
+    with torch_threads(settings.get("threads")):
+        steps = step_text(part, content, layer=layer, unit=unit, units=units, top=top)
     if path is not None:
         from seqgen.pages.step import step_page
 
         title = f"Step by step through {part.path.name}, {part.config.model.name} {part.config.model.shape}"
         write_atomically(path, step_page(steps, title).encode())
+        notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(steps, part))
     elif path is None:

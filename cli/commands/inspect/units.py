@@ -14,7 +14,7 @@ from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import MemberOption, RunArgument, TextArgument, check_out
 from seqgen.cli.commands.inspect.colored_text import PALETTES, color_text
 from seqgen.cli.options import JsonOption, QuietOption, machine_settings, pick, reading_settings, with_settings
-from seqgen.cli.output import notice, notice_pipes, printable, stdout, write_json
+from seqgen.cli.output import notice, notice_pipes, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION
@@ -109,6 +109,7 @@ def units(
     places = None if span is None else find_similar(trace, *span)
     if path is not None and found is not None:
         _write_page(path, trace, found, f"Units of {part.path} on {name}", asked)
+        notice_written(path, quiet=quiet)
     if json and found is not None:
         write_json(_record(part, name, trace, found, asked, places))
         return
