@@ -10,6 +10,7 @@ import numpy.typing as npt
 from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
+from seqgen.runs.embeddings.config import EmbeddingRunConfig
 from seqgen.training.metrics import read_metrics
 
 Floats = npt.NDArray[np.float64]
@@ -28,16 +29,18 @@ class LearningCurve:
         return len(self.steps)
 
 
-def learning_curves(directory: RunDirectory, config: RunConfig) -> dict[str, LearningCurve]:
+def learning_curves(directory: RunDirectory, config: RunConfig | EmbeddingRunConfig) -> dict[str, LearningCurve]:
     """Return the curve of a run, called "", and of a mixture those of its members, by their names.
 
-    A curve has no points where nothing was evaluated in bits: nothing was withheld, or the targets are labels.
+    A curve has no points where nothing was evaluated in bits: nothing was withheld, the targets are labels, or the run
+    has word vectors.
 
     Raises:
         RunError: metrics.jsonl cannot be read.
     """
     found = {"": _read(directory)}
-    return found | {name: _read(directory.member(name)) for name in config.members}
+    members = config.members if isinstance(config, RunConfig) else {}
+    return found | {name: _read(directory.member(name)) for name in members}
 
 
 def _read(directory: RunDirectory) -> LearningCurve:
