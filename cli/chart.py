@@ -133,16 +133,19 @@ class Plot:
             if edge is not None:
                 self._draw_line(curve.x, edge, curve.color, on=1, off=2)
         on, off = (1, 0) if not curve.dashed else (4, 3) if self._dotted else (1, 1)
-        self._draw_line(curve.x, curve.y, curve.color, on, off)
+        self._draw_line(curve.x, curve.y, curve.color, on, off, joined=not curve.points)
 
-    def _draw_line(self, x: Values, y: Values, color: int, on: int, off: int) -> None:
-        """Draw a line through points with gaps: `on` dots are drawn, then `off` are left out, and so on."""
+    def _draw_line(self, x: Values, y: Values, color: int, on: int, off: int, *, joined: bool = True) -> None:
+        """Draw a line through points with gaps: `on` dots are drawn, then `off` are left out, and so on.
+
+        Not `joined`, only the points are drawn.
+        """
         height, width = (size * dots for size, dots in zip(self._bits.shape, self._cell, strict=True))
         with np.errstate(invalid="ignore"):
             column, row = self._x.place(x) * (width - 1), (1 - self._y.place(y)) * (height - 1)
         drawn = 0
         for place in range(len(x)):
-            before = place - 1 if place and np.isfinite(row[place - 1]) else place
+            before = place - 1 if joined and place and np.isfinite(row[place - 1]) else place
             if not np.isfinite(row[place]):
                 continue
             distance = max(abs(row[place] - row[before]), abs(column[place] - column[before]))

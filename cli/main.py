@@ -17,6 +17,7 @@ from seqgen.cli.commands import (
     export,
     info,
     mix,
+    report,
     runs,
     sample,
     tokenizer,
@@ -24,6 +25,7 @@ from seqgen.cli.commands import (
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
 from seqgen.cli.commands.embed import train as train_vectors
+from seqgen.cli.commands.inspect import attention, context, gates, gradients, step, units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
@@ -51,6 +53,11 @@ embeddings = typer.Typer(cls=Group, help="Train word vectors, and look at them."
 caches = typer.Typer(
     cls=Group, help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True
 )
+inspections = typer.Typer(
+    cls=Group,
+    help="Look inside a trained model: units, gates, gradients, context, attention.",
+    no_args_is_help=True,
+)
 
 app.command("demo", cls=Command)(demo.demo)
 app.command("train", cls=Command)(train.train)
@@ -65,6 +72,7 @@ app.command("decompress", cls=Command)(compress.decompress)
 app.command("export", cls=Command)(export.export)
 app.command("runs", cls=Command)(runs.runs)
 app.command("info", cls=Command)(info.info)
+app.command("report", cls=Command)(report.report)
 app.add_typer(tokenizers, name="tokenizer")
 tokenizers.command("build", cls=Command)(tokenizer.build)
 tokenizers.command("encode", cls=Command)(tokenizer.encode)
@@ -77,6 +85,13 @@ corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
 app.add_typer(embeddings, name="embed")
 embeddings.command("train", cls=Command)(train_vectors.train)
+app.add_typer(inspections, name="inspect")
+inspections.command("units", cls=Command)(units.units)
+inspections.command("gates", cls=Command)(gates.gates)
+inspections.command("step", cls=Command)(step.step)
+inspections.command("gradients", cls=Command)(gradients.gradients)
+inspections.command("context", cls=Command)(context.context)
+inspections.command("attention", cls=Command)(attention.attention)
 app.add_typer(caches, name="cache")
 caches.command("list", cls=Command)(cache.list_entries)
 caches.command("prune", cls=Command)(cache.prune)

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from seqgen.runs.training_run import TrainingRun
     from seqgen.training.config import TrainingConfig
-    from seqgen.training.events import Evaluated, Finished, Fitted, Overfitting, Sampled
+    from seqgen.training.events import (
+        Evaluated,
+        ExplodingGradient,
+        Finished,
+        Fitted,
+        Overfitting,
+        Sampled,
+        VanishingGradient,
+    )
 
 SAMPLE_LINES = 4
 
@@ -99,6 +107,24 @@ def overfitting_line(event: Overfitting) -> str:
         f"the model is overfitting: the validation loss was best at step {event.best_step:,} and is {rise:.1%} "
         f"higher now, while the training loss fell by {fall:.1%}; the best weights are kept; for a new run, try more "
         "--dropout, a smaller --hidden-size, or --patience 2"
+    )
+
+
+def vanishing_line(event: VanishingGradient) -> str:
+    """Say which layer has stopped learning, and what to do."""
+    share = f"1/{event.head_gradient / event.gradient:,.0f} of that of the head" if event.gradient else "0"
+    return (
+        f"vanishing gradient: at step {event.step:,} the gradient of {event.group} is {share}, so {event.group} hardly "
+        "learns; for a new run, try a smaller --lr, fewer --layers, or --cell lstm or gru instead of rnn"
+    )
+
+
+def exploding_line(event: ExplodingGradient) -> str:
+    """Say how large the gradient has become, and what to do."""
+    return (
+        f"exploding gradient: at step {event.step:,} its norm is {event.grad_norm:,.0f} before clipping, largest in "
+        f"{event.group}, and the loss of {event.nats_per_token:,.1f} nats is worse than that of guessing, "
+        f"{event.guessing_nats_per_token:.1f}; for a new run, try a smaller --lr or more --warmup-steps"
     )
 
 

@@ -18,12 +18,14 @@ from seqgen.cli.training_bar import TrainingBar, loss_of
 from seqgen.cli.training_lines import (
     describe_run,
     evaluation_line,
+    exploding_line,
     finished_line,
     fitted_line,
     mixed_table,
     overfitting_line,
     render_sample,
     step_of,
+    vanishing_line,
 )
 
 if TYPE_CHECKING:
@@ -122,8 +124,16 @@ class TrainingScreen:
                 self._show_rare(event)
 
     def _show_rare(self, event: Event) -> None:
-        """Draw a skipped step, or an event of a model that is fitted, or of a mixture."""
-        from seqgen.training.events import Fitted, MemberStarted, Mixed, NotMixed, Skipped
+        """Draw a problem of a step, or an event of a model that is fitted, or of a mixture."""
+        from seqgen.training.events import (
+            ExplodingGradient,
+            Fitted,
+            MemberStarted,
+            Mixed,
+            NotMixed,
+            Skipped,
+            VanishingGradient,
+        )
 
         self._phases.stop()
         match event:
@@ -132,6 +142,10 @@ class TrainingScreen:
                     f"step {event.step:,} is skipped: its loss is {event.nats_per_token:g}, its gradient norm "
                     f"{event.grad_norm:g}"
                 )
+            case VanishingGradient():
+                self._notice(vanishing_line(event))
+            case ExplodingGradient():
+                self._notice(exploding_line(event))
             case Fitted():
                 print_line(self._console, Text(fitted_line(event)))
                 for message in event.notices:

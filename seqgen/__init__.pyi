@@ -30,10 +30,12 @@ from seqgen.runs.text import TextRun as TextRun
 from seqgen.runs.training_run import TrainingRun as TrainingRun
 from seqgen.training.events import Evaluated as Evaluated
 from seqgen.training.events import Event as Event
+from seqgen.training.events import ExplodingGradient as ExplodingGradient
 from seqgen.training.events import Finished as Finished
 from seqgen.training.events import Fitted as Fitted
 from seqgen.training.events import MemberStarted as MemberStarted
 from seqgen.training.events import Mixed as Mixed
+from seqgen.training.events import Norms as Norms
 from seqgen.training.events import NotMixed as NotMixed
 from seqgen.training.events import Overfitting as Overfitting
 from seqgen.training.events import Replanned as Replanned
@@ -42,6 +44,7 @@ from seqgen.training.events import Saved as Saved
 from seqgen.training.events import SaveFailed as SaveFailed
 from seqgen.training.events import Skipped as Skipped
 from seqgen.training.events import Step as Step
+from seqgen.training.events import VanishingGradient as VanishingGradient
 from seqgen.training.time_budget import Clock
 from seqgen.utils.progress import Report
 
@@ -51,6 +54,7 @@ __all__ = [
     "Evaluated",
     "Evaluation",
     "Event",
+    "ExplodingGradient",
     "Finished",
     "Fitted",
     "LabelPrediction",
@@ -58,6 +62,7 @@ __all__ = [
     "LabelerRun",
     "MemberStarted",
     "Mixed",
+    "Norms",
     "NotMixed",
     "Overfitting",
     "Replanned",
@@ -81,6 +86,7 @@ __all__ = [
     "Translation",
     "TranslationEvaluation",
     "TranslatorRun",
+    "VanishingGradient",
     "__version__",
     "load",
     "mix",
@@ -100,6 +106,7 @@ def train(
     dropout: float = ...,
     tie_weights: bool = ...,
     embedding_size: int | None = ...,
+    activation: Literal["tanh", "sigmoid", "relu"] = ...,
     gru_reset: Literal["after", "before"] = ...,
     block_size: int = ...,
     heads: int = ...,

@@ -13,8 +13,11 @@ CLOCK = {"seconds", "tokens_per_second"}
 
 
 def figures_of(run: Path) -> list[dict[str, object]]:
-    """Return the lines of steps, evaluations, warnings and samples, without the clock's fields."""
-    kept = {"step", "skipped", "evaluated", "overfitting", "sampled", "replanned"}
+    """Return the lines of steps, norms, evaluations, warnings and samples, without the clock's fields."""
+    kept = {
+        "step", "skipped", "norms", "vanishing_gradient", "exploding_gradient", "evaluated", "overfitting", "sampled",
+        "replanned",
+    }  # fmt: skip
     return [
         {name: value for name, value in line.items() if name not in CLOCK}
         for line in read_metrics(run / "metrics.jsonl")

@@ -23,6 +23,7 @@ from seqgen.models.config import (
     LstmConfig,
     LstmTranslateConfig,
     NgramConfig,
+    RnnConfig,
     RnnTranslateConfig,
     TransformerConfig,
     TransformerTranslateConfig,
@@ -63,6 +64,13 @@ CONFIGS: dict[str, FamilyConfig] = {
 }
 """A small model of every family that continues a text, and of its forms, by the name in test ids."""
 
+ACTIVATIONS: dict[str, FamilyConfig] = {
+    "rnn-relu": RnnConfig(hidden_size=16, layers=2, activation="relu"),
+    "rnn-sigmoid": RnnConfig(hidden_size=16, layers=2, activation="sigmoid"),
+}
+"""The rnn with other activations. The laws of models hold for them too (with `-m slow`); other code cannot tell them
+apart."""
+
 TRANSLATORS: dict[str, FamilyConfig] = {
     "lstm-translate": LstmTranslateConfig(hidden_size=16, layers=2, embedding_size=8),
     "gru-translate": GruTranslateConfig(hidden_size=16, layers=2, input_feeding=True),
@@ -71,6 +79,10 @@ TRANSLATORS: dict[str, FamilyConfig] = {
     "rope-translate": TransformerTranslateConfig(hidden_size=32, heads=2, positions="rope", tie_weights=True),
 }
 """A small encoder-decoder of every family, and of its forms."""
+
+MODELS = CONFIGS | ACTIVATIONS | TRANSLATORS
+ENLARGED = {"rnn-relu": 1.0}
+"""The factor of the matrices, where it is not 2: the states of a relu would grow from token to token."""
 
 neural = pytest.mark.parametrize(
     "model", [name for name, config in CONFIGS.items() if FAMILIES[config.cell].neural], indirect=True
@@ -113,15 +125,15 @@ TEXT = "".join(
 
 
 def build_model(name: str, *, seed: int = 0, vocab_size: int = VOCAB_SIZE) -> LanguageModel:
-    """Build the model `name` of `CONFIGS` or `TRANSLATORS`, with enlarged matrices: every weight affects the logits."""
+    """Build the model `name` of `MODELS`, with enlarged matrices: every weight affects the logits."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = models.build((CONFIGS | TRANSLATORS)[name], vocab_size).eval()
+        model = models.build(MODELS[name], vocab_size).eval()
         fit_members(model)
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
-                parameter.mul_(2.0)
+                parameter.mul_(ENLARGED.get(name, 2.0))
     return model
 
 

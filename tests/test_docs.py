@@ -78,6 +78,7 @@ def desk(tmp_path, monkeypatch):
         "scraped.jsonl": '{"text": "one"}\n{"text": null}\n{bad\n', "texts.zip": zip_of({"a.txt": TEXT, "b.md": TEXT}),
         "book.epub": zip_of(CHAPTERS), "old.txt": "나는 학교에 간다.\n".encode("cp949"), "broken.txt": b"a\xffb",
         "reviews.tsv": LABELED, "more.tsv": LABELED, "reviews.txt": "not one dull minute\n\ndull\n",
+        "server.log": "".join(f"12:{n % 60:02} INFO web-{n % 5} GET /cart {n * 7 % 90} ms\n" for n in range(300)),
         "tagged.conll": "the D\ncat N\nsleeps V\n\n" * 40,
         "songs/a.mid": midi, "song.mid": midi, "letters.pdf": b"%PDF-1.7\n\xff",
     }  # fmt: skip

@@ -125,11 +125,12 @@ def test_no_function_is_too_long():
 
 def test_public_names():
     assert sorted(seqgen.__all__) == [
-        "Alignment", "ConfigError", "Evaluated", "Evaluation", "Event", "Finished", "Fitted", "LabelPrediction",
-        "LabelReport", "LabelerRun", "MemberStarted", "Mixed", "NotMixed", "Overfitting", "Replanned", "Run",
-        "RunError", "Sampled", "SaveError", "SaveFailed", "Saved", "SeqgenError", "Skipped", "Step", "TagPrediction",
-        "TagReport", "TextError", "TextRun", "TokenScores", "TokenizerError", "TrainingError", "TrainingRun",
-        "Translation", "TranslationEvaluation", "TranslatorRun", "__version__", "load", "mix", "train",
+        "Alignment", "ConfigError", "Evaluated", "Evaluation", "Event", "ExplodingGradient", "Finished", "Fitted",
+        "LabelPrediction", "LabelReport", "LabelerRun", "MemberStarted", "Mixed", "Norms", "NotMixed", "Overfitting",
+        "Replanned", "Run", "RunError", "Sampled", "SaveError", "SaveFailed", "Saved", "SeqgenError", "Skipped",
+        "Step", "TagPrediction", "TagReport", "TextError", "TextRun", "TokenScores", "TokenizerError",
+        "TrainingError", "TrainingRun", "Translation", "TranslationEvaluation", "TranslatorRun", "VanishingGradient",
+        "__version__", "load", "mix", "train",
     ]  # fmt: skip
     assert all(getattr(seqgen, name) is not None for name in seqgen.__all__)
     assert dir(seqgen) == seqgen.__all__

@@ -62,8 +62,9 @@ def _generate(time: str, *, quiet: bool) -> None:
 def _translate(time: str, *, quiet: bool) -> None:
     """Train on dates, translate some, evaluate on days that were withheld, and show the attention."""
     from seqgen.cli.commands.pairs.evaluate import print_evaluation
-    from seqgen.cli.commands.pairs.translate import print_attention
+    from seqgen.cli.commands.pairs.translate import print_map
 
+    from seqgen.pages.attention import AttentionExample
     from seqgen.runs.pairs.translator import TranslatorRun
     from seqgen.sources.source import load_documents
 
@@ -76,7 +77,7 @@ def _translate(time: str, *, quiet: bool) -> None:
     print_evaluation(run.evaluate_pairs(load_documents([TEST], run.reading())), run, TEST, quiet=quiet)
 
     _say(f'4. What each character looked at: seqgen translate "{DATES[0]}" --attention -', quiet=quiet)
-    print_attention(run.attention(DATES[0]))
+    print_map(AttentionExample(*run.attention(DATES[0])))
     notice(
         "next: your own pairs, a source, a tab and a target in each line, with `seqgen train pairs.tsv --task "
         "translate`; without attention with `--attention none`",

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import ShowTokens, WorkBar, announce_time
+from seqgen.cli.commands.surprisal import (
+    AgainstOption,
+    ByOption,
+    CalibrationOption,
+    OutOption,
+    Request,
+    SurprisalOption,
+    TopOption,
+    show_surprisal,
+)
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import exit_on_signal
@@ -24,6 +34,7 @@ from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from seqgen.evaluation.report import Context, DynamicEvaluation, Evaluation
+    from seqgen.evaluation.surprisal.measure import Surprisal
     from seqgen.runs.run import Run
     from seqgen.runs.text import TextRun
     from seqgen.sources.catalog.corpus import PublishedResult
@@ -72,6 +83,12 @@ def evaluate(
             metavar="FILE", help="Choose the rates of --dynamic and --cache on this text, which should not be measured."
         ),
     ] = None,
+    surprisal: SurprisalOption = None,
+    by: ByOption = None,
+    top: TopOption = None,
+    against: AgainstOption = None,
+    calibration: CalibrationOption = False,
+    out: OutOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     **settings: Any,
@@ -81,14 +98,9 @@ def evaluate(
     Runs of --task translate are measured on pairs: exact match, chrF, BLEU, bits per byte of the targets; of classify,
     on texts with labels, and of tag, on sentences with tags: accuracy, F1, and calibration or spans.
     """
+    request = Request(surprisal, by, top, against, calibration, out)
     reading = pick(settings, *Reading.model_fields)
-    if reading and not texts:
-        raise ConfigError(
-            f"{next(iter(reading))}: it has no effect without a text: the validation part of the run is scored; "
-            "name a text, or leave it out"
-        )
-    if tune is not None and not {"dynamic", "cache"} & settings.keys():
-        raise ConfigError("tune: it has no effect without --dynamic or --cache; add one of them, or leave it out")
+    _check(request, settings, texts, tune, reading)
     with exit_on_signal():
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
@@ -99,15 +111,55 @@ def evaluate(
     if search and model.config.data.task != "translate":
         raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
     if model.config.data.has_pairs:
+        if request:
+            model.expect(TextRun)
         if settings:
             raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
         _evaluate_pairs(model, texts or [], read, search, json=json, quiet=quiet)
         return
     model = model.expect(TextRun)
     measured = _load_texts(texts, read, quiet=quiet) if texts else [("validation part", model.validation_texts())]
+    if request:
+
+        def header(found: Surprisal) -> str:
+            return _header(model, found.evaluation, len(found.texts))
+
+        show_surprisal(model, measured, request, settings, header=header, json=json, quiet=quiet)
+        return
     if tune is not None:
         settings["adaptation"] = _tune(model, tune, read, measured, settings, quiet=quiet)
-    if texts:
+    _report(model, measured, settings, named=bool(texts), json=json, quiet=quiet)
+
+
+def _check(
+    request: Request,
+    settings: Mapping[str, Any],
+    texts: Sequence[str] | None,
+    tune: str | None,
+    reading: Mapping[str, Any],
+) -> None:
+    """Refuse options that have no effect together."""
+    if reading and not texts:
+        raise ConfigError(
+            f"{next(iter(reading))}: it has no effect without a text: the validation part of the run is scored; "
+            "name a text, or leave it out"
+        )
+    if tune is not None and not {"dynamic", "cache"} & settings.keys():
+        raise ConfigError("tune: it has no effect without --dynamic or --cache; add one of them, or leave it out")
+    request.check(settings)
+
+
+def _report(
+    model: TextRun,
+    measured: Sequence[tuple[str, LoadedDocuments]],
+    settings: dict[str, Any],
+    *,
+    named: bool,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Print the figures of texts: those that were `named`, or the validation part."""
+    if named:
         rows = [measure(model, name, text, part=name, quiet=quiet, **settings) for name, text in measured]
         _note_training_texts(model, measured, quiet=quiet)
     else:
@@ -326,6 +378,16 @@ def describe_context(context: Context, documents: int) -> str:
     return f"{carried}, {context.segments:,} segments with a burn-in of {plural(context.burn_in, 'token')}"
 
 
+def _header(model: TextRun, evaluation: Evaluation, documents: int) -> str:
+    """Return in words which model scored so many documents, and how."""
+    config = model.config
+    kind = tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)
+    context = describe_context(evaluation.context, documents)
+    if evaluation.dynamic is not None:
+        context += "; static, then dynamic"
+    return f"{model.path}: {config.model.name}, {kind}; {context}"
+
+
 def print_rows(rows: Sequence[Row], model: TextRun) -> None:
     """Print the figures as a table with a column for each text."""
     from rich.table import Table
@@ -355,12 +417,9 @@ def print_rows(rows: Sequence[Row], model: TextRun) -> None:
         figures.append(("characters not in NFC", [f"{report.size.changed:,}" for report in reports]))
     for name, cells in figures:
         table.add_row(name, *cells)
-    config, console = model.config, stdout()
-    kind = tokenizer_name(config.tokenizer.kind, config.tokenizer.normalization)
-    context = describe_context(reports[-1].context, rows[-1].documents)  # of several texts the total's
-    if reports[-1].dynamic is not None:
-        context += "; static, then dynamic"
-    console.print(printable(f"{model.path}: {config.model.name}, {kind}; {context}"), soft_wrap=True)
+    console = stdout()
+    # Of several texts the context is that of the total.
+    console.print(printable(_header(model, reports[-1], rows[-1].documents)), soft_wrap=True)
     console.print(table)
     for row in rows:
         for figure in row.published:

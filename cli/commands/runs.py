@@ -12,6 +12,7 @@ from seqgen.cli.options import JsonOption
 from seqgen.cli.output import clock, fit_table, notice, printable, stdout, tokenizer_name, write_json
 
 from seqgen.errors import ConfigError, RunError, SaveError
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.pages.chart import Chart, Curve
@@ -68,13 +69,16 @@ def runs(
         ),
     ] = None,
     against: Annotated[
-        Literal["steps", "time"], typer.Option("--against", help="The horizontal axis of --plot.")
-    ] = "steps",
+        Literal["steps", "time"] | None,
+        typer.Option("--against", help="The horizontal axis of --plot.", show_default="steps"),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """List the runs under runs/: model, text, size, result, time. With --plot, draw their curves."""
     if plot is not None:
         _check_plot(plot, json=json)
+    elif against is not None:
+        raise ConfigError("against: it has no effect without --plot; add that, or leave it out")
     found, broken = _find(names)
     for message in broken:
         notice(message)
@@ -86,7 +90,7 @@ def runs(
         if task in {None, one[2].task} and cell in {None, one[2].cell} and state in {None, one[2].state}
     ]
     if found and not chosen and not json:
-        notice(f"none of {len(found)} runs is left by --task, --cell or --state; leave one of them out")
+        notice(f"--task, --cell and --state leave none of {plural(len(found), 'run')}; leave one of them out")
     if plot is not None:
         _plot(chosen, plot, against)
     elif json:
@@ -177,7 +181,7 @@ def _check_plot(plot: str, *, json: bool) -> None:
         check_picture(path)
 
 
-def _plot(found: Sequence[Found], plot: str, against: str) -> None:
+def _plot(found: Sequence[Found], plot: str, against: str | None) -> None:
     """Draw the validation loss of runs.
 
     Raises:
@@ -205,25 +209,25 @@ def _plot(found: Sequence[Found], plot: str, against: str) -> None:
     notice(f"the curves are in {plot}")
 
 
-def _chart(curves: Sequence[Curve], against: str) -> Chart:
+def _chart(curves: Sequence[Curve], against: str | None) -> Chart:
     from seqgen.pages.chart import Chart
 
     x_label = "training time, s" if against == "time" else "step"
     return Chart("Validation loss", x_label, "bits per byte", curves)
 
 
-def _curves(found: Found, number: int, against: str) -> list[Curve]:
+def _curves(found: Found, number: int, against: str | None) -> list[Curve]:
     """Return the curve of a run, and of a mixture a dashed one of each member, all of one color."""
-    from seqgen.inspection.learning_curve import learning_curves
     from seqgen.pages.chart import Curve
+    from seqgen.runs.history import read_histories
 
     directory, config, summary = found
     made = []
-    for member, curve in learning_curves(directory, config).items():
+    for member, history in reversed(read_histories(directory, config, every_step=False).items()):
         name = f"{summary.run}, {member}" if member else summary.run
-        x = curve.seconds if against == "time" else curve.steps
-        if len(curve):
-            made.append(Curve(name, x, curve.bits_per_byte, dashed=bool(member), color=number))
+        steps, seconds, bits = history.validation_curve
+        if len(bits):
+            made.append(Curve(name, seconds if against == "time" else steps, bits, dashed=bool(member), color=number))
     if not made:
         notice(f"{summary.run} has no validation loss in bits per byte, and is left out of the plot")
     return made

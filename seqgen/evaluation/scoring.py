@@ -1,7 +1,8 @@
 """Score documents under a model: the nats of every token, each scored once.
 
 `plan_segments` cuts the documents into segments, which run one after another in lanes, the rows of a batch
-(`segments.py`). `score` yields what each token costs, as the lanes are read; `evaluate` adds it up.
+(`segments.py`). `score` yields what each token costs, as the lanes are read; `evaluate` adds it up. `predict` also
+yields which tokens the model held most probable.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +44,11 @@ MAX_LOGITS = 1 << 24
 
 Nats: TypeAlias = npt.NDArray[np.floating]
 """fp32, or the precision of a model with more."""
-Forward: TypeAlias = Callable[[Tensor, Tensor, State, Tensor | None], tuple[Tensor, State]]
-"""Inputs and targets [B, T], a state and `starts` [B, T] -> the nats of the targets [B, T] and the next state."""
+Forward: TypeAlias = Callable[[Tensor, Tensor, State, Tensor | None], tuple[tuple[Tensor, ...], State]]
+"""Inputs and targets [B, T], a state and `starts` [B, T] -> figures of the targets, [B, T, ...] each, first their nats,
+and the next state."""
+LogProbs: TypeAlias = Callable[[Tensor, State, Tensor | None], tuple[Tensor, State]]
+"""Inputs [B, T], a state and `starts` [B, T] -> ln p of every token [B, T, V] and the next state."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class Scores:
     document: Integers
     position: Integers
     nats: Nats
+
+
+@dataclass(frozen=True)
+class Predictions(Scores):
+    """Scores, and the K most probable tokens in the place of each token."""
+
+    rank: Integers
+    """1 and the number of tokens that are more probable than this one, [N]."""
+    top: Integers
+    """The ids of the most probable tokens, [N, K], the most probable first."""
+    top_log_probs: Nats
+    """Their ln p, [N, K]."""
 
 
 def plan_segments(model: LanguageModel, documents: Documents, config: EvaluationConfig) -> tuple[Segments, Context]:
@@ -125,9 +141,34 @@ def score(
         segments: of `documents`.
         precision: of matrix products; int8 uses the stepper, a token at a time.
     """
-    forward = _forward_in(model, precision)
+    forward = _nats_in(model, precision)
     for lanes in pack_lanes(segments):
-        yield from _score_lanes(model, documents, lanes, forward)
+        for document, position, (nats,) in _read_lanes(model, documents, lanes, forward):
+            yield Scores(document, position, nats)
+
+
+def predict(
+    model: LanguageModel, documents: Documents, segments: Segments, precision: StepperPrecision = "fp32", top: int = 1
+) -> Iterator[Predictions]:
+    """Yield the nats of every token and end, its rank, and the `top` most probable tokens, a block at a time.
+
+    The nats are those of `score`, except for rounding; other arguments as there. It is slower, because it computes the
+    probability of every token of the vocabulary.
+    """
+    log_probs_of, count = _log_probs_in(model, precision), min(top, model.vocab_size)
+
+    def forward(
+        inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], State]:
+        log_probs, state = log_probs_of(inputs, state, starts)
+        own = log_probs.gather(-1, targets.clamp(min=0).unsqueeze(-1))
+        rank = (log_probs > own).sum(-1) + 1
+        values, ids = log_probs.topk(count, dim=-1)
+        return (-own.squeeze(-1), rank, ids, values), state
+
+    for lanes in pack_lanes(segments):
+        for document, position, (nats, rank, ids, values) in _read_lanes(model, documents, lanes, forward):
+            yield Predictions(document, position, nats, rank, ids, values)
 
 
 def nats_by_document(documents: Documents, scores: Iterable[Scores]) -> list[npt.NDArray[np.float64]]:
@@ -143,32 +184,57 @@ def nats_by_document(documents: Documents, scores: Iterable[Scores]) -> list[npt
     return np.split(nats, stops[:-1])
 
 
-def _forward_in(model: LanguageModel, precision: StepperPrecision) -> Forward:
-    """Return the forward in `precision`; in int8 the stepper, a token at a time."""
+def _nats_in(model: LanguageModel, precision: StepperPrecision) -> Forward:
+    """Return a forward in `precision` that computes the nats of the targets."""
     if precision != "int8":
 
-        def forward(inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
+        def forward(
+            inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None
+        ) -> tuple[tuple[Tensor, ...], State]:
             with autocast(model.device, precision):
-                return model.nats(inputs, targets, state, starts)
+                nats, state = model.nats(inputs, targets, state, starts)
+            return (nats,), state
+
+        return forward
+    log_probs_of = _log_probs_in(model, precision)
+
+    def step(inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None) -> tuple[tuple[Tensor, ...], State]:
+        log_probs, state = log_probs_of(inputs, state, starts)
+        nats = F.nll_loss(log_probs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
+        return (nats.view_as(targets),), state
+
+    return step
+
+
+def _log_probs_in(model: LanguageModel, precision: StepperPrecision) -> LogProbs:
+    """Return what computes ln p of every token in `precision`; in int8 by the stepper, a token at a time."""
+    if precision != "int8":
+
+        def forward(inputs: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
+            with autocast(model.device, precision):
+                return model.log_probs(inputs, state, starts)
 
         return forward
     stepper = model.stepper(precision)
 
-    def step(inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
+    def step(inputs: Tensor, state: State, starts: Tensor | None) -> tuple[Tensor, State]:
         begins = [None] * inputs.shape[1] if starts is None else starts.unbind(1)
         columns = []
         for token, begin in zip(inputs.unbind(1), begins, strict=True):
             logits, state = stepper.step(token, state, begin if begin is not None and begin.any() else None)
             columns.append(logits)
-        logits = torch.stack(columns, dim=1).flatten(0, 1)
-        nats = F.cross_entropy(logits, targets.flatten(), ignore_index=IGNORED, reduction="none")
-        return nats.view_as(targets), state
+        return torch.stack(columns, dim=1).log_softmax(-1), state
 
     return step
 
 
-def _score_lanes(model: LanguageModel, documents: Documents, lanes: Lanes, forward: Forward) -> Iterator[Scores]:
-    """Score lanes as the rows of a batch; those that have ended leave it."""
+def _read_lanes(
+    model: LanguageModel, documents: Documents, lanes: Lanes, forward: Forward
+) -> Iterator[tuple[Integers, Integers, tuple[npt.NDArray[Any], ...]]]:
+    """Read lanes as the rows of a batch; those that have ended leave it.
+
+    Yield the document, the position and the figures of `forward` of the targets that are scored, a block at a time.
+    """
     rows, device = len(lanes.lengths), model.device
     state = model.initial_state(rows, int(lanes.lengths[0]))
     width = max(1, min(COLUMNS, MAX_LOGITS // (rows * model.vocab_size)))
@@ -182,12 +248,12 @@ def _score_lanes(model: LanguageModel, documents: Documents, lanes: Lanes, forwa
         is_start = inputs == BOUNDARY
         tokens, expected, starts = (torch.from_numpy(member).to(device) for member in (inputs, targets, is_start))
         with evaluation_mode(model):
-            nats, state = forward(tokens, expected, state, starts if is_start.any() else None)
+            figures, state = forward(tokens, expected, state, starts if is_start.any() else None)
         document, position = np.repeat(block.document, block.count), block.spread(block.position)
         cells = block.cells
         if block.has_burn_in:
             document, position, cells = (member[block.scored] for member in (document, position, cells))
-        yield Scores(document, position, nats.flatten().cpu().numpy()[cells])
+        yield document, position, tuple(figure.flatten(0, 1).cpu().numpy()[cells] for figure in figures)
 
 
 def _make_batch(documents: Documents, block: Block, rows: int, padding: int) -> tuple[Integers, Integers]:

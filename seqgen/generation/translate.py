@@ -48,11 +48,13 @@ class Alignment(NamedTuple):
     """How much each token of a target attended to each token of its source."""
 
     source: list[str]
-    """S tokens as texts."""
+    """S tokens as the texts that they stand for, also where they are not in the vocabulary."""
     target: list[str]
     """T tokens as texts; the last is the end."""
     weights: npt.NDArray[np.float32]
     """[T, S]; rows sum to 1."""
+    unknown: tuple[int, ...] = ()
+    """The numbers of the source tokens that are not in the vocabulary: the model reads `<unk>` in their place."""
 
 
 def translate(

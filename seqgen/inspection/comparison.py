@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, takewhile
 from typing import TYPE_CHECKING, Any
@@ -248,16 +248,16 @@ class _Sources:
         self._texts, self._reading, self._note = texts, reading, note
         self._loaded: dict[tuple[str, str], LoadedDocuments] = {}
 
-    def read(self, run: TextRun) -> Iterator[tuple[str, LoadedDocuments]]:
-        """Yield each text as a run reads it, with its name."""
+    def read(self, run: TextRun) -> list[tuple[str, LoadedDocuments]]:
+        """Return each text as a run reads it, with its name; all are read before the first is scored."""
         if not self._texts:
-            yield VALIDATION, run.validation_texts()
+            return [(VALIDATION, run.validation_texts())]
         reading = run.reading(**self._reading)
+        way = reading.model_dump_json()
         for name in self._texts:
-            key = (name, reading.model_dump_json())
-            if key not in self._loaded:
-                self._loaded[key] = load_documents([name], reading, self._note)
-            yield name, self._loaded[key]
+            if (name, way) not in self._loaded:
+                self._loaded[name, way] = load_documents([name], reading, self._note)
+        return [(name, self._loaded[name, way]) for name in self._texts]
 
 
 class _Costs:

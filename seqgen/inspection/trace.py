@@ -72,18 +72,30 @@ def trace_text(run: TextRun, text: str, *patterns: str) -> TextTrace:
     Raises:
         TextError: the text is empty, or longer than the model's positions.
     """
-    ids, tokens = run.tokenizer.encode(text), run.tokenizer.token_texts(text)
+    kept: dict[str, list[npt.NDArray[np.float32]]] = {}
+    for chunk in trace_chunks(run, text, *patterns):
+        for name, value in chunk.items():
+            kept.setdefault(name, []).append(value)
+    values = {name: np.concatenate(parts) for name, parts in kept.items()}
+    return TextTrace(run.tokenizer.token_texts(text), run.tokenizer.encode(text), values)
+
+
+def trace_chunks(run: TextRun, text: str, *patterns: str) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    """Yield what `trace_text` returns, a part of the tokens at a time; arguments and errors as there."""
+    ids = run.tokenizer.encode(text)
     if not len(ids):
         raise TextError("the text is empty")
     limit = run.model.max_positions
     if limit is not None and len(ids) + 1 > limit:
         raise TextError(f"the text has {len(ids):,} tokens, more than the {limit - 1:,} positions of {run.path}")
-    kept: dict[str, list[npt.NDArray[np.float32]]] = {}
+    begin = 1  # without the boundary
     for chunk in _chunks(run, ids):
-        for name, value in chunk.items():
-            if any(fnmatchcase(name, pattern) for pattern in patterns):
-                kept.setdefault(name, []).append(value[0].float().cpu().numpy())
-    return TextTrace(tokens, ids, {name: np.concatenate(parts)[1:] for name, parts in kept.items()})
+        yield {
+            name: value[0, begin:].float().cpu().numpy()
+            for name, value in chunk.items()
+            if any(fnmatchcase(name, pattern) for pattern in patterns)
+        }
+        begin = 0
 
 
 def _chunks(run: TextRun, ids: Ids) -> Iterator[dict[str, torch.Tensor]]:
@@ -95,5 +107,6 @@ def _chunks(run: TextRun, ids: Ids) -> Iterator[dict[str, torch.Tensor]]:
         tokens = torch.from_numpy(inputs[None, start : start + CHUNK]).to(model.device)
         starts = tokens == BOUNDARY if start == 0 else None
         with evaluation_mode(model):
-            yield model.trace(tokens, state, starts)
+            trace = model.trace(tokens, state, starts)
             _, state = model.features(tokens, state, starts)
+        yield trace

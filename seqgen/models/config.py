@@ -84,10 +84,16 @@ class RecurrentConfig(EmbeddingConfig):
 
 
 class RnnConfig(RecurrentConfig):
-    """A plain recurrent network, h = tanh(W x + U h + b) (Elman 1990)."""
+    """A plain recurrent network, h = tanh(W x + U h + b) (Elman 1990); `activation` may replace the tanh."""
 
     cell: Literal["rnn"] = "rnn"
     hidden_size: Size = 384
+    activation: Literal["tanh", "sigmoid", "relu"] = setting("tanh", "Activation function of the hidden state.", MODEL)
+
+    @property
+    def form(self) -> str:
+        """The name of the cell's equations: its row in `recurrent.CELLS`."""
+        return "rnn" if self.activation == "tanh" else f"rnn-{self.activation}"
 
 
 class LstmConfig(RecurrentConfig):

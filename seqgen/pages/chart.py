@@ -31,6 +31,8 @@ class Curve:
     """[N]; the lower edge of the band."""
     high: npt.ArrayLike | None = None
     dashed: bool = False
+    points: bool = False
+    """Whether only its points are drawn, without a line: a scatter plot."""
     color: int | None = None
     """The number of the color and the marker; by default the place among the curves. Curves may share a number."""
 
@@ -81,6 +83,7 @@ class Chart:
             low=None if curve.low is None else own(curve.low),
             high=None if curve.high is None else own(curve.high),
             dashed=curve.dashed,
+            points=curve.points,
             color=number if curve.color is None else curve.color,
         )
 
@@ -95,6 +98,7 @@ class DrawnCurve:
     low: Values | None
     high: Values | None
     dashed: bool
+    points: bool
     color: int
 
 
@@ -115,6 +119,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
                 "low": None if curve.low is None else _with_gaps(curve.low),
                 "high": None if curve.high is None else _with_gaps(curve.high),
                 "dashed": curve.dashed,
+                "points": curve.points,
                 "color": curve.color,
             }
             for curve in chart.drawn

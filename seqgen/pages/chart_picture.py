@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from seqgen.errors import ConfigError
-from seqgen.pages.attention_png import require_matplotlib
+from seqgen.pages.attention_picture import require_matplotlib
 from seqgen.pages.chart import Chart, DrawnCurve
 from seqgen.utils.files import write_atomically
 
@@ -107,10 +107,12 @@ def _choose_ticks(axis: Any) -> None:
 def _draw_curve(axes: Any, curve: DrawnCurve, offset: float) -> None:
     """Draw a curve; its markers begin at a share `offset` of their distance, so that those of two curves differ."""
     color = COLORS[curve.color % len(COLORS)]
-    every = max(len(curve.x) // MARKS, 1)
+    every = 1 if curve.points else max(len(curve.x) // MARKS, 1)
+    line = "none" if curve.points else "--" if curve.dashed else "-"
     axes.plot(
-        curve.x, curve.y, "--" if curve.dashed else "-", color=color, label=_label(curve.name), linewidth=1.6,
-        marker=MARKERS[curve.color % len(MARKERS)], markersize=4.5, markevery=(int(offset * every), every),
+        curve.x, curve.y, linestyle=line, color=color, label=_label(curve.name), linewidth=1.6,
+        marker=MARKERS[curve.color % len(MARKERS)], markersize=3 if curve.points else 4.5,
+        markevery=(int(offset * every), every), alpha=0.7 if curve.points else 1,
     )  # fmt: skip
     if curve.low is not None and curve.high is not None:
         axes.fill_between(curve.x, curve.low, curve.high, color=color, alpha=0.18, linewidth=0)

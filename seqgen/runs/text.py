@@ -31,6 +31,7 @@ from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
 from seqgen.evaluation.scoring import Scores, evaluate, nats_by_document, plan_segments, score
+from seqgen.evaluation.surprisal.measure import Surprisal, measure_surprisal
 from seqgen.evaluation.token_scores import TokenScores
 from seqgen.generation.config import MAX_SAMPLES, SamplingConfig
 from seqgen.generation.engine import Engine, Request
@@ -294,20 +295,56 @@ class TextRun(Run):
             TextError: the text is empty.
             ConfigError: a setting is unknown or impossible.
         """
-        config = EvaluationConfig.of(**settings)
-        if config.adapts:
-            raise ConfigError("dynamic: the scores of single tokens are static; use evaluate")
+        config = _static(settings)
         _, ids = self._encode(LoadedDocuments.of([text]))
         segments, _ = plan_segments(self.model, ids, config)
         with torch_threads(self._threads):
             (nats,) = nats_by_document(ids, score(self.model, ids, segments, config.precision))
         return TokenScores.of(text, self.tokenizer, nats)
 
+    def surprisal(
+        self,
+        documents: LoadedDocuments,
+        *,
+        tokens: bool = True,
+        calibration: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+        **settings: Any,
+    ) -> Surprisal:
+        """Measure where documents are hard: the nats of each line and document, and of each token what was expected.
+
+        Args:
+            documents: what `load_documents` or `validation_texts` returns.
+            tokens: keep every token with its rank and the most probable tokens. Without it the memory grows with the
+                lines and not with the tokens.
+            calibration: count how often the most probable token is right.
+            progress: receives how many tokens were scored, and their total.
+            settings: the fields of `EvaluationConfig`, as for `evaluate_text`.
+
+        Raises:
+            TextError: the text is empty, or too long to keep every token.
+            ConfigError: a setting is unknown or impossible.
+        """
+        config = _static(settings)
+        documents, ids = self._encode(documents)
+        count = _counting(progress, ids.tokens)
+        with torch_threads(self._threads):
+            return measure_surprisal(
+                self.model,
+                self.tokenizer,
+                documents,
+                ids,
+                config,
+                tokens=tokens,
+                calibration=calibration,
+                progress=count,
+            )
+
     def scored_documents(self, documents: LoadedDocuments) -> LoadedDocuments:
         """Return the documents with the ends that are scored, which a run without ends does not model."""
         if self.config.text.ends:
             return documents
-        return LoadedDocuments.of(documents, ends=[False] * len(documents))
+        return LoadedDocuments.of(documents, ends=[False] * len(documents), places=documents.places)
 
     @property
     def members(self) -> dict[str, TextRun]:
@@ -327,15 +364,14 @@ class TextRun(Run):
             TextError: no document has ids.
         """
         documents = self.scored_documents(documents)
-        encoded = zip(
-            map(self.tokenizer.encode, documents), documents, documents.end_sizes, documents.ends, strict=True
-        )
+        kinds = (documents, documents.end_sizes, documents.ends, documents.places)
+        encoded = zip(map(self.tokenizer.encode, documents), *kinds, strict=True)
         kept = [row for row in encoded if len(row[0])]
         if not kept:
             raise TextError("the text to evaluate is empty")
-        all_ids, texts, end_sizes, ends = zip(*kept, strict=True)
+        all_ids, texts, end_sizes, ends, places = zip(*kept, strict=True)
         ids = Documents.of(all_ids)
-        return LoadedDocuments.of(texts, end_sizes, ends), Documents(ids.ids, ids.starts, np.array(ends))
+        return LoadedDocuments.of(texts, end_sizes, ends, places), Documents(ids.ids, ids.starts, np.array(ends))
 
     def compress(
         self,
@@ -413,6 +449,15 @@ class TextRun(Run):
             for one in reversed(configs)
         }
         return list(parts.values())
+
+
+def _static(settings: dict[str, Any]) -> EvaluationConfig:
+    """Return the settings of scoring by a model that does not change."""
+    config = EvaluationConfig.of(**settings)
+    if config.adapts:
+        name = "cache" if config.dynamic is None else "dynamic"
+        raise ConfigError(f"{name}: the scores of single tokens are static; use evaluate")
+    return config
 
 
 def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:

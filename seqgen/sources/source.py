@@ -74,22 +74,29 @@ def _read(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple
 
 
 class LoadedDocuments(tuple[str, ...]):
-    """Documents, which of them have an end, and how many bytes end each of them in its file.
+    """Documents, which of them have an end, how many bytes end each of them in its file, and where it is.
 
     A line has a line end, a paragraph two, a file or a record none. A block that was cut out of a document has no end.
     """
 
     end_sizes: tuple[int, ...]
     ends: tuple[bool, ...]
+    places: tuple[str, ...]
+    """As in messages: `a.txt`, `the document on line 3 of a.jsonl`; empty where they are in no file."""
 
     @classmethod
     def of(
-        cls, documents: Iterable[str], end_sizes: Iterable[int] | None = None, ends: Iterable[bool] | None = None
+        cls,
+        documents: Iterable[str],
+        end_sizes: Iterable[int] | None = None,
+        ends: Iterable[bool] | None = None,
+        places: Iterable[str] | None = None,
     ) -> Self:
         """Return documents that `end_sizes` bytes end, by default none; without `ends`, all of them have an end."""
         made = cls(documents)
         made.end_sizes = (0,) * len(made) if end_sizes is None else tuple(end_sizes)
         made.ends = (True,) * len(made) if ends is None else tuple(ends)
+        made.places = ("",) * len(made) if places is None else tuple(places)
         return made
 
     @property
@@ -113,10 +120,11 @@ def load_documents(
     """
     with contextlib.closing(_read(names, reading or Reading(), note)) as found:  # an error leaves no file open
         read = ((source, "".join(chunks)) for source, chunks in found)
-        documents = [(text, source.end_bytes) for source, text in read if text]
+        documents = [(text, source.end_bytes, source.place) for source, text in read if text]
     if not documents:
         raise TextError(f"{name_of(names)} is empty; name a file with text")
-    return LoadedDocuments.of((text for text, _ in documents), (size for _, size in documents))
+    texts, end_sizes, places = zip(*documents, strict=True)
+    return LoadedDocuments.of(texts, end_sizes, places=places)
 
 
 def issue_notices(name: str, issues: ReadIssues, reading: Reading) -> list[str]:

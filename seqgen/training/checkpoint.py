@@ -32,6 +32,7 @@ from seqgen.config import Config
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.models.weights import load_tensors, to_bytes
 from seqgen.training.learner import Learner
+from seqgen.training.norms import GradientWatch
 from seqgen.training.overfitting import OverfittingDetector
 from seqgen.training.plan import Plan
 from seqgen.training.time_budget import Timings
@@ -74,6 +75,7 @@ class TrainingProgress(Config):
     followed_plan: Plan | None = None
     """Another run's plan to follow, instead of a plan made from measured times."""
     overfitting: OverfittingDetector = OverfittingDetector()
+    gradients: GradientWatch = GradientWatch()
 
 
 class CheckpointState(Config):

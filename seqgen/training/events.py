@@ -126,6 +126,51 @@ class Overfitting:
 
 
 @dataclass(frozen=True)
+class Norms:
+    """The gradient and the update of a step, by group of parameters: `embedding`, `layers.0`, `head`, ...
+
+    Of recurrent layers the groups are `layers.0.input-hidden` and `layers.0.hidden-hidden`. Measured every
+    `norms.MEASURED_EVERY` steps, and at each step before an evaluation.
+    """
+
+    step: int
+    gradient: dict[str, float]
+    """Norm of the gradient before clipping."""
+    update: dict[str, float]
+    """Norm of the change of the weights, divided by the norm of the weights."""
+
+
+@dataclass(frozen=True)
+class VanishingGradient:
+    """The gradient of a layer is far below that of the head. Reported once a run."""
+
+    step: int
+    group: str
+    """The layer, or the part of a layer."""
+    gradient: float
+    """Norm of its gradient."""
+    head_gradient: float
+    """Norm of the gradient of the head."""
+
+
+@dataclass(frozen=True)
+class ExplodingGradient:
+    """The gradient is large, and the training loss far above that of guessing. Reported once a run."""
+
+    step: int
+    group: str
+    """The group with the largest gradient."""
+    gradient: float
+    """Norm of its gradient before clipping."""
+    grad_norm: float
+    """Norm of the whole gradient before clipping."""
+    nats_per_token: float
+    """Training loss of the step."""
+    guessing_nats_per_token: float
+    """Loss of equal probabilities for all tokens or labels."""
+
+
+@dataclass(frozen=True)
 class Sampled:
     """A sample of the averaged weights, always from the same random numbers."""
 
@@ -183,6 +228,9 @@ Event: TypeAlias = (
     Step
     | Skipped
     | Evaluated
+    | Norms
+    | VanishingGradient
+    | ExplodingGradient
     | Overfitting
     | Sampled
     | Replanned
@@ -205,4 +253,6 @@ def as_record(event: Event) -> dict[str, Any]:
 
 def _as_json(value: Any) -> Any:
     """Replace NaN and infinity, which JSON does not have, by null."""
+    if isinstance(value, dict):
+        return {name: _as_json(one) for name, one in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -16,6 +16,7 @@ from seqgen.models.base import IGNORED, NeuralModel
 from seqgen.models.state import State
 from seqgen.training.config import TrainingConfig
 from seqgen.training.loss import cross_entropy
+from seqgen.training.norms import NormMeter
 from seqgen.training.optimizers.average import WeightAverage
 from seqgen.training.optimizers.build import build_optimizer
 from seqgen.training.plan import Plan
@@ -45,6 +46,8 @@ class Learner:
         self.precision = precision
         self.optimizer = build_optimizer(model, config, precision)
         self.average = WeightAverage(model.parameters(), config.average) if config.average else None
+        self.meter: NormMeter | None = None
+        """Measures the next step, if it is set."""
         self.random = RandomState(config.seed, model.device)
         keep_freed_memory()
         self.carried: State | None = None
@@ -75,6 +78,8 @@ class Learner:
                 losses = [self._backward(batch, tokens) for batch in batches]
             finally:
                 self.model.eval()
+        if self.meter is not None:
+            self.meter.before_update()
         norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_grad_norm))
         loss = float(sum(losses))
         taken = math.isfinite(loss) and math.isfinite(norm)
@@ -84,6 +89,8 @@ class Learner:
                 if self.average is not None:
                     next_lr = learning_rate(step + 1, self.plan.current, self.config)
                     self.average.update(step, next_lr / self.config.lr)
+            if self.meter is not None:
+                self.meter.after_update()
         else:
             self.carried = carried
         return StepResult(loss, norm, taken)

@@ -1,6 +1,6 @@
 """The training loop, a generator of events.
 
-    step, step, ..., evaluate, sample, (replan,) save, step, ..., finished
+    step, step, ..., norms, evaluate, sample, (replan,) save, step, ..., finished
 
 It prints nothing: the caller iterates and shows what it likes. Between two events no autocast, gradient mode or random
 state of the loop is active.
@@ -31,7 +31,9 @@ from seqgen.training.config import TrainingConfig
 from seqgen.training.events import (
     Evaluated,
     Event,
+    ExplodingGradient,
     Finished,
+    Norms,
     Overfitting,
     Reason,
     Replanned,
@@ -40,9 +42,11 @@ from seqgen.training.events import (
     SaveFailed,
     Skipped,
     Step,
+    VanishingGradient,
 )
 from seqgen.training.learner import Learner
 from seqgen.training.metrics import MetricsLog
+from seqgen.training.norms import MEASURED_EVERY, GradientWatch, NormMeter
 from seqgen.training.overfitting import OverfittingDetector
 from seqgen.training.plan import Plan
 from seqgen.training.schedule import learning_rate
@@ -185,8 +189,10 @@ class Trainer:
             if stop():
                 reason = "stopped"
                 break
-            yield self.step()
+            yield (taken := self.step())
             self.raise_if_diverged()
+            if isinstance(taken, Step):
+                yield from self.report_norms(taken.nats_per_token)
             evaluate = learner.plan.evaluates_after(self.progress.step, learner.config.eval_every)
             if evaluate and validation is not None:
                 yield self.evaluate(validation)
@@ -204,6 +210,7 @@ class Trainer:
     def step(self) -> Step | Skipped:
         """Take one optimizer step; skip it if its loss or gradient is NaN or infinite."""
         learner, index = self.learner, self.progress.step
+        learner.meter = NormMeter(learner.model) if self._is_measured(index + 1) else None
         started = self._clock()
         with torch_threads(learner.plan.current.threads):
             loss, norm, taken = learner.step(index)
@@ -241,6 +248,24 @@ class Trainer:
         in_a_row = self.progress.skipped_in_a_row
         if in_a_row >= MAX_SKIPPED_IN_A_ROW:
             raise self._diverged(f"loss or gradient was NaN or infinite {in_a_row} times in a row")
+
+    def _is_measured(self, step: int) -> bool:
+        """Whether the norms of step number `step` (from 1) are measured: by the step and the plan alone."""
+        learner = self.learner
+        return step % MEASURED_EVERY == 0 or learner.plan.evaluates_after(step, learner.config.eval_every)
+
+    def report_norms(self, nats_per_token: float) -> Iterator[Norms | VanishingGradient | ExplodingGradient]:
+        """Report the norms of a step with this loss if they were measured, and once a run a gradient gone wrong."""
+        learner = self.learner
+        norms = None if learner.meter is None else learner.meter.event(self.progress.step)
+        if norms is None:
+            return
+        choices = learner.model.head.out_features
+        watch, problem = self.progress.gradients.after_norms(norms, nats_per_token, choices)
+        self._advance(gradients=watch)
+        for event in (norms, problem) if problem is not None else (norms,):
+            self.log.write(event)
+            yield event
 
     def evaluate(self, validation: Validation) -> Evaluated:
         """Score the validation part with the averaged weights, and keep them if they are the best so far."""
@@ -392,7 +417,7 @@ class Trainer:
             f"{self.learner.config.lr:g}. The last good checkpoint is {self.saved.path}"
         )
 
-    def _advance(self, **changes: float | OverfittingDetector | Timings | None) -> None:
+    def _advance(self, **changes: float | OverfittingDetector | GradientWatch | Timings | None) -> None:
         self.progress = self.progress.model_copy(update=changes)
 
     @property

@@ -16,6 +16,8 @@ from typer.testing import CliRunner, Result
 
 import seqgen
 
+from ..small_runs import PAIRS, TRANSLATE_RUNS
+
 Invoke = Callable[..., Result]
 
 LENGTH = ("--max-new-tokens", 60)
@@ -26,7 +28,7 @@ SMALL = {"cell": "gru", "hidden_size": 16, "max_steps": 5, "eval_every": 5, "bat
 @pytest.fixture(autouse=True)
 def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No color or width settings from outside; logs go to the folder of the test."""
-    for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
+    for name in ("FORCE_COLOR", "NO_COLOR", "COLORTERM", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
@@ -109,6 +111,17 @@ def run(finished: Path, in_tmp: Path) -> Path:
 
 
 @pytest.fixture
+def transformer(corpus: Path, _workshop: Path, in_tmp: Path) -> Path:
+    """A copy of a complete run of two layers of two heads under runs/."""
+    run = _workshop / "transformer"
+    if not run.exists():
+        text = Path(shutil.copy(corpus, _workshop))
+        settings = {"cell": "transformer", "layers": 2, "heads": 2, "block_size": 32}
+        seqgen.train(text, out=run, **{**SMALL, **settings}).run()
+    return Path(shutil.copytree(run, "runs/corpus-transformer"))
+
+
+@pytest.fixture
 def stopped(corpus: Path, in_tmp: Path) -> Path:
     """A run under runs/ that was stopped after 3 of its 5 steps."""
     polls = iter([False] * 3 + [True])
@@ -146,3 +159,22 @@ def samples(answers, run):
         return [json.loads(line)["text"] for line in lines]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def _translators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("translators")
+
+
+@pytest.fixture
+def translator(_translators: Path, in_tmp: Path) -> Callable[..., Path]:
+    """Copy a complete run that translates into runs/; each kind is trained once."""
+
+    def translator(name: str = "lstm-translate", **settings: object) -> Path:
+        run = _translators / "-".join([name, *(f"{key}={value}" for key, value in sorted(settings.items()))])
+        if not run.exists():
+            (_translators / "pairs.tsv").write_text(PAIRS, "utf-8")
+            seqgen.train(_translators / "pairs.tsv", out=run, **{**TRANSLATE_RUNS[name], **settings}).run()
+        return Path(shutil.copytree(run, f"runs/{name}"))
+
+    return translator

@@ -47,6 +47,15 @@ def test_chart_lines_draws_braille_dots_in_color():
     assert lines[2].spans[0].style != lines[HEIGHT + 1].spans[0].style
 
 
+def test_chart_lines_does_not_join_points():
+    chart = _chart(curves=[Curve("units", [0, 0.5, 1], [0, 1, 0], points=True)])
+
+    plot = _plot(_lines(chart, ascii_only=True), "|")
+
+    assert sum(line.count("*") for line in plot) == 3
+    assert (plot[0].count("*"), plot[-1].count("*")) == (1, 2)
+
+
 def test_chart_lines_numbers_the_axes():
     lines = _lines(_chart())
 

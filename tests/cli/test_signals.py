@@ -155,7 +155,7 @@ PHASES = {
         ("train", "corpus.txt", *SMALL, "--max-steps", "3"),
     ),
     "creating the run": ("seqgen.runs.create", "save_checkpoint", ("train", "corpus.txt", *SMALL, "--max-steps", "3")),
-    "evaluating": ("seqgen.evaluation.scoring", "_score_lanes", ("eval", "corpus.txt")),
+    "evaluating": ("seqgen.evaluation.scoring", "_read_lanes", ("eval", "corpus.txt")),
     "sampling": ("seqgen.runs.text", "stream_text", ("sample",)),
     "sampling several": ("seqgen.runs.text", "complete", ("sample", "-n", "3")),
     "encoding": ("seqgen.tokenizers", "load", ("tokenizer", "encode", "The king")),

@@ -57,6 +57,18 @@ def test_overfitting_note_has_figures_and_advice(terminal):
     assert "--dropout" in drawn
 
 
+def test_notes_on_gradients_have_figures_and_advice(terminal):
+    shown = TrainingScreen(quiet=False)
+    shown.show(seqgen.VanishingGradient(1200, "layers.0", 2e-5, 0.5))
+    shown.show(seqgen.ExplodingGradient(1300, "layers.1.hidden-hidden", 6e4, 7e4, 418.7, 4.6))
+
+    drawn = words_of(terminal)
+    assert re.search(r"vanishing gradient: at step 1,200 .*layers\.0 is 1/25,000 of that of the head.*--lr", drawn)
+    assert re.search(
+        r"exploding gradient: at step 1,300 .*70,000 .*layers\.1\.hidden-hidden.*418\.7 .*4\.6.*--lr", drawn
+    )
+
+
 def test_notes_wrap_between_words(terminal, corpus, tmp_path):
     training = seqgen.train(corpus, out=tmp_path / "run", **SMALL)
     training.notices = ["the parameters are 1,234,567 and more " * 3, "한국어 문장 " * 20, "a" * 70]

@@ -18,7 +18,7 @@ from seqgen.errors import ConfigError
 from seqgen.evaluation import scoring, segments
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Context, TextSize
-from seqgen.evaluation.scoring import COLUMNS, Scores, evaluate, nats_by_document, plan_segments, score
+from seqgen.evaluation.scoring import COLUMNS, Scores, evaluate, nats_by_document, plan_segments, predict, score
 from seqgen.evaluation.segments import LANES, MIN_SEGMENT, Segments, stream_segments, window_segments
 from seqgen.models.base import LanguageModel
 from seqgen.models.config import GruConfig, LstmConfig, TransformerConfig
@@ -275,3 +275,36 @@ def test_score_ignores_the_callers_autocast(model):
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert total(model, documents, plan) == expected
+
+
+@first_with_every_model("precision", [["fp32"], ["int8"]], few=("gru", "transformer"))
+def test_predict_scores_as_score_does(model, precision):
+    documents = random_documents(20, 1, 30, ends=True)
+    plan = stream_segments(documents, 8)
+
+    found = nats_by_document(documents, predict(model, documents, plan, precision, top=3))
+
+    assert_close(found, [nats.tolist() for nats in score_documents(model, documents, plan, precision=precision)])
+
+
+def test_predict_ranks_targets_and_returns_the_most_probable_tokens():
+    model, documents = build_model("lstm"), random_documents(30, 9, ends=True)
+    plan = stream_segments(documents, 8)
+
+    ranked = list(predict(model, documents, plan, top=99))
+
+    assert not model.training
+    for part in ranked:
+        assert part.top.shape == part.top_log_probs.shape == (len(part.nats), 11)
+        np.testing.assert_allclose(np.exp(part.top_log_probs).sum(axis=1), 1, rtol=1e-5)
+        assert (np.diff(part.top_log_probs, axis=1) <= 0).all()
+        at = part.rank - 1
+        np.testing.assert_allclose(part.top_log_probs[np.arange(len(at)), at], -part.nats, rtol=1e-5)
+        inside = part.position < documents.lengths[part.document] - 1
+        targets = documents.ids[documents.starts[part.document] + np.where(inside, part.position, 0)]
+        untied = part.position > 0  # an untrained state is zero, and all tokens are equal
+        found = part.top[np.arange(len(at)), at]
+        assert (found == np.where(inside, targets, BOUNDARY))[untied].all()
+    for part, few in zip(ranked, predict(model, documents, plan, top=2), strict=True):
+        untied = part.position > 0
+        assert (few.top == part.top[:, :2])[untied].all()

@@ -16,7 +16,7 @@ from seqgen.models.state import State
 from seqgen.models.stepper import DefaultStepper
 from seqgen.models.translation.base import Translator
 
-from ..conftest import CONFIGS, TRANSLATORS, build_model, some_by_default
+from ..conftest import CONFIGS, MODELS, TRANSLATORS, build_model, some_by_default
 from ..conftest import trained as neural
 
 FORMS = CONFIGS | TRANSLATORS
@@ -33,7 +33,7 @@ PRECISIONS = {torch.float64: 1e-9, torch.float32: 1e-5}
 """Tolerances relative to the scale of the logits."""
 
 
-@pytest.fixture(params=FORMS)
+@pytest.fixture(params=some_by_default(MODELS, FORMS))
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     """Return a small model of each family, encoder-decoders included."""
     return build_model(request.param)

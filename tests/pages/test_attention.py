@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from seqgen.errors import SaveError
-from seqgen.pages.attention import AttentionExample, attention_page
+from seqgen.inspection.attention import HeadFigures, TextAttention
+from seqgen.pages.attention import AttentionExample, attention_page, heads_page
 
 HOSTILE = ["</script>", "<!--", "\u2028", "👩‍👧", "مرحبا", "\n", " ", "antidisestablishmentarianism" * 3]
 
@@ -36,8 +37,44 @@ def test_attention_page_offers_the_mean_and_each_head():
     (example,) = _data(attention_page([AttentionExample(list("abcd"), list("xy"), weights)], "title"))
 
     names, maps = zip(*(one.values() for one in example["maps"]), strict=True)
-    assert names == ("mean of all heads", "head 1", "head 2")
+    assert names == ("mean of all heads", "head 0", "head 1")
     np.testing.assert_array_equal(maps, np.round([weights.mean(0), *weights], 4))
+
+
+def test_attention_page_marks_unknown_tokens():
+    example = AttentionExample(["é", "a"], ["x"], [[0.5, 0.5]], unknown_source=[0])
+
+    marked, plain = _data(attention_page([example, AttentionExample(["é"], ["x"], [[1]])], "title"))
+
+    assert marked["source"] == ["é*", "a"]
+    assert "<unk>" in marked["unknown"]
+    assert (plain["source"], plain["unknown"]) == (["é"], "")
+
+
+def test_heads_page_holds_the_maps_and_figures_of_the_library():
+    found = _text_attention()
+
+    data = json.loads(re.search(r'id="data">(.*?)</script>', heads_page(found, "title"), re.DOTALL)[1])
+
+    assert [one["name"] for one in data["examples"]] == ["layer 0", "layer 1"]
+    for layer, example in enumerate(data["examples"]):
+        assert example["source"] == ["<start>", "a", "é*", "␣"]
+        assert example["target"] == ["a", "é*", "␣"]
+        np.testing.assert_allclose([one["weights"] for one in example["maps"]][1:], found.weights[layer], atol=6e-5)
+    assert [one["name"] for one in data["examples"][1]["maps"]] == ["mean of all heads", "head 0", "head 1, induction"]
+    assert data["heads"][0] == {"layer": 1, "head": 1, "role": "induction", "figures": [0.9, 0.1, 1.5, 0.25, 0.0625]}
+    assert data["shown"] == [1, 2]
+    assert '"shown":[0,0]' in heads_page(found, "title", 0)
+    assert '"shown":[0,2]' in heads_page(found, "title", 0, 1)
+    assert data["figures"] == ["induction", "previous token", "distance", "entropy", "to <start>"]
+
+
+def _text_attention() -> TextAttention:
+    """Return two layers of two heads at three tokens; head 1 of layer 1 is an induction head."""
+    weights = np.tril(np.ones((3, 4)), 1) / np.array([[2], [3], [4]])
+    heads = [HeadFigures(layer, head, 1, 1, 0.5, 0.125, 0.25) for layer in range(2) for head in range(2)]
+    heads[-1] = HeadFigures(1, 1, distance=1.5, entropy=0.25, start=0.0625, previous=0.1, induction=0.9)
+    return TextAttention(["a", "é", " "], [1], np.float32([[weights] * 2] * 2), heads, 32, is_cut=False)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +82,7 @@ def test_attention_page_offers_the_mean_and_each_head():
     [[[0.5, 0.5, 0.0]], [[0.5, 0.5]] * 2, [0.5, 0.5], [[[]]], [[np.nan, 0.5]], [[-0.1, 1.1]], [[0.0, 1.1]]],
     ids=str,
 )
-def test_attention_example_refuses_weights_that_cannot_be(weights):
+def test_attention_example_refuses_impossible_weights_and_shapes(weights):
     with pytest.raises(ValueError, match="weights"):
         AttentionExample(["a", "b"], ["x"], weights)
 
@@ -124,9 +161,38 @@ def test_attention_page_shows_the_weights_of_the_chosen_token_by_keyboard_and_po
     page.keyboard.press("End")
     page.keyboard.press("ArrowDown")
     assert shown() == expected(2, weights.mean(0))
-    page.select_option("#map", label="head 2")
+    page.select_option("#map", label="head 1")
     assert shown() == expected(2, weights[1])
     page.locator("tbody tr").first.locator("td").last.hover()
     assert shown() == expected(0, weights[1])
     largest = int(weights[1, 0].argmax())
     assert page.locator("#source .token bdi").nth(largest).inner_text() in page.locator("#reading").inner_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "color_scheme"), [(400, "dark"), (1200, "light")])
+def test_heads_page_shows_the_head_that_is_chosen_and_fits_the_window(open_page, width, color_scheme):
+    found = _text_attention()
+    page = open_page(heads_page(found, "Attention of a run"), width, color_scheme)
+
+    def chosen() -> tuple[str, str, list[str]]:
+        selects = [page.locator(f"#{name} option:checked").inner_text() for name in ("example", "map")]
+        return (*selects, page.locator("#heads tr.selected button").all_inner_texts())
+
+    assert chosen() == ("layer 1", "head 1, induction", ["1"])  # the highest score
+    page.locator("#target .token").nth(2).focus()
+    page.get_by_role("button", name="Show layer 0, head 1").click()
+    assert chosen() == ("layer 0", "head 1", ["1"])
+    assert page.locator("#target [aria-selected=true]").inner_text() == "␣"
+    numbers = [float(number) for number in page.locator("tr.selected td.shade").all_inner_texts()]
+    assert numbers == pytest.approx(found.weights[0, 1, 2], abs=0.00506)
+    page.select_option("#example", label="layer 1")
+    assert chosen() == ("layer 1", "mean of all heads", [])
+    assert page.locator("#unknown").inner_text().startswith("*")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    boxes = page.evaluate(
+        """[...document.querySelectorAll("main > *, main > section > *")]
+        .filter((one) => one.localName !== "section").map((one) => one.getBoundingClientRect())
+        .filter((box) => box.height).map((box) => [box.top, box.bottom])"""
+    )
+    assert all(above[1] <= below[0] for above, below in itertools.pairwise(boxes))

@@ -41,9 +41,11 @@ def test_chart_data_holds_the_values_of_the_curves():
     data = chart_data(Chart("title", "x", "y", curves, log_y=True))
 
     assert data.pop("curves") == [
-        {"name": "a", "x": [1, 2], "y": [0.1, 1 / 3], "low": [None] * 2, "high": [1, 2], "dashed": False, "color": 0},
-        {"name": "b", "x": [3], "y": [4], "low": None, "high": None, "dashed": True, "color": 1},
-    ]
+        {"name": "a", "x": [1, 2], "y": [0.1, 1 / 3], "low": [None] * 2, "high": [1, 2], "dashed": False,
+         "points": False, "color": 0},
+        {"name": "b", "x": [3], "y": [4], "low": None, "high": None, "dashed": True,
+         "points": False, "color": 1},
+    ]  # fmt: skip
     assert data == {"title": "title", "xLabel": "x", "yLabel": "y", "logX": False, "logY": True, "marks": []}
 
 

@@ -24,6 +24,7 @@ CHART = Chart(
 )
 
 
+@pytest.mark.slow
 def test_write_picture_draws_charts_in_a_column(tmp_path):
     pytest.importorskip("matplotlib")
 
@@ -66,3 +67,18 @@ def test_write_picture_raises_save_error_if_the_folder_is_missing(tmp_path):
 
     with pytest.raises(SaveError, match=r"missing.chart\.svg"):
         write_picture([Chart("empty", "x", "y", [])], tmp_path / "missing" / "chart.svg")
+
+
+@pytest.mark.slow
+def test_write_picture_does_not_join_points(tmp_path):
+    pytest.importorskip("matplotlib")
+    x = [number * 9 % 41 / 40 for number in range(41)]
+    charts = [Chart("units", "x", "y", [Curve("a", x, x[::-1], points=points)]) for points in (True, False)]
+
+    for chart, name in zip(charts, ("points.svg", "line.svg"), strict=True):
+        write_picture([chart], tmp_path / name)
+
+    marks = [(tmp_path / name).read_text("utf-8").count("<use ") for name in ("points.svg", "line.svg")]
+    lines = [(tmp_path / name).read_text("utf-8").count("\nL ") for name in ("points.svg", "line.svg")]
+    assert marks[0] - marks[1] == 41 - 9  # every point, not every fifth
+    assert lines[1] - lines[0] >= 40

@@ -208,6 +208,34 @@ def test_score_returns_the_nats_of_each_token_after_those_before(run):
         run.score(text, stride=3)
 
 
+@pytest.mark.parametrize("ends", [False, True])
+def test_surprisal_of_documents_has_their_scores_and_their_evaluation(run, ends):
+    config = run.config.model_copy(update={"text": run.config.text.model_copy(update={"ends": ends})})
+    other = TextRun(RunDirectory(run.path), config, run.model, run.tokenizer)
+    documents = LoadedDocuments.of(["The old king.\nNo one.\n", "", "A child"], [1, 1, 1], places=["a", "b", "c"])
+    seen = []
+
+    found = other.surprisal(documents, progress=lambda *counts: seen.append(counts))
+
+    assert found.evaluation == other.evaluate_documents(documents)
+    for tokens, text in zip(found.tokens, ("The old king.\nNo one.\n", "A child"), strict=True):
+        assert tokens.scores.nats == pytest.approx(other.score(text).nats, rel=1e-5)
+    assert found.texts.places == ("a", "c")
+    assert seen[-1] == (found.evaluation.tokens, found.evaluation.tokens)
+    assert other.surprisal(documents, tokens=False).tokens is None
+    windows = other.surprisal(documents, tokens=False, calibration=True, context_window=3)
+    assert windows.evaluation.context == Context(kind="windows", segments=11, window=3, stride=3)
+    assert windows.calibration.answers == found.evaluation.tokens
+
+
+@pytest.mark.parametrize(("settings", "name"), [({"dynamic": "all"}, "dynamic"), ({"cache": True}, "cache")])
+def test_scores_of_single_tokens_refuse_a_model_that_learns(run, settings, name):
+    with pytest.raises(ConfigError, match=name):
+        run.score("The old king", **settings)
+    with pytest.raises(ConfigError, match=name):
+        run.surprisal(LoadedDocuments.of(["The old king"]), **settings)
+
+
 def test_evaluate_text_scores_the_end_of_each_document_that_is_not_empty(run):
     config = run.config.model_copy(update={"text": run.config.text.model_copy(update={"ends": True})})
     other = TextRun(RunDirectory(run.path), config, run.model, run.tokenizer)
@@ -455,8 +483,6 @@ def test_evaluate_with_dynamic_has_static_and_dynamic_figures(run, short):
     assert static.dynamic is None
     assert found.nats_per_token == pytest.approx(static.nats_per_token, rel=1e-6)
     assert found.dynamic.bits_per_byte < found.bits_per_byte
-    with pytest.raises(ConfigError, match="dynamic"):
-        run.score("a text", dynamic="all")
 
 
 def test_adapt_returns_a_run_that_has_learned_and_changes_nothing_else(run, short):

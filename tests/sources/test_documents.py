@@ -132,6 +132,17 @@ def test_in_file_has_the_end_of_each_document(write):
     assert read.in_file == "onetwothree\n\nfour\n\n"
 
 
+def test_places_name_the_file_and_the_line_of_each_document(write):
+    names = [write("a.jsonl", '{"text": "one"}\n{"text": ""}\n{"text": "two"}\n'), write("b.txt", "\nthree\n\nfour\n")]
+
+    lines, files = load_documents(names, Reading(documents="line")), load_documents(names[1:])
+
+    assert [place.removeprefix("the document on ") for place in lines.places] == [
+        f"line 1 of {names[0]}", f"line 3 of {names[0]}", f"line 2 of {names[1]}", f"line 4 of {names[1]}"
+    ]  # fmt: skip
+    assert files.places == (names[1],)
+
+
 def test_documents_are_refused_where_they_have_no_effect(write):
     name = write("a.jsonl", '{"text": "one"}\n')
     with pytest.raises(ConfigError, match=r"^documents: .*a\.jsonl"):

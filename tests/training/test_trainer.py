@@ -10,7 +10,17 @@ import torch
 from seqgen.errors import SaveError, TrainingError
 from seqgen.models.weights import load_weights
 from seqgen.training.checkpoint import TrainingProgress, newest_checkpoint, publish_best, save_checkpoint
-from seqgen.training.events import Evaluated, Finished, Sampled, Saved, SaveFailed, Skipped, Step
+from seqgen.training.events import (
+    Evaluated,
+    Finished,
+    Norms,
+    Sampled,
+    Saved,
+    SaveFailed,
+    Skipped,
+    Step,
+    VanishingGradient,
+)
 from seqgen.training.metrics import MetricsLog, read_metrics
 from seqgen.training.overfitting import OverfittingDetector
 from seqgen.training.trainer import Trainer
@@ -62,7 +72,7 @@ def test_train_yields_steps_evaluation_sample_save_and_finished(make_learner, ma
     events = events_of(learner, make_setup(corpus), tmp_path)
 
     kinds = [type(event) for event in events]
-    pause = [Evaluated, Sampled, Saved]
+    pause = [Norms, Evaluated, Sampled, Saved]
     assert kinds == [Step] * 5 + pause + [Step] * 2 + pause + [Finished]
     assert [event.step for event in events if isinstance(event, Step)] == [1, 2, 3, 4, 5, 6, 7]
     assert events[-1].reason == "complete"
@@ -170,13 +180,38 @@ def test_overfitting_is_reported_once(make_learner, make_setup, tmp_path):
     assert reports == [[losses.detect(9.0)], []]
 
 
+def test_norms_are_measured_every_so_many_steps_and_before_evaluations(make_learner, make_setup, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.trainer.MEASURED_EVERY", 3)
+    learner, corpus = make_learner("gru", eval_every=4, max_steps=10)
+
+    events = events_of(learner, make_setup(corpus), tmp_path)
+
+    assert [event.step for event in events if isinstance(event, Norms)] == [3, 4, 6, 8, 9, 10]
+    norms = {event.step: math.hypot(*event.gradient.values()) for event in events if isinstance(event, Norms)}
+    steps = {event.step: event.grad_norm for event in events if isinstance(event, Step)}
+    assert norms == {step: pytest.approx(steps[step], rel=1e-4) for step in norms}
+
+
+def test_vanishing_gradient_is_reported_once(make_learner, make_setup, tmp_path, monkeypatch):
+    monkeypatch.setattr("seqgen.training.norms.SETTLED", 4)
+    learner, corpus = make_learner("lstm", eval_every=2, max_steps=10)
+    with torch.no_grad():  # the input gates are closed
+        learner.model.layers[0].bias_ih_l0[:24] = -30.0
+
+    events = events_of(learner, make_setup(corpus), tmp_path)
+
+    (found,) = [event for event in events if isinstance(event, VanishingGradient)]
+    assert found.step == 6
+    assert newest_checkpoint(tmp_path / "checkpoints").progress.gradients.reported
+
+
 def test_validation_loss_of_nan_is_never_the_best(make_learner, make_setup, tmp_path):
     learner, corpus = make_learner("gru", eval_every=5, max_steps=10)
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
         setup = make_setup(corpus)
         events = Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False)
         for event in events:
-            if event.step == 5:
+            if isinstance(event, Norms):
                 break
         with torch.no_grad(), learner.averaged():
             learner.model.head.bias[0] = float("nan")
@@ -217,8 +252,7 @@ def test_weights_with_nan_or_infinity_are_not_saved(make_learner, make_setup, tm
     with MetricsLog(tmp_path / "metrics.jsonl") as log:
         setup = make_setup(corpus)
         events = Trainer(learner, setup, first_checkpoint(learner, setup), log).train(lambda: False)
-        assert isinstance(next(events), Step)
-        assert isinstance(next(events), Sampled)
+        assert [type(next(events)) for _ in range(3)] == [Step, Norms, Sampled]
         with torch.no_grad():
             learner.model.embedding.weight[3, 0] = float("inf")
 
@@ -285,7 +319,7 @@ def test_save_every_saves_between_evaluations(make_learner, make_setup, tmp_path
     learner, corpus = make_learner("gru", eval_every=2, max_steps=3, save_every=1e-9)
     events = events_of(learner, make_setup(corpus), tmp_path)
     kinds = [type(event) for event in events]
-    assert kinds == [Step, Saved, Step, Evaluated, Sampled, Saved, Step, Evaluated, Sampled, Saved, Finished]
+    assert kinds == [Step, Saved, *[Step, Norms, Evaluated, Sampled, Saved] * 2, Finished]
 
     learner, corpus = make_learner("gru", eval_every=2, max_steps=3)
     events = events_of(learner, make_setup(corpus), tmp_path)
@@ -342,7 +376,7 @@ def test_best_weights_are_published_later_after_a_failure(make_learner, make_set
             if isinstance(event, SaveFailed):
                 before = (setup.checkpoints / "step-000004").stat().st_ino
 
-    assert events == [Step] * 4 + [Evaluated, Sampled, SaveFailed, Saved, Finished]
+    assert events == [Step] * 4 + [Norms, Evaluated, Sampled, SaveFailed, Saved, Finished]
     assert (setup.checkpoints / "step-000004").stat().st_ino == before  # not written again
     assert setup.weights.is_file()
 

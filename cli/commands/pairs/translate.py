@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from seqgen.cli.bars import WorkBar
+from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, PICTURE_SUFFIXES, check_out
 from seqgen.cli.options import (
     JsonLinesOption,
     QuietOption,
@@ -33,7 +34,8 @@ from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.generation.engine import FinishReason
-    from seqgen.generation.translate import Alignment, Translation
+    from seqgen.generation.translate import Translation
+    from seqgen.pages.attention import AttentionExample
     from seqgen.runs.pairs.translator import TranslatorRun
 
 _MACHINE = settings_of(TrainingConfig)
@@ -63,7 +65,7 @@ def translate(
     run: RunOption = None,
     attention: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Draw the attention: OUT.html, OUT.png, or - for the terminal."),
+        typer.Option(metavar="FILE", help="Draw the attention: OUT.html, OUT.png, OUT.svg, or - for the terminal."),
     ] = None,
     replace_unknown: Annotated[
         bool,
@@ -109,7 +111,7 @@ def translate(
     for message in _length_notices(model, written):
         notice(message, quiet=quiet)
     if attention is not None:
-        _draw(model, [text for text in sources if text], attention, settings, quiet=quiet)
+        draw_attention(model, [text for text in sources if text], attention, settings, quiet=quiet)
 
 
 def _check_settings(settings: dict[str, Any], drawing: dict[str, Any], **given: bool) -> None:
@@ -129,16 +131,12 @@ def _check_settings(settings: dict[str, Any], drawing: dict[str, Any], **given: 
 
 
 def _check_attention(model: TranslatorRun, place: str, *, json: bool) -> None:
-    """Refuse a place where attention cannot be drawn, before the work starts."""
-    if not place.endswith((".html", ".png")) and place != STDIN:
-        raise ConfigError(f"attention: {place} is neither .html nor .png; name such a file, or - for the terminal")
+    """Refuse a model without attention, and a place where it cannot be drawn, before the work starts."""
+    if place != STDIN:
+        check_out(place, (PAGE_SUFFIX, *PICTURE_SUFFIXES), "attention")
     if json and place == STDIN:
         raise ConfigError("attention: stdout has JSON, so name a file, or leave --json out")
     model.require_attention("attention")
-    if place.endswith(".png"):
-        from seqgen.pages.attention_png import require_matplotlib
-
-        require_matplotlib()
 
 
 class _Written(NamedTuple):
@@ -227,32 +225,41 @@ def _record(found: Translation) -> dict[str, Any]:
     }
 
 
-def _draw(model: TranslatorRun, sources: list[str], place: str, settings: dict[str, Any], *, quiet: bool) -> None:
-    """Draw the attention of sources: a page, a picture, or a map in the terminal."""
+def draw_attention(
+    model: TranslatorRun, sources: Sequence[str], place: str, settings: dict[str, Any], *, quiet: bool
+) -> None:
+    """Draw the attention of sources: a page, a picture, or a map in the terminal.
+
+    Args:
+        model: the run.
+        sources: texts that are not empty.
+        place: a page or a picture, or - for the terminal.
+        settings: of the search.
+        quiet: whether to leave out notices.
+    """
     from seqgen.pages.attention import AttentionExample, attention_page
-    from seqgen.pages.attention_png import save_attention_png
+    from seqgen.pages.attention_picture import write_attention_picture
 
     if not sources:
         raise TextError("attention: all sources are empty, so there is none to draw; give a text")
-    chosen = sources[: 1 if place.endswith(".png") else MOST_EXAMPLES]
-    found = [model.attention(source, **settings) for source in chosen]
-    examples = [AttentionExample(*one) for one in found]
+    is_picture = place.lower().endswith(PICTURE_SUFFIXES)
+    chosen = sources[: 1 if is_picture else MOST_EXAMPLES]
+    examples = [AttentionExample(*model.attention(source, **settings)) for source in chosen]
     if place == STDIN:
-        for one in found:
-            print_attention(one)
-    elif place.endswith(".png"):
-        save_attention_png(examples[0], Path(place))
+        for one in examples:
+            print_map(one)
+    elif is_picture:
+        write_attention_picture(examples[0], Path(place))
     else:
         write_atomically(Path(place), attention_page(examples, f"Attention of {model.path.name}").encode())
     if len(chosen) < len(sources):
         notice(f"attention: the first {plural(len(chosen), 'source')} of {len(sources):,}", quiet=quiet)
 
 
-def print_attention(found: Alignment) -> None:
+def print_map(example: AttentionExample) -> None:
     """Print a map of attention on stdout."""
-    from seqgen.pages.attention import AttentionExample
-    from seqgen.pages.attention_text import attention_text
+    from seqgen.cli.commands.pairs.attention_text import attention_text
 
     console = stdout(100)
-    for line in attention_text(AttentionExample(*found), console.width):
+    for line in attention_text(example, console.width):
         console.print(line, soft_wrap=True)

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from seqgen.errors import RunError, TextError
+from seqgen.evaluation.calibration import Calibration
 from seqgen.evaluation.tasks.counts import Counts, macro_f1
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 Ints: TypeAlias = npt.NDArray[np.integer[Any]]
 
-CALIBRATION_BINS = 15
-"""Bins of equal width over probabilities from 0 to 1, as in Guo et al."""
 LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.05, 20.0
 MOST_CONFUSED = 12
 """Labels up to which a report has a confusion matrix: as many as fit a page."""
@@ -127,19 +126,14 @@ def mean_nats(log_probs: Floats, targets: Ints) -> float:
 def calibration_error(probabilities: Floats, targets: Ints) -> float:
     """Return the expected calibration error of the most probable labels (Guo et al. 2017, equation 3).
 
-    The probabilities of the predicted labels fall into `CALIBRATION_BINS` bins of equal width, each open at its lower
-    end and closed at its upper end. The error is the mean over the bins, weighted by their documents, of the distance
-    between the mean probability and the share of correct labels.
+    It is the mean over bins of probability, weighted by their documents, of the distance between the mean probability
+    and the share of correct labels.
 
     Args:
         probabilities: of every document and label, [N, L], each row with sum 1.
         targets: the index of every document's label, [N].
     """
-    confidence = probabilities.max(axis=1)
-    surplus = confidence - (probabilities.argmax(axis=1) == targets)
-    edges = np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]
-    bins = np.searchsorted(edges, confidence)
-    return float(np.abs(np.bincount(bins, weights=surplus)).sum() / len(targets))
+    return Calibration.of(probabilities.max(axis=1), probabilities.argmax(axis=1) == targets).error
 
 
 def fit_temperature(logits: Floats, targets: Ints) -> float:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -38,6 +39,20 @@ _sigmoid_backward = torch.ops.aten.sigmoid_backward.grad_input  # (d, s, grad_in
 _tanh_backward = torch.ops.aten.tanh_backward.grad_input  # (d, t, grad_input=): d * (1 - t^2)
 
 
+class _Activation(NamedTuple):
+    """An activation function of an RNN and its derivative, which follows from the result."""
+
+    apply: Callable[..., Tensor]
+    """(sums, out=)."""
+    backward: Callable[..., Tensor]
+    """(d, result, grad_input=)."""
+
+
+_TANH = _Activation(torch.tanh, _tanh_backward)
+_SIGMOID = _Activation(torch.sigmoid, _sigmoid_backward)
+_RELU = _Activation(partial(torch.clamp_min, min=0), partial(torch.ops.aten.threshold_backward.grad_input, threshold=0))
+
+
 def rnn(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Run a layer of `nn.RNN` whose state becomes zero at the start of a document.
 
@@ -50,7 +65,17 @@ def rnn(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = Non
     Returns:
         The hidden states after each step [B, T, H], and the last one [B, H].
     """
-    return _apply(_Rnn, x, hidden, weights, starts)
+    return _apply(_Rnn, x, hidden, weights, starts, _TANH)
+
+
+def rnn_sigmoid(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Run a layer of `rnn` with a sigmoid in place of the tanh."""
+    return _apply(_Rnn, x, hidden, weights, starts, _SIGMOID)
+
+
+def rnn_relu(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Run a layer of `rnn` with a ReLU in place of the tanh."""
+    return _apply(_Rnn, x, hidden, weights, starts, _RELU)
 
 
 def gru_after(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -64,7 +89,12 @@ def gru_before(x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | Non
 
 
 def _apply(
-    function: type[torch.autograd.Function], x: Tensor, hidden: Tensor, weights: Weights, starts: Tensor | None
+    function: type[torch.autograd.Function],
+    x: Tensor,
+    hidden: Tensor,
+    weights: Weights,
+    starts: Tensor | None,
+    *choices: object,
 ) -> tuple[Tensor, Tensor]:
     dtype = product_dtype(x)
     wide = torch.promote_types(dtype, torch.float32)
@@ -72,7 +102,7 @@ def _apply(
     steps = x.transpose(0, 1).to(dtype, memory_format=torch.contiguous_format).contiguous()
     apply: Callable[..., tuple[Tensor, Tensor]] = function.apply
     live = None if starts is None else starts.logical_not().t().unsqueeze(2).to(wide)  # [T, B, 1]
-    outputs, end = apply(saves, live, steps, hidden.to(wide), *(weight.to(dtype) for weight in weights))
+    outputs, end = apply(saves, live, steps, hidden.to(wide), *(weight.to(dtype) for weight in weights), *choices)
     return outputs.transpose(0, 1), end  # time is first in memory, as in torch's modules
 
 
@@ -123,7 +153,7 @@ def _weight_gradient(d_sums: Tensor, inputs: Tensor) -> Tensor:
 
 
 class _Rnn(torch.autograd.Function):
-    """`cells.rnn_step` over time, x [T, B, E]: a product and a tanh per step, forward and backward."""
+    """`cells.rnn_step` over time, x [T, B, E]: a product and an activation per step, forward and backward."""
 
     @staticmethod
     def forward(
@@ -136,6 +166,7 @@ class _Rnn(torch.autograd.Function):
         u: Tensor,
         b: Tensor,
         b_h: Tensor,
+        activation: _Activation,
     ) -> tuple[Tensor, Tensor]:
         steps, rows, _ = x.shape
         states = x.new_empty(steps + 1, rows, u.shape[1])
@@ -144,10 +175,11 @@ class _Rnn(torch.autograd.Function):
         x_sums = times_w(x.flatten(0, 1)).view(steps, rows, -1)
         turns = zip(x_sums.unbind(), itertools.pairwise(states.unbind()), _unbind(live, steps), strict=True)
         for x_sum, (now, then), mask in turns:
-            torch.tanh(times_u(now, x_sum), out=then)
+            activation.apply(times_u(now, x_sum), out=then)
             if mask is not None:
                 then.mul_(mask)
         if saves:
+            ctx.activation = activation
             ctx.save_for_backward(live, x, states, w, u)
         return states[1:], states[-1].to(hidden.dtype, copy=True)
 
@@ -164,7 +196,7 @@ class _Rnn(torch.autograd.Function):
         befores = [None, *d_hiddens[:-1].unbind()]
         turns = zip(d_sums.unbind(), states[1:].unbind(), befores, _unbind(live, steps), strict=True)
         for d_sum, h, d_hidden_before, mask in reversed(list(turns)):
-            _tanh_backward(d_hidden, h, grad_input=d_sum)
+            ctx.activation.backward(d_hidden, h, grad_input=d_sum)
             if mask is not None:
                 d_sum.mul_(mask)
             d_hidden = times_u(d_sum, d_hidden_before)
@@ -180,6 +212,7 @@ class _Rnn(torch.autograd.Function):
             _weight_gradient(flat, states[:-1]) if needs_u else None,
             d_b,
             d_b,
+            None,
         )
 
 

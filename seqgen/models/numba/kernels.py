@@ -23,7 +23,8 @@ from numba.extending import overload
 
 __all__ = [
     "MAX_THREADS", "PANEL", "TILE", "add_and_normalize", "attend", "block", "get_num_threads", "product", "reset",
-    "set_num_threads", "step_gru_after", "step_gru_before", "step_lstm", "step_rnn", "store_rows", "swiglu",
+    "set_num_threads", "step_gru_after", "step_gru_before", "step_lstm", "step_rnn", "step_rnn_relu",
+    "step_rnn_sigmoid", "store_rows", "swiglu",
 ]  # fmt: skip
 MAX_THREADS: int = config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 Array = npt.NDArray[Any]
@@ -195,6 +196,27 @@ def step_rnn(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], d
         x, h, hidden, y = x_sums[b], h_sums[b], state[0][b, depth], out[b]
         for i in range(len(y)):
             hidden[i] = tanh(widen(x[i]) + widen(h[i]) + bias[i])
+            y[i] += hidden[i]
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def step_rnn_sigmoid(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
+    """Do the same with a sigmoid in place of the tanh."""
+    for b in prange(len(x_sums)):
+        x, h, hidden, y = x_sums[b], h_sums[b], state[0][b, depth], out[b]
+        for i in range(len(y)):
+            hidden[i] = sigmoid(widen(x[i]) + widen(h[i]) + bias[i])
+            y[i] += hidden[i]
+
+
+@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+def step_rnn_relu(x_sums: Array, h_sums: Array, bias: Floats, state: tuple[Floats], depth: int, out: Floats) -> None:
+    """Do the same with a ReLU in place of the tanh."""
+    for b in prange(len(x_sums)):
+        x, h, hidden, y = x_sums[b], h_sums[b], state[0][b, depth], out[b]
+        for i in range(len(y)):
+            total = widen(x[i]) + widen(h[i]) + bias[i]
+            hidden[i] = F32(0.0) if total < F32(0.0) else total  # noqa: FURB136 - max would turn NaN into a number
             y[i] += hidden[i]
 
 

@@ -42,9 +42,11 @@ class GruStep(NamedTuple):
     candidate: Tensor
 
 
-def rnn_step(x_sums: Tensor, hidden: Tensor, u: Product) -> RnnStep:
-    """Compute h' = tanh(W x + U h + b) (Elman 1990)."""
-    return RnnStep(torch.tanh(x_sums + u(hidden)))
+def rnn_step(
+    x_sums: Tensor, hidden: Tensor, u: Product, activation: Callable[[Tensor], Tensor] = torch.tanh
+) -> RnnStep:
+    """Compute h' = activation(W x + U h + b) (Elman 1990: tanh)."""
+    return RnnStep(activation(x_sums + u(hidden)))
 
 
 def lstm_step(x_sums: Tensor, hidden: Tensor, cell: Tensor, u: Product) -> LstmStep:

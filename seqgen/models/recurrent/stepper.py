@@ -122,6 +122,14 @@ def _rnn_step(sums: Tensor) -> Members:
     return (sums.tanh_(),)
 
 
+def _rnn_sigmoid_step(sums: Tensor) -> Members:
+    return (sums.sigmoid_(),)
+
+
+def _rnn_relu_step(sums: Tensor) -> Members:
+    return (sums.relu_(),)
+
+
 def _lstm_step(sums: Tensor, cell: Tensor) -> Members:
     """Compute `cells.lstm_step` for the sums of doubled weights, which it overwrites."""
     i, f, half_g, o = sums.sigmoid_().chunk(4, dim=-1)
@@ -150,5 +158,7 @@ class FastStep(NamedTuple):
 
 
 RNN_STEP = FastStep(_OneProduct, _rnn_step)
+RNN_SIGMOID_STEP = FastStep(_OneProduct, _rnn_sigmoid_step)
+RNN_RELU_STEP = FastStep(_OneProduct, _rnn_relu_step)
 LSTM_STEP = FastStep(_OneProduct, _lstm_step, _double_candidate)
 GRU_STEP = FastStep(_TwoProducts, _gru_step)

@@ -1,8 +1,9 @@
 "use strict";
 
-const examples = JSON.parse(document.getElementById("data").textContent).examples;
+const data = JSON.parse(document.getElementById("data").textContent);
+const examples = data.examples;
 const byId = (id) => document.getElementById(id);
-const table = document.querySelector("table");
+const table = document.querySelector("#scroll table");
 let example; // the one that is shown
 let weights; // of the chosen map, [T][S]
 let selected = 0; // the index of the target token
@@ -42,11 +43,16 @@ function showExample(index) {
     item.append(make("span", ""));
     return item;
   }));
-  selected = 0;
+  byId("unknown").textContent = example.unknown;
+  if (!data.heads) selected = 0; // the layers of one text have the same tokens
   showMap(0);
 }
 
 function showMap(index) {
+  byId("map").selectedIndex = index;
+  for (const row of document.querySelectorAll("#heads tbody tr")) {
+    row.classList.toggle("selected", row.dataset.place === `${examples.indexOf(example)} ${index}`);
+  }
   weights = example.maps[index].weights;
   const columns = example.source.map((token) => {
     return make("th", isolate(token), { scope: "col", className: [...token].length > 1 ? "long" : "" });
@@ -85,7 +91,7 @@ function select(row) {
     item.lastChild.textContent = weight.toFixed(2);
   });
   const order = weights[row].map((_, column) => column).sort((a, b) => weights[row][b] - weights[row][a]);
-  const heading = make("span", `Target token ${row + 1} `);
+  const heading = make("span", `${data.heads ? "Token" : "Target token"} ${row + 1} `);
   heading.append(isolate(example.target[row]), " attends most to");
   byId("reading").replaceChildren(heading, ...order.slice(0, 3).map((column) => {
     const item = make("span", isolate(example.source[column]));
@@ -122,5 +128,35 @@ function excerpt(tokens) {
   return characters.length > 30 ? `${characters.slice(0, 29).join("")}…` : characters.join("");
 }
 
-fill(byId("example"), examples.map((one) => `${excerpt(one.source)} → ${excerpt(one.target)}`), showExample);
-showExample(0);
+function showPlace(layer, map) {
+  byId("example").selectedIndex = layer;
+  showExample(layer);
+  showMap(map);
+}
+
+function listHeads() {
+  const titles = ["layer", "head", "named", ...data.figures];
+  const head = make("tr", "");
+  head.append(...titles.map((title) => make("th", title, { scope: "col" })));
+  const body = make("tbody", "");
+  body.append(...data.heads.map((one) => {
+    const place = [one.layer, examples[0].maps.length > 1 ? one.head + 1 : 0]; // the mean is first
+    const row = make("tr", "", { onclick: () => showPlace(...place) });
+    row.dataset.place = place.join(" ");
+    const choose = make("button", `${one.head}`, { ariaLabel: `Show layer ${one.layer}, head ${one.head}` });
+    row.append(make("td", `${one.layer}`), make("td", choose));
+    row.append(make("td", one.role), ...one.figures.map((figure) => make("td", figure.toFixed(2))));
+    return row;
+  }));
+  document.querySelector("#heads table").append(make("thead", head), body);
+  byId("heads-note").textContent = data.note;
+  byId("example-label").textContent = "Layer";
+  byId("target-title").textContent = "Tokens";
+  byId("source-title").textContent = "What the token attends to, with its weights";
+  byId("map-title").textContent = "Map: a row for each token, a column for each that it attends to";
+}
+
+for (const part of document.querySelectorAll("[data-for]")) part.hidden = (part.dataset.for === "heads") !== Boolean(data.heads);
+if (data.heads) listHeads();
+fill(byId("example"), examples.map((one) => one.name || `${excerpt(one.source)} → ${excerpt(one.target)}`), showExample);
+if (data.heads) showPlace(...data.shown); else showExample(0);

@@ -117,7 +117,7 @@ const drawChart = (() => {
 
     function makeEntry(curve) {
       const sample = svg("svg", { width: 30, height: 14, "aria-hidden": "true", class: `color-${curve.color % COLORS}` });
-      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: "M0 7H30" }), marker(curve.color, 15, 7));
+      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: curve.points ? "" : "M0 7H30" }), marker(curve.color, 15, 7));
       curve.value = html("span", "", { className: "value" });
       const button = html("button", [sample, html("bdi", curve.name), curve.value], { type: "button", title: `Show or hide ${curve.name}` });
       button.setAttribute("aria-pressed", "true");
@@ -211,7 +211,7 @@ const drawChart = (() => {
     }
 
     function drawCurve(curve, number) {
-      const group = svg("g", { class: `color-${curve.color % COLORS}` });
+      const group = svg("g", { class: `color-${curve.color % COLORS}${curve.points ? " points" : ""}` });
       const point = (index, values) => `${geometry.x(curve.x[index]).toFixed(1)} ${geometry.y(values[index]).toFixed(1)}`;
       if (curve.low) {
         for (const run of runsOf(curve.x.map((_, index) => curve.low[index] !== null && curve.high[index] !== null))) {
@@ -221,8 +221,8 @@ const drawChart = (() => {
       }
       const known = runsOf(curve.y.map((value) => value !== null));
       const line = known.map((run) => `M${run.map((index) => point(index, curve.y)).join("L")}`).join("");
-      if (line) group.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: line }));
-      const every = Math.max(1, Math.floor(curve.x.length / MARKERS_ON_A_CURVE));
+      if (line && !curve.points) group.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: line }));
+      const every = curve.points ? 1 : Math.max(1, Math.floor(curve.x.length / MARKERS_ON_A_CURVE));
       const first = Math.floor(number * every / Math.max(curves.length, 1));
       known.flat().filter((index) => index % every === first % every).forEach((index) => {
         group.append(marker(curve.color, geometry.x(curve.x[index]), geometry.y(curve.y[index])));

@@ -8,6 +8,8 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from seqgen.data.pairs import Pairs, Sequences
 from seqgen.device import iterate_with_threads, torch_threads
 from seqgen.errors import ConfigError, TextError
@@ -24,7 +26,7 @@ from seqgen.models.translation.base import Translator
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
-from seqgen.tokenizers.base import Ids
+from seqgen.tokenizers.base import Ids, StreamDecoder
 
 
 @dataclass(frozen=True)
@@ -191,9 +193,14 @@ class TranslatorRun(Run):
             written, ended = self.tokenizer.encode(target).tolist(), True
         with torch_threads(self._threads):
             weights = alignment(self.model, ids, written)
-        pieces = [self.tokenizer.id_to_bytes[one].decode("utf-8", "replace") for one in (*ids, *written)]
-        rows = [*pieces[len(ids) :], *(["<end>"] if ended else [])]
-        return Alignment(pieces[: len(ids)], rows, weights[: len(rows)])
+        rows = [*self._spell(written), *(["<end>"] if ended else [])]
+        unknown = tuple(np.flatnonzero(ids == self.tokenizer.unknown_id).tolist())
+        return Alignment(self.tokenizer.token_texts(source)[: len(ids)], rows, weights[: len(rows)], unknown)
+
+    def _spell(self, ids: Iterable[int]) -> list[str]:
+        """Return the characters that each id of a target completes."""
+        decoder, unknown = StreamDecoder(self.tokenizer.id_to_bytes), self.tokenizer.unknown_id
+        return ["<unk>" if one == unknown else decoder.push(one) for one in ids]
 
     def evaluate_pairs(
         self,

@@ -281,6 +281,7 @@ def test_plot_writes_a_picture(answers, run, name):
         (["--plot=curves.pdf"], 2, ("--plot", "curves.pdf", ".svg")),
         (["--plot", "gone/curves.html"], 4, ("gone",)),
         (["--plot", "--json"], 2, ("--plot", "--json")),
+        (["--against", "time"], 2, ("--against", "--plot")),
         (["--plot", "--cell", "lstm"], 1, ("bits per byte",)),
     ],
 )

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.xdist_group("numba")  # one worker compiles for all
 VOCAB_SIZE = 11
 CONFIGS = {
     "rnn": RnnConfig(hidden_size=13, layers=2, embedding_size=7),
+    "relu": RnnConfig(hidden_size=13, layers=2, activation="relu"),
+    "sigmoid": RnnConfig(hidden_size=13, layers=2, activation="sigmoid"),
     "lstm": LstmConfig(hidden_size=16, layers=3),
     "gru": GruConfig(hidden_size=15, layers=2),
     "gru, reset before": GruConfig(hidden_size=14, layers=2, gru_reset="before"),

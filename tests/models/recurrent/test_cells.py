@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -28,10 +29,31 @@ def times(*weights: float):
     return lambda state: state * torch.tensor(weights)
 
 
-def test_rnn_step_is_tanh_of_the_sum():
-    step = cells.rnn_step(torch.tensor([[0.3]]), torch.tensor([[2.0]]), times(-1.5))
+@pytest.mark.parametrize(
+    ("form", "negative", "positive"),
+    [
+        ("rnn", math.tanh(-2.7), math.tanh(3.3)),
+        ("rnn-sigmoid", sigmoid(-2.7), sigmoid(3.3)),
+        ("rnn-relu", 0.0, 3.3),
+    ],
+)
+def test_rnn_step_is_the_activation_of_the_sum(form, negative, positive):
+    step, x, hidden = CELLS[form].step, torch.tensor([[0.3]]), torch.tensor([[2.0]])
 
-    assert step.hidden.item() == pytest.approx(math.tanh(0.3 - 3.0))
+    assert step(x, hidden, times(-1.5)).hidden.item() == pytest.approx(negative)
+    assert step(x, hidden, times(1.5)).hidden.item() == pytest.approx(positive)
+
+
+@pytest.mark.parametrize(
+    ("form", "slope"),
+    [("rnn", 1 - math.tanh(3.3) ** 2), ("rnn-sigmoid", sigmoid(3.3) * sigmoid(-3.3)), ("rnn-relu", 1.0)],
+)
+def test_rnn_step_passes_the_gradient_by_the_slope_of_its_activation(form, slope):
+    hidden = torch.tensor([[2.0]], requires_grad=True)
+
+    CELLS[form].step(torch.tensor([[0.3]]), hidden, times(1.5)).hidden.sum().backward()
+
+    assert hidden.grad.item() == pytest.approx(1.5 * slope, rel=1e-4)
 
 
 def test_lstm_step_equals_its_equations():
@@ -119,7 +141,10 @@ def test_gru_forms_differ_where_the_reset_gate_matters():
     assert not torch.allclose(after, before, atol=1e-3)
 
 
-@pytest.mark.parametrize(("form", "kind"), [("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru", nn.GRU)])
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [("rnn", nn.RNN), ("rnn-relu", partial(nn.RNN, nonlinearity="relu")), ("lstm", nn.LSTM), ("gru", nn.GRU)],
+)
 def test_cells_agree_with_torchs_layers(form, kind):
     """Over time, with torch's weights under torch's names."""
     stock = kind(5, 3, batch_first=True)

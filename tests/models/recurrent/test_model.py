@@ -8,14 +8,14 @@ from seqgen.models.config import GruConfig, LstmConfig, RecurrentConfig, RnnConf
 from seqgen.models.recurrent.model import CELLS
 from seqgen.models.registry import FAMILIES
 
-from ...conftest import CONFIGS
+from ...conftest import ACTIVATIONS, CONFIGS
 from ...small_runs import NEURAL
 
 RECURRENT = [cell for cell in NEURAL if issubclass(FAMILIES[cell].config, RecurrentConfig)]
 
 
 def test_every_form_has_a_row_in_cells():
-    forms = {config.form for config in CONFIGS.values() if config.cell in RECURRENT}
+    forms = {config.form for config in (CONFIGS | ACTIVATIONS).values() if config.cell in RECURRENT}
 
     assert forms == CELLS.keys(), "compare CELLS in seqgen/models/recurrent/model.py with CONFIGS in tests/conftest.py"
 

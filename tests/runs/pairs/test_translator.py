@@ -159,6 +159,17 @@ def test_attention_is_of_the_best_target_or_of_one_that_is_given(load):
         np.testing.assert_allclose(one.weights.sum(1), 1.0, atol=1e-5)
 
 
+def test_attention_shows_the_characters_of_unknown_tokens(load):
+    run = load()
+
+    found = run.attention("1é2왕", "3é")
+
+    assert found.source == list("1é2왕")
+    assert found.unknown == (1, 3)
+    assert found.target == ["3", "<unk>", "<end>"]
+    assert run.attention("123").unknown == ()
+
+
 def test_attention_without_attention_is_refused(load):
     with pytest.raises(ConfigError, match="--attention none"):
         load("none").attention("123")

@@ -248,8 +248,19 @@ def test_picture_without_matplotlib_is_refused_before_translating(refuses, run, 
     refuses(2, "translate", "123", "--attention", "out.png", words=("seqgen[plot]",))
 
 
-def test_attention_in_an_unknown_format_is_refused_before_translating(refuses, run):
-    refuses(2, "translate", "123", "--attention", "out.pdf", words=("out.pdf", ".html", ".png"))
+@pytest.mark.parametrize("place", ["out.pdf", "missing/out.html"])
+def test_attention_that_could_not_be_written_is_refused_before_translating(refuses, run, monkeypatch, place):
+    monkeypatch.setattr(seqgen.TranslatorRun, "stream", None)
+    monkeypatch.setattr(seqgen.TranslatorRun, "translations", None)
+
+    refuses(2, "translate", "123", "--attention", place, words=(place, "--attention"))
+
+
+def test_attention_of_an_unknown_character_shows_it_with_a_mark(answers, run):
+    first, second, *rest = answers("translate", "1é", "--quiet", "--attention", "-").splitlines()[1:]
+
+    assert [first.split(), second.split()] == [["é"], ["1", "*"]]
+    assert "<unk>" in rest[-1]
 
 
 @pytest.mark.parametrize("place", ["out.html", "out.png", "-"])

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import regex
 from rich.cells import cell_len, set_cell_size
 
-from seqgen.pages.attention import AttentionExample
+from seqgen.pages.attention import UNKNOWN_NOTE, AttentionExample
 
 SHADES = {"░": 0.05, "▒": 0.25, "▓": 0.5, "█": 0.75}
 """The least weight that is drawn by each shade; a smaller one is a blank."""
@@ -21,7 +21,8 @@ def attention_text(example: AttentionExample, width: int) -> list[str]:
     """Return the lines of a map: a row for each target token, a column for each source token, the mean of all heads.
 
     The source tokens are written downwards above their columns. Columns that do not fit into `width` terminal cells
-    follow below, as a second map. The last line explains the shades. It has no colors, so it needs no NO_COLOR.
+    follow below, as a second map. The line below it
+    explains the shades. It has no colors, so it needs no NO_COLOR.
     """
     labels = [_shorten(token) for token in example.shown_target]
     margin = max(map(cell_len, labels))
@@ -36,7 +37,8 @@ def attention_text(example: AttentionExample, width: int) -> list[str]:
             for label, row in zip(labels, shades, strict=True)
         ]
         lines.append("")
-    return [*lines, ", ".join(f"{shade} from {least}" for shade, least in SHADES.items())]
+    legend = ", ".join(f"{shade} from {least}" for shade, least in SHADES.items())
+    return [*lines, legend, *([UNKNOWN_NOTE] if example.has_unknown else [])]
 
 
 def _shade(weights: npt.NDArray[np.float64]) -> list[str]:

@@ -1,25 +1,32 @@
-"""Save attention as a PNG, by the optional matplotlib."""
+"""Write attention as a picture, PNG or SVG, by the optional matplotlib."""
 
 from __future__ import annotations
 
 import importlib
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from seqgen.errors import ConfigError
-from seqgen.pages.attention import AttentionExample
+from seqgen.pages.attention import UNKNOWN_NOTE, AttentionExample
 from seqgen.utils.files import write_atomically
 
 CELL = 0.22
 """Inches of a cell."""
 LARGEST = 40.0
 """Inches of the longer side."""
+SMALL_MAP = 1.7
+"""Inches of a map among those of all heads."""
 DOTS_PER_INCH = 150
 
 
-def save_attention_png(example: AttentionExample, path: Path) -> None:
-    """Write a PNG of a map: a row for each target token, a column for each source token, the mean of all heads.
+def write_attention_picture(example: AttentionExample, path: Path) -> None:
+    """Write a map: a row for each target token, a column for each source token, the mean of all heads.
+
+    Args:
+        example: what is drawn.
+        path: ends in .png or .svg.
 
     Raises:
         ConfigError: matplotlib is not installed.
@@ -42,9 +49,43 @@ def save_attention_png(example: AttentionExample, path: Path) -> None:
     axes.xaxis.tick_top()
     for label in axes.get_xticklabels():
         label.set_rotation(0 if len(label.get_text()) == 1 else 90)
+    if example.has_unknown:
+        axes.set_xlabel(UNKNOWN_NOTE, fontsize=8, parse_math=False)
     figure.colorbar(image, ax=axes, label="attention weight")
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DOTS_PER_INCH)
+    _write(figure, path)
+
+
+def write_heads_picture(examples: Sequence[AttentionExample], path: Path) -> None:
+    """Write the maps of all heads, small and without tokens: a row of maps for each example, a column for each head.
+
+    Args:
+        examples: one for each layer, with equal numbers of heads.
+        path: ends in .png or .svg.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+        SaveError: the file could not be written.
+    """
+    figures = require_matplotlib()
+    rows, columns = len(examples), len(examples[0].heads)
+    size = [min(count * SMALL_MAP + 0.4, LARGEST) for count in (columns, rows)]
+    figure = figures.Figure(figsize=size, layout="constrained")
+    for line, example in zip(figure.subplots(rows, columns, squeeze=False), examples, strict=True):
+        for axes, head, name in zip(line, example.heads, example.names, strict=True):
+            axes.imshow(head, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="nearest")
+            axes.set_title(name, fontsize=8, parse_math=False)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        line[0].set_ylabel(example.name, fontsize=8, parse_math=False)
+    _write(figure, path)
+
+
+def _write(figure: Any, path: Path) -> None:
+    """Write a figure in the format of the path's ending. The same figure is always the same SVG."""
+    content, kind = io.BytesIO(), path.suffix.lower()[1:]
+    with require_matplotlib("matplotlib").rc_context({"svg.hashsalt": "seqgen"}):  # otherwise its ids are random
+        metadata = {"Date": None} if kind == "svg" else {}
+        figure.savefig(content, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
     write_atomically(path, content.getvalue())
 
 
@@ -58,7 +99,7 @@ def require_matplotlib(module: str = "matplotlib.figure") -> Any:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigError(
-            "matplotlib, which draws PNG, is not installed; pip install 'seqgen[plot]', or write a page, NAME.html"
+            "matplotlib, which draws pictures, is not installed; pip install 'seqgen[plot]', or write a page, NAME.html"
         ) from error
 
 

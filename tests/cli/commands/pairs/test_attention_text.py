@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 from rich.cells import cell_len
+from seqgen.cli.commands.pairs.attention_text import attention_text
 
 from seqgen.pages.attention import AttentionExample
-from seqgen.pages.attention_text import attention_text
 
 
 def test_attention_text_draws_a_shade_for_each_weight():
@@ -25,6 +25,15 @@ def test_attention_text_draws_the_mean_of_the_heads():
     example = AttentionExample(["a", "b"], ["x"], [[[1, 0]], [[0, 1]]])
 
     assert attention_text(example, 80)[1] == "x ▓▓▓▓"
+
+
+def test_attention_text_marks_unknown_tokens_and_explains_the_mark():
+    example = AttentionExample(["é", "a"], ["b", "왕"], np.eye(2), unknown_source=[0], unknown_target=[1])
+
+    lines = attention_text(example, 80)
+
+    assert lines[:4] == ["    é", "    * a", "  b ██", "왕*   ██"]
+    assert "<unk>" in lines[-1]
 
 
 def test_attention_text_writes_source_tokens_downwards_and_shortens_long_ones():

@@ -1,0 +1,184 @@
+"""`seqgen inspect attention`: where the heads of a transformer look, and what an encoder-decoder aligns."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from seqgen.cli.commands.inspect.arguments import (
+    PAGE_SUFFIX,
+    PICTURE_SUFFIXES,
+    MemberOption,
+    RunArgument,
+    check_out,
+    run_and_text,
+)
+from seqgen.cli.commands.pairs.translate import draw_attention, print_map
+from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text, texts_of
+from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.signals import exit_on_signal
+
+from seqgen.errors import ConfigError, TextError
+from seqgen.sources.config import STDIN
+from seqgen.utils.files import write_atomically
+from seqgen.utils.text import plural
+
+if TYPE_CHECKING:
+    from seqgen.inspection.attention import TextAttention
+    from seqgen.pages.attention import AttentionExample
+    from seqgen.runs.pairs.translator import TranslatorRun
+    from seqgen.runs.text import TextRun
+
+
+def attention(
+    run: RunArgument = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TEXT", help="The text itself, a file, or - for stdin.", show_default="from the validation part"
+        ),
+    ] = None,
+    layer: Annotated[int | None, typer.Option(metavar="N", help="Show the map of this layer, from 0.")] = None,
+    head: Annotated[
+        int | None, typer.Option(metavar="N", help="Show the map of this head, from 0.", show_default="their mean")
+    ] = None,
+    member: MemberOption = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write a page, OUT.html, or a picture, .png or .svg, of the maps."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show where each head of a transformer looks: mean distance, entropy, induction score, and maps.
+
+    Of a run trained with --task translate, it shows what seqgen translate --attention draws.
+    A single argument that is not a directory is the text: seqgen inspect attention "to be or not to be".
+    """
+    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    run, text = run_and_text(run, text)
+    if head is not None and layer is None:
+        raise ConfigError("head: the heads of every layer are counted from 0; add --layer")
+    with exit_on_signal():
+        from seqgen.inspection.attention import measure_attention
+        from seqgen.pages.attention import heads_page
+        from seqgen.runs.load import load
+        from seqgen.runs.pairs.translator import TranslatorRun
+        from seqgen.runs.text import TextRun
+
+    model = load(run)
+    if isinstance(model, TranslatorRun):
+        given = {"layer": layer, "head": head, "member": member}
+        if (name := next((name for name, value in given.items() if value is not None), None)) is not None:
+            raise ConfigError(f"{name}: it belongs to runs that continue texts; leave it out")
+        _show_alignments(model, text, out, json=json, quiet=quiet)
+        return
+    model = model.expect(TextRun)
+    found = measure_attention(model, _read_text(model, text, quiet=quiet), member=member)
+    if found.is_cut:
+        notice(f"the text is long; its first {plural(len(found.tokens), 'token')} are read", quiet=quiet)
+    shown = None if layer is None else _choose_map(found, layer, head)
+    if path is not None:
+        if path.suffix.lower() == PAGE_SUFFIX:
+            write_atomically(path, heads_page(found, f"Attention of {model.path.name}", layer, head).encode())
+        else:
+            _write_picture(found, shown, path)
+    if json:
+        write_json(_as_record(model, found))
+    elif path is None:
+        _print(model, found, shown)
+
+
+def _read_text(model: TextRun, text: str | None, *, quiet: bool) -> str:
+    """Return the text that is shown: the argument, the beginning of a file, or that of the validation part."""
+    from seqgen.sources.content import bytes_as_characters
+    from seqgen.sources.source import load_documents
+
+    if text is None:
+        return model.validation_texts()[0]
+    if is_text(text, "the text", quiet=quiet):
+        return bytes_as_characters(text) if model.config.data.is_raw else as_text(text, "the text")
+    return load_documents([text], model.reading(), lambda message: notice(message, quiet=quiet))[0]
+
+
+def _choose_map(found: TextAttention, layer: int, head: int | None) -> AttentionExample:
+    """Return the map of a head, or the mean of a layer.
+
+    Raises:
+        ConfigError: there is no such layer or head.
+    """
+    from dataclasses import replace
+
+    from seqgen.pages.attention import layer_examples
+
+    layers, heads = found.weights.shape[:2]
+    for name, number, count in (("layer", layer, layers), ("head", head or 0, heads)):
+        if not 0 <= number < count:
+            raise ConfigError(f"{name}: the model has {plural(count, name)}, from 0 to {count - 1}, and not {number}")
+    example = layer_examples(found)[layer]
+    return example if head is None else replace(example, weights=example.heads[head], head_names=())
+
+
+def _write_picture(found: TextAttention, shown: AttentionExample | None, path: Path) -> None:
+    """Write a picture of all heads, or of the map that is shown."""
+    from seqgen.pages.attention import layer_examples
+    from seqgen.pages.attention_picture import write_attention_picture, write_heads_picture
+
+    if shown is None:
+        write_heads_picture(layer_examples(found), path)
+    else:
+        write_attention_picture(shown, path)
+
+
+def _print(model: TextRun, found: TextAttention, shown: AttentionExample | None) -> None:
+    """Print the figures of all heads, or the map that is shown."""
+    from rich.table import Table
+
+    if shown is not None:
+        print_map(shown)
+        return
+    console = stdout()
+    line = f"{model.path}: {plural(len(found.heads), 'head')}, {plural(len(found.tokens), 'token')} of text"
+    console.print(printable(line), soft_wrap=True)
+    table = Table(box=None, pad_edge=False)
+    for name in ("layer", "head", *found.heads[0].figures):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for one in found.ranked:
+        figures = (f"{figure:.2f}" for figure in one.figures.values())
+        table.add_row(str(one.layer), str(one.head), *figures, f"{one.role} head" if one.role else "")
+    console.print(table)
+    console.print(found.note, soft_wrap=True)
+
+
+def _as_record(model: TextRun, found: TextAttention) -> dict[str, Any]:
+    return {
+        "run": str(model.path),
+        "tokens": found.tokens,
+        "unknown": found.unknown,
+        "is_cut": found.is_cut,
+        "repeated_tokens": found.repeated,
+        "heads": [{**asdict(one), "role": one.role or None} for one in found.heads],
+        "weights": found.weights.tolist(),
+    }
+
+
+def _show_alignments(model: TranslatorRun, text: str | None, out: str | None, *, json: bool, quiet: bool) -> None:
+    """Draw the alignments of sources, or print them as JSON."""
+    if not model.model.attends:
+        raise ConfigError(f"{model.path} was trained with --attention none, so it has none; name another run")
+    if text is None:
+        sources = list(model.validation_texts()[:1])
+    else:
+        batches, _ = texts_of(text, "the source", {}, model.config.data, quiet=quiet)
+        sources = [source for batch in batches for source in batch if source]
+        if not sources:
+            raise TextError(f"{text} has no sources; write one in each line")
+    if out is not None or not json:
+        draw_attention(model, sources, STDIN if out is None else out, {}, quiet=quiet)
+    if json:
+        found = [model.attention(source) for source in sources]
+        examples = [{**one._asdict(), "weights": one.weights.tolist()} for one in found]
+        write_json({"run": str(model.path), "examples": examples})

@@ -1,0 +1,207 @@
+"""`seqgen inspect context`: what a text costs by how far back models look, and by what is disturbed there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from seqgen.cli.bars import WorkBar
+from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, PICTURE_SUFFIXES, check_out, read_documents
+from seqgen.cli.options import JsonOption, QuietOption
+from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.signals import exit_on_signal
+
+from seqgen.errors import ConfigError
+from seqgen.utils.files import write_atomically
+from seqgen.utils.text import plural
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seqgen.inspection.context import ContextLosses, Estimate, Floats, Unit
+    from seqgen.runs.text import TextRun
+
+MOST_CHARACTERS = 100_000
+"""Characters of a text that are read: all of them once, for the loss with the whole context."""
+
+
+def context(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN", help="Directories of runs.", show_default="the newest under runs/"),
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="A file, a folder, corpus:NAME, or - for stdin.",
+            show_default="the validation part of the runs' own text",
+        ),
+    ] = None,
+    targets: Annotated[int, typer.Option(min=2, metavar="N", help="How many places of the text to measure.")] = 200,
+    longest: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens of the longest context.")] = 512,
+    members: Annotated[
+        bool, typer.Option("--members", help="Measure each member of a mixture as a run of its own too.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the places and of the shuffling.")] = 1,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write charts: a page, OUT.html, or a picture, .png or .svg.")
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Show how far back models look: their loss with only the last n tokens, and with distant tokens disturbed.
+
+    All runs, of any family and tokenizer, are measured at the same places of the text.
+    """
+    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    with exit_on_signal():
+        from seqgen.inspection.context import measure_context
+        from seqgen.runs.load import load
+        from seqgen.runs.text import TextRun
+
+    names: Sequence[str | None] = runs or [None]
+    loaded = [load(name).expect(TextRun) for name in names]
+    documents = _read(loaded, text, quiet=quiet)
+    measured = [part for run in loaded for part in (run, *(run.members.values() if members else ()))]
+    with WorkBar("reading contexts", quiet=quiet) as bar:
+        found = measure_context(measured, documents, targets=targets, longest=longest, seed=seed, progress=bar.show)
+    reached = [one.lengths[-1] for one, run in zip(found, measured, strict=True) if run.model.max_positions is None]
+    if reached and reached[0] < longest:
+        notice(f"the documents are short, so the longest context has {plural(reached[0], 'token')}", quiet=quiet)
+    if path is not None:
+        _draw(found, path)
+    if json:
+        write_json([_as_record(one, run) for one, run in zip(found, measured, strict=True)])
+    elif path is None:
+        _print(found)
+
+
+def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> list[str]:
+    """Return the documents of a text, or of the validation part that all runs share."""
+    documents = read_documents(runs[0], text, MOST_CHARACTERS, quiet=quiet)
+    if text is None:
+        shared = runs[0].validation_texts()
+        for run in runs[1:]:
+            if run.validation_texts() != shared:
+                raise ConfigError(
+                    f"text: {run.path} and {runs[0].path} withheld different parts for validation; name a text that "
+                    "neither has learned from"
+                )
+    return documents
+
+
+def _draw(found: Sequence[ContextLosses], path: Path) -> None:
+    """Write a page or a picture of the charts."""
+    from seqgen.inspection.context import common_unit
+    from seqgen.pages.chart import chart_page
+    from seqgen.pages.chart_picture import write_picture
+    from seqgen.pages.charts.context import context_charts
+
+    charts = context_charts(found, common_unit(found))
+    if path.suffix.lower() == PAGE_SUFFIX:
+        title = f"Context of {', '.join(one.name for one in found)}"
+        write_atomically(path, chart_page(charts, title).encode())
+    else:
+        write_picture(charts, path)
+
+
+def _print(found: Sequence[ContextLosses]) -> None:
+    """Print tables of losses with a column for each run, and on a terminal the charts."""
+    from seqgen.cli.chart import print_chart
+
+    from seqgen.inspection.context import common_unit, disturbed_lengths
+    from seqgen.pages.charts.context import context_charts
+
+    console, unit = stdout(), common_unit(found)
+    console.print(f"{unit}, and its standard error, at {plural(len(found[0].tokens), 'place')}", soft_wrap=True)
+    console.print(_length_table(found, unit))
+    if any(one.distances for one in found):
+        line = f"added when, of the last {disturbed_lengths(found)} tokens, those more than k back are disturbed"
+        console.print(f"\n{line}", soft_wrap=True)
+        console.print(_disturbance_table(found, unit))
+    if console.is_terminal:
+        for chart in context_charts(found, unit):
+            console.print()
+            print_chart(console, chart)
+
+
+def _length_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
+    """Return the losses by the length of the context; a run with limited positions has no longer ones."""
+    table, longest = _table("last tokens", found), max(found, key=lambda one: len(one.lengths)).lengths
+    for number, length in enumerate(longest):
+        cells = [_show(one.loss(one.by_length[number], unit)) if number < len(one.lengths) else "" for one in found]
+        table.add_row(f"{length:,}", *cells)
+    table.add_row("all before", *(_show(one.loss(one.whole, unit)) for one in found))
+    table.add_row("within 1% of the best", *(_horizon(one.horizon, one.lengths) for one in found))
+    return table
+
+
+def _disturbance_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
+    """Return what is added to the losses by what happens to the tokens more than k back."""
+    table, most = _table("k", found), max(found, key=lambda one: len(one.distances)).distances
+    for kind in found[0].disturbances:
+        for number, distance in enumerate(most):
+            cells = [
+                _show(one.added(one.disturbances[kind][number], unit), signed=True)
+                if number < len(one.distances)
+                else ""
+                for one in found
+            ]
+            table.add_row(f"{kind}, {distance}", *cells)
+    table.add_row("shuffled adds below 1%", *(_horizon(one.order_horizon, one.distances) for one in found))
+    table.add_row("replaced adds below 1%", *(_horizon(one.replacement_horizon, one.distances) for one in found))
+    return table
+
+
+def _table(title: str, found: Sequence[ContextLosses]) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column(title, justify="right")
+    for one in found:
+        table.add_column(printable(one.name), justify="right")
+    return table
+
+
+def _show(estimate: Estimate, *, signed: bool = False) -> str:
+    return f"{estimate.value:{'+' if signed else ''}.4f} ± {estimate.error:.4f}"
+
+
+def _horizon(found: int | None, tried: Sequence[int]) -> str:
+    if not tried:
+        return ""
+    return f"more than {tried[-1]:,}" if found is None else f"{found:,}"
+
+
+def _as_record(found: ContextLosses, run: TextRun) -> dict[str, Any]:
+    """Return the losses and what is added, in both units, each with its standard error."""
+    from seqgen.inspection.context import UNITS
+
+    def losses(nats: Floats) -> dict[str, dict[str, float]]:
+        return {unit.replace(" ", "_"): found.loss(nats, unit)._asdict() for unit in UNITS}
+
+    def added(nats: Floats) -> dict[str, dict[str, float]]:
+        return {unit.replace(" ", "_"): found.added(nats, unit)._asdict() for unit in UNITS}
+
+    return {
+        "run": str(run.path),
+        "places": len(found.tokens),
+        "tokens": int(found.tokens.sum()),
+        "bytes": int(found.bytes.sum()),
+        "whole": losses(found.whole),
+        "lengths": [
+            {"tokens": length, **losses(nats)} for length, nats in zip(found.lengths, found.by_length, strict=True)
+        ],
+        "horizon": found.horizon,
+        "disturbed_tokens": found.disturbed,
+        "disturbed": [
+            {"kind": kind, "distance": distance, **losses(nats[number]), "added": added(nats[number])}
+            for kind, nats in found.disturbances.items()
+            for number, distance in enumerate(found.distances)
+        ],
+        "order_horizon": found.order_horizon,
+        "replacement_horizon": found.replacement_horizon,
+    }

@@ -1,0 +1,314 @@
+"""What `seqgen eval` shows inside a text: the cost of each token, line and document, and calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from seqgen.cli.bars import WorkBar
+from seqgen.cli.output import notice, printable, stdout, write_json
+
+from seqgen.errors import ConfigError, SaveError
+from seqgen.utils.text import plural
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from seqgen.evaluation.calibration import Calibration
+    from seqgen.evaluation.surprisal.measure import Surprisal
+    from seqgen.runs.text import TextRun
+    from seqgen.sources.source import LoadedDocuments
+
+PANEL = "Inside the text"
+Unit = Literal["token", "line", "document"]
+PAGES, TABLES, PICTURES = (".html",), (".tsv", ".jsonl"), (".png", ".svg")
+SHOWN = 20
+"""Rows in the terminal, without --top."""
+
+SurprisalOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write what each token cost, its rank and what was expected: .html, .tsv or .jsonl.",
+        rich_help_panel=PANEL,
+    ),
+]
+ByOption = Annotated[
+    Unit | None,
+    typer.Option(
+        help="Show the strangest lines, documents or tokens, the worst first; --surprisal writes them.",
+        rich_help_panel=PANEL,
+    ),
+]
+TopOption = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="How many of them to show or write.",
+        show_default=f"{SHOWN}; in files all",
+        rich_help_panel=PANEL,
+    ),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Another run, whose difference the page of --surprisal shows too.", rich_help_panel=PANEL
+    ),
+]
+CalibrationOption = Annotated[
+    bool,
+    typer.Option(
+        "--calibration", help="Compare how sure the model is with how often it is right.", rich_help_panel=PANEL
+    ),
+]
+OutOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Draw the diagram of --calibration: .html, .png or .svg.",
+        rich_help_panel=PANEL,
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to show inside a text."""
+
+    file: str | None = None
+    by: Unit | None = None
+    top: int | None = None
+    against: str | None = None
+    calibration: bool = False
+    out: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.file is not None or self.by is not None or self.calibration
+
+    @property
+    def keeps_tokens(self) -> bool:
+        """Whether every token is needed."""
+        by_token = self.by == "token" or (self.file is not None and self.by is None)
+        return by_token or (self.file is not None and _suffix(self.file) in PAGES)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse what cannot be shown, before the work for it.
+
+        Raises:
+            ConfigError: the options do not fit together, or a file has an unknown ending.
+            SaveError: the folder of a file is missing.
+        """
+        if self.file is not None:
+            _check_file("surprisal", self.file, (*PAGES, *TABLES))
+        if self.out is not None:
+            _check_file("out", self.out, (*PAGES, *PICTURES))
+        if self.against is not None and (self.file is None or _suffix(self.file) not in PAGES):
+            raise ConfigError("against: it needs a page, --surprisal FILE.html; add it, or leave --against out")
+        if self.out is not None and not self.calibration:
+            raise ConfigError("out: it draws the diagram of --calibration; add it, or leave --out out")
+        if self.top is not None and self.by is None and self.file is None:
+            raise ConfigError("top: it needs --by or --surprisal; add one of them, or leave --top out")
+        if self and (adapts := {"dynamic", "cache"} & settings.keys()):
+            name = max(adapts)
+            raise ConfigError(f"{name}: surprisal and calibration are of a model that does not change; leave it out")
+
+
+def show_surprisal(
+    model: TextRun,
+    measured: Sequence[tuple[str, LoadedDocuments]],
+    request: Request,
+    settings: Mapping[str, Any],
+    *,
+    header: Callable[[Surprisal], str],
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Measure surprisal and calibration of texts; print what was asked for, and write the files."""
+    documents = _join([texts for _, texts in measured])
+    runs = {str(model.path): model}
+    if request.against is not None:
+        runs |= _load_other(model, request.against)
+    found = {}
+    for name, run in runs.items():
+        with WorkBar(f"surprisal under {name}" if len(runs) > 1 else "surprisal", quiet=quiet) as bar:
+            found[name] = run.surprisal(
+                documents,
+                tokens=request.keeps_tokens,
+                calibration=request.calibration,
+                progress=bar.show,
+                **settings,
+            )
+    surprisal = found[str(model.path)]
+    if request.file is not None:
+        texts = ", ".join(name for name, _ in measured)
+        _write(found, request, f"Surprisal of {texts}", quiet=quiet)
+    if request.out is not None and surprisal.calibration is not None:
+        _draw({name: one.calibration for name, one in found.items() if one.calibration}, Path(request.out))
+    if json:
+        write_json(_as_record(model, [name for name, _ in measured], surprisal, request))
+        return
+    console = stdout()
+    console.print(printable(header(surprisal)), soft_wrap=True)
+    figures = surprisal.evaluation
+    console.print(
+        f"{plural(figures.tokens, 'token')}, {figures.nats_per_token:.4f} nats per token, "
+        f"{figures.bits_per_byte:.4f} bits per byte"
+    )
+    if request.by is not None and request.file is None:
+        console.print(_strangest(surprisal, request.by, request.top or SHOWN))
+    if surprisal.calibration is not None:
+        error, mean, accuracy = (getattr(surprisal.calibration, name) for name in ("error", "confidence", "accuracy"))
+        line = f"calibration error {error:.4f}: mean confidence {mean:.4f}, accuracy {accuracy:.4f}"
+        console.print(line, soft_wrap=True)
+        console.print(_calibration_table(surprisal.calibration))
+
+
+def _suffix(file: str) -> str:
+    return Path(file).suffix.lower()
+
+
+def _check_file(option: str, file: str, suffixes: Sequence[str]) -> None:
+    """Refuse a file that could not be written."""
+    if _suffix(file) not in suffixes:
+        endings = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
+        raise ConfigError(f"{option}: {file or 'the name'} should end in {endings}")
+    if not (folder := Path(file).parent).is_dir():
+        raise SaveError(f"{file} cannot be written: {folder} is not a folder; make it, or choose another name")
+    if Path(file).is_dir():
+        raise SaveError(f"{file} is a folder; choose another name")
+    if _suffix(file) in PICTURES:
+        from seqgen.pages.chart_picture import check_picture
+
+        check_picture(Path(file))
+
+
+def _join(texts: Sequence[LoadedDocuments]) -> LoadedDocuments:
+    """Return the documents of all texts in their order."""
+    from seqgen.sources.source import LoadedDocuments
+
+    if len(texts) == 1:
+        return texts[0]
+    figures = ([*chain.from_iterable(getattr(one, name) for one in texts)] for name in ("end_sizes", "ends", "places"))
+    return LoadedDocuments.of(chain.from_iterable(texts), *figures)
+
+
+def _load_other(model: TextRun, path: str) -> dict[str, TextRun]:
+    """Return the run to compare with, by its name."""
+    from seqgen.runs.load import load
+    from seqgen.runs.text import TextRun
+
+    other = load(path, device=str(model.model.device)).expect(TextRun)
+    if other.path.resolve() == model.path.resolve():
+        raise ConfigError(f"against: {path} is the run itself; name another run")
+    if other.tokenizer.text_encoding != model.tokenizer.text_encoding:
+        raise ConfigError(f"against: only one of {model.path} and {path} is a model of bytes; name another run")
+    return {str(other.path): other}
+
+
+def _write(found: Mapping[str, Surprisal], request: Request, title: str, *, quiet: bool) -> None:
+    """Write the page or the table, and note what it shows."""
+    from seqgen.evaluation.surprisal.records import as_json_lines, as_tsv, records
+    from seqgen.pages.surprisal import surprisal_page
+    from seqgen.utils.files import write_atomically
+
+    path, by = Path(request.file or ""), request.by or "token"
+    if _suffix(path.name) not in PAGES:
+        write = as_tsv if _suffix(path.name) == ".tsv" else as_json_lines
+        write_atomically(path, write(records(next(iter(found.values())), by, request.top)))
+        return
+    page = surprisal_page(found, title, by, request.top)
+    write_atomically(path, page.html.encode())
+    if page.notice is not None:
+        notice(f"{path}: {page.notice}", quiet=quiet)
+
+
+def _draw(calibrations: Mapping[str, Calibration], path: Path) -> None:
+    """Draw the reliability diagram as a page or a picture."""
+    from seqgen.pages.chart import chart_page
+    from seqgen.pages.chart_picture import write_picture
+    from seqgen.pages.surprisal import reliability_diagram
+    from seqgen.utils.files import write_atomically
+
+    chart = reliability_diagram(calibrations)
+    if _suffix(path.name) in PAGES:
+        write_atomically(path, chart_page([chart], "Calibration of the next token").encode())
+    else:
+        write_picture([chart], path)
+
+
+def _as_record(model: TextRun, names: Sequence[str], surprisal: Surprisal, request: Request) -> dict[str, Any]:
+    """Return what was asked for as --json prints it."""
+    from seqgen.evaluation.surprisal.records import records
+
+    figures, calibration = surprisal.evaluation, surprisal.calibration
+    record: dict[str, Any] = {
+        "run": str(model.path),
+        "texts": list(names),
+        "tokens": figures.tokens,
+        "nats_per_token": figures.nats_per_token,
+        "bits_per_byte": figures.bits_per_byte,
+        "bits_per_character": figures.bits_per_character,
+    }
+    if request.by is not None:
+        record[f"strangest_{request.by}s"] = list(records(surprisal, request.by, request.top or SHOWN))
+    if calibration is not None:
+        record["calibration"] = {
+            "error": calibration.error,
+            "accuracy": calibration.accuracy,
+            "confidence": calibration.confidence,
+            "bins": [vars(one) for one in calibration.rows()],
+        }
+    return record
+
+
+def _strangest(surprisal: Surprisal, by: Unit, count: int) -> Table:
+    """Return the strangest tokens, lines or documents as a table, the worst first."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from seqgen.evaluation.surprisal.records import records
+    from seqgen.pages.visible import show_invisible
+
+    several = len(set(surprisal.texts.places)) > 1
+    table = Table(box=None, pad_edge=False)
+    heads = ["document"] * several + ["line"] * (by != "document")
+    heads += ["nats", "rank"] if by == "token" else ["nats", "bits per byte", "strangeness"]
+    for head in heads:
+        table.add_column(head, justify="right")
+    for head in ["token", "expected"] if by == "token" else ["text"]:
+        table.add_column(head, no_wrap=by != "token", overflow="ellipsis")
+    for record in records(surprisal, by, count):
+        place = record["place"].removeprefix("the document on ") or f"{record['document']:,}"
+        cells = [place] * several + [f"{record.get('line', 1):,}"] * (by != "document")
+        if by == "token":
+            cells += [f"{record['nats'] + record['spelling_nats']:.2f}", f"{record['rank']:,}"]
+            best = [f"{show_invisible(one['token'])} {one['probability']:.1%}" for one in record["alternatives"][:3]]
+            cells += [show_invisible(record["text"] or record["token"]), "  ".join(best)]
+        else:
+            cells += [f"{record['nats']:.2f}", f"{record['bits_per_byte']:.3f}", f"{record['strangeness']:.2f}"]
+            cells += [record["text"].replace("\t", " ")]
+        table.add_row(*(Text(printable(cell).replace("\n", "⏎")) for cell in cells))
+    return table
+
+
+def _calibration_table(calibration: Calibration) -> Table:
+    """Return the bins as a table."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for head in ("confidence", "tokens", "mean", "right", "difference"):
+        table.add_column(head, justify="right")
+    for one in calibration.rows():
+        table.add_row(
+            f"{one.low:.2f} to {one.high:.2f}",
+            f"{one.count:,}",
+            f"{one.confidence:.4f}",
+            f"{one.accuracy:.4f}",
+            f"{one.accuracy - one.confidence:+.4f}",
+        )
+    return table

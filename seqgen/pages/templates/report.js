@@ -1,0 +1,97 @@
+"use strict";
+
+const report = JSON.parse(document.getElementById("data").textContent);
+
+function make(name, content, properties = {}) {
+  const element = Object.assign(document.createElement(name), properties);
+  element.append(...[content].flat());
+  return element;
+}
+
+function drawFigures({ figures }) {
+  return make("dl", figures.map((one) => make("div", [make("dt", one.name), make("dd", one.shown)])), { className: "figures" });
+}
+
+function drawTable({ columns, rows, words, folded }) {
+  const kind = (column) => (column < words ? "" : "number");
+  const head = make("tr", columns.map((name, column) => make("th", name, { scope: "col", className: kind(column) })));
+  const body = rows.map((row) => make("tr", row.map((cell, column) => make("td", make("bdi", cell), { className: kind(column) }))));
+  const table = make("table", [make("thead", head), make("tbody", body)], { className: "rows" });
+  const scroll = make("div", table, { className: "scroll", tabIndex: 0 });
+  scroll.setAttribute("role", "region");
+  scroll.setAttribute("aria-label", `Table: ${columns.join(", ")}`);
+  return folded ? make("details", [make("summary", folded), scroll], { className: "folded" }) : scroll;
+}
+
+function drawCharts({ charts }) {
+  return make("div", charts.map(() => make("div", "")), { className: "charts" });
+}
+
+function drawTexts({ texts }) {
+  return make("div", texts.map((one) => {
+    const heading = make("h3", [make("span", one.title), make("span", one.note, { className: "muted" })]);
+    return make("article", [heading, make("pre", one.text, { dir: "auto", tabIndex: 0 })]);
+  }), { className: "texts" });
+}
+
+function shade(element, value) {
+  element.classList.add("shade");
+  element.classList.toggle("strong", value > 0.57);
+  element.style.setProperty("--value", value);
+}
+
+function tokenText(token) {
+  return token.replaceAll("\n", "⏎\n") || "∅";
+}
+
+function sign(element, share) { // from -1 to 1
+  element.classList.add(share < 0 ? "negative" : "positive");
+  element.style.setProperty("--value", Math.abs(share));
+}
+
+function drawUnit({ title, tokens, values, largest }) {
+  const scale = make("div", ["value: ", ...[-1, -0.5, 0, 0.5, 1].map((share) => {
+    const step = make("span", (share * largest).toFixed(2));
+    sign(step, share);
+    return step;
+  })], { className: "scale" });
+  const text = make("div", tokens.map((token, index) => {
+    const element = make("span", tokenText(token), { title: values[index].toFixed(3) });
+    sign(element, values[index] / largest);
+    return element;
+  }), { className: "colored" });
+  return make("div", [make("h3", title), scale, text]);
+}
+
+function drawColored({ tokens, bits, expected, darkest }) {
+  const scale = make("div", ["bits: ", ...[0, 0.25, 0.5, 0.75, 1].map((share) => {
+    const step = make("span", (share * darkest).toFixed(1));
+    shade(step, share);
+    return step;
+  })], { className: "scale" });
+  const text = make("div", tokens.map((token, index) => {
+    const element = make("span", tokenText(token), { title: `${bits[index].toFixed(2)} bits; expected: ${expected[index]}` });
+    shade(element, Math.min(1, bits[index] / darkest));
+    return element;
+  }), { className: "colored" });
+  return make("div", [scale, text]);
+}
+
+const DRAW = { figures: drawFigures, table: drawTable, charts: drawCharts, texts: drawTexts, colored: drawColored, unit: drawUnit };
+
+for (const [number, section] of report.sections.entries()) {
+  const id = `section-${number + 1}`;
+  const blocks = section.blocks.map((block) => DRAW[block.kind](block));
+  const heading = make("h2", section.title, { id });
+  document.getElementById("sections").append(make("section", [heading, make("p", section.about, { className: "muted" }), ...blocks]));
+  document.getElementById("contents").append(make("a", section.title, { href: `#${id}` }));
+  section.blocks.forEach((block, index) => { // a chart needs its width, so it is drawn once it is on the page
+    if (block.kind === "charts") block.charts.forEach((chart, place) => drawChart(blocks[index].children[place], chart));
+  });
+}
+
+const leftOut = Object.entries(report.left_out);
+if (leftOut.length) {
+  document.getElementById("left-out").hidden = false;
+  document.querySelector("#left-out dl").append(...leftOut.flatMap(([title, reason]) => [make("dt", title), make("dd", reason)]));
+}

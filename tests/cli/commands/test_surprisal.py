@@ -1,0 +1,151 @@
+"""`seqgen eval --surprisal`, `--by` and `--calibration`."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+import seqgen
+from seqgen.sources.source import load_documents
+
+TEXT = "The old king paints the rain.\nzzz qqq!\n\nNo one forgets the river.\n"
+
+
+@pytest.fixture
+def text(run):
+    Path("held-out.txt").write_text(TEXT, "utf-8")
+    return "held-out.txt"
+
+
+def test_surprisal_writes_a_row_for_each_token_whose_nats_are_those_of_score(answers, run, text):
+    shown = answers("eval", text, "--surprisal", "out.jsonl")
+
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text("utf-8").splitlines()]
+    scores = seqgen.load(run).score(TEXT)
+    assert [row["nats"] for row in rows] == pytest.approx(scores.nats.tolist(), rel=1e-5)
+    assert [row["text"] for row in rows] == scores.tokens
+    assert [row["spelling_nats"] for row in rows] == pytest.approx(scores.unk_cost.tolist())
+    assert {row["place"] for row in rows} == {text}
+    assert f"{len(rows)} tokens" in shown
+    bits = (scores.nats + scores.unk_cost).sum() / math.log(2) / len(TEXT)
+    assert f"{bits:.4f} bits per byte" in shown
+
+
+def test_by_line_shows_and_writes_the_strangest_lines_first(answers, run, text):
+    shown = answers("eval", text, "--by", "line", "--top", 2).splitlines()
+    answers("eval", text, "--by", "line", "--surprisal", "out.tsv")
+
+    rows = [line.split("\t") for line in Path("out.tsv").read_text("utf-8").splitlines()]
+    lines = seqgen.load(run).surprisal(load_documents([text]), tokens=False).lines
+    assert [int(row[rows[0].index("line")]) for row in rows[1:]] == (lines.strangest() + 1).tolist()
+    assert len(rows) == 1 + 4
+    assert [line.split()[0] for line in shown[-2:]] == [str(line + 1) for line in lines.strangest(2)]
+    assert "zzz qqq!" in shown[-2]
+
+
+def test_by_token_and_by_document_are_shown(answers, run, text):
+    Path("second.txt").write_text("The river.\n", "utf-8")
+
+    tokens = answers("eval", text, "--by", "token", "--top", 3).splitlines()
+    documents = answers("eval", text, "second.txt", "--by", "document").splitlines()
+
+    assert len(tokens) == len(documents) + 1 == 3 + 1 + 2
+    assert "rank" in tokens[2]
+    assert {line.split()[0] for line in documents[-2:]} == {text, "second.txt"}
+
+
+def test_json_has_the_rows_and_the_calibration(answers, run, text):
+    record = json.loads(answers("eval", text, "--by", "line", "--calibration", "--json"))
+
+    assert record["run"] == str(run)
+    assert record["texts"] == [text]
+    assert record["strangest_lines"][0]["text"] == "zzz qqq!"
+    assert len(record["strangest_lines"]) == 4
+    calibration = record["calibration"]
+    assert sum(row["count"] for row in calibration["bins"]) == record["tokens"] == len(TEXT)
+    gaps = [row["count"] * abs(row["confidence"] - row["accuracy"]) for row in calibration["bins"]]
+    assert calibration["error"] == pytest.approx(sum(gaps) / len(TEXT))
+
+
+def test_calibration_prints_its_bins_and_draws_them(answers, run, text):
+    shown = answers("eval", text, "--calibration", "--out", "out.html").splitlines()
+
+    error = json.loads(answers("eval", text, "--calibration", "--json"))["calibration"]["error"]
+    assert any(f"{error:.4f}" in line for line in shown)
+    assert Path("out.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+def test_calibration_is_drawn_as_a_picture(answers, run, text):
+    answers("eval", text, "--calibration", "--out", "out.svg")
+
+    assert "<svg" in Path("out.svg").read_text("utf-8")
+
+
+def test_surprisal_writes_a_page_against_another_run(answers, run, text):
+    answers("train", "held-out.txt", "--cell", "ngram", "--out", "runs/other", "--valid-split", "none", "--quiet")
+
+    answers("eval", text, "--run", run, "--surprisal", "out.html", "--against", "runs/other", "--quiet")
+
+    page = Path("out.html").read_text("utf-8")
+    assert str(run) in page
+    assert "runs/other" in page
+    assert "difference" in page
+
+
+def test_page_of_a_long_text_notes_what_it_shows(invoke, run, text, monkeypatch):
+    monkeypatch.setattr("seqgen.pages.surprisal.MOST_TOKENS", 40)
+
+    shown = invoke("eval", text, "--surprisal", "out.html")
+
+    assert shown.exit_code == 0
+    assert re.search(r"\b3 lines\b.*\b4 lines\b", shown.stderr)
+    assert invoke("eval", text, "--surprisal", "out.html", "--quiet").stderr == ""
+
+
+def test_validation_part_and_context_options_apply(answers, run):
+    record = json.loads(answers("eval", "--by", "line", "--context-window", 4, "--json"))
+
+    assert record["texts"] == ["validation part"]
+    expected = json.loads(answers("eval", "--context-window", 4, "--json"))
+    assert record["nats_per_token"] == pytest.approx(expected["nats_per_token"], rel=1e-5)
+    assert record["bits_per_byte"] == pytest.approx(expected["bits_per_byte"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "word"),
+    [
+        (2, ["--surprisal", "out.pdf"], "out.pdf"),
+        (2, ["--surprisal", "out"], ".html"),
+        (4, ["--surprisal", "gone/out.html"], "gone"),
+        (2, ["--calibration", "--out", "out.tsv"], "out.tsv"),
+        (2, ["--out", "out.png"], "--calibration"),
+        (2, ["--against", "runs/other"], "--surprisal"),
+        (2, ["--against", "runs/other", "--surprisal", "out.tsv"], "--surprisal"),
+        (2, ["--top", 3], "--by"),
+        (2, ["--by", "line", "--top", 0], "--top"),
+        (2, ["--by", "word"], "--by"),
+        (2, ["--by", "line", "--dynamic"], "dynamic"),
+        (2, ["--calibration", "--cache"], "cache"),
+        (2, ["--surprisal", "out.html", "--against", "runs/corpus-gru"], "against"),
+    ],
+)
+def test_impossible_requests_are_refused(refuses, run, text, code, arguments, word):
+    refuses(code, "eval", text, *arguments, words=(word,))
+
+    assert not Path("out.html").exists()
+
+
+@pytest.mark.slow
+def test_runs_of_other_tasks_are_refused(refuses, label_runs, text):
+    refuses(2, "eval", text, "--run", label_runs / "classifier", "--by", "line", words=("classify",))
+
+
+def test_too_many_tokens_for_one_by_one_are_refused(refuses, run, text, monkeypatch):
+    monkeypatch.setattr("seqgen.evaluation.surprisal.measure.MOST_TOKENS", 10)
+
+    refuses(1, "eval", text, "--surprisal", "out.tsv", words=("--by line",))
