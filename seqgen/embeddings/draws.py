@@ -90,7 +90,7 @@ def draw_examples(
     if model.method == "cbow":
         (center,) = np.nonzero(mask.any(axis=1))
         mask = mask[center]
-        inputs, targets = words[np.where(mask, places[center], 0)], words[center]
+        inputs, targets = np.where(mask, words[np.where(mask, places[center], 0)], 0), words[center]
         counters = own[center, None] + slots
     else:
         center, slot = np.nonzero(mask)

@@ -36,7 +36,7 @@ def test_cbow_predicts_each_word_from_the_words_around_it(corpus):
     assert found.targets.tolist() == corpus.rows[:40].tolist()
     widths = set()
     for place in range(40):
-        around = [other for other in (-3, -2, -1, 1, 2, 3)]
+        around = [-3, -2, -1, 1, 2, 3]
         there = [other for other, inside in zip(around, found.mask[place], strict=True) if inside]
         width = max(map(abs, there))
         widths.add(width)
@@ -47,7 +47,8 @@ def test_cbow_predicts_each_word_from_the_words_around_it(corpus):
 
 def test_skipgram_predicts_the_same_words_one_by_one(corpus):
     cbow, skipgram = (
-        draw_examples(corpus, EmbeddingModelConfig(method=method, window=3), everything(corpus), 0, 4, 7) for method in METHODS
+        draw_examples(corpus, EmbeddingModelConfig(method=method, window=3), everything(corpus), 0, 4, 7)
+        for method in METHODS
     )
 
     assert skipgram.mask.all()

@@ -10,7 +10,7 @@ import torch
 from seqgen.embeddings.objective import context_mean, mean_weights, negative_gradients, softmax_gradients
 
 WORDS = ["the", "fat", "cat", "sat", "on", "mat"]
-TEXT = [WORDS.index(word) for word in "the fat cat sat on the mat".split()]
+TEXT = [WORDS.index(word) for word in ["the", "fat", "cat", "sat", "on", "the", "mat"]]
 VECTORS = torch.tensor([[1, 0], [0, 1], [1, 1], [2, 0], [0, 2], [1, -1]], dtype=torch.float64)
 CONTEXTS = torch.tensor([[0, 0], [1, 0], [0, 1], [1, 1], [-1, 0], [0, -1]], dtype=torch.float64)
 SCORES = [0.0, 0.5, 1.0, 1.5, -0.5, -1.0]

@@ -151,12 +151,10 @@ def describe(run: EmbeddingTraining) -> list[str]:
     epochs = "" if training.total_epochs is None else plural(training.total_epochs, "epoch")
     time = "" if training.max_time is None else f"{'at most ' if epochs else ''}{clock(training.max_time)}"
     length = ", ".join(part for part in (epochs, time) if part)
+    words = f"{plural(text.vocabulary, 'word')} of {plural(model.vector_size, 'dimension')}"
+    on = f"{config.environment['engine']} on {plural(training.threads, 'thread')}"
     lines = [
-        f"{run.path}: {model.method}, {plural(text.vocabulary, 'word')} of {plural(model.vector_size, 'dimension')}, "
-        f"window {model.window}, {noise}"
+        f"{run.path}: {model.method}, {words}, window {model.window}, {noise}",
+        f"{text.words:,} of {plural(text.tokens, 'token')} are these words; {length} with {on}",
     ]
-    lines.append(
-        f"{text.words:,} of {plural(text.tokens, 'token')} are these words; {length} with "
-        f"{config.environment['engine']} on {plural(training.threads, 'thread')}"
-    )
     return lines + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])

@@ -42,8 +42,8 @@ def test_other_places_are_refused(in_tmp):
         load_embeddings()
     (in_tmp / "run").mkdir()
     (in_tmp / "run" / "config.json").write_text('{"kind": "word vectors"}', "utf-8")
-    with pytest.raises(RunError, match="config.json"):
+    with pytest.raises(RunError, match=r"config\.json"):
         load_embeddings("run")
     (in_tmp / "run" / "config.json").write_text('["word vectors"', "utf-8")
-    with pytest.raises(RunError, match="config.json"):
+    with pytest.raises(RunError, match=r"config\.json"):
         load_embeddings("run")
