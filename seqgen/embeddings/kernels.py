@@ -43,6 +43,15 @@ def _draw(key: Any, counter: Any) -> Any:
     return _mix(key + counter * _GAMMA)
 
 
+@njit(inline="always")
+def _entry(score: Any) -> Any:
+    """Return the place of a score in the table of the sigmoid, between two entries."""
+    entry = (score + F32(LIMIT)) * F32(SCALE)
+    if not entry > F32(0.0):  # NaN too
+        return F32(0.0)
+    return min(entry, F32(2 * LIMIT * SCALE - 1))
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _subsample(rows: Any, begin: Any, end: Any, key: Any, steps: Any, kept: Any, words: Any) -> Any:
     """Copy the words of a block that are not left out into `words`; return how many they are."""
@@ -55,32 +64,13 @@ def _subsample(rows: Any, begin: Any, end: Any, key: Any, steps: Any, kept: Any,
     return length
 
 
-@njit(inline="always")
-def _set_hidden(hidden: Any, vectors: Any, words: Any, low: Any, high: Any, center: Any, weight: Any) -> None:
-    """Set `hidden` to the weighted sum of the vectors of the words from `low` up to `high`, without the center."""
-    for d in range(len(hidden)):
-        hidden[d] = F32(0.0)
-    for place in range(low, high):
-        if place != center:
-            for d in range(len(hidden)):
-                hidden[d] += vectors[words[place], d] * weight
-
-
-@njit(inline="always")
-def _add_change(change: Any, vectors: Any, words: Any, low: Any, high: Any, center: Any, weight: Any) -> None:
-    """Add the weighted `change` to the vectors of the words from `low` up to `high`, without the center."""
-    for place in range(low, high):
-        if place != center:
-            for d in range(len(change)):
-                vectors[words[place], d] += change[d] * weight
-
-
 @njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
-def _learn(
+def _learn(  # noqa: PLR0912
     words: Any, length: Any, key: Any, steps: Any, accept: Any, alias: Any, vectors: Any, contexts: Any,
     sigmoid: Any, skipgram: Any, window: Any, negative: Any, rate: Any, hidden: Any, change: Any,
 ) -> Any:  # fmt: skip
     """Learn the predictions of a block; return the sum of the measured losses, and their number."""
+    # No function that takes an array is called here: numba would count its references, for each thread in turn.
     size, loss, measured = len(hidden), 0.0, 0
     for i in range(length):
         first = U64(i) * steps
@@ -89,15 +79,18 @@ def _learn(
         for place in range(low, high):
             if place == i:
                 continue
-            slot, target = 0, words[i]
+            slot, target, weight = 0, words[i], F32(1.0) / F32(high - low - 1)
             start, end, center = low, high, i  # the inputs: for skip-gram, the word itself
             if skipgram:
-                slot, target = place - i + window - (1 if place > i else 0), words[place]
+                slot, target, weight = place - i + window - (1 if place > i else 0), words[place], F32(1.0)
                 start, end, center = i, i + 1, -1
-            weight = F32(1.0) if skipgram else F32(1.0) / F32(high - low - 1)
-            _set_hidden(hidden, vectors, words, start, end, center, weight)
             for d in range(size):
-                change[d] = F32(0.0)
+                hidden[d] = change[d] = F32(0.0)
+            for other in range(start, end):
+                if other != center:
+                    row = words[other]  # read once: inside the loop it would keep LLVM from using vectors
+                    for d in range(size):
+                        hidden[d] += vectors[row, d] * weight
             for k in range(negative + 1):
                 row, label = target, F32(1.0)
                 if k > 0:
@@ -109,29 +102,25 @@ def _learn(
                 score = F32(0.0)
                 for d in range(size):
                     score += hidden[d] * contexts[row, d]
-                share = _sigmoid(score, sigmoid)
+                entry = _entry(score)
+                below = np.int64(entry)
+                share = sigmoid[below] + (entry - F32(below)) * (sigmoid[below + 1] - sigmoid[below])
                 if i % MEASURED == 0:
                     loss -= math.log(max(share if k == 0 else F32(1.0) - share, F32(1e-7)))
                 gradient = (label - share) * rate
                 for d in range(size):
                     change[d] += gradient * contexts[row, d]
+                for d in range(size):
                     contexts[row, d] += gradient * hidden[d]
             measured += 1 if i % MEASURED == 0 else 0
-            _add_change(change, vectors, words, start, end, center, weight)
+            for other in range(start, end):
+                if other != center:
+                    row = words[other]
+                    for d in range(size):
+                        vectors[row, d] += change[d] * weight
             if not skipgram:
                 break  # all places are the inputs of one prediction
     return loss, measured
-
-
-@njit(inline="always")
-def _sigmoid(score: Any, table: Any) -> Any:
-    place = (score + F32(LIMIT)) * F32(SCALE)
-    if not place > F32(0.0):  # NaN too
-        return table[0]
-    if place >= F32(2 * LIMIT * SCALE):
-        return table[int(2 * LIMIT * SCALE)]
-    below = np.int64(place)
-    return table[below] + (place - F32(below)) * (table[below + 1] - table[below])
 
 
 @njit(nogil=True, cache=True)
