@@ -120,11 +120,12 @@ def compiled_learner(
         ConfigError: numba is not installed, or cannot write its cache.
     """
     kernels = _load_kernels()
+    train_blocks = kernels.compile_for(model.vector_size)
     accept, alias = corpus.vocabulary.noise
     kept, skipgram = corpus.vocabulary.kept(training.sample), model.method == "skipgram"
 
     def learn_part(first: int, last: int, key: int, rates: npt.NDArray[np.float32]) -> tuple[float, int]:
-        result: tuple[float, int] = kernels.train_blocks(
+        result: tuple[float, int] = train_blocks(
             corpus.rows, corpus.starts, first, last, np.uint64(key), np.uint64(stride(model)), kept, accept, alias,
             state.vectors, state.contexts, kernels.SIGMOID, skipgram, model.window, model.negative, rates,
         )  # fmt: skip
