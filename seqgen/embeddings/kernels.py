@@ -39,7 +39,8 @@ MEASURED = 16
 def compile_for(size: int) -> Callable[..., tuple[float, int]]:
     """Return `_train_blocks` for vectors of this length: with a length that LLVM knows, it is a quarter faster."""
     learn = _with_globals(_learn, size, SIZE=size)
-    return _with_globals(_train_blocks, size, _learn=learn)
+    compiled: Callable[..., tuple[float, int]] = _with_globals(_train_blocks, size, _learn=learn)
+    return compiled
 
 
 @functools.cache
@@ -84,7 +85,7 @@ def _subsample(rows: Any, begin: Any, end: Any, key: Any, steps: Any, kept: Any,
 
 
 def _learn(  # noqa: PLR0912
-    words: Any, length: Any, key: Any, steps: Any, accept: Any, alias: Any, vectors: Any, contexts: Any,
+    words: Any, length: int, key: Any, steps: Any, accept: Any, alias: Any, vectors: Any, contexts: Any,
     sigmoid: Any, skipgram: Any, window: Any, negative: Any, rate: Any, hidden: Any, change: Any,
 ) -> Any:  # fmt: skip
     """Learn the predictions of a block; return the sum of the measured losses, and their number."""
@@ -92,7 +93,7 @@ def _learn(  # noqa: PLR0912
     loss, measured = 0.0, 0
     for i in range(length):
         first = U64(i) * steps
-        reach = 1 + np.int64(((_draw(key, first + _1) >> _32) * U64(window)) >> _32)
+        reach = 1 + int(((_draw(key, first + _1) >> _32) * U64(window)) >> _32)
         low, high = max(0, i - reach), min(length, i + reach + 1)
         for place in range(low, high):
             if place == i:
