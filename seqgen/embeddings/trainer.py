@@ -20,6 +20,8 @@ from seqgen.errors import ConfigError, TrainingError
 
 STEP_WORDS = {"numba": 320_000, "torch": 20_000, "softmax": BLOCK_WORDS}
 """Words of a step by engine: about half a second, after which a run can end or save."""
+PARTS = 4
+"""Parts of a step for each thread: a thread that is ready early takes the next one."""
 LOWEST_RATE = 1e-4
 """The share of the first learning rate below which it does not fall, as in word2vec.c."""
 Learn = Callable[[tuple[int, int], int, npt.NDArray[np.float64]], tuple[float, int]]
@@ -133,7 +135,8 @@ def compiled_learner(
 
     def learn(blocks: tuple[int, int], key: int, rates: npt.NDArray[np.float64]) -> tuple[float, int]:
         first, last = blocks
-        cuts = np.linspace(first, last, min(training.threads, last - first) + 1).astype(int).tolist()
+        wanted = 1 if training.threads == 1 else PARTS * training.threads
+        cuts = np.linspace(first, last, min(wanted, last - first) + 1).astype(int).tolist()
         parts = [
             (begin, end, key, rates[begin - first : end - first].astype(np.float32)) for begin, end in pairwise(cuts)
         ]
