@@ -24,6 +24,7 @@ from seqgen.cli.commands import (
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
+from seqgen.cli.commands.embed import train as train_vectors
 from seqgen.cli.commands.inspect import attention, context, gates, gradients, step, units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.errors import handle_errors
@@ -48,6 +49,7 @@ tokenizers = typer.Typer(
 corpora = typer.Typer(
     cls=Group, help="List and download corpora, check a text, encode it before training.", no_args_is_help=True
 )
+embeddings = typer.Typer(cls=Group, help="Train word vectors, and look at them.", no_args_is_help=True)
 caches = typer.Typer(
     cls=Group, help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True
 )
@@ -81,6 +83,8 @@ corpora.command("list", cls=Command)(catalog.list_corpora)
 corpora.command("fetch", cls=Command)(catalog.fetch)
 corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
+app.add_typer(embeddings, name="embed")
+embeddings.command("train", cls=Command)(train_vectors.train)
 app.add_typer(inspections, name="inspect")
 inspections.command("units", cls=Command)(units.units)
 inspections.command("gates", cls=Command)(gates.gates)

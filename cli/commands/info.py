@@ -18,15 +18,18 @@ def info(
     """Show the results and every setting of a run."""
     from rich.table import Column, Table
 
+    from seqgen.runs.config import RunConfig
     from seqgen.runs.directory import find_run
+    from seqgen.runs.embeddings.config import EmbeddingRunConfig
     from seqgen.runs.summary import summarize
 
-    directory = find_run(run)
-    config = directory.read_config()
+    directory = find_run(run, kinds=(RunConfig, EmbeddingRunConfig))
+    config = directory.read_any_config()
     summary = summarize(directory, config)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
-    for member in mixture.members if mixture is not None else ():
-        directory.read_member(config, member)  # a damaged member is an error here too
+    if mixture is not None and isinstance(config, RunConfig):
+        for member in mixture.members:
+            directory.read_member(config, member)  # a damaged member is an error here too
     if json:
         mixed = {} if mixture is None else {"mixture": mixture.model_dump()}
         write_json({"summary": summary.model_dump(), "config": config.model_dump(), **mixed})

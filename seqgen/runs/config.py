@@ -345,7 +345,7 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
     named = settings.pop("tokenizer", AUTO)
     if raw and named == AUTO:
         named = "byte"
-    tokenizer, tokenizer_from = _choose_tokenizer(named, settings)
+    tokenizer, tokenizer_from = tokenizer_settings(named, settings)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
     preset = preset_for(cell, settings, sized=from_weights)
@@ -395,8 +395,12 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
             raise ConfigError(f"{name}: {reason}, so it would have no effect; leave it out")
 
 
-def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer."""
+def tokenizer_settings(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer.
+
+    Raises:
+        ConfigError: it is neither, or a setting of `settings` does not go with it.
+    """
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name == AUTO:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from seqgen import tokenizers
 from seqgen._version import __version__
@@ -19,14 +17,13 @@ from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, TextError
 from seqgen.models.registry import FAMILIES
 from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings, training_time
-from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory
+from seqgen.runs.directory import RunDirectory, check_out_is_free, write_run
 from seqgen.runs.follow import FollowedRun
 from seqgen.runs.load import load
 from seqgen.runs.run import Run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, RunSetup, build_learner, encode_corpus
 from seqgen.sources.config import EXAMPLES, GENERATE, LABELING_TASKS, Task, absolute
 from seqgen.tokenizers.auto import choose_tokenizer
-from seqgen.tokenizers.base import Tokenizer
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.training.checkpoint import Checkpoint, TrainingProgress, save_checkpoint
 from seqgen.training.config import TrainingConfig
@@ -36,11 +33,8 @@ from seqgen.training.time_budget import Clock, Timings, first_plan
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
     from seqgen.models.labeling.base import Labeler
 
-Item = TypeVar("Item")
 MAX_UNKNOWN_SHARE = 0.2
 """Largest share of `<unk>` in a training text, for a vocabulary that was not built from it."""
 FEW_PAIRS = 20
@@ -198,28 +192,6 @@ def _first_plan(
         corpus.write_sample(learner.model, learner.config.seed)
 
     return first_plan(learner, evaluate, spent, clock)
-
-
-def write_run(
-    out: str | Path | None, config: RunConfig, tokenizer: Tokenizer, add: Callable[[RunDirectory], Item]
-) -> tuple[RunDirectory, BaseFileLock, Item]:
-    """Create a run's directory, locked, with what `add` writes into it, and return that function's result.
-
-    config.json is written last: a directory without it is not a run. If anything fails, the directory is removed.
-    """
-    directory = create_directory(out, config.data.text[0], config.model.name)
-    lock: BaseFileLock | None = None
-    try:
-        lock = directory.acquire_lock()
-        tokenizer.save(directory.tokenizer)
-        added = add(directory)
-        directory.write_config(config)
-    except BaseException:  # a signal too
-        if lock is not None:
-            lock.release()
-        shutil.rmtree(directory.path, ignore_errors=True)
-        raise
-    return directory, lock, added
 
 
 def _settings_from(parent: RunConfig, settings: dict[str, Any]) -> RunSettings:

@@ -20,8 +20,8 @@ from seqgen.models.config import FamilyConfig
 from seqgen.models.registry import FAMILIES
 from seqgen.models.weights import to_bytes
 from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings
-from seqgen.runs.create import corpus_notices, make_config, read_corpus, write_run
-from seqgen.runs.directory import RunDirectory, check_out_is_free
+from seqgen.runs.create import corpus_notices, make_config, read_corpus
+from seqgen.runs.directory import RunDirectory, check_out_is_free, write_run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, read_same_corpus
 from seqgen.training.config import FitConfig
 from seqgen.training.events import Evaluated, Event, Finished, Fitted, Sampled, Saved
