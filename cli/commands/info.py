@@ -27,8 +27,9 @@ def info(
     config = directory.read_any_config()
     summary = summarize(directory, config)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
-    for member in mixture.members if mixture is not None and isinstance(config, RunConfig) else ():
-        directory.read_member(config, member)  # a damaged member is an error here too
+    if mixture is not None and isinstance(config, RunConfig):
+        for member in mixture.members:
+            directory.read_member(config, member)  # a damaged member is an error here too
     if json:
         mixed = {} if mixture is None else {"mixture": mixture.model_dump()}
         write_json({"summary": summary.model_dump(), "config": config.model_dump(), **mixed})

@@ -83,7 +83,7 @@ def load_state(path: Path, shape: tuple[int, int], identity: str) -> EmbeddingSt
                         f"describes {list(shape)} and F32; restore it from a backup"
                     )
             header = _Header.from_json((file.metadata() or {}).get(_HEADER, ""), str(path))
-            state = EmbeddingState(*(file.get_tensor(name) for name in NAMES), header.progress)
+            state = EmbeddingState(file.get_tensor("vectors"), file.get_tensor("contexts"), header.progress)
     except FileNotFoundError as error:
         raise RunError(f"{path} is missing: the run was copied only in part") from error
     except (safetensors.SafetensorError, OSError, ConfigError) as error:

@@ -20,6 +20,8 @@ from seqgen.errors import ConfigError, TrainingError
 
 STEP_WORDS = {"numba": 320_000, "torch": 20_000, "softmax": BLOCK_WORDS}
 """Words of a step by engine: about half a second, after which a run can end or save."""
+PARTS = 4
+"""Parts of a step for each thread: a thread that is ready early takes the next one."""
 LOWEST_RATE = 1e-4
 """The share of the first learning rate below which it does not fall, as in word2vec.c."""
 Learn = Callable[[tuple[int, int], int, npt.NDArray[np.float64]], tuple[float, int]]
@@ -120,11 +122,12 @@ def compiled_learner(
         ConfigError: numba is not installed, or cannot write its cache.
     """
     kernels = _load_kernels()
+    train_blocks = kernels.compile_for(model.vector_size)
     accept, alias = corpus.vocabulary.noise
     kept, skipgram = corpus.vocabulary.kept(training.sample), model.method == "skipgram"
 
     def learn_part(first: int, last: int, key: int, rates: npt.NDArray[np.float32]) -> tuple[float, int]:
-        result: tuple[float, int] = kernels.train_blocks(
+        result: tuple[float, int] = train_blocks(
             corpus.rows, corpus.starts, first, last, np.uint64(key), np.uint64(stride(model)), kept, accept, alias,
             state.vectors, state.contexts, kernels.SIGMOID, skipgram, model.window, model.negative, rates,
         )  # fmt: skip
@@ -132,7 +135,8 @@ def compiled_learner(
 
     def learn(blocks: tuple[int, int], key: int, rates: npt.NDArray[np.float64]) -> tuple[float, int]:
         first, last = blocks
-        cuts = np.linspace(first, last, min(training.threads, last - first) + 1).astype(int).tolist()
+        wanted = 1 if training.threads == 1 else PARTS * training.threads
+        cuts = np.linspace(first, last, min(wanted, last - first) + 1).astype(int).tolist()
         parts = [
             (begin, end, key, rates[begin - first : end - first].astype(np.float32)) for begin, end in pairwise(cuts)
         ]

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow  # compiling takes seconds
 
 
 def state_of(draw):
-    vectors, contexts = draw.normal(size=(2, 60, 20)).astype(np.float32)
+    vectors, contexts = draw.normal(scale=0.3, size=(2, 60, 20)).astype(np.float32)
     return EmbeddingState(vectors, contexts, EmbeddingProgress(step=0, seconds=0.0, metrics_bytes=0))
 
 
@@ -40,7 +40,7 @@ def test_kernel_learns_what_the_plain_form_learns(corpus, method):
     # Two equal noise words of one prediction are learned one after the other, or together: the difference is small.
     np.testing.assert_allclose(compiled.vectors, plain.vectors, atol=2e-3)
     np.testing.assert_allclose(compiled.contexts, plain.contexts, atol=2e-3)
-    assert np.abs(compiled.vectors - state_of(np.random.default_rng(0)).vectors).max() > 0.02
+    assert np.abs(compiled.vectors - state_of(np.random.default_rng(0)).vectors).max() > 0.01
     assert measured > 0
     assert loss > 0
 

@@ -24,7 +24,7 @@ WORDS = 1_000_000
 LENGTH_SETTINGS = ("epochs", "max_time")
 CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads")
 """Settings that may change when a run is resumed; one of the length clears the other."""
-KIND = "word vectors"
+KIND: Literal["word vectors"] = "word vectors"
 _NOT_OF_TEXTS = ("task", "source_field", "target_field")
 
 

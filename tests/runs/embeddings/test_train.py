@@ -50,7 +50,9 @@ def assert_same(one, other):
     "settings",
     [
         {"method": "cbow"},
-        {"method": "skipgram", "loss": "softmax", "tokenizer": "bpe", "vocab_size": 300},
+        pytest.param(
+            {"method": "skipgram", "loss": "softmax", "tokenizer": "bpe", "vocab_size": 300}, marks=pytest.mark.slow
+        ),
         pytest.param({"method": "skipgram", "engine": "numba"}, marks=pytest.mark.slow),
     ],
 )
@@ -81,7 +83,7 @@ def test_same_seed_makes_the_same_vectors(corpus, tmp_path):
 
 
 def test_run_has_its_words_counts_and_losses(corpus, tmp_path):
-    run = train_embeddings(corpus, out=tmp_path / "run", lowercase=True, sample=0.0, **{**SMALL, "epochs": 20})
+    run = train_embeddings(corpus, out=tmp_path / "run", lowercase=True, sample=0.0, **{**SMALL, "epochs": 8})
     steps = [event for event in run if isinstance(event, Step)]
 
     vectors = load_embeddings(tmp_path / "run")
@@ -93,7 +95,7 @@ def test_run_has_its_words_counts_and_losses(corpus, tmp_path):
     assert vectors.size == 8
     assert steps[0].nats_per_token == pytest.approx(6 * np.log(2), rel=0.1)  # every sigmoid is 1/2
     assert steps[-1].nats_per_token < steps[0].nats_per_token
-    assert sum(step.tokens for step in steps) == 20 * run.config.text.words
+    assert sum(step.tokens for step in steps) == 8 * run.config.text.words
 
 
 def test_softmax_learns_which_words_follow(tmp_path):
