@@ -62,6 +62,13 @@ class RunOptions(Config):
     init_from: FileName | None = setting(
         None, "Start from the weights of another run.", RUN, metavar="DIR", accepts=str | Path | None
     )
+    init_embeddings: FileName | None = setting(
+        None,
+        "Start the embedding from the vectors of another run, or of a file in word2vec's text format.",
+        RUN,
+        metavar="DIR|FILE",
+        accepts=str | Path | None,
+    )
     plan_from: FileName | None = setting(
         None,
         "Repeat the steps and threads of another run, to get exactly its weights.",
@@ -183,6 +190,7 @@ class RunConfig(Config):
     training: Training
     environment: dict[str, str | int]
     init_from: FileName | None = None
+    init_embeddings: FileName | None = None
 
     @model_validator(mode="after")
     def _training_is_of_the_family(self) -> RunConfig:
@@ -464,8 +472,9 @@ def nondefault_settings(config: RunConfig) -> dict[str, tuple[Any, Any]]:
         found |= {name: (value, usual_lengths.get(name)) for name, value in lengths.items()}
     found |= _tokenizer_differences(config)
     found |= _differences(data, DataConfig(task=task, valid_split="none" if data.valid else "auto"))
-    if config.init_from is not None:
-        found["init_from"] = config.init_from, None
+    for name in ("init_from", "init_embeddings"):
+        if (source := getattr(config, name)) is not None:
+            found[name] = source, None
     if not config.members:
         return found | _model_differences(config, lengths)
     found |= _differences(training, FitConfig())

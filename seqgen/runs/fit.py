@@ -148,12 +148,12 @@ def new_fit(request: RunRequest) -> FitRun:
 
 
 def refuse_weights_and_plan(request: RunRequest, cell: str) -> None:
-    """Refuse another run's weights or plan, which this kind of run cannot start from.
+    """Refuse another run's weights, vectors or plan, which this kind of run cannot start from.
 
     Raises:
         ConfigError: the request names one.
     """
-    for name in ("init_from", "plan_from"):
+    for name in ("init_from", "init_embeddings", "plan_from"):
         if getattr(request, name) is not None:
             raise ConfigError(
                 f"{name}: it applies to one model that is trained by gradients, not to {cell}; leave it out"
