@@ -249,3 +249,21 @@ def test_to_json_is_readable_and_always_the_same():
     assert to_json("char", characters="한") == (
         '{\n "format_version": 1,\n "kind": "char",\n "characters": "한"\n}\n'.encode()
     )
+
+
+def test_word_ends_are_the_ids_that_begin_with_no_character_of_a_word(tokenizer):
+    ends = tokenizer.word_ends()
+
+    assert ends.shape == (tokenizer.vocab_size,)
+    assert ends[BOUNDARY]
+    if tokenizer.kind == "word":
+        assert ends.all()
+        return
+    firsts = [piece[:1] for piece in tokenizer.id_to_bytes]
+    spaces, letters = ([token for token, one in enumerate(firsts) if one and one in wanted] for wanted in (b" \n.,", b"aT7_"))
+    assert ends[spaces].all()
+    assert spaces
+    assert not ends[letters].any()
+    assert letters
+    if tokenizer.unknown_id is not None:
+        assert not ends[tokenizer.unknown_id]

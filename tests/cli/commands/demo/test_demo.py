@@ -6,7 +6,8 @@ import signal
 from functools import partial
 
 import pytest
-from seqgen.cli.commands import demo, train
+from seqgen.cli.commands import train
+from seqgen.cli.commands.demo import demo
 from seqgen.cli.training_screen import TrainingScreen
 
 
