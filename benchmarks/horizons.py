@@ -1,6 +1,6 @@
 """Draw how far back gradients reach, and over what distance letters are remembered: docs/horizons.svg.
 
-    python benchmarks/horizons.py [--text corpus:pydoc] [--time 25s] [--recall-time 30s] [--seeds 3] [--workers 2]
+    python benchmarks/horizons.py [--text corpus:pydoc] [--time 25s] [--recall-time 40s] [--seeds 3] [--workers 2]
 
 The rnn with each activation, the gru and the lstm are trained on the same text with the same size and time, each
 with several seeds and with the settings of its preset. Then rnn, gru and lstm are trained on `corpus:recall`, and
@@ -170,7 +170,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", default="corpus:pydoc")
     parser.add_argument("--time", default="25s")
-    parser.add_argument("--recall-time", default="30s")
+    parser.add_argument("--recall-time", default="40s")
     parser.add_argument("--hidden-size", type=int, default=128)
     parser.add_argument("--recall-size", type=int, default=64)
     parser.add_argument("--seeds", type=int, default=3)

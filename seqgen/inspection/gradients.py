@@ -52,8 +52,6 @@ ROWS = 16
 """Positions in one batch: their graph of 100 steps of 256 units takes about 100 MB."""
 READ = 256
 """Tokens that are read at once before the window, without gradients."""
-BIASED = {"lstm": "forget", "gru": "update", "gru-before": "update"}
-"""The gate that keeps the old state, by the form of the cell; it is the second one of the weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -328,8 +326,8 @@ def record_embedded(model: NeuralModel) -> Iterator[list[Tensor]]:
 @torch.no_grad()
 def _gate_bias(model: NeuralModel) -> dict[str, float]:
     """Return the mean bias over layers and units of the gate that keeps the old state, by its name."""
-    if not isinstance(model, RecurrentModel) or (gate := BIASED.get(model.config.form)) is None:
+    if not isinstance(model, RecurrentModel) or (gate := model.cell.retention) is None:
         return {}
-    size = model.config.hidden_size
+    size = model.config.hidden_size  # of each gate; in every cell this one is the second
     biases = [(layer.bias_ih_l0 + layer.bias_hh_l0)[size : 2 * size] for layer in model.recurrent_layers]
     return {gate: float(torch.stack(biases).mean())}

@@ -1,1 +1,1 @@
-"""Pages and pictures: self-contained HTML, maps for the terminal, PNG."""
+"""Pages and pictures: self-contained HTML, PNG."""

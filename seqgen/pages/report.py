@@ -26,7 +26,7 @@ from seqgen.inspection.units import FoundUnits, UnitTrace, find_units, trace_uni
 from seqgen.models.config import RecurrentConfig
 from seqgen.models.registry import FAMILIES
 from seqgen.pages.chart import Chart, Curve, chart_data
-from seqgen.pages.gradients import describe_source, gradients_chart
+from seqgen.pages.charts.gradients import describe_source, gradients_chart
 from seqgen.pages.page import make_page
 from seqgen.pages.visible import show_invisible
 from seqgen.runs.config import RunConfig, nondefault_settings

@@ -17,7 +17,7 @@ from seqgen.evaluation.report import xz_bits_per_byte
 from seqgen.inspection.gradients import measure_gradients
 from seqgen.inspection.units import find_units, trace_units
 from seqgen.pages.chart import chart_data
-from seqgen.pages.gradients import gradients_chart
+from seqgen.pages.charts.gradients import gradients_chart
 from seqgen.pages.report import (
     DISTANCE,
     POSITIONS,

@@ -59,7 +59,7 @@ def test_iteration_yields_events_and_run_returns_the_trained_run(corpus, tmp_pat
 
     kinds = [type(event).__name__ for event in training]
 
-    pause = ["Evaluated", "Sampled", "Saved"]
+    pause = ["Norms", "Evaluated", "Sampled", "Saved"]
     assert kinds == ["Step"] * 4 + pause + ["Step"] * 4 + pause + ["Finished"]
     assert seqgen.train(corpus, out=tmp_path / "other", **GRU).run().generate(max_new_tokens=20) == (
         seqgen.load(tmp_path / "run").generate(max_new_tokens=20)

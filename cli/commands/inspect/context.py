@@ -98,7 +98,7 @@ def _draw(found: Sequence[ContextLosses], path: Path) -> None:
     from seqgen.inspection.context import common_unit
     from seqgen.pages.chart import chart_page
     from seqgen.pages.chart_picture import write_picture
-    from seqgen.pages.context import context_charts
+    from seqgen.pages.charts.context import context_charts
 
     charts = context_charts(found, common_unit(found))
     if path.suffix.lower() == PAGE_SUFFIX:
@@ -113,7 +113,7 @@ def _print(found: Sequence[ContextLosses]) -> None:
     from seqgen.cli.chart import print_chart
 
     from seqgen.inspection.context import common_unit, disturbed_lengths
-    from seqgen.pages.context import context_charts
+    from seqgen.pages.charts.context import context_charts
 
     console, unit = stdout(), common_unit(found)
     console.print(f"{unit}, and its standard error, at {plural(len(found[0].tokens), 'place')}", soft_wrap=True)

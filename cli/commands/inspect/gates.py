@@ -66,7 +66,7 @@ def gates(
     if path is not None:
         from seqgen.pages.chart import chart_page
         from seqgen.pages.chart_picture import write_picture
-        from seqgen.pages.gates import half_life_chart, saturation_charts
+        from seqgen.pages.charts.gates import half_life_chart, saturation_charts
 
         charts = [half_life_chart(found), *saturation_charts(found)]
         if path.suffix.lower() == PAGE_SUFFIX:

@@ -162,7 +162,7 @@ def _draw(measured: Sequence[tuple[str, Gradients]], path: Path) -> None:
     """Write a page or a picture of the chart."""
     from seqgen.pages.chart import chart_page
     from seqgen.pages.chart_picture import write_picture
-    from seqgen.pages.gradients import gradients_chart
+    from seqgen.pages.charts.gradients import gradients_chart
 
     chart = gradients_chart(measured)
     if path.suffix.lower() == PAGE_SUFFIX:
@@ -176,7 +176,7 @@ def _print(measured: Sequence[tuple[str, Gradients]], target: Target) -> None:
     """Print the table, and on a terminal the chart."""
     from seqgen.cli.chart import print_chart
 
-    from seqgen.pages.gradients import gradients_chart
+    from seqgen.pages.charts.gradients import gradients_chart
 
     console, first = stdout(), measured[0][1]
     source = "state" if target == "state" else "embedded input"
@@ -191,7 +191,7 @@ def _print(measured: Sequence[tuple[str, Gradients]], target: Target) -> None:
 def _table(measured: Sequence[tuple[str, Gradients]]) -> Table:
     from rich.table import Table
 
-    from seqgen.pages.gradients import describe_source, describe_weights
+    from seqgen.pages.charts.gradients import describe_source, describe_weights
 
     last = measured[0][1].distance
     table = Table(box=None, pad_edge=False)
@@ -220,7 +220,7 @@ def _factor(norms: GradientNorms) -> str:
 
 def _as_record(measured: Sequence[tuple[str, Gradients]], parts: dict[str, TextRun], target: Target) -> dict[str, Any]:
     """Return the norms and what is fitted to them, by run."""
-    from seqgen.pages.gradients import SPREAD
+    from seqgen.pages.charts.gradients import SPREAD
 
     return {
         "of": target,

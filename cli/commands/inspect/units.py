@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
+from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, MemberOption, RunArgument, TextArgument, check_out
 from seqgen.cli.commands.inspect.colored_text import PALETTES, color_text
-from seqgen.cli.options import TEXTS, JsonOption, QuietOption, pick, with_settings
+from seqgen.cli.options import JsonOption, QuietOption, pick, with_settings
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
@@ -42,12 +43,6 @@ CONTEXT = 20
 """Characters that are shown on each side of a place."""
 
 
-RunArgument = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="Directory of the run.", show_default="the newest under runs/")
-]
-TextArgument = Annotated[
-    str | None, typer.Argument(metavar="TEXT", help=TEXTS, show_default="the validation part of the run's own text")
-]
 ProbeOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -75,7 +70,6 @@ ColorsOption = Annotated[
     Literal["red-blue", "safe"],
     typer.Option(help="Colors of positive and negative values; safe is orange and blue, for color-blind readers."),
 ]
-MemberOption = Annotated[str | None, typer.Option(metavar="NAME", help="The member of a mixture to look into.")]
 OutOption = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Write a page, OUT.html, on which to choose units and find places."),
@@ -104,7 +98,7 @@ def units(
     Units are chosen by their correlation on the first half of the text, and measured on the second, held-out half.
     The text is shown in the colors of the best units, or of those that --unit names.
     """
-    _check_out(out)
+    path = check_out(out, [PAGE_SUFFIX])
     with exit_on_signal():
         from seqgen.device import torch_threads
         from seqgen.inspection.trace import neural_part
@@ -120,39 +114,29 @@ def units(
         trace = _trace(part, documents, tokens, name, quiet=quiet)
     asked = [trace.names[trace.column(one)] for one in unit or []]
     span = None if find is None else _locate(trace, find)
-    wanted = json or out or probe or not (asked or find)
+    wanted = json or path or probe or not (asked or find)
     found = find_units(trace, probe or [], top=top) if wanted else None
     places = None if span is None else find_similar(trace, *span)
-    if out is not None and found is not None:
-        _write_page(out, trace, found, f"Units of {part.path} on {name}", asked)
+    if path is not None and found is not None:
+        _write_page(path, trace, found, f"Units of {part.path} on {name}", asked)
     if json and found is not None:
         write_json(_record(part, name, trace, found, asked, places))
         return
     console = stdout()
-    if found is not None and out is None:
+    if found is not None and path is None:
         _print_found(console, found, str(part.path))
     if places is not None:
         _print_places(console, trace, places)
-    elif out is None and excerpt:
+    elif path is None and excerpt:
         _print_colored(console, trace, dict.fromkeys(asked, "") or _best_units(found), excerpt, colors)
 
 
-def _check_out(out: str | None) -> None:
-    """Refuse a file that cannot be a page, before the work starts."""
-    if out is None:
-        return
-    if not out.endswith(".html"):
-        raise ConfigError(f"out: {out} does not end in .html; units are drawn on a page, so name such a file")
-    if not Path(out).absolute().parent.is_dir():
-        raise ConfigError(f"out: the folder {Path(out).parent} does not exist; make it, or name another place")
-
-
-def _write_page(out: str, trace: UnitTrace, found: FoundUnits, title: str, asked: list[str]) -> None:
+def _write_page(path: Path, trace: UnitTrace, found: FoundUnits, title: str, asked: list[str]) -> None:
     """Write the page."""
     from seqgen.pages.units import units_page
     from seqgen.utils.files import write_atomically
 
-    write_atomically(Path(out), units_page(trace, found, title, asked).encode("utf-8"))
+    write_atomically(path, units_page(trace, found, title, asked).encode("utf-8"))
 
 
 def _read(model: TextRun, text: str | None, settings: dict[str, Any], *, quiet: bool) -> tuple[str, ...]:

@@ -258,7 +258,7 @@ def draw_attention(
 
 def print_map(example: AttentionExample) -> None:
     """Print a map of attention on stdout."""
-    from seqgen.pages.attention_text import attention_text
+    from seqgen.cli.commands.pairs.attention_text import attention_text
 
     console = stdout(100)
     for line in attention_text(example, console.width):

@@ -69,11 +69,11 @@ def test_members_are_trained_in_turn_and_mixed(corpus, tmp_path):
         events.append(event)
         shown.append(None if training.member is None else training.member.path.name)
 
-    fit, pause = ["Fitted", "Evaluated", "Sampled", "Saved", "Finished"], ["Evaluated", "Sampled", "Saved"]
+    fit, pause = ["Fitted", "Evaluated", "Sampled", "Saved", "Finished"], ["Norms", "Evaluated", "Sampled", "Saved"]
     trained = ["Step"] * 4 + pause + ["Step"] * 4 + pause + ["Finished"]
     whole = ["Mixed", "Sampled", "Finished"]
     assert kinds(events) == ["MemberStarted", *fit, "MemberStarted", *trained, *whole]
-    assert shown == ["ngram"] * 6 + ["gru"] * 16 + [None] * 3
+    assert shown == ["ngram"] * 6 + ["gru"] * 18 + [None] * 3
     mixed, _, finished = events[-3:]
     assert (finished.reason, finished.step, finished.total_steps) == ("complete", 9, 9)
     assert finished.best_bits_per_byte == mixed.bits_per_byte

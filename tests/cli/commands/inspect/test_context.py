@@ -12,7 +12,7 @@ from seqgen.cli.commands.inspect import context as command
 
 import seqgen
 from seqgen.inspection.context import LONGEST, TARGETS, measure_context
-from seqgen.pages.context import context_charts
+from seqgen.pages.charts.context import context_charts
 
 FEW = ("--targets", 5, "--longest", 16)
 

@@ -5,7 +5,7 @@ import pytest
 
 from seqgen.inspection.gates import Gate, Gates
 from seqgen.pages.chart import chart_page
-from seqgen.pages.gates import half_life_chart, saturation_charts
+from seqgen.pages.charts.gates import half_life_chart, saturation_charts
 
 
 def _gates(layers: int = 2, size: int = 5) -> Gates:

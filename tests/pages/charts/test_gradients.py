@@ -5,7 +5,7 @@ import pytest
 
 from seqgen.inspection.gradients import GradientNorms, Gradients
 from seqgen.pages.chart import chart_page
-from seqgen.pages.gradients import describe_source, describe_weights, gradients_chart
+from seqgen.pages.charts.gradients import describe_source, describe_weights, gradients_chart
 
 K = np.arange(31)
 

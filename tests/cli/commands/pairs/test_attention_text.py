@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 from rich.cells import cell_len
+from seqgen.cli.commands.pairs.attention_text import attention_text
 
 from seqgen.pages.attention import AttentionExample
-from seqgen.pages.attention_text import attention_text
 
 
 def test_attention_text_draws_a_shade_for_each_weight():

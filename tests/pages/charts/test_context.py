@@ -5,7 +5,7 @@ import pytest
 
 from seqgen.inspection.context import ContextLosses
 from seqgen.pages.chart import chart_page
-from seqgen.pages.context import context_charts
+from seqgen.pages.charts.context import context_charts
 
 
 def losses(name: str, seed: int) -> ContextLosses:
