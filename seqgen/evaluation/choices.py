@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from seqgen.data.documents import Documents
 from seqgen.device import StepperPrecision
@@ -125,7 +126,7 @@ def _continue(prompt: str, choice: str, *, space: bool) -> str:
 
 def _score(
     model: LanguageModel, tokenizer: Tokenizer, documents: Documents, *, ends: bool, precision: StepperPrecision
-) -> tuple[list[np.ndarray], list[float]]:
+) -> tuple[list[npt.NDArray[np.float64]], list[float]]:
     """Return the nats of every token of each document, and of a word end after its last token.
 
     Raises:

@@ -1,18 +1,19 @@
-"""`seqgen demo`: train, sample and evaluate once, in about a minute, on a text that comes with Python."""
+"""`seqgen demo`: train, sample and evaluate once, on texts that come with Python or are made by seqgen."""
 
 from __future__ import annotations
 
-import sys
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
+from seqgen.cli.commands.demo.memory import TRAINING_TIME as MEMORY_TIME
+from seqgen.cli.commands.demo.memory import demonstrate_memory
+from seqgen.cli.commands.demo.stages import say, train
+from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, PICTURE_SUFFIXES, check_out
 from seqgen.cli.options import QuietOption
-from seqgen.cli.output import notice, stderr, write_stream, write_text
-from seqgen.cli.signals import Interrupts
+from seqgen.cli.output import notice, write_stream, write_text
 
-if TYPE_CHECKING:
-    from seqgen.runs.run import Run
+from seqgen.errors import ConfigError
 
 CORPUS = "corpus:pydoc"
 TRAINING_TIME, TRANSLATING_TIME = "45s", "40s"
@@ -24,16 +25,31 @@ DATES = ("Saturday 21 November 2026", "11/21/2026", "21.11.26")
 
 def demo(
     task: Annotated[
-        Literal["generate", "translate"], typer.Option(help="generate: a text; translate: dates in many forms to ISO.")
+        Literal["generate", "translate", "memory"],
+        typer.Option(help="generate: a text; translate: dates to ISO; memory: what rnn, gru and lstm remember."),
     ] = "generate",
     time: Annotated[
         str | None,
-        typer.Option("--max-time", metavar="TIME", help="Training time.", show_default="45s; translate: 40s"),
+        typer.Option(
+            "--max-time",
+            metavar="TIME",
+            help="Training time; with memory of each of the three runs.",
+            show_default=f"{TRAINING_TIME}; translate: {TRANSLATING_TIME}; memory: {MEMORY_TIME}",
+        ),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="With memory: write the chart, as OUT.html, or a picture, .png or .svg."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Train on a text that needs no download, use the model, and evaluate it, in about a minute."""
-    if task == "translate":
+    """Train on a text that needs no download, use the model, and evaluate it, in a minute or two."""
+    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    if path is not None and task != "memory":
+        raise ConfigError("out: it applies to --task memory; leave it out")
+    if task == "memory":
+        demonstrate_memory(time or MEMORY_TIME, path, quiet=quiet)
+    elif task == "translate":
         _translate(time or TRANSLATING_TIME, quiet=quiet)
     else:
         _generate(time or TRAINING_TIME, quiet=quiet)
@@ -45,12 +61,13 @@ def _generate(time: str, *, quiet: bool) -> None:
 
     from seqgen.runs.text import TextRun
 
-    run = _train(CORPUS, time, quiet=quiet).expect(TextRun)
-    _say(f"2. Sample: seqgen sample --prompt '{PROMPT}' --max-new-tokens 400", quiet=quiet)
+    say(f"1. Train: seqgen train {CORPUS} --max-time {time}", quiet=quiet)
+    run = train(CORPUS, time, quiet=quiet).expect(TextRun)
+    say(f"2. Sample: seqgen sample --prompt '{PROMPT}' --max-new-tokens 400", quiet=quiet)
     write_stream(chain([PROMPT], run.generate(PROMPT, stream=True, max_new_tokens=400)))
     write_text("\n")
 
-    _say("3. Measure, on the validation part of the text: seqgen eval", quiet=quiet)
+    say("3. Measure, on the validation part of the text: seqgen eval", quiet=quiet)
     print_rows([measure(run, "validation part", run.validation_texts(), quiet=quiet)], run)
     notice(
         "next: your own text with `seqgen train my.txt`, another cell with `--cell gru`, more time with "
@@ -68,38 +85,19 @@ def _translate(time: str, *, quiet: bool) -> None:
     from seqgen.runs.pairs.translator import TranslatorRun
     from seqgen.sources.source import load_documents
 
-    run = _train(PAIRS, time, quiet=quiet).expect(TranslatorRun)
-    _say(f'2. Translate: seqgen translate "{DATES[0]}"', quiet=quiet)
+    say(f"1. Train: seqgen train {PAIRS} --max-time {time}", quiet=quiet)
+    run = train(PAIRS, time, quiet=quiet).expect(TranslatorRun)
+    say(f'2. Translate: seqgen translate "{DATES[0]}"', quiet=quiet)
     for source in DATES:
         write_text(f"{source} -> {run.translate(source)}\n")
 
-    _say(f"3. Measure, on days that are not in the training part: seqgen eval {TEST}", quiet=quiet)
+    say(f"3. Measure, on days that are not in the training part: seqgen eval {TEST}", quiet=quiet)
     print_evaluation(run.evaluate_pairs(load_documents([TEST], run.reading())), run, TEST, quiet=quiet)
 
-    _say(f'4. What each character looked at: seqgen translate "{DATES[0]}" --attention -', quiet=quiet)
+    say(f'4. What each character looked at: seqgen translate "{DATES[0]}" --attention -', quiet=quiet)
     print_map(AttentionExample(*run.attention(DATES[0])))
     notice(
         "next: your own pairs, a source, a tab and a target in each line, with `seqgen train pairs.tsv --task "
         "translate`; without attention with `--attention none`",
         quiet=quiet,
     )
-
-
-def _train(corpus: str, time: str, *, quiet: bool) -> Run:
-    """Train on a corpus of the catalog, and load the run; a signal ends the program."""
-    from seqgen.cli.commands.train import run_training
-
-    _say(f"1. Train: seqgen train {corpus} --max-time {time}", quiet=quiet)
-    stop = Interrupts()
-    trained = run_training(text=corpus, max_time=time, quiet=quiet, stop=stop)
-    if stop.exit_code is not None:  # a signal after the last step: the run is complete, the rest is not wanted
-        sys.exit(stop.exit_code)
-
-    from seqgen.runs.load import load
-
-    return load(trained.path)
-
-
-def _say(message: str, *, quiet: bool) -> None:
-    if not quiet:
-        stderr().print(f"\n{message}", style="bold cyan")

@@ -82,3 +82,7 @@ def test_quiet_demo_of_translation_prints_only_the_product(invoke, in_tmp, monke
     result = invoke("demo", "--task", "translate", "--quiet")
 
     assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_out_without_memory_is_refused(refuses):
+    refuses(2, "demo", "--out", "chart.html", words=("--out: ", "--task memory"))
