@@ -88,7 +88,9 @@ def reach(job: Job) -> Reach:
 
 def recalled_bits(job: Job) -> list[float]:
     """Train a run on `corpus:recall`, and return the bits that a recalled letter costs, by distance."""
-    bits: list[float] = measure_recall(train(job), list(islice(read_lines("corpus:recall:test"), RECORDS))).bits.tolist()
+    bits: list[float] = measure_recall(
+        train(job), list(islice(read_lines("corpus:recall:test"), RECORDS))
+    ).bits.tolist()
     return bits
 
 

@@ -1,4 +1,4 @@
-"""Compare continuations of one prompt: how probable is each, as a whole word, and what is its share among them?
+"""Compare continuations of one prompt: the probability of each as a whole word, and its share among them.
 
     P(choice | prompt) = P(the tokens of the choice | prompt) P(a word end | prompt, choice)
 
@@ -9,14 +9,13 @@ It is the sum over all next tokens that cannot continue the word, computed from 
 - unigram, bpe: pieces that begin with such a character, most of them with a space;
 - byte: such characters of ASCII; a byte of another character counts as a part of the word;
 - word: every token, since a word is one token: its end costs nothing;
-- and the end of the document, where the run models ends.
+- and the end of the document.
 
 A choice that ends in a sign, such as `books.`, has ended: its end costs nothing.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,8 +29,8 @@ from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.scoring import nats_by_document, plan_segments, score, score_any
 from seqgen.evaluation.token_scores import TokenScores
 from seqgen.models.base import LanguageModel
-from seqgen.tokenizers.base import BOUNDARY, Tokenizer
-from seqgen.utils.text import is_in_word
+from seqgen.tokenizers.base import Tokenizer
+from seqgen.utils.text import is_in_word, without_surrogates
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,6 @@ def compare_choices(
     choices: Sequence[str],
     *,
     space: bool = True,
-    ends: bool = False,
     precision: StepperPrecision = "fp32",
 ) -> list[Choice]:
     """Return the cost and the share of each choice; arguments and errors as of `TextRun.choices`.
@@ -80,14 +78,13 @@ def compare_choices(
         prompt: what every choice continues.
         choices: what may follow.
         space: whether to add a space where none is between prompt and choice.
-        ends: whether the model has learned where documents end.
         precision: of matrix products.
     """
     _check(choices, tokenizer)
-    continuations = [_continue(prompt, choice, space=space) for choice in choices]
+    continuations = [" " * (space and _lacks_space(prompt, choice, tokenizer)) + choice for choice in choices]
     texts = [prompt + continuation for continuation in continuations]
     documents = Documents.of([tokenizer.encode(text) for text in texts])
-    nats, end_nats = _score(model, tokenizer, documents, ends=ends, precision=precision)
+    nats, end_nats = _score(model, tokenizer, documents, precision)
     scores = [TokenScores.of(text, tokenizer, own) for text, own in zip(texts, nats, strict=True)]
     first = _first_token(prompt, scores, tokenizer)
     costs = [float(one.nats[first:].sum() + one.unk_cost[first:].sum()) for one in scores]
@@ -118,22 +115,20 @@ def _check(choices: Sequence[str], tokenizer: Tokenizer) -> None:
         seen[written] = choice
 
 
-def _continue(prompt: str, choice: str, *, space: bool) -> str:
-    """Return a choice as it follows the prompt: with a space where both are without white space."""
-    lacks_space = prompt != "" and not prompt[-1].isspace() and not choice[0].isspace()
-    return f" {choice}" if space and lacks_space else choice
+def _lacks_space(prompt: str, choice: str, tokenizer: Tokenizer) -> bool:
+    """Return whether neither the end of the prompt, if it has one, nor the beginning of the choice is white space."""
+    before, after = _as_text(prompt, tokenizer), _as_text(choice, tokenizer)
+    return before != "" and not before[-1].isspace() and not after[0].isspace()
 
 
 def _score(
-    model: LanguageModel, tokenizer: Tokenizer, documents: Documents, *, ends: bool, precision: StepperPrecision
+    model: LanguageModel, tokenizer: Tokenizer, documents: Documents, precision: StepperPrecision
 ) -> tuple[list[npt.NDArray[np.float64]], list[float]]:
     """Return the nats of every token of each document, and of a word end after its last token.
 
     Raises:
         TextError: a document is longer than the model's positions.
     """
-    members = tokenizer.word_ends()
-    members[BOUNDARY] = ends
     # With an end, a document has one target more, after its last token: there the word end is scored.
     ended = Documents(documents.ids, documents.starts, np.ones(len(documents.lengths), bool))
     limit = model.max_positions
@@ -145,8 +140,8 @@ def _score(
     segments, _ = plan_segments(model, documents, config)
     nats = nats_by_document(documents, score(model, documents, segments, precision))
     segments, _ = plan_segments(model, ended, config)
-    after = nats_by_document(ended, score_any(model, ended, segments, members, precision))
-    return nats, [float(every[-1]) for every in after]
+    after = nats_by_document(ended, score_any(model, ended, segments, tokenizer.word_ends(), precision))
+    return nats, [max(0.0, float(every[-1])) for every in after]
 
 
 def _first_token(prompt: str, scores: Sequence[TokenScores], tokenizer: Tokenizer) -> int:
@@ -170,4 +165,9 @@ def _tokens_within(scores: TokenScores, stop: int) -> int:
 
 def _ends_in_word(text: str, tokenizer: Tokenizer) -> bool:
     """Return whether a text ends inside a word, or at its last character."""
-    return is_in_word(text.encode(tokenizer.text_encoding).decode("utf-8", "replace")[-1])
+    return is_in_word(_as_text(text, tokenizer)[-1])
+
+
+def _as_text(text: str, tokenizer: Tokenizer) -> str:
+    """Return a text as it reads: where a character is a byte of a file, the bytes as UTF-8."""
+    return without_surrogates(text).encode(tokenizer.text_encoding).decode("utf-8", "replace")

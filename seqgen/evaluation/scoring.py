@@ -188,6 +188,7 @@ def score_any(
     def forward(
         inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None
     ) -> tuple[tuple[Tensor, ...], State]:
+        del targets
         log_probs, state = log_probs_of(inputs, state, starts)
         return (-log_probs.masked_fill(left_out, -torch.inf).logsumexp(-1),), state
 

@@ -327,7 +327,12 @@ class TextRun(Run):
         """
         with torch_threads(self._threads):
             return compare_choices(
-                self.model, self.tokenizer, prompt, choices, space=space, ends=self.config.text.ends, precision=precision
+                self.model,
+                self.tokenizer,
+                prompt,
+                choices,
+                space=space,
+                precision=precision,
             )
 
     def surprisal(

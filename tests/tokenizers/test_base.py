@@ -260,7 +260,9 @@ def test_word_ends_are_the_ids_that_begin_with_no_character_of_a_word(tokenizer)
         assert ends.all()
         return
     firsts = [piece[:1] for piece in tokenizer.id_to_bytes]
-    spaces, letters = ([token for token, one in enumerate(firsts) if one and one in wanted] for wanted in (b" \n.,", b"aT7_"))
+    spaces, letters = (
+        [token for token, one in enumerate(firsts) if one and one in wanted] for wanted in (b" \n.,", b"aT7_")
+    )
     assert ends[spaces].all()
     assert spaces
     assert not ends[letters].any()

@@ -30,6 +30,7 @@ def split_choices(given: Sequence[str], *, raw: bool) -> list[str]:
     With `raw`, each character of a choice is one of its bytes.
     """
     from seqgen.cli.options import as_text
+
     from seqgen.sources.content import bytes_as_characters
 
     choices = [one.strip() for one in given[0].split(",")] if len(given) == 1 else list(given)

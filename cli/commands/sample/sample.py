@@ -59,7 +59,7 @@ ChoicesOption = Annotated[
     list[str] | None,
     typer.Option(
         metavar="A,B,...",
-        help="Compare these continuations of the prompt instead of sampling. Repeat the option for choices with commas.",
+        help="Compare these continuations of the prompt instead of sampling; repeated, each is one.",
     ),
 ]
 NoSpaceOption = Annotated[bool, typer.Option("--no-space", help="Add no space between the prompt and a choice.")]

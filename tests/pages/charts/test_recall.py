@@ -8,7 +8,9 @@ from seqgen.pages.charts.recall import recall_chart
 
 def test_recall_chart_has_a_curve_for_each_run_and_one_for_guessing():
     distances, accuracy = np.array([1, 10, 100]), np.array([1.0, 0.5, 0.125])
-    chart = recall_chart({"rnn": Recall(distances, accuracy, np.zeros(3)), "gru": Recall(distances, accuracy, np.zeros(3))})
+    chart = recall_chart(
+        {"rnn": Recall(distances, accuracy, np.zeros(3)), "gru": Recall(distances, accuracy, np.zeros(3))}
+    )
 
     *runs, guessing = chart.curves
     assert [one.name for one in runs] == ["rnn", "gru"]
