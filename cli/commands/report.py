@@ -41,7 +41,7 @@ def report(
     if is_written and not os.access(place.parent, os.W_OK):
         raise SaveError(f"{place} cannot be written: the folder is not writable; name another place with --out")
     with exit_on_signal():
-        from seqgen.pages.report import WORK, make_report, report_page
+        from seqgen.pages.report.make import WORK, make_report, report_page
     from seqgen.utils.files import write_atomically
 
     with ExitStack() as stack:

@@ -217,16 +217,16 @@ def _chart(curves: Sequence[Curve], against: str | None) -> Chart:
 
 def _curves(found: Found, number: int, against: str | None) -> list[Curve]:
     """Return the curve of a run, and of a mixture a dashed one of each member, all of one color."""
-    from seqgen.inspection.learning_curve import learning_curves
     from seqgen.pages.chart import Curve
+    from seqgen.runs.history import read_histories
 
     directory, config, summary = found
     made = []
-    for member, curve in learning_curves(directory, config).items():
+    for member, history in reversed(read_histories(directory, config, every_step=False).items()):
         name = f"{summary.run}, {member}" if member else summary.run
-        x = curve.seconds if against == "time" else curve.steps
-        if len(curve):
-            made.append(Curve(name, x, curve.bits_per_byte, dashed=bool(member), color=number))
+        steps, seconds, bits = history.validation_curve
+        if len(bits):
+            made.append(Curve(name, seconds if against == "time" else steps, bits, dashed=bool(member), color=number))
     if not made:
         notice(f"{summary.run} has no validation loss in bits per byte, and is left out of the plot")
     return made

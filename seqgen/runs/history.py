@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -21,13 +22,15 @@ MEMBER_OF_ALL = ""
 WARNINGS = ("vanishing_gradient", "exploding_gradient", "overfitting", "skipped", "save_failed")
 """The events that say that something went wrong."""
 _OF_A_STEP = ("step", "nats_per_token", "lr", "grad_norm")
-_NEEDED = {
-    "evaluated": ("nats_per_token",),
-    "mixed": ("nats_per_token", "bits_per_byte"),
-    "norms": ("gradient", "update"),
-    "sampled": ("text",),
+_NUMBER = (int, float, NoneType)
+_LOSSES = {"seconds": _NUMBER, "nats_per_token": _NUMBER, "bits_per_byte": _NUMBER}
+_NEEDED: dict[str, dict[str, Any]] = {
+    "evaluated": _LOSSES,
+    "mixed": _LOSSES,
+    "norms": {"gradient": dict, "update": dict},
+    "sampled": {"text": str},
 }
-"""The fields that events must have, by event."""
+"""The fields that events must have, and their types, by event."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +61,15 @@ class History:
         return min(self.evaluations, key=lambda event: float(event["nats_per_token"]), default=None)
 
     @property
+    def validation_curve(self) -> tuple[Floats, Floats, Floats]:
+        """The steps, seconds of training and bits per byte of the evaluations that have bits, [N] each."""
+        events = (*self.evaluations, *self.mixed)
+        points = [(event["step"], event["seconds"], event["bits_per_byte"]) for event in events]
+        rows = np.array(points, np.float64).reshape(-1, 3)  # None is NaN
+        steps, seconds, bits = rows[np.isfinite(rows).all(axis=1)].T
+        return steps, seconds, bits
+
+    @property
     def groups(self) -> list[str]:
         """The groups of parameters whose norms were measured."""
         return list(self.norms[-1]["gradient"]) if self.norms else []
@@ -69,8 +81,12 @@ class History:
         return np.array(steps, np.float64), np.array(norms, np.float64)
 
 
-def read_history(directory: RunDirectory) -> History:
+def read_history(directory: RunDirectory, *, every_step: bool = True) -> History:
     """Read the history of a run; of a mixture that of mixing alone, as each member has its own.
+
+    Args:
+        directory: the run.
+        every_step: whether to read all steps, or of steps in a row the last one alone, which is faster.
 
     Raises:
         RunError: metrics.jsonl cannot be read, or has lines that are not events.
@@ -78,14 +94,15 @@ def read_history(directory: RunDirectory) -> History:
     columns = [array("d") for _ in _OF_A_STEP]
     found: dict[str, list[dict[str, Any]]] = {}
     try:
-        for event in read_metrics(directory.metrics):
+        for event in read_metrics(directory.metrics, every_step=every_step):
             kind = event["event"]
             if kind == "step":
                 for column, name in zip(columns, _OF_A_STEP, strict=True):
                     column.append(math.nan if event[name] is None else event[name])
             else:
-                for name in _NEEDED.get(kind, ()):
-                    event[name]
+                for name, types in _NEEDED.get(kind, {}).items():
+                    if not isinstance(event[name], types):
+                        raise TypeError(name)
                 found.setdefault("warning" if kind in WARNINGS else kind, []).append(event)
     except (KeyError, TypeError) as error:
         raise RunError(
@@ -105,14 +122,16 @@ def read_history(directory: RunDirectory) -> History:
     )
 
 
-def read_histories(directory: RunDirectory, config: RunConfig) -> dict[str, History]:
+def read_histories(directory: RunDirectory, config: RunConfig, *, every_step: bool = True) -> dict[str, History]:
     """Return the history of a run, or those of a mixture's members by name, then its own as `MEMBER_OF_ALL`.
+
+    Arguments are as of `read_history`.
 
     Raises:
         RunError: metrics.jsonl cannot be read, or has lines that are not events.
     """
-    members = {name: read_history(directory.member(name)) for name in config.members}
-    return {**members, MEMBER_OF_ALL: read_history(directory)}
+    members = {name: read_history(directory.member(name), every_step=every_step) for name in config.members}
+    return {**members, MEMBER_OF_ALL: read_history(directory, every_step=every_step)}
 
 
 def thin(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats, Floats, Floats]:

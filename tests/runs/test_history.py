@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,11 @@ def test_history_has_the_figures_of_the_events(corpus, tmp_path):
     at, found = history.norms_of("update", "head")
     assert (at.tolist(), found.tolist()) == ([3, 6], [event.update["head"] for event in norms])
     assert history.warnings == []
+    curve = [(event.step, event.seconds, event.bits_per_byte) for event in evaluated]
+    assert [tuple(row) for row in np.stack(history.validation_curve, axis=1)] == curve
+    last = read_history(RunDirectory(run.path), every_step=False)
+    assert last.steps.tolist() == [3, 6]
+    assert last.evaluations == history.evaluations
 
 
 @pytest.mark.slow
@@ -47,6 +54,7 @@ def test_histories_of_a_mixture_are_those_of_its_members_and_its_own(corpus, tmp
     assert len(histories["gru"].steps) == 6
     assert len(histories["ngram"].steps) == 0
     assert histories[MEMBER_OF_ALL].best["bits_per_byte"] == mixed.bits_per_byte
+    assert [len(history.validation_curve[2]) for history in histories.values()] == [2, 1, 1]
 
 
 def test_history_of_a_run_without_metrics_is_empty(tmp_path):
@@ -55,7 +63,21 @@ def test_history_of_a_run_without_metrics_is_empty(tmp_path):
     assert (len(history.steps), history.best, history.groups) == (0, None, [])
 
 
-@pytest.mark.parametrize("line", ['{"event": "step", "step": 1}', '{"event": "norms", "step": 1, "gradient": {}}'])
+def test_validation_curve_leaves_out_evaluations_without_bits(tmp_path):
+    event = {"event": "evaluated", "step": 1, "seconds": 1.0, "nats_per_token": 0.5, "bits_per_byte": None}
+    (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(event)}\n", "utf-8")
+
+    assert [len(part) for part in read_history(RunDirectory(tmp_path)).validation_curve] == [0, 0, 0]
+
+
+DAMAGED = [
+    '{"event": "step", "step": 1}',
+    '{"event": "norms", "step": 1, "gradient": {}}',
+    '{"event": "mixed", "step": 1, "seconds": "x", "nats_per_token": 1, "bits_per_byte": 1}',
+]
+
+
+@pytest.mark.parametrize("line", DAMAGED)
 def test_history_refuses_events_without_their_fields(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f"{line}\n", "utf-8")
 

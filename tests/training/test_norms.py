@@ -136,6 +136,8 @@ def test_exploding_gradient_is_large_while_the_loss_is_worse_than_guessing():
         IN_A_ROW - 1, "layers.1", EXPLODED, pytest.approx(total), nats * 1.01, pytest.approx(GUESSING)
     )
     assert watch(measured, nats) == [None] * IN_A_ROW
+    edge = Norms(1, {"layers.0": EXPLODED, "head": 0.0}, {})
+    assert watch([edge] * IN_A_ROW, nats * 9) == [None] * IN_A_ROW
     assert watch([norms_with(step, head=EXPLODED * 0.99) for step in range(9)], nats * 9) == [None] * 9
 
 

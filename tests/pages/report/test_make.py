@@ -18,25 +18,16 @@ from seqgen.inspection.gradients import measure_gradients
 from seqgen.inspection.units import find_units, trace_units
 from seqgen.pages.chart import chart_data
 from seqgen.pages.charts.gradients import gradients_chart
-from seqgen.pages.report import (
-    DISTANCE,
-    POSITIONS,
-    Report,
-    curves_section,
-    first_characters,
-    history_charts,
-    labels_section,
-    make_report,
-    report_page,
-    surprisal_section,
-)
+from seqgen.pages.report.inside import labels_section, surprisal_section
+from seqgen.pages.report.make import DISTANCE, POSITIONS, Report, first_characters, make_report, report_page
+from seqgen.pages.report.training import curves_section, history_charts
 from seqgen.pages.visible import show_invisible
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.history import read_history
 from seqgen.runs.summary import summarize
 from seqgen.sources.source import LoadedDocuments
 
-from ..small_runs import PAIRS, labeled_texts, tagged_sentences
+from ...small_runs import PAIRS, labeled_texts, tagged_sentences
 
 SMALL = {"hidden_size": 16, "max_steps": 6, "eval_every": 3, "batch_size": 8, "precision": "fp32"}
 HOSTILE = "The </script><script>alert(1)</script> sailor \u2028 saw مرحبا 👩‍👧 and &amp; left.\n"

@@ -1,0 +1,138 @@
+"""The sections of a report that look inside a model: labels, surprisal, units, gradient horizon."""
+
+from __future__ import annotations
+
+import math
+
+from seqgen.evaluation.surprisal.measure import Surprisal
+from seqgen.evaluation.tasks.labels import LabelReport
+from seqgen.evaluation.tasks.tags import TagReport
+from seqgen.inspection.gradients import Gradients
+from seqgen.inspection.units import FoundUnits, UnitTrace
+from seqgen.pages.chart import chart_data
+from seqgen.pages.charts.gradients import describe_source, gradients_chart
+from seqgen.pages.report.blocks import Block, Section, cut_line, figure, table_block
+from seqgen.pages.visible import show_invisible
+
+COLORED_TOKENS = 1_500
+"""Tokens of the colored stretch."""
+HARDEST_LINES = 20
+DARKEST_BITS = 10.0
+"""Bits at which a token has the darkest color; in a vocabulary of 1,000, pure chance costs as much."""
+EXPECTED = 3
+"""How many of the most probable tokens are named at a token."""
+
+
+def labels_section(found: LabelReport | TagReport) -> Section:
+    """Show how many labels or tags are right, and which are confused."""
+    counts = found.counts if isinstance(found, LabelReport) else found.spans or found.tags
+    kind = "label" if isinstance(found, LabelReport) else "tag" if found.spans is None else "span"
+    figures = [
+        figure("accuracy", found.accuracy, "{:.2%}"),
+        figure("macro-F1", found.macro_f1, "{:.4f}"),
+    ]
+    if isinstance(found, LabelReport):
+        figures.append(figure(f"always {found.majority}", found.majority_share, "{:.2%}"))
+    rows = [
+        [name, f"{one.reference:,}", f"{one.output:,}", f"{one.precision:.3f}", f"{one.recall:.3f}", f"{one.f1:.3f}"]
+        for name, one in counts.items()
+    ]
+    blocks: list[Block] = [
+        {"kind": "figures", "figures": figures},
+        table_block([kind, "true", "predicted", "precision", "recall", "F1"], rows),
+    ]
+    if isinstance(found, LabelReport) and found.confusion is not None:
+        confused = zip(counts, found.confusion, strict=True)
+        lines = [[label, *(f"{count:,}" for count in row)] for label, row in confused]
+        blocks.append(table_block(["true / predicted", *counts], lines))
+    return Section("Labels of the withheld part", "Predictions compared with the labels that the text has.", blocks)
+
+
+def surprisal_section(found: Surprisal, characters: int) -> Section:
+    """Show the strangest lines of a text, and its beginning colored by the bits of each token.
+
+    Args:
+        found: of the text or of its beginning, with tokens.
+        characters: of the whole text, to name what was left out.
+    """
+    lines, several = found.lines, len(found.texts) > 1
+    rows = []
+    for place in lines.strangest(HARDEST_LINES).tolist():
+        number = f"{lines.document[place] + 1:,}: {lines.line[place]:,}" if several else f"{lines.line[place]:,}"
+        bits = lines.nats[place] / math.log(2)
+        line = cut_line(found.text_of(lines, place).rstrip("\r\n"))
+        rows.append([number, line, f"{lines.bits_per_byte[place]:.2f}", f"{bits:.1f}"])
+    scored = sum(map(len, found.texts))
+    part = f"the first {scored:,} of its {characters:,} characters" if scored < characters else "all of it"
+    about = (
+        f"What the withheld part costs, {part}: its strangest lines, ranked by nats divided by the root of the bytes, "
+        f"and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} bits on. Point at a "
+        "token to see what was expected."
+    )
+    if several:
+        about += " Line 2: 7 is line 7 of document 2."
+    table = table_block(["line", "text", "bits per byte", "bits"], rows, words=2)
+    return Section("Surprisal", about, [table, _colored(found)])
+
+
+def _colored(found: Surprisal) -> Block:
+    """Return the first tokens of a text with their bits, and the most probable tokens in the place of each."""
+    tokens: list[str] = []
+    bits: list[float] = []
+    expected: list[str] = []
+    for document in found.tokens or ():
+        tokens += document.scores.tokens
+        bits += (document.nats / math.log(2)).round(3).tolist()
+        for top, shares in zip(document.top[:, :EXPECTED].tolist(), document.top_probabilities.tolist(), strict=True):
+            named = zip(map(found.tokens.name, top), shares, strict=False)  # type: ignore[union-attr]
+            expected.append(", ".join(f"{show_invisible(name)} {share:.0%}" for name, share in named))
+        if len(tokens) >= COLORED_TOKENS:
+            break
+    shown = slice(COLORED_TOKENS)
+    return {"kind": "colored", "tokens": tokens[shown], "bits": bits[shown], "expected": expected[shown],
+            "darkest": DARKEST_BITS}  # fmt: skip
+
+
+def units_section(trace: UnitTrace, found: FoundUnits, name: str) -> Section:
+    """Show the units that track probes best, and the beginning of the text colored by the best of them."""
+    best = sorted(found.best(), key=lambda one: -abs(one.held_out))
+    rows = [[one.probe, one.unit, f"{one.held_out:.2f}", f"{one.fitted:.2f}"] for one in best]
+    about = (
+        f"Of {found.tried:,} units of {name}, those whose value correlates most with what the text is doing at each "
+        f"token. They were chosen on the first {found.half:,} tokens and measured on the other "
+        f"{found.total - found.half:,}."
+    )
+    blocks: list[Block] = [table_block(["probe", "unit", "held-out correlation", "where chosen"], rows, words=2)]
+    if best:
+        values = trace.unit(best[0].unit)
+        largest = float(abs(values).max()) or 1.0
+        blocks.append(
+            {
+                "kind": "unit",
+                "title": f"{best[0].unit}, which tracks {best[0].probe}",
+                "tokens": trace.tokens[:COLORED_TOKENS],
+                "values": [round(float(value), 4) for value in values[:COLORED_TOKENS]],
+                "largest": round(largest, 4),
+            }
+        )
+    return Section("Units", about, blocks)
+
+
+def horizon_section(found: Gradients) -> Section:
+    """Show how far back the gradient of a loss reaches, and where a thousandth of it is left."""
+    chart = gradients_chart([(found.cell, found)])
+    rows = [
+        [
+            describe_source(found, norms),
+            f"more than {found.distance:,}" if norms.horizon is None else f"{norms.horizon:,}",
+            "–" if norms.decay is None else f"{norms.decay:.3g}",
+        ]
+        for norms in found.norms
+    ]
+    about = (
+        f"The norm of the gradient of one loss with respect to what {found.cell} held k tokens before: the geometric "
+        f"mean over {found.positions} places of the withheld part. The horizon is the first k at which a thousandth is "
+        "left of the norm at k = 0; the factor is by what the norm changes with each token."
+    )
+    table = table_block(["gradient with respect to", "horizon", "factor per token"], rows)
+    return Section("Gradient horizon", about, [{"kind": "charts", "charts": [chart_data(chart)]}, table])
