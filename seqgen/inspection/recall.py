@@ -53,7 +53,7 @@ def measure_recall(run: TextRun, records: Sequence[str]) -> Recall:
         ConfigError: the run has other tokens than characters.
     """
     found = run.surprisal(LoadedDocuments.of(["".join(records)]), tokens=True)
-    (tokens,) = found.tokens or ()
+    tokens = next(iter(found.tokens or ()))
     lengths = np.array([len(record) for record in records])
     if len(tokens) - int(run.config.text.ends) != lengths.sum():
         raise ConfigError(f"run: {run.path} has other tokens than characters; train it with --tokenizer char")
