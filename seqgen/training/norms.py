@@ -23,7 +23,7 @@ MEASURED_EVERY = 50
 DIGITS = 6
 """Significant digits of a norm in metrics.jsonl."""
 VANISHED = 1e-3
-"""A layer's gradient has vanished if it is below this share of the head's; healthy runs have 0.03 to 1."""
+"""A layer's gradient has vanished if it is below this share of the head's; healthy runs have 0.03 and more."""
 SETTLED = 100
 """Steps before which a layer may still wake up: the encoder of a transformer begins at 0.0003 and needs up to 50 steps.
 

@@ -22,6 +22,8 @@ from seqgen.tokenizers.base import (
     not_empty,
     to_json,
 )
+from seqgen.tokenizers.byte import ByteTokenizer
+from seqgen.tokenizers.char import CharTokenizer
 from seqgen.utils.text import without_surrogates
 
 # The fixtures are immutable, so sharing them between examples is sound.
@@ -269,3 +271,11 @@ def test_word_ends_are_the_ids_that_begin_with_no_character_of_a_word(tokenizer)
     assert letters
     if tokenizer.unknown_id is not None:
         assert not ends[tokenizer.unknown_id]
+
+
+def test_token_name_shows_ends_unknown_tokens_and_parts_of_characters():
+    characters, octets = CharTokenizer("ab"), ByteTokenizer()
+    lead, *_ = octets.encode("왕").tolist()
+
+    assert [characters.token_name(token) for token in range(4)] == ["<end>", "<unk>", "a", "b"]
+    assert octets.token_name(lead) == "\\xec"

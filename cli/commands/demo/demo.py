@@ -9,7 +9,7 @@ import typer
 from seqgen.cli.commands.demo.memory import TRAINING_TIME as MEMORY_TIME
 from seqgen.cli.commands.demo.memory import demonstrate_memory
 from seqgen.cli.commands.demo.stages import say, train
-from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, PICTURE_SUFFIXES, check_out
+from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import QuietOption
 from seqgen.cli.output import notice, write_stream, write_text
 
@@ -44,7 +44,7 @@ def demo(
     quiet: QuietOption = False,
 ) -> None:
     """Train on a text that needs no download, use the model, and evaluate it, in a minute or two."""
-    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    path = check_out(out, CHART_SUFFIXES)
     if path is not None and task != "memory":
         raise ConfigError("out: it applies to --task memory; leave it out")
     if task == "memory":

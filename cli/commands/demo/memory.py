@@ -10,11 +10,8 @@ from typing import TYPE_CHECKING, Any
 from seqgen.cli.commands.demo.stages import say, train
 from seqgen.cli.output import fit_table, printable, stdout, write_text
 
-from seqgen.utils.files import write_atomically
-
 if TYPE_CHECKING:
     from seqgen.inspection.recall import Recall
-    from seqgen.pages.chart import Chart
     from seqgen.runs.text import TextRun
 
 CORPUS = "corpus:recall"
@@ -34,6 +31,7 @@ def demonstrate_memory(time: str, out: Path | None, *, quiet: bool) -> None:
     from seqgen.cli.chart import print_chart
 
     from seqgen.inspection.recall import measure_recall
+    from seqgen.pages.chart_file import write_charts
     from seqgen.pages.charts.recall import recall_chart
     from seqgen.runs.text import TextRun
     from seqgen.sources.source import load_documents
@@ -53,7 +51,7 @@ def demonstrate_memory(time: str, out: Path | None, *, quiet: bool) -> None:
     stdout().print()
     print_chart(stdout(), chart)
     if out is not None:
-        _write(chart, out)
+        write_charts([chart], chart.title, out)
     write_text(f"\n{describe(measured)}\n{_command(runs)}\n")
 
 
@@ -63,13 +61,9 @@ def describe(measured: Mapping[str, Recall]) -> str:
 
     last = int(next(iter(measured.values())).distances[-1])
     reaches = {cell: recall.reach(ENOUGH) or 0 for cell, recall in measured.items()}
-    parts = [
-        f"{cell} at no distance"
-        if reach == 0
-        else f"{cell} {'up to' if reach < last else 'at every distance, to'} {reach}"
-        for cell, reach in reaches.items()
-    ]
-    seen = f"At least half of the letters are right, where {GUESSED:.1%} could be guessed: {', '.join(parts)}."
+    longest = {0: "none", last: f"{last} (the longest)"}
+    parts = ", ".join(f"{cell} {longest.get(reach, reach)}" for cell, reach in reaches.items())
+    seen = f"At least half of the letters are right, {GUESSED:.1%} by guessing, up to these distances: {parts}."
     gated = {cell: reach for cell, reach in reaches.items() if cell != "rnn"}
     further = [cell for cell, reach in gated.items() if reach > reaches["rnn"]]
     if len(further) == len(gated):
@@ -102,14 +96,3 @@ def _print(measured: Mapping[str, Recall]) -> None:
         for cell, recall in measured.items()
     ]
     stdout().print(fit_table(stdout(), columns, rows, figures=columns[1:], left_out_first=()).table)
-
-
-def _write(chart: Chart, out: Path) -> None:
-    """Write a page or a picture of the chart."""
-    from seqgen.pages.chart import chart_page
-    from seqgen.pages.chart_picture import write_picture
-
-    if out.suffix.lower() == ".html":
-        write_atomically(out, chart_page([chart], chart.title).encode())
-    else:
-        write_picture([chart], out)

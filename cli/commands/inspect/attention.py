@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.commands.inspect.arguments import (
-    PAGE_SUFFIX,
-    PICTURE_SUFFIXES,
+    CHART_SUFFIXES,
     MemberOption,
     RunArgument,
     check_out,
+    read_passage,
     run_and_text,
 )
 from seqgen.cli.commands.pairs.translate import draw_attention, print_map
-from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text, texts_of
+from seqgen.cli.options import JsonOption, QuietOption, texts_of
 from seqgen.cli.output import notice, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.errors import ConfigError, TextError
+from seqgen.pages.chart_file import PAGE_SUFFIX
 from seqgen.sources.config import STDIN
 from seqgen.utils.files import write_atomically
 from seqgen.utils.text import plural
@@ -57,7 +58,7 @@ def attention(
     Of a run trained with --task translate, it shows what seqgen translate --attention draws.
     A single argument that is not a directory is the text: seqgen inspect attention "to be or not to be".
     """
-    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    path = check_out(out, CHART_SUFFIXES)
     run, text = run_and_text(run, text)
     if head is not None and layer is None:
         raise ConfigError("head: the heads of every layer are counted from 0; add --layer")
@@ -76,7 +77,8 @@ def attention(
         _show_alignments(model, text, out, json=json, quiet=quiet)
         return
     model = model.expect(TextRun)
-    found = measure_attention(model, _read_text(model, text, quiet=quiet), member=member)
+    content = model.validation_texts()[0] if text is None else read_passage(model, text, quiet=quiet)
+    found = measure_attention(model, content, member=member)
     if found.is_cut:
         notice(f"the text is long; its first {plural(len(found.tokens), 'token')} are read", quiet=quiet)
     shown = None if layer is None else _choose_map(found, layer, head)
@@ -89,18 +91,6 @@ def attention(
         write_json(_as_record(model, found))
     elif path is None:
         _print(model, found, shown)
-
-
-def _read_text(model: TextRun, text: str | None, *, quiet: bool) -> str:
-    """Return the text that is shown: the argument, the beginning of a file, or that of the validation part."""
-    from seqgen.sources.content import bytes_as_characters
-    from seqgen.sources.source import load_documents
-
-    if text is None:
-        return model.validation_texts()[0]
-    if is_text(text, "the text", quiet=quiet):
-        return bytes_as_characters(text) if model.config.data.is_raw else as_text(text, "the text")
-    return load_documents([text], model.reading(), lambda message: notice(message, quiet=quiet))[0]
 
 
 def _choose_map(found: TextAttention, layer: int, head: int | None) -> AttentionExample:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import (
-    PAGE_SUFFIX,
-    PICTURE_SUFFIXES,
+    CHART_SUFFIXES,
     MemberOption,
     RunArgument,
     TextArgument,
@@ -16,10 +15,10 @@ from seqgen.cli.commands.inspect.arguments import (
     read_documents,
 )
 from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.output import printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.utils.files import write_atomically
+from seqgen.pages.chart_file import write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def gates(
     The half-life of a unit is ln(1/2) / mean(ln r); r is the share of its state that it keeps at a token.
     It is the forget gate of an lstm, and the update gate of a gru.
     """
-    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    path = check_out(out, CHART_SUFFIXES)
     with exit_on_signal():
         from seqgen.inspection.gates import gated_cell, measure_gates
         from seqgen.inspection.trace import neural_part
@@ -64,17 +63,10 @@ def gates(
     with WorkBar("reading", quiet=quiet) as bar:
         found = measure_gates(part, documents, progress=bar.show)
     if path is not None:
-        from seqgen.pages.chart import chart_page
-        from seqgen.pages.chart_picture import write_picture
         from seqgen.pages.charts.gates import half_life_chart, saturation_charts
 
-        charts = [half_life_chart(found), *saturation_charts(found)]
-        if path.suffix.lower() == PAGE_SUFFIX:
-            title = f"Gates of {part.path.name}, {part.config.model.name} {part.config.model.shape}"
-            write_atomically(path, chart_page(charts, title).encode())
-        else:
-            write_picture(charts, path)
-        notice(f"{path}: {plural(len(charts), 'chart')}", quiet=quiet)
+        title = f"Gates of {part.path.name}, {part.config.model.name} {part.config.model.shape}"
+        write_charts([half_life_chart(found), *saturation_charts(found)], title, path)
     if json:
         write_json(_as_record(found, part))
     elif path is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from seqgen.cli.bars import WorkBar, announce_time
 from seqgen.cli.commands.sample.choices import print_choices, refuse_settings, split_choices
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, pick, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, machine_settings, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
 from seqgen.cli.signals import exit_on_signal
@@ -21,7 +21,6 @@ from seqgen.config import SAMPLING, settings_of
 from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
 from seqgen.sources.config import Reading
-from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -29,12 +28,10 @@ if TYPE_CHECKING:
     from seqgen.generation.generate import Completion
     from seqgen.runs.text import TextRun
 
-_MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
     **settings_of(SamplingConfig),
     "encoding": settings_of(Reading)["encoding"]._replace(shown="utf-8; bytes as trained", group=SAMPLING),
-    "device": _MACHINE["device"]._replace(group=SAMPLING),
-    "threads": _MACHINE["threads"]._replace(group=SAMPLING, shown="all"),
+    **machine_settings(SAMPLING),
 }
 MEASURING = ("encoding", "device", "threads", "precision")
 """The settings that matter to choices too."""

@@ -53,9 +53,9 @@ def recall(*accuracy):
 @pytest.mark.parametrize(
     ("rnn", "gru", "lstm", "words"),
     [
-        ((1, 0.2, 0.1), (1, 1, 0.5), (1, 1, 0.2), ("rnn up to 1,", "gru at every distance", "up to 10", "A gate")),
-        ((1, 0.2, 0.1), (1, 1, 0.1), (0.1, 0.1, 0.1), ("lstm at no distance", "gru only")),
-        ((1, 1, 1), (1, 1, 1), (1, 1, 0.4), ("rnn at every distance, to 100", "not helped")),
+        ((1, 0.2, 0.1), (1, 1, 0.5), (1, 1, 0.2), ("rnn 1,", "gru 100 (the longest)", "lstm 10.", "A gate")),
+        ((1, 0.2, 0.1), (1, 1, 0.1), (0.1, 0.1, 0.1), ("lstm none", "gru only")),
+        ((1, 1, 1), (1, 1, 1), (1, 1, 0.4), ("rnn 100 (the longest)", "not helped")),
     ],
 )  # fmt: skip
 def test_describe_says_what_was_seen(rnn, gru, lstm, words):
