@@ -55,12 +55,14 @@ def group_of(parameter: str) -> str:
 
 
 class NormMeter:
-    """Measures one step of a model. Tied weights belong to the embedding."""
+    """Measures one step of a model. Tied weights belong to the head."""
 
     def __init__(self, model: nn.Module) -> None:
         self._groups: dict[str, list[Parameter]] = {}
+        tied = model.get_submodule("head").weight
         for name, parameter in model.named_parameters():
-            self._groups.setdefault(group_of(name), []).append(parameter)
+            group = "head" if parameter is tied else group_of(name)
+            self._groups.setdefault(group, []).append(parameter)
         self._groups["head"] = self._groups.pop("head")  # the start of a document is registered first
         self._before: list[Tensor] = []
         self.gradient: dict[str, float] = {}

@@ -95,7 +95,7 @@ def _colored(found: Surprisal) -> Block:
 
 def units_section(trace: UnitTrace, found: FoundUnits, name: str) -> Section:
     """Show the units that track probes best, and the beginning of the text colored by the best of them."""
-    best = sorted(found.best(), key=lambda one: -abs(one.held_out))
+    best = sorted(found.best(), key=lambda one: -abs(one.fitted))
     rows = [[one.probe, one.unit, f"{one.fitted:+.2f}", f"{one.held_out:+.2f}"] for one in best]
     about = (
         f"Of {found.tried:,} units of {name}, those whose value correlates most with what the text is doing at each "
