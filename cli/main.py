@@ -23,6 +23,10 @@ from seqgen.cli.commands import (
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
 from seqgen.cli.commands.demo import demo
+from seqgen.cli.commands.embed import analogy, nearest, plot, similarity
+from seqgen.cli.commands.embed import evaluate as evaluate_vectors
+from seqgen.cli.commands.embed import export as export_vectors
+from seqgen.cli.commands.embed import train as train_vectors
 from seqgen.cli.commands.inspect import attention, context, gates, gradients, step, units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.commands.sample import sample
@@ -48,6 +52,7 @@ tokenizers = typer.Typer(
 corpora = typer.Typer(
     cls=Group, help="List and download corpora, check a text, encode it before training.", no_args_is_help=True
 )
+embeddings = typer.Typer(cls=Group, help="Train word vectors, and look at them.", no_args_is_help=True)
 caches = typer.Typer(
     cls=Group, help="List and prune the cached texts, vocabularies, ids and downloads.", no_args_is_help=True
 )
@@ -81,6 +86,14 @@ corpora.command("list", cls=Command)(catalog.list_corpora)
 corpora.command("fetch", cls=Command)(catalog.fetch)
 corpora.command("stats", cls=Command)(stats.stats)
 corpora.command("encode", cls=Command)(encode.encode)
+app.add_typer(embeddings, name="embed")
+embeddings.command("train", cls=Command)(train_vectors.train)
+embeddings.command("nearest", cls=Command)(nearest.nearest)
+embeddings.command("analogy", cls=Command)(analogy.analogy)
+embeddings.command("similarity", cls=Command)(similarity.similarity)
+embeddings.command("evaluate", cls=Command)(evaluate_vectors.evaluate)
+embeddings.command("export", cls=Command)(export_vectors.export)
+embeddings.command("plot", cls=Command)(plot.plot)
 app.add_typer(inspections, name="inspect")
 inspections.command("units", cls=Command)(units.units)
 inspections.command("gates", cls=Command)(gates.gates)

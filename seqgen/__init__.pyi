@@ -164,6 +164,7 @@ def train(
     out: str | Path | None = ...,
     resume: bool = ...,
     init_from: str | Path | None = ...,
+    init_embeddings: str | Path | None = ...,
     plan_from: str | Path | None = ...,
     memory: int | str | None = ...,
 ) -> TrainingRun: ...

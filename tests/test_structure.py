@@ -25,7 +25,7 @@ LAYERS = [
     {"seqgen.models"},
     {"seqgen.data"},
     {"seqgen.generation", "seqgen.evaluation"},
-    {"seqgen.training", "seqgen.compression"},
+    {"seqgen.training", "seqgen.compression", "seqgen.embeddings"},
     {"seqgen.runs"},
     {"seqgen.export", "seqgen.inspection"},
     {"seqgen.pages"},

@@ -18,14 +18,16 @@ def info(
     """Show the results and every setting of a run."""
     from rich.table import Column, Table
 
+    from seqgen.runs.config import RunConfig
     from seqgen.runs.directory import find_run
+    from seqgen.runs.embeddings.config import EmbeddingRunConfig
     from seqgen.runs.summary import summarize
 
-    directory = find_run(run)
-    config = directory.read_config()
+    directory = find_run(run, kinds=(RunConfig, EmbeddingRunConfig))
+    config = directory.read_any_config()
     summary = summarize(directory, config)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
-    for member in mixture.members if mixture is not None else ():
+    for member in mixture.members if mixture is not None and isinstance(config, RunConfig) else ():
         directory.read_member(config, member)  # a damaged member is an error here too
     if json:
         mixed = {} if mixture is None else {"mixture": mixture.model_dump()}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from seqgen.pages.chart import Chart, Curve
     from seqgen.runs.config import RunConfig
     from seqgen.runs.directory import RunDirectory
+    from seqgen.runs.embeddings.config import EmbeddingRunConfig
     from seqgen.runs.summary import Summary
 
 FIGURES = ("parameters", "bits/byte", "accuracy", "steps", "time", "state")
@@ -38,7 +39,7 @@ SORT_KEYS: dict[str, Callable[[Summary], Any]] = {
 TERMINAL = "-"
 """The value of --plot that draws in the terminal."""
 
-Found = tuple["RunDirectory", "RunConfig", "Summary"]
+Found = tuple["RunDirectory", "RunConfig | EmbeddingRunConfig", "Summary"]
 
 
 def runs(
@@ -50,11 +51,11 @@ def runs(
         typer.Option("--sort", help="Order of the runs, the least first: of bits, the best."),
     ] = "created",
     task: Annotated[
-        Literal["generate", "translate", "classify", "tag"] | None,
-        typer.Option("--task", help="Only runs of this task."),
+        Literal["generate", "translate", "classify", "tag", "embed"] | None,
+        typer.Option("--task", help="Only runs of this task; embed is of word vectors."),
     ] = None,
     cell: Annotated[
-        str | None, typer.Option("--cell", metavar="NAME", help="Only runs of this cell: lstm, lstm+ngram, ...")
+        str | None, typer.Option("--cell", metavar="NAME", help="Only runs of this cell: lstm, lstm+ngram, cbow, ...")
     ] = None,
     state: Annotated[
         Literal["running", "complete", "patience", "stopped", "unfinished", "empty"] | None,
@@ -110,7 +111,7 @@ def _find(names: Sequence[str] | None) -> tuple[list[Found], list[str]]:
     from seqgen.runs.summary import summarize
 
     if names:
-        read = [(RunDirectory(Path(name)), RunDirectory(Path(name)).read_config()) for name in dict.fromkeys(names)]
+        read = [(RunDirectory(Path(name)), RunDirectory(Path(name)).read_any_config()) for name in dict.fromkeys(names)]
         return [(directory, config, summarize(directory, config)) for directory, config in read], []
     rows, broken = [], []
     for directory, config in find_runs():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from seqgen.pages.attention import UNKNOWN_NOTE, AttentionExample
-from seqgen.pages.picture import require_matplotlib, save_picture
+from seqgen.pages.picture import choose_fonts, require_matplotlib, save_picture, spell
 
 CELL = 0.22
 """Inches of a cell."""
@@ -30,7 +29,7 @@ def write_attention_picture(example: AttentionExample, path: Path) -> None:
     """
     figures = require_matplotlib()
     tokens = [*example.shown_target, *example.shown_source]
-    fonts, missing = _choose_fonts({char for token in tokens for char in token})
+    fonts, missing = choose_fonts({char for token in tokens for char in token})
     longest = max(map(len, tokens))
     size = [
         min(CELL * (count + 2) + 0.1 * longest, LARGEST) for count in (len(example.source) + 6, len(example.target))
@@ -39,7 +38,7 @@ def write_attention_picture(example: AttentionExample, path: Path) -> None:
     axes = figure.add_subplot()
     image = axes.imshow(example.mean, vmin=0, vmax=1, cmap="Blues", aspect="auto", interpolation="nearest")
     for axis, names in ((axes.xaxis, example.shown_source), (axes.yaxis, example.shown_target)):
-        labels = [_spell(name, missing) for name in names]
+        labels = [spell(name, missing) for name in names]
         axis.set_ticks(range(len(labels)), labels, fontfamily=fonts, parse_math=False, fontsize=9)
         axis.set_tick_params(length=0)
     axes.xaxis.tick_top()
@@ -74,30 +73,3 @@ def write_heads_picture(examples: Sequence[AttentionExample], path: Path) -> Non
             axes.set_yticks([])
         line[0].set_ylabel(example.name, fontsize=8, parse_math=False)
     save_picture(figure, path)
-
-
-def _choose_fonts(characters: set[str]) -> tuple[list[str], set[str]]:
-    """Return installed font families that have the characters, and the characters that none has.
-
-    The first is matplotlib's own. Fonts without outlines, as of colored emoji, cannot be drawn; the font of last resort
-    has a box for every character.
-    """
-    manager = require_matplotlib("matplotlib.font_manager")
-    chosen = ["DejaVu Sans"]
-    missing = {ord(char) for char in characters} - _codes(manager, manager.findfont(chosen[0]))
-    for entry in manager.fontManager.ttflist:
-        if not missing:
-            break
-        if not entry.name.startswith("Last Resort") and (found := missing & _codes(manager, entry.fname)):
-            chosen.append(entry.name)
-            missing -= found
-    return chosen, {chr(code) for code in missing}
-
-
-def _codes(manager: Any, path: str) -> set[int]:
-    font = manager.get_font(path)
-    return set(font.get_charmap()) if font.scalable else set()
-
-
-def _spell(name: str, missing: set[str]) -> str:
-    return "".join(f"U+{ord(char):04X}" if char in missing else char for char in name)

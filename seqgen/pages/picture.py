@@ -50,3 +50,31 @@ def require_matplotlib(module: str = "matplotlib.figure") -> Any:
         raise ConfigError(
             "matplotlib, which draws pictures, is not installed; pip install 'seqgen[plot]', or write a page, NAME.html"
         ) from error
+
+
+def choose_fonts(characters: set[str]) -> tuple[list[str], set[str]]:
+    """Return installed font families that have the characters, and the characters that none has.
+
+    The first is matplotlib's own. Fonts without outlines, as of colored emoji, cannot be drawn; the font of last resort
+    has a box for every character.
+    """
+    manager = require_matplotlib("matplotlib.font_manager")
+    chosen = ["DejaVu Sans"]
+    missing = {ord(char) for char in characters} - _codes(manager, manager.findfont(chosen[0]))
+    for entry in manager.fontManager.ttflist:
+        if not missing:
+            break
+        if not entry.name.startswith("Last Resort") and (found := missing & _codes(manager, entry.fname)):
+            chosen.append(entry.name)
+            missing -= found
+    return chosen, {chr(code) for code in missing}
+
+
+def _codes(manager: Any, path: str) -> set[int]:
+    font = manager.get_font(path)
+    return set(font.get_charmap()) if font.scalable else set()
+
+
+def spell(name: str, missing: set[str]) -> str:
+    """Return a name with the code points of characters that no font has."""
+    return "".join(f"U+{ord(char):04X}" if char in missing else char for char in name)

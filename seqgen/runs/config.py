@@ -62,6 +62,13 @@ class RunOptions(Config):
     init_from: FileName | None = setting(
         None, "Start from the weights of another run.", RUN, metavar="DIR", accepts=str | Path | None
     )
+    init_embeddings: FileName | None = setting(
+        None,
+        "Start the embedding from the vectors of another run, or of a file in word2vec's text format.",
+        RUN,
+        metavar="DIR|FILE",
+        accepts=str | Path | None,
+    )
     plan_from: FileName | None = setting(
         None,
         "Repeat the steps and threads of another run, to get exactly its weights.",
@@ -183,6 +190,7 @@ class RunConfig(Config):
     training: Training
     environment: dict[str, str | int]
     init_from: FileName | None = None
+    init_embeddings: FileName | None = None
 
     @model_validator(mode="after")
     def _training_is_of_the_family(self) -> RunConfig:
@@ -345,7 +353,7 @@ def resolve_settings(settings: dict[str, Any], *, from_weights: bool = False) ->
     named = settings.pop("tokenizer", AUTO)
     if raw and named == AUTO:
         named = "byte"
-    tokenizer, tokenizer_from = _choose_tokenizer(named, settings)
+    tokenizer, tokenizer_from = tokenizer_settings(named, settings)
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
     preset = preset_for(cell, settings, sized=from_weights)
@@ -395,8 +403,12 @@ def _refuse_unused(settings: dict[str, Any], resolved: RunSettings, *, from_weig
             raise ConfigError(f"{name}: {reason}, so it would have no effect; leave it out")
 
 
-def _choose_tokenizer(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
-    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer."""
+def tokenizer_settings(name: Any, settings: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """Return the tokenizer settings for a kind, or the directory of an existing tokenizer.
+
+    Raises:
+        ConfigError: it is neither, or a setting of `settings` does not go with it.
+    """
     if not isinstance(name, str):
         raise ConfigError(f"tokenizer: should be a kind or a directory, not {name!r}")
     if name == AUTO:
@@ -460,8 +472,9 @@ def nondefault_settings(config: RunConfig) -> dict[str, tuple[Any, Any]]:
         found |= {name: (value, usual_lengths.get(name)) for name, value in lengths.items()}
     found |= _tokenizer_differences(config)
     found |= _differences(data, DataConfig(task=task, valid_split="none" if data.valid else "auto"))
-    if config.init_from is not None:
-        found["init_from"] = config.init_from, None
+    for name in ("init_from", "init_embeddings"):
+        if (source := getattr(config, name)) is not None:
+            found[name] = source, None
     if not config.members:
         return found | _model_differences(config, lengths)
     found |= _differences(training, FitConfig())

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from seqgen import tokenizers
 from seqgen._version import __version__
@@ -17,9 +16,11 @@ from seqgen.data.pipeline import read_texts
 from seqgen.data.split import share_notice
 from seqgen.device import describe_environment
 from seqgen.errors import ConfigError, TextError
+from seqgen.models.base import LanguageModel
 from seqgen.models.registry import FAMILIES
-from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings, training_time
-from seqgen.runs.directory import RunDirectory, check_out_is_free, create_directory
+from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, cells_of, resolve_settings, training_time
+from seqgen.runs.directory import RunDirectory, check_out_is_free, write_run
+from seqgen.runs.embeddings.initial import InitialEmbedding
 from seqgen.runs.follow import FollowedRun
 from seqgen.runs.load import load
 from seqgen.runs.run import Run
@@ -36,11 +37,8 @@ from seqgen.training.time_budget import Clock, Timings, first_plan
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
-    from filelock import BaseFileLock
-
     from seqgen.models.labeling.base import Labeler
 
-Item = TypeVar("Item")
 MAX_UNKNOWN_SHARE = 0.2
 """Largest share of `<unk>` in a training text, for a vocabulary that was not built from it."""
 FEW_PAIRS = 20
@@ -52,13 +50,18 @@ NOTABLE_PREPARATION_SHARE = 0.5
 def new_run(request: RunRequest) -> RunSetup:
     """Create a run, from another run's weights if `init_from` names one; errors as in `seqgen.train`."""
     followed = None if request.plan_from is None else FollowedRun.read(request.plan_from)
+    vectors = _read_vectors(request)
     parent = None if request.init_from is None else _load_parent(request.init_from)
     asked = request.settings if followed is None else followed.fill_in(request.settings)
+    if vectors is not None:
+        asked = vectors.fill_in(asked, *cells_of(asked))
     settings = resolve_settings(asked) if parent is None else _settings_from(parent.config, asked)
+    if vectors is not None:
+        vectors.check_size(settings.model)
     check_out_is_free(request.out)
     chosen = None if followed is None else followed.chosen_tokenizer
     corpus, tokenizer = read_corpus(request, settings, parent, chosen=chosen)
-    setup = create_run(request, settings, corpus, tokenizer, parent=parent, followed=followed)
+    setup = create_run(request, settings, corpus, tokenizer, parent=parent, vectors=vectors, followed=followed)
     setup.notices = [*corpus_notices(settings, corpus), *setup.notices]
     return setup
 
@@ -70,6 +73,7 @@ def create_run(
     tokenizer: TokenizerRecord,
     *,
     parent: Run | None = None,
+    vectors: InitialEmbedding | None = None,
     followed: FollowedRun | None = None,
 ) -> RunSetup:
     """Create a run on an encoded corpus; its notices are those about training."""
@@ -77,8 +81,8 @@ def create_run(
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"labels": corpus.labels})})
     init_from = None if parent is None else _check_file_name("init_from", absolute(str(parent.path)))
     training = cast("TrainingConfig", settings.training)
-    first_weights = None if parent is None else parent.model.state_dict()
-    learner = build_learner(settings.model, training, corpus, first_weights)
+    initialize, vector_notices = _initialization(parent, vectors, corpus.tokenizer)
+    learner = build_learner(settings.model, training, corpus, initialize)
     request.report("measuring the speed of this machine")
     preparation = request.clock() - request.started
     chosen = {"device": str(learner.model.device), "precision": learner.precision}
@@ -93,6 +97,7 @@ def create_run(
         training=learner.config,
         environment=describe_environment(learner.model.device, learner.precision),
         init_from=init_from,
+        init_embeddings=None if vectors is None else _check_file_name("init_embeddings", vectors.source),
     )
     if followed is not None:
         followed.check_same(config)
@@ -110,6 +115,7 @@ def create_run(
 
     directory, lock, checkpoint = write_run(request.out, config, corpus.tokenizer, save)
     notices = [
+        *vector_notices,
         *_short_text_notice(training, learner, config.data.task),
         *_preparation_notice(preparation, training.max_time),
     ]
@@ -128,6 +134,46 @@ def _load_parent(path: str | Path) -> Run:
     if parent.config.data.task in LABELING_TASKS:
         cast("Labeler", parent.model).temperature.fill_(1.0)
     return parent
+
+
+def _read_vectors(request: RunRequest) -> InitialEmbedding | None:
+    """Read the vectors of `init_embeddings`, if the request names any.
+
+    Raises:
+        ConfigError: the embedding comes from `init_from` already.
+    """
+    if request.init_embeddings is None:
+        return None
+    if request.init_from is not None:
+        raise ConfigError("init_embeddings: the embedding comes with the weights of --init-from; leave one of them out")
+    request.report("reading the vectors")
+    return InitialEmbedding.read(request.init_embeddings)
+
+
+def _initialization(
+    parent: Run | None, vectors: InitialEmbedding | None, tokenizer: Tokenizer
+) -> tuple[Callable[[LanguageModel], object], list[str]]:
+    """Return what changes the new weights of a model, and notices about it.
+
+    Raises:
+        ConfigError: no token has a vector.
+    """
+    if parent is not None:
+        weights = parent.model.state_dict()
+        return lambda model: model.load_state_dict(weights), []
+    if vectors is None:
+        return lambda _: None, []
+    rows = vectors.match(tokenizer)
+    if not rows:
+        raise ConfigError(
+            f"init_embeddings: none of the {plural(tokenizer.vocab_size, 'token')} of the {tokenizer.kind} tokenizer "
+            f"has a vector in {vectors.source}; for vectors of words, use --tokenizer word"
+        )
+    notice = (
+        f"{len(rows):,} of the {plural(tokenizer.vocab_size, 'token')} start from the vectors of {vectors.source}, the "
+        "others from random ones"
+    )
+    return lambda model: vectors.write(model, rows), [notice]
 
 
 def make_config(data: DataConfig, corpus: EncodedCorpus, tokenizer: TokenizerRecord, **rest: Any) -> RunConfig:
@@ -198,28 +244,6 @@ def _first_plan(
         corpus.write_sample(learner.model, learner.config.seed)
 
     return first_plan(learner, evaluate, spent, clock)
-
-
-def write_run(
-    out: str | Path | None, config: RunConfig, tokenizer: Tokenizer, add: Callable[[RunDirectory], Item]
-) -> tuple[RunDirectory, BaseFileLock, Item]:
-    """Create a run's directory, locked, with what `add` writes into it, and return that function's result.
-
-    config.json is written last: a directory without it is not a run. If anything fails, the directory is removed.
-    """
-    directory = create_directory(out, config.data.text[0], config.model.name)
-    lock: BaseFileLock | None = None
-    try:
-        lock = directory.acquire_lock()
-        tokenizer.save(directory.tokenizer)
-        added = add(directory)
-        directory.write_config(config)
-    except BaseException:  # a signal too
-        if lock is not None:
-            lock.release()
-        shutil.rmtree(directory.path, ignore_errors=True)
-        raise
-    return directory, lock, added
 
 
 def _settings_from(parent: RunConfig, settings: dict[str, Any]) -> RunSettings:

@@ -8,23 +8,32 @@ runs/shakespeare-gru/
   metrics.jsonl       one line per event
   members/            of a mixture: lstm/ ngram/ ..., the run of each member; the mixture has no model.safetensors
   mixture.json        of a mixture: the weights of its members, and the text that set them
+  vectors.safetensors of word vectors, which have no model.safetensors and no checkpoints: the vectors, to continue too
+  vocabulary.json     of word vectors: the words, and how often they occur in the text
   .lock               held by the process that trains
 """
 
 from __future__ import annotations
 
 import itertools
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.runs.config import RunConfig
+from seqgen.runs.embeddings.config import EmbeddingRunConfig, is_embedding_config
 from seqgen.runs.mixtures.record import MixtureRecord
 from seqgen.sources.config import CORPUS_PREFIX, STDIN
 from seqgen.utils.files import make_directory, read_at_most, unwritable_parent, write_atomically
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+    from seqgen.tokenizers.base import Tokenizer
+
+Item = TypeVar("Item")
 
 RUNS = Path("runs")
 NOT_UTF8 = "the name of a run must be valid UTF-8 (safetensors requires it)"
@@ -43,10 +52,37 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
         self.mixture = path / "mixture.json"
+        self.vectors = path / "vectors.safetensors"
+        self.vocabulary = path / "vocabulary.json"
         self.lock = path / ".lock"
 
     def read_config(self) -> RunConfig:
         """Read the run's config.
+
+        Raises:
+            RunError: this is not a run directory, its config is not valid, or it is a run of word vectors.
+        """
+        config = self.read_any_config()
+        if isinstance(config, EmbeddingRunConfig):
+            raise RunError(
+                f"{self.path} is a run of word vectors, made by seqgen embed train, and not a model of text; use it "
+                "with the commands of `seqgen embed`, or name another run"
+            )
+        return config
+
+    def read_embedding_config(self) -> EmbeddingRunConfig:
+        """Read the config of a run of word vectors.
+
+        Raises:
+            RunError: this is not a run directory, its config is not valid, or it is a run of another kind.
+        """
+        config = self.read_any_config()
+        if not isinstance(config, EmbeddingRunConfig):
+            raise RunError(f"{self.path} is not a run of word vectors; make one with seqgen embed train")
+        return config
+
+    def read_any_config(self) -> RunConfig | EmbeddingRunConfig:
+        """Read the config of a run of any kind.
 
         Raises:
             RunError: this is not a run directory, or its config is not valid.
@@ -63,14 +99,15 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"{self.config} cannot be read: {error.strerror or error}") from error
         try:
-            return RunConfig.from_json(content, str(self.config))
+            kind = EmbeddingRunConfig if is_embedding_config(content) else RunConfig
+            return kind.from_json(content, str(self.config))
         except ConfigError as error:
             raise RunError(f"{error}; the file was edited, or another version of seqgen wrote it") from error
 
     @property
     def has_weights(self) -> bool:
         """Whether there is a model to load."""
-        return self.weights.is_file() or self.mixture.is_file()
+        return self.weights.is_file() or self.mixture.is_file() or self.vectors.is_file()
 
     def member(self, name: str) -> RunDirectory:
         """Return the run of a mixture's member."""
@@ -107,7 +144,7 @@ class RunDirectory:
             raise RunError(f"{member.config} is not the member that {self.config} describes; restore it")
         return found
 
-    def write_config(self, config: RunConfig) -> None:
+    def write_config(self, config: RunConfig | EmbeddingRunConfig) -> None:
         """Write config.json, atomically."""
         write_atomically(self.config, config.to_json())
 
@@ -218,30 +255,60 @@ def create_directory(out: str | Path | None, text: str, cell: str) -> RunDirecto
     raise RunError(_describe_existing(out or RUNS))
 
 
+def write_run(
+    out: str | Path | None,
+    config: RunConfig | EmbeddingRunConfig,
+    tokenizer: Tokenizer,
+    add: Callable[[RunDirectory], Item],
+) -> tuple[RunDirectory, BaseFileLock, Item]:
+    """Create a run's directory, locked, with what `add` writes into it, and return that function's result.
+
+    config.json is written last: a directory without it is not a run. If anything fails, the directory is removed.
+    """
+    directory = create_directory(out, config.data.text[0], config.model.name)
+    lock: BaseFileLock | None = None
+    try:
+        lock = directory.acquire_lock()
+        tokenizer.save(directory.tokenizer)
+        added = add(directory)
+        directory.write_config(config)
+    except BaseException:  # a signal too
+        if lock is not None:
+            lock.release()
+        shutil.rmtree(directory.path, ignore_errors=True)
+        raise
+    return directory, lock, added
+
+
 def _drop_non_utf8(name: str) -> str:
     return name.encode("utf-8", "ignore").decode()
 
 
-def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | RunError]]:
+def find_runs(root: Path = RUNS) -> list[tuple[RunDirectory, RunConfig | EmbeddingRunConfig | RunError]]:
     """Return every directory under `root` with a config.json or weights, the oldest first, with its config.
 
     A run whose config cannot be read comes last, with the error.
     """
     if not root.is_dir():
         return []
-    found: list[tuple[RunDirectory, RunConfig | RunError]] = []
+    found: list[tuple[RunDirectory, RunConfig | EmbeddingRunConfig | RunError]] = []
     for path in sorted(root.iterdir()):
         run = RunDirectory(path)
         if run.config.is_file() or run.has_weights:
             try:
-                found.append((run, run.read_config()))
+                found.append((run, run.read_any_config()))
             except RunError as error:
                 found.append((run, error))
-    return sorted(found, key=lambda pair: pair[1].created if isinstance(pair[1], RunConfig) else "~")
+    return sorted(found, key=lambda pair: "~" if isinstance(pair[1], RunError) else pair[1].created)
 
 
-def find_run(path: str | Path | None, *, trained: bool = True) -> RunDirectory:
-    """Return the run at `path`, or the newest run, with `trained` the newest one with weights.
+def find_run(
+    path: str | Path | None,
+    *,
+    trained: bool = True,
+    kinds: tuple[type[RunConfig] | type[EmbeddingRunConfig], ...] = (RunConfig,),
+) -> RunDirectory:
+    """Return the run at `path`, or the newest run of the `kinds`, with `trained` the newest one with weights.
 
     Raises:
         RunError: there is none.
@@ -252,8 +319,9 @@ def find_run(path: str | Path | None, *, trained: bool = True) -> RunDirectory:
         if not _is_utf8(Path(path)):
             raise RunError(f"the run {path} cannot be read: {NOT_UTF8}; rename it")
         return RunDirectory(Path(path))
-    readable = [run for run, config in find_runs() if isinstance(config, RunConfig)]
+    readable = [run for run, config in find_runs() if isinstance(config, kinds)]
     candidates = [run for run in readable if run.has_weights or not trained]
     if not candidates:
-        raise RunError(f"no trained run in {RUNS}/ here; train one with `seqgen train FILE`, or name one with --run")
+        command = "seqgen train FILE" if RunConfig in kinds else "seqgen embed train FILE"
+        raise RunError(f"no trained run in {RUNS}/ here; train one with `{command}`, or name one with --run")
     return candidates[-1]

@@ -20,8 +20,8 @@ from seqgen.models.config import FamilyConfig
 from seqgen.models.registry import FAMILIES
 from seqgen.models.weights import to_bytes
 from seqgen.runs.config import RunConfig, RunSettings, TokenizerRecord, resolve_settings
-from seqgen.runs.create import corpus_notices, make_config, read_corpus, write_run
-from seqgen.runs.directory import RunDirectory, check_out_is_free
+from seqgen.runs.create import corpus_notices, make_config, read_corpus
+from seqgen.runs.directory import RunDirectory, check_out_is_free, write_run
 from seqgen.runs.setup import EncodedCorpus, RunRequest, Session, read_same_corpus
 from seqgen.training.config import FitConfig
 from seqgen.training.events import Evaluated, Event, Finished, Fitted, Sampled, Saved
@@ -148,12 +148,12 @@ def new_fit(request: RunRequest) -> FitRun:
 
 
 def refuse_weights_and_plan(request: RunRequest, cell: str) -> None:
-    """Refuse another run's weights or plan, which this kind of run cannot start from.
+    """Refuse another run's weights, vectors or plan, which this kind of run cannot start from.
 
     Raises:
         ConfigError: the request names one.
     """
-    for name in ("init_from", "plan_from"):
+    for name in ("init_from", "init_embeddings", "plan_from"):
         if getattr(request, name) is not None:
             raise ConfigError(
                 f"{name}: it applies to one model that is trained by gradients, not to {cell}; leave it out"

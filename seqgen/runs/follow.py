@@ -70,7 +70,9 @@ class FollowedRun:
             ConfigError: a setting or the text differs; the message names it.
         """
         free = {f"training.{name}" for name in CHANGEABLE_SETTINGS if name not in {"device", "precision"}}
-        differing = differing_settings(self.config, config, parts={**IDENTITY_PARTS, "init_from": True}, ignored=free)
+        differing = differing_settings(
+            self.config, config, parts={**IDENTITY_PARTS, "init_from": True, "init_embeddings": True}, ignored=free
+        )
         if differing:
             shown = "; ".join(f"{name} is {now}, there {then}" for name, (then, now) in differing.items())
             raise ConfigError(f"plan_from: the settings differ from those of {self.path}: {shown}")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
+from seqgen.runs.embeddings.config import EmbeddingRunConfig
 from seqgen.training.metrics import read_metrics
 
 Floats = npt.NDArray[np.float64]
@@ -122,7 +123,9 @@ def read_history(directory: RunDirectory, *, every_step: bool = True) -> History
     )
 
 
-def read_histories(directory: RunDirectory, config: RunConfig, *, every_step: bool = True) -> dict[str, History]:
+def read_histories(
+    directory: RunDirectory, config: RunConfig | EmbeddingRunConfig, *, every_step: bool = True
+) -> dict[str, History]:
     """Return the history of a run, or those of a mixture's members by name, then its own as `MEMBER_OF_ALL`.
 
     Arguments are as of `read_history`.
@@ -130,7 +133,8 @@ def read_histories(directory: RunDirectory, config: RunConfig, *, every_step: bo
     Raises:
         RunError: metrics.jsonl cannot be read, or has lines that are not events.
     """
-    members = {name: read_history(directory.member(name), every_step=every_step) for name in config.members}
+    names = config.members if isinstance(config, RunConfig) else ()
+    members = {name: read_history(directory.member(name), every_step=every_step) for name in names}
     return {**members, MEMBER_OF_ALL: read_history(directory, every_step=every_step)}
 
 

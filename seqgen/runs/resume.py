@@ -57,8 +57,9 @@ def find_resumed(request: RunRequest) -> tuple[RunDirectory, dict[str, Any]]:
                 f"resume: {name} is a run, not a text: seqgen train --resume --out {shlex.quote(str(name))}"
             )
     settings = request.settings
-    if request.init_from is not None:
-        settings = {**settings, "init_from": str(request.init_from)}
+    for name in ("init_from", "init_embeddings"):
+        if (source := getattr(request, name)) is not None:
+            settings = {**settings, name: str(source)}
     directory = _find(request.out, settings)
     return directory, _changed_settings(directory, settings)
 
@@ -171,8 +172,10 @@ def _values(recorded: RunConfig, name: str, value: Any) -> tuple[Any, Any]:
     """Return the run's value of a setting, and `value` in the same form; errors as in `_changed_settings`."""
     if name == "cell":
         return recorded.model.name, value
-    if name in {"init_from", "valid"}:  # checked alone: a config with `valid` has another default of valid_split
-        return getattr(recorded if name == "init_from" else recorded.data, name), absolute(value)
+    if name in {"init_from", "init_embeddings"}:
+        return getattr(recorded, name), absolute(value)
+    if name == "valid":  # checked alone: a config with `valid` has another default of valid_split
+        return recorded.data.valid, absolute(value)
     if name == "tokenizer":
         return _tokenizer_values(recorded.tokenizer, value)
     built = recorded.tokenizer.asked or TokenizerConfig(kind=recorded.tokenizer.kind)

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import torch
-from torch import Tensor
 
 from seqgen import models, tokenizers
 from seqgen.data.batches import BatchStream, ContiguousBatches, WindowBatches
@@ -116,6 +115,8 @@ class RunRequest:
     clock: Clock
     memory: int | None = None
     """The bytes that a fit may take; None is all of the machine."""
+    init_embeddings: str | Path | None = None
+    """The run or the file to take the first embedding from."""
 
 
 class Session(Protocol):
@@ -349,17 +350,19 @@ def build_learner(
     model_config: FamilyConfig,
     config: TrainingConfig,
     corpus: EncodedCorpus,
-    weights: Mapping[str, Tensor] | None = None,
+    initialize: Callable[[LanguageModel], object] = lambda _: None,
 ) -> Learner:
-    """Build a learner on the chosen device and in the chosen precision, with new weights from the seed or `weights`."""
+    """Build a learner on the chosen device and in the chosen precision.
+
+    Its weights are drawn from the seed; `initialize` may then change them.
+    """
     device = select_device(config.device)
     precision = select_precision(config.precision, device)
     stream = build_stream(model_config, config, corpus.train, corpus.pairs)
     check_memory(model_config, config, corpus)
     with RandomState(config.seed, torch.device("cpu")):
         model = models.build(model_config, corpus.tokenizer.vocab_size).to(device).eval()
-    if weights is not None:
-        model.load_state_dict(weights)
+    initialize(model)
     return Learner(cast("NeuralModel", model), stream, config, precision)
 
 

@@ -13,6 +13,7 @@ from seqgen.config import Config
 from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
+from seqgen.runs.embeddings.config import EmbeddingRunConfig
 from seqgen.sources.config import CORPUS_PREFIX, Task
 from seqgen.training.metrics import read_metrics
 
@@ -22,7 +23,8 @@ class Summary(Config):
 
     run: str
     created: str
-    task: Task
+    task: Task | Literal["embed"]
+    """`embed`: the run has word vectors, and no model of text."""
     cell: str
     shape: str
     """The size of the model: `2x384`."""
@@ -43,11 +45,11 @@ class Summary(Config):
     """How the run ended; `running`: is being trained, `unfinished`: was killed, `empty`: has no weights."""
 
 
-def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
-    """Return a run's figures, from config.json, metrics.jsonl and the header of model.safetensors.
+def summarize(directory: RunDirectory, config: RunConfig | EmbeddingRunConfig) -> Summary:
+    """Return a run's figures, from config.json, metrics.jsonl and the header of the weights.
 
     Raises:
-        RunError: metrics.jsonl or model.safetensors is damaged.
+        RunError: metrics.jsonl or the file of the weights is damaged.
     """
     parameters = _count_all(directory, config) if directory.has_weights else None
     try:
@@ -59,7 +61,10 @@ def summarize(directory: RunDirectory, config: RunConfig) -> Summary:
 
 
 def _combine(
-    directory: RunDirectory, config: RunConfig, parameters: int | None, events: Iterable[dict[str, Any]]
+    directory: RunDirectory,
+    config: RunConfig | EmbeddingRunConfig,
+    parameters: int | None,
+    events: Iterable[dict[str, Any]],
 ) -> Summary:
     last: dict[str, Any] = {}
     best: dict[str, Any] = {}
@@ -78,13 +83,13 @@ def _combine(
     return Summary(
         run=str(directory.path),
         created=config.created,
-        task=config.data.task,
+        task="embed" if isinstance(config, EmbeddingRunConfig) else config.data.task,
         cell=config.model.name,
         shape=config.model.shape,
         parameters=parameters,
         tokenizer=config.tokenizer.kind,
         normalization=config.tokenizer.normalization,
-        vocab_size=config.tokenizer.vocab_size,
+        vocab_size=(config.text.vocabulary if isinstance(config, EmbeddingRunConfig) else config.tokenizer.vocab_size),
         text=config.data.name if config.data.text[0].startswith(CORPUS_PREFIX) else Path(config.data.name).name,
         best_bits_per_byte=best.get("bits_per_byte"),
         best_bits_per_character=best.get("bits_per_character"),
@@ -97,8 +102,10 @@ def _combine(
     )
 
 
-def _count_all(directory: RunDirectory, config: RunConfig) -> int:
-    """Count the numbers of a model, of a mixture those of its members."""
+def _count_all(directory: RunDirectory, config: RunConfig | EmbeddingRunConfig) -> int:
+    """Count the numbers of a model, of a mixture those of its members, of word vectors both of each word."""
+    if isinstance(config, EmbeddingRunConfig):
+        return count_parameters(directory.vectors)
     if directory.weights.is_file():
         return count_parameters(directory.weights)
     return sum(count_parameters(directory.member(name).weights) for name in config.members)

@@ -30,6 +30,7 @@ def train(
     out: str | Path | None = None,
     resume: bool = False,
     init_from: str | Path | None = None,
+    init_embeddings: str | Path | None = None,
     plan_from: str | Path | None = None,
     memory: int | str | None = None,
     started: float | None = None,
@@ -47,6 +48,7 @@ def train(
         resume: continue a run from its last checkpoint. Only the settings in
             `seqgen.runs.config.CHANGEABLE_SETTINGS` may change.
         init_from: start from another run's weights, with its model and its tokenizer.
+        init_embeddings: start the embedding from the vectors of another run, or of a file in word2vec's text format.
         plan_from: follow the plan of another run instead of measuring time. With the same settings and text, the
             weights become bit-identical to that run's.
         memory: the most memory that n-grams may take, in bytes or as `500M` or `2G`; None is all of the machine.
@@ -69,7 +71,15 @@ def train(
         elif name == "text" and value is not None:
             settings[name] = value
     request = RunRequest(
-        out, init_from, plan_from, settings, report, started, clock, RunOptions.of(memory=memory).memory
+        out,
+        init_from,
+        plan_from,
+        settings,
+        report,
+        started,
+        clock,
+        RunOptions.of(memory=memory).memory,
+        init_embeddings,
     )
     return TrainingRun(resume_session(request) if resume else new_session(request), stop, clock)
 
@@ -82,7 +92,8 @@ def new_session(request: RunRequest) -> Session:
         raise ConfigError(f"task: {text if isinstance(text, str) else text[0]} is for --task {task}; leave --task out")
     if task != GENERATE:
         request = replace(request, settings={**request.settings, "task": task})
-    if "cell" not in request.settings and request.init_from is None and request.plan_from is None:
+    sources = (request.init_from, request.init_embeddings, request.plan_from)
+    if "cell" not in request.settings and not any(sources):
         request = replace(request, settings={**request.settings, "cell": default_cell(request.settings)})
     cells = cells_of(request.settings)
     _check_memory_applies(request, cells)

@@ -35,6 +35,7 @@ class TokenizerConfig(Config):
     `raw` (byte) reads files as bytes; it is set by `--encoding bytes` and by that alone.
     `grow` (unigram, bpe) enlarges a `vocab_size` that is too small for the characters of the text, where it would be
     refused; it is set by `--tokenizer auto` and by that alone.
+    `keep_rare` (word) keeps words that occur once; it is set by `seqgen embed train --min-count 1` and by that alone.
     """
 
     kind: TokenizerKind = setting(
@@ -56,6 +57,7 @@ class TokenizerConfig(Config):
     )
     raw: bool = False
     grow: bool = False
+    keep_rare: bool = False
 
     @model_validator(mode="after")
     def _bytes_as_they_are(self) -> Self:

@@ -76,7 +76,7 @@ class WordTokenizer(Tokenizer):
             vocab_size = config.vocab_size or DEFAULT_VOCAB_SIZE
         # Words seen once become <unk>: only from them can a model learn what surrounds an unseen word. A text too small
         # to repeat anything keeps all of its words.
-        words = [word for word, count in counts.items() if count > 1] or list(counts)
+        words = [word for word, count in counts.items() if count > 1 or config.keep_rare] or list(counts)
         words.sort(key=lambda word: (-counts[word], word))
         return cls(words[: vocab_size - FIRST_ID], config.normalization)
 

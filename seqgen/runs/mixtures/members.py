@@ -24,8 +24,8 @@ from seqgen.runs.config import (
     describe_unknown_setting,
     resolve_settings,
 )
-from seqgen.runs.create import corpus_notices, create_run, make_config, read_corpus, write_run
-from seqgen.runs.directory import RunDirectory, check_out_is_free
+from seqgen.runs.create import corpus_notices, create_run, make_config, read_corpus
+from seqgen.runs.directory import RunDirectory, check_out_is_free, write_run
 from seqgen.runs.fit import create_fit, fit_model, refuse_weights_and_plan, resume_fit
 from seqgen.runs.mixtures.mix import check_unlearned, finished_event, mixed_event, weigh_members
 from seqgen.runs.resume import is_complete, resume_run

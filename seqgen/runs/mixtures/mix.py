@@ -24,8 +24,8 @@ from seqgen.models.mixture import MixtureModel
 from seqgen.models.registry import FAMILIES, MixtureConfig, name_members
 from seqgen.models.weights import checksum_of
 from seqgen.runs.config import MembersConfig, RunConfig
-from seqgen.runs.create import make_config, write_run
-from seqgen.runs.directory import RunDirectory, check_out_is_free
+from seqgen.runs.create import make_config
+from seqgen.runs.directory import RunDirectory, check_out_is_free, write_run
 from seqgen.runs.load import load_model
 from seqgen.runs.mixtures.record import MemberRecord, MixtureRecord
 from seqgen.runs.setup import EncodedCorpus, check_same_text, encode_corpus

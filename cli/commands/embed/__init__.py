@@ -1,0 +1,1 @@
+"""`seqgen embed`: train word vectors, and look at them."""

@@ -1,0 +1,35 @@
+"""`seqgen embed export`: write vectors in word2vec's text format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from seqgen.cli.commands.embed.arguments import EmbeddingOption, MemberOption, load_source
+from seqgen.cli.options import JsonOption, QuietOption
+from seqgen.cli.output import notice, write_json
+
+from seqgen.utils.text import plural
+
+
+def export(
+    out: Annotated[str, typer.Argument(metavar="OUT.txt", help="The file to write.")],
+    run: EmbeddingOption = None,
+    member: MemberOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write the vectors of a run in word2vec's text format, which gensim, spaCy and others read.
+
+    Of a run that is not of word vectors, the words are the pieces of its tokenizer: U+2581 is the space before a word,
+    and pieces that are white space alone are left out.
+    """
+    from seqgen.embeddings.vectors import write_text
+
+    found, source = load_source(run, None, member)
+    write_text(Path(out), found)
+    if json:
+        write_json({"source": source, "out": out, "words": len(found), "size": found.size})
+    else:
+        notice(f"{plural(len(found), 'word')} of {source} with {found.size:,} numbers each: {out}", quiet=quiet)

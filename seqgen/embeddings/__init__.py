@@ -1,0 +1,1 @@
+"""Words as vectors: word2vec, and its text format."""

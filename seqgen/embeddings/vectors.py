@@ -1,0 +1,141 @@
+"""Words with a vector each, and the text format of word2vec, GloVe and fastText. No torch.
+
+A file has a line per word: the word and D numbers, separated by spaces. word2vec writes a first line `V D`; GloVe
+does not.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from seqgen.errors import SaveError, TextError
+from seqgen.utils.files import open_regular_file, write_atomically
+
+Matrix: TypeAlias = npt.NDArray[np.float32]
+
+MAX_LINE_BYTES = 1 << 20
+"""A line of a real file has 300 to 10,000 bytes."""
+_HEADER = re.compile(rb"[0-9]{1,18} [0-9]{1,18}")
+
+
+@dataclass(frozen=True, eq=False)
+class WordVectors:
+    """Words and their vectors [V, D], float32; `counts` are the words' occurrences in the training text, if known."""
+
+    words: Sequence[str]
+    vectors: Matrix
+    counts: Sequence[int] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that every word has a vector, and a count where there are counts."""
+        lengths = {len(self.words), len(self.vectors)} | ({len(self.counts)} if self.counts is not None else set())
+        if len(lengths) > 1 or self.vectors.ndim != 2:
+            raise ValueError(f"{len(self.words)} words with vectors of shape {self.vectors.shape}, counts {lengths}")
+
+    @functools.cached_property
+    def index(self) -> dict[str, int]:
+        """The row of each word."""
+        return {word: row for row, word in enumerate(self.words)}
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    @property
+    def size(self) -> int:
+        """The number of dimensions."""
+        return int(self.vectors.shape[1])
+
+
+def read_text(path: Path) -> WordVectors:
+    """Read vectors in the text format, with or without its first line `V D`.
+
+    Raises:
+        TextError: the file cannot be read or is not in this format; the message names the line.
+    """
+    words: dict[str, int] = {}
+    rows: list[Matrix] = []
+    promised, size, header = None, None, 0
+    for number, line in _read_lines(path):
+        if number == 1 and _HEADER.fullmatch(line):
+            promised, size = map(int, line.split())
+            header = 1
+            continue
+        word, row = _parse(f"{path}: line {number}", line, size)
+        if word in words:
+            raise TextError(f"{path}: line {number}: the word {word!r} is in line {words[word] + header + 1} already")
+        size = len(row)
+        words[word] = len(rows)
+        rows.append(row)
+    if promised is not None and promised != len(rows):
+        raise TextError(f"{path}: line 1 says {promised:,} words, but {len(rows):,} lines follow; the file is cut off")
+    if not rows:
+        raise TextError(f"{path}: it has no words; a line should be a word and its numbers, separated by spaces")
+    return WordVectors(list(words), np.stack(rows))
+
+
+def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the content of each line, without the line end and the space that word2vec writes there."""
+    try:
+        with open_regular_file(path) as file:
+            number = 0
+            while line := file.readline(MAX_LINE_BYTES):
+                number += 1
+                if len(line) == MAX_LINE_BYTES:
+                    raise TextError(
+                        f"{path}: line {number} has more than {MAX_LINE_BYTES:,} bytes; this is not a file of vectors "
+                        "in text format"
+                    )
+                yield number, line.rstrip(b" \r\n")
+    except OSError as error:
+        raise TextError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _parse(where: str, line: bytes, size: int | None) -> tuple[str, Matrix]:
+    """Return the word and the vector of a line; `size` is the length of the vectors, if it is known."""
+    fields = line.split(b" ") if b"\t" not in line else line.split()
+    try:
+        word = fields[0].decode()
+    except UnicodeDecodeError as error:
+        raise TextError(
+            f"{where} is not valid UTF-8; vectors in binary format cannot be read, so convert them"
+        ) from error
+    if not word or len(fields) < 2 or (size is not None and len(fields) != size + 1):
+        wanted = "numbers" if size is None else f"{size:,} numbers"
+        raise TextError(f"{where} should be a word and {wanted}, separated by spaces, but has {len(fields):,} fields")
+    try:
+        with np.errstate(over="ignore"):  # becomes infinity, which is refused below
+            row = np.array([float(field) for field in fields[1:]], dtype=np.float32)
+    except ValueError as error:
+        raise TextError(f"{where}: {error}") from error
+    if not np.isfinite(row).all():
+        raise TextError(f"{where} contains NaN or infinity")
+    return word, row
+
+
+def write_text(path: Path, vectors: WordVectors) -> None:
+    """Write vectors in word2vec's text format, atomically; reading them returns the same numbers.
+
+    Raises:
+        SaveError: a word is empty or contains white space, which the format cannot hold, or the file cannot be written.
+    """
+    for word in vectors.words:
+        if word.split() != [word]:
+            raise SaveError(
+                f"{path}: the text format cannot hold the word {word!r}, which contains white space or is empty; leave "
+                "it out"
+            )
+    write_atomically(path, _format(vectors))
+
+
+def _format(vectors: WordVectors) -> Iterator[bytes]:
+    yield f"{len(vectors)} {vectors.size}\n".encode()
+    for word, row in zip(vectors.words, vectors.vectors, strict=True):
+        yield f"{word} {' '.join(map(str, row))}\n".encode()

@@ -1,0 +1,1 @@
+"""Runs of word vectors: create, resume, load."""

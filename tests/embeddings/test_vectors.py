@@ -1,0 +1,78 @@
+"""Words with vectors, and word2vec's text format."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from seqgen.embeddings.vectors import MAX_LINE_BYTES, WordVectors, read_text, write_text
+from seqgen.errors import SaveError, TextError
+
+
+def test_text_format_returns_what_was_written(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(3, 5)).astype(np.float32)
+
+    write_text(tmp_path / "v.txt", WordVectors(["고양이", "don't", "a"], vectors))
+    read = read_text(tmp_path / "v.txt")
+
+    assert (tmp_path / "v.txt").read_text("utf-8").startswith("3 5\n고양이 ")
+    assert (read.words, read.index["a"], read.size, len(read)) == (["고양이", "don't", "a"], 2, 5, 3)
+    np.testing.assert_array_equal(read.vectors, vectors)
+
+
+@pytest.mark.parametrize(
+    "content", [b"2 2\ncat 1 -0.5 \ndog 2 3e-1 \n", b"cat 1 -0.5\r\ndog 2 .3", b"cat\t1\t-.5\ndog\t2\t.3\n"]
+)
+def test_read_text_accepts_word2vec_glove_and_tabs(tmp_path, content):
+    (tmp_path / "v.txt").write_bytes(content)
+
+    read = read_text(tmp_path / "v.txt")
+
+    assert read.words == ["cat", "dog"]
+    np.testing.assert_array_equal(read.vectors, np.array([[1, -0.5], [2, 0.3]], np.float32))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"cat 1 2\ndog 3\n", "line 2 .* 2 numbers"),
+        (b"1 2\ncat 1 2 3\n", "line 2 .* 2 numbers"),
+        (b"cat 1 2\ndog 3 x\n", "line 2: .*x"),
+        (b"cat 1 2\ndog 3 nan\n", "line 2 contains NaN"),
+        (b"cat 1 2\ndog 3 1e39\n", "line 2 contains NaN or infinity"),
+        (b"2 1\ncat 1\ncat 2\n", "line 3: .*'cat' is in line 2"),
+        (b"cat 1\ndog 1\ncat 2\n", "line 3: .*'cat' is in line 1"),
+        (b"3 1\ncat 1\ndog 2\n", "line 1 says 3 words, but 2"),
+        (b"cat 1\n\ndog 2\n", "line 2 "),
+        (b"ca\xff 1 2\n", "line 1 is not valid UTF-8"),
+        (b"", "no words"),
+        (b"0 5\n", "no words"),
+        (b"cat" + b" 1" * MAX_LINE_BYTES, "line 1 has more than"),
+    ],
+)  # fmt: skip
+def test_read_text_names_the_line_of_a_damaged_file(tmp_path, content, message):
+    (tmp_path / "v.txt").write_bytes(content)
+
+    with pytest.raises(TextError, match=message):
+        read_text(tmp_path / "v.txt")
+
+
+def test_read_text_refuses_a_missing_file_and_a_folder(tmp_path):
+    for path in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(TextError, match=str(path)):
+            read_text(path)
+
+
+@pytest.mark.parametrize("word", ["New York", "", "a\n", "\u3000"])
+def test_write_text_refuses_words_with_white_space(tmp_path, word):
+    with pytest.raises(SaveError, match=str(tmp_path / "v.txt")):
+        write_text(tmp_path / "v.txt", WordVectors([word], np.zeros((1, 2), np.float32)))
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_word_vectors_need_a_vector_for_every_word():
+    with pytest.raises(ValueError, match="2 words"):
+        WordVectors(["a", "b"], np.zeros((1, 2), np.float32))
+    with pytest.raises(ValueError, match="1 words"):
+        WordVectors(["a"], np.zeros((1, 2), np.float32), counts=[1, 2])
