@@ -24,10 +24,11 @@ import numpy.typing as npt
 
 import seqgen
 from seqgen.inspection.gradients import HORIZON_SHARE, GradientNorms, measure_gradients
+from seqgen.inspection.recall import measure_recall
 from seqgen.pages.chart import Chart, Curve
 from seqgen.pages.chart_picture import write_picture
 from seqgen.sources.catalog.corpus import read_chunks
-from seqgen.sources.catalog.synthetic import LETTERS, RECALL_DISTANCES, RECALL_LENGTH
+from seqgen.sources.catalog.synthetic import LETTERS, RECALL_DISTANCES
 
 OUT = Path(__file__).parents[1] / "docs" / "horizons.svg"
 MODELS: dict[str, dict[str, Any]] = {
@@ -87,15 +88,10 @@ def reach(job: Job) -> Reach:
 
 def recalled_bits(job: Job) -> list[float]:
     """Train a run on `corpus:recall`, and return the bits that a recalled letter costs, by distance."""
-    run = train(job)
-    text = "".join(islice(read_lines("corpus:recall:test"), RECORDS))
-    nats = run.score(text).nats
-    found: dict[int, list[float]] = {distance: [] for distance in RECALL_DISTANCES}
-    end = 0
-    for record in text.splitlines(keepends=True):
-        end += len(record)
-        found[len(record) - 2 * RECALL_LENGTH - 1].append(nats[end - 1 - RECALL_LENGTH : end - 1].mean())
-    return [float(np.mean(costs)) / math.log(2) for costs in found.values()]
+    bits: list[float] = measure_recall(
+        train(job), list(islice(read_lines("corpus:recall:test"), RECORDS))
+    ).bits.tolist()
+    return bits
 
 
 def read_lines(name: str) -> Iterator[str]:

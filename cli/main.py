@@ -12,24 +12,24 @@ from seqgen.cli.commands import (
     cache,
     compare,
     compress,
-    demo,
     evaluate,
     export,
     info,
     mix,
     report,
     runs,
-    sample,
     tokenizer,
     train,
 )
 from seqgen.cli.commands.corpus import catalog, encode, stats
+from seqgen.cli.commands.demo import demo
 from seqgen.cli.commands.embed import analogy, nearest, plot, similarity
 from seqgen.cli.commands.embed import evaluate as evaluate_vectors
 from seqgen.cli.commands.embed import export as export_vectors
 from seqgen.cli.commands.embed import train as train_vectors
 from seqgen.cli.commands.inspect import attention, context, gates, gradients, step, units
 from seqgen.cli.commands.pairs import predict, translate
+from seqgen.cli.commands.sample import sample
 from seqgen.cli.errors import handle_errors
 from seqgen.cli.openmp import let_idle_threads_sleep
 from seqgen.cli.parser import Command, Group, Program

@@ -27,6 +27,7 @@ RUNNABLE = [
     "inspection",
     "korean",
     "labels",
+    "notes",
     "run-directory",
     "sampling",
     "training",
@@ -110,6 +111,8 @@ def test_the_readme_uses_the_main_commands():
 def shorten(words: list[str], resumed_steps: int = 2) -> list[str]:
     """Return the command with a small model, one step, a few tokens, and without the shell's part."""
     words = [word for word in words if word not in {">", "new.mid", "story.txt"}]
+    if "--choices" in words:
+        return words
     limits = {"train": ["--max-time", "--max-steps"], "sample": ["--max-new-tokens"]}.get(words[0], [])
     for option in limits:
         at = words.index(option) if option in words else len(words)
@@ -155,6 +158,25 @@ def test_python_of_the_page_runs(desk, page, capsys):
     exec(code, {})
 
     assert len(capsys.readouterr().out.splitlines()) > 3
+
+
+def test_the_course_names_code_that_exists():
+    """Each linked name is defined in its file, and each other piece of code is in a file of its paragraph."""
+    notes = (ROOT / "docs" / "notes.md").read_text("utf-8")
+    paragraphs = re.findall(r"^Code: (.+?)\n\n", notes, re.MULTILINE | re.DOTALL)
+
+    assert len(paragraphs) > 10
+    for paragraph in paragraphs:
+        link = r"\[`(\w+)`\]\(\.\./(\S+?\.py)\)"
+        links = re.findall(link, paragraph)
+        files = {path: (ROOT / path).read_text("utf-8") for _, path in links}
+        for name, path in links:
+            assert re.search(rf"^ *(?:def|class) {name}\b", files[path], re.MULTILINE), (name, path)
+        for code in re.findall(r"`([^`]+)`", re.sub(link, "", paragraph)):
+            if code.endswith(".py"):
+                assert (ROOT / code).is_file(), code
+            elif not code.startswith(("seqgen ", "--")):
+                assert any(code in content for content in files.values()), code
 
 
 def test_the_data_guide_shows_the_error_for_a_pdf(desk):

@@ -26,6 +26,7 @@ from seqgen.evaluation.report import Context, Evaluation, TextSize
 from seqgen.evaluation.segments import (
     LANES,
     Block,
+    Booleans,
     Integers,
     Lanes,
     Segments,
@@ -169,6 +170,31 @@ def predict(
     for lanes in pack_lanes(segments):
         for document, position, (nats, rank, ids, values) in _read_lanes(model, documents, lanes, forward):
             yield Predictions(document, position, nats, rank, ids, values)
+
+
+def score_any(
+    model: LanguageModel,
+    documents: Documents,
+    segments: Segments,
+    members: Booleans,
+    precision: StepperPrecision = "fp32",
+) -> Iterator[Scores]:
+    """Yield, in place of every token and end, the nats of the event that some token of `members` [V] comes there.
+
+    Other arguments as of `score`.
+    """
+    log_probs_of, left_out = _log_probs_in(model, precision), torch.from_numpy(~members).to(model.device)
+
+    def forward(
+        inputs: Tensor, targets: Tensor, state: State, starts: Tensor | None
+    ) -> tuple[tuple[Tensor, ...], State]:
+        del targets
+        log_probs, state = log_probs_of(inputs, state, starts)
+        return (-log_probs.masked_fill(left_out, -torch.inf).logsumexp(-1),), state
+
+    for lanes in pack_lanes(segments):
+        for document, position, (nats,) in _read_lanes(model, documents, lanes, forward):
+            yield Scores(document, position, nats)
 
 
 def nats_by_document(documents: Documents, scores: Iterable[Scores]) -> list[npt.NDArray[np.float64]]:

@@ -27,6 +27,7 @@ from seqgen.evaluation.adaptation.stream import (
     stream_of,
 )
 from seqgen.evaluation.adaptation.tune import tune
+from seqgen.evaluation.choices import Choice, compare_choices
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.memorization import Memorization, measure_memorization
 from seqgen.evaluation.report import Evaluation, TextSize
@@ -301,6 +302,38 @@ class TextRun(Run):
         with torch_threads(self._threads):
             (nats,) = nats_by_document(ids, score(self.model, ids, segments, config.precision))
         return TokenScores.of(text, self.tokenizer, nats)
+
+    def choices(
+        self,
+        prompt: str,
+        choices: Sequence[str],
+        *,
+        space: bool = True,
+        precision: StepperPrecision = "fp32",
+    ) -> list[Choice]:
+        """Return how probable each of `choices` is as what continues `prompt`, in their order.
+
+        The nats are those of `score` of the whole text, and those of a word end after it: see `evaluation/choices.py`.
+
+        Args:
+            prompt: may be empty.
+            choices: words or longer continuations, each a different one.
+            space: add a space between the prompt and a choice where neither has white space there.
+            precision: of matrix products.
+
+        Raises:
+            ConfigError: no choice is given, one is empty, or two are the same.
+            TextError: prompt and choice are longer than the model's positions.
+        """
+        with torch_threads(self._threads):
+            return compare_choices(
+                self.model,
+                self.tokenizer,
+                prompt,
+                choices,
+                space=space,
+                precision=precision,
+            )
 
     def surprisal(
         self,

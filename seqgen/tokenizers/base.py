@@ -31,7 +31,7 @@ from seqgen.tokenizers.normalization import (
     normalize,
 )
 from seqgen.utils.files import make_directory, write_atomically
-from seqgen.utils.text import without_surrogates
+from seqgen.utils.text import is_in_word, without_surrogates
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 
@@ -196,6 +196,18 @@ class Tokenizer(ABC):
     def unk_cost(self, piece: str) -> float:
         """Return the nats that it takes to say which unknown piece this is, in addition to the `<unk>` itself."""
         raise TokenizerError(f"a {self.kind} tokenizer has no unknown pieces, so {piece!r} has no spelling")
+
+    def word_ends(self) -> npt.NDArray[np.bool_]:
+        """Return which ids cannot continue a word that is before them, [V].
+
+        They are the boundary and the ids whose text begins with white space, punctuation or a sign. `<unk>` and a part
+        of a character beyond ASCII count as what continues the word.
+        """
+        firsts = [piece.decode("utf-8", "replace")[:1] for piece in self.id_to_bytes]
+        ends = np.array([not is_in_word(first) for first in firsts])
+        if self.unknown_id is not None:
+            ends[self.unknown_id] = False
+        return ends
 
     @property
     def vocab_size(self) -> int:

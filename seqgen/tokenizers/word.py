@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import regex
 from pydantic import Field
 
@@ -94,6 +95,10 @@ class WordTokenizer(Tokenizer):
         places = range(len(text) - 1, 0, -1)
         found = next((place for place in places if text[place - 1].isspace() and not text[place].isspace()), 0)
         return found or (self._character_split_point(text) if len(text) > LONG_WORD_CHARACTERS else 0)
+
+    def word_ends(self) -> npt.NDArray[np.bool_]:
+        """Return true for every id, [V]: a word is one token, so it ends with it."""
+        return np.ones(self.vocab_size, bool)
 
     def unk_cost(self, piece: str) -> float:
         """Return the cost of the word's UTF-8 bytes and an end mark, each one of 257 equally likely symbols."""

@@ -1,10 +1,13 @@
-"""Write numbers in sentences, and replace what UTF-8 cannot hold."""
+"""Write numbers in sentences, tell characters of words, and replace what UTF-8 cannot hold."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 
 REPLACEMENT = "\ufffd"
+_JOINING = f"_\u200c\u200d{REPLACEMENT}"
+"""Besides letters, numbers and marks: `_`, the zero-width non-joiner and joiner, and U+FFFD."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -19,6 +22,14 @@ def plural(number: int, one: str, several: str | None = None) -> str:
 def singular_or_plural(number: int, one: str, several: str) -> str:
     """Return the form that goes with a number, such as `is` or `are`."""
     return one if number == 1 else several
+
+
+def is_in_word(character: str) -> bool:
+    """Return whether a character may be inside a word: a letter, number, mark, joiner or `_`, or U+FFFD.
+
+    U+FFFD is what is left of a character of which only some bytes are known.
+    """
+    return character != "" and (character in _JOINING or unicodedata.category(character)[0] in "LNM")
 
 
 def without_surrogates(text: str) -> str:

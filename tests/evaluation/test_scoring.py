@@ -18,7 +18,16 @@ from seqgen.errors import ConfigError
 from seqgen.evaluation import scoring, segments
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.report import Context, TextSize
-from seqgen.evaluation.scoring import COLUMNS, Scores, evaluate, nats_by_document, plan_segments, predict, score
+from seqgen.evaluation.scoring import (
+    COLUMNS,
+    Scores,
+    evaluate,
+    nats_by_document,
+    plan_segments,
+    predict,
+    score,
+    score_any,
+)
 from seqgen.evaluation.segments import LANES, MIN_SEGMENT, Segments, stream_segments, window_segments
 from seqgen.models.base import LanguageModel
 from seqgen.models.config import GruConfig, LstmConfig, TransformerConfig
@@ -285,6 +294,19 @@ def test_predict_scores_as_score_does(model, precision):
     found = nats_by_document(documents, predict(model, documents, plan, precision, top=3))
 
     assert_close(found, [nats.tolist() for nats in score_documents(model, documents, plan, precision=precision)])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_score_any_adds_up_the_probabilities_of_its_members(precision):
+    model, documents = build_model("gru"), random_documents(20, 3, ends=True)
+    plan, members = stream_segments(documents, 8), np.arange(11) % 3 == 0
+
+    found = list(score_any(model, documents, plan, members, precision))
+
+    for part, every in zip(found, predict(model, documents, plan, precision, top=11), strict=True):
+        expected = np.where(members[every.top], np.exp(every.top_log_probs), 0).sum(axis=1)
+        np.testing.assert_allclose(np.exp(-part.nats), expected, rtol=1e-5)
+        assert (part.position == every.position).all()
 
 
 def test_predict_ranks_targets_and_returns_the_most_probable_tokens():

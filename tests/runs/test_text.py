@@ -504,3 +504,15 @@ def test_tuned_constants_are_taken_by_evaluate(run, short, monkeypatch):
     constants = run.tune(short, dynamic="weights")
 
     assert run.evaluate(short, dynamic="weights", adaptation=constants).dynamic.constants == constants
+
+
+def test_choices_cost_what_score_says_of_the_whole_text(run):
+    prompt, words = "The old", ["king", "child", "moon"]
+
+    found = run.choices(prompt, words)
+
+    for one in found:
+        scores = run.score(f"{prompt} {one.text}")
+        assert one.token_nats == pytest.approx(scores.nats[len(prompt) :].sum())
+    assert sum(one.share for one in found) == pytest.approx(1)
+    assert [one.tokens for one in run.choices(prompt, words, space=False)] == [4, 5, 4]

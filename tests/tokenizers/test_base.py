@@ -253,6 +253,26 @@ def test_to_json_is_readable_and_always_the_same():
     )
 
 
+def test_word_ends_are_the_ids_that_begin_with_no_character_of_a_word(tokenizer):
+    ends = tokenizer.word_ends()
+
+    assert ends.shape == (tokenizer.vocab_size,)
+    assert ends[BOUNDARY]
+    if tokenizer.kind == "word":
+        assert ends.all()
+        return
+    firsts = [piece[:1] for piece in tokenizer.id_to_bytes]
+    spaces, letters = (
+        [token for token, one in enumerate(firsts) if one and one in wanted] for wanted in (b" \n.,", b"aT7_")
+    )
+    assert ends[spaces].all()
+    assert spaces
+    assert not ends[letters].any()
+    assert letters
+    if tokenizer.unknown_id is not None:
+        assert not ends[tokenizer.unknown_id]
+
+
 def test_token_name_shows_ends_unknown_tokens_and_parts_of_characters():
     characters, octets = CharTokenizer("ab"), ByteTokenizer()
     lead, *_ = octets.encode("왕").tolist()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from seqgen.utils.text import plural, singular_or_plural
+from seqgen.utils.text import is_in_word, plural, singular_or_plural
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,13 @@ def test_plural_of_numbers(number, words, expected):
 
 def test_singular_or_plural_verb():
     assert [singular_or_plural(number, "is", "are") for number in (0, 1, 2)] == ["are", "is", "are"]
+
+
+@pytest.mark.parametrize("character", ["a", "É", "한", "7", "_", "\u0301", "\u200d", "\ufffd"])
+def test_is_in_word_holds_for_letters_numbers_marks_and_joiners(character):
+    assert is_in_word(character)
+
+
+@pytest.mark.parametrize("character", ["", " ", "\n", ".", "'", "-", "…", "€", "\x00"])
+def test_is_in_word_does_not_hold_for_spaces_punctuation_and_signs(character):
+    assert not is_in_word(character)

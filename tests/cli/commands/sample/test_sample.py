@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.sample import _describe
+from seqgen.cli.commands.sample.sample import _describe
 
 import seqgen
 from seqgen.evaluation.memorization import Memorization
 from seqgen.models.weights import to_bytes
 from seqgen.runs.directory import RunDirectory
 
-from ..conftest import LENGTH
+from ...conftest import LENGTH
 
 
 def test_same_seed_gives_same_text(samples):

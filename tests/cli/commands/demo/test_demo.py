@@ -6,7 +6,8 @@ import signal
 from functools import partial
 
 import pytest
-from seqgen.cli.commands import demo, train
+from seqgen.cli.commands import train
+from seqgen.cli.commands.demo import demo
 from seqgen.cli.training_screen import TrainingScreen
 
 
@@ -81,3 +82,7 @@ def test_quiet_demo_of_translation_prints_only_the_product(invoke, in_tmp, monke
     result = invoke("demo", "--task", "translate", "--quiet")
 
     assert (result.exit_code, result.stderr) == (0, "")
+
+
+def test_out_without_memory_is_refused(refuses):
+    refuses(2, "demo", "--out", "chart.html", words=("--out: ", "--task memory"))

@@ -1,4 +1,4 @@
-"""`seqgen sample`: generate text with a trained run."""
+"""`seqgen sample`: generate text with a trained run, or compare continuations."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import WorkBar, announce_time
+from seqgen.cli.commands.sample.choices import print_choices, refuse_settings, split_choices
 from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, machine_settings, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
@@ -32,8 +33,15 @@ SETTINGS = {
     "encoding": settings_of(Reading)["encoding"]._replace(shown="utf-8; bytes as trained", group=SAMPLING),
     **machine_settings(SAMPLING),
 }
+MEASURING = ("encoding", "device", "threads", "precision")
+"""The settings that matter to choices too."""
 QUOTED = 60
 """Characters of a copied passage that are shown."""
+PromptOption = Annotated[str, typer.Option(help="Text to continue; - reads it from stdin.")]
+PromptFileOption = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="File with the prompt; as with stdin, a final line end is dropped."),
+]
 PromptsFileOption = Annotated[
     str | None,
     typer.Option(
@@ -44,32 +52,44 @@ PromptsFileOption = Annotated[
 AdaptOption = Annotated[
     str | None, typer.Option(metavar="FILE", help="Let the model learn from this text first; the run is not changed.")
 ]
+ChoicesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="A,B,...",
+        help="Compare these continuations of the prompt instead of sampling; repeated, each is one.",
+    ),
+]
+NoSpaceOption = Annotated[bool, typer.Option("--no-space", help="Add no space between the prompt and a choice.")]
+NumSamplesOption = Annotated[
+    int, typer.Option("--num-samples", "-n", help="Number of texts; with --prompts-file, for each prompt.")
+]
+NoEchoOption = Annotated[bool, typer.Option("--no-echo", help="Print the new text without the prompt.")]
+EscapesOption = Annotated[
+    bool, typer.Option("--escapes", help=r"Read \n, \t, \r, \\, \xHH and \uHHHH in --prompt and --stop.")
+]
+StrictOption = Annotated[
+    bool, typer.Option("--strict", help="Refuse a prompt with characters that are not in the vocabulary.")
+]
+MemorizationOption = Annotated[
+    bool, typer.Option("--memorization", help="Report how much of each text occurs verbatim in the training text.")
+]
 MAIN = ("temperature", "max_new_tokens", "top_k", "top_p", "stop", "seed")
 
 
 @with_settings(SETTINGS, main=MAIN)
 def sample(
     run: RunOption = None,
-    prompt: Annotated[str, typer.Option(help="Text to continue; - reads it from stdin.")] = "",
-    prompt_file: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="File with the prompt; as with stdin, a final line end is dropped."),
-    ] = None,
+    prompt: PromptOption = "",
+    prompt_file: PromptFileOption = None,
     prompts_file: PromptsFileOption = None,
     adapt: AdaptOption = None,
-    num_samples: Annotated[
-        int, typer.Option("--num-samples", "-n", help="Number of texts; with --prompts-file, for each prompt.")
-    ] = 1,
-    no_echo: Annotated[bool, typer.Option("--no-echo", help="Print the new text without the prompt.")] = False,
-    escapes: Annotated[
-        bool, typer.Option("--escapes", help=r"Read \n, \t, \r, \\, \xHH and \uHHHH in --prompt and --stop.")
-    ] = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse a prompt with characters that are not in the vocabulary.")
-    ] = False,
-    memorization: Annotated[
-        bool, typer.Option("--memorization", help="Report how much of each text occurs verbatim in the training text.")
-    ] = False,
+    choices: ChoicesOption = None,
+    no_space: NoSpaceOption = False,
+    num_samples: NumSamplesOption = 1,
+    no_echo: NoEchoOption = False,
+    escapes: EscapesOption = False,
+    strict: StrictOption = False,
+    memorization: MemorizationOption = False,
     json: JsonLinesOption = False,
     quiet: QuietOption = False,
     **settings: Any,
@@ -79,7 +99,13 @@ def sample(
     One text is streamed to stdout; several are generated in one batch. The output begins with the prompt.
     Without a prompt a text begins as a line, or a document, of the training text does.
     With --json, each text is an object in its own line.
+    With --choices, nothing is sampled: the total nats of each choice and of a word end after it, and its share.
     """
+    if choices:
+        flags = {"num_samples": num_samples != 1, "no_echo": no_echo, "memorization": memorization}
+        refuse_settings({name: value for name, value in settings.items() if name not in MEASURING}, **flags)
+    elif no_space:
+        raise ConfigError("no_space: it applies to --choices; leave it out")
     with exit_on_signal():
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
@@ -91,19 +117,39 @@ def sample(
     prompts, places = _read_prompts(prompt, prompt_file, prompts_file, encoding)
     _check(model, prompts, settings, strict=strict, quiet=quiet)
     several = prompts_file is not None or num_samples != 1
-    if model.config.data.is_raw and several and not json and not sys.stdout.isatty():
+    if model.config.data.is_raw and several and not json and not choices and not sys.stdout.isatty():
         raise ConfigError("num_samples: texts of bytes cannot be told apart in a pipe; add --json, or sample one text")
     if adapt is not None:
         model = _adapt(model, adapt, encoding, quiet=quiet)
+    if choices:
+        shown = split_choices(choices, raw=model.config.data.is_raw)
+        print_choices(model, prompts, places, shown, space=not no_space, json=json, quiet=quiet, **settings)
+        return
+    settings |= {"num_samples": num_samples} if several or json else {}
+    _generate(model, prompts, places, settings, echo=not no_echo, memorization=memorization, json=json, quiet=quiet)
+
+
+def _generate(
+    model: TextRun,
+    prompts: list[str],
+    places: list[str],
+    settings: dict[str, Any],
+    *,
+    echo: bool,
+    memorization: bool,
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Sample and print texts: one is streamed, unless `settings` has `num_samples`."""
     learned = model.training_texts() if memorization else None  # before anything is written: the text may be missing
     with WorkBar("reading the prompt", quiet=quiet) as bar:
         settings["progress"] = bar.show if len(prompts) == 1 else None
-        if several or json:
-            made = _complete(model, prompts, places, num_samples=num_samples, **settings)
-            show = partial(_print_json, learned=learned) if json else partial(_print_all, echo=not no_echo, quiet=quiet)
+        if "num_samples" in settings:
+            made = _complete(model, prompts, places, **settings)
+            show = partial(_print_json, learned=learned) if json else partial(_print_all, echo=echo, quiet=quiet)
             texts = show(model, made)
         else:
-            texts = [_stream(model, prompts[0], settings, echo=not no_echo)]
+            texts = [_stream(model, prompts[0], settings, echo=echo)]
     if learned is not None and not json:
         _note_copies(texts, learned, quiet=quiet)
 

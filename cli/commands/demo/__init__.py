@@ -1,0 +1,1 @@
+"""`seqgen demo`: what seqgen does, in one command."""

@@ -1,0 +1,1 @@
+"""`seqgen sample`: generate text, or compare continuations."""

@@ -1,0 +1,104 @@
+"""`seqgen sample --choices`: which of several continuations of a prompt is the most probable."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from seqgen.cli.output import fit_table, notice, printable, printable_bytes, stdout, write_json
+from seqgen.cli.prompt import UnknownPieces
+
+from seqgen.errors import ConfigError, TextError
+
+if TYPE_CHECKING:
+    from seqgen.device import StepperPrecision
+    from seqgen.evaluation.choices import Choice
+    from seqgen.runs.text import TextRun
+
+COLUMNS = ("choice", "share", "nats", "nats/token", "tokens", "word end")
+LEFT_OUT_FIRST = ("word end", "tokens", "nats/token")
+"""The columns that a narrow terminal drops, in this order."""
+LEAST_SHARE = 0.0005
+"""Smaller shares are shown as less than this, rounded."""
+
+
+def split_choices(given: Sequence[str], *, raw: bool) -> list[str]:
+    """Return the choices of an option: one option separates them by commas, repeated each is one choice.
+
+    With `raw`, each character of a choice is one of its bytes.
+    """
+    from seqgen.cli.options import as_text
+
+    from seqgen.sources.content import bytes_as_characters
+
+    choices = [one.strip() for one in given[0].split(",")] if len(given) == 1 else list(given)
+    return [bytes_as_characters(one) if raw else as_text(one, "a choice") for one in choices]
+
+
+def refuse_settings(settings: dict[str, Any], **flags: bool) -> None:
+    """Raise an error if settings or flags are given that matter to sampled texts only.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    given = [*settings, *(name for name, is_given in flags.items() if is_given)]
+    if given:
+        raise ConfigError(f"{given[0]}: it has no effect with --choices, where nothing is sampled; leave it out")
+
+
+def print_choices(
+    model: TextRun,
+    prompts: Sequence[str],
+    places: Sequence[str],
+    choices: Sequence[str],
+    *,
+    space: bool,
+    json: bool,
+    quiet: bool,
+    precision: StepperPrecision = "fp32",
+) -> None:
+    """Compare the choices after each prompt; print tables, the most probable choice first, or JSON lines."""
+    unknown = UnknownPieces(model)
+    deque(unknown.count(choices), maxlen=0)
+    if unknown.found:
+        notice(f"{unknown.describe('a choice')}; its nats include the spelling of each <unk>", quiet=quiet)
+    for number, prompt in enumerate(prompts):
+        try:
+            compared = model.choices(prompt, choices, space=space, precision=precision)
+        except TextError as error:
+            if not places:
+                raise
+            raise TextError(f"{places[number]}: {str(error).removeprefix('prompt: ')}") from error
+        if json:
+            write_json({"run": str(model.path), "prompt": prompt, "choices": [_as_record(one) for one in compared]})
+            continue
+        if number:
+            stdout().print()
+        _print(model, prompt, compared)
+    if any(one.continuation != one.text for one in compared):
+        notice("a space was added between prompt and choice; --no-space adds none", quiet=quiet)
+
+
+def _as_record(choice: Choice) -> dict[str, Any]:
+    return {**asdict(choice), "nats": choice.nats, "nats_per_token": choice.nats_per_token}
+
+
+def _print(model: TextRun, prompt: str, compared: Sequence[Choice]) -> None:
+    """Print the prompt, and a row for each choice."""
+    shown = printable_bytes if model.config.data.is_raw else printable
+    rows = [
+        {
+            "choice": shown(one.text).replace("\n", r"\n"),
+            "share": f"{one.share:.1%}" if one.share >= LEAST_SHARE else f"<{LEAST_SHARE * 2:.1%}",
+            "nats": f"{one.nats:.3f}",
+            "nats/token": f"{one.nats_per_token:.3f}",
+            "tokens": f"{one.tokens:,}",
+            "word end": f"{one.end_nats:.3f}",
+        }
+        for one in sorted(compared, key=lambda one: one.nats)
+    ]
+    console = stdout()
+    console.print(f"P(choice | {shown(prompt)!r})", soft_wrap=True)
+    console.print(fit_table(console, COLUMNS, rows, figures=COLUMNS[1:], left_out_first=LEFT_OUT_FIRST).table)
