@@ -81,6 +81,8 @@ def _with_flags(message: str, options: Collection[str]) -> str:
         flag = f"--{match[0].replace('_', '-')}"
         return flag if flag in options else match[0]
 
+    if "--run" not in options:  # the run is an argument of this command
+        message = message.removeprefix("run: ")
     message = re.sub(r"(^|; )([a-z_]+)(?=: )", lambda match: f"{match[1]}--{match[2].replace('_', '-')}", message)
     return re.sub(r"(?<![\w./-])[a-z]+(?:_[a-z]+)+(?![\w./])", as_flag, message)
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast, get_args, get_o
 import typer
 from seqgen.cli.output import notice
 
-from seqgen.config import Setting
+from seqgen.config import Setting, settings_of
 from seqgen.errors import ConfigError, TextError
-from seqgen.sources.config import BYTES
+from seqgen.sources.config import BYTES, Reading
 from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.training.config import FitConfig
 
 if TYPE_CHECKING:
     from io import BufferedReader
@@ -43,6 +44,25 @@ BLOCK_BYTES = 1 << 16
 """Bytes of stdin that are read at once, if as many have come: as many as a pipe holds."""
 LAST = ("json", "quiet")
 """Options that help shows after all others of their panel."""
+
+
+def machine_settings(group: str) -> dict[str, Setting]:
+    """Return the settings of the machine, for the panel `group` of a command that does not train."""
+    found = settings_of(FitConfig)
+    return {
+        "device": found["device"]._replace(group=group),
+        "threads": found["threads"]._replace(group=group, shown="all"),
+    }
+
+
+def reading_settings(*, pairs: bool = False) -> dict[str, Setting]:
+    """Return the settings by which a command reads texts, or pairs too, for a run; the run has those not given."""
+    found = settings_of(Reading)
+    for name in ("task", *(() if pairs else ("source_field", "target_field"))):
+        del found[name]
+    found["documents"] = found["documents"]._replace(shown="as the run")
+    found["encoding"] = found["encoding"]._replace(shown="utf-8; bytes as trained")
+    return found
 
 
 def with_settings(

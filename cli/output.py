@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from seqgen.sources.lines import with_lf
@@ -138,6 +139,11 @@ def notice(message: str, *, quiet: bool = False) -> None:
         from rich.text import Text
 
         print_line(stderr(), Text(f"note: {printable(message)}", style="yellow"))
+
+
+def notice_written(path: str | Path, *, quiet: bool = False) -> None:
+    """Note which file a command has written."""
+    notice(f"written: {path}", quiet=quiet)
 
 
 def notice_pipes(names: Sequence[str], *, quiet: bool = False) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.options import TEXTS, JsonOption, QuietOption, pick, with_settings
+from seqgen.cli.commands.inspect.arguments import require_different
+from seqgen.cli.options import TEXTS, JsonOption, QuietOption, machine_settings, pick, reading_settings, with_settings
 from seqgen.cli.output import clock, fit_table, notice, notice_pipes, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
@@ -18,7 +19,6 @@ from seqgen.config import EVALUATION, settings_of
 from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.sources.config import GENERATE, Reading
-from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -27,16 +27,7 @@ if TYPE_CHECKING:
     from seqgen.runs.summary import Summary
     from seqgen.runs.text import TextRun
 
-_MACHINE = settings_of(TrainingConfig)
-SETTINGS = {
-    **settings_of(EvaluationConfig, Reading),
-    "device": _MACHINE["device"]._replace(group=EVALUATION),
-    "threads": _MACHINE["threads"]._replace(group=EVALUATION, shown="all"),
-}
-for _name in ("task", "source_field", "target_field"):
-    del SETTINGS[_name]
-SETTINGS["documents"] = SETTINGS["documents"]._replace(shown="as the run")
-SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trained")
+SETTINGS = {**settings_of(EvaluationConfig), **reading_settings(), **machine_settings(EVALUATION)}
 LEFT_OUT_FIRST = ("parameters", "trained", "tokens/s")
 """The columns that a narrow terminal drops, in this order."""
 
@@ -121,11 +112,10 @@ def _read_runs(runs: Sequence[str]) -> tuple[list[Summary], dict[str, RunConfig]
     from seqgen.runs.summary import summarize
 
     summaries, configs = [], {}
+    require_different(runs)
     for run in runs:
         directory = RunDirectory(Path(run))
         config = directory.read_config()
-        if run in configs:
-            raise ConfigError(f"{run} is named twice; leave one out")
         if config.data.task != GENERATE:
             raise ConfigError(
                 f"{run} was trained with --task {config.data.task}, not --task {GENERATE}; measure it with "

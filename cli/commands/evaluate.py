@@ -19,7 +19,16 @@ from seqgen.cli.commands.surprisal import (
     TopOption,
     show_surprisal,
 )
-from seqgen.cli.options import TEXTS, JsonOption, QuietOption, RunOption, pick, with_settings
+from seqgen.cli.options import (
+    TEXTS,
+    JsonOption,
+    QuietOption,
+    RunOption,
+    machine_settings,
+    pick,
+    reading_settings,
+    with_settings,
+)
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
 from seqgen.cli.signals import exit_on_signal
 
@@ -29,7 +38,6 @@ from seqgen.evaluation.adaptation.config import DEFAULTS, AdaptationConfig, Adap
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.generation.config import BeamConfig
 from seqgen.sources.config import LABELING_TASKS, Reading, absolute
-from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
@@ -57,17 +65,13 @@ class Row:
     """Published results on this part of the catalog, or the true entropy of a synthetic text."""
 
 
-_MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
-    **settings_of(EvaluationConfig, Reading),
+    **settings_of(EvaluationConfig),
+    **reading_settings(pairs=True),
     **settings_of(BeamConfig),
-    "device": _MACHINE["device"]._replace(group=EVALUATION),
-    "threads": _MACHINE["threads"]._replace(group=EVALUATION, shown="all"),
+    **machine_settings(EVALUATION),
 }
-del SETTINGS["task"]  # the run has it
 _ADAPTATION = AdaptationConfig.model_fields.keys()
-SETTINGS["documents"] = SETTINGS["documents"]._replace(shown="as the run")
-SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trained")
 
 
 @with_settings(SETTINGS, main=[name for name, setting in SETTINGS.items() if setting.group == EVALUATION])

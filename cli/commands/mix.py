@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import PhaseBar
-from seqgen.cli.options import JsonOption, QuietOption, with_settings
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
 from seqgen.cli.output import notice, printable, stderr, write_json
 from seqgen.cli.signals import exit_on_signal
 from seqgen.cli.training_lines import mixed_table
@@ -14,13 +14,11 @@ from seqgen.cli.training_lines import mixed_table
 from seqgen.config import RUN, settings_of
 from seqgen.data.config import DataConfig
 from seqgen.runs.config import RunOptions
-from seqgen.training.config import FitConfig
 from seqgen.utils.progress import silent
 
 if TYPE_CHECKING:
     from seqgen.runs.mixtures.record import MixtureRecord
 
-_MACHINE = settings_of(FitConfig)
 SETTINGS = {
     "out": settings_of(RunOptions)["out"]._replace(shown="runs/<text>-<cells>"),
     "valid": settings_of(DataConfig)["valid"]._replace(
@@ -28,8 +26,7 @@ SETTINGS = {
         shown="the part that the runs withhold",
         group=RUN,
     ),
-    "device": _MACHINE["device"]._replace(group=RUN),
-    "threads": _MACHINE["threads"]._replace(group=RUN, shown="all"),
+    **machine_settings(RUN),
 }
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, RunArgument, check_out
+from seqgen.cli.commands.inspect.arguments import RunArgument, check_out
 from seqgen.cli.options import JsonOption, QuietOption
 from seqgen.cli.output import notice, printable, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.errors import SaveError
+from seqgen.pages.chart_file import PAGE_SUFFIX
 
 PAGE = "report.html"
 """The name of the page in the run's directory."""
@@ -28,7 +28,7 @@ def report(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a page about a run: result, settings, curves, samples, surprisal of the withheld part, units, gradients.
+    """Write a page about a run: result, settings, curves, samples, surprisal of the validation part, units, gradients.
 
     It works for every kind of run, also while it is trained. The page needs no network.
     """
@@ -36,10 +36,10 @@ def report(
 
     directory = find_run(run, trained=False)
     directory.read_config()
-    place = check_out(out, (PAGE_SUFFIX,)) or directory.path / PAGE
+    place = directory.path / PAGE if out is None else Path(out)
     is_written = not json or out is not None
-    if is_written and not os.access(place.parent, os.W_OK):
-        raise SaveError(f"{place} cannot be written: the folder is not writable; name another place with --out")
+    if is_written:
+        check_out(str(place), (PAGE_SUFFIX,))
     with exit_on_signal():
         from seqgen.pages.report.make import WORK, make_report, report_page
     from seqgen.utils.files import write_atomically

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import clock, fit_table, notice, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import clock, fit_table, notice, notice_written, printable, stdout, tokenizer_name, write_json
 
-from seqgen.errors import ConfigError, RunError, SaveError
+from seqgen.errors import ConfigError, RunError
+from seqgen.pages.chart_file import write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ SORT_KEYS: dict[str, Callable[[Summary], Any]] = {
 }
 TERMINAL = "-"
 """The value of --plot that draws in the terminal."""
-PICTURES = (".html", ".png", ".svg")
 
 Found = tuple["RunDirectory", "RunConfig | EmbeddingRunConfig", "Summary"]
 
@@ -75,10 +76,11 @@ def runs(
     json: JsonOption = False,
 ) -> None:
     """List the runs under runs/: model, text, size, result, time. With --plot, draw their curves."""
-    if plot is not None:
-        _check_plot(plot, json=json)
-    elif against is not None:
+    if plot is None and against is not None:
         raise ConfigError("against: it has no effect without --plot; add that, or leave it out")
+    if plot is not None and json:
+        raise ConfigError("plot: it cannot be combined with --json; choose one")
+    path = None if plot == TERMINAL else check_out(plot, CHART_SUFFIXES, "plot")
     found, broken = _find(names)
     for message in broken:
         notice(message)
@@ -92,7 +94,7 @@ def runs(
     if found and not chosen and not json:
         notice(f"--task, --cell and --state leave none of {plural(len(found), 'run')}; leave one of them out")
     if plot is not None:
-        _plot(chosen, plot, against)
+        _plot(chosen, path, against)
     elif json:
         write_json([summary.model_dump() for *_, summary in chosen])
     elif chosen:
@@ -159,30 +161,8 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _check_plot(plot: str, *, json: bool) -> None:
-    """Refuse a file that could not be written, before anything is read.
-
-    Raises:
-        ConfigError: its ending is unknown, --json is given too, or matplotlib is missing.
-        SaveError: its folder is missing.
-    """
-    if json:
-        raise ConfigError("plot: it cannot be combined with --json; choose one")
-    if plot == TERMINAL:
-        return
-    path = Path(plot)
-    if path.suffix.lower() not in PICTURES:
-        raise ConfigError(f"plot: {plot} should end in {', '.join(PICTURES)}, or be left out for the terminal")
-    if not path.parent.is_dir():
-        raise SaveError(f"plot: {plot} cannot be written: the folder {path.parent} is missing; make it first")
-    if path.suffix.lower() != ".html":
-        from seqgen.pages.chart_picture import check_picture
-
-        check_picture(path)
-
-
-def _plot(found: Sequence[Found], plot: str, against: str | None) -> None:
-    """Draw the validation loss of runs.
+def _plot(found: Sequence[Found], path: Path | None, against: str | None) -> None:
+    """Draw the validation loss of runs in a file, or without one in the terminal.
 
     Raises:
         RunError: none of them has one.
@@ -191,22 +171,13 @@ def _plot(found: Sequence[Found], plot: str, against: str | None) -> None:
     if not curves:
         raise RunError("no run to plot has a validation loss in bits per byte yet; train one, or name others")
     chart = _chart(curves, against)
-    if plot == TERMINAL:
-        from seqgen.cli.chart import print_chart
-
-        print_chart(stdout(), chart)
+    if path is not None:
+        write_charts([chart], "Runs", path)
+        notice_written(path)
         return
-    path = Path(plot)
-    if path.suffix.lower() == ".html":
-        from seqgen.pages.chart import chart_page
-        from seqgen.utils.files import write_atomically
+    from seqgen.cli.chart import print_chart
 
-        write_atomically(path, chart_page([chart], "Runs").encode())
-    else:
-        from seqgen.pages.chart_picture import write_picture
-
-        write_picture([chart], path)
-    notice(f"the curves are in {plot}")
+    print_chart(stdout(), chart)
 
 
 def _chart(curves: Sequence[Curve], against: str | None) -> Chart:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import WorkBar, announce_time
-from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, pick, with_settings
+from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, machine_settings, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
 from seqgen.cli.signals import exit_on_signal
@@ -20,7 +20,6 @@ from seqgen.config import SAMPLING, settings_of
 from seqgen.errors import ConfigError
 from seqgen.generation.config import SamplingConfig
 from seqgen.sources.config import Reading
-from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -28,12 +27,10 @@ if TYPE_CHECKING:
     from seqgen.generation.generate import Completion
     from seqgen.runs.text import TextRun
 
-_MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
     **settings_of(SamplingConfig),
     "encoding": settings_of(Reading)["encoding"]._replace(shown="utf-8; bytes as trained", group=SAMPLING),
-    "device": _MACHINE["device"]._replace(group=SAMPLING),
-    "threads": _MACHINE["threads"]._replace(group=SAMPLING, shown="all"),
+    **machine_settings(SAMPLING),
 }
 QUOTED = 60
 """Characters of a copied passage that are shown."""

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
+from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
 
-from seqgen.errors import ConfigError, SaveError
+from seqgen.errors import ConfigError
+from seqgen.pages.chart_file import PAGE_SUFFIX, write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from seqgen.evaluation.calibration import Calibration
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 PANEL = "Inside the text"
 Unit = Literal["token", "line", "document"]
-PAGES, TABLES, PICTURES = (".html",), (".tsv", ".jsonl"), (".png", ".svg")
+TABLES = (".tsv", ".jsonl")
 SHOWN = 20
 """Rows in the terminal, without --top."""
 
@@ -94,20 +97,18 @@ class Request:
     def keeps_tokens(self) -> bool:
         """Whether every token is needed."""
         by_token = self.by == "token" or (self.file is not None and self.by is None)
-        return by_token or (self.file is not None and _suffix(self.file) in PAGES)
+        return by_token or (self.file is not None and _suffix(self.file) == PAGE_SUFFIX)
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuse what cannot be shown, before the work for it.
 
         Raises:
             ConfigError: the options do not fit together, or a file has an unknown ending.
-            SaveError: the folder of a file is missing.
+            SaveError: a file could not be written.
         """
-        if self.file is not None:
-            _check_file("surprisal", self.file, (*PAGES, *TABLES))
-        if self.out is not None:
-            _check_file("out", self.out, (*PAGES, *PICTURES))
-        if self.against is not None and (self.file is None or _suffix(self.file) not in PAGES):
+        check_out(self.file, (PAGE_SUFFIX, *TABLES), "surprisal")
+        check_out(self.out, CHART_SUFFIXES)
+        if self.against is not None and (self.file is None or _suffix(self.file) != PAGE_SUFFIX):
             raise ConfigError("against: it needs a page, --surprisal FILE.html; add it, or leave --against out")
         if self.out is not None and not self.calibration:
             raise ConfigError("out: it draws the diagram of --calibration; add it, or leave --out out")
@@ -147,8 +148,12 @@ def show_surprisal(
     if request.file is not None:
         texts = ", ".join(name for name, _ in measured)
         _write(found, request, f"Surprisal of {texts}", quiet=quiet)
-    if request.out is not None and surprisal.calibration is not None:
-        _draw({name: one.calibration for name, one in found.items() if one.calibration}, Path(request.out))
+    if request.out is not None:
+        from seqgen.pages.charts.calibration import reliability_diagram
+
+        chart = reliability_diagram({name: one.calibration for name, one in found.items() if one.calibration})
+        write_charts([chart], chart.title, Path(request.out))
+        notice_written(request.out, quiet=quiet)
     if json:
         write_json(_as_record(model, [name for name, _ in measured], surprisal, request))
         return
@@ -162,29 +167,11 @@ def show_surprisal(
     if request.by is not None and request.file is None:
         console.print(_strangest(surprisal, request.by, request.top or SHOWN))
     if surprisal.calibration is not None:
-        error, mean, accuracy = (getattr(surprisal.calibration, name) for name in ("error", "confidence", "accuracy"))
-        line = f"calibration error {error:.4f}: mean confidence {mean:.4f}, accuracy {accuracy:.4f}"
-        console.print(line, soft_wrap=True)
-        console.print(_calibration_table(surprisal.calibration))
+        _print_calibration(console, surprisal.calibration)
 
 
 def _suffix(file: str) -> str:
     return Path(file).suffix.lower()
-
-
-def _check_file(option: str, file: str, suffixes: Sequence[str]) -> None:
-    """Refuse a file that could not be written."""
-    if _suffix(file) not in suffixes:
-        endings = f"{', '.join(suffixes[:-1])} or {suffixes[-1]}"
-        raise ConfigError(f"{option}: {file or 'the name'} should end in {endings}")
-    if not (folder := Path(file).parent).is_dir():
-        raise SaveError(f"{file} cannot be written: {folder} is not a folder; make it, or choose another name")
-    if Path(file).is_dir():
-        raise SaveError(f"{file} is a folder; choose another name")
-    if _suffix(file) in PICTURES:
-        from seqgen.pages.chart_picture import check_picture
-
-        check_picture(Path(file))
 
 
 def _join(texts: Sequence[LoadedDocuments]) -> LoadedDocuments:
@@ -217,28 +204,16 @@ def _write(found: Mapping[str, Surprisal], request: Request, title: str, *, quie
     from seqgen.utils.files import write_atomically
 
     path, by = Path(request.file or ""), request.by or "token"
-    if _suffix(path.name) not in PAGES:
+    if _suffix(path.name) != PAGE_SUFFIX:
         write = as_tsv if _suffix(path.name) == ".tsv" else as_json_lines
         write_atomically(path, write(records(next(iter(found.values())), by, request.top)))
+        notice_written(path, quiet=quiet)
         return
     page = surprisal_page(found, title, by, request.top)
     write_atomically(path, page.html.encode())
+    notice_written(path, quiet=quiet)
     if page.notice is not None:
         notice(f"{path}: {page.notice}", quiet=quiet)
-
-
-def _draw(calibrations: Mapping[str, Calibration], path: Path) -> None:
-    """Draw the reliability diagram as a page or a picture."""
-    from seqgen.pages.chart import chart_page
-    from seqgen.pages.chart_picture import write_picture
-    from seqgen.pages.surprisal import reliability_diagram
-    from seqgen.utils.files import write_atomically
-
-    chart = reliability_diagram(calibrations)
-    if _suffix(path.name) in PAGES:
-        write_atomically(path, chart_page([chart], "Calibration of the next token").encode())
-    else:
-        write_picture([chart], path)
 
 
 def _as_record(model: TextRun, names: Sequence[str], surprisal: Surprisal, request: Request) -> dict[str, Any]:
@@ -296,10 +271,12 @@ def _strangest(surprisal: Surprisal, by: Unit, count: int) -> Table:
     return table
 
 
-def _calibration_table(calibration: Calibration) -> Table:
-    """Return the bins as a table."""
+def _print_calibration(console: Console, calibration: Calibration) -> None:
+    """Print the calibration error and the bins."""
     from rich.table import Table
 
+    figures = f"mean confidence {calibration.confidence:.4f}, accuracy {calibration.accuracy:.4f}"
+    console.print(f"calibration error {calibration.error:.4f}: {figures}", soft_wrap=True)
     table = Table(box=None, pad_edge=False)
     for head in ("confidence", "tokens", "mean", "right", "difference"):
         table.add_column(head, justify="right")
@@ -311,4 +288,4 @@ def _calibration_table(calibration: Calibration) -> Table:
             f"{one.accuracy:.4f}",
             f"{one.accuracy - one.confidence:+.4f}",
         )
-    return table
+    console.print(table)

@@ -191,7 +191,10 @@ def permutation_p(first: Sequence[float], second: Sequence[float], *, seed: int 
 
 def least_permutation_p(first: int, second: int) -> float:
     """Return the least that `permutation_p` of groups of these sizes can be."""
-    return (2 if first == second else 1) / math.comb(first + second, first)
+    divisions = math.comb(first + second, first)
+    if divisions > MOST_PERMUTATIONS:
+        return 1 / (MOST_PERMUTATIONS + 1)
+    return (2 if first == second else 1) / divisions
 
 
 def _byte_offsets(text: str) -> Integers:

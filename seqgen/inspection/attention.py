@@ -21,7 +21,7 @@ import torch
 
 from seqgen.device import evaluation_mode
 from seqgen.errors import ConfigError
-from seqgen.inspection.trace import neural_part, trace_text
+from seqgen.inspection.trace import cut_tokens, neural_part, trace_text
 from seqgen.models.base import NeuralModel
 from seqgen.runs.text import TextRun
 from seqgen.tokenizers.base import BOUNDARY
@@ -30,14 +30,12 @@ MOST_TOKENS = 128
 """The longest text whose attention is measured: longer rows cannot be read on a map."""
 MOST_WEIGHTS = 250_000
 """Weights of all heads and of their means, up to which a page stays below 2 MB."""
-LONGEST_TOKEN = 100
-"""Characters of a token at most, about: so much of a longer text is encoded."""
 REPEATED = 32
 """Tokens of a random sequence, or fewer where attention does not reach as far."""
 SEQUENCES = 16
 """Random sequences that the scores are a mean over."""
 HIGH = 0.4
-"""The score from which a head is named after it; random weights would give 1 / (2 x REPEATED) at most of the places."""
+"""The score from which a head is named after it; equal weights on all tokens so far score 0.02 and 0.05."""
 
 Weights = npt.NDArray[np.float32]
 
@@ -133,9 +131,8 @@ def measure_attention(run: TextRun, text: str, *, member: str | None = None, see
     limit = min(MOST_TOKENS, math.isqrt(MOST_WEIGHTS // (layers * (heads + 1))))
     if part.model.max_positions is not None:
         limit = min(limit, part.model.max_positions - 1)
-    begin = text[: limit * LONGEST_TOKEN]
-    texts = part.tokenizer.token_texts(begin)
-    trace = trace_text(part, "".join(texts[:limit]), "layers.*.attention")
+    shown = cut_tokens(part, text, limit)
+    trace = trace_text(part, shown, "layers.*.attention")
     read = len(trace.ids)
     weights = np.stack([trace.values[f"layers.{layer}.attention"][..., -(read + 1) :] for layer in range(layers)])
     weights = weights.transpose(0, 2, 1, 3)
@@ -146,9 +143,7 @@ def measure_attention(run: TextRun, text: str, *, member: str | None = None, see
         for head, of_head in enumerate(zip(*of_layer, strict=True))
     ]
     unknown = np.flatnonzero(trace.ids == part.tokenizer.unknown_id).tolist()
-    return TextAttention(
-        trace.tokens, unknown, weights, described, repeated, len(begin) < len(text) or read < len(texts)
-    )
+    return TextAttention(trace.tokens, unknown, weights, described, repeated, is_cut=shown != text)
 
 
 def _distances(weights: Weights) -> npt.NDArray[np.float64]:

@@ -186,7 +186,7 @@ def group_by_seed(configs: Mapping[str, RunConfig]) -> dict[str, list[int]]:
     groups: list[list[int]] = []
     values = list(configs.values())
     for number, config in enumerate(values):
-        alike = (group for group in groups if _differ_in_seed_only(values[group[0]], config))
+        alike = (group for group in groups if all(_differ_in_seed_only(values[one], config) for one in group))
         own = next(alike, None)
         if own is None:
             groups.append([number])

@@ -29,6 +29,7 @@ from seqgen.evaluation.config import EvaluationConfig
 from seqgen.evaluation.scoring import nats_by_document, plan_segments, score
 from seqgen.evaluation.segments import Segments
 from seqgen.models.base import LanguageModel
+from seqgen.runs.run import short_names
 from seqgen.runs.text import TextRun
 
 LONGEST = 512
@@ -209,9 +210,7 @@ def measure_context(
         for run, of_run, place in zip(runs, texts, places, strict=True)
     ]
     total = sum(reader.work for reader in readers)
-    names = [run.path.name for run in runs]
-    shown = [str(run.path) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]
-    return [reader.measure(name, seed) for name, reader in zip(shown, readers, strict=True)]
+    return [reader.measure(name, seed) for name, reader in zip(short_names(runs), readers, strict=True)]
 
 
 def _check_same_characters(runs: Sequence[TextRun], texts: Sequence[Sequence[Sequence[str]]]) -> None:

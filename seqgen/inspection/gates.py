@@ -102,7 +102,7 @@ def measure_gates(
     names, retention = cell.sigmoid_gates, str(cell.retention)
     texts = [text for text in documents if text]
     if not texts:
-        raise TextError("the text is empty")
+        raise TextError("the text is empty; name a text")
     total = sum(len(run.tokenizer.encode(text)) for text in texts)
     sums: dict[str, list[Units]] = {name: [] for name in names}
     kept: list[Units] = []

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import torch
 
 from seqgen.device import evaluation_mode
-from seqgen.errors import ConfigError, TextError
+from seqgen.errors import ConfigError
+from seqgen.inspection.trace import encode_whole
 from seqgen.models.base import NeuralModel
 from seqgen.models.recurrent.model import RecurrentModel
 from seqgen.models.transformer.model import TransformerModel
@@ -26,8 +27,6 @@ from seqgen.runs.text import TextRun
 from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 Values = npt.NDArray[np.float64]
-END, UNKNOWN = "<end>", "<unk>"
-"""What the end of a document and a token that is not in the vocabulary are called."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +116,7 @@ def step_text(
             f"{'unit' if layer is None else 'layer'}: {run.path} is a model of {run.config.model.cell}, which has no "
             "recurrent units; leave it out"
         )
-    ids = _encode(run, text)
+    ids = encode_whole(run, text)
     model = copy.deepcopy(run.model).cpu().double()
     trace = _trace(model, ids)
     found: list[UnitSteps] = []
@@ -127,21 +126,10 @@ def step_text(
         found = [UnitSteps(*place, list(_steps(model, trace, *place))) for place in chosen]
     else:
         attention = np.stack([trace[f"layers.{depth}.attention"][1:].mean(1) for depth in range(len(model.layers))])
-    tokens = [_text_of(run.tokenizer, token) for token in ids.tolist()]
+    tokens = [run.tokenizer.token_name(token) for token in ids.tolist()]
     return TextSteps(
         run.config.model.cell, tokens, _next_tokens(run.tokenizer, ids, trace["logits"], top), found, attention
     )
-
-
-def _encode(run: TextRun, text: str) -> Ids:
-    """Return the ids of a text that the model can read."""
-    ids = run.tokenizer.encode(text)
-    if not len(ids):
-        raise TextError("the text is empty")
-    limit = run.model.max_positions
-    if limit is not None and len(ids) + 1 > limit:
-        raise TextError(f"the text has {len(ids):,} tokens, more than the {limit - 1:,} positions of {run.path}")
-    return ids
 
 
 def _trace(model: NeuralModel, ids: Ids) -> dict[str, Values]:
@@ -157,18 +145,10 @@ def _next_tokens(tokenizer: Tokenizer, ids: Ids, logits: Values, top: int) -> li
     found = []
     for row, actual in zip(logs, [*ids.tolist(), None], strict=True):
         best = np.argsort(-row, kind="stable")[:top].tolist()
-        likely = [(_text_of(tokenizer, token), math.exp(row[token])) for token in best]
-        name, nats = (None, None) if actual is None else (_text_of(tokenizer, actual), -float(row[actual]))
+        likely = [(tokenizer.token_name(token), math.exp(row[token])) for token in best]
+        name, nats = (None, None) if actual is None else (tokenizer.token_name(actual), -float(row[actual]))
         found.append(NextToken(likely, name, nats))
     return found
-
-
-def _text_of(tokenizer: Tokenizer, token: int) -> str:
-    if token == BOUNDARY:
-        return END
-    if token == tokenizer.unknown_id:
-        return UNKNOWN
-    return tokenizer.id_to_bytes[token].decode(tokenizer.text_encoding, "backslashreplace")
 
 
 def _changes(model: RecurrentModel, trace: Mapping[str, Values]) -> Values:

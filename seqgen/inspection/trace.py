@@ -21,6 +21,8 @@ from seqgen.tokenizers.base import BOUNDARY, Ids
 
 CHUNK = 512
 """Tokens in one call of the model; the state is carried from each to the next."""
+LONGEST_TOKEN = 100
+"""Characters of a token, about, at most: a longer text is cut before it is encoded."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +63,13 @@ def neural_part(run: TextRun, member: str | None = None) -> TextRun:
     return parts[member]
 
 
+def cut_tokens(run: TextRun, text: str, most: int) -> str:
+    """Return a text, or its first `most` tokens if it has more."""
+    begin = text[: most * LONGEST_TOKEN]
+    tokens = run.tokenizer.token_texts(begin)
+    return begin if len(tokens) <= most else "".join(tokens[:most])
+
+
 def trace_text(run: TextRun, text: str, *patterns: str) -> TextTrace:
     """Trace one document, with the state carried through it.
 
@@ -80,14 +89,26 @@ def trace_text(run: TextRun, text: str, *patterns: str) -> TextTrace:
     return TextTrace(run.tokenizer.token_texts(text), run.tokenizer.encode(text), values)
 
 
-def trace_chunks(run: TextRun, text: str, *patterns: str) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
-    """Yield what `trace_text` returns, a part of the tokens at a time; arguments and errors as there."""
+def encode_whole(run: TextRun, text: str) -> Ids:
+    """Return the ids of a text that the model can read at once, after the boundary.
+
+    Raises:
+        TextError: the text is empty, or longer than the model's positions.
+    """
     ids = run.tokenizer.encode(text)
     if not len(ids):
-        raise TextError("the text is empty")
+        raise TextError("the text is empty; give a text, or name a file with one")
     limit = run.model.max_positions
     if limit is not None and len(ids) + 1 > limit:
-        raise TextError(f"the text has {len(ids):,} tokens, more than the {limit - 1:,} positions of {run.path}")
+        raise TextError(
+            f"the text has {len(ids):,} tokens, more than the {limit - 1:,} positions of {run.path}; give a shorter one"
+        )
+    return ids
+
+
+def trace_chunks(run: TextRun, text: str, *patterns: str) -> Iterator[dict[str, npt.NDArray[np.float32]]]:
+    """Yield what `trace_text` returns, a part of the tokens at a time; arguments and errors as there."""
+    ids = encode_whole(run, text)
     begin = 1  # without the boundary
     for chunk in _chunks(run, ids):
         yield {

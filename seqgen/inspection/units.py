@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.inspection.probes import probe_tokens
-from seqgen.inspection.trace import trace_chunks
+from seqgen.inspection.trace import cut_tokens, trace_chunks
 from seqgen.runs.text import TextRun
 
 Floats = npt.NDArray[np.float64]
@@ -93,9 +93,8 @@ def first_tokens(run: TextRun, documents: Sequence[str], count: int) -> list[str
     for document in documents:
         if count <= 0:
             break
-        tokens = run.tokenizer.token_texts(document)
-        kept.append(document if len(tokens) <= count else "".join(tokens[:count]))
-        count -= len(tokens)
+        kept.append(cut_tokens(run, document, count))
+        count -= len(run.tokenizer.encode(kept[-1]))
     return [document for document in kept if document]
 
 

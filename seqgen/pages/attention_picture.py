@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqgen.errors import ConfigError
 from seqgen.pages.attention import UNKNOWN_NOTE, AttentionExample
-from seqgen.utils.files import write_atomically
+from seqgen.pages.picture import require_matplotlib, save_picture
 
 CELL = 0.22
 """Inches of a cell."""
@@ -18,7 +15,6 @@ LARGEST = 40.0
 """Inches of the longer side."""
 SMALL_MAP = 1.7
 """Inches of a map among those of all heads."""
-DOTS_PER_INCH = 150
 
 
 def write_attention_picture(example: AttentionExample, path: Path) -> None:
@@ -52,7 +48,7 @@ def write_attention_picture(example: AttentionExample, path: Path) -> None:
     if example.has_unknown:
         axes.set_xlabel(UNKNOWN_NOTE, fontsize=8, parse_math=False)
     figure.colorbar(image, ax=axes, label="attention weight")
-    _write(figure, path)
+    save_picture(figure, path)
 
 
 def write_heads_picture(examples: Sequence[AttentionExample], path: Path) -> None:
@@ -77,30 +73,7 @@ def write_heads_picture(examples: Sequence[AttentionExample], path: Path) -> Non
             axes.set_xticks([])
             axes.set_yticks([])
         line[0].set_ylabel(example.name, fontsize=8, parse_math=False)
-    _write(figure, path)
-
-
-def _write(figure: Any, path: Path) -> None:
-    """Write a figure in the format of the path's ending. The same figure is always the same SVG."""
-    content, kind = io.BytesIO(), path.suffix.lower()[1:]
-    with require_matplotlib("matplotlib").rc_context({"svg.hashsalt": "seqgen"}):  # otherwise its ids are random
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(content, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-    write_atomically(path, content.getvalue())
-
-
-def require_matplotlib(module: str = "matplotlib.figure") -> Any:
-    """Return a module of matplotlib.
-
-    Raises:
-        ConfigError: matplotlib is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "matplotlib, which draws pictures, is not installed; pip install 'seqgen[plot]', or write a page, NAME.html"
-        ) from error
+    save_picture(figure, path)
 
 
 def _choose_fonts(characters: set[str]) -> tuple[list[str], set[str]]:

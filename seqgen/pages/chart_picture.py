@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from seqgen.errors import ConfigError
-from seqgen.pages.attention_picture import require_matplotlib
 from seqgen.pages.chart import Chart, DrawnCurve
-from seqgen.utils.files import write_atomically
+from seqgen.pages.picture import check_picture, require_matplotlib, save_picture
 
 WIDTH, HEIGHT = 7.0, 4.0
 """Inches of a chart."""
@@ -19,24 +16,11 @@ LEGEND_LINE = 0.2
 """Inches of a line of the legend, which is below the chart."""
 LINE_CHARACTERS = 80
 """Characters that fit into a line of the legend."""
-DOTS_PER_INCH = 150
-SUFFIXES = (".png", ".svg")
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#b0558a", "#b87a00", "#3d9bd1", "#333333")
 """Okabe and Ito's colors, which the color-blind can tell apart; the light ones are darker here, to be seen on white."""
 MARKERS = ("o", "s", "^", "D", "v", "X", "P")
 MARKS = 8
 """Markers on a curve, about; they tell curves apart without color."""
-
-
-def check_picture(path: Path) -> None:
-    """Refuse a picture that `write_picture` could not write, before the work for it.
-
-    Raises:
-        ConfigError: the name does not end in .png or .svg, or matplotlib is not installed.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ConfigError(f"{path}: a picture is {' or '.join(SUFFIXES)}; change the ending of its name")
-    require_matplotlib()
 
 
 def write_picture(charts: Sequence[Chart], path: Path) -> None:
@@ -47,18 +31,13 @@ def write_picture(charts: Sequence[Chart], path: Path) -> None:
         SaveError: the file could not be written.
     """
     check_picture(path)
-    matplotlib, figures = require_matplotlib("matplotlib"), require_matplotlib()
-    content = io.BytesIO()
+    figures = require_matplotlib()
     heights = [HEIGHT + LEGEND_LINE * -(-len(chart.curves) // _legend_columns(chart)) for chart in charts]
-    with matplotlib.rc_context({"svg.hashsalt": "seqgen"}):  # otherwise the ids in an SVG are random
-        figure = figures.Figure(figsize=(WIDTH, sum(heights)), layout="constrained", facecolor="white")
-        rows = figure.subplots(len(charts), squeeze=False, gridspec_kw={"height_ratios": heights})
-        for axes, chart in zip(rows[:, 0], charts, strict=True):
-            _draw(axes, chart)
-        kind = path.suffix.lower()[1:]
-        metadata = {"Date": None} if kind == "svg" else {}
-        figure.savefig(content, format=kind, dpi=DOTS_PER_INCH, metadata=metadata)
-    write_atomically(path, content.getvalue())
+    figure = figures.Figure(figsize=(WIDTH, sum(heights)), layout="constrained", facecolor="white")
+    rows = figure.subplots(len(charts), squeeze=False, gridspec_kw={"height_ratios": heights})
+    for axes, chart in zip(rows[:, 0], charts, strict=True):
+        _draw(axes, chart)
+    save_picture(figure, path)
 
 
 def _draw(axes: Any, chart: Chart) -> None:

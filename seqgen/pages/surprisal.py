@@ -19,7 +19,8 @@ from seqgen.evaluation.surprisal.measure import Surprisal
 from seqgen.evaluation.surprisal.passages import hardest_passages
 from seqgen.evaluation.surprisal.records import Unit
 from seqgen.evaluation.surprisal.tokens import PredictedDocuments
-from seqgen.pages.chart import Chart, Curve, chart_data
+from seqgen.pages.chart import chart_data
+from seqgen.pages.charts.calibration import reliability_diagram
 from seqgen.pages.packing import pack
 from seqgen.pages.page import escape_json, make_page
 from seqgen.pages.visible import show_invisible
@@ -97,18 +98,6 @@ def surprisal_page(
         views[number] |= _alternatives(one, chosen, left // len(runs))
     parts = ("chart",) if calibrations else ()
     return SurprisalPage(make_page("surprisal", title, data, parts), shown.notice)
-
-
-def reliability_diagram(calibrations: Mapping[str, Calibration]) -> Chart:
-    """Return the accuracy against the confidence of the next token, for each run by its name, and the ideal line."""
-    curves = []
-    for name, calibration in calibrations.items():
-        bins = calibration.rows()
-        x, y = [one.confidence for one in bins], [one.accuracy for one in bins]
-        curves.append(Curve(f"{name} (error {calibration.error:.4f})", x, y))
-    ideal = Curve("as sure as right", [0.0, 1.0], [0.0, 1.0], dashed=True)
-    title, x_label = "Calibration of the next token", "probability of the most probable token"
-    return Chart(title, x_label, "share of places where it comes", [*curves, ideal])
 
 
 def _choose_lines(runs: Mapping[str, Surprisal], by: Unit, count: int | None) -> _Shown:

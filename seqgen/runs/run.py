@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 from seqgen.data.pipeline import read_texts
@@ -92,3 +93,9 @@ class Run:
         texts = read_texts(config.data, record=config.text)
         check_same_text(texts, config.text, config.data)
         return texts.split
+
+
+def short_names(runs: Sequence[Run]) -> list[str]:
+    """Return names of runs for tables and charts: those of their directories, or their paths where two are alike."""
+    names = [run.path.name for run in runs]
+    return [str(run.path) if names.count(name) > 1 else name for run, name in zip(runs, names, strict=True)]

@@ -109,6 +109,19 @@ class LoadedDocuments(tuple[str, ...]):
         """The documents as they are in a file: lines with their ends, paragraphs with a blank line after each."""
         return "".join(text + "\n" * size for text, size in zip(self, self.end_sizes, strict=True))
 
+    def first(self, characters: int) -> Self:
+        """Return the documents up to so many characters; one that is cut has no end."""
+        kept: list[tuple[str, int, bool, str]] = []
+        left = characters
+        for text, size, end, place in zip(self, self.end_sizes, self.ends, self.places, strict=True):
+            if left <= 0:
+                break
+            is_whole = len(text) <= left
+            kept.append((text[:left], size if is_whole else 0, end and is_whole, place))
+            left -= len(text)
+        texts, sizes, ends, places = zip(*kept, strict=True) if kept else ((), (), (), ())
+        return type(self).of(texts, sizes, ends, places)
+
 
 def load_documents(
     names: Sequence[str], reading: Reading | None = None, note: Note = lambda _: None

@@ -46,6 +46,8 @@ there what came before. Where documents have ends it is also the target after th
 UNKNOWN_ID = 1
 FIRST_ID = 2
 """The ids of `<unk>` and of the first piece, in a tokenizer that has an `<unk>`."""
+END_NAME, UNKNOWN_NAME = "<end>", "<unk>"
+"""What the end of a document and a token that is not in the vocabulary are called."""
 
 UNICODE_SCALARS = 0x110000 - 0x800
 """How many code points a text can contain: all of Unicode without the surrogates."""
@@ -129,6 +131,14 @@ class Tokenizer(ABC):
         """Return the `token_texts` of a text that is normalized already and has no lone surrogates."""
         decoder = codecs.getincrementaldecoder(self.text_encoding)()
         return [decoder.decode(self.id_to_bytes[token]) for token in self._encode(text).tolist()]
+
+    def token_name(self, token: int) -> str:
+        """Return an id as text, with bytes that are no whole character as escapes."""
+        if token == BOUNDARY:
+            return END_NAME
+        if token == self.unknown_id:
+            return UNKNOWN_NAME
+        return self.id_to_bytes[token].decode(self.text_encoding, "backslashreplace")
 
     def split_point(self, text: str) -> int:
         """Return the last place at which a text that begins with `text` can be cut, or 0 if there is none.

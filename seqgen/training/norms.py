@@ -23,7 +23,7 @@ MEASURED_EVERY = 50
 DIGITS = 6
 """Significant digits of a norm in metrics.jsonl."""
 VANISHED = 1e-3
-"""A layer's gradient has vanished if it is below this share of the head's; healthy runs have 0.03 to 1."""
+"""A layer's gradient has vanished if it is below this share of the head's; healthy runs have 0.03 and more."""
 SETTLED = 100
 """Steps before which a layer may still wake up: the encoder of a transformer begins at 0.0003 and needs up to 50 steps.
 
@@ -55,12 +55,14 @@ def group_of(parameter: str) -> str:
 
 
 class NormMeter:
-    """Measures one step of a model. Tied weights belong to the embedding."""
+    """Measures one step of a model. Tied weights belong to the head."""
 
     def __init__(self, model: nn.Module) -> None:
         self._groups: dict[str, list[Parameter]] = {}
+        tied = model.get_submodule("head").weight
         for name, parameter in model.named_parameters():
-            self._groups.setdefault(group_of(name), []).append(parameter)
+            group = "head" if parameter is tied else group_of(name)
+            self._groups.setdefault(group, []).append(parameter)
         self._groups["head"] = self._groups.pop("head")  # the start of a document is registered first
         self._before: list[Tensor] = []
         self.gradient: dict[str, float] = {}

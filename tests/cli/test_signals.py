@@ -185,6 +185,7 @@ def test_signal_ends_every_phase_cleanly(run, phase, number, code):
     assert sorted(Path("runs").iterdir()) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), CODES[1:])
 def test_second_signal_exits_during_call_into_c(run, number, code):
     process = Process("eval", "corpus.txt", before=SLOWLY.format(module="seqgen.runs.text", name="evaluate", wait=IN_C))

@@ -282,7 +282,9 @@ def fitted(documents, order=3, min_count=1):
     return fit(config, arrays, VOCAB_SIZE, tokenizer="char", models_ends=True)
 
 
-@pytest.mark.parametrize("dynamic", ["weights", "ngram", "all"])
+@pytest.mark.parametrize(
+    "dynamic", [pytest.param("weights", marks=pytest.mark.slow), pytest.param("ngram", marks=pytest.mark.slow), "all"]
+)
 def test_a_model_that_learns_restores_the_file_in_the_bits_of_dynamic_evaluation(lstm_and_ngram, dynamic):
     lines = [random_text(60, seed).replace("\n", "a") for seed in range(5)] * 2
     content = "".join(f"{line}\n" for line in lines).encode()

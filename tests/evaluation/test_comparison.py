@@ -194,3 +194,9 @@ def test_permutation_p_counts_divisions_with_a_gap_as_large(first, second, p):
 @pytest.mark.parametrize(("first", "second"), [([1, 2, 3], [4, 5, 6]), ([1, 2], [7, 8, 9]), ([0], [2, 3])])
 def test_least_permutation_p_is_that_of_groups_apart(first, second):
     assert least_permutation_p(len(first), len(second)) == pytest.approx(permutation_p(first, second))
+
+
+def test_least_permutation_p_of_many_seeds_is_that_of_the_divisions_that_are_drawn():
+    """48,620 divisions are not all tried."""
+    assert least_permutation_p(9, 9) == 1 / (MOST_PERMUTATIONS + 1)
+    assert permutation_p(range(9), range(100, 109)) >= least_permutation_p(9, 9)

@@ -163,6 +163,8 @@ def test_group_by_seed_joins_runs_that_differ_in_nothing_else():
 
 def test_group_by_seed_does_not_join_a_run_with_its_copy():
     assert group_by_seed({"a": _config(), "b": _config()}) == {"a": [0], "b": [1]}
+    other = _config(training={"seed": 2})
+    assert list(group_by_seed({"a1": _config(), "a2": other, "b": other}).values()) == [[0, 1], [2]]
 
 
 def test_group_by_seed_gives_each_group_its_own_name():

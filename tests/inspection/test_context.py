@@ -220,16 +220,6 @@ def test_progress_ends_with_the_total(load):
     assert seen[-1][0] == seen[-1][1]
 
 
-def test_runs_of_one_name_are_told_apart_by_their_paths(load):
-    first, second = load("gru+ngram"), load("gru+ngram")
-
-    names = [
-        one.name for one in measure_context([first.members["gru"], second.members["gru"]], [PART], targets=2, longest=1)
-    ]
-
-    assert names == [str(first.path / "members" / "gru")] * 2
-
-
 def test_measure_context_refuses_short_texts_and_single_targets(load):
     run = load("gru")
     with pytest.raises(TextError, match="empty"):

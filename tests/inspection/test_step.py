@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from seqgen.errors import ConfigError, TextError
-from seqgen.inspection.step import END, EQUATIONS, UNKNOWN, step_text
+from seqgen.inspection.step import EQUATIONS, step_text
 from seqgen.inspection.trace import neural_part, trace_text
 from seqgen.models.recurrent.model import CELLS
+from seqgen.tokenizers.base import END_NAME, UNKNOWN_NAME
 
 FORMS = {
     "rnn": {},
@@ -119,14 +120,14 @@ def test_top_of_all_tokens_adds_up_to_1_with_the_end_and_bytes_by_name(make_run,
     for one in steps.next_tokens:
         assert math.fsum(share for _, share in one.top) == pytest.approx(1)
         assert len(one.top) == 257
-        assert {END, "a", r"\xc3"} < dict(one.top).keys()
+        assert {END_NAME, "a", r"\xc3"} < dict(one.top).keys()
 
 
 def test_tokens_that_are_not_in_the_vocabulary_have_a_name(make_run, corpus):
     steps = step_text(make_run(corpus, "gru"), "a가")
 
-    assert steps.tokens == ["a", UNKNOWN]
-    assert steps.next_tokens[1].actual == UNKNOWN
+    assert steps.tokens == ["a", UNKNOWN_NAME]
+    assert steps.next_tokens[1].actual == UNKNOWN_NAME
 
 
 def test_step_text_chooses_the_units_that_change_most(make_run, corpus):

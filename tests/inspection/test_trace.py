@@ -7,7 +7,7 @@ import torch
 import seqgen
 from seqgen.errors import ConfigError, TextError
 from seqgen.inspection import trace
-from seqgen.inspection.trace import neural_part, trace_text
+from seqgen.inspection.trace import cut_tokens, neural_part, trace_text
 
 TEXT = "The sailor watches the river.\nA child"
 
@@ -68,3 +68,12 @@ def test_neural_part_of_a_mixture_is_the_member_with_hidden_states(make_run, cor
     seqgen.train(corpus, out=tmp_path / "ngram", cell="ngram").run()
     with pytest.raises(ConfigError, match="no hidden states"):
         neural_part(seqgen.load(tmp_path / "ngram"))
+
+
+def test_cut_tokens_returns_the_text_itself_or_its_first_tokens(make_run, corpus, monkeypatch):
+    run = make_run(corpus, "gru")
+
+    assert cut_tokens(run, "abc", 3) == "abc"
+    assert cut_tokens(run, "abc", 2) == "ab"
+    monkeypatch.setattr(trace, "LONGEST_TOKEN", 1)
+    assert cut_tokens(run, "abc" * 99, 4) == "abca"

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import math
 import struct
-import sys
 import xml.etree.ElementTree as ET
 
 import pytest
 
-from seqgen.errors import ConfigError, SaveError
+from seqgen.errors import SaveError
 from seqgen.pages.chart import Chart, Curve
-from seqgen.pages.chart_picture import DOTS_PER_INCH, HEIGHT, WIDTH, check_picture, write_picture
+from seqgen.pages.chart_picture import HEIGHT, WIDTH, write_picture
+from seqgen.pages.picture import DOTS_PER_INCH
 
 CHART = Chart(
     "100 % of $x$",
@@ -46,20 +46,6 @@ def test_write_picture_writes_the_same_svg_again(tmp_path):
     assert first == (tmp_path / "b.SVG").read_bytes()
     assert ET.fromstring(first).tag.endswith("svg")
     assert b"<dc:date>" not in first
-
-
-@pytest.mark.parametrize("name", ["chart", "chart.pdf", "chart.png.txt"])
-def test_check_picture_refuses_other_endings(name, tmp_path):
-    with pytest.raises(ConfigError, match=r"\.png or \.svg"):
-        check_picture(tmp_path / name)
-
-
-def test_check_picture_names_the_extra_if_matplotlib_is_missing(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-
-    with pytest.raises(ConfigError, match=r"seqgen\[plot\]"):
-        check_picture(tmp_path / "chart.svg")
 
 
 def test_write_picture_raises_save_error_if_the_folder_is_missing(tmp_path):

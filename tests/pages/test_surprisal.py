@@ -15,9 +15,11 @@ from seqgen.evaluation.surprisal.difference import compare_tokens
 from seqgen.evaluation.surprisal.measure import measure_surprisal
 from seqgen.evaluation.surprisal.passages import hardest_passages
 from seqgen.pages import surprisal as module
+from seqgen.pages.chart import chart_data
+from seqgen.pages.charts.calibration import reliability_diagram
 from seqgen.pages.packing import DIGITS
 from seqgen.pages.page import LARGEST_DATA
-from seqgen.pages.surprisal import reliability_diagram, surprisal_page
+from seqgen.pages.surprisal import surprisal_page
 from seqgen.sources.source import LoadedDocuments
 from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
@@ -172,10 +174,7 @@ def test_calibration_is_on_the_page_as_bins_and_as_a_diagram():
 
     rows = [[one.low, one.high, one.count, one.confidence, one.accuracy] for one in bins]
     np.testing.assert_allclose(data["calibration"][0]["bins"], rows, atol=5.1e-5)
-    curve, ideal = reliability_diagram({"run": found.calibration}).curves
-    assert curve.x == [one.confidence for one in bins]
-    assert curve.y == [one.accuracy for one in bins]
-    assert (ideal.x, ideal.y, ideal.dashed) == ([0, 1], [0, 1], True)
+    assert data["chart"] == chart_data(reliability_diagram({"run": found.calibration}))
 
 
 def test_page_needs_the_tokens():

@@ -130,6 +130,7 @@ def test_failed_save_is_an_event(lstm, tmp_path):
     assert saves == [("Saved", 2), ("SaveFailed", 4), ("Saved", 6)]
 
 
+@pytest.mark.slow
 def test_run_continues_when_the_disk_is_full_for_a_while(lstm, tmp_path):
     writes = [at for at in lstm.save(2) if lstm.operations[at].startswith("write")][::3]
     faults = [Fault("fail", at, half=True, until_step=5) for at in writes]
@@ -137,6 +138,7 @@ def test_run_continues_when_the_disk_is_full_for_a_while(lstm, tmp_path):
     try_each(tmp_path, faults, fail_and_continue(lstm))
 
 
+@pytest.mark.slow
 def test_unwritten_metrics_are_written_later(lstm, tmp_path):
     third, fourth = lstm.after("Saved", 2), lstm.after("Step", 3)
     assert lstm.operations[third].endswith("metrics.jsonl")
@@ -149,6 +151,7 @@ def test_unwritten_metrics_are_written_later(lstm, tmp_path):
     try_each(tmp_path, faults, fail_and_continue(lstm))
 
 
+@pytest.mark.slow
 def test_on_save_error_stop_ends_the_run(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
@@ -179,6 +182,7 @@ def test_last_save_is_tried_twice(lstm, tmp_path):
     try_each(tmp_path, [Fault("fail", at) for at in stages(lstm, 3)], attempt)
 
 
+@pytest.mark.slow
 def test_failed_last_save_is_an_error_and_the_run_resumes(lstm, tmp_path):
     def attempt(world: Path, fault: Fault) -> None:
         run = world / "runs" / "run"
@@ -192,6 +196,7 @@ def test_failed_last_save_is_an_error_and_the_run_resumes(lstm, tmp_path):
     try_each(tmp_path, faults, attempt)
 
 
+@pytest.mark.slow
 def test_full_disk_is_noticed_before_training(lstm, tmp_path):
     faults = [Fault("fail", at, code=CODES[at % 3]) for at in range(0, lstm.after("created", 0), 4)]
 

@@ -88,6 +88,7 @@ def test_resume_is_exact_around_replans(corpus, tmp_path, machine):
         assert plan_of(run.path) == plan_of(straight.path)
 
 
+@pytest.mark.slow
 def test_plan_from_repeats_an_interrupted_and_extended_run(corpus, tmp_path, monkeypatch):
     """With the real clock."""
     for name in ("BENCHMARK_SECONDS", "REPLAN_BENCHMARK_SECONDS"):

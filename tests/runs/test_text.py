@@ -497,6 +497,7 @@ def test_adapt_returns_a_run_that_has_learned_and_changes_nothing_else(run, shor
     assert adapted.diverged == {}
 
 
+@pytest.mark.slow
 def test_tuned_constants_are_taken_by_evaluate(run, short, monkeypatch):
     monkeypatch.setattr("seqgen.evaluation.adaptation.tune.WEIGHTS", {"rate": (2.0,)})
 

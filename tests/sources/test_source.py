@@ -24,7 +24,7 @@ from seqgen.sources import compression
 from seqgen.sources import source as sources
 from seqgen.sources.config import Reading
 from seqgen.sources.names import expand_names
-from seqgen.sources.source import Source, load_documents, read_documents
+from seqgen.sources.source import LoadedDocuments, Source, load_documents, read_documents
 
 KOREAN = "나는 오늘 학교에 간다.\r\n끝\n"
 PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}
@@ -247,3 +247,15 @@ def test_any_bytes_are_documents_or_a_text_error(content, name):
         path.write_bytes(content)
         with contextlib.suppress(TextError):
             assert all(load_documents([str(path)]))
+
+
+def test_first_characters_of_documents_cut_the_last_one_which_then_has_no_end():
+    documents = LoadedDocuments.of(["one", "", "three"], [1, 1, 1], places=["a", "b", "c"])
+
+    cut = documents.first(5)
+
+    assert list(cut) == ["one", "", "th"]
+    assert (cut.end_sizes, cut.ends, cut.places) == ((1, 1, 0), (True, True, False), ("a", "b", "c"))
+    assert list(documents.first(3)) == ["one"]
+    whole = documents.first(8)
+    assert (whole, whole.end_sizes, whole.ends) == (documents, documents.end_sizes, documents.ends)

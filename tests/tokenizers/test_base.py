@@ -22,6 +22,8 @@ from seqgen.tokenizers.base import (
     not_empty,
     to_json,
 )
+from seqgen.tokenizers.byte import ByteTokenizer
+from seqgen.tokenizers.char import CharTokenizer
 from seqgen.utils.text import without_surrogates
 
 # The fixtures are immutable, so sharing them between examples is sound.
@@ -249,3 +251,11 @@ def test_to_json_is_readable_and_always_the_same():
     assert to_json("char", characters="한") == (
         '{\n "format_version": 1,\n "kind": "char",\n "characters": "한"\n}\n'.encode()
     )
+
+
+def test_token_name_shows_ends_unknown_tokens_and_parts_of_characters():
+    characters, octets = CharTokenizer("ab"), ByteTokenizer()
+    lead, *_ = octets.encode("왕").tolist()
+
+    assert [characters.token_name(token) for token in range(4)] == ["<end>", "<unk>", "a", "b"]
+    assert octets.token_name(lead) == "\\xec"

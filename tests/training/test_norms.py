@@ -65,6 +65,18 @@ def test_meter_measures_gradients_before_clipping_and_relative_updates(make_lear
         assert found > 0
 
 
+def test_meter_counts_tied_weights_with_the_head(make_learner):
+    learner, _ = make_learner("lstm", tie_weights=True, clip_grad_norm=1e9)
+    learner.meter = NormMeter(learner.model)
+
+    learner.step(3)
+
+    head = [learner.model.head.weight, learner.model.head.bias]  # no document starts in this text
+    gradient = learner.meter.event(4).gradient
+    assert "embedding" not in gradient
+    assert gradient["head"] == pytest.approx(math.hypot(*(one.grad.norm().item() for one in head)), rel=1e-3)
+
+
 def test_meter_does_not_change_the_step(make_learner):
     results = []
     for measured in (False, True):

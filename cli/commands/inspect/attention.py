@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.commands.inspect.arguments import (
-    PAGE_SUFFIX,
-    PICTURE_SUFFIXES,
+    CHART_SUFFIXES,
     MemberOption,
     RunArgument,
     check_out,
+    read_passage,
     run_and_text,
 )
 from seqgen.cli.commands.pairs.translate import draw_attention, print_map
-from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text, texts_of
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, texts_of, with_settings
+from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError, TextError
+from seqgen.pages.chart_file import PAGE_SUFFIX
 from seqgen.sources.config import STDIN
 from seqgen.utils.files import write_atomically
 from seqgen.utils.text import plural
@@ -32,13 +34,15 @@ if TYPE_CHECKING:
     from seqgen.runs.text import TextRun
 
 
+SETTINGS = machine_settings(EVALUATION)
+
+
+@with_settings(SETTINGS, main=("device", "threads"))
 def attention(
     run: RunArgument = None,
     text: Annotated[
         str | None,
-        typer.Argument(
-            metavar="TEXT", help="The text itself, a file, or - for stdin.", show_default="from the validation part"
-        ),
+        typer.Argument(metavar="TEXT", help="Text, a file, or - for stdin.", show_default="from the validation part"),
     ] = None,
     layer: Annotated[int | None, typer.Option(metavar="N", help="Show the map of this layer, from 0.")] = None,
     head: Annotated[
@@ -51,32 +55,36 @@ def attention(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Show where each head of a transformer looks: mean distance, entropy, induction score, and maps.
 
-    Of a run trained with --task translate, it shows what seqgen translate --attention draws.
-    A single argument that is not a directory is the text: seqgen inspect attention "to be or not to be".
+    Of a run of --task translate it shows what seqgen translate --attention draws.
+    A single argument that is not a directory is the text.
     """
-    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    path = check_out(out, CHART_SUFFIXES)
     run, text = run_and_text(run, text)
     if head is not None and layer is None:
-        raise ConfigError("head: the heads of every layer are counted from 0; add --layer")
+        raise ConfigError("head: each layer counts its heads from 0; add --layer")
     with exit_on_signal():
+        from seqgen.device import torch_threads
         from seqgen.inspection.attention import measure_attention
         from seqgen.pages.attention import heads_page
         from seqgen.runs.load import load
         from seqgen.runs.pairs.translator import TranslatorRun
         from seqgen.runs.text import TextRun
 
-    model = load(run)
+    model = load(run, **settings)
     if isinstance(model, TranslatorRun):
-        given = {"layer": layer, "head": head, "member": member}
-        if (name := next((name for name, value in given.items() if value is not None), None)) is not None:
-            raise ConfigError(f"{name}: it belongs to runs that continue texts; leave it out")
+        for name, value in {"layer": layer, "head": head, "member": member}.items():
+            if value is not None:
+                raise ConfigError(f"{name}: it belongs to runs that continue texts; leave it out")
         _show_alignments(model, text, out, json=json, quiet=quiet)
         return
     model = model.expect(TextRun)
-    found = measure_attention(model, _read_text(model, text, quiet=quiet), member=member)
+    content = model.validation_texts()[0] if text is None else read_passage(model, text, quiet=quiet)
+    with torch_threads(settings.get("threads")):
+        found = measure_attention(model, content, member=member)
     if found.is_cut:
         notice(f"the text is long; its first {plural(len(found.tokens), 'token')} are read", quiet=quiet)
     shown = None if layer is None else _choose_map(found, layer, head)
@@ -85,22 +93,11 @@ def attention(
             write_atomically(path, heads_page(found, f"Attention of {model.path.name}", layer, head).encode())
         else:
             _write_picture(found, shown, path)
+        notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(model, found))
     elif path is None:
         _print(model, found, shown)
-
-
-def _read_text(model: TextRun, text: str | None, *, quiet: bool) -> str:
-    """Return the text that is shown: the argument, the beginning of a file, or that of the validation part."""
-    from seqgen.sources.content import bytes_as_characters
-    from seqgen.sources.source import load_documents
-
-    if text is None:
-        return model.validation_texts()[0]
-    if is_text(text, "the text", quiet=quiet):
-        return bytes_as_characters(text) if model.config.data.is_raw else as_text(text, "the text")
-    return load_documents([text], model.reading(), lambda message: notice(message, quiet=quiet))[0]
 
 
 def _choose_map(found: TextAttention, layer: int, head: int | None) -> AttentionExample:

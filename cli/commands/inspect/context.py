@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, PICTURE_SUFFIXES, check_out, read_documents
-from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.commands.inspect.arguments import (
+    CHART_SUFFIXES,
+    RunsArgument,
+    check_out,
+    load_runs,
+    read_documents,
+)
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
+from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError
-from seqgen.utils.files import write_atomically
+from seqgen.pages.chart_file import write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -23,15 +29,14 @@ if TYPE_CHECKING:
     from seqgen.inspection.context import ContextLosses, Estimate, Floats, Unit
     from seqgen.runs.text import TextRun
 
+SETTINGS = machine_settings(EVALUATION)
 MOST_CHARACTERS = 100_000
 """Characters of a text that are read: all of them once, for the loss with the whole context."""
 
 
+@with_settings(SETTINGS, main=("device", "threads"))
 def context(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN", help="Directories of runs.", show_default="the newest under runs/"),
-    ] = None,
+    runs: RunsArgument = None,
     text: Annotated[
         str | None,
         typer.Option(
@@ -51,35 +56,38 @@ def context(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Show how far back models look: their loss with only the last n tokens, and with distant tokens disturbed.
 
     All runs, of any family and tokenizer, are measured at the same places of the text.
     """
-    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    path = check_out(out, CHART_SUFFIXES)
     with exit_on_signal():
-        from seqgen.inspection.context import measure_context
-        from seqgen.runs.load import load
-        from seqgen.runs.text import TextRun
+        from seqgen.device import torch_threads
+        from seqgen.inspection.context import common_unit, measure_context
 
-    names: Sequence[str | None] = runs or [None]
-    loaded = [load(name).expect(TextRun) for name in names]
+    loaded = load_runs(runs, **settings)
     documents = _read(loaded, text, quiet=quiet)
     measured = [part for run in loaded for part in (run, *(run.members.values() if members else ()))]
-    with WorkBar("reading contexts", quiet=quiet) as bar:
+    with torch_threads(settings.get("threads")), WorkBar("reading contexts", quiet=quiet) as bar:
         found = measure_context(measured, documents, targets=targets, longest=longest, seed=seed, progress=bar.show)
     reached = [one.lengths[-1] for one, run in zip(found, measured, strict=True) if run.model.max_positions is None]
     if reached and reached[0] < longest:
         notice(f"the documents are short, so the longest context has {plural(reached[0], 'token')}", quiet=quiet)
     if path is not None:
-        _draw(found, path)
+        from seqgen.pages.charts.context import context_charts
+
+        title = f"Context of {', '.join(one.name for one in found)}"
+        write_charts(context_charts(found, common_unit(found)), title, path)
+        notice_written(path, quiet=quiet)
     if json:
         write_json([_as_record(one, run) for one, run in zip(found, measured, strict=True)])
     elif path is None:
         _print(found)
 
 
-def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> list[str]:
+def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> Sequence[str]:
     """Return the documents of a text, or of the validation part that all runs share."""
     documents = read_documents(runs[0], text, MOST_CHARACTERS, quiet=quiet)
     if text is None:
@@ -91,21 +99,6 @@ def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> list[str
                     "neither has learned from"
                 )
     return documents
-
-
-def _draw(found: Sequence[ContextLosses], path: Path) -> None:
-    """Write a page or a picture of the charts."""
-    from seqgen.inspection.context import common_unit
-    from seqgen.pages.chart import chart_page
-    from seqgen.pages.chart_picture import write_picture
-    from seqgen.pages.charts.context import context_charts
-
-    charts = context_charts(found, common_unit(found))
-    if path.suffix.lower() == PAGE_SUFFIX:
-        title = f"Context of {', '.join(one.name for one in found)}"
-        write_atomically(path, chart_page(charts, title).encode())
-    else:
-        write_picture(charts, path)
 
 
 def _print(found: Sequence[ContextLosses]) -> None:

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import (
-    PAGE_SUFFIX,
-    PICTURE_SUFFIXES,
+    CHART_SUFFIXES,
     MemberOption,
     RunArgument,
     TextArgument,
     check_out,
     read_documents,
 )
-from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
+from seqgen.cli.output import notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.utils.files import write_atomically
+from seqgen.config import EVALUATION
+from seqgen.pages.chart_file import write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from seqgen.inspection.gates import Gates
     from seqgen.runs.text import TextRun
 
+SETTINGS = machine_settings(EVALUATION)
 MOST_CHARACTERS = 20_000
 """Characters of a text that are read: enough for means to three digits, in seconds."""
 SHARES = {"shortest": 0.0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9, "longest": 1.0}
 """The columns of the table of half-lives."""
 
 
+@with_settings(SETTINGS, main=("device", "threads"))
 def gates(
     run: RunArgument = None,
     text: TextArgument = None,
@@ -44,37 +46,33 @@ def gates(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Show how open the gates of an lstm or gru are, and after how many tokens half of a unit's memory is left.
 
     The half-life of a unit is ln(1/2) / mean(ln r); r is the share of its state that it keeps at a token.
     It is the forget gate of an lstm, and the update gate of a gru.
     """
-    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    path = check_out(out, CHART_SUFFIXES)
     with exit_on_signal():
+        from seqgen.device import torch_threads
         from seqgen.inspection.gates import gated_cell, measure_gates
         from seqgen.inspection.trace import neural_part
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
-    model = load(run).expect(TextRun)
+    model = load(run, **settings).expect(TextRun)
     part = neural_part(model, member)
     gated_cell(part)
     documents = read_documents(model, text, MOST_CHARACTERS, quiet=quiet)
-    with WorkBar("reading", quiet=quiet) as bar:
+    with torch_threads(settings.get("threads")), WorkBar("reading", quiet=quiet) as bar:
         found = measure_gates(part, documents, progress=bar.show)
     if path is not None:
-        from seqgen.pages.chart import chart_page
-        from seqgen.pages.chart_picture import write_picture
         from seqgen.pages.charts.gates import half_life_chart, saturation_charts
 
-        charts = [half_life_chart(found), *saturation_charts(found)]
-        if path.suffix.lower() == PAGE_SUFFIX:
-            title = f"Gates of {part.path.name}, {part.config.model.name} {part.config.model.shape}"
-            write_atomically(path, chart_page(charts, title).encode())
-        else:
-            write_picture(charts, path)
-        notice(f"{path}: {plural(len(charts), 'chart')}", quiet=quiet)
+        title = f"Gates of {part.path.name}, {part.config.model.name} {part.config.model.shape}"
+        write_charts([half_life_chart(found), *saturation_charts(found)], title, path)
+        notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(found, part))
     elif path is None:

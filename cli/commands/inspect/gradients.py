@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import (
-    PAGE_SUFFIX,
-    PICTURE_SUFFIXES,
+    CHART_SUFFIXES,
     MemberOption,
+    RunsArgument,
     check_out,
+    load_runs,
     read_documents,
 )
-from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
+from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError
-from seqgen.utils.files import write_atomically
+from seqgen.pages.chart_file import write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -30,15 +30,14 @@ if TYPE_CHECKING:
     from seqgen.inspection.gradients import GradientNorms, Gradients, Target
     from seqgen.runs.text import TextRun
 
+SETTINGS = {"threads": machine_settings(EVALUATION)["threads"]}
 MOST_CHARACTERS = 1_000_000
 """Characters of a text that are encoded; positions are drawn from them."""
 
 
+@with_settings(SETTINGS, main=("threads",))
 def gradients(
-    runs: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="RUN", help="Directories of runs.", show_default="the newest under runs/"),
-    ] = None,
+    runs: RunsArgument = None,
     text: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +64,7 @@ def gradients(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Show how far back gradients reach: the norm of d loss_t / d h_(t-k) against k.
 
@@ -72,35 +72,29 @@ def gradients(
     The horizon is the first k at which a thousandth of the norm at k = 0 is left.
     An lstm has a norm for h, one for c, and one for both.
     """
-    path = check_out(out, (PAGE_SUFFIX, *PICTURE_SUFFIXES))
+    path = check_out(out, CHART_SUFFIXES)
     with exit_on_signal():
+        from seqgen.device import torch_threads
         from seqgen.inspection.trace import neural_part
-        from seqgen.runs.load import load
-        from seqgen.runs.text import TextRun
+        from seqgen.runs.run import short_names
 
-    names: Sequence[str | None] = runs or [None]
-    loaded = [load(name, device="cpu").expect(TextRun) for name in names]
-    parts = dict(zip(_names(loaded), (neural_part(run, member) for run in loaded), strict=True))
+    loaded = load_runs(runs, device="cpu")
+    parts = dict(zip(short_names(loaded), (neural_part(run, member) for run in loaded), strict=True))
     target = of or ("state" if all(_has_state(part) for part in parts.values()) else "input")
     documents = _read(loaded, text, quiet=quiet)
-    measured = _measure(parts, documents, target, distance, positions, untrained=untrained, quiet=quiet)
+    with torch_threads(settings.get("threads")):
+        measured = _measure(parts, documents, target, distance, positions, untrained=untrained, quiet=quiet)
     if (count := measured[0][1].positions) < positions:
         notice(f"the text has only {plural(count, 'position')} with {distance} tokens before", quiet=quiet)
     if path is not None:
-        _draw(measured, path)
+        from seqgen.pages.charts.gradients import gradients_chart
+
+        write_charts([gradients_chart(measured)], f"Gradients of {', '.join(parts)}", path)
+        notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(measured, parts, target))
     elif path is None:
         _print(measured, target)
-
-
-def _names(runs: Sequence[TextRun]) -> list[str]:
-    """Return names of runs for a chart: those of their folders, or their paths where these would be the same."""
-    counts = Counter(run.path.name for run in runs)
-    names = [run.path.name if counts[run.path.name] == 1 else str(run.path) for run in runs]
-    if twice := next((name for name, count in Counter(names).items() if count > 1), None):
-        raise ConfigError(f"{twice} is named twice; name each run once")
-    return names
 
 
 def _has_state(run: TextRun) -> bool:
@@ -109,7 +103,7 @@ def _has_state(run: TextRun) -> bool:
     return isinstance(run.config.model, RecurrentConfig)
 
 
-def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> list[str]:
+def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> Sequence[str]:
     """Return the documents that all runs read.
 
     Raises:
@@ -156,20 +150,6 @@ def _measure(
             )
             measured.append((name, found))
     return measured
-
-
-def _draw(measured: Sequence[tuple[str, Gradients]], path: Path) -> None:
-    """Write a page or a picture of the chart."""
-    from seqgen.pages.chart import chart_page
-    from seqgen.pages.chart_picture import write_picture
-    from seqgen.pages.charts.gradients import gradients_chart
-
-    chart = gradients_chart(measured)
-    if path.suffix.lower() == PAGE_SUFFIX:
-        names = ", ".join(dict.fromkeys(name for name, _ in measured))
-        write_atomically(path, chart_page([chart], f"Gradients of {names}").encode())
-    else:
-        write_picture([chart], path)
 
 
 def _print(measured: Sequence[tuple[str, Gradients]], target: Target) -> None:

@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, MemberOption, RunArgument, check_out, run_and_text
-from seqgen.cli.options import JsonOption, QuietOption, as_text, is_text
-from seqgen.cli.output import PAGE, notice, notice_pipes, printable, stdout, write_json
+from seqgen.cli.commands.inspect.arguments import (
+    MemberOption,
+    RunArgument,
+    check_out,
+    read_passage,
+    run_and_text,
+)
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
+from seqgen.cli.output import PAGE, notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
+from seqgen.config import EVALUATION
+from seqgen.pages.chart_file import PAGE_SUFFIX
 from seqgen.utils.files import write_atomically
-from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,13 +31,15 @@ if TYPE_CHECKING:
 
 MOST_TOKENS = 100
 """Tokens of a text that are stepped through."""
-LONGEST_TOKEN = 100
-"""Characters of a token, about, at most: a longer text is cut before it is encoded."""
 PAGE_UNITS = 8
 """Units that a page offers."""
 EXAMPLE = "hello"
 
 
+SETTINGS = {"threads": machine_settings(EVALUATION)["threads"]}
+
+
+@with_settings(SETTINGS, main=("threads",))
 def step(
     run: RunArgument = None,
     text: Annotated[
@@ -49,6 +58,7 @@ def step(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
+    **settings: Any,
 ) -> None:
     """Step through a short text: the equations of a cell with their numbers, and the distribution over the next token.
 
@@ -61,6 +71,7 @@ def step(
     path = check_out(out, (PAGE_SUFFIX,))
     run, text = run_and_text(run, text)
     with exit_on_signal():
+        from seqgen.device import torch_threads
         from seqgen.inspection.step import step_text
         from seqgen.inspection.trace import neural_part
         from seqgen.runs.load import load
@@ -70,13 +81,14 @@ def step(
     part = neural_part(model, member)
     content = _read(part, EXAMPLE if text is None else text, quiet=quiet)
     units = 1 if path is None else PAGE_UNITS
-    steps = step_text(part, content, layer=layer, unit=unit, units=units, top=top)
+    with torch_threads(settings.get("threads")):
+        steps = step_text(part, content, layer=layer, unit=unit, units=units, top=top)
     if path is not None:
         from seqgen.pages.step import step_page
 
         title = f"Step by step through {part.path.name}, {part.config.model.name} {part.config.model.shape}"
         write_atomically(path, step_page(steps, title).encode())
-        notice(f"{path}: {plural(len(steps.tokens), 'token')}", quiet=quiet)
+        notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(steps, part))
     elif path is None:
@@ -91,22 +103,11 @@ def _read(run: TextRun, text: str, *, quiet: bool) -> str:
     """
     from seqgen.cli.prompt import UnknownPieces
 
-    from seqgen.sources.content import bytes_as_characters
-    from seqgen.sources.source import load_documents
+    from seqgen.inspection.trace import cut_tokens
 
-    if is_text(text, "the text", quiet=quiet):
-        content = as_text(text, "the text")
-        if run.config.data.is_raw:
-            content = bytes_as_characters(content)
-    else:
-        notice_pipes([text], quiet=quiet)
-        documents = load_documents([text], run.reading(), lambda message: notice(message, quiet=quiet))
-        content = documents[0]
-        if len(documents) > 1:
-            notice(f"{text}: the first of {len(documents):,} documents", quiet=quiet)
-    tokens = run.tokenizer.token_texts(content[: MOST_TOKENS * LONGEST_TOKEN])
-    if len(tokens) > MOST_TOKENS:
-        content = "".join(tokens[:MOST_TOKENS])
+    whole = read_passage(run, text, quiet=quiet)
+    content = cut_tokens(run, whole, MOST_TOKENS)
+    if content != whole:
         notice(f"the text: the first {MOST_TOKENS} tokens", quiet=quiet)
     unknown = UnknownPieces(run)
     for _ in unknown.count([content]):
@@ -124,7 +125,7 @@ def _as_record(steps: TextSteps, run: TextRun) -> dict[str, Any]:
             {
                 "token": token,
                 "units": [_unit_record(unit, number) for unit in steps.units] if number else [],
-                "attention": [] if steps.attention is None or not number else _attention(steps, number),
+                "attention": _attention(steps, number),
                 "top": [{"token": name, "probability": probability} for name, probability in found.top],
                 "next": found.actual,
                 "nats": found.nats,
@@ -147,9 +148,9 @@ def _unit_record(unit: UnitSteps, number: int) -> dict[str, Any]:
 
 
 def _attention(steps: TextSteps, number: int) -> list[list[float]]:
-    """Return the attention of a step in each layer: to the start, and to each token so far."""
-    assert steps.attention is not None  # noqa: S101
-    return [layer[number - 1, : number + 1].tolist() for layer in steps.attention]
+    """Return the attention of a step in each layer: to the start, and to each token so far; empty without any."""
+    weights = () if steps.attention is None or not number else steps.attention
+    return [layer[number - 1, : number + 1].tolist() for layer in weights]
 
 
 def _print(steps: TextSteps, run: TextRun) -> None:
@@ -189,8 +190,6 @@ def _equations(steps: TextSteps, number: int) -> Iterator[str]:
 
 
 def _attention_lines(steps: TextSteps, number: int) -> Iterator[str]:
-    if steps.attention is None:
-        return
     names = ["start", *map(_shown, steps.tokens)]
     for layer, weights in enumerate(_attention(steps, number)):
         pairs = [f"{name} {weight:.2f}" for name, weight in zip(names, weights, strict=False)]

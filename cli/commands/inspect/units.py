@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, MemberOption, RunArgument, TextArgument, check_out
+from seqgen.cli.commands.inspect.arguments import MemberOption, RunArgument, TextArgument, check_out
 from seqgen.cli.commands.inspect.colored_text import PALETTES, color_text
-from seqgen.cli.options import JsonOption, QuietOption, pick, with_settings
-from seqgen.cli.output import notice, notice_pipes, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, machine_settings, pick, reading_settings, with_settings
+from seqgen.cli.output import notice, notice_pipes, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.config import EVALUATION, settings_of
+from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError, TextError
-from seqgen.sources.config import Reading
-from seqgen.training.config import TrainingConfig
+from seqgen.pages.chart_file import PAGE_SUFFIX
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -29,16 +28,7 @@ if TYPE_CHECKING:
     from seqgen.inspection.units import FoundUnits, SimilarPlaces, UnitTrace
     from seqgen.runs.text import TextRun
 
-_MACHINE = settings_of(TrainingConfig)
-SETTINGS = {
-    **settings_of(Reading),
-    "device": _MACHINE["device"]._replace(group=EVALUATION),
-    "threads": _MACHINE["threads"]._replace(group=EVALUATION, shown="all"),
-}
-for _name in ("task", "source_field", "target_field"):
-    del SETTINGS[_name]  # of pairs
-SETTINGS["documents"] = SETTINGS["documents"]._replace(shown="as the run")
-SETTINGS["encoding"] = SETTINGS["encoding"]._replace(shown="utf-8; bytes as trained")
+SETTINGS = {**reading_settings(), **machine_settings(EVALUATION)}
 CONTEXT = 20
 """Characters that are shown on each side of a place."""
 
@@ -119,6 +109,7 @@ def units(
     places = None if span is None else find_similar(trace, *span)
     if path is not None and found is not None:
         _write_page(path, trace, found, f"Units of {part.path} on {name}", asked)
+        notice_written(path, quiet=quiet)
     if json and found is not None:
         write_json(_record(part, name, trace, found, asked, places))
         return

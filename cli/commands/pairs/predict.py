@@ -14,6 +14,7 @@ from seqgen.cli.options import (
     QuietOption,
     RunOption,
     is_typed,
+    machine_settings,
     pick,
     texts_of,
     with_settings,
@@ -24,18 +25,15 @@ from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import settings_of
 from seqgen.sources.config import Reading
-from seqgen.training.config import TrainingConfig
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.runs.pairs.labeler import Prediction
 
 PREDICTION = "Prediction"
-_MACHINE = settings_of(TrainingConfig)
 SETTINGS = {
     "encoding": settings_of(Reading)["encoding"]._replace(shown="utf-8", group=PREDICTION),
-    "device": _MACHINE["device"]._replace(group=PREDICTION),
-    "threads": _MACHINE["threads"]._replace(group=PREDICTION, shown="all"),
+    **machine_settings(PREDICTION),
 }
 SHOWN_LABELS = 12
 """Labels of one text that are shown with their probabilities."""

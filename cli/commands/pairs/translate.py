@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import PAGE_SUFFIX, PICTURE_SUFFIXES, check_out
+from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import (
     JsonLinesOption,
     QuietOption,
     RunOption,
     is_typed,
+    machine_settings,
     pick,
     texts_of,
     with_settings,
@@ -27,8 +28,8 @@ from seqgen.cli.signals import exit_on_signal
 from seqgen.config import BEAM, SAMPLING, settings_of
 from seqgen.errors import ConfigError, TextError
 from seqgen.generation.config import BeamConfig, SamplingConfig
+from seqgen.pages.chart_file import PICTURE_SUFFIXES
 from seqgen.sources.config import STDIN, Reading
-from seqgen.training.config import TrainingConfig
 from seqgen.utils.files import write_atomically
 from seqgen.utils.text import plural
 
@@ -38,15 +39,13 @@ if TYPE_CHECKING:
     from seqgen.pages.attention import AttentionExample
     from seqgen.runs.pairs.translator import TranslatorRun
 
-_MACHINE = settings_of(TrainingConfig)
 _SAMPLING = settings_of(SamplingConfig)
 DRAWING = ("temperature", "top_k", "top_p", "min_p", "seed")
 SETTINGS = {
     **settings_of(BeamConfig),
     **{name: _SAMPLING[name] for name in DRAWING},
     "encoding": settings_of(Reading)["encoding"]._replace(group=SAMPLING),
-    "device": _MACHINE["device"]._replace(group=SAMPLING),
-    "threads": _MACHINE["threads"]._replace(group=SAMPLING, shown="all"),
+    **machine_settings(SAMPLING),
 }
 SETTINGS["temperature"] = SETTINGS["temperature"]._replace(
     description="Draw targets at this temperature instead of searching for the best.", shown="search"
@@ -133,7 +132,7 @@ def _check_settings(settings: dict[str, Any], drawing: dict[str, Any], **given: 
 def _check_attention(model: TranslatorRun, place: str, *, json: bool) -> None:
     """Refuse a model without attention, and a place where it cannot be drawn, before the work starts."""
     if place != STDIN:
-        check_out(place, (PAGE_SUFFIX, *PICTURE_SUFFIXES), "attention")
+        check_out(place, CHART_SUFFIXES, "attention")
     if json and place == STDIN:
         raise ConfigError("attention: stdout has JSON, so name a file, or leave --json out")
     model.require_attention("attention")

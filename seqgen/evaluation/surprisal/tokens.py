@@ -12,12 +12,10 @@ from seqgen.data.documents import Documents
 from seqgen.evaluation.scoring import Predictions
 from seqgen.evaluation.segments import Integers
 from seqgen.evaluation.token_scores import TokenScores
-from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.tokenizers.base import Tokenizer
 
 ALTERNATIVES = 5
 """The most probable tokens that are kept for each token."""
-END, UNKNOWN = "<end>", "<unk>"
-"""The names of the end of a document and of what is not in the vocabulary."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +80,8 @@ class PredictedDocuments:
         return (self[document] for document in range(len(self)))
 
     def name(self, token: int) -> str:
-        """Return a token as text: parts of characters as hex, `<end>` of a document, or `<unk>`."""
-        if token == BOUNDARY:
-            return END
-        if token == self._tokenizer.unknown_id:
-            return UNKNOWN
-        return self._tokenizer.id_to_bytes[token].decode(self._tokenizer.text_encoding, "backslashreplace")
+        """Return the name of a token, as of `Tokenizer.token_name`."""
+        return self._tokenizer.token_name(token)
 
     def places(self) -> Iterator[tuple[int, int]]:
         """Yield the document of every token, and its position in the document, in their order."""

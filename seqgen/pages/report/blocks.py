@@ -8,7 +8,7 @@ from typing import Any
 
 Block = dict[str, Any]
 LONGEST_LINE = 300
-"""Characters of a line that the table of the hardest lines shows."""
+"""Characters of a line that the table of the strangest lines shows."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from seqgen.evaluation.surprisal.measure import Surprisal
 from seqgen.evaluation.tasks.labels import LabelReport
 from seqgen.evaluation.tasks.tags import TagReport
 from seqgen.inspection.gradients import Gradients
-from seqgen.inspection.units import FoundUnits, UnitTrace
+from seqgen.inspection.units import FoundUnits, UnitTrace, color_scale
 from seqgen.pages.chart import chart_data
 from seqgen.pages.charts.gradients import describe_source, gradients_chart
 from seqgen.pages.report.blocks import Block, Section, cut_line, figure, table_block
@@ -16,7 +16,7 @@ from seqgen.pages.visible import show_invisible
 
 COLORED_TOKENS = 1_500
 """Tokens of the colored stretch."""
-HARDEST_LINES = 20
+STRANGEST_LINES = 20
 DARKEST_BITS = 10.0
 """Bits at which a token has the darkest color; in a vocabulary of 1,000, pure chance costs as much."""
 EXPECTED = 3
@@ -45,7 +45,7 @@ def labels_section(found: LabelReport | TagReport) -> Section:
         confused = zip(counts, found.confusion, strict=True)
         lines = [[label, *(f"{count:,}" for count in row)] for label, row in confused]
         blocks.append(table_block(["true / predicted", *counts], lines))
-    return Section("Labels of the withheld part", "Predictions compared with the labels that the text has.", blocks)
+    return Section("Labels of the validation part", "Predictions compared with the labels that the text has.", blocks)
 
 
 def surprisal_section(found: Surprisal, characters: int) -> Section:
@@ -57,7 +57,7 @@ def surprisal_section(found: Surprisal, characters: int) -> Section:
     """
     lines, several = found.lines, len(found.texts) > 1
     rows = []
-    for place in lines.strangest(HARDEST_LINES).tolist():
+    for place in lines.strangest(STRANGEST_LINES).tolist():
         number = f"{lines.document[place] + 1:,}: {lines.line[place]:,}" if several else f"{lines.line[place]:,}"
         bits = lines.nats[place] / math.log(2)
         line = cut_line(found.text_of(lines, place).rstrip("\r\n"))
@@ -65,9 +65,9 @@ def surprisal_section(found: Surprisal, characters: int) -> Section:
     scored = sum(map(len, found.texts))
     part = f"the first {scored:,} of its {characters:,} characters" if scored < characters else "all of it"
     about = (
-        f"What the withheld part costs, {part}: its strangest lines, ranked by nats divided by the root of the bytes, "
-        f"and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} bits on. Point at a "
-        "token to see what was expected."
+        f"What the validation part costs, {part}: its strangest lines, ranked by nats divided by the root of the "
+        f"bytes, and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} bits on. "
+        "Point at a token to see what was expected."
     )
     if several:
         about += " Line 2: 7 is line 7 of document 2."
@@ -95,24 +95,23 @@ def _colored(found: Surprisal) -> Block:
 
 def units_section(trace: UnitTrace, found: FoundUnits, name: str) -> Section:
     """Show the units that track probes best, and the beginning of the text colored by the best of them."""
-    best = sorted(found.best(), key=lambda one: -abs(one.held_out))
-    rows = [[one.probe, one.unit, f"{one.held_out:.2f}", f"{one.fitted:.2f}"] for one in best]
+    best = sorted(found.best(), key=lambda one: -abs(one.fitted))
+    rows = [[one.probe, one.unit, f"{one.fitted:+.2f}", f"{one.held_out:+.2f}"] for one in best]
     about = (
         f"Of {found.tried:,} units of {name}, those whose value correlates most with what the text is doing at each "
         f"token. They were chosen on the first {found.half:,} tokens and measured on the other "
-        f"{found.total - found.half:,}."
+        f"{found.total - found.half:,}, which are held out."
     )
-    blocks: list[Block] = [table_block(["probe", "unit", "held-out correlation", "where chosen"], rows, words=2)]
+    blocks: list[Block] = [table_block(["probe", "unit", "chosen on", "held out"], rows, words=2)]
     if best:
         values = trace.unit(best[0].unit)
-        largest = float(abs(values).max()) or 1.0
         blocks.append(
             {
                 "kind": "unit",
                 "title": f"{best[0].unit}, which tracks {best[0].probe}",
                 "tokens": trace.tokens[:COLORED_TOKENS],
                 "values": [round(float(value), 4) for value in values[:COLORED_TOKENS]],
-                "largest": round(largest, 4),
+                "strong": round(color_scale(values), 4),
             }
         )
     return Section("Units", about, blocks)
@@ -131,8 +130,8 @@ def horizon_section(found: Gradients) -> Section:
     ]
     about = (
         f"The norm of the gradient of one loss with respect to what {found.cell} held k tokens before: the geometric "
-        f"mean over {found.positions} places of the withheld part. The horizon is the first k at which a thousandth is "
-        "left of the norm at k = 0; the factor is by what the norm changes with each token."
+        f"mean over {found.positions} places of the validation part. The horizon is the first k at which a thousandth "
+        "is left of the norm at k = 0; the factor is by what the norm changes with each token."
     )
     table = table_block(["gradient with respect to", "horizon", "factor per token"], rows)
     return Section("Gradient horizon", about, [{"kind": "charts", "charts": [chart_data(chart)]}, table])

@@ -31,13 +31,13 @@ from seqgen.runs.summary import summarize
 from seqgen.runs.text import TextRun
 from seqgen.sources.source import LoadedDocuments
 
-SCORING, UNITS, GRADIENTS = "scoring the withheld part", "finding units", "measuring gradients"
+SCORING, UNITS, GRADIENTS = "scoring the validation part", "finding units", "measuring gradients"
 WORK = {SCORING: "token", UNITS: "token", GRADIENTS: "position"}
 """What takes time, and what is counted."""
 SCORED_CHARACTERS = 100_000
-"""Characters of the withheld part that are scored for the page."""
+"""Characters of the validation part that are scored for the page."""
 UNIT_CHARACTERS = 50_000
-"""Characters of the withheld part in which units are searched."""
+"""Characters of the validation part in which units are searched."""
 DISTANCE, POSITIONS = 100, 32
 """The greatest distance of the gradients, in tokens, and the number of losses."""
 
@@ -82,7 +82,7 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
     summary, histories = summarize(directory, config), read_histories(directory, config)
     report = Report(f"Report of {directory.path.name}")
     run = load(directory.path) if directory.has_weights else None
-    text, why_not = _withheld(run)
+    text, why_not = _validation_part(run)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
     best = histories[MEMBER_OF_ALL].best
     report.sections += [result_section(summary, config, best, _xz(run, text), mixture), settings_section(config)]
@@ -95,26 +95,25 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
         report.sections.append(samples_section(histories, raw=config.data.is_raw))
     else:
         report.left_out["Samples"] = "metrics.jsonl has no samples"
+    scoring, units, gradients = (partial(progress, name) for name in WORK)
     if run is None or text is None:
-        report.left_out["The withheld part"] = why_not
+        report.left_out["The validation part"] = why_not
     elif not isinstance(run, TextRun):
         if isinstance(run, LabelerRun):
-            scoring = partial(progress, SCORING)
-            report.add("Labels of the withheld part", lambda: labels_section(run.evaluate_pairs(progress=scoring)))
+            report.add("Labels of the validation part", lambda: labels_section(run.evaluate_pairs(progress=scoring)))
         report.left_out["Surprisal, units, gradient horizon"] = "they belong to runs that continue texts"
     else:
-        part = first_characters(text, SCORED_CHARACTERS)
+        part = text.first(SCORED_CHARACTERS)
         characters = sum(map(len, text))
-        scoring, units, gradients = (partial(progress, name) for name in WORK)
         report.add("Surprisal", lambda: surprisal_section(run.surprisal(part, progress=scoring), characters))
         member = heaviest_member(run, mixture)
-        report.add("Units", lambda: _units(neural_part(run, member), first_characters(text, UNIT_CHARACTERS), units))
+        report.add("Units", lambda: _units(neural_part(run, member), text.first(UNIT_CHARACTERS), units))
         report.add("Gradient horizon", lambda: horizon_section(_gradients(neural_part(run, member), part, gradients)))
     return report
 
 
-def _withheld(run: Run | None) -> tuple[LoadedDocuments | None, str]:
-    """Return the withheld part of a run, or why it cannot be read."""
+def _validation_part(run: Run | None) -> tuple[LoadedDocuments | None, str]:
+    """Return the validation part of a run, or why it cannot be read."""
     if run is None:
         return None, "the run has no weights yet; continue it with seqgen train --resume"
     try:
@@ -124,24 +123,10 @@ def _withheld(run: Run | None) -> tuple[LoadedDocuments | None, str]:
 
 
 def _xz(run: Run | None, text: LoadedDocuments | None) -> float | None:
-    """Return what xz needs for the withheld part of a text, in bits per byte."""
+    """Return what xz needs for the validation part of a text, in bits per byte."""
     if not isinstance(run, TextRun) or text is None:
         return None
     return xz_bits_per_byte(run.scored_documents(text).in_file, run.tokenizer.text_encoding)
-
-
-def first_characters(documents: LoadedDocuments, most: int) -> LoadedDocuments:
-    """Return the documents up to `most` characters; one that is cut has no end."""
-    texts, sizes, ends, left = [], [], [], most
-    for text, size, end in zip(documents, documents.end_sizes, documents.ends, strict=True):
-        if left <= 0:
-            break
-        whole = len(text) <= left
-        texts.append(text[:left])
-        sizes.append(size if whole else 0)
-        ends.append(end and whole)
-        left -= len(text)
-    return LoadedDocuments.of(texts, sizes, ends)
 
 
 def heaviest_member(run: TextRun, mixture: MixtureRecord | None) -> str | None:

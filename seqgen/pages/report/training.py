@@ -56,7 +56,7 @@ def result_section(
         figure("steps", summary.steps, f"{{:,}} of {summary.total_steps:,}"),
         figure("best step", summary.best_step, "{:,}"),
     ]
-    measured = "best evaluation on the withheld part" if mixture is None else "withheld part, which set the weights too"
+    measured = "best evaluation" if mixture is None else "validation part, which set the weights too"
     about = (
         f"{config.model.name} {config.model.shape} on {config.data.name}; {summary.state}. The losses are those of the "
         f"{measured}."

@@ -44,20 +44,20 @@ function tokenText(token) {
   return token.replaceAll("\n", "⏎\n") || "∅";
 }
 
-function sign(element, share) { // from -1 to 1
+function sign(element, share) { // from 1 and -1 on the color is the strongest
   element.classList.add(share < 0 ? "negative" : "positive");
-  element.style.setProperty("--value", Math.abs(share));
+  element.style.setProperty("--value", Math.min(Math.abs(share), 1));
 }
 
-function drawUnit({ title, tokens, values, largest }) {
+function drawUnit({ title, tokens, values, strong }) {
   const scale = make("div", ["value: ", ...[-1, -0.5, 0, 0.5, 1].map((share) => {
-    const step = make("span", (share * largest).toFixed(2));
+    const step = make("span", (share * strong).toFixed(2));
     sign(step, share);
     return step;
   })], { className: "scale" });
   const text = make("div", tokens.map((token, index) => {
     const element = make("span", tokenText(token), { title: values[index].toFixed(3) });
-    sign(element, values[index] / largest);
+    sign(element, values[index] / strong);
     return element;
   }), { className: "colored" });
   return make("div", [make("h3", title), scale, text]);

@@ -26,7 +26,7 @@ from seqgen.models.translation.base import Translator
 from seqgen.runs.run import Run
 from seqgen.sources.config import Reading
 from seqgen.sources.source import LoadedDocuments, load_documents
-from seqgen.tokenizers.base import Ids, StreamDecoder
+from seqgen.tokenizers.base import END_NAME, UNKNOWN_NAME, Ids, StreamDecoder
 
 
 @dataclass(frozen=True)
@@ -193,14 +193,14 @@ class TranslatorRun(Run):
             written, ended = self.tokenizer.encode(target).tolist(), True
         with torch_threads(self._threads):
             weights = alignment(self.model, ids, written)
-        rows = [*self._spell(written), *(["<end>"] if ended else [])]
+        rows = [*self._spell(written), *([END_NAME] if ended else [])]
         unknown = tuple(np.flatnonzero(ids == self.tokenizer.unknown_id).tolist())
         return Alignment(self.tokenizer.token_texts(source)[: len(ids)], rows, weights[: len(rows)], unknown)
 
     def _spell(self, ids: Iterable[int]) -> list[str]:
         """Return the characters that each id of a target completes."""
         decoder, unknown = StreamDecoder(self.tokenizer.id_to_bytes), self.tokenizer.unknown_id
-        return ["<unk>" if one == unknown else decoder.push(one) for one in ids]
+        return [UNKNOWN_NAME if one == unknown else decoder.push(one) for one in ids]
 
     def evaluate_pairs(
         self,

@@ -49,6 +49,6 @@ def test_report_refuses_a_missing_run_and_an_impossible_out_before_the_work(refu
     (run / "model.safetensors").write_bytes(b"damaged")  # would be an error too, but later
 
     refuses(2, "report", run, "--out", "page.txt", words=("page.txt", ".html"))
-    refuses(2, "report", run, "--out", "nowhere/page.html", words=("nowhere",))
+    refuses(4, "report", run, "--out", "nowhere/page.html", words=("nowhere",))
     refuses(1, "report", "nothing", words=("nothing",))
     refuses(1, "report", run, words=("model.safetensors",))

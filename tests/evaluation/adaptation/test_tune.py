@@ -43,7 +43,7 @@ def test_search_skips_constants_that_their_bounds_refuse():
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("gru", {"dynamic": "all"}),
+        pytest.param("gru", {"dynamic": "all"}, marks=pytest.mark.slow),
         pytest.param("lstm+transformer", {"dynamic": "all", "cache": True}, marks=pytest.mark.slow),
     ],
 )

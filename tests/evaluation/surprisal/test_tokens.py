@@ -8,7 +8,6 @@ import pytest
 from seqgen.data.documents import Documents
 from seqgen.evaluation.scoring import Predictions
 from seqgen.evaluation.surprisal.tokens import PredictedDocuments
-from seqgen.tokenizers.byte import ByteTokenizer
 from seqgen.tokenizers.char import CharTokenizer
 
 
@@ -51,12 +50,10 @@ def test_nats_of_a_token_include_the_spelling_of_unk():
     assert tokens.nats == pytest.approx([3 + CharTokenizer("ab").unk_cost("c"), 4])
 
 
-def test_name_shows_ends_unknown_tokens_and_parts_of_characters():
-    found, parts = predicted(), predicted(ByteTokenizer(), ("a", "b"))
+def test_names_are_those_of_the_tokenizer():
+    found = predicted()
 
     assert [found.name(token) for token in range(4)] == ["<end>", "<unk>", "a", "b"]
-    (lead, *_), letter = ByteTokenizer().encode("왕"), ByteTokenizer().encode("a")[0]
-    assert (parts.name(int(lead)), parts.name(int(letter))) == ("\\xec", "a")
 
 
 def test_hardest_tokens_are_found_in_their_documents():

@@ -15,11 +15,11 @@ import seqgen
 from seqgen.errors import TextError
 from seqgen.evaluation.report import xz_bits_per_byte
 from seqgen.inspection.gradients import measure_gradients
-from seqgen.inspection.units import find_units, trace_units
+from seqgen.inspection.units import color_scale, find_units, trace_units
 from seqgen.pages.chart import chart_data
 from seqgen.pages.charts.gradients import gradients_chart
 from seqgen.pages.report.inside import labels_section, surprisal_section
-from seqgen.pages.report.make import DISTANCE, POSITIONS, Report, first_characters, make_report, report_page
+from seqgen.pages.report.make import DISTANCE, POSITIONS, Report, make_report, report_page
 from seqgen.pages.report.training import curves_section, history_charts
 from seqgen.pages.visible import show_invisible
 from seqgen.runs.directory import RunDirectory
@@ -170,10 +170,8 @@ def test_surprisal_section_names_what_was_left_out(mixture):
     run = seqgen.load(mixture.path)
     text = LoadedDocuments.of(["The moon\nwas quiet.", "A river\nwas low."])
 
-    cut = first_characters(text, 25)
+    cut = text.first(25)
 
-    assert (list(cut), cut.ends) == (["The moon\nwas quiet.", "A river"[:6]], (True, False))
-    assert first_characters(text, 99) == text
     shown = surprisal_section(run.surprisal(cut), 5000)
     assert "first 25 of its 5,000 characters" in shown.about
     assert {row[0] for row in shown.blocks[0]["rows"]} == {"1: 1", "1: 2", "2: 1"}
@@ -189,13 +187,13 @@ def test_units_of_the_report_are_those_of_the_library(mixture, reported):
 
     best = {one.probe: one for one in found.best()}
     assert {row[0]: row[1:] for row in table["rows"]} == {
-        probe: [one.unit, f"{one.held_out:.2f}", f"{one.fitted:.2f}"] for probe, one in best.items()
+        probe: [one.unit, f"{one.fitted:+.2f}", f"{one.held_out:+.2f}"] for probe, one in best.items()
     }
-    first = max(best.values(), key=lambda one: abs(one.held_out))
+    first = max(best.values(), key=lambda one: abs(one.fitted))
     assert first.unit in colored["title"]
     np.testing.assert_allclose(colored["values"], trace.unit(first.unit)[: len(colored["values"])], atol=1e-4)
     assert colored["tokens"] == trace.tokens[: len(colored["values"])]
-    assert colored["largest"] == pytest.approx(abs(trace.unit(first.unit)).max(), abs=1e-4)
+    assert colored["strong"] == pytest.approx(color_scale(trace.unit(first.unit)), abs=1e-4)
 
 
 def test_gradient_horizon_of_the_report_is_that_of_the_library(mixture, reported):
@@ -220,8 +218,8 @@ def test_report_of_a_stopped_run_names_what_is_missing(corpus, tmp_path):
     report = make_report(RunDirectory(run.path))
 
     assert [one.title for one in report.sections] == ["Result", "Settings", "Curves"]
-    assert report.left_out.keys() == {"Samples", "The withheld part"}
-    assert "--resume" in report.left_out["The withheld part"]
+    assert report.left_out.keys() == {"Samples", "The validation part"}
+    assert "--resume" in report.left_out["The validation part"]
     assert figures(report)["steps"] == 2
 
 
@@ -233,7 +231,7 @@ def test_report_of_a_changed_text_names_the_text(corpus, tmp_path):
 
     report = make_report(RunDirectory(run.path))
 
-    assert "corpus.txt" in report.left_out["The withheld part"]
+    assert "corpus.txt" in report.left_out["The validation part"]
     assert "one pass" in report.left_out["Curves"]
     assert figures(report).keys() >= {"bits per byte", "perplexity"}
 
@@ -246,11 +244,11 @@ def test_report_of_a_labeler_has_its_accuracy_and_confusion(make_run, task, text
     report = make_report(directory)
 
     found = seqgen.load(directory.path).evaluate_pairs()
-    assert figures(report, "Labels of the withheld part")["accuracy"] == found.accuracy
-    assert section(report, "Labels of the withheld part") == labels_section(found)
+    assert figures(report, "Labels of the validation part")["accuracy"] == found.accuracy
+    assert section(report, "Labels of the validation part") == labels_section(found)
     assert "xz -9, bits per byte" not in figures(report)
     if task == "classify":
-        confusion = tables(report, "Labels of the withheld part")[-1]
+        confusion = tables(report, "Labels of the validation part")[-1]
         assert [[int(cell) for cell in row[1:]] for row in confusion["rows"]] == [list(row) for row in found.confusion]
 
 

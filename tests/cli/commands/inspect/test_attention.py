@@ -115,14 +115,14 @@ def test_impossible_arguments_are_refused(refuses, run, transformer):
     refused(1, transformer, "", words=("empty",))
 
 
-@pytest.mark.parametrize("place", ["out.pdf", "missing/out.html"])
-def test_out_that_could_not_be_written_is_refused_before_loading(refuses, transformer, monkeypatch, place):
+@pytest.mark.parametrize(("code", "place"), [(2, "out.pdf"), (4, "missing/out.html")])
+def test_out_that_could_not_be_written_is_refused_before_loading(refuses, transformer, monkeypatch, code, place):
     monkeypatch.setattr("seqgen.runs.load.load", None)
 
-    refuses(2, "inspect", "attention", transformer, "abc", "--out", place, words=("--out", place))
+    refuses(code, "inspect", "attention", transformer, "abc", "--out", place, words=(place,))
 
 
 def test_alignment_is_not_computed_for_a_missing_folder(refuses, translator, monkeypatch):
     monkeypatch.setattr(TranslatorRun, "attention", None)
 
-    refuses(2, "inspect", "attention", translator(), "1", "--out", "missing/a.html", words=("missing",))
+    refuses(4, "inspect", "attention", translator(), "1", "--out", "missing/a.html", words=("missing",))

@@ -133,5 +133,5 @@ def test_impossible_arguments_are_refused(refuses, run):
     refused(1, "--text", "tiny.txt", words=("short",))
     refused(1, "--text", "missing.txt", words=("missing.txt",))
     refused(1, "runs/missing", words=("runs/missing",))
-    for place in ("out.pdf", "missing/out.html"):
-        refused(2, "--out", place, words=("--out", place))
+    refused(2, "--out", "out.pdf", words=("--out", "out.pdf"))
+    refused(4, "--out", "missing/out.html", words=("missing/out.html",))

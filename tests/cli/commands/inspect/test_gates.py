@@ -53,7 +53,6 @@ def test_out_is_a_page_or_a_picture(invoke, run, name, start):
     result = invoke("inspect", "gates", run, "--out", name)
 
     assert (result.exit_code, result.stdout) == (0, "")
-    assert name in result.stderr
     assert (run.parents[1] / name).read_bytes().startswith(start)
 
 
@@ -61,7 +60,7 @@ def test_out_is_a_page_or_a_picture(invoke, run, name, start):
     ("code", "arguments", "word"),
     [
         (2, ["--out", "gates.pdf"], "gates.pdf"),
-        (2, ["--out", "missing/gates.html"], "missing"),
+        (4, ["--out", "missing/gates.html"], "missing"),
         (1, ["nowhere.txt"], "nowhere.txt"),
         (1, ["empty.txt"], "empty.txt"),
         (2, ["--member", "lstm"], "lstm"),

@@ -91,7 +91,7 @@ def test_families_without_a_state_are_compared_by_the_input(answers, run, corpus
     ("arguments", "code", "word"),
     [
         (["--out", "gradients.pdf"], 2, "gradients.pdf"),
-        (["--out", "missing/gradients.html"], 2, "missing"),
+        (["--out", "missing/gradients.html"], 4, "missing"),
         (["--text", "nowhere.txt"], 1, "nowhere.txt"),
         (["--text", "empty.txt"], 1, "empty.txt"),
         (["--distance", "9999"], 1, "10,001"),

@@ -72,7 +72,7 @@ def test_out_is_a_page_with_further_units(invoke, run):
     ("code", "arguments", "word"),
     [
         (2, ["hello", "--out", "step.png"], ".html"),
-        (2, ["hello", "--out", "missing/step.html"], "missing"),
+        (4, ["hello", "--out", "missing/step.html"], "missing"),
         (1, [""], "text"),
         (2, ["hello", "--unit", "16"], "15"),
         (2, ["hello", "--layer", "1"], "layer"),

@@ -118,7 +118,6 @@ def test_a_long_text_is_cut_with_a_note(invoke, run, code):
     ("options", "words"),
     [
         (["--out", "a.png"], ("a.png", ".html")),
-        (["--out", "missing/a.html"], ("missing",)),
         (["--unit", "layers.0.cell:1"], ("layers.0.cell:1", "layers.0.hidden:0 to layers.0.hidden:15")),
         (["--probe", "("], ("probe", "(")),
         (["--find", "zebra"], ("find", "zebra")),
@@ -128,6 +127,10 @@ def test_a_long_text_is_cut_with_a_note(invoke, run, code):
 )
 def test_units_refuses_impossible_options(refuses, run, code, options, words):
     refuses(2, "inspect", "units", run, code, *options, "--quiet", words=words)
+
+
+def test_units_refuses_an_out_in_a_missing_folder(refuses, run, code):
+    refuses(4, "inspect", "units", run, code, "--out", "missing/a.html", words=("missing",))
 
 
 @pytest.mark.parametrize(

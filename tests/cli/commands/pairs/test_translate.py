@@ -248,12 +248,12 @@ def test_picture_without_matplotlib_is_refused_before_translating(refuses, run, 
     refuses(2, "translate", "123", "--attention", "out.png", words=("seqgen[plot]",))
 
 
-@pytest.mark.parametrize("place", ["out.pdf", "missing/out.html"])
-def test_attention_that_could_not_be_written_is_refused_before_translating(refuses, run, monkeypatch, place):
+@pytest.mark.parametrize(("code", "place"), [(2, "out.pdf"), (4, "missing/out.html")])
+def test_attention_that_could_not_be_written_is_refused_before_translating(refuses, run, monkeypatch, code, place):
     monkeypatch.setattr(seqgen.TranslatorRun, "stream", None)
     monkeypatch.setattr(seqgen.TranslatorRun, "translations", None)
 
-    refuses(2, "translate", "123", "--attention", place, words=(place, "--attention"))
+    refuses(code, "translate", "123", "--attention", place, words=(place,))
 
 
 def test_attention_of_an_unknown_character_shows_it_with_a_mark(answers, run):
