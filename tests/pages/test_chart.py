@@ -42,11 +42,21 @@ def test_chart_data_holds_the_values_of_the_curves():
 
     assert data.pop("curves") == [
         {"name": "a", "x": [1, 2], "y": [0.1, 1 / 3], "low": [None] * 2, "high": [1, 2], "dashed": False,
-         "points": False, "color": 0},
+         "points": False, "color": 0, "marker": 0},
         {"name": "b", "x": [3], "y": [4], "low": None, "high": None, "dashed": True,
-         "points": False, "color": 1},
+         "points": False, "color": 1, "marker": 1},
     ]  # fmt: skip
     assert data == {"title": "title", "xLabel": "x", "yLabel": "y", "logX": False, "logY": True, "marks": []}
+
+
+def test_curves_of_one_color_that_are_drawn_alike_have_markers_of_their_own():
+    looks = [(0, False), (0, True), (0, True), (1, False), (1, True), (0, True)]
+    curves = [Curve(str(number), [1], [1], dashed=dashed, color=color) for number, (color, dashed) in enumerate(looks)]
+
+    drawn = chart_data(Chart("title", "x", "y", curves))["curves"]
+
+    assert [one["color"] for one in drawn] == [color for color, _ in looks]
+    assert [one["marker"] for one in drawn] == [0, 0, 2, 1, 1, 3]
 
 
 def test_chart_data_writes_nan_and_infinity_as_gaps_and_drops_points_without_a_place():

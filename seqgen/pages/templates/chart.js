@@ -78,8 +78,8 @@ const drawChart = (() => {
     };
   }
 
-  function marker(color, x, y) {
-    return svg("path", { class: "marker", d: MARKERS[color % MARKERS.length], transform: `translate(${x} ${y})` });
+  function marker(number, x, y) {
+    return svg("path", { class: "marker", d: MARKERS[number % MARKERS.length], transform: `translate(${x} ${y})` });
   }
 
   function nearest(values, target, distance) { // the index of the value with the least distance
@@ -117,7 +117,7 @@ const drawChart = (() => {
 
     function makeEntry(curve) {
       const sample = svg("svg", { width: 30, height: 14, "aria-hidden": "true", class: `color-${curve.color % COLORS}` });
-      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: curve.points ? "" : "M0 7H30" }), marker(curve.color, 15, 7));
+      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: curve.points ? "" : "M0 7H30" }), marker(curve.marker, 15, 7));
       curve.value = html("span", "", { className: "value" });
       const button = html("button", [sample, html("bdi", curve.name), curve.value], { type: "button", title: `Show or hide ${curve.name}` });
       button.setAttribute("aria-pressed", "true");
@@ -225,7 +225,7 @@ const drawChart = (() => {
       const every = curve.points ? 1 : Math.max(1, Math.floor(curve.x.length / MARKERS_ON_A_CURVE));
       const first = Math.floor(number * every / Math.max(curves.length, 1));
       known.flat().filter((index) => index % every === first % every).forEach((index) => {
-        group.append(marker(curve.color, geometry.x(curve.x[index]), geometry.y(curve.y[index])));
+        group.append(marker(curve.marker, geometry.x(curve.x[index]), geometry.y(curve.y[index])));
       });
       return group;
     }
@@ -252,7 +252,7 @@ const drawChart = (() => {
         curve.value.textContent = show(found);
         if (found === null || !curve.shown) continue;
         const group = svg("g", { class: `color-${curve.color % COLORS}` });
-        group.append(marker(curve.color, geometry.x(curve.x[index]), geometry.y(found)));
+        group.append(marker(curve.marker, geometry.x(curve.x[index]), geometry.y(found)));
         moving.append(group);
       }
       reading.textContent = `At ${data.xLabel} ${show(value)}:`;
