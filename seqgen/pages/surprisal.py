@@ -91,7 +91,8 @@ def surprisal_page(
         if view["text"] == views[0]["text"]:
             view["text"] = None  # the same is not stored again
     for view, sums in zip(views, costs, strict=True):
-        view["line_nats"], view["line_bits"] = _hundredths(sums["nats"]), _hundredths(sums["bits"])
+        for name, values in sums.items():
+            view[f"line_{name}"] = _hundredths(values)
         view["strangest"] = np.argsort(-np.abs(sums["strangeness"]), kind="stable")[:LINES].tolist()
     left = LARGEST - len(escape_json(data).encode())
     for number, one in enumerate(runs.values()):
@@ -160,7 +161,7 @@ def _token_view(name: str, surprisal: Surprisal, chosen: Sequence[tuple[int, int
         **view,
         "nats": _hundredths(figures["nats"]),
         "ranks": pack(figures["ranks"].tolist()),
-        "passages": _passages(figures["nats"]),
+        "passages": _passages(figures["nats"], figures["stretch"]),
         "scale": _scale(figures["nats"]),
         "summary": f"{plural(evaluation.tokens, 'token')}, {evaluation.nats_per_token:.4f} nats per token, "
         f"{evaluation.bits_per_byte:.4f} bits per byte",
@@ -188,7 +189,7 @@ def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tup
         **view,
         "first": _hundredths(figures["first"]),
         "second": _hundredths(figures["second"]),
-        "passages": [*_passages(nats, PASSAGES // 2), *_passages(nats, PASSAGES // 2, sign=-1)],
+        "passages": [one for sign in (1, -1) for one in _passages(nats, figures["stretch"], PASSAGES // 2, sign)],
         "scale": _scale(np.abs(nats)),
         "summary": f"{better} needs {abs(bits):.4f} bits per byte less",
     }
@@ -197,7 +198,10 @@ def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tup
 def _collect(
     chosen: Sequence[tuple[int, int]], cells: Callable[[int], tuple[str, Columns]]
 ) -> tuple[dict[str, Any], Columns]:
-    """Return the text and the lengths of the cells on the chosen lines, and all their figures."""
+    """Return the text and the lengths of the cells on the chosen lines, and all their figures.
+
+    The figure `stretch` numbers the stretches of neighboring lines.
+    """
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     texts: list[str] = []
     counts: list[int] = []
@@ -209,6 +213,8 @@ def _collect(
         if stop > start:
             texts.append(text[columns["spans"][start, 0] : columns["spans"][stop - 1, 1]])
     figures = {name: np.concatenate(columns) for name, columns in parts.items()}
+    apart = [one != (document, line + 1) for one, (document, line) in zip(chosen[1:], chosen, strict=False)]
+    figures["stretch"] = np.repeat(np.cumsum([0, *apart]), counts)
     view = {
         "text": "".join(texts),
         "lengths": pack(np.diff(figures["spans"], axis=1)[:, 0].tolist()),
@@ -274,12 +280,14 @@ def _line_costs(lines: Costs, shown: Integers) -> Columns:
     }
 
 
-def _passages(nats: npt.NDArray[np.floating], count: int = PASSAGES, sign: int = 1) -> list[tuple[int, int, float]]:
-    """Return the first cell, the cell after the last, and the nats of the hardest passages.
+def _passages(
+    nats: npt.NDArray[np.floating], stretches: Integers, count: int = PASSAGES, sign: int = 1
+) -> list[tuple[int, int, float]]:
+    """Return the first cell, the cell after the last, and the nats of the hardest passages, each in one stretch.
 
     With the sign -1, they are those of the lowest negative nats.
     """
-    found = hardest_passages(np.maximum(sign * nats, 0), count)
+    found = hardest_passages(np.maximum(sign * nats, 0), count, stretches)
     return [(one.start, one.stop, round(float(nats[one.start : one.stop].sum()), 2)) for one in found]
 
 
