@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from seqgen.evaluation.calibration import Calibration
     from seqgen.evaluation.surprisal.measure import Surprisal
+    from seqgen.runs.run import Run
     from seqgen.runs.text import TextRun
     from seqgen.sources.source import LoadedDocuments
 
@@ -98,6 +99,27 @@ class Request:
         """Whether every token is needed."""
         by_token = self.by == "token" or (self.file is not None and self.by is None)
         return by_token or (self.file is not None and _suffix(self.file) == PAGE_SUFFIX)
+
+    @property
+    def named(self) -> str:
+        """The option that asked for something inside the text."""
+        return "surprisal" if self.file is not None else "by" if self.by is not None else "calibration"
+
+    def refuse_pairs(self, run: Run) -> None:
+        """Refuse to look inside the text for a run that has learned from pairs.
+
+        Raises:
+            ConfigError: something inside the text was asked for.
+        """
+        if not self:
+            return
+        figures = "the figures of this run"
+        if run.config.data.task == "classify":
+            figures = "the calibration error of a classifier"
+        raise ConfigError(
+            f"{self.named}: it is for runs that continue texts, and {run.path} was trained with --task "
+            f"{run.config.data.task}; leave it out: seqgen eval without it prints {figures}"
+        )
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuse what cannot be shown, before the work for it.

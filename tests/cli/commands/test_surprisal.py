@@ -6,10 +6,13 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from seqgen.cli.commands.surprisal import Request
 
 import seqgen
+from seqgen.errors import ConfigError
 from seqgen.sources.source import load_documents
 
 TEXT = "The old king paints the rain.\nzzz qqq!\n\nNo one forgets the river.\n"
@@ -140,9 +143,28 @@ def test_impossible_requests_are_refused(refuses, run, text, code, arguments, wo
     assert not Path("out.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("request_", "option"),
+    [
+        (Request(calibration=True), "calibration"),
+        (Request(by="line", calibration=True), "by"),
+        (Request(file="out.tsv", by="line"), "surprisal"),
+    ],
+    ids=["calibration", "by", "surprisal"],
+)
+@pytest.mark.parametrize(("task", "figures"), [("classify", "calibration error"), ("translate", "figures of this run")])
+def test_runs_of_other_tasks_are_refused_by_the_name_of_the_option(request_, option, task, figures):
+    run = SimpleNamespace(path="runs/pairs", config=SimpleNamespace(data=SimpleNamespace(task=task)))
+
+    with pytest.raises(ConfigError, match=rf"^{option}: .*continue texts.*--task {task}.*{figures}"):
+        request_.refuse_pairs(run)
+    Request().refuse_pairs(run)
+
+
 @pytest.mark.slow
 def test_runs_of_other_tasks_are_refused(refuses, label_runs, text):
-    refuses(2, "eval", text, "--run", label_runs / "classifier", "--by", "line", words=("classify",))
+    words = ("--by", "continue texts", "calibration error")
+    refuses(2, "eval", text, "--run", label_runs / "classifier", "--by", "line", words=words)
 
 
 def test_too_many_tokens_for_one_by_one_are_refused(refuses, run, text, monkeypatch):
