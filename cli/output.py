@@ -80,6 +80,16 @@ def stdout(piped_width: int = WIDE) -> Console:
     return console
 
 
+def print_table(console: Console, table: Table) -> None:
+    """Print a table whose last column is text, without blanks at the ends of its lines."""
+    from rich.text import Text
+
+    for segments in console.render_lines(table, pad=False):
+        line = Text.assemble(*((one.text, one.style or "") for one in segments))
+        line.rstrip()
+        console.print(line, soft_wrap=True)
+
+
 @dataclass(frozen=True)
 class FittedTable:
     """A table, the columns that it leaves out, and whether it fits the console then."""

@@ -101,6 +101,23 @@ def surprisal_page(
     return SurprisalPage(make_page("surprisal", title, data, parts), shown.notice)
 
 
+def describe_total(surprisal: Surprisal) -> str:
+    """Return the figures of a text in words."""
+    figures = surprisal.evaluation
+    return (
+        f"{plural(figures.tokens, 'token')}, {figures.nats_per_token:.4f} nats per token, "
+        f"{figures.bits_per_byte:.4f} bits per byte"
+    )
+
+
+def describe_difference(runs: Mapping[str, Surprisal]) -> str:
+    """Say which of two runs needs fewer bits per byte, and how many."""
+    (first_name, first), (second_name, second) = runs.items()
+    bits = second.evaluation.bits_per_byte - first.evaluation.bits_per_byte
+    better = first_name if bits > 0 else second_name
+    return f"{better} needs {abs(bits):.4f} bits per byte less"
+
+
 def _choose_lines(runs: Mapping[str, Surprisal], by: Unit, count: int | None) -> _Shown:
     """Choose the lines that a page has room for."""
     first = next(iter(runs.values()))
@@ -154,7 +171,6 @@ def _token_view(name: str, surprisal: Surprisal, chosen: Sequence[tuple[int, int
         return tokens.scores.text, {"spans": tokens.scores.spans, "nats": tokens.nats, "ranks": tokens.rank}
 
     view, figures = _collect(chosen, cells)
-    evaluation = surprisal.evaluation
     return {
         "name": name,
         "kind": "tokens",
@@ -163,14 +179,13 @@ def _token_view(name: str, surprisal: Surprisal, chosen: Sequence[tuple[int, int
         "ranks": pack(figures["ranks"].tolist()),
         "passages": _passages(figures["nats"], figures["stretch"]),
         "scale": _scale(figures["nats"]),
-        "summary": f"{plural(evaluation.tokens, 'token')}, {evaluation.nats_per_token:.4f} nats per token, "
-        f"{evaluation.bits_per_byte:.4f} bits per byte",
+        "summary": describe_total(surprisal),
     }
 
 
 def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Return the spans that both runs cut the text into, and what each run needs for them."""
-    (first_name, first), (second_name, second) = runs
+    (_, first), (_, second) = runs
     first_tokens, second_tokens = _tokens_of(first), _tokens_of(second)
 
     @cache
@@ -181,8 +196,6 @@ def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tup
 
     view, figures = _collect(chosen, cells)
     nats = figures["nats"]
-    bits = second.evaluation.bits_per_byte - first.evaluation.bits_per_byte
-    better = first_name if bits > 0 else second_name
     return {
         "name": "difference",
         "kind": "difference",
@@ -191,7 +204,7 @@ def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tup
         "second": _hundredths(figures["second"]),
         "passages": [one for sign in (1, -1) for one in _passages(nats, figures["stretch"], PASSAGES // 2, sign)],
         "scale": _scale(np.abs(nats)),
-        "summary": f"{better} needs {abs(bits):.4f} bits per byte less",
+        "summary": describe_difference(dict(runs)),
     }
 
 

@@ -50,6 +50,26 @@ def test_by_line_shows_and_writes_the_strangest_lines_first(answers, run, text):
     assert "zzz qqq!" in shown[-2]
 
 
+def test_text_of_a_document_is_cut_in_a_pipe_and_no_line_is_padded(answers, run, text):
+    Path("long.txt").write_text(TEXT * 30, "utf-8")
+
+    lines = answers("eval", "long.txt", text, "--by", "document").splitlines()
+
+    start = lines[-3].index("text")
+    assert lines[-2][start:].startswith("The old king")
+    assert [line[-1] for line in lines[-2:] if len(line) > start + 80 - 1] == ["…"]
+    assert max(len(line) for line in lines[-3:]) == start + 80
+    assert [line.rstrip() for line in lines] == lines
+
+
+@pytest.mark.parametrize("file", ["out.html", "out.tsv"])
+def test_strangest_lines_are_shown_where_a_file_is_written_too(answers, run, text, file):
+    alone = answers("eval", text, "--by", "line", "--top", 2)
+
+    assert answers("eval", text, "--by", "line", "--top", 2, "--surprisal", file).startswith(alone)
+    assert Path(file).exists()
+
+
 def test_by_token_and_by_document_are_shown(answers, run, text):
     Path("second.txt").write_text("The river.\n", "utf-8")
 
@@ -92,8 +112,19 @@ def test_calibration_is_drawn_as_a_picture(answers, run, text):
 def test_surprisal_writes_a_page_against_another_run(answers, run, text):
     answers("train", "held-out.txt", "--cell", "ngram", "--out", "runs/other", "--valid-split", "none", "--quiet")
 
-    answers("eval", text, "--run", run, "--surprisal", "out.html", "--against", "runs/other", "--quiet")
+    options = ("--run", run, "--surprisal", "out.html", "--against", "runs/other", "--quiet")
 
+    shown = answers("eval", text, *options).splitlines()
+
+    record = json.loads(answers("eval", text, *options, "--json"))
+    figures = {one["run"]: one for one in (record, record["against"])}
+    assert list(figures) == [str(run), "runs/other"]
+    bits = [one["bits_per_byte"] for one in figures.values()]
+    for line, name, value in zip(shown[-3:-1], figures, bits, strict=True):
+        assert line.startswith(f"{name}: {len(TEXT)} tokens")
+        assert line.endswith(f"{value:.4f} bits per byte")
+    better = str(run) if bits[0] < bits[1] else "runs/other"
+    assert shown[-1] == f"{better} needs {abs(bits[0] - bits[1]):.4f} bits per byte less"
     page = Path("out.html").read_text("utf-8")
     assert str(run) in page
     assert "runs/other" in page
