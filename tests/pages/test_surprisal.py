@@ -271,6 +271,20 @@ def test_page_shows_the_token_that_is_chosen_by_keyboard_and_pointer(open_page):
 
 
 @pytest.mark.slow
+def test_page_shows_around_a_passage_only_what_is_next_to_it_in_the_text(open_page):
+    words = "".join(f"{word}\n" for word in WORDS.split())
+    found = measured(words, tokenizer=CharTokenizer(sorted(set(words) - {"g", "t"})))
+
+    page = open_page(surprisal_page({"run": found}, "title", "line").html)
+
+    shown = page.locator("#passages button").evaluate_all(
+        "(all) => all.map((one) => [...one.children].slice(0, 3).map((part) => part.textContent).join(''))"
+    )
+    assert len(shown) > 5
+    assert all(one in words.replace("\n", "⏎") for one in shown)
+
+
+@pytest.mark.slow
 def test_page_hides_the_heading_of_passages_where_there_are_none(open_page):
     html = surprisal_page({"run": measured("a")}, "title").html
     page = open_page(html)

@@ -107,7 +107,7 @@ const drawChart = (() => {
 
     const plot = svg("svg", { class: "plot", role: "application", tabindex: 0 });
     plot.setAttribute("aria-label", `${data.title}: ${data.yLabel} against ${data.xLabel}. Arrow keys move along the curves.`);
-    const reading = html("p", "Point at the chart, or press an arrow key in it, to see values.", { className: "reading muted" });
+    const reading = html("p", "Point, tap or press an arrow key to see values.", { className: "reading muted" });
     const legend = html("ul", curves.map(makeEntry));
     const details = html("details", html("summary", "Numbers"));
     details.ontoggle = () => details.childElementCount === 1 && details.append(makeTable());

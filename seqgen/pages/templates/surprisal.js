@@ -293,14 +293,22 @@ function shorten(part, most = 80) {
   return text.length > most ? `${text.slice(0, most - 1).join("")}…` : text.join("");
 }
 
-function around(cell, direction) {
+function around(cell, direction) { // the text before or after a passage, as far as the lines are neighbors
   let text = "";
-  for (let index = cell; cells[index] && text.length < CONTEXT; index += direction) {
+  for (let index = cell; cells[index] && text.length < CONTEXT && areNeighbors(cells[index - direction], cells[index]); index += direction) {
     const own = visible(cells[index].text).replaceAll("␣", " ");
     text = direction < 0 ? own + text : text + own;
   }
   const characters = [...text];
   return (direction < 0 ? characters.slice(-CONTEXT) : characters.slice(0, CONTEXT)).join("");
+}
+
+function areNeighbors(...pair) { // whether the lines of two cells are the same, or neighbors in the text
+  const [first, last] = pair.map(({ line }) => line).sort((a, b) => a - b);
+  for (let line = first + 1; line <= last; line++) {
+    if (places.has(line) || numbers[line] !== numbers[line - 1] + 1) return false;
+  }
+  return true;
 }
 
 function drawCalibration() {
