@@ -185,9 +185,9 @@ def show_surprisal(
         console.print(printable(line), soft_wrap=True)
     if request.by is not None:
         count = request.top or SHOWN  # a file may have many, which are not all shown
-        longest = console.width if console.is_terminal else LONGEST_TEXT
         shown = count if request.file is None else min(count, SHOWN)
-        print_table(console, _strangest(surprisal, request.by, shown, longest))
+        longest = None if request.by == "token" else LONGEST_TEXT
+        print_table(console, _strangest(surprisal, request.by, shown), longest)
     if surprisal.calibration is not None:
         _print_calibration(console, surprisal.calibration)
 
@@ -267,8 +267,8 @@ def _as_record(found: Mapping[str, Surprisal], names: Sequence[str], request: Re
     return record
 
 
-def _strangest(surprisal: Surprisal, by: Unit, count: int, longest: int) -> Table:
-    """Return the strangest tokens, lines or documents as a table, the worst first, with `longest` columns of text."""
+def _strangest(surprisal: Surprisal, by: Unit, count: int) -> Table:
+    """Return the strangest tokens, lines or documents as a table, the worst first."""
     from rich.table import Table
     from rich.text import Text
 
@@ -282,7 +282,7 @@ def _strangest(surprisal: Surprisal, by: Unit, count: int, longest: int) -> Tabl
     for head in heads:
         table.add_column(head, justify="right")
     for head in ["token", "expected"] if by == "token" else ["text"]:
-        table.add_column(head, no_wrap=by != "token", overflow="ellipsis", max_width=None if by == "token" else longest)
+        table.add_column(head, no_wrap=by != "token", overflow="ellipsis")
     for record in records(surprisal, by, count):
         place = record["place"].removeprefix("the document on ") or f"{record['document']:,}"
         cells = [place] * several + [f"{record.get('line', 1):,}"] * (by != "document")

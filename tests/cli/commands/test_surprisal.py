@@ -62,6 +62,18 @@ def test_text_of_a_document_is_cut_in_a_pipe_and_no_line_is_padded(answers, run,
     assert [line.rstrip() for line in lines] == lines
 
 
+@pytest.mark.parametrize("width", [60, 150])
+def test_text_of_a_document_has_the_columns_that_figures_leave_in_a_terminal(invoke, run, text, width):
+    Path("long.txt").write_text(TEXT * 30, "utf-8")
+
+    shown = re.sub(r"\x1b\[[\d;]*m", "", invoke("eval", "long.txt", "--by", "document", terminal=width).stdout)
+
+    head, row = shown.splitlines()[-2:]
+    assert head.split() == ["nats", "bits", "per", "byte", "strangeness", "text"]
+    assert len(row) == width
+    assert row.endswith("…")
+
+
 @pytest.mark.parametrize("file", ["out.html", "out.tsv"])
 def test_strangest_lines_are_shown_where_a_file_is_written_too(answers, run, text, file):
     alone = answers("eval", text, "--by", "line", "--top", 2)
