@@ -125,17 +125,19 @@ class Plot:
         self._x, self._y, self._dotted = x, y, dotted
         self._cell = DOTS.shape if dotted else (1, 1)
         self._bits = np.zeros((HEIGHT, columns), np.int64)
-        self._color = np.full((HEIGHT, columns), -1)
+        self._curve: list[DrawnCurve] = []
+        self._top = np.full((HEIGHT, columns), -1)  # the curve drawn last at each place
 
     def draw(self, curve: DrawnCurve) -> None:
         """Draw the edges of a curve's band, then its line."""
+        self._curve.append(curve)
         for edge in (curve.low, curve.high):
             if edge is not None:
-                self._draw_line(curve.x, edge, curve.color, on=1, off=2)
+                self._draw_line(curve.x, edge, on=1, off=2)
         on, off = (1, 0) if not curve.dashed else (4, 3) if self._dotted else (1, 1)
-        self._draw_line(curve.x, curve.y, curve.color, on, off, joined=not curve.points)
+        self._draw_line(curve.x, curve.y, on, off, joined=not curve.points)
 
-    def _draw_line(self, x: Values, y: Values, color: int, on: int, off: int, *, joined: bool = True) -> None:
+    def _draw_line(self, x: Values, y: Values, on: int, off: int, *, joined: bool = True) -> None:
         """Draw a line through points with gaps: `on` dots are drawn, then `off` are left out, and so on.
 
         Not `joined`, only the points are drawn.
@@ -156,13 +158,13 @@ class Plot:
             at_row, at_column = (
                 np.rint(line[before] + share * (line[place] - line[before])).astype(int)[kept] for line in (row, column)
             )
-            self._dot(at_row, at_column, color)
+            self._dot(at_row, at_column)
 
-    def _dot(self, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64], color: int) -> None:
+    def _dot(self, row: npt.NDArray[np.int64], column: npt.NDArray[np.int64]) -> None:
         rows, columns = self._cell
         bits = DOTS[row % rows, column % columns]
         np.bitwise_or.at(self._bits, (row // rows, column // columns), bits)
-        self._color[row // rows, column // columns] = color
+        self._top[row // rows, column // columns] = len(self._curve) - 1
 
     def rows(self, marks: Iterable[int], mark_sign: str) -> list[Text]:
         """Return the lines, with vertical marks at columns where no curve is."""
@@ -170,21 +172,22 @@ class Plot:
         return [
             Text.assemble(
                 *(
-                    self._character(dots, color, mark_sign if column in marked else " ")
-                    for column, (dots, color) in enumerate(zip(bits, colors, strict=True))
+                    self._character(dots, curve, mark_sign if column in marked else " ")
+                    for column, (dots, curve) in enumerate(zip(bits, tops, strict=True))
                 )
             )
-            for bits, colors in zip(self._bits.tolist(), self._color.tolist(), strict=True)
+            for bits, tops in zip(self._bits.tolist(), self._top.tolist(), strict=True)
         ]
 
-    def _character(self, bits: int, color: int, background: str) -> tuple[str, str]:
+    def _character(self, bits: int, number: int, background: str) -> tuple[str, str]:
         if not bits:
             return background, "dim"
-        return chr(BRAILLE + bits) if self._dotted else SIGNS[color % len(SIGNS)], _style(color)
+        curve = self._curve[number]
+        return chr(BRAILLE + bits) if self._dotted else SIGNS[curve.marker % len(SIGNS)], _style(curve.color)
 
     def sample(self, curve: DrawnCurve) -> str:
         """Return three characters as the curve is drawn, for the legend."""
-        sign = chr(BRAILLE + 0x12) if self._dotted else SIGNS[curve.color % len(SIGNS)]
+        sign = chr(BRAILLE + 0x12) if self._dotted else SIGNS[curve.marker % len(SIGNS)]
         return f"{sign} {sign}" if curve.dashed else sign * 3
 
 

@@ -22,6 +22,8 @@ WIDE = 10_000
 """Width of tables without a terminal, so that each row stays on one line."""
 PAGE = 100
 """The same for tables of prose, which people read and programs do not."""
+LEAST_TEXT = 20
+"""Columns of text in a table on a narrow terminal."""
 
 # Control characters that a terminal would obey: C0 without tab and newline, DEL, C1.
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\t\n"}
@@ -79,6 +81,23 @@ def stdout(piped_width: int = WIDE) -> Console:
     if not console.is_terminal:
         console.width = piped_width
     return console
+
+
+def print_table(console: Console, table: Table, longest: int | None = None) -> None:
+    """Print a table whose last column is text, without blanks at the ends of its lines.
+
+    The text has the columns of the terminal that the figures leave; in a pipe it has at most `longest`.
+    """
+    from rich.text import Text
+
+    text = table.columns[-1]
+    text.max_width = 1
+    others = _width(console, table) - 1
+    text.max_width = max(console.width - others, LEAST_TEXT) if console.is_terminal else longest
+    for segments in console.render_lines(table, pad=False):
+        line = Text.assemble(*((one.text, one.style or "") for one in segments))
+        line.rstrip()
+        console.print(line, soft_wrap=True)
 
 
 @dataclass(frozen=True)

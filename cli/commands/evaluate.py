@@ -115,8 +115,7 @@ def evaluate(
     if search and model.config.data.task != "translate":
         raise ConfigError(f"{next(iter(search))}: it belongs to runs of --task translate; leave it out")
     if model.config.data.has_pairs:
-        if request:
-            model.expect(TextRun)
+        request.refuse_pairs(model)
         if settings:
             raise ConfigError(f"{next(iter(settings))}: it has no effect on {model.path}, which has learned from pairs")
         _evaluate_pairs(model, texts or [], read, search, json=json, quiet=quiet)

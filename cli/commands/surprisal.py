@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
-from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
+from seqgen.cli.output import notice, notice_written, print_table, printable, stdout, write_json
 
 from seqgen.errors import ConfigError
 from seqgen.pages.chart_file import PAGE_SUFFIX, write_charts
-from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from seqgen.evaluation.calibration import Calibration
     from seqgen.evaluation.surprisal.measure import Surprisal
+    from seqgen.runs.run import Run
     from seqgen.runs.text import TextRun
     from seqgen.sources.source import LoadedDocuments
 
@@ -31,6 +31,8 @@ Unit = Literal["token", "line", "document"]
 TABLES = (".tsv", ".jsonl")
 SHOWN = 20
 """Rows in the terminal, without --top."""
+LONGEST_TEXT = 80
+"""Columns of a line's text in a pipe; in a terminal, as many as it has."""
 
 SurprisalOption = Annotated[
     str | None,
@@ -43,7 +45,7 @@ SurprisalOption = Annotated[
 ByOption = Annotated[
     Unit | None,
     typer.Option(
-        help="Show the strangest lines, documents or tokens, the worst first; --surprisal writes them.",
+        help="Show the strangest lines, documents or tokens, the worst first; --surprisal writes them too.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -98,6 +100,27 @@ class Request:
         """Whether every token is needed."""
         by_token = self.by == "token" or (self.file is not None and self.by is None)
         return by_token or (self.file is not None and _suffix(self.file) == PAGE_SUFFIX)
+
+    @property
+    def named(self) -> str:
+        """The option that asked for something inside the text."""
+        return "surprisal" if self.file is not None else "by" if self.by is not None else "calibration"
+
+    def refuse_pairs(self, run: Run) -> None:
+        """Refuse to look inside the text for a run that has learned from pairs.
+
+        Raises:
+            ConfigError: something inside the text was asked for.
+        """
+        if not self:
+            return
+        figures = "the figures of this run"
+        if run.config.data.task == "classify":
+            figures = "the calibration error of a classifier"
+        raise ConfigError(
+            f"{self.named}: it is for runs that continue texts, and {run.path} was trained with --task "
+            f"{run.config.data.task}; leave it out: seqgen eval without it prints {figures}"
+        )
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuse what cannot be shown, before the work for it.
@@ -155,19 +178,28 @@ def show_surprisal(
         write_charts([chart], chart.title, Path(request.out))
         notice_written(request.out, quiet=quiet)
     if json:
-        write_json(_as_record(model, [name for name, _ in measured], surprisal, request))
+        write_json(_as_record(found, [name for name, _ in measured], request))
         return
     console = stdout()
     console.print(printable(header(surprisal)), soft_wrap=True)
-    figures = surprisal.evaluation
-    console.print(
-        f"{plural(figures.tokens, 'token')}, {figures.nats_per_token:.4f} nats per token, "
-        f"{figures.bits_per_byte:.4f} bits per byte"
-    )
-    if request.by is not None and request.file is None:
-        console.print(_strangest(surprisal, request.by, request.top or SHOWN))
+    for line in _figures(found):
+        console.print(printable(line), soft_wrap=True)
+    if request.by is not None:
+        count = request.top or SHOWN  # a file may have many, which are not all shown
+        shown = count if request.file is None else min(count, SHOWN)
+        longest = None if request.by == "token" else LONGEST_TEXT
+        print_table(console, _strangest(surprisal, request.by, shown), longest)
     if surprisal.calibration is not None:
         _print_calibration(console, surprisal.calibration)
+
+
+def _figures(found: Mapping[str, Surprisal]) -> list[str]:
+    """Return the figures of the text, of two runs by their names, and which of the two is better."""
+    from seqgen.pages.surprisal import describe_difference, describe_total
+
+    if len(found) == 1:
+        return [describe_total(one) for one in found.values()]
+    return [*(f"{name}: {describe_total(one)}" for name, one in found.items()), describe_difference(found)]
 
 
 def _suffix(file: str) -> str:
@@ -216,19 +248,16 @@ def _write(found: Mapping[str, Surprisal], request: Request, title: str, *, quie
         notice(f"{path}: {page.notice}", quiet=quiet)
 
 
-def _as_record(model: TextRun, names: Sequence[str], surprisal: Surprisal, request: Request) -> dict[str, Any]:
+def _as_record(found: Mapping[str, Surprisal], names: Sequence[str], request: Request) -> dict[str, Any]:
     """Return what was asked for as --json prints it."""
     from seqgen.evaluation.surprisal.records import records
 
-    figures, calibration = surprisal.evaluation, surprisal.calibration
-    record: dict[str, Any] = {
-        "run": str(model.path),
-        "texts": list(names),
-        "tokens": figures.tokens,
-        "nats_per_token": figures.nats_per_token,
-        "bits_per_byte": figures.bits_per_byte,
-        "bits_per_character": figures.bits_per_character,
-    }
+    first, *others = found
+    surprisal = found[first]
+    calibration = surprisal.calibration
+    record: dict[str, Any] = {"run": first, "texts": list(names), **_figure_record(surprisal)}
+    for other in others:
+        record["against"] = {"run": other, **_figure_record(found[other])}
     if request.by is not None:
         record[f"strangest_{request.by}s"] = list(records(surprisal, request.by, request.top or SHOWN))
     if calibration is not None:
@@ -269,6 +298,11 @@ def _strangest(surprisal: Surprisal, by: Unit, count: int) -> Table:
             cells += [record["text"].replace("\t", " ")]
         table.add_row(*(Text(printable(cell).replace("\n", "⏎")) for cell in cells))
     return table
+
+
+def _figure_record(surprisal: Surprisal) -> dict[str, Any]:
+    names = ("tokens", "nats_per_token", "bits_per_byte", "bits_per_character")
+    return {name: getattr(surprisal.evaluation, name) for name in names}
 
 
 def _print_calibration(console: Console, calibration: Calibration) -> None:

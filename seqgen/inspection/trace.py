@@ -63,6 +63,18 @@ def neural_part(run: TextRun, member: str | None = None) -> TextRun:
     return parts[member]
 
 
+def part_name(run: TextRun, part: TextRun, name: str = "") -> str:
+    """Return how a part of a run is called: as the run, or of a mixture `lstm of runs/novel-lstm+ngram`.
+
+    Args:
+        run: the run.
+        part: what `neural_part` returns of it.
+        name: of the run; by default its path.
+    """
+    name = name or str(run.path)
+    return name if part.path == run.path else f"{part.path.name} of {name}"
+
+
 def cut_tokens(run: TextRun, text: str, most: int) -> str:
     """Return a text, or its first `most` tokens if it has more."""
     begin = text[: most * LONGEST_TOKEN]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Curve:
     points: bool = False
     """Whether only its points are drawn, without a line: a scatter plot."""
     color: int | None = None
-    """The number of the color and the marker; by default the place among the curves. Curves may share a number."""
+    """The number of the color; by default the place among the curves. Curves may share a number."""
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
@@ -62,14 +63,16 @@ class Chart:
     @property
     def drawn(self) -> list[DrawnCurve]:
         """The curves with what cannot be drawn taken out."""
-        return [self._drawn(number, curve) for number, curve in enumerate(self.curves)]
+        colors = [number if curve.color is None else curve.color for number, curve in enumerate(self.curves)]
+        markers = _markers([(color, curve.dashed) for color, curve in zip(colors, self.curves, strict=True)])
+        return [self._drawn(*one) for one in zip(self.curves, colors, markers, strict=True)]
 
     @property
     def drawn_marks(self) -> dict[str, float]:
         """The marks that the x axis can show."""
         return {name: float(x) for name, x in self.x_marks.items() if math.isfinite(x) and (x > 0 or not self.log_x)}
 
-    def _drawn(self, number: int, curve: Curve) -> DrawnCurve:
+    def _drawn(self, curve: Curve, color: int, marker: int) -> DrawnCurve:
         x = _drawable(curve.x, log=self.log_x)
         kept = np.isfinite(x)
 
@@ -84,7 +87,8 @@ class Chart:
             high=None if curve.high is None else own(curve.high),
             dashed=curve.dashed,
             points=curve.points,
-            color=number if curve.color is None else curve.color,
+            color=color,
+            marker=marker,
         )
 
 
@@ -100,6 +104,8 @@ class DrawnCurve:
     dashed: bool
     points: bool
     color: int
+    marker: int
+    """The number of its marker, or of its sign in the terminal."""
 
 
 def chart_data(chart: Chart) -> dict[str, Any]:
@@ -121,6 +127,7 @@ def chart_data(chart: Chart) -> dict[str, Any]:
                 "dashed": curve.dashed,
                 "points": curve.points,
                 "color": curve.color,
+                "marker": curve.marker,
             }
             for curve in chart.drawn
         ],
@@ -136,6 +143,21 @@ def chart_page(charts: Sequence[Chart], title: str) -> str:
     if not charts:
         raise ValueError("charts: at least one is needed")
     return make_page("charts", title, {"charts": [chart_data(chart) for chart in charts]}, parts=("chart",))
+
+
+def _markers(looks: Sequence[tuple[int, bool]]) -> list[int]:
+    """Return the number of each curve's marker: that of its color, or a free one if it looks like a curve before it.
+
+    Args:
+        looks: the color of each curve, and whether it is dashed.
+    """
+    taken = {color for color, _ in looks}
+    markers: list[int] = []
+    for place, look in enumerate(looks):
+        free = look[0] if look not in looks[:place] else next(one for one in count() if one not in taken)
+        taken.add(free)
+        markers.append(free)
+    return markers
 
 
 def _drawable(values: npt.ArrayLike, *, log: bool) -> Values:

@@ -90,7 +90,7 @@ def _draw_curve(axes: Any, curve: DrawnCurve, offset: float) -> None:
     line = "none" if curve.points else "--" if curve.dashed else "-"
     axes.plot(
         curve.x, curve.y, linestyle=line, color=color, label=_label(curve.name), linewidth=1.6,
-        marker=MARKERS[curve.color % len(MARKERS)], markersize=3 if curve.points else 4.5,
+        marker=MARKERS[curve.marker % len(MARKERS)], markersize=3 if curve.points else 4.5,
         markevery=(int(offset * every), every), alpha=0.7 if curve.points else 1,
     )  # fmt: skip
     if curve.low is not None and curve.high is not None:

@@ -91,13 +91,31 @@ def surprisal_page(
         if view["text"] == views[0]["text"]:
             view["text"] = None  # the same is not stored again
     for view, sums in zip(views, costs, strict=True):
-        view["line_nats"], view["line_bits"] = _hundredths(sums["nats"]), _hundredths(sums["bits"])
+        for name, values in sums.items():
+            view[f"line_{name}"] = _hundredths(values)
         view["strangest"] = np.argsort(-np.abs(sums["strangeness"]), kind="stable")[:LINES].tolist()
     left = LARGEST - len(escape_json(data).encode())
     for number, one in enumerate(runs.values()):
         views[number] |= _alternatives(one, chosen, left // len(runs))
     parts = ("chart",) if calibrations else ()
     return SurprisalPage(make_page("surprisal", title, data, parts), shown.notice)
+
+
+def describe_total(surprisal: Surprisal) -> str:
+    """Return the figures of a text in words."""
+    figures = surprisal.evaluation
+    return (
+        f"{plural(figures.tokens, 'token')}, {figures.nats_per_token:.4f} nats per token, "
+        f"{figures.bits_per_byte:.4f} bits per byte"
+    )
+
+
+def describe_difference(runs: Mapping[str, Surprisal]) -> str:
+    """Say which of two runs needs fewer bits per byte, and how many."""
+    (first_name, first), (second_name, second) = runs.items()
+    bits = second.evaluation.bits_per_byte - first.evaluation.bits_per_byte
+    better = first_name if bits > 0 else second_name
+    return f"{better} needs {abs(bits):.4f} bits per byte less"
 
 
 def _choose_lines(runs: Mapping[str, Surprisal], by: Unit, count: int | None) -> _Shown:
@@ -153,23 +171,21 @@ def _token_view(name: str, surprisal: Surprisal, chosen: Sequence[tuple[int, int
         return tokens.scores.text, {"spans": tokens.scores.spans, "nats": tokens.nats, "ranks": tokens.rank}
 
     view, figures = _collect(chosen, cells)
-    evaluation = surprisal.evaluation
     return {
         "name": name,
         "kind": "tokens",
         **view,
         "nats": _hundredths(figures["nats"]),
         "ranks": pack(figures["ranks"].tolist()),
-        "passages": _passages(figures["nats"]),
+        "passages": _passages(figures["nats"], figures["stretch"]),
         "scale": _scale(figures["nats"]),
-        "summary": f"{plural(evaluation.tokens, 'token')}, {evaluation.nats_per_token:.4f} nats per token, "
-        f"{evaluation.bits_per_byte:.4f} bits per byte",
+        "summary": describe_total(surprisal),
     }
 
 
 def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tuple[int, int]]) -> dict[str, Any]:
     """Return the spans that both runs cut the text into, and what each run needs for them."""
-    (first_name, first), (second_name, second) = runs
+    (_, first), (_, second) = runs
     first_tokens, second_tokens = _tokens_of(first), _tokens_of(second)
 
     @cache
@@ -180,24 +196,25 @@ def _difference_view(runs: Sequence[tuple[str, Surprisal]], chosen: Sequence[tup
 
     view, figures = _collect(chosen, cells)
     nats = figures["nats"]
-    bits = second.evaluation.bits_per_byte - first.evaluation.bits_per_byte
-    better = first_name if bits > 0 else second_name
     return {
         "name": "difference",
         "kind": "difference",
         **view,
         "first": _hundredths(figures["first"]),
         "second": _hundredths(figures["second"]),
-        "passages": [*_passages(nats, PASSAGES // 2), *_passages(nats, PASSAGES // 2, sign=-1)],
+        "passages": [one for sign in (1, -1) for one in _passages(nats, figures["stretch"], PASSAGES // 2, sign)],
         "scale": _scale(np.abs(nats)),
-        "summary": f"{better} needs {abs(bits):.4f} bits per byte less",
+        "summary": describe_difference(dict(runs)),
     }
 
 
 def _collect(
     chosen: Sequence[tuple[int, int]], cells: Callable[[int], tuple[str, Columns]]
 ) -> tuple[dict[str, Any], Columns]:
-    """Return the text and the lengths of the cells on the chosen lines, and all their figures."""
+    """Return the text and the lengths of the cells on the chosen lines, and all their figures.
+
+    The figure `stretch` numbers the stretches of neighboring lines.
+    """
     parts: dict[str, list[npt.NDArray[Any]]] = {}
     texts: list[str] = []
     counts: list[int] = []
@@ -209,6 +226,8 @@ def _collect(
         if stop > start:
             texts.append(text[columns["spans"][start, 0] : columns["spans"][stop - 1, 1]])
     figures = {name: np.concatenate(columns) for name, columns in parts.items()}
+    apart = [one != (document, line + 1) for one, (document, line) in zip(chosen[1:], chosen, strict=False)]
+    figures["stretch"] = np.repeat(np.cumsum([0, *apart]), counts)
     view = {
         "text": "".join(texts),
         "lengths": pack(np.diff(figures["spans"], axis=1)[:, 0].tolist()),
@@ -274,12 +293,14 @@ def _line_costs(lines: Costs, shown: Integers) -> Columns:
     }
 
 
-def _passages(nats: npt.NDArray[np.floating], count: int = PASSAGES, sign: int = 1) -> list[tuple[int, int, float]]:
-    """Return the first cell, the cell after the last, and the nats of the hardest passages.
+def _passages(
+    nats: npt.NDArray[np.floating], stretches: Integers, count: int = PASSAGES, sign: int = 1
+) -> list[tuple[int, int, float]]:
+    """Return the first cell, the cell after the last, and the nats of the hardest passages, each in one stretch.
 
     With the sign -1, they are those of the lowest negative nats.
     """
-    found = hardest_passages(np.maximum(sign * nats, 0), count)
+    found = hardest_passages(np.maximum(sign * nats, 0), count, stretches)
     return [(one.start, one.stop, round(float(nats[one.start : one.stop].sum()), 2)) for one in found]
 
 

@@ -37,6 +37,19 @@ def test_chart_lines_draws_each_curve_by_its_sign_without_color():
     assert all(line.isascii() and len(line) <= 60 for line in lines)
 
 
+def test_chart_lines_draws_members_of_one_color_by_signs_of_their_own():
+    curves = [
+        Curve("mixture", X, X, color=0),
+        Curve("lstm", X, 0 * X + 20, dashed=True, color=0),
+        Curve("ngram", X, 0 * X + 80, dashed=True, color=0),
+    ]
+
+    lines = _lines(_chart(curves=curves), ascii_only=True)
+
+    assert lines[-3:] == ["*** mixture", "* * lstm", "o o ngram"]
+    assert any(line.count("o") > 10 for line in _plot(lines, "|"))
+
+
 def test_chart_lines_draws_braille_dots_in_color():
     chart = _chart(curves=[Curve("flat", [0, 1], [1, 1]), Curve("rising", [0, 1], [0, 1])])
 

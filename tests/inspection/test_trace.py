@@ -7,7 +7,7 @@ import torch
 import seqgen
 from seqgen.errors import ConfigError, TextError
 from seqgen.inspection import trace
-from seqgen.inspection.trace import cut_tokens, neural_part, trace_text
+from seqgen.inspection.trace import cut_tokens, neural_part, part_name, trace_text
 
 TEXT = "The sailor watches the river.\nA child"
 
@@ -58,6 +58,9 @@ def test_neural_part_of_a_mixture_is_the_member_with_hidden_states(make_run, cor
 
     assert part.path == run.path / "members" / "gru"
     assert part.config.model.cell == "gru"
+    assert part_name(run, part) == f"gru of {run.path}"
+    assert part_name(run, part, "mixed") == "gru of mixed"
+    assert part_name(part, part) == str(part.path)
     assert part.model is run.model.members["gru"]
     assert neural_part(run, "gru").model is part.model
     assert neural_part(make_run(corpus, "gru")).config.model.cell == "gru"

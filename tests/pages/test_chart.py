@@ -30,6 +30,13 @@ def _curves() -> list[Curve]:
 CHARTS = [
     Chart("Validation loss", "step", "bits per byte", _curves(), x_marks={"lr decays": 20, "end of warm-up": 22}),
     Chart("In logarithms", "step", "gradient norm", _curves()[:2], log_x=True, log_y=True, x_marks={"last": 40}),
+    Chart(
+        "With long names",
+        "k",
+        "nats",
+        _curves()[:2],
+        x_marks={"runs/novel-lstm: shuffling adds less than 1% of the loss": 30, "m" * 90: 21, "of the gru " * 4: 38},
+    ),
     Chart("Of one point " * 10, "step", "bits per byte", [Curve("one", [3], [0.5])]),
     Chart("Of nothing", "step", "bits per byte", []),
 ]
@@ -42,11 +49,21 @@ def test_chart_data_holds_the_values_of_the_curves():
 
     assert data.pop("curves") == [
         {"name": "a", "x": [1, 2], "y": [0.1, 1 / 3], "low": [None] * 2, "high": [1, 2], "dashed": False,
-         "points": False, "color": 0},
+         "points": False, "color": 0, "marker": 0},
         {"name": "b", "x": [3], "y": [4], "low": None, "high": None, "dashed": True,
-         "points": False, "color": 1},
+         "points": False, "color": 1, "marker": 1},
     ]  # fmt: skip
     assert data == {"title": "title", "xLabel": "x", "yLabel": "y", "logX": False, "logY": True, "marks": []}
+
+
+def test_curves_of_one_color_that_are_drawn_alike_have_markers_of_their_own():
+    looks = [(0, False), (0, True), (0, True), (1, False), (1, True), (0, True)]
+    curves = [Curve(str(number), [1], [1], dashed=dashed, color=color) for number, (color, dashed) in enumerate(looks)]
+
+    drawn = chart_data(Chart("title", "x", "y", curves))["curves"]
+
+    assert [one["color"] for one in drawn] == [color for color, _ in looks]
+    assert [one["marker"] for one in drawn] == [0, 0, 2, 1, 1, 3]
 
 
 def test_chart_data_writes_nan_and_infinity_as_gaps_and_drops_points_without_a_place():
@@ -123,8 +140,11 @@ def test_chart_page_moves_the_crosshair_by_keyboard_and_pointer(open_page):
     def shown() -> float:
         return float(lstm.locator(".value").inner_text())
 
-    assert shown() == pytest.approx(3 / math.sqrt(40), abs=1e-3)
+    assert page.locator(".chart .value").all_inner_texts() == [""] * len(CHARTS[0].curves)
+    assert page.locator("svg.plot .crosshair").count() == 0
     plot.focus()
+    page.keyboard.press("End")
+    assert shown() == pytest.approx(3 / math.sqrt(40), abs=1e-3)
     page.keyboard.press("Home")
     assert shown() == 3
     page.keyboard.press("ArrowRight")

@@ -68,7 +68,9 @@ def test_page_holds_every_token_with_the_figures_of_the_library():
     np.testing.assert_allclose(unpack(view["line_bits"]) / 100, found.lines.bits_per_byte, atol=0.0051)
     assert unpack(data["numbers"]).tolist() == found.lines.line.tolist()
     assert view["strangest"] == found.lines.strangest(20).tolist()
-    assert [one[:2] for one in view["passages"]] == [[one.start, one.stop] for one in hardest_passages(nats, 20)]
+    np.testing.assert_allclose(unpack(view["line_strangeness"]) / 100, found.lines.strangeness, atol=0.0051)
+    expected = hardest_passages(nats, 20, np.repeat([0, 1], list(map(len, tokens))))
+    assert [one[:2] for one in view["passages"]] == [[one.start, one.stop] for one in expected]
     assert data["places"] == [[0, "a.txt"], [2, "line 3 of b.txt"]]
 
 
@@ -135,6 +137,18 @@ def test_page_by_line_or_document_shows_the_strangest_first(by, count, shown):
         shown = [1, 2, 3]
     assert unpack(data["numbers"]).tolist() == shown
     assert (data["notice"] is None) == (len(shown) == 3)
+
+
+def test_passages_of_strangest_lines_stay_in_lines_that_are_neighbors():
+    words = "".join(f"{word}\n" for word in WORDS.split())
+    found = measured(words, tokenizer=CharTokenizer(sorted(set(words) - {"g", "t"})))  # unknown letters are hard
+
+    (view,) = data_of(surprisal_page({"run": found}, "title", "line").html)["views"]
+
+    numbers = found.lines.line[found.lines.strangest()]
+    apart = np.cumsum(unpack(view["counts"]))[:-1][np.diff(numbers) != 1]
+    assert view["passages"]
+    assert not any(start < edge < stop for start, stop, _ in view["passages"] for edge in apart)
 
 
 def test_longer_texts_are_cut_after_whole_lines_and_the_page_says_so(monkeypatch):
@@ -251,8 +265,33 @@ def test_page_shows_the_token_that_is_chosen_by_keyboard_and_pointer(open_page):
     page.locator("#passages button").first.click()
     expect(first.start)
     assert page.locator(".cell.passage").count() == first.stop - first.start
+    assert page.locator("#lines tbody td").nth(1).inner_text() == f"{found.lines.strangeness.max():.2f}"
     page.locator("#lines button").first.click()
     assert page.locator(".cell.passage").count() == found.lines.tokens[found.lines.strangest(1)[0]]
+
+
+@pytest.mark.slow
+def test_page_shows_around_a_passage_only_what_is_next_to_it_in_the_text(open_page):
+    words = "".join(f"{word}\n" for word in WORDS.split())
+    found = measured(words, tokenizer=CharTokenizer(sorted(set(words) - {"g", "t"})))
+
+    page = open_page(surprisal_page({"run": found}, "title", "line").html)
+
+    shown = page.locator("#passages button").evaluate_all(
+        "(all) => all.map((one) => [...one.children].slice(0, 3).map((part) => part.textContent).join(''))"
+    )
+    assert len(shown) > 5
+    assert all(one in words.replace("\n", "⏎") for one in shown)
+
+
+@pytest.mark.slow
+def test_page_hides_the_heading_of_passages_where_there_are_none(open_page):
+    html = surprisal_page({"run": measured("a")}, "title").html
+    page = open_page(html)
+
+    assert data_of(html)["views"][0]["passages"] == []
+    assert not page.locator("#passages-title").is_visible()
+    assert page.locator("#lines-title").is_visible()
 
 
 @pytest.mark.slow

@@ -57,12 +57,13 @@ def gates(
     with exit_on_signal():
         from seqgen.device import torch_threads
         from seqgen.inspection.gates import gated_cell, measure_gates
-        from seqgen.inspection.trace import neural_part
+        from seqgen.inspection.trace import neural_part, part_name
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
     model = load(run, **settings).expect(TextRun)
     part = neural_part(model, member)
+    name = part_name(model, part)
     gated_cell(part)
     documents = read_documents(model, text, MOST_CHARACTERS, quiet=quiet)
     with torch_threads(settings.get("threads")), WorkBar("reading", quiet=quiet) as bar:
@@ -70,13 +71,13 @@ def gates(
     if path is not None:
         from seqgen.pages.charts.gates import half_life_chart, saturation_charts
 
-        title = f"Gates of {part.path.name}, {part.config.model.name} {part.config.model.shape}"
+        title = f"Gates of {name}, {part.config.model.name} {part.config.model.shape}"
         write_charts([half_life_chart(found), *saturation_charts(found)], title, path)
         notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(found, part))
     elif path is None:
-        _print(found, part, top)
+        _print(found, part, name, top)
 
 
 def _as_record(found: Gates, run: TextRun) -> dict[str, Any]:
@@ -95,11 +96,11 @@ def _as_record(found: Gates, run: TextRun) -> dict[str, Any]:
     }
 
 
-def _print(found: Gates, run: TextRun, top: int) -> None:
+def _print(found: Gates, run: TextRun, name: str, top: int) -> None:
     from seqgen.inspection.gates import SMALLEST
 
     console, config = stdout(), run.config
-    line = f"{run.path}: {config.model.name} {config.model.shape}, {config.tokenizer.kind}"
+    line = f"{name}: {config.model.name} {config.model.shape}, {config.tokenizer.kind}"
     line += f"; {plural(found.tokens, 'token')}"
     console.print(printable(line), soft_wrap=True)
     for title, table in (

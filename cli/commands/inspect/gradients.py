@@ -75,11 +75,14 @@ def gradients(
     path = check_out(out, CHART_SUFFIXES)
     with exit_on_signal():
         from seqgen.device import torch_threads
-        from seqgen.inspection.trace import neural_part
+        from seqgen.inspection.trace import neural_part, part_name
         from seqgen.runs.run import short_names
 
     loaded = load_runs(runs, device="cpu")
-    parts = dict(zip(short_names(loaded), (neural_part(run, member) for run in loaded), strict=True))
+    parts = {}
+    for name, run in zip(short_names(loaded), loaded, strict=True):
+        part = neural_part(run, member)
+        parts[part_name(run, part, name)] = part
     target = of or ("state" if all(_has_state(part) for part in parts.values()) else "input")
     documents = _read(loaded, text, quiet=quiet)
     with torch_threads(settings.get("threads")):

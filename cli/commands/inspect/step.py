@@ -73,12 +73,13 @@ def step(
     with exit_on_signal():
         from seqgen.device import torch_threads
         from seqgen.inspection.step import step_text
-        from seqgen.inspection.trace import neural_part
+        from seqgen.inspection.trace import neural_part, part_name
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
     model = load(run).expect(TextRun)
     part = neural_part(model, member)
+    name = part_name(model, part)
     content = _read(part, EXAMPLE if text is None else text, quiet=quiet)
     units = 1 if path is None else PAGE_UNITS
     with torch_threads(settings.get("threads")):
@@ -86,13 +87,13 @@ def step(
     if path is not None:
         from seqgen.pages.step import step_page
 
-        title = f"Step by step through {part.path.name}, {part.config.model.name} {part.config.model.shape}"
+        title = f"Step by step through {name}, {part.config.model.name} {part.config.model.shape}"
         write_atomically(path, step_page(steps, title).encode())
         notice_written(path, quiet=quiet)
     if json:
         write_json(_as_record(steps, part))
     elif path is None:
-        _print(steps, part)
+        _print(steps, part, name)
 
 
 def _read(run: TextRun, text: str, *, quiet: bool) -> str:
@@ -153,9 +154,9 @@ def _attention(steps: TextSteps, number: int) -> list[list[float]]:
     return [layer[number - 1, : number + 1].tolist() for layer in weights]
 
 
-def _print(steps: TextSteps, run: TextRun) -> None:
+def _print(steps: TextSteps, run: TextRun, name: str) -> None:
     config, console = run.config, stdout(PAGE)
-    line = f"{run.path}: {config.model.name} {config.model.shape}, {config.tokenizer.kind}"
+    line = f"{name}: {config.model.name} {config.model.shape}, {config.tokenizer.kind}"
     for unit in steps.units:
         line += f"; layer {unit.layer}, unit {unit.unit}"
     console.print(printable(line), soft_wrap=True)

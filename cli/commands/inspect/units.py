@@ -91,7 +91,7 @@ def units(
     path = check_out(out, [PAGE_SUFFIX])
     with exit_on_signal():
         from seqgen.device import torch_threads
-        from seqgen.inspection.trace import neural_part
+        from seqgen.inspection.trace import neural_part, part_name
         from seqgen.inspection.units import find_similar, find_units
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
@@ -108,14 +108,14 @@ def units(
     found = find_units(trace, probe or [], top=top) if wanted else None
     places = None if span is None else find_similar(trace, *span)
     if path is not None and found is not None:
-        _write_page(path, trace, found, f"Units of {part.path} on {name}", asked)
+        _write_page(path, trace, found, f"Units of {part_name(model, part)} on {name}", asked)
         notice_written(path, quiet=quiet)
     if json and found is not None:
         write_json(_record(part, name, trace, found, asked, places))
         return
     console = stdout()
     if found is not None and path is None:
-        _print_found(console, found, str(part.path))
+        _print_found(console, found, part_name(model, part))
     if places is not None:
         _print_places(console, trace, places)
     elif path is None and excerpt:

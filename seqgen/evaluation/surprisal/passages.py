@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +21,9 @@ class Passage:
     excess: float
 
 
-def hardest_passages(nats: npt.NDArray[np.floating], count: int) -> list[Passage]:
+def hardest_passages(
+    nats: npt.NDArray[np.floating], count: int, stretches: npt.NDArray[np.integer] | None = None
+) -> list[Passage]:
     """Return the disjoint passages whose tokens exceed the threshold by the most nats in sum, the hardest first.
 
     They are the maximal scoring subsequences of the nats of each token less the threshold (Ruzzo and Tompa 1999): none
@@ -29,10 +32,23 @@ def hardest_passages(nats: npt.NDArray[np.floating], count: int) -> list[Passage
     Args:
         nats: of every token, [N].
         count: how many passages to return at most.
+        stretches: the number of the stretch of text that every token belongs to, [N]; a passage is in one of them. By
+            default all tokens are one stretch.
     """
     if not len(nats):
         return []
-    totals = np.concatenate([[0.0], np.cumsum(nats - THRESHOLD * nats.mean())]).tolist()
+    totals = np.concatenate([[0.0], np.cumsum(nats - THRESHOLD * nats.mean())])
+    cuts = [] if stretches is None else (np.flatnonzero(np.diff(stretches)) + 1).tolist()
+    found = [
+        Passage(start + one.start, start + one.stop, one.excess)
+        for start, stop in pairwise([0, *cuts, len(nats)])
+        for one in _passages(totals[start : stop + 1].tolist())
+    ]
+    return sorted(found, key=lambda one: (-one.excess, one.start))[:count]
+
+
+def _passages(totals: list[float]) -> list[Passage]:
+    """Return the maximal scoring subsequences of the scores whose sums are `totals`, which begin before the first."""
     done: list[Passage] = []
     open_ones: list[
         tuple[int, int, int]
@@ -52,7 +68,7 @@ def hardest_passages(nats: npt.NDArray[np.floating], count: int) -> list[Passage
             open_ones = []
         open_ones.append((start, stop, before))
     done += [_passage(totals, one) for one in open_ones]
-    return sorted(done, key=lambda one: (-one.excess, one.start))[:count]
+    return done
 
 
 def _passage(totals: list[float], found: tuple[int, int, int]) -> Passage:

@@ -61,17 +61,19 @@ def surprisal_section(found: Surprisal, characters: int) -> Section:
         number = f"{lines.document[place] + 1:,}: {lines.line[place]:,}" if several else f"{lines.line[place]:,}"
         bits = lines.nats[place] / math.log(2)
         line = cut_line(found.text_of(lines, place).rstrip("\r\n"))
-        rows.append([number, line, f"{lines.bits_per_byte[place]:.2f}", f"{bits:.1f}"])
+        strangeness = f"{lines.strangeness[place]:.2f}"
+        rows.append([number, line, strangeness, f"{lines.bits_per_byte[place]:.2f}", f"{bits:.1f}"])
     scored = sum(map(len, found.texts))
     part = f"the first {scored:,} of its {characters:,} characters" if scored < characters else "all of it"
     about = (
-        f"What the validation part costs, {part}: its strangest lines, ranked by nats divided by the root of the "
-        f"bytes, and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} bits on. "
-        "Point at a token to see what was expected."
+        f"What the validation part costs, {part}: its strangest lines, ranked by strangeness, nats divided by the "
+        f"root of the bytes, and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} "
+        "bits on. "
+        "Point at a token, tap it, or move with the arrow keys, to see what was expected."
     )
     if several:
         about += " Line 2: 7 is line 7 of document 2."
-    table = table_block(["line", "text", "bits per byte", "bits"], rows, words=2)
+    table = table_block(["line", "text", "strangeness", "bits per byte", "bits"], rows, words=2)
     return Section("Surprisal", about, [table, _colored(found)])
 
 

@@ -78,8 +78,8 @@ const drawChart = (() => {
     };
   }
 
-  function marker(color, x, y) {
-    return svg("path", { class: "marker", d: MARKERS[color % MARKERS.length], transform: `translate(${x} ${y})` });
+  function marker(number, x, y) {
+    return svg("path", { class: "marker", d: MARKERS[number % MARKERS.length], transform: `translate(${x} ${y})` });
   }
 
   function nearest(values, target, distance) { // the index of the value with the least distance
@@ -101,13 +101,13 @@ const drawChart = (() => {
   function drawChart(element, data) {
     const curves = data.curves.map((curve) => ({ ...curve, shown: true, ends: rangeOf(curve.x) }));
     const places = [...new Set(curves.flatMap((curve) => curve.x))].sort((a, b) => a - b);
-    let current = places.length - 1; // the place of the crosshair
+    let current = null; // the place of the crosshair, once the reader has pointed at one
     let moving; // the group of the crosshair
     let geometry;
 
     const plot = svg("svg", { class: "plot", role: "application", tabindex: 0 });
     plot.setAttribute("aria-label", `${data.title}: ${data.yLabel} against ${data.xLabel}. Arrow keys move along the curves.`);
-    const reading = html("p", "", { className: "reading muted" });
+    const reading = html("p", "Point, tap or press an arrow key to see values.", { className: "reading muted" });
     const legend = html("ul", curves.map(makeEntry));
     const details = html("details", html("summary", "Numbers"));
     details.ontoggle = () => details.childElementCount === 1 && details.append(makeTable());
@@ -117,7 +117,7 @@ const drawChart = (() => {
 
     function makeEntry(curve) {
       const sample = svg("svg", { width: 30, height: 14, "aria-hidden": "true", class: `color-${curve.color % COLORS}` });
-      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: curve.points ? "" : "M0 7H30" }), marker(curve.color, 15, 7));
+      sample.append(svg("path", { class: curve.dashed ? "line dashed" : "line", d: curve.points ? "" : "M0 7H30" }), marker(curve.marker, 15, 7));
       curve.value = html("span", "", { className: "value" });
       const button = html("button", [sample, html("bdi", curve.name), curve.value], { type: "button", title: `Show or hide ${curve.name}` });
       button.setAttribute("aria-pressed", "true");
@@ -142,16 +142,33 @@ const drawChart = (() => {
       return box;
     }
 
-    function layMarks(x, width) { // the row of each name above the plot, and the side of its line
+    function lengthOf(text) { // in pixels, of a name in the plot
+      const element = svg("text", { class: "name" }, text);
+      plot.append(element);
+      const length = element.getComputedTextLength();
+      element.remove();
+      return length;
+    }
+
+    function fitted(text, most) { // a text, cut to so many pixels
+      if (lengthOf(text) <= most) return text;
+      const characters = [...text];
+      while (characters.length && lengthOf(`${characters.join("")}…`) > most) characters.pop();
+      return `${characters.join("")}…`;
+    }
+
+    function layMarks(x, width) { // the row and the place of each name above the plot: beside its line, or else inside
       const ends = [];
       return data.marks.map((mark) => {
-        const [at, length] = [x(mark.x), mark.name.length * CHARACTER + 4];
-        const before = at + length > width && at - length > 0;
-        const [left, right] = before ? [at - length, at] : [at, at + length];
+        const name = fitted(mark.name, width - 10);
+        const [at, length] = [x(mark.x), lengthOf(name) + 8];
+        const beside = at + length <= width ? at : at - length;
+        const left = beside >= 0 ? beside : Math.max(0, width - length);
+        const right = left + length;
         let row = ends.findIndex((taken) => taken.every(([from, to]) => right < from || left > to));
         if (row < 0) row = ends.push([]) - 1;
         ends[row].push([left, right]);
-        return { ...mark, row, before };
+        return { ...mark, short: name, row, left: left + 4 };
       });
     }
 
@@ -204,8 +221,10 @@ const drawChart = (() => {
       const group = svg("g");
       const placed = marks.map((mark) => ({ ...mark, at: geometry.x(mark.x), baseline: geometry.top - 4 - mark.row * LINE }));
       group.append(...placed.map(({ at, baseline }) => svg("path", { class: "mark", d: `M${at} ${baseline - 8}V${geometry.bottom}` })));
-      group.append(...placed.map(({ at, baseline, before, name }) => {
-        return svg("text", { class: "name", x: before ? at - 4 : at + 4, y: baseline, "text-anchor": before ? "end" : "start" }, name);
+      group.append(...placed.map(({ left, baseline, name, short }) => {
+        const text = svg("text", { class: "name", x: left, y: baseline }, short);
+        if (short !== name) text.append(svg("title", {}, name));
+        return text;
       }));
       return group;
     }
@@ -225,7 +244,7 @@ const drawChart = (() => {
       const every = curve.points ? 1 : Math.max(1, Math.floor(curve.x.length / MARKERS_ON_A_CURVE));
       const first = Math.floor(number * every / Math.max(curves.length, 1));
       known.flat().filter((index) => index % every === first % every).forEach((index) => {
-        group.append(marker(curve.color, geometry.x(curve.x[index]), geometry.y(curve.y[index])));
+        group.append(marker(curve.marker, geometry.x(curve.x[index]), geometry.y(curve.y[index])));
       });
       return group;
     }
@@ -241,7 +260,7 @@ const drawChart = (() => {
     }
 
     function moveTo(place) {
-      if (!places.length) return;
+      if (!places.length || place === null) return;
       current = Math.max(0, Math.min(places.length - 1, place));
       const value = places[current];
       const at = geometry.x(value);
@@ -252,7 +271,7 @@ const drawChart = (() => {
         curve.value.textContent = show(found);
         if (found === null || !curve.shown) continue;
         const group = svg("g", { class: `color-${curve.color % COLORS}` });
-        group.append(marker(curve.color, geometry.x(curve.x[index]), geometry.y(found)));
+        group.append(marker(curve.marker, geometry.x(curve.x[index]), geometry.y(found)));
         moving.append(group);
       }
       reading.textContent = `At ${data.xLabel} ${show(value)}:`;
@@ -268,7 +287,8 @@ const drawChart = (() => {
     };
     plot.onkeydown = (event) => {
       const page = Math.max(1, Math.round(places.length / 10));
-      const moves = { ArrowLeft: current - 1, ArrowRight: current + 1, PageUp: current + page, PageDown: current - page };
+      const from = current ?? -1;
+      const moves = { ArrowLeft: from - 1, ArrowRight: from + 1, PageUp: from + page, PageDown: from - page };
       const place = { ...moves, Home: 0, End: places.length - 1 }[event.key];
       if (place === undefined) return;
       event.preventDefault();

@@ -49,18 +49,73 @@ function sign(element, share) { // from 1 and -1 on the color is the strongest
   element.style.setProperty("--value", Math.min(Math.abs(share), 1));
 }
 
+function drawTokens(label, tokens, color, describe) { // in a frame; a line above it describes the token that is chosen
+  const reading = make("p", "", { className: "reading" });
+  reading.setAttribute("role", "status");
+  const elements = tokens.map((token, index) => {
+    const element = make("span", tokenText(token), { index });
+    color(element, index);
+    return element;
+  });
+  const frame = make("div", elements, { className: "colored", tabIndex: 0 });
+  frame.setAttribute("role", "region");
+  frame.setAttribute("aria-label", label);
+  let chosen = 0;
+  const choose = (index, scroll = false) => {
+    if (!elements.length) return;
+    elements[chosen].classList.remove("selected");
+    chosen = Math.max(0, Math.min(elements.length - 1, index));
+    elements[chosen].classList.add("selected");
+    reading.replaceChildren(make("bdi", tokenText(tokens[chosen]).replaceAll("\n", "").replaceAll(" ", "␣")), ` ${describe(chosen)}`);
+    if (scroll) keepInside(frame, elements[chosen]);
+  };
+  frame.onclick = frame.onpointerover = ({ target }) => target.index !== undefined && choose(target.index);
+  frame.onkeydown = (event) => {
+    const moves = {
+      ArrowLeft: () => chosen - 1,
+      ArrowRight: () => chosen + 1,
+      ArrowUp: () => inNextLine(elements, chosen, -1),
+      ArrowDown: () => inNextLine(elements, chosen, 1),
+      Home: () => 0,
+      End: () => elements.length - 1,
+    };
+    if (!(event.key in moves) || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    choose(moves[event.key](), true);
+  };
+  choose(0);
+  return [reading, frame];
+}
+
+function keepInside(frame, element) { // scrolls the frame, not the page
+  const [outer, inner] = [frame.getBoundingClientRect(), element.getBoundingClientRect()];
+  if (inner.top < outer.top + 8) frame.scrollTop -= outer.top + 8 - inner.top;
+  else if (inner.bottom > outer.bottom - 8) frame.scrollTop += inner.bottom - outer.bottom + 8;
+}
+
+function inNextLine(elements, from, direction) { // the index of the token above or below one, or the same
+  const boxes = (index) => elements[index].getClientRects()[0];
+  const start = boxes(from);
+  let found = from;
+  let row = null;
+  for (let index = from + direction; elements[index]; index += direction) {
+    const box = boxes(index);
+    if (Math.abs(box.top - start.top) < 2) continue;
+    row ??= box.top;
+    if (Math.abs(box.top - row) >= 2) break;
+    if (found === from || Math.abs(box.left - start.left) < Math.abs(boxes(found).left - start.left)) found = index;
+  }
+  return found;
+}
+
 function drawUnit({ title, tokens, values, strong }) {
   const scale = make("div", ["value: ", ...[-1, -0.5, 0, 0.5, 1].map((share) => {
     const step = make("span", (share * strong).toFixed(2));
     sign(step, share);
     return step;
   })], { className: "scale" });
-  const text = make("div", tokens.map((token, index) => {
-    const element = make("span", tokenText(token), { title: values[index].toFixed(3) });
-    sign(element, values[index] / strong);
-    return element;
-  }), { className: "colored" });
-  return make("div", [make("h3", title), scale, text]);
+  const color = (element, index) => sign(element, values[index] / strong);
+  return make("div", [make("h3", title), scale, ...drawTokens(title, tokens, color, (index) => values[index].toFixed(3))]);
 }
 
 function drawColored({ tokens, bits, expected, darkest }) {
@@ -69,12 +124,9 @@ function drawColored({ tokens, bits, expected, darkest }) {
     shade(step, share);
     return step;
   })], { className: "scale" });
-  const text = make("div", tokens.map((token, index) => {
-    const element = make("span", tokenText(token), { title: `${bits[index].toFixed(2)} bits; expected: ${expected[index]}` });
-    shade(element, Math.min(1, bits[index] / darkest));
-    return element;
-  }), { className: "colored" });
-  return make("div", [scale, text]);
+  const color = (element, index) => shade(element, Math.min(1, bits[index] / darkest));
+  const describe = (index) => `${bits[index].toFixed(2)} bits; expected: ${expected[index]}`;
+  return make("div", [scale, ...drawTokens("Text by the bits of each token", tokens, color, describe)]);
 }
 
 const DRAW = { figures: drawFigures, table: drawTable, charts: drawCharts, texts: drawTexts, colored: drawColored, unit: drawUnit };

@@ -36,6 +36,7 @@ function prepare(packed) { // arrays in place of packed numbers; nats and bits i
     counts: unpack(packed.counts),
     lineNats: hundredths(packed.line_nats),
     lineBits: hundredths(packed.line_bits),
+    lineStrangeness: hundredths(packed.line_strangeness),
   };
   if (packed.kind === "difference") {
     const [first, second] = [hundredths(packed.first), hundredths(packed.second)];
@@ -260,6 +261,7 @@ function jump(from, to) { // to tokens, which are marked
 }
 
 function drawLists() {
+  byId("passages").parentElement.hidden = !view.passages.length;
   byId("passages").replaceChildren(...view.passages.map(([from, to, nats]) => {
     const button = make("button", "", { className: "jump", type: "button", onclick: () => jump(from, to) });
     const [start, stop] = [cellOf[from], cellOf[to - 1] + 1];
@@ -271,15 +273,16 @@ function drawLists() {
     );
     return make("li", button);
   }));
-  byId("lines-note").textContent = "By nats divided by the root of the line's bytes: neither long nor short lines come first for their length alone.";
+  byId("lines-note").textContent = "By strangeness, nats divided by the root of the line's bytes: neither long nor short lines come first for their length alone.";
   const head = make("tr", "");
-  head.append(...["line", "nats", "bits/byte"].map((name) => make("th", name, { scope: "col" })), make("th", "text", { scope: "col", className: "what" }));
+  head.append(...["line", "strangeness", "nats", "bits/byte"].map((name) => make("th", name, { scope: "col" })), make("th", "text", { scope: "col", className: "what" }));
   byId("lines").replaceChildren(make("thead", head), make("tbody", ""));
   byId("lines").tBodies[0].append(...view.strangest.filter((line) => view.counts[line]).map((line) => {
     const [start, stop] = [firstCells[line], firstCells[line + 1]];
     const button = make("button", shorten(cells.slice(start, stop), 160), { className: "jump", type: "button" });
     button.onclick = () => jump(cells[start].from, cells[stop - 1].to);
     const row = make("tr", make("td", numbers[line].toLocaleString("en")));
+    row.append(make("td", view.lineStrangeness[line].toFixed(2)));
     row.append(make("td", view.lineNats[line].toFixed(2)), make("td", view.lineBits[line].toFixed(2)), make("td", button, { className: "what" }));
     return row;
   }));
@@ -290,14 +293,22 @@ function shorten(part, most = 80) {
   return text.length > most ? `${text.slice(0, most - 1).join("")}…` : text.join("");
 }
 
-function around(cell, direction) {
+function around(cell, direction) { // the text before or after a passage, as far as the lines are neighbors
   let text = "";
-  for (let index = cell; cells[index] && text.length < CONTEXT; index += direction) {
+  for (let index = cell; cells[index] && text.length < CONTEXT && areNeighbors(cells[index - direction], cells[index]); index += direction) {
     const own = visible(cells[index].text).replaceAll("␣", " ");
     text = direction < 0 ? own + text : text + own;
   }
   const characters = [...text];
   return (direction < 0 ? characters.slice(-CONTEXT) : characters.slice(0, CONTEXT)).join("");
+}
+
+function areNeighbors(...pair) { // whether the lines of two cells are the same, or neighbors in the text
+  const [first, last] = pair.map(({ line }) => line).sort((a, b) => a - b);
+  for (let line = first + 1; line <= last; line++) {
+    if (places.has(line) || numbers[line] !== numbers[line - 1] + 1) return false;
+  }
+  return true;
 }
 
 function drawCalibration() {

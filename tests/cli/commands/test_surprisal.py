@@ -6,10 +6,13 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from seqgen.cli.commands.surprisal import Request
 
 import seqgen
+from seqgen.errors import ConfigError
 from seqgen.sources.source import load_documents
 
 TEXT = "The old king paints the rain.\nzzz qqq!\n\nNo one forgets the river.\n"
@@ -45,6 +48,38 @@ def test_by_line_shows_and_writes_the_strangest_lines_first(answers, run, text):
     assert len(rows) == 1 + 4
     assert [line.split()[0] for line in shown[-2:]] == [str(line + 1) for line in lines.strangest(2)]
     assert "zzz qqq!" in shown[-2]
+
+
+def test_text_of_a_document_is_cut_in_a_pipe_and_no_line_is_padded(answers, run, text):
+    Path("long.txt").write_text(TEXT * 30, "utf-8")
+
+    lines = answers("eval", "long.txt", text, "--by", "document").splitlines()
+
+    start = lines[-3].index("text")
+    assert lines[-2][start:].startswith("The old king")
+    assert [line[-1] for line in lines[-2:] if len(line) > start + 80 - 1] == ["…"]
+    assert max(len(line) for line in lines[-3:]) == start + 80
+    assert [line.rstrip() for line in lines] == lines
+
+
+@pytest.mark.parametrize("width", [60, 150])
+def test_text_of_a_document_has_the_columns_that_figures_leave_in_a_terminal(invoke, run, text, width):
+    Path("long.txt").write_text(TEXT * 30, "utf-8")
+
+    shown = re.sub(r"\x1b\[[\d;]*m", "", invoke("eval", "long.txt", "--by", "document", terminal=width).stdout)
+
+    head, row = shown.splitlines()[-2:]
+    assert head.split() == ["nats", "bits", "per", "byte", "strangeness", "text"]
+    assert len(row) == width
+    assert row.endswith("…")
+
+
+@pytest.mark.parametrize("file", ["out.html", "out.tsv"])
+def test_strangest_lines_are_shown_where_a_file_is_written_too(answers, run, text, file):
+    alone = answers("eval", text, "--by", "line", "--top", 2)
+
+    assert answers("eval", text, "--by", "line", "--top", 2, "--surprisal", file).startswith(alone)
+    assert Path(file).exists()
 
 
 def test_by_token_and_by_document_are_shown(answers, run, text):
@@ -89,8 +124,19 @@ def test_calibration_is_drawn_as_a_picture(answers, run, text):
 def test_surprisal_writes_a_page_against_another_run(answers, run, text):
     answers("train", "held-out.txt", "--cell", "ngram", "--out", "runs/other", "--valid-split", "none", "--quiet")
 
-    answers("eval", text, "--run", run, "--surprisal", "out.html", "--against", "runs/other", "--quiet")
+    options = ("--run", run, "--surprisal", "out.html", "--against", "runs/other", "--quiet")
 
+    shown = answers("eval", text, *options).splitlines()
+
+    record = json.loads(answers("eval", text, *options, "--json"))
+    figures = {one["run"]: one for one in (record, record["against"])}
+    assert list(figures) == [str(run), "runs/other"]
+    bits = [one["bits_per_byte"] for one in figures.values()]
+    for line, name, value in zip(shown[-3:-1], figures, bits, strict=True):
+        assert line.startswith(f"{name}: {len(TEXT)} tokens")
+        assert line.endswith(f"{value:.4f} bits per byte")
+    better = str(run) if bits[0] < bits[1] else "runs/other"
+    assert shown[-1] == f"{better} needs {abs(bits[0] - bits[1]):.4f} bits per byte less"
     page = Path("out.html").read_text("utf-8")
     assert str(run) in page
     assert "runs/other" in page
@@ -140,9 +186,28 @@ def test_impossible_requests_are_refused(refuses, run, text, code, arguments, wo
     assert not Path("out.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("request_", "option"),
+    [
+        (Request(calibration=True), "calibration"),
+        (Request(by="line", calibration=True), "by"),
+        (Request(file="out.tsv", by="line"), "surprisal"),
+    ],
+    ids=["calibration", "by", "surprisal"],
+)
+@pytest.mark.parametrize(("task", "figures"), [("classify", "calibration error"), ("translate", "figures of this run")])
+def test_runs_of_other_tasks_are_refused_by_the_name_of_the_option(request_, option, task, figures):
+    run = SimpleNamespace(path="runs/pairs", config=SimpleNamespace(data=SimpleNamespace(task=task)))
+
+    with pytest.raises(ConfigError, match=rf"^{option}: .*continue texts.*--task {task}.*{figures}"):
+        request_.refuse_pairs(run)
+    Request().refuse_pairs(run)
+
+
 @pytest.mark.slow
 def test_runs_of_other_tasks_are_refused(refuses, label_runs, text):
-    refuses(2, "eval", text, "--run", label_runs / "classifier", "--by", "line", words=("classify",))
+    words = ("--by", "continue texts", "calibration error")
+    refuses(2, "eval", text, "--run", label_runs / "classifier", "--by", "line", words=words)
 
 
 def test_too_many_tokens_for_one_by_one_are_refused(refuses, run, text, monkeypatch):

@@ -47,6 +47,19 @@ def test_hardest_passages_join_hard_tokens_over_easy_ones_between():
     assert hardest_passages(np.array([*easy, *nats, *easy, 5.0, *easy]), 1) == [first]
 
 
+def test_hardest_passages_end_where_a_stretch_of_text_ends():
+    easy = [0.1] * 20
+    nats = np.array([*easy, 9.0, 8.0, *easy])
+
+    whole = hardest_passages(nats, 5)
+    parts = hardest_passages(nats, 5, np.repeat([3, 1], [21, 21]))
+
+    assert [(one.start, one.stop) for one in whole] == [(20, 22)]
+    assert [(one.start, one.stop) for one in parts] == [(20, 21), (21, 22)]
+    assert sum(one.excess for one in parts) == pytest.approx(whole[0].excess)
+    assert hardest_passages(nats, 5, np.zeros(42, np.int64)) == whole
+
+
 def test_hardest_passages_of_nothing_and_of_equal_tokens_are_none():
     assert hardest_passages(np.empty(0), 5) == []
     assert hardest_passages(np.ones(9), 5) == []

@@ -161,6 +161,7 @@ def test_surprisal_of_the_report_is_that_of_the_library(mixture, reported):
     strangest = found.lines.strangest(1)[0]
     assert table["rows"][0][1:] == [
         found.text_of(found.lines, strangest).rstrip("\n"),
+        f"{found.lines.strangeness[strangest]:.2f}",
         f"{found.lines.bits_per_byte[strangest]:.2f}",
         f"{found.lines.nats[strangest] / math.log(2):.1f}",
     ]
@@ -316,6 +317,38 @@ def test_report_page_fits_the_window_without_overlaps(open_page, reported, width
         for one, other in itertools.combinations(boxes, 2):
             apart = one[3] <= other[2] or other[3] <= one[2] or one[1] <= other[0] or other[1] <= one[0]
             assert apart, selector
+
+
+@pytest.mark.slow
+def test_report_page_describes_the_token_that_is_chosen_by_keyboard_and_pointer(open_page, reported):
+    page = open_page(report_page(reported), 400)
+
+    _, colored = section(reported, "Surprisal").blocks
+    _, unit = section(reported, "Units").blocks
+    frames, readings = page.locator(".colored"), page.locator("section > div > .reading")
+
+    def expect(index: int) -> None:
+        text = readings.nth(0).inner_text()
+        assert f"{colored['bits'][index]:.2f} bits; expected: {colored['expected'][index]}" in text
+
+    assert page.locator(".colored [title], .colored [tabindex]").count() == 0
+    assert frames.evaluate_all("(all) => all.every((one) => getComputedStyle(one).maxHeight !== 'none')")
+    expect(0)
+    frames.nth(0).focus()
+    page.keyboard.press("ArrowRight")
+    expect(1)
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    expect(1)
+    page.keyboard.press("End")
+    expect(len(colored["tokens"]) - 1)
+    frames.nth(0).locator("span.selected").click()
+    expect(len(colored["tokens"]) - 1)
+    page.keyboard.press("Home")
+    frames.nth(0).locator("span").nth(5).click()
+    expect(5)
+    frames.nth(1).locator("span").nth(3).click()
+    assert f"{unit['values'][3]:.3f}" in readings.nth(1).inner_text()
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -28,6 +29,23 @@ def test_step_prints_the_equations_and_the_costs_of_hello(answers, run):
         assert f"cost of {found.actual}: -ln p = {found.nats:.3f} nats\n" in text
     assert answers("inspect", "step", run, "hello") == answers("inspect", "step", run) == text
     assert answers("inspect", "step", "hello") == text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("step", ("hello",)), ("gates", ()), ("units", ()), ("gradients", ("--positions", 2, "--distance", 3))],
+)
+def test_tables_and_pages_of_a_member_name_it_and_its_run(answers, corpus, in_tmp, command, options):
+    settings = {"hidden_size": 8, "max_steps": 2, "batch_size": 4, "precision": "fp32"}
+    seqgen.train("corpus.txt", out="runs/mixed", cell="gru+ngram", **settings).run()
+
+    shown = answers("inspect", command, "runs/mixed", *options)
+    answers("inspect", command, "runs/mixed", *options, "--out", "out.html")
+
+    name = "gru of mixed" if command == "gradients" else "gru of runs/mixed"
+    assert name in shown
+    assert re.search(rf"<title>.*\b{name}\b", Path("out.html").read_text("utf-8"))
 
 
 def test_step_shows_the_chosen_unit(answers, run):
