@@ -79,10 +79,8 @@ def gradients(
         from seqgen.runs.run import short_names
 
     loaded = load_runs(runs, device="cpu")
-    parts = {}
-    for name, run in zip(short_names(loaded), loaded, strict=True):
-        part = neural_part(run, member)
-        parts[part_name(run, part, name)] = part
+    named = [(name, run, neural_part(run, member)) for name, run in zip(short_names(loaded), loaded, strict=True)]
+    parts = {part_name(run, part, name): part for name, run, part in named}
     target = of or ("state" if all(_has_state(part) for part in parts.values()) else "input")
     documents = _read(loaded, text, quiet=quiet)
     with torch_threads(settings.get("threads")):
