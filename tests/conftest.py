@@ -156,7 +156,11 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(1)
 
 
-@pytest.fixture(params=CONFIGS)
+FORMS = {"lstm-tied", "gru-before", "lstm+transformer", "transformer-sinusoidal"}
+"""Models that differ from another one of `CONFIGS` in a setting: the laws hold them by default, other tests if slow."""
+
+
+@pytest.fixture(params=some_by_default(CONFIGS, CONFIGS.keys() - FORMS))
 def model(request: pytest.FixtureRequest) -> LanguageModel:
     """A small model of each family."""
     return build_model(request.param)

@@ -18,7 +18,13 @@ def _choices(command):
         yield from getattr(parameter.type_descriptor, "choices", None) or ()
 
 
-@pytest.mark.parametrize(("name", "terminal"), [*((name, 60) for name in COMMANDS), ("train", 80), ("train", 120)])
+NARROW = [
+    pytest.param(name, 60, marks=[] if name in {"train", "eval", "inspect units"} else pytest.mark.slow)
+    for name in COMMANDS
+]
+
+
+@pytest.mark.parametrize(("name", "terminal"), [*NARROW, ("train", 80), ("train", 120)])
 def test_help_never_splits_choices(answers, name, terminal):
     text = re.sub(r"\x1b\[[0-9;]*m", "", answers(*name.split(), "--help", terminal=terminal))
 

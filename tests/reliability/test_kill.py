@@ -76,6 +76,7 @@ def lstm(pytestconfig) -> Subject:
     return subject("lstm", pytestconfig)
 
 
+@pytest.mark.slow
 def test_every_file_operation_is_counted(lstm):
     assert lstm.outcome.error is None
     assert lstm.outcome.all_seen
@@ -85,6 +86,7 @@ def test_every_file_operation_is_counted(lstm):
     assert any("step-000000" in lstm.operations[at] for at in lstm.save(2)), "the third save removes the first"
 
 
+@pytest.mark.slow
 def test_run_survives_a_kill_at_any_operation_of_a_save(lstm, tmp_path):
     points = [at for at in lstm.save(2) if not lstm.operations[at - 1].startswith("fsync")]  # fsync changes no file
 

@@ -68,6 +68,7 @@ def test_run_with_max_time_is_replanned_and_ends_on_time(corpus, tmp_path, machi
     assert (written["max_time"], written["max_steps"], written["eval_every"]) == (60.0, None, None)
 
 
+@pytest.mark.slow
 def test_resume_is_exact_around_replans(corpus, tmp_path, machine):
     machine.seconds = slows_down_and_speeds_up
     straight = seqgen.train(corpus, out=tmp_path / "straight", clock=machine, **TIMED)
