@@ -285,6 +285,18 @@ def test_page_shows_around_a_passage_only_what_is_next_to_it_in_the_text(open_pa
 
 
 @pytest.mark.slow
+def test_page_shows_a_line_of_forty_thousand_tokens_in_rows(open_page):
+    found = measured("ab" * 19_999 + "a", tokenizer=CharTokenizer("ab"))  # and its end
+
+    page = open_page(surprisal_page({"run": found}, "title").html)
+
+    rows = page.locator("#text .line")
+    assert rows.count() == 40
+    assert page.locator("#text .cell").count() == 40_000
+    assert page.locator("#text .number").all_text_contents() == ["1", *[""] * 39]
+
+
+@pytest.mark.slow
 def test_page_hides_the_heading_of_passages_where_there_are_none(open_page):
     html = surprisal_page({"run": measured("a")}, "title").html
     page = open_page(html)

@@ -7,6 +7,7 @@ const VALUES = new Map([...DIGITS].map((digit, value) => [digit, value]));
 const STRONG = 6; // the level from which text on a color is written in the other color
 const END = "⟨end⟩"; // of a document
 const CONTEXT = 24; // characters around a passage
+const LONGEST_ROW = 1000; // cells; a longer line continues in another row
 const RANKS = [[1, 0, "1"], [2, 2, "2"], [5, 4, "3–5"], [10, 5, "6–10"], [100, 7, "11–100"], [Infinity, 10, "over 100"]];
 const numbers = unpack(data.numbers);
 const places = new Map(data.places);
@@ -148,11 +149,11 @@ function drawText() {
   counts.forEach((count, line) => {
     if (places.has(line)) made.append(make("div", places.get(line), { className: "place" }));
     firstCells.push(cells.length);
-    const row = make("div", make("span", numbers[line].toLocaleString("en"), { className: "number" }), { className: "line" });
+    let row = make("div", make("span", numbers[line].toLocaleString("en"), { className: "number" }), { className: "line" });
     const bits = view.lineBits[line];
     const step = Math.sign(bits) * level(Math.abs(bits), largest);
     row.append(make("span", bits.toFixed(2), { className: `bits ${colorOf(step, view.kind)}` }));
-    const content = make("span", "", { className: "cells", dir: "auto" });
+    let content = make("span", "", { className: "cells", dir: "auto" });
     const stop = token + count;
     while (token < stop) { // parts of a character are shown with its last part
       const from = token;
@@ -167,6 +168,13 @@ function drawText() {
       cellOf.fill(cells.length, from, token);
       cells.push({ element, line, from, to: token, text });
       content.append(element);
+      if (content.childElementCount === LONGEST_ROW && token < stop) { // a browser lays out rows that are seen, but whole
+        row.append(content);
+        made.append(row);
+        row = make("div", make("span", "", { className: "number" }), { className: "line" });
+        row.append(make("span", "", { className: "bits" }));
+        content = make("span", "", { className: "cells", dir: "auto" });
+      }
     }
     row.append(content);
     made.append(row);
