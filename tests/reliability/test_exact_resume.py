@@ -82,6 +82,7 @@ def test_resume_is_exact_for_other_cells(assert_resumes_exactly, model):
     assert_resumes_exactly(MODELS[model], "stop 3, kill 5, stop 7")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [name if name in {"lstm-translate", "gru-translate"} else pytest.param(name, marks=pytest.mark.slow)
@@ -91,6 +92,7 @@ def test_resume_is_exact_for_encoder_decoders(assert_resumes_exactly, name):
     assert_resumes_exactly(TRANSLATORS[name], "stop 3, kill 5, stop 7")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "tokenizer", "settings"),
     [
@@ -113,6 +115,7 @@ def test_resume_is_exact_with_patience(assert_resumes_exactly):
     assert (finished.reason, finished.step) == ("patience", 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["gru", pytest.param("rope", marks=pytest.mark.slow)])
 def test_resume_is_exact_with_skipped_steps(assert_resumes_exactly, poison, model):
     poison(1, 3, 4, 6)

@@ -16,6 +16,8 @@ from seqgen.errors import ConfigError
 from ...comparing import assert_same_run
 from ...small_runs import GRU, SMALL, SMALL_RUNS
 
+pytestmark = pytest.mark.slow
+
 WORDS = {**GRU, "tokenizer": "word"}
 VECTORS = {"sailor": [1.0, 0, 0, 2], "the": [0, 3.0, 0, 0], "river": [0, 0, -1.0, 0], "unheard": [9.0, 9, 9, 9]}
 

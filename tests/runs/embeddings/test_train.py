@@ -16,6 +16,8 @@ from seqgen.runs.embeddings.load import load_embeddings
 from seqgen.runs.embeddings.train import train_embeddings
 from seqgen.training.events import Finished, Saved, Step
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"vector_size": 8, "epochs": 3, "engine": "torch"}
 
 

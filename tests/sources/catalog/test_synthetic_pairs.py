@@ -206,6 +206,7 @@ def test_parity_is_that_of_the_ones():
         assert target == ("odd" if sum(map(int, source)) % 2 else "even")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bracket-matching", "parity"])
 def test_labels_are_equally_frequent_in_every_part(name):
     for part in CATALOG[name].reader.parts:

@@ -13,6 +13,8 @@ from seqgen.cli.commands.demo.memory import describe
 
 from seqgen.inspection.recall import Recall
 
+pytestmark = pytest.mark.slow
+
 RECORDS = [
     f"{first}b{third}{'.' * (distance - 1)}|{first}b{third}\n"
     for first, third in itertools.product("abcdefgh", repeat=2)

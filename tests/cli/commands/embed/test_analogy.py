@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("expression", [("king - man + woman",), ("king", "-", "man", "+", "woman")])
 def test_analogy_leaves_the_given_words_out(answers, vectors, expression):

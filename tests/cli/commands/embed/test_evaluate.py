@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PAIRS = "king\tman\t9\nking\tqueen\t7\nking\tWOMAN\t3\nking\tunicorn\t1\n"
 QUESTIONS = ": family\nman woman king queen\nman woman 왕 여왕\nman woman boy girl\n: gram1\nking queen man 왕\n"
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_plot_draws_words_in_the_terminal(answers, vectors):
     text = answers("embed", "plot", "king", "여왕", "--vectors", vectors, "--neighbors", 1)

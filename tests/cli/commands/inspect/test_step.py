@@ -10,6 +10,8 @@ import seqgen
 from seqgen.inspection.step import step_text
 from seqgen.pages.step import write_equation
 
+pytestmark = pytest.mark.slow
+
 
 def test_step_prints_the_equations_and_the_costs_of_hello(answers, run):
     steps = step_text(seqgen.load(run), "hello")
