@@ -18,6 +18,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -266,17 +267,14 @@ def write_run(
     config.json is written last: a directory without it is not a run. If anything fails, the directory is removed.
     """
     directory = create_directory(out, config.data.text[0], config.model.name)
-    lock: BaseFileLock | None = None
-    try:
+    with ExitStack() as undo:
+        undo.callback(shutil.rmtree, directory.path, ignore_errors=True)
         lock = directory.acquire_lock()
+        undo.callback(lock.release)
         tokenizer.save(directory.tokenizer)
         added = add(directory)
         directory.write_config(config)
-    except BaseException:  # a signal too
-        if lock is not None:
-            lock.release()
-        shutil.rmtree(directory.path, ignore_errors=True)
-        raise
+        undo.pop_all()
     return directory, lock, added
 
 

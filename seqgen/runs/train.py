@@ -21,6 +21,7 @@ from seqgen.runs.training_run import TrainingRun
 from seqgen.sources.catalog.corpus import parse_name
 from seqgen.sources.config import CORPUS_PREFIX, GENERATE, Task
 from seqgen.training.time_budget import Clock
+from seqgen.utils.locks import released_on_error
 from seqgen.utils.progress import Report, silent
 
 
@@ -117,11 +118,8 @@ def resume_session(request: RunRequest) -> Session:
     family = FAMILIES[model.cell]
     resume = resume_mixture if family.is_mixture else resume_run if family.neural else resume_fit
     lock = directory.acquire_lock()
-    try:
+    with released_on_error(lock):
         return resume(directory, changes, lock, request)
-    except BaseException:  # a signal too
-        lock.release()
-        raise
 
 
 def _check_memory_applies(request: RunRequest, cells: Sequence[str]) -> None:

@@ -98,13 +98,16 @@ def make_directory(path: Path) -> None:
     """Make a new directory and its parents durably; if that fails, it does not exist."""
     above = [folder for folder in path.parents if not folder.exists()]
     path.mkdir(parents=True)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(_remove_empty, path)
         for folder in (path, *above):
             sync_directory(folder.parent)
-    except BaseException:  # a signal too
-        with contextlib.suppress(OSError):
-            path.rmdir()
-        raise
+        undo.pop_all()
+
+
+def _remove_empty(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.rmdir()
 
 
 def sync_directory(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Locks by which one process at a time builds an entry of a cache. No torch.
+"""Locks by which one process at a time builds an entry of a cache or trains a run. No torch.
 
 The operating system releases a lock if its process dies.
 
@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 BUILDING, _LOCK = ".building-", ".lock"
 
@@ -47,6 +47,15 @@ def build_folder(folder: Path, name: str) -> Iterator[Path]:
             yield building
         finally:
             shutil.rmtree(building, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def released_on_error(lock: BaseFileLock) -> Iterator[None]:
+    """Release a held lock if the block raises, also by a signal; else keep it."""
+    with contextlib.ExitStack() as undo:
+        undo.callback(lock.release)
+        yield
+        undo.pop_all()
 
 
 def remove_entry(path: Path) -> bool:

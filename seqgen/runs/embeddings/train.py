@@ -37,6 +37,7 @@ from seqgen.training.events import Event, Finished, Saved, SaveFailed, Step
 from seqgen.training.metrics import MetricsLog
 from seqgen.training.time_budget import Clock
 from seqgen.utils.files import remove_temporary_files
+from seqgen.utils.locks import released_on_error
 from seqgen.utils.progress import Report, silent
 from seqgen.utils.text import plural
 
@@ -266,7 +267,7 @@ def _resume(
     training = changed_training(recorded.training, settings)
     config = recorded.model_copy(update={"training": training})
     lock = directory.acquire_lock()
-    try:
+    with released_on_error(lock):
         remove_temporary_files(directory.path)
         state = read_state(directory, config)
         tokenizer = tokenizers.load(directory.tokenizer, config.tokenizer.fingerprint)
@@ -284,9 +285,6 @@ def _resume(
             raise RunError(f"{directory.path} is complete; train it longer with --epochs or --max-time")
         if config != recorded:
             directory.write_config(config)
-    except BaseException:  # a signal too
-        lock.release()
-        raise
     return made
 
 

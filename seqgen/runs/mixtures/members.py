@@ -42,6 +42,7 @@ from seqgen.training.samples import generate_sample
 from seqgen.training.time_budget import Clock
 from seqgen.training.trainer import DocumentValidation
 from seqgen.utils.files import write_atomically
+from seqgen.utils.locks import released_on_error
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -137,11 +138,8 @@ class MixtureRun:
         if longer:
             changes |= {setting: getattr(config.training, setting) for setting in LENGTH_SETTINGS}
         lock = directory.acquire_lock()
-        try:
+        with released_on_error(lock):
             return (resume_run if neural else resume_fit)(directory, changes, lock, replace(request, started=clock()))
-        except BaseException:  # a signal too
-            lock.release()
-            raise
 
     def _train(self, run: TrainingRun) -> Iterator[Event]:
         events = iter(run)
