@@ -48,11 +48,11 @@ def read_documents(
         TextError: a text cannot be read or is not valid; the message has the place.
         ConfigError: an encoding or corpus is unknown, or a setting does not apply to these texts.
     """
-    for _, document in _read(names, reading or Reading(), note):
+    for _, document in read_sources(names, reading or Reading(), note):
         yield document
 
 
-def _read(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple[Source, Iterator[str]]]:
+def read_sources(names: Sequence[str], reading: Reading, note: Note) -> Generator[tuple[Source, Iterator[str]]]:
     """Yield the source of each document, and its chunks; see `read_documents`."""
     reject_unused_settings(names, reading)
     for message in unselected_notices(names, reading):
@@ -131,7 +131,7 @@ def load_documents(
     Raises:
         TextError, ConfigError: as `read_documents`; also if all documents are empty.
     """
-    with contextlib.closing(_read(names, reading or Reading(), note)) as found:  # an error leaves no file open
+    with contextlib.closing(read_sources(names, reading or Reading(), note)) as found:  # an error leaves no file open
         read = ((source, "".join(chunks)) for source, chunks in found)
         documents = [(text, source.end_bytes, source.place) for source, text in read if text]
     if not documents:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -38,6 +37,7 @@ def stats(
     """Show the contents of texts: scripts, entropies, frequent n-grams, duplicates, and likely problems."""
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
+    from seqgen.sources.source import read_sources
     from seqgen.sources.statistics.measure import measure
 
     reading = Reading.of(**settings)
@@ -47,7 +47,7 @@ def stats(
     columns = (SpinnerColumn(), TextColumn("{task.completed:,.0f} characters read"))
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        documents = _documents(texts, reading, notes.append)
+        documents = ((source.place, chunks) for source, chunks in read_sources(texts, reading, notes.append))
         found = measure(documents, top=top, raw=reading.is_raw, progress=lambda done: bar.advance(task, done))
     for message in notes:
         notice(message, quiet=quiet)
@@ -55,30 +55,6 @@ def stats(
         write_json(found.as_record())
     else:
         _print(found)
-
-
-def _documents(texts: list[str], reading: Reading, note: Callable[[str], None]) -> Iterator[tuple[str, Iterator[str]]]:
-    """Yield the name of each document, and its chunks."""
-    from seqgen.sources.names import are_parallel, expand_names, reject_unused_settings, unselected_notices
-    from seqgen.sources.source import Source, issue_notices, parallel_documents
-
-    reject_unused_settings(texts, reading)
-    for message in unselected_notices(texts, reading):
-        note(message)
-    if are_parallel(texts, reading):
-        first, second = (Source(name, reading) for name in texts)
-        for side in parallel_documents(first, second):
-            yield side.place, side.chunks
-        for source in (first, second):
-            for message in issue_notices(source.name, source.issues, reading):
-                note(message)
-        return
-    for name in expand_names(texts, reading):
-        source = Source(name, reading)
-        for document in source.documents():
-            yield source.place, document
-        for message in issue_notices(name, source.issues, reading):
-            note(message)
 
 
 def _print(found: Statistics) -> None:
