@@ -1,9 +1,9 @@
 """Make a self-contained HTML page from a template and its data.
 
-A page `NAME` is `templates/NAME.html` (what is in `<main>`), `NAME.css` and `NAME.js`; `page.html` and `page.css` are
-the frame around all of them. A page may use parts, such as `chart`, whose `.css` and `.js` come before its own. The
-data are JSON in `<script type="application/json" id="data">`. A page loads nothing: its content security policy allows
-only its own style and script, by their hashes.
+A page `NAME` is `templates/NAME.html` (what is in `<main>`), `NAME.css` and `NAME.js`. The `.html`, `.css` and `.js` of
+`page` are the frame of all pages. A page may use parts, such as `chart`, whose `.css` and `.js` come before its own.
+The data are JSON in `<script type="application/json" id="data">`. A page loads nothing: its content security policy
+allows only its own style and script, by their hashes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def make_page(name: str, title: str, data: Any, parts: Sequence[str] = ()) -> st
             "show fewer or shorter texts"
         )
     style = "".join(_read(f"{part}.css") for part in ("page", *parts, name))
-    script = "".join(_read(f"{part}.js") for part in (*parts, name))
+    script = "".join(_read(f"{part}.js") for part in ("page", *parts, name))
     policy = (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"

@@ -1,18 +1,8 @@
-"use strict";
-
-const data = JSON.parse(document.getElementById("data").textContent);
 const examples = data.examples;
-const byId = (id) => document.getElementById(id);
 const table = document.querySelector("#scroll table");
 let example; // the one that is shown
 let weights; // of the chosen map, [T][S]
 let selected = 0; // the index of the target token
-
-function make(name, content, properties = {}) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(content);
-  return element;
-}
 
 function isolate(token) { // so that a token written from right to left does not reorder its neighbors
   return make("bdi", token, { title: token });

@@ -1,5 +1,3 @@
-"use strict";
-
 /* drawChart(element, data): draw the chart `data`, as `chart_data` of chart.py returns it, into `element`. */
 const drawChart = (() => {
   const COLORS = 7;

@@ -1,7 +1,5 @@
-"use strict";
-
-for (const chart of JSON.parse(document.getElementById("data").textContent).charts) {
+for (const chart of data.charts) {
   const element = document.createElement("div");
-  document.getElementById("charts").append(element);
+  byId("charts").append(element);
   drawChart(element, chart);
 }

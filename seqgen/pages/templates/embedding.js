@@ -1,7 +1,3 @@
-"use strict";
-
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
 const map = byId("map");
 const GAP = 6; // pixels from the middle of a point to its label
 const MARGIN = 18; // pixels that points stay away from the sides

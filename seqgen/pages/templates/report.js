@@ -1,13 +1,3 @@
-"use strict";
-
-const report = JSON.parse(document.getElementById("data").textContent);
-
-function make(name, content, properties = {}) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...[content].flat());
-  return element;
-}
-
 function drawFigures({ figures }) {
   return make("dl", figures.map((one) => make("div", [make("dt", one.name), make("dd", one.shown)])), { className: "figures" });
 }
@@ -131,7 +121,7 @@ function drawColored({ tokens, bits, expected, darkest }) {
 
 const DRAW = { figures: drawFigures, table: drawTable, charts: drawCharts, texts: drawTexts, colored: drawColored, unit: drawUnit };
 
-for (const [number, section] of report.sections.entries()) {
+for (const [number, section] of data.sections.entries()) {
   const id = `section-${number + 1}`;
   const blocks = section.blocks.map((block) => DRAW[block.kind](block));
   const heading = make("h2", section.title, { id });
@@ -142,7 +132,7 @@ for (const [number, section] of report.sections.entries()) {
   });
 }
 
-const leftOut = Object.entries(report.left_out);
+const leftOut = Object.entries(data.left_out);
 if (leftOut.length) {
   document.getElementById("left-out").hidden = false;
   document.querySelector("#left-out dl").append(...leftOut.flatMap(([title, reason]) => [make("dt", title), make("dd", reason)]));

@@ -1,7 +1,3 @@
-"use strict";
-
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
 const last = data.tokens.length; // step 0 is the start of the document
 let step = 1;
 let unit = 0;
@@ -43,12 +39,6 @@ const rnn = {
   notes: [["U h", 134, 88], ["W x", 222, 150], ["b", 200, 54]],
 };
 const drawing = { lstm, gru, rnn }[data.cell];
-
-function make(name, content, properties = {}) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(...[content].flat());
-  return element;
-}
 
 function svg(name, attributes, ...content) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);

@@ -1,7 +1,3 @@
-"use strict";
-
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
 const DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const VALUES = new Map([...DIGITS].map((digit, value) => [digit, value]));
 const STRONG = 6; // the level from which text on a color is written in the other color
@@ -54,12 +50,6 @@ function prepare(packed) { // arrays in place of packed numbers; nats and bits i
     return [at, all.slice(...part).map((name, rank) => [name, percent[part[0] + rank]])];
   }));
   return { ...made, nats: hundredths(packed.nats), ranks: unpack(packed.ranks), from };
-}
-
-function make(name, content, properties = {}) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(content);
-  return element;
 }
 
 function sign(character) { // a sign for a character that cannot be seen, or ""

@@ -1,7 +1,3 @@
-"use strict";
-
-const data = JSON.parse(document.getElementById("data").textContent);
-const byId = (id) => document.getElementById(id);
 const ZERO = 128; // the byte of the value 0
 const LARGEST = 127; // a byte this far from it is the largest absolute value of the unit
 const LEVELS = 8; // colors of each sign
@@ -22,12 +18,6 @@ let selected = null; // tokens [start, stop)
 let anchor = 0; // where a selection by keyboard began
 let head = 0; // and where it ends
 let lastRead = 0; // the token whose value is shown
-
-function make(name, content, properties = {}) {
-  const element = Object.assign(document.createElement(name), properties);
-  element.append(content);
-  return element;
-}
 
 function states(one) { // decoded when they are first needed
   one.bytes ??= Uint8Array.from(atob(one.states), (char) => char.charCodeAt(0));
