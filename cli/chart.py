@@ -23,7 +23,7 @@ HEIGHT = 16
 """Lines of the plot."""
 STYLES = ("blue", "red", "green", "magenta", "yellow", "cyan", "default")
 SIGNS = "*o+x#@%"
-"""What a curve is drawn with where there is no color: a sign for each."""
+"""The characters that draw curves without color, one for each curve."""
 BRAILLE = 0x2800
 """The code of the braille character without dots."""
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])

@@ -45,7 +45,7 @@ def neural_part(run: TextRun, member: str | None = None) -> TextRun:
         member: the member's name; None is the only one that was trained by gradients.
 
     Raises:
-        ConfigError: there is no such member, several, or the model has no hidden states.
+        ConfigError: the member does not exist, several could be meant, or the model has no hidden states.
     """
     parts = run.members or {run.config.model.cell: run}
     neural = [name for name, part in parts.items() if FAMILIES[part.config.model.cell].neural]

@@ -35,6 +35,16 @@ TextArgument = Annotated[
         show_default="the validation part of the run's own text",
     ),
 ]
+SharedTextOption = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        metavar="TEXT",
+        help="A file, a folder, corpus:NAME, or - for stdin.",
+        show_default="the validation part of the runs' own text",
+    ),
+]
+"""The text that a command reads with several runs."""
 MemberOption = Annotated[
     str | None,
     typer.Option(
@@ -77,7 +87,7 @@ def _endings(suffixes: Sequence[str]) -> str:
 def run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:
     """Return the arguments of a command whose TEXT may be the text itself.
 
-    A single one is the text of the newest run, unless it is a directory, or could be one that is missing.
+    A single argument is the text of the newest run, unless it names a directory, existing or missing.
     """
     if run is None or text is not None:
         return run, text

@@ -104,7 +104,7 @@ def _choose_map(found: TextAttention, layer: int, head: int | None) -> Attention
     """Return the map of a head, or the mean of a layer.
 
     Raises:
-        ConfigError: there is no such layer or head.
+        ConfigError: the layer or head does not exist.
     """
     from dataclasses import replace
 

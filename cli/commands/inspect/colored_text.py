@@ -17,7 +17,7 @@ LEVELS = 6
 GRAY: Color = (0x5C, 0x5C, 0x5C)
 """The weakest colors are close to it: white letters are readable on it, and it is visible on black and on white."""
 SIGN_FROM = 0.5
-"""The value from which a token has a sign where there are no colors."""
+"""The value from which a token gets a sign when text is shown without colors."""
 
 
 class Palette(NamedTuple):

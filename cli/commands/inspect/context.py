@@ -10,6 +10,7 @@ from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import (
     CHART_SUFFIXES,
     RunsArgument,
+    SharedTextOption,
     check_out,
     load_runs,
     read_documents,
@@ -37,14 +38,7 @@ MOST_CHARACTERS = 100_000
 @with_settings(SETTINGS, main=("device", "threads"))
 def context(
     runs: RunsArgument = None,
-    text: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="A file, a folder, corpus:NAME, or - for stdin.",
-            show_default="the validation part of the runs' own text",
-        ),
-    ] = None,
+    text: SharedTextOption = None,
     targets: Annotated[int, typer.Option(min=2, metavar="N", help="How many places of the text to measure.")] = 200,
     longest: Annotated[int, typer.Option(min=1, metavar="N", help="Tokens of the longest context.")] = 512,
     members: Annotated[

@@ -11,6 +11,7 @@ from seqgen.cli.commands.inspect.arguments import (
     CHART_SUFFIXES,
     MemberOption,
     RunsArgument,
+    SharedTextOption,
     check_out,
     load_runs,
     read_documents,
@@ -38,14 +39,7 @@ MOST_CHARACTERS = 1_000_000
 @with_settings(SETTINGS, main=("threads",))
 def gradients(
     runs: RunsArgument = None,
-    text: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TEXT",
-            help="A file, a folder, corpus:NAME, or - for stdin.",
-            show_default="the validation part of the first run's text",
-        ),
-    ] = None,
+    text: SharedTextOption = None,
     of: Annotated[
         Literal["state", "input"] | None,
         typer.Option(

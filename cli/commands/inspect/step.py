@@ -49,7 +49,7 @@ def step(
     layer: Annotated[int | None, typer.Option(metavar="N", help="Layer of the unit, from 0.")] = None,
     unit: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Unit to show, from 0.", show_default="the one that changes most in the text"),
+        typer.Option(metavar="N", help="Unit to show, from 0.", show_default="the unit that changes most in the text"),
     ] = None,
     top: Annotated[int, typer.Option(min=1, metavar="N", help="How many likely next tokens to show.")] = 5,
     member: MemberOption = None,
