@@ -11,7 +11,8 @@ import numpy as np
 
 from seqgen.pages.chart import Chart, Curve, chart_data
 from seqgen.pages.report.blocks import Block, Section, figure, printable_sample, table_block
-from seqgen.runs.config import RunConfig, nondefault_settings
+from seqgen.pages.report.defaults import nondefault_settings
+from seqgen.runs.config import RunConfig
 from seqgen.runs.history import History, thin
 from seqgen.runs.mixtures.record import MixtureRecord
 from seqgen.runs.summary import Summary
