@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 import seqgen
-from seqgen.inspection.gradients import HORIZON_SHARE, GradientNorms, measure_gradients
+from seqgen.inspection.gradients import HORIZON_SHARE, GradientNorms, Gradients, measure_gradients
 from seqgen.inspection.recall import measure_recall
 from seqgen.pages.chart import Chart, Curve
 from seqgen.pages.chart_picture import write_picture
@@ -78,12 +78,14 @@ def reach(job: Job) -> Reach:
     """Train a run, and measure its gradients on its validation part, trained and untrained."""
     run = train(job)
     documents = run.validation_texts()
-    trained, untrained = (
-        measure_gradients(run, documents, distance=DISTANCE, trained=trained) for trained in (True, False)
-    )
-    by_state = ({norms.of.rpartition(".")[2]: norms for norms in found.norms} for found in (trained, untrained))
+    trained = measure_gradients(run, documents, distance=DISTANCE)
+    untrained = measure_gradients(run, documents, distance=DISTANCE, trained=False)
     bias = "".join(f"{gate} bias {number:g}" for gate, number in untrained.gate_bias.items())
-    return Reach(*by_state, run.evaluate_documents(documents).bits_per_byte, bias)
+    return Reach(_by_state(trained), _by_state(untrained), run.evaluate_documents(documents).bits_per_byte, bias)
+
+
+def _by_state(gradients: Gradients) -> dict[str, GradientNorms]:
+    return {norms.of.rpartition(".")[2]: norms for norms in gradients.norms}
 
 
 def recalled_bits(job: Job) -> list[float]:
@@ -109,13 +111,14 @@ def reach_curves(name: str, found: Sequence[Reach], color: int, last: int) -> li
             mean = np.exp(np.log(shares).mean(0))
         label = f"{name} {'c' if state == 'cell' else 'h'}" + ("" if trained else ", untrained")
         label += f", {found[0].note}" if found[0].note and not trained else ""
-        band = (shares.min(0), shares.max(0)) if trained else (None, None)
-        curves.append(Curve(label, k, mean, *band, dashed=not trained, color=color))
+        low, high = (shares.min(0), shares.max(0)) if trained else (None, None)
+        curves.append(Curve(label, k, mean, low, high, dashed=not trained, color=color))
     return curves
 
 
 def _share(norms: GradientNorms) -> Norms:
-    return norms.mean / norms.mean[0]
+    share: Norms = norms.mean / norms.mean[0]
+    return share
 
 
 def print_horizons(found: dict[str, list[Reach]]) -> None:
@@ -191,10 +194,8 @@ def main() -> None:
     ]
     with ProcessPoolExecutor(options.workers, mp_context=get_context("spawn")) as pool:
         measured, recalled = list(pool.map(reach, reaches)), list(pool.map(recalled_bits, recalls))
-    found, bits = (
-        {name: every[at * options.seeds : (at + 1) * options.seeds] for at, name in enumerate(names)}
-        for names, every in ((MODELS, measured), (RECALLING, recalled))
-    )
+    found = {name: measured[at * options.seeds :][: options.seeds] for at, name in enumerate(MODELS)}
+    bits = {name: recalled[at * options.seeds :][: options.seeds] for at, name in enumerate(RECALLING)}
     print_horizons(found)
     for name, seeds in bits.items():
         for needed in seeds:
