@@ -63,6 +63,7 @@ def test_nfd_model_samples_syllables(answers, jamo):
     assert sum(word in TEXT for word in words) > len(words) / 2
 
 
+@pytest.mark.slow
 def test_streamed_text_equals_json_text(answers, jamo):
     sampling = ("--max-new-tokens", 200, "--temperature", 1, "--seed", 3, "--prompt", "나는 ")
 

@@ -307,6 +307,7 @@ def test_auto_withholds_documents_only_where_there_are_enough(documents, rule):
     assert split_of(*documents, valid_split="auto").rule == rule
 
 
+@pytest.mark.slow
 def test_auto_withholds_more_of_a_short_text_and_less_of_a_long_one(monkeypatch):
     assert sum(map(len, cut(*["x" * 9] * 200).valid)) == 27 * 9
     assert sum(map(len, cut(*NAMES).valid)) == 50 * 9

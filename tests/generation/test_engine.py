@@ -332,6 +332,7 @@ def test_64_rows_of_200_tokens_generate_what_they_do_alone(model, tokenizer, eng
     check_rows_are_as_alone(model, tokenizer, model.stepper("fp32", engine), 64, 200)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(data=st.data())
 def test_rows_do_not_depend_on_rows_that_come_and_are_cancelled(data):

@@ -119,6 +119,7 @@ def test_run_continues_when_any_operation_of_a_save_fails(lstm, tmp_path):
     try_each(tmp_path, faults, fail_and_continue(lstm))
 
 
+@pytest.mark.slow
 def test_failed_save_is_an_event(lstm, tmp_path):
     world = tmp_path.resolve() / "world"
     world.mkdir()
@@ -203,6 +204,7 @@ def test_full_disk_is_noticed_before_training(lstm, tmp_path):
     try_each(tmp_path, faults, fail_at_any_time(lstm))
 
 
+@pytest.mark.slow
 def test_command_on_a_full_disk_names_the_last_checkpoint(tmp_path):
     (tmp_path / "text.txt").write_text(TEXT, "utf-8")
     run = tmp_path / "run"

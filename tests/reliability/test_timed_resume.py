@@ -50,6 +50,7 @@ def plan_of(run):
     return newest_checkpoint(run / "checkpoints").plan
 
 
+@pytest.mark.slow
 def test_run_with_max_time_is_replanned_and_ends_on_time(corpus, tmp_path, machine):
     run = seqgen.train(corpus, out=tmp_path / "run", clock=machine, **TIMED)
     assert run.total_steps == 27  # after two steps of the benchmark

@@ -278,6 +278,7 @@ def subwords(monkeypatch):
     monkeypatch.setattr(auto, "CHOICES", (Choice(1, 3600.0, "bpe", 300), CHAR))
 
 
+@pytest.mark.slow
 def test_auto_tokenizer_is_chosen_by_text_and_time(subwords, corpus, tmp_path):
     timed = {**GRU, "max_time": "1h"}
     run = seqgen.train(corpus, out=tmp_path / "long", **timed)

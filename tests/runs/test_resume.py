@@ -55,6 +55,7 @@ def test_resume_refuses_a_complete_run(complete):
     assert contents_of(complete) == before
 
 
+@pytest.mark.slow
 def test_command_that_started_a_run_resumes_it(corpus, tmp_path):
     tokenizers.build([corpus.read_text("utf-8")], TokenizerConfig()).save(tmp_path / "tokenizer")
     for name, extra in {

@@ -54,6 +54,7 @@ def test_samples_equal_generate_and_are_independent(run):
     assert len(set(samples)) == 3
 
 
+@pytest.mark.slow
 def test_samples_without_prompt_begin_like_lines(corpus, tmp_path):
     settings = {"hidden_size": 32, "bptt": 32, "batch_size": 16, "lr": 0.03, "warmup_steps": 5, "max_steps": 150}
     training = seqgen.train(corpus, out=tmp_path / "run", cell="gru", eval_every=150, precision="fp32", **settings)
@@ -475,6 +476,7 @@ def short(corpus):
     return path
 
 
+@pytest.mark.slow
 def test_evaluate_with_dynamic_has_static_and_dynamic_figures(run, short):
     static = run.evaluate(short, sequential=True)
 
@@ -485,6 +487,7 @@ def test_evaluate_with_dynamic_has_static_and_dynamic_figures(run, short):
     assert found.dynamic.bits_per_byte < found.bits_per_byte
 
 
+@pytest.mark.slow
 def test_adapt_returns_a_run_that_has_learned_and_changes_nothing_else(run, short):
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
     static = run.evaluate(short).nats

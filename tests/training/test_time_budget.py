@@ -151,6 +151,7 @@ def test_endless_time_gives_a_finite_number_of_steps(make_learner, clock, speed,
     assert plan.total_steps == 2**53
 
 
+@pytest.mark.slow
 def test_time_never_gives_more_than_max_steps(make_learner):
     learner, _ = make_learner("gru", max_steps=3, max_time=1000.0, eval_every=None)
 

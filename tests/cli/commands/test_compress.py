@@ -47,6 +47,7 @@ def test_compressed_size_matches_sequential_evaluation(answers, run, corpus):
     assert (packed["file"], packed["out"], packed["run"]) == ("corpus.txt", "corpus.txt.seqgen", str(run))
 
 
+@pytest.mark.slow
 def test_lines_are_documents_where_the_run_models_their_ends(answers, in_tmp, corpus):
     small = ("--hidden-size", "16", "--max-steps", "2", "--quiet")
     answers("train", "corpus.txt", "--documents", "line", "--cell", "gru", *small)

@@ -389,6 +389,7 @@ print((peak() - before) >> (20 if sys.platform == "darwin" else 10))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "end", [pytest.param("\n", marks=pytest.mark.slow, id="lines"), pytest.param(" ", id="one line")]
 )

@@ -76,6 +76,7 @@ def test_report_of_raw_bytes_ends_at_the_total(tmp_path):
     assert CachedIds(tmp_path / "ids", split).manifest.train.bytes == 27
 
 
+@pytest.mark.slow
 def test_number_of_processes_changes_no_id(tmp_path):
     text = cache_text(tmp_path, "".join(f"{number} {TEXT}" for number in range(5)))
     split = split_text(text, DataConfig(text="long.txt"))

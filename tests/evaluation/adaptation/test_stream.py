@@ -94,6 +94,7 @@ def test_evaluations_of_several_texts_add_up():
     assert both.dynamic.weights == other.dynamic.weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "diverged_at"), [(3000, 1024), (40, 40)])
 def test_divergence_is_reported(length, diverged_at):
     model = build_model("gru")

@@ -29,6 +29,7 @@ def test_load_input_embedding_has_the_letters_of_a_char_model(corpus, tmp_path):
         assert torch.equal(torch.from_numpy(vectors.vectors[row]), weight[int(token)])
 
 
+@pytest.mark.slow
 def test_load_input_embedding_of_a_mixture_is_that_of_a_member(corpus, tmp_path):
     settings = {**GRU, "cell": "gru+ngram+lstm"}
     run = seqgen.train(corpus, out=tmp_path / "run", **settings).run()

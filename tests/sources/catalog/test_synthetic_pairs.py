@@ -246,6 +246,7 @@ def test_toy_grammar_has_the_number_of_clauses_of_its_part(part, clauses):
     assert {1 + target.count("CCONJ") for _, target in pairs("toy-grammar", part)} == clauses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CATALOG)
 def test_no_source_occurs_twice_and_no_target_of_another_part_in_training(name):
     parts = {part: pairs(name, part) for part in CATALOG[name].reader.parts}

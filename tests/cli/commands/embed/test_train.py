@@ -24,6 +24,7 @@ def test_train_says_what_is_trained_and_what_to_do_next(corpus, invoke):
     assert "words/s" in invoke(*ARGUMENTS, "--out", "again", terminal=100).stderr
 
 
+@pytest.mark.slow
 def test_runs_and_info_show_word_vectors(vectors, answers):
     (row,) = json.loads(answers("runs", "--json", "--task", "embed"))
     shown = answers("info")
