@@ -1,6 +1,7 @@
 """Find texts, tokenizers and ids in the cache, or build them there. No torch.
 
-    texts/NAME        a text            (cached_text.py), by the state of its files, or by its hash: no files, new files
+    texts/NAME        a text            (cached_text.py), by the state of its files (of a generated corpus: those that
+                                        generate it), or by its hash: no files, new files
     tokenizers/NAME   a tokenizer       (seqgen.tokenizers), by text, split and settings
     ids/NAME          the ids of both   (cached_ids.py), by texts, split and tokenizer
 
@@ -21,7 +22,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from seqgen import tokenizers
 from seqgen._version import __version__
@@ -35,7 +36,7 @@ from seqgen.data.cache.write_text import write_text
 from seqgen.data.config import DataConfig
 from seqgen.data.split import Split
 from seqgen.errors import ConfigError, RunError, SaveError, TextError, TokenizerError
-from seqgen.sources.config import Reading, absolute, is_path, name_of
+from seqgen.sources.config import CORPUS_PREFIX, Reading, absolute, is_path, name_of
 from seqgen.sources.names import are_parallel, expand_names, is_read_once, pipe_notice
 from seqgen.sources.source import issue_notices
 from seqgen.tokenizers.base import Tokenizer
@@ -54,6 +55,7 @@ seconds.
 """
 
 T = TypeVar("T")
+FileState: TypeAlias = tuple[int, ...]
 
 
 class EntryRecord(Config):
@@ -97,7 +99,7 @@ class Cache:
             ConfigError: the encoding or the corpus is unknown.
         """
         files = list(expand_names(names, reading))
-        states = [file_state(file) for file in files]
+        states = list(map(_state, files))
         paths = list(map(absolute, files))
 
         def build(folder: Path) -> None:
@@ -108,7 +110,7 @@ class Cache:
 
         def build_unchanged(folder: Path) -> None:
             build(folder)
-            if states != [file_state(file) for file in files]:
+            if states != list(map(_state, files)):
                 raise _ChangedError
 
         if all(map(_is_settled, states)):
@@ -216,12 +218,22 @@ class _ChangedError(Exception):
     """A file was changed while it was read."""
 
 
-def _is_settled(state: tuple[int, ...] | None) -> bool:
-    """Return whether the state of a file will be another one after any change of the file."""
-    return state is not None and time.time() - max(state[3:]) / 1e9 >= SETTLED_SECONDS
+def _is_settled(states: list[FileState | None]) -> bool:
+    """Return whether there are files, and the state of each will be another one after any change of the file."""
+    latest = [max(state[3:]) for state in states if state is not None]
+    return 0 < len(latest) == len(states) and time.time() - max(latest) / 1e9 >= SETTLED_SECONDS
 
 
-def file_state(name: str) -> tuple[int, ...] | None:
+def _state(name: str) -> list[FileState | None]:
+    """Return the states of the files that decide a text: its own, or those that generate a corpus."""
+    if not name.startswith(CORPUS_PREFIX):
+        return [file_state(name)]
+    from seqgen.sources.catalog.corpus import generating_files
+
+    return list(map(file_state, generating_files(name)))
+
+
+def file_state(name: str) -> FileState | None:
     """Return what the file system says of a file, different whenever its content is; None if it is not a file.
 
     The state includes the device and the change time of the inode, which no program can set back. Two changes within

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from seqgen.config import Config, describe
 from seqgen.errors import ConfigError
 from seqgen.sources.catalog.downloads import Download
-from seqgen.sources.catalog.readers import Reader, Synthetic
+from seqgen.sources.catalog.readers import Reader, Synthetic, SyntheticPairs
 from seqgen.sources.config import CORPUS_PREFIX
 from seqgen.sources.decoding import CHUNK_BYTES
 
@@ -129,6 +129,18 @@ def read_chunks(name: str, *, all_columns: bool = False) -> Iterator[str]:
     """
     spec, part = parse_name(name)
     return spec.chunks(part, all_columns=all_columns)
+
+
+def generating_files(name: str) -> tuple[str, ...]:
+    """Return the files that decide the text of `corpus:NAME[:PART]` if it is generated; none for any other corpus.
+
+    Raises:
+        ConfigError: the catalog has no such corpus.
+    """
+    spec, _ = parse_name(name)
+    if not isinstance(spec.reader, Synthetic | SyntheticPairs):
+        return ()
+    return str(resources.files("seqgen.corpora") / f"{spec.name}.toml"), *spec.reader.code
 
 
 def published_results(name: str) -> tuple[PublishedResult, ...]:

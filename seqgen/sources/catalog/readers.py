@@ -122,6 +122,11 @@ class Synthetic(Config):
     def parts(self) -> tuple[str, ...]:
         return ("train", "valid", "test")
 
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The files that generate the text."""
+        return (synthetic.__file__,)
+
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """Generate the text of a part."""
         del corpus
@@ -169,6 +174,11 @@ class SyntheticPairs(Config):
     @property
     def parts(self) -> tuple[str, ...]:
         return tuple(part.name for part in self.split)
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The files that generate the text."""
+        return synthetic_pairs.__file__, synthetic.__file__
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """Generate the text of a part in chunks of whole lines."""

@@ -134,6 +134,17 @@ def test_state_of_a_file_is_trusted_after_two_seconds(cache, corpus, monkeypatch
     assert built == ["write_text"] * 2
 
 
+@pytest.mark.parametrize(("corpus", "times"), [("corpus:hello:valid", 1), ("corpus:english-prose", 2)])
+def test_generated_corpus_is_found_by_the_files_that_generate_it(cache, built, monkeypatch, corpus, times):
+    sha256 = cache.text([corpus], DataConfig()).manifest.sha256
+    assert cache.text([corpus], DataConfig(), sha256=sha256).manifest.sha256 == sha256
+    assert built == ["write_text"] * times
+
+    monkeypatch.setattr(module, "file_state", lambda name: (0,) * 5 if name.endswith(".py") else None)
+    cache.text([corpus], DataConfig())
+    assert built == ["write_text"] * (times + 1)
+
+
 def test_file_changed_while_it_is_read_is_not_found_by_its_old_state(cache, corpus, monkeypatch):
     old = module.file_state(str(corpus))
     read = module.write_text
