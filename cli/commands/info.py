@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import printable, stdout, write_json
+from seqgen.cli.output import notice, printable, stdout, write_json
 
 
 def info(
@@ -25,7 +25,7 @@ def info(
 
     directory = find_run(run, kinds=(RunConfig, EmbeddingRunConfig))
     config = directory.read_any_config()
-    summary = summarize(directory, config)
+    summary = summarize(directory, config, notice)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
     if mixture is not None and isinstance(config, RunConfig):
         for member in mixture.members:

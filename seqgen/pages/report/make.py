@@ -79,8 +79,12 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
         RunError: it is not a run, or its files are damaged.
     """
     config = directory.read_config()
-    summary, histories = summarize(directory, config), read_histories(directory, config)
+    damaged: list[str] = []
+    histories = read_histories(directory, config, note=damaged.append)
+    summary = summarize(directory, config, lambda _: None)  # of lines that `damaged` names
     report = Report(f"Report of {directory.path.name}")
+    if damaged:
+        report.left_out["Damaged lines"] = "; ".join(damaged)
     run = load(directory.path) if directory.has_weights else None
     text, why_not = _validation_part(run)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
