@@ -9,12 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import clock, fit_table, notice, notice_written, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import (
+    check_out,
+    clock,
+    fit_table,
+    notice,
+    notice_written,
+    printable,
+    stdout,
+    tokenizer_name,
+    write_json,
+)
 
 from seqgen.errors import ConfigError, RunError
-from seqgen.pages.chart_file import write_charts
+from seqgen.pages.chart_file import CHART_SUFFIXES, write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
