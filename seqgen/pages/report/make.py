@@ -1,4 +1,4 @@
-"""Make the report of a run: one page with its result, settings, curves, samples, surprisal, units and gradients.
+"""Make the report of a run: one page with its result, settings, curves, samples, and how it does on held-out text.
 
 Each section is made by one function from data: `result_section`, `settings_section`, ... A section is a list of blocks
 that templates/report.js draws: `figures`, `table`, `charts`, `texts`, `colored`, `unit`.
@@ -8,18 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from seqgen.errors import SeqgenError
 from seqgen.evaluation.report import xz_bits_per_byte
 from seqgen.inspection.gradients import Gradients, Target, measure_gradients
-from seqgen.inspection.trace import neural_part
+from seqgen.inspection.trace import fit_positions, neural_part
 from seqgen.inspection.units import find_units, trace_units
 from seqgen.models.config import RecurrentConfig
 from seqgen.models.registry import FAMILIES
 from seqgen.pages.page import make_page
 from seqgen.pages.report.blocks import Section
-from seqgen.pages.report.inside import horizon_section, labels_section, surprisal_section, units_section
+from seqgen.pages.report.inside import (
+    calibration_section,
+    horizon_section,
+    labels_section,
+    surprisal_section,
+    units_section,
+)
 from seqgen.pages.report.training import curves_section, result_section, samples_section, settings_section
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.history import MEMBER_OF_ALL, read_histories
@@ -109,7 +115,9 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
     else:
         part = text.first(SCORED_CHARACTERS)
         characters = sum(map(len, text))
-        report.add("Surprisal", lambda: surprisal_section(run.surprisal(part, progress=scoring), characters))
+        scored = cache(lambda: run.surprisal(part, calibration=True, progress=scoring))
+        report.add("Surprisal", lambda: surprisal_section(scored(), characters))
+        report.add("Calibration", lambda: calibration_section(scored(), run.path.name))
         member = heaviest_member(run, mixture)
         report.add("Units", lambda: _units(neural_part(run, member), text.first(UNIT_CHARACTERS), units))
         report.add("Gradient horizon", lambda: horizon_section(_gradients(neural_part(run, member), part, gradients)))
@@ -143,8 +151,8 @@ def heaviest_member(run: TextRun, mixture: MixtureRecord | None) -> str | None:
 
 def _units(part: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Section:
     """Find the units of a neural run."""
-    trace = trace_units(part, [text for text in documents if text], progress=progress)
-    return units_section(trace, find_units(trace), part.config.model.name)
+    trace = trace_units(part, fit_positions(part, documents), progress=progress)
+    return units_section(trace, find_units(trace), part.config.model.name, part.model.max_positions)
 
 
 def _gradients(part: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Gradients:
