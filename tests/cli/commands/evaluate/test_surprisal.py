@@ -241,7 +241,7 @@ def test_against_refuses_a_run_that_reads_other_bytes(refuses, run, text):
     seqgen.train("corpus.txt", out="runs/lines", **settings).run()
     options = ("--documents", "line", "--run", "runs/lines", "--surprisal", "out.html", "--against", run)
 
-    refuses(2, "eval", text, *options, words=("--against", str(run), "runs/lines"))
+    refuses(2, "eval", text, "--quiet", *options, words=("--against", str(run), "runs/lines"))
 
 
 def test_too_many_tokens_for_one_by_one_are_refused(refuses, run, text, monkeypatch):

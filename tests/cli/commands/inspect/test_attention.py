@@ -96,7 +96,7 @@ def test_encoder_decoder_shows_what_translate_draws(answers, translator, monkeyp
 def test_encoder_decoder_without_attention_and_options_of_heads_are_refused(refuses, translator):
     refuses(2, "inspect", "attention", translator("rnn-translate"), "1", words=("--attention none",))
     refuses(2, "inspect", "attention", translator(), "1", "--layer", 0, words=("--layer",))
-    refuses(2, "inspect", "attention", translator(), "1", "--documents", "line", words=("--documents",))
+    refuses(2, "inspect", "attention", "runs/lstm-translate", "1", "--documents", "line", words=("--documents",))
     Path("empty.txt").write_text("\n", "utf-8")
     refuses(1, "inspect", "attention", "runs/lstm-translate", "empty.txt", words=("empty.txt",))
 
