@@ -151,7 +151,8 @@ def _print_table(console: Console, title: str, names: Sequence[str], rows: Itera
             if fitted.fits:
                 break
         console.print(fitted.table)
-        left = left[count:]
+        if left := left[count:]:
+            console.print()
 
 
 def _show(estimate: Estimate, *, signed: bool = False) -> str:
