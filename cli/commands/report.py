@@ -27,7 +27,7 @@ def report(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a page about a run: result, settings, curves, samples, surprisal and calibration, units, gradients.
+    """Write a page about a run: result, settings, curves, samples, surprisal, calibration, context, units, gradients.
 
     It works for every kind of run, also while it is trained. The page needs no network.
     """

@@ -1,4 +1,4 @@
-"""The sections of a report that look inside a model: labels, surprisal, calibration, units, gradient horizon."""
+"""The sections of a report that look inside a model: labels, surprisal, calibration, context, units, gradients."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from seqgen.evaluation.calibration import Calibration
 from seqgen.evaluation.surprisal.measure import Surprisal
 from seqgen.evaluation.tasks.labels import LabelReport
 from seqgen.evaluation.tasks.tags import TagReport
+from seqgen.inspection.context import ContextLosses, common_unit
 from seqgen.inspection.gradients import Gradients
 from seqgen.inspection.units import FoundUnits, UnitTrace, color_scale
 from seqgen.pages.chart import chart_data
 from seqgen.pages.charts.calibration import reliability_diagram
+from seqgen.pages.charts.context import context_charts
 from seqgen.pages.charts.gradients import describe_source, gradients_chart
 from seqgen.pages.report.blocks import Block, Section, cut_line, figure, table_block
 from seqgen.pages.visible import show_invisible
@@ -120,6 +122,28 @@ def calibration_section(found: Surprisal, name: str) -> Section:
     chart = chart_data(reliability_diagram({name: calibration}))
     blocks: list[Block] = [{"kind": "figures", "figures": figures}, {"kind": "charts", "charts": [chart]}]
     return Section("Calibration", about, blocks)
+
+
+def context_section(found: ContextLosses) -> Section:
+    """Show how far back a model looks: its loss by the length of the context, and by what is disturbed in it."""
+    unit = common_unit([found])
+    about = (
+        f"What {plural(len(found.tokens), 'place')} of the validation part cost when the model sees only the last n "
+        "tokens before them, and what is added when the tokens more than k back are left out, shuffled, or replaced by "
+        "others of the text."
+    )
+    figures = [
+        {"name": name, "value": value, "shown": plural(value, "token") if value else f"more than {tried[-1]:,}"}
+        for name, value, tried in (
+            ("loss within 1% of the best from", found.horizon, found.lengths),
+            ("order adds less than 1% beyond", found.order_horizon, found.distances),
+            ("other tokens add less than 1% beyond", found.replacement_horizon, found.distances),
+        )
+        if tried
+    ]
+    charts = [chart_data(chart) for chart in context_charts([found], unit)]
+    blocks: list[Block] = [{"kind": "figures", "figures": figures}, {"kind": "charts", "charts": charts}]
+    return Section("Context", about, blocks)
 
 
 def units_section(trace: UnitTrace, found: FoundUnits, name: str, limit: int | None = None) -> Section:

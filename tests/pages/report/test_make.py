@@ -14,12 +14,14 @@ import pytest
 import seqgen
 from seqgen.errors import TextError
 from seqgen.evaluation.report import xz_bits_per_byte
+from seqgen.inspection.context import measure_context
 from seqgen.inspection.gradients import measure_gradients
 from seqgen.inspection.units import color_scale, find_units, trace_units
 from seqgen.pages.chart import chart_data
+from seqgen.pages.charts.context import context_charts
 from seqgen.pages.charts.gradients import gradients_chart
 from seqgen.pages.report.inside import labels_section, surprisal_section
-from seqgen.pages.report.make import DISTANCE, POSITIONS, Report, make_report, report_page
+from seqgen.pages.report.make import DISTANCE, LONGEST, POSITIONS, TARGETS, Report, make_report, report_page
 from seqgen.pages.report.training import curves_section, history_charts
 from seqgen.pages.visible import show_invisible
 from seqgen.runs.directory import RunDirectory
@@ -90,8 +92,8 @@ def test_report_of_a_mixture_has_the_figures_of_the_library(mixture, reported):
     summary, record, run = summarize(mixture, config), mixture.read_mixture(), seqgen.load(mixture.path)
     found = figures(report)
     assert [one.title for one in report.sections] == [
-        "Result", "Settings", "Curves", "Samples through time", "Surprisal", "Calibration", "Units",
-        "Gradient horizon",
+        "Result", "Settings", "Curves", "Samples through time", "Surprisal", "Calibration", "Context",
+        "Units", "Gradient horizon",
     ]  # fmt: skip
     assert report.left_out == {}
     assert found["bits per byte"] == record.bits_per_byte == summary.best_bits_per_byte
@@ -193,6 +195,16 @@ def test_calibration_of_the_report_is_that_of_the_library(mixture, reported):
     assert len(drawn["curves"]) == 2
 
 
+def test_context_of_the_report_is_that_of_the_library(mixture, reported):
+    run = seqgen.load(mixture.path)
+    (found,) = measure_context([run], run.validation_texts(), targets=TARGETS, longest=LONGEST)
+
+    shown, charts = section(reported, "Context").blocks
+    values = [one["value"] for one in shown["figures"]]
+    assert values == [found.horizon, found.order_horizon, found.replacement_horizon]
+    assert charts["charts"] == [chart_data(chart) for chart in context_charts([found], "nats per token")]
+
+
 def test_units_of_the_report_are_those_of_the_library(mixture, reported):
     run = seqgen.load(mixture.path)
     trace = trace_units(run.members["gru"], run.validation_texts())
@@ -284,7 +296,7 @@ def test_report_of_a_translator_has_curves_and_translations(make_run):
     report = make_report(make_run(PAIRS, "gru", task="translate"))
 
     assert [one.title for one in report.sections] == ["Result", "Settings", "Curves", "Samples through time"]
-    assert list(report.left_out) == ["Surprisal, units, gradient horizon"]
+    assert list(report.left_out) == ["Surprisal, calibration, context, units, gradient horizon"]
     assert " -> " in section(report, "Samples through time").blocks[0]["texts"][0]["text"]
 
 
@@ -384,9 +396,9 @@ def test_report_page_draws_every_section_and_its_figures(open_page, reported):
 
     assert page.locator("section h2").all_inner_texts() == [*(one.title for one in report.sections), "Left out"]
     shown = page.locator(".figures dd").all_inner_texts()
-    titles = ("Result", "Calibration")
+    titles = ("Result", "Calibration", "Context")
     assert shown == [one["shown"] for title in titles for one in section(report, title).blocks[0]["figures"]]
-    assert page.locator(".chart").count() == 6
+    assert page.locator(".chart").count() == 8
     (samples,) = (block["texts"] for block in section(report, "Samples through time").blocks)
     assert [one.strip() for one in page.locator("pre").all_inner_texts()] == [one["text"].strip() for one in samples]
     page.locator("#contents a", has_text="Surprisal").click()
