@@ -300,8 +300,7 @@ def test_report_of_a_translator_has_curves_and_translations(make_run):
     assert " -> " in section(report, "Samples through time").blocks[0]["texts"][0]["text"]
 
 
-@pytest.mark.slow
-def test_report_of_a_model_with_limited_positions_has_its_units(make_run):
+def test_report_of_a_model_with_limited_positions_has_its_units_and_gradients(make_run):
     settings = {"positions": "sinusoidal", "block_size": 32, "heads": 2}
     text = "The sailor left the river, and the moon was quiet.\n" * 60
 
@@ -309,6 +308,8 @@ def test_report_of_a_model_with_limited_positions_has_its_units(make_run):
 
     assert report.left_out == {}
     assert "32 tokens" in section(report, "Units").about
+    (gradients,) = section(report, "Gradient horizon").blocks[0]["charts"]
+    assert gradients["curves"][0]["x"][-1] == 32 - 2
 
 
 def test_report_names_a_section_that_cannot_be_made():
