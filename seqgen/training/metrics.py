@@ -195,9 +195,9 @@ def _parse(line: bytes) -> dict[str, Any]:
     event = pydantic_core.from_json(line, allow_inf_nan=False)
     if not isinstance(event, dict) or not isinstance(event.get("event"), str) or type(event.get("step")) is not int:
         raise ValueError("not an event")
-    needed = _FIELDS.get(event["event"], {})
-    if not all(name in event and isinstance(event[name], types) for name, types in needed.items()):
-        raise ValueError("a field is missing")
-    if not all(isinstance(event.get(name, 0), _NUMBER) for name in ("seconds", "total_steps")):
+    for name, types in _FIELDS.get(event["event"], {}).items():
+        if not isinstance(event.get(name, ...), types):
+            raise ValueError(f"{name} is missing")
+    if not (isinstance(event.get("seconds", 0), _NUMBER) and isinstance(event.get("total_steps", 0), _NUMBER)):
         raise ValueError("not a number")
     return event
