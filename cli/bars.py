@@ -126,7 +126,7 @@ def announce_time(work: str, show: ShowTokens, *, quiet: bool) -> ShowTokens:
         elif not said:
             said = True
             left = (now - begun) / (done - before) * (total - done)
-            notice(f"{work}: {total:,} tokens, one after another, in about {clock(left)}", quiet=quiet)
+            notice(f"{work}: {plural(total, 'token')}, one after another, in about {clock(left)}", quiet=quiet)
         show(done, total)
 
     return measured

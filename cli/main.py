@@ -12,7 +12,6 @@ from seqgen.cli.commands import (
     cache,
     compare,
     compress,
-    evaluate,
     export,
     info,
     mix,
@@ -27,6 +26,7 @@ from seqgen.cli.commands.embed import analogy, nearest, plot, similarity
 from seqgen.cli.commands.embed import evaluate as evaluate_vectors
 from seqgen.cli.commands.embed import export as export_vectors
 from seqgen.cli.commands.embed import train as train_vectors
+from seqgen.cli.commands.evaluate import evaluate
 from seqgen.cli.commands.inspect import attention, context, gates, gradients, step, units
 from seqgen.cli.commands.pairs import predict, translate
 from seqgen.cli.commands.sample import sample

@@ -29,6 +29,9 @@ RunOption = Annotated[
     str | None,
     typer.Option("--run", metavar="DIR", help="Directory of the run.", show_default="the newest under runs/"),
 ]
+RunArgument = Annotated[
+    str | None, typer.Argument(metavar="RUN", help="Directory of the run.", show_default="the newest under runs/")
+]
 TEXTS = (
     "Text files, .jsonl .json .csv .tsv .html .epub, folders, .zip .tar, - for stdin, corpus:NAME; also .gz .bz2 .xz "
     ".zst."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
+from seqgen.errors import ConfigError, SaveError
+from seqgen.pages.chart_file import PICTURE_SUFFIXES
 from seqgen.sources.lines import with_lf
 
 if TYPE_CHECKING:
@@ -141,7 +144,10 @@ def _table(columns: Sequence[str], rows: Sequence[Mapping[str, str]], figures: C
 
     table = Table(box=None, pad_edge=False)
     for name in columns:
-        table.add_column(name, justify="right" if name in figures else "left", overflow="fold")
+        is_figure = name in figures
+        # Where there is no room, long names are broken, and figures are not.
+        whole = is_figure and len(name) <= max((len(row[name]) for row in rows), default=0)
+        table.add_column(name, justify="right" if is_figure else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         table.add_row(*(row[name] for name in columns))
     return table
@@ -158,6 +164,36 @@ def notice(message: str, *, quiet: bool = False) -> None:
         from rich.text import Text
 
         print_line(stderr(), Text(f"note: {printable(message)}", style="yellow"))
+
+
+def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") -> Path | None:
+    """Return the path of --out, or of another setting, before the work for it.
+
+    Raises:
+        ConfigError: its ending is not one of `suffixes`, or matplotlib, which draws pictures, is not installed.
+        SaveError: its folder is missing or not writable, or it is a folder itself.
+    """
+    if out is None:
+        return None
+    path = Path(out)
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"{setting}: {out or 'the name'} does not end in {_endings(suffixes)}; change it")
+    if not path.parent.is_dir():
+        raise SaveError(f"{out} cannot be written: the folder {path.parent} is missing; make it, or change the name")
+    if path.is_dir():
+        raise SaveError(f"{out} cannot be written: it is a folder; change the name")
+    if not os.access(path.parent, os.W_OK):
+        raise SaveError(f"{out} cannot be written: the folder {path.parent} is not writable; change the name")
+    if path.suffix.lower() in PICTURE_SUFFIXES:
+        from seqgen.pages.picture import check_picture
+
+        check_picture(path)
+    return path
+
+
+def _endings(suffixes: Sequence[str]) -> str:
+    *first, last = suffixes
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def notice_written(path: str | Path, *, quiet: bool = False) -> None:

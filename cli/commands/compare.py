@@ -5,25 +5,24 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import require_different
 from seqgen.cli.options import TEXTS, JsonOption, QuietOption, machine_settings, pick, reading_settings, with_settings
 from seqgen.cli.output import clock, fit_table, notice, notice_pipes, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of
-from seqgen.errors import ConfigError, RunError
+from seqgen.errors import ConfigError
 from seqgen.evaluation.config import EvaluationConfig
-from seqgen.sources.config import GENERATE, Reading
+from seqgen.sources.config import Reading
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.inspection.comparison import ComparedText, MethodDifference, SeedSpread
-    from seqgen.runs.config import RunConfig
     from seqgen.runs.summary import Summary
     from seqgen.runs.text import TextRun
 
@@ -69,16 +68,18 @@ def compare(
     models is on texts like this one. A claim about two methods needs several seeds of each: --seeds.
     """
     from seqgen.inspection.comparison import compare as compare_runs
-    from seqgen.inspection.comparison import group_by_seed, require_same_validation
+    from seqgen.inspection.comparison import group_by_seed, read_comparable
+    from seqgen.runs.directory import RunDirectory
+    from seqgen.runs.summary import summarize
 
     if json and table:
         raise ConfigError("csv: it cannot be combined with --json; choose one")
     reading = pick(settings, *Reading.model_fields)
     if reading and not texts:
         raise ConfigError(f"{next(iter(reading))}: it has no effect without --text; name a text, or leave it out")
-    summaries, configs = _read_runs(runs)
-    if not texts:
-        require_same_validation(configs)
+    configs = read_comparable(runs, on_validation=not texts)
+    note = partial(notice, quiet=quiet)
+    summaries = [summarize(RunDirectory(Path(run)), config, note) for run, config in configs.items()]
     groups = _check_groups(group_by_seed(configs)) if seeds else {}
     EvaluationConfig.of(**{name: value for name, value in settings.items() if name in EvaluationConfig.model_fields})
     notice_pipes(texts or [], quiet=quiet)
@@ -89,7 +90,7 @@ def compare(
             texts or [],
             reading=reading,
             block=block,
-            note=lambda message: notice(message, quiet=quiet),
+            note=note,
             progress=bars.show,
             **settings,
         )
@@ -99,33 +100,6 @@ def compare(
         _write_csv(summaries, compared, groups)
     else:
         _print(summaries, compared, groups, quiet=quiet)
-
-
-def _read_runs(runs: Sequence[str]) -> tuple[list[Summary], dict[str, RunConfig]]:
-    """Return summaries and configs of runs, before any text is read.
-
-    Raises:
-        RunError: a run is missing or has no weights.
-        ConfigError: a run is named twice, or was trained for another task.
-    """
-    from seqgen.runs.directory import RunDirectory
-    from seqgen.runs.summary import summarize
-
-    summaries, configs = [], {}
-    require_different(runs)
-    for run in runs:
-        directory = RunDirectory(Path(run))
-        config = directory.read_config()
-        if config.data.task != GENERATE:
-            raise ConfigError(
-                f"{run} was trained with --task {config.data.task}, not --task {GENERATE}; measure it with "
-                "seqgen eval, or leave it out"
-            )
-        if not directory.has_weights:
-            raise RunError(f"{run} has no weights yet; continue its training, or leave it out")
-        configs[run] = config
-        summaries.append(summarize(directory, config))
-    return summaries, configs
 
 
 def _check_groups(groups: Mapping[str, list[int]]) -> Mapping[str, list[int]]:
@@ -177,7 +151,7 @@ class _Bars:
 def _print(
     summaries: Sequence[Summary], compared: Sequence[ComparedText], groups: Mapping[str, list[int]], *, quiet: bool
 ) -> None:
-    from seqgen.evaluation.comparison import FEWEST_BLOCKS
+    from seqgen.evaluation.bootstrap import FEWEST_BLOCKS
 
     console = stdout()
     columns = ["run", *LEFT_OUT_FIRST, *map(_title, compared)]
@@ -235,7 +209,7 @@ def _range(low: float, high: float, sign: str = "") -> str:
 
 def _print_blocks(text: ComparedText) -> None:
     """Print how the intervals were made."""
-    from seqgen.evaluation.comparison import CONFIDENCE, REPLICATES
+    from seqgen.evaluation.bootstrap import CONFIDENCE, REPLICATES
 
     blocks = f"{plural(text.blocks, 'block')} of {text.block_bytes:,} bytes, {REPLICATES:,} resamples"
     line = f"\n{_title(text)}: bits per byte, {CONFIDENCE:.0%} intervals by a bootstrap over {blocks}"
@@ -307,7 +281,7 @@ def _as_record(
     summaries: Sequence[Summary], compared: Sequence[ComparedText], groups: Mapping[str, list[int]]
 ) -> dict[str, Any]:
     """Return everything as --json prints it."""
-    from seqgen.evaluation.comparison import CONFIDENCE, REPLICATES
+    from seqgen.evaluation.bootstrap import CONFIDENCE, REPLICATES
 
     names = [one.run for one in summaries]
     return {

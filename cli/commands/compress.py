@@ -17,6 +17,7 @@ from seqgen.errors import ConfigError, RunError, SaveError, TextError
 from seqgen.evaluation.adaptation.config import Adapting
 from seqgen.sources.config import STDIN, name_of
 from seqgen.utils.files import write_atomically
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.runs.text import TextRun
@@ -154,6 +155,6 @@ def _report(figures: dict[str, Any]) -> None:
     """Print the figures on stderr."""
     own, xz = figures["bits_per_byte"], figures["xz_bits_per_byte"]
     bits = "" if own is None else f", {own:.4f} bits per byte" + ("" if xz is None else f" (xz -9: {xz:.4f})")
-    size = f"{figures['out']}: {figures['bytes']:,} bytes in {figures['compressed_bytes']:,}{bits}"
+    size = f"{figures['out']}: {plural(figures['bytes'], 'byte')} in {figures['compressed_bytes']:,}{bits}"
     speed = f"{figures['seconds']:.1f} s, {figures['megabytes_per_second']:.4f} MB/s"
     print_line(stderr(), printable(f"{size}; {speed}"))

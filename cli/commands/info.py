@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-from seqgen.cli.options import JsonOption
-from seqgen.cli.output import printable, stdout, write_json
+from seqgen.cli.options import JsonOption, RunArgument
+from seqgen.cli.output import notice, printable, stdout, write_json
 
 
-def info(
-    run: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="Directory of the run.", show_default="the newest under runs/")
-    ] = None,
-    json: JsonOption = False,
-) -> None:
+def info(run: RunArgument = None, json: JsonOption = False) -> None:
     """Show the results and every setting of a run."""
     from rich.table import Column, Table
 
@@ -25,7 +19,7 @@ def info(
 
     directory = find_run(run, kinds=(RunConfig, EmbeddingRunConfig))
     config = directory.read_any_config()
-    summary = summarize(directory, config)
+    summary = summarize(directory, config, notice)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
     if mixture is not None and isinstance(config, RunConfig):
         for member in mixture.members:

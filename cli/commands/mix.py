@@ -15,6 +15,7 @@ from seqgen.config import RUN, settings_of
 from seqgen.data.config import DataConfig
 from seqgen.runs.config import RunOptions
 from seqgen.utils.progress import silent
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.runs.mixtures.record import MixtureRecord
@@ -64,5 +65,5 @@ def mix(
 def _print(name: str, record: MixtureRecord) -> None:
     console = stderr()
     source = "a validation file" if record.split == "none" else "the withheld part"
-    console.print(printable(f"{name}: weights set on {record.tokens:,} tokens of {source}"), soft_wrap=True)
+    console.print(printable(f"{name}: weights set on {plural(record.tokens, 'token')} of {source}"), soft_wrap=True)
     console.print(mixed_table(record.model_dump()["members"], record.bits_per_byte, record.nats_per_token))

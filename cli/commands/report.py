@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import RunArgument, check_out
-from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, printable, write_json
+from seqgen.cli.options import JsonOption, QuietOption, RunArgument
+from seqgen.cli.output import check_out, notice, printable, write_json
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.pages.chart_file import PAGE_SUFFIX
@@ -28,7 +27,7 @@ def report(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a page about a run: result, settings, curves, samples, surprisal of the validation part, units, gradients.
+    """Write a page about a run: result, settings, curves, samples, surprisal, calibration, context, units, gradients.
 
     It works for every kind of run, also while it is trained. The page needs no network.
     """

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import JsonOption
-from seqgen.cli.output import clock, fit_table, notice, notice_written, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.output import (
+    check_out,
+    clock,
+    fit_table,
+    notice,
+    notice_written,
+    printable,
+    stdout,
+    tokenizer_name,
+    write_json,
+)
 
 from seqgen.errors import ConfigError, RunError
-from seqgen.pages.chart_file import write_charts
+from seqgen.pages.chart_file import CHART_SUFFIXES, write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -81,7 +91,8 @@ def runs(
     if plot is not None and json:
         raise ConfigError("plot: it cannot be combined with --json; choose one")
     path = None if plot == TERMINAL else check_out(plot, CHART_SUFFIXES, "plot")
-    found, broken = _find(names)
+    note = cache(notice)  # which says the same once
+    found, broken = _find(names, note)
     for message in broken:
         notice(message)
     if not found and not broken and not json:
@@ -94,15 +105,17 @@ def runs(
     if found and not chosen and not json:
         notice(f"--task, --cell and --state leave none of {plural(len(found), 'run')}; leave one of them out")
     if plot is not None:
-        _plot(chosen, path, against)
+        _plot(chosen, path, against, note)
     elif json:
         write_json([summary.model_dump() for *_, summary in chosen])
     elif chosen:
         _print_table([_cells(summary.model_dump()) for *_, summary in chosen])
 
 
-def _find(names: Sequence[str] | None) -> tuple[list[Found], list[str]]:
+def _find(names: Sequence[str] | None, note: Callable[[str], None]) -> tuple[list[Found], list[str]]:
     """Return the runs that are named, or all under runs/, and what is wrong with others under runs/.
+
+    `note` receives a sentence about damaged lines of metrics.jsonl.
 
     Raises:
         RunError: a run that is named cannot be read.
@@ -112,13 +125,13 @@ def _find(names: Sequence[str] | None) -> tuple[list[Found], list[str]]:
 
     if names:
         read = [(RunDirectory(Path(name)), RunDirectory(Path(name)).read_any_config()) for name in dict.fromkeys(names)]
-        return [(directory, config, summarize(directory, config)) for directory, config in read], []
+        return [(directory, config, summarize(directory, config, note)) for directory, config in read], []
     rows, broken = [], []
     for directory, config in find_runs():
         try:
             if isinstance(config, RunError):
                 raise config
-            rows.append((directory, config, summarize(directory, config)))
+            rows.append((directory, config, summarize(directory, config, note)))
         except RunError as error:
             broken.append(str(error))
     return rows, broken
@@ -161,13 +174,13 @@ def _cells(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _plot(found: Sequence[Found], path: Path | None, against: str | None) -> None:
+def _plot(found: Sequence[Found], path: Path | None, against: str | None, note: Callable[[str], None]) -> None:
     """Draw the validation loss of runs in a file, or without one in the terminal.
 
     Raises:
         RunError: none of them has one.
     """
-    curves = [curve for number, one in enumerate(found) for curve in _curves(one, number, against)]
+    curves = [curve for number, one in enumerate(found) for curve in _curves(one, number, against, note)]
     if not curves:
         raise RunError("no run to plot has a validation loss in bits per byte yet; train one, or name others")
     chart = _chart(curves, against)
@@ -187,18 +200,19 @@ def _chart(curves: Sequence[Curve], against: str | None) -> Chart:
     return Chart("Validation loss", x_label, "bits per byte", curves)
 
 
-def _curves(found: Found, number: int, against: str | None) -> list[Curve]:
+def _curves(found: Found, number: int, against: str | None, note: Callable[[str], None]) -> list[Curve]:
     """Return the curve of a run, and of a mixture a dashed one of each member, all of one color."""
     from seqgen.pages.chart import Curve
     from seqgen.runs.history import read_histories
 
     directory, config, summary = found
     made = []
-    for member, history in reversed(read_histories(directory, config, every_step=False).items()):
+    histories = read_histories(directory, config, every_step=False, note=note)
+    for member, history in reversed(histories.items()):
         name = f"{summary.run}, {member}" if member else summary.run
         steps, seconds, bits = history.validation_curve
         if len(bits):
             made.append(Curve(name, seconds if against == "time" else steps, bits, dashed=bool(member), color=number))
     if not made:
-        notice(f"{summary.run} has no validation loss in bits per byte, and is left out of the plot")
+        note(f"{summary.run} has no validation loss in bits per byte, and is left out of the plot")
     return made

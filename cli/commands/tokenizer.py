@@ -25,6 +25,7 @@ from seqgen.errors import ConfigError, RunError, SaveError, TextError
 from seqgen.sources.config import BYTES, Reading
 from seqgen.tokenizers.config import TokenizerConfig
 from seqgen.utils.files import unwritable_parent
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.tokenizers.base import Tokenizer
@@ -180,7 +181,7 @@ def show(
 
 def _describe(tokenizer: Tokenizer) -> str:
     name = tokenizer_name(tokenizer.kind, tokenizer.normalization)
-    return f"{name}, {tokenizer.vocab_size:,} ids, fingerprint {tokenizer.fingerprint[:12]}"
+    return f"{name}, {plural(tokenizer.vocab_size, 'id')}, fingerprint {tokenizer.fingerprint[:12]}"
 
 
 def _quote(piece: str | bytes) -> str:

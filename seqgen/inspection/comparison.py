@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seqgen.errors import ConfigError
+from seqgen.errors import ConfigError, RunError
 from seqgen.evaluation.adaptation.config import AdaptationConfig
-from seqgen.evaluation.comparison import (
+from seqgen.evaluation.bootstrap import (
     BLOCK_CELLS,
     Difference,
     Floats,
@@ -28,6 +29,8 @@ from seqgen.evaluation.comparison import (
 )
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.runs.config import CHANGEABLE_SETTINGS, IDENTITY_PARTS, LENGTH_SETTINGS, RunConfig, differing_settings
+from seqgen.runs.directory import RunDirectory
+from seqgen.sources.config import GENERATE
 from seqgen.sources.source import LoadedDocuments, load_documents
 from seqgen.utils.text import without_surrogates
 
@@ -131,7 +134,7 @@ def compare(
 
     Args:
         runs: an iterator may load each when its turn comes, so that only one is in memory.
-        texts: files, folders, `corpus:NAME`; none is the validation part, as `require_same_validation` allows it.
+        texts: files, folders, `corpus:NAME`; none is the validation part, as `read_comparable` allows it.
         reading: the fields of `Reading`, which set how the texts are read.
         block: bytes of a block of the bootstrap; None is `block_length` of the text.
         note: receives what was skipped or replaced in a text, a sentence each.
@@ -157,11 +160,60 @@ def compare(
     return [one.compare() for one in costs.values()]
 
 
-def require_same_validation(configs: Mapping[str, RunConfig]) -> None:
+def require_different(runs: Iterable[str | Path], option: str | None = None) -> None:
+    """Check that no run is named twice; `option` is as of `read_comparable`.
+
+    Raises:
+        ConfigError: the message names it.
+    """
+    seen: set[Path] = set()
+    for run in runs:
+        path = Path(run).resolve()
+        if path in seen:
+            raise ConfigError(f"{_prefix(option)}{run} would be compared with itself; name another run")
+        seen.add(path)
+
+
+def read_comparable(
+    runs: Sequence[str | Path], *, on_validation: bool, option: str | None = None
+) -> dict[str, RunConfig]:
+    """Return the configs of runs by name, if the runs can be compared; the weights are not read.
+
+    Args:
+        runs: their directories.
+        on_validation: whether they are compared on their validation part, which must be the same then, and not on a
+            text that is named.
+        option: the option that names a run, for messages; None if runs are arguments.
+
+    Raises:
+        ConfigError: a run is named twice, was trained for another task than to continue texts, or has another
+            validation part.
+        RunError: a run is missing, or has no weights.
+    """
+    require_different(runs, option)
+    configs = {}
+    for run in runs:
+        directory = RunDirectory(Path(run))
+        config = directory.read_config()
+        if config.data.task != GENERATE:
+            raise ConfigError(
+                f"{_prefix(option)}{run} was trained with --task {config.data.task}, and only runs of --task "
+                f"{GENERATE} are compared; name another run, or measure it alone with seqgen eval"
+            )
+        if not directory.has_weights:
+            raise RunError(f"{run} has no weights yet; continue its training, or leave it out")
+        configs[str(run)] = config
+    if on_validation:
+        require_same_validation(configs, option or "text")
+    return configs
+
+
+def require_same_validation(configs: Mapping[str, RunConfig], option: str = "text") -> None:
     """Check that runs have the same validation part.
 
     Args:
         configs: of the runs, by name.
+        option: the option that the message begins with.
 
     Raises:
         ConfigError: they have not, or have none.
@@ -170,12 +222,37 @@ def require_same_validation(configs: Mapping[str, RunConfig]) -> None:
     first = next(iter(parts))
     for name, part in parts.items():
         if not configs[name].text.valid_tokens:
-            raise ConfigError(f"text: {name} has no validation part; name a text with --text")
+            raise ConfigError(f"{option}: {name} has no validation part; name a text")
         if part != parts[first]:
             raise ConfigError(
-                f"text: {first} and {name} have different validation parts, of {configs[first].data.name} and "
-                f"{configs[name].data.name}; name a text with --text"
+                f"{option}: {first} and {name} have different validation parts, of {configs[first].data.name} and "
+                f"{configs[name].data.name}; name a text"
             )
+
+
+def require_same_bytes(name: str, runs: Mapping[str, bytes], option: str = "text") -> None:
+    """Check that runs read the same bytes of a text, so that their bits per byte can be compared.
+
+    Args:
+        name: of the text.
+        runs: what `bytes_read` returns, by the name of the run.
+        option: the option that the message begins with.
+
+    Raises:
+        ConfigError: two runs read other bytes.
+    """
+    (first, content), *others = runs.items()
+    for other, read in others:
+        if read != content:
+            raise ConfigError(
+                f"{option}: {first} reads {len(content):,} bytes of {name}, and {other} {len(read):,} or other ones, "
+                "because their documents, ends of documents or encodings differ; compare runs that read alike"
+            )
+
+
+def bytes_read(run: TextRun, documents: LoadedDocuments) -> bytes:
+    """Return the bytes of documents that a run is scored on."""
+    return without_surrogates(run.scored_documents(documents).in_file).encode(run.tokenizer.text_encoding)
 
 
 def group_by_seed(configs: Mapping[str, RunConfig]) -> dict[str, list[int]]:
@@ -234,6 +311,10 @@ def _differ_in_seed_only(one: RunConfig, another: RunConfig) -> bool:
     return "seed" in named and not lengths and named <= {"seed", *CHANGEABLE_SETTINGS}
 
 
+def _prefix(option: str | None) -> str:
+    return "" if option is None else f"{option}: "
+
+
 def _common_name(names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
@@ -289,17 +370,13 @@ class _Costs:
         Raises:
             ConfigError: this run reads other bytes than the first.
         """
-        content = without_surrogates(documents.in_file).encode(run.tokenizer.text_encoding)
+        content = bytes_read(run, documents)
         if not len(self._edges):
             self._block = self._block or block_length(len(content))
             self._edges = cut_cells(content, max(self._block // BLOCK_CELLS, 1))
             self._content = (content, str(run.path))
         before, first = self._content
-        if content != before:
-            raise ConfigError(
-                f"text: {first} reads {len(before):,} bytes of {self._name}, and {run.path} {len(content):,} or other "
-                "ones, because their documents, ends of documents or encodings differ; compare runs that read alike"
-            )
+        require_same_bytes(self._name, {first: before, str(run.path): content})
         return self._edges
 
     def compare(self) -> ComparedText:

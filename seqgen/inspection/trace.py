@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import cast
@@ -17,7 +17,7 @@ from seqgen.models.base import NeuralModel
 from seqgen.models.registry import FAMILIES
 from seqgen.models.state import State
 from seqgen.runs.text import TextRun
-from seqgen.tokenizers.base import BOUNDARY, Ids
+from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 CHUNK = 512
 """Tokens in one call of the model; the state is carried from each to the next."""
@@ -80,6 +80,27 @@ def cut_tokens(run: TextRun, text: str, most: int) -> str:
     begin = text[: most * LONGEST_TOKEN]
     tokens = run.tokenizer.token_texts(begin)
     return begin if len(tokens) <= most else "".join(tokens[:most])
+
+
+def fit_positions(run: TextRun, documents: Sequence[str]) -> list[str]:
+    """Return documents that are not empty, those longer than the model's positions in parts that fit into them."""
+    limit = run.model.max_positions
+    if limit is None:
+        return [document for document in documents if document]
+    return [part for document in documents for part in _parts(run.tokenizer, document, limit - 1)]
+
+
+def _parts(tokenizer: Tokenizer, document: str, most: int) -> Iterator[str]:
+    """Yield parts of a document that have at most `most` tokens."""
+    tokens, start = tokenizer.token_texts(document), 0
+    while start < len(tokens):
+        size = most
+        # Alone, a part may have other tokens than in the document.
+        while size > 1 and len(tokenizer.encode("".join(tokens[start : start + size]))) > most:
+            size -= 1
+        if part := "".join(tokens[start : start + size]):
+            yield part
+        start += size
 
 
 def trace_text(run: TextRun, text: str, *patterns: str) -> TextTrace:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 PAGE_SUFFIX = ".html"
 PICTURE_SUFFIXES = (".png", ".svg")
+CHART_SUFFIXES = (PAGE_SUFFIX, *PICTURE_SUFFIXES)
+"""The endings of the files that a chart can be written to."""
 
 
 def write_charts(charts: Sequence[Chart], title: str, path: Path) -> None:

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import NoneType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seqgen.errors import RunError
 from seqgen.runs.config import RunConfig
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.embeddings.config import EmbeddingRunConfig
 from seqgen.training.metrics import read_metrics
 
 Floats = npt.NDArray[np.float64]
+Note = Callable[[str], None]
+"""Receives a sentence that the user should read."""
 MEMBER_OF_ALL = ""
 """The name of the history of a run itself, next to those of a mixture's members."""
 WARNINGS = ("vanishing_gradient", "exploding_gradient", "overfitting", "skipped", "save_failed")
 """The events that say that something went wrong."""
 _OF_A_STEP = ("step", "nats_per_token", "lr", "grad_norm")
-_NUMBER = (int, float, NoneType)
-_LOSSES = {"seconds": _NUMBER, "nats_per_token": _NUMBER, "bits_per_byte": _NUMBER}
-_NEEDED: dict[str, dict[str, Any]] = {
-    "evaluated": _LOSSES,
-    "mixed": _LOSSES,
-    "norms": {"gradient": dict, "update": dict},
-    "sampled": {"text": str},
-}
-"""The fields that events must have, and their types, by event."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +51,8 @@ class History:
         """The evaluation with the smallest loss, or of a mixture the last figures; None before there are any."""
         if self.mixed:
             return self.mixed[-1]
-        return min(self.evaluations, key=lambda event: float(event["nats_per_token"]), default=None)
+        finite = (event for event in self.evaluations if event["nats_per_token"] is not None)
+        return min(finite, key=lambda event: float(event["nats_per_token"]), default=None)
 
     @property
     def validation_curve(self) -> tuple[Floats, Floats, Floats]:
@@ -82,33 +75,26 @@ class History:
         return np.array(steps, np.float64), np.array(norms, np.float64)
 
 
-def read_history(directory: RunDirectory, *, every_step: bool = True) -> History:
+def read_history(directory: RunDirectory, *, every_step: bool = True, note: Note | None = None) -> History:
     """Read the history of a run; of a mixture that of mixing alone, as each member has its own.
 
     Args:
         directory: the run.
         every_step: whether to read all steps, or of steps in a row the last one alone, which is faster.
+        note: receives a sentence about damaged lines of metrics.jsonl, which are left out then.
 
     Raises:
-        RunError: metrics.jsonl cannot be read, or has lines that are not events.
+        RunError: metrics.jsonl cannot be read, or without `note` has a damaged line.
     """
     columns = [array("d") for _ in _OF_A_STEP]
     found: dict[str, list[dict[str, Any]]] = {}
-    try:
-        for event in read_metrics(directory.metrics, every_step=every_step):
-            kind = event["event"]
-            if kind == "step":
-                for column, name in zip(columns, _OF_A_STEP, strict=True):
-                    column.append(math.nan if event[name] is None else event[name])
-            else:
-                for name, types in _NEEDED.get(kind, {}).items():
-                    if not isinstance(event[name], types):
-                        raise TypeError(name)
-                found.setdefault("warning" if kind in WARNINGS else kind, []).append(event)
-    except (KeyError, TypeError) as error:
-        raise RunError(
-            f"{directory.metrics} has lines that are not events of seqgen; restore it from a backup"
-        ) from error
+    for event in read_metrics(directory.metrics, every_step=every_step, note=note):
+        kind = event["event"]
+        if kind == "step":
+            for column, name in zip(columns, _OF_A_STEP, strict=True):
+                column.append(math.nan if event[name] is None else event[name])
+        else:
+            found.setdefault("warning" if kind in WARNINGS else kind, []).append(event)
     steps, nats, rates, norms = (np.array(column) for column in columns)
     return History(
         steps=steps,
@@ -124,18 +110,22 @@ def read_history(directory: RunDirectory, *, every_step: bool = True) -> History
 
 
 def read_histories(
-    directory: RunDirectory, config: RunConfig | EmbeddingRunConfig, *, every_step: bool = True
+    directory: RunDirectory,
+    config: RunConfig | EmbeddingRunConfig,
+    *,
+    every_step: bool = True,
+    note: Note | None = None,
 ) -> dict[str, History]:
     """Return the history of a run, or those of a mixture's members by name, then its own as `MEMBER_OF_ALL`.
 
     Arguments are as of `read_history`.
 
     Raises:
-        RunError: metrics.jsonl cannot be read, or has lines that are not events.
+        RunError: metrics.jsonl cannot be read, or without `note` has a damaged line.
     """
     names = config.members if isinstance(config, RunConfig) else ()
-    members = {name: read_history(directory.member(name), every_step=every_step) for name in names}
-    return {**members, MEMBER_OF_ALL: read_history(directory, every_step=every_step)}
+    members = {name: read_history(directory.member(name), every_step=every_step, note=note) for name in names}
+    return {**members, MEMBER_OF_ALL: read_history(directory, every_step=every_step, note=note)}
 
 
 def thin(x: Floats, y: Floats, points: int) -> tuple[Floats, Floats, Floats, Floats]:

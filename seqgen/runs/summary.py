@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,15 +45,19 @@ class Summary(Config):
     """How the run ended; `running`: is being trained, `unfinished`: was killed, `empty`: has no weights."""
 
 
-def summarize(directory: RunDirectory, config: RunConfig | EmbeddingRunConfig) -> Summary:
+def summarize(
+    directory: RunDirectory, config: RunConfig | EmbeddingRunConfig, note: Callable[[str], None] | None = None
+) -> Summary:
     """Return a run's figures, from config.json, metrics.jsonl and the header of the weights.
 
+    With `note`, damaged lines of metrics.jsonl are left out, and it receives a sentence about them.
+
     Raises:
-        RunError: metrics.jsonl or the file of the weights is damaged.
+        RunError: the file of the weights is damaged, or without `note` metrics.jsonl.
     """
     parameters = _count_all(directory, config) if directory.has_weights else None
     try:
-        return _combine(directory, config, parameters, read_metrics(directory.metrics, every_step=False))
+        return _combine(directory, config, parameters, read_metrics(directory.metrics, every_step=False, note=note))
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{directory.metrics} has lines that are not events of seqgen; restore it from a backup"
@@ -73,7 +77,8 @@ def _combine(
         last = event
         total = event.get("total_steps", total)
         steps, seconds = max(steps, event["step"]), max(seconds, event.get("seconds", 0.0))
-        if event["event"] in {"evaluated", "mixed"} and event["nats_per_token"] < best.get("nats_per_token", math.inf):
+        nats = event["nats_per_token"] if event["event"] in {"evaluated", "mixed"} else None
+        if nats is not None and nats < best.get("nats_per_token", math.inf):
             best = event
     state: Any = last["reason"] if last.get("event") == "finished" else "unfinished"
     if last.get("event") == "saved" and last["step"] >= total > 0:

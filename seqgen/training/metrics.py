@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
+from types import NoneType, TracebackType
 from typing import Any, Self
 
 import pydantic_core
@@ -14,10 +14,22 @@ import pydantic_core
 from seqgen.errors import RunError, SaveError
 from seqgen.training.events import Event, as_record
 from seqgen.utils.files import open_regular_file, sync_directory
+from seqgen.utils.text import plural
 
 MAX_LINE_BYTES = 1 << 20
 """The longest real line holds a sample of 160 tokens."""
 _STEP = b'{"event": "step"'
+_NUMBER = (int, float)
+_FIGURE = (int, float, NoneType)
+_LOSSES = {"nats_per_token": _FIGURE, "bits_per_byte": _FIGURE, "seconds": _NUMBER}
+_FIELDS: dict[str, dict[str, Any]] = {
+    "step": dict.fromkeys(("nats_per_token", "lr", "grad_norm"), _FIGURE),
+    "evaluated": _LOSSES,
+    "mixed": _LOSSES,
+    "norms": {"gradient": dict, "update": dict},
+    "sampled": {"text": str},
+}
+"""The fields that readers need, and their types, by event; a number that is NaN or infinite is null."""
 
 
 class MetricsLog:
@@ -112,48 +124,80 @@ def _not_written(path: Path, error: OSError) -> SaveError:
     )
 
 
-def read_metrics(path: Path, *, every_step: bool = True) -> Iterator[dict[str, Any]]:
+def read_metrics(
+    path: Path, *, every_step: bool = True, note: Callable[[str], None] | None = None
+) -> Iterator[dict[str, Any]]:
     """Yield the events of a run, oldest first; an incomplete last line is left out.
 
-    Without `every_step`, only the last of consecutive steps is read: a long run has a million of them.
+    Args:
+        path: metrics.jsonl.
+        every_step: whether to read all steps, or of consecutive steps the last one alone: a long run has a million.
+        note: receives a sentence about damaged lines, which are left out then.
 
     Raises:
-        RunError: the file cannot be read, or has a line that is not an event.
+        RunError: the file cannot be read, or without `note` has a damaged line: not an event, or without its fields.
     """
+    first = damaged = 0
     try:
-        if path.is_file():
-            yield from (_parse(line, path) for line in _lines(path, every_step=every_step))
+        for number, line in _lines(path, every_step=every_step) if path.is_file() else ():
+            try:
+                event = _parse(line)
+            except ValueError as error:
+                if note is None:
+                    raise RunError(
+                        f"{path}: line {number:,} is not an event of seqgen; delete that line, or restore the file "
+                        "from a backup"
+                    ) from error
+                first, damaged = first or number, damaged + 1
+            else:
+                yield event
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
+    if note is not None and damaged:
+        found = f"line {first:,} is not an event"
+        if damaged > 1:
+            found = f"line {first:,} and {plural(damaged - 1, 'other')} are not events"
+        note(f"{path}: {found} of seqgen; the rest is used")
 
 
-def _lines(path: Path, *, every_step: bool) -> Iterator[bytes]:
-    """Yield the complete lines; without `every_step`, only the last of consecutive steps."""
-    step: bytes | None = None
+def _lines(path: Path, *, every_step: bool) -> Iterator[tuple[int, bytes]]:
+    """Yield the complete lines with their numbers; without `every_step`, only the last of consecutive steps.
+
+    A line that is too long is yielded as an empty one.
+    """
+    step: tuple[int, bytes] | None = None
     with path.open("rb") as file:
-        while (line := file.readline(MAX_LINE_BYTES)).endswith(b"\n"):
-            if not every_step and line.startswith(_STEP):
-                step = line
+        number = 0
+        while line := file.readline(MAX_LINE_BYTES):
+            number += 1
+            is_complete = line.endswith(b"\n")
+            if not is_complete and len(line) < MAX_LINE_BYTES:
+                break
+            if not every_step and is_complete and line.startswith(_STEP):
+                step = number, line
                 continue
             if step is not None:
                 yield step
                 step = None
-            yield line
-    if len(line) == MAX_LINE_BYTES:
-        raise _foreign(path)
+            yield number, line if is_complete else b""
+            while not is_complete and (line := file.readline(MAX_LINE_BYTES)):
+                is_complete = line.endswith(b"\n")
     if step is not None:
         yield step
 
 
-def _parse(line: bytes, path: Path) -> dict[str, Any]:
-    try:
-        event = pydantic_core.from_json(line, allow_inf_nan=False)
-    except ValueError as error:
-        raise _foreign(path) from error
+def _parse(line: bytes) -> dict[str, Any]:
+    """Return the event of a line.
+
+    Raises:
+        ValueError: it is not an event, or lacks a field that readers need.
+    """
+    event = pydantic_core.from_json(line, allow_inf_nan=False)
     if not isinstance(event, dict) or not isinstance(event.get("event"), str) or type(event.get("step")) is not int:
-        raise _foreign(path)
+        raise ValueError("not an event")
+    for name, types in _FIELDS.get(event["event"], {}).items():
+        if not isinstance(event.get(name, ...), types):
+            raise ValueError(f"{name} is missing")
+    if not (isinstance(event.get("seconds", 0), _NUMBER) and isinstance(event.get("total_steps", 0), _NUMBER)):
+        raise ValueError("not a number")
     return event
-
-
-def _foreign(path: Path) -> RunError:
-    return RunError(f"{path} has lines that are not events; restore it from a backup")

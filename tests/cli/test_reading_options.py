@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from seqgen.cli.options import reading_settings
+
+from .conftest import commands
 
 GOOD = "".join(
     f'{number},"The sailor number {number} said ""no"",\nand left the quiet river."\n' for number in range(60)
@@ -15,6 +18,7 @@ COMMANDS = {
     "train": ("train", *TRAIN, "--out", "made"),
     "eval": ("eval", "--run", "runs/corpus-gru"),
     "stats": ("corpus", "stats"),
+    "units": ("inspect", "units", "runs/corpus-gru"),
     "encode": ("corpus", "encode", "--cache-dir", "kept"),
     "build": ("tokenizer", "build", "--tokenizer", "char", "--out", "made"),
 }
@@ -78,3 +82,35 @@ def test_file_name_that_is_not_utf8_is_escaped(invoke, answers, folder):
     record = answers("eval", "caf\udce9.txt", "--run", "runs/corpus-gru", "--json")
     assert json.loads(record)["text"] == "caf\udce9.txt"
     assert "caf\\xe9.txt" in answers("corpus", "encode", "caf\udce9.txt")
+
+
+def test_every_inspect_command_has_the_options_of_reading_and_of_the_machine():
+    options = {
+        name: {parameter.name for parameter in command.params}
+        for name, (_, command) in commands().items()
+        if name.startswith("inspect ")
+    }
+
+    assert len(options) == 6
+    assert [name for name, found in options.items() if not found >= {*reading_settings(), "threads"}] == []
+    on_cpu = {"inspect step", "inspect gradients"}  # in fp64
+    assert {name for name, found in options.items() if "device" not in found} == on_cpu
+
+
+@pytest.mark.parametrize("command", ["step", "attention"])
+def test_passage_of_a_file_is_read_by_the_options_and_a_text_itself_is_not(answers, refuses, run, transformer, command):
+    Path("latin.txt").write_bytes("Thé".encode("latin-1"))
+    inspect = ("inspect", command, transformer)
+
+    record = json.loads(answers(*inspect, "latin.txt", "--encoding", "latin-1", "--json", "--quiet"))
+
+    assert (record["run"], record["text"], record["tokens"]) == (str(transformer), "latin.txt", 3)
+    refuses(1, *inspect, "latin.txt", words=("latin.txt", "UTF-8"))
+    refuses(2, *inspect, "The", "--encoding", "latin-1", words=("--encoding",))
+
+
+@pytest.mark.parametrize("command", ["units", "gates", "context", "gradients", "attention"])
+def test_inspecting_the_validation_part_refuses_reading_options(refuses, run, transformer, command):
+    model = transformer if command == "attention" else run
+
+    refuses(2, "inspect", command, model, "--errors", "replace", words=("--errors",))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
-from seqgen.errors import ConfigError
-from seqgen.evaluation.comparison import FEWEST_BLOCKS
+from seqgen.errors import ConfigError, RunError
+from seqgen.evaluation.bootstrap import FEWEST_BLOCKS
 from seqgen.inspection.comparison import (
     VALIDATION,
     ComparedText,
@@ -12,6 +14,7 @@ from seqgen.inspection.comparison import (
     compare,
     compare_methods,
     group_by_seed,
+    read_comparable,
     require_same_validation,
 )
 from seqgen.runs.config import RunConfig
@@ -123,6 +126,19 @@ def _config(**changes) -> RunConfig:
     )
 
 
+def test_read_comparable_returns_the_configs_of_runs_and_names_the_option_in_refusals(make_run, corpus, tmp_path):
+    gru, ngram = make_run(corpus, "gru").path, make_run(corpus, "ngram").path
+    shutil.copytree(gru, tmp_path / "untrained")
+    (tmp_path / "untrained" / "model.safetensors").unlink()
+
+    assert list(read_comparable([gru, ngram], on_validation=True)) == [str(gru), str(ngram)]
+    for option, prefix in ((None, str(gru)), ("against", f"against: {gru}")):
+        with pytest.raises(ConfigError, match=f"^{prefix}"):
+            read_comparable([gru, ngram, gru], on_validation=False, option=option)
+    with pytest.raises(RunError, match="untrained"):
+        read_comparable([gru, tmp_path / "untrained"], on_validation=False)
+
+
 def test_require_same_validation_names_runs_that_differ():
     first, longer = _config(), _config(training={"max_steps": 7})
     configs = {
@@ -134,7 +150,7 @@ def test_require_same_validation_names_runs_that_differ():
 
     require_same_validation({"a": first, "b": longer})
     for name, config in configs.items():
-        with pytest.raises(ConfigError, match=f"{name}.*--text"):
+        with pytest.raises(ConfigError, match=f"^text: .*{name}"):
             require_same_validation({"a": first, name: config})
 
 

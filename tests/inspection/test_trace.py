@@ -7,7 +7,7 @@ import torch
 import seqgen
 from seqgen.errors import ConfigError, TextError
 from seqgen.inspection import trace
-from seqgen.inspection.trace import cut_tokens, neural_part, part_name, trace_text
+from seqgen.inspection.trace import cut_tokens, fit_positions, neural_part, part_name, trace_text
 
 TEXT = "The sailor watches the river.\nA child"
 
@@ -50,6 +50,19 @@ def test_trace_text_refuses_an_empty_text_and_one_longer_than_the_positions(make
     run = make_run(corpus, "transformer", positions="sinusoidal", block_size=16)
     with pytest.raises(TextError, match="15"):
         trace_text(run, TEXT, "hidden")
+
+
+@pytest.mark.parametrize("settings", [{}, {"tokenizer": "byte"}], ids=["characters", "bytes"])
+def test_fit_positions_cuts_documents_into_parts_that_the_model_reads(make_run, corpus, settings):
+    run = make_run(corpus, "transformer", positions="sinusoidal", block_size=16, **settings)
+
+    parts = fit_positions(run, ["", TEXT, "한글 paints the moon"])
+
+    assert "".join(parts) == f"{TEXT}한글 paints the moon"
+    assert all(0 < len(run.tokenizer.encode(part)) <= 15 for part in parts)
+    assert len(parts) <= (5 if not settings else 7)
+    whole = make_run(corpus, "gru")
+    assert fit_positions(whole, ["", TEXT]) == [TEXT]
 
 
 def test_neural_part_of_a_mixture_is_the_member_with_hidden_states(make_run, corpus, tmp_path):

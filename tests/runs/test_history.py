@@ -63,6 +63,14 @@ def test_history_of_a_run_without_metrics_is_empty(tmp_path):
     assert (len(history.steps), history.best, history.groups) == (0, None, [])
 
 
+def test_best_evaluation_is_one_with_a_finite_loss(tmp_path):
+    figures = {"event": "evaluated", "seconds": 1.0, "bits_per_byte": None}
+    events = [{**figures, "step": step, "nats_per_token": nats} for step, nats in enumerate((None, 0.5, None), 1)]
+    (tmp_path / "metrics.jsonl").write_text("".join(f"{json.dumps(event)}\n" for event in events), "utf-8")
+
+    assert read_history(RunDirectory(tmp_path)).best["step"] == 2
+
+
 def test_validation_curve_leaves_out_evaluations_without_bits(tmp_path):
     event = {"event": "evaluated", "step": 1, "seconds": 1.0, "nats_per_token": 0.5, "bits_per_byte": None}
     (tmp_path / "metrics.jsonl").write_text(f"{json.dumps(event)}\n", "utf-8")
@@ -78,11 +86,15 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize("line", DAMAGED)
-def test_history_refuses_events_without_their_fields(tmp_path, line):
+def test_history_refuses_or_leaves_out_events_without_their_fields(tmp_path, line):
     (tmp_path / "metrics.jsonl").write_text(f"{line}\n", "utf-8")
 
-    with pytest.raises(RunError, match=r"metrics\.jsonl"):
+    with pytest.raises(RunError, match=r"metrics\.jsonl: line 1 "):
         read_history(RunDirectory(tmp_path))
+
+    notes: list[str] = []
+    assert read_history(RunDirectory(tmp_path), note=notes.append).best is None
+    assert len(notes) == 1
 
 
 def test_thin_averages_parts_and_keeps_their_extremes():

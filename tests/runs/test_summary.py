@@ -117,6 +117,16 @@ def test_invalid_metrics_are_named(train):
             summarize(directory, config)
 
 
+def test_summary_with_a_note_leaves_out_damaged_lines(train):
+    directory, config, _ = train(max_steps=1)
+    expected, notes = summarize(directory, config), []
+    directory.metrics.write_bytes(b"damaged\n" + directory.metrics.read_bytes())
+
+    assert summarize(directory, config, notes.append) == expected
+    assert len(notes) == 1
+    assert "line 1 " in notes[0]
+
+
 def test_count_parameters_reads_the_header(train):
     directory, config, _ = train()
     weights = seqgen.load(directory.path).model.state_dict()

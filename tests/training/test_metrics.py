@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from seqgen.errors import RunError
 from seqgen.training.events import Evaluated, Sampled, Saved, Step
 from seqgen.training.metrics import MAX_LINE_BYTES, MetricsLog, kept_length, read_metrics
 
@@ -122,3 +123,35 @@ def test_read_metrics_can_return_only_the_last_of_consecutive_steps(tmp_path):
 
     assert found == [("step", 2), ("saved", 2), ("step", 3)]
     assert len(list(read_metrics(path))) == 4
+
+
+DAMAGED = [
+    b"", b"not json", b"[]", b"\xff", b'{"step": 1}', b'{"event": "step"}', b'{"event": "step", "step": 1}',
+    b'{"event": "saved", "step": "one"}', b'{"event": "saved", "step": 1, "seconds": "x"}',
+    b'{"event": "norms", "step": 1, "gradient": {}}', b"x" * (MAX_LINE_BYTES + 7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", DAMAGED, ids=lambda line: str(line[:40]))
+def test_read_metrics_names_a_damaged_line_or_leaves_it_out(tmp_path, line):
+    path, notes = tmp_path / "metrics.jsonl", []
+    with MetricsLog(path) as log:
+        log.write(Saved(1, "a"))
+        log.write(Saved(2, "b"))
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + line + b"\n" + second)
+
+    with pytest.raises(RunError, match=r"metrics\.jsonl: line 2 "):
+        list(read_metrics(path))
+    assert [event["step"] for event in read_metrics(path, note=notes.append)] == [1, 2]
+    assert len(notes) == 1
+    assert f"{path}: line 2 " in notes[0]
+
+
+def test_read_metrics_counts_the_damaged_lines(tmp_path):
+    path, notes = tmp_path / "metrics.jsonl", []
+    path.write_bytes(b'{"event": "x", "step": 4}\n' + b"damaged\n" * 3)
+
+    assert [event["step"] for event in read_metrics(path, every_step=False, note=notes.append)] == [4]
+    assert len(notes) == 1
+    assert "line 2 and 2 others" in notes[0]

@@ -12,6 +12,7 @@ from seqgen.cli.output import PAGE, notice, notice_pipes, printable, stderr, std
 
 from seqgen.config import settings_of
 from seqgen.sources.config import Reading
+from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -87,7 +88,7 @@ def _sizes(found: Statistics) -> RenderableType:
     for name, value, note in (
         ("documents", found.documents, _repeated(found.repeated_documents)),
         ("lines", found.lines, _repeated(found.repeated_lines)),
-        ("  longest", found.longest_line, "characters"),
+        ("  longest", found.longest_line, singular_or_plural(found.longest_line, "character", "characters")),
         ("words", found.words, f"{found.word_ngrams[0].distinct:,} distinct{_of(found.word_ngrams[0], found.words)}"),
         ("characters", found.characters, f"{found.distinct_characters:,} distinct, {found.seen_once:,} seen once"),
         ("bytes as UTF-8", found.bytes, ""),
@@ -122,7 +123,7 @@ def _entropies(found: Statistics) -> RenderableType:
     for entropy in found.entropies:
         notes = [f"{entropy.corrected_bits:.3f} with the Miller-Madow correction; too low for a short text"]
         if entropy.counted < found.characters:
-            notes.append(f"of the first {entropy.counted:,} characters")
+            notes.append(f"of the first {plural(entropy.counted, 'character')}")
         table.add_row(f"order {entropy.order}", f"{entropy.bits:.3f}", "; ".join(notes if entropy.order else notes[1:]))
     return table
 

@@ -9,11 +9,11 @@ import typer
 from seqgen.cli.commands.demo.memory import TRAINING_TIME as MEMORY_TIME
 from seqgen.cli.commands.demo.memory import demonstrate_memory
 from seqgen.cli.commands.demo.stages import say, train
-from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import QuietOption
-from seqgen.cli.output import notice, write_stream, write_text
+from seqgen.cli.output import check_out, notice, write_stream, write_text
 
 from seqgen.errors import ConfigError
+from seqgen.pages.chart_file import CHART_SUFFIXES
 
 CORPUS = "corpus:pydoc"
 TRAINING_TIME, TRANSLATING_TIME = "45s", "40s"
@@ -57,7 +57,7 @@ def demo(
 
 def _generate(time: str, *, quiet: bool) -> None:
     """Train on the embedded corpus, sample, and evaluate."""
-    from seqgen.cli.commands.evaluate import measure, print_rows
+    from seqgen.cli.commands.evaluate.evaluate import measure, print_rows
 
     from seqgen.runs.text import TextRun
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from seqgen.cli.commands.embed.arguments import EmbeddingOption, MemberOption, VectorsOption, load_neighbors
-from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import JsonOption, as_text
-from seqgen.cli.output import printable, stdout, write_json
+from seqgen.cli.output import check_out, printable, stdout, write_json
 
-from seqgen.pages.chart_file import PAGE_SUFFIX
+from seqgen.pages.chart_file import CHART_SUFFIXES, PAGE_SUFFIX
 from seqgen.utils.files import write_atomically
 
 if TYPE_CHECKING:

@@ -1,28 +1,24 @@
-"""The arguments that the commands about a trained model share, and what they stand for."""
+"""What the commands of `seqgen inspect` share: arguments and options, and how they load runs and read texts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import as_text, is_text
+from seqgen.cli.options import as_text, is_text, machine_settings, reading_settings
 from seqgen.cli.output import notice, notice_pipes
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.errors import ConfigError, SaveError
-from seqgen.pages.chart_file import PAGE_SUFFIX, PICTURE_SUFFIXES
+from seqgen.config import EVALUATION
+from seqgen.errors import ConfigError
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.runs.text import TextRun
     from seqgen.sources.source import LoadedDocuments
 
-RunArgument = Annotated[
-    str | None, typer.Argument(metavar="RUN", help="Directory of the run.", show_default="the newest under runs/")
-]
 RunsArgument = Annotated[
     list[str] | None,
     typer.Argument(metavar="RUN", help="Directories of runs.", show_default="the newest under runs/"),
@@ -51,37 +47,19 @@ MemberOption = Annotated[
         "--member", metavar="NAME", help="Member of a mixture.", show_default="the only one trained by gradients"
     ),
 ]
-CHART_SUFFIXES = (PAGE_SUFFIX, *PICTURE_SUFFIXES)
+ChartsOption = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Write charts: a page, OUT.html, or a picture, .png or .svg.")
+]
+MACHINE = ("device", "threads")
+SETTINGS = {**reading_settings(), **machine_settings(EVALUATION)}
+"""How a text is read, and where the model computes."""
+CPU_SETTINGS = {name: setting for name, setting in SETTINGS.items() if name != "device"}
+"""The same where all is computed in fp64 on the CPU."""
 
 
-def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") -> Path | None:
-    """Return the path of --out, or of another setting, before the work for it.
-
-    Raises:
-        ConfigError: its ending is not one of `suffixes`, or matplotlib, which draws pictures, is not installed.
-        SaveError: its folder is missing or not writable, or it is a folder itself.
-    """
-    if out is None:
-        return None
-    path = Path(out)
-    if path.suffix.lower() not in suffixes:
-        raise ConfigError(f"{setting}: {out or 'the name'} does not end in {_endings(suffixes)}; change it")
-    if not path.parent.is_dir():
-        raise SaveError(f"{out} cannot be written: the folder {path.parent} is missing; make it, or change the name")
-    if path.is_dir():
-        raise SaveError(f"{out} cannot be written: it is a folder; change the name")
-    if not os.access(path.parent, os.W_OK):
-        raise SaveError(f"{out} cannot be written: the folder {path.parent} is not writable; change the name")
-    if path.suffix.lower() in PICTURE_SUFFIXES:
-        from seqgen.pages.picture import check_picture
-
-        check_picture(path)
-    return path
-
-
-def _endings(suffixes: Sequence[str]) -> str:
-    *first, last = suffixes
-    return f"{', '.join(first)} or {last}" if first else last
+def text_name(text: str | None) -> str:
+    """Return what --json calls a text: the name that was given, or `validation part`."""
+    return "validation part" if text is None else text
 
 
 def run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | None]:
@@ -96,20 +74,6 @@ def run_and_text(run: str | None, text: str | None) -> tuple[str | None, str | N
     return (run, None) if is_missing or os.path.isdir(run) else (None, run)  # noqa: PTH112
 
 
-def require_different(runs: Sequence[str]) -> None:
-    """Refuse a run that is named twice.
-
-    Raises:
-        ConfigError: the message names it.
-    """
-    named: set[Path] = set()
-    for run in runs:
-        path = Path(run).resolve()
-        if path in named:
-            raise ConfigError(f"{run} is named twice; leave one out")
-        named.add(path)
-
-
 def load_runs(runs: Sequence[str] | None, **settings: Any) -> list[TextRun]:
     """Load the runs, or the newest one if none is named; `settings` are as of `seqgen.load`.
 
@@ -117,52 +81,71 @@ def load_runs(runs: Sequence[str] | None, **settings: Any) -> list[TextRun]:
         RunError: a run is missing, or has no weights.
         ConfigError: a run is named twice, or was trained for another task.
     """
-    require_different(runs or ())
     with exit_on_signal():
+        from seqgen.inspection.comparison import require_different
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
+    require_different(runs or ())
     names: Sequence[str | None] = runs or [None]
     return [load(name, **settings).expect(TextRun) for name in names]
 
 
-def load_text(run: TextRun, text: str, *, quiet: bool) -> LoadedDocuments:
-    """Return the documents of a file, a folder, a text of the catalog or stdin, as the run reads texts.
+def read_documents(
+    run: TextRun, text: str | None, reading: Mapping[str, Any], most: int | None = None, *, quiet: bool
+) -> LoadedDocuments:
+    """Return the documents of a text as a run reads texts, or of its validation part; note what is left out.
+
+    Args:
+        run: any run that continues texts.
+        text: a file, a folder, a text of the catalog or stdin; None is the validation part.
+        reading: the fields of `Reading` that were given.
+        most: how many characters to return at most; None is all.
+        quiet: whether to leave out notices.
 
     Raises:
-        TextError: the text cannot be read, or is empty.
-    """
-    from seqgen.sources.source import load_documents
-
-    notice_pipes([text], quiet=quiet)
-    return load_documents([text], run.reading(), lambda message: notice(message, quiet=quiet))
-
-
-def read_documents(run: TextRun, text: str | None, most: int, *, quiet: bool) -> LoadedDocuments:
-    """Return the documents of a text, or of the run's validation part, up to `most` characters; note what is left out.
-
-    Raises:
+        ConfigError: a setting of reading has no effect.
         TextError: the text cannot be read, or is empty.
         RunError: the run has no validation part.
     """
+    if text is None:
+        refuse_reading(reading, "it has no effect without a text; name one, or leave it out")
+        documents = run.validation_texts()
+    else:
+        from seqgen.sources.source import load_documents
+
+        notice_pipes([text], quiet=quiet)
+        documents = load_documents([text], run.reading(**reading), lambda message: notice(message, quiet=quiet))
+    if most is None or (total := sum(map(len, documents))) <= most:
+        return documents
     name = "the validation part" if text is None else text
-    documents = run.validation_texts() if text is None else load_text(run, text, quiet=quiet)
-    if (total := sum(map(len, documents))) > most:
-        notice(f"{name}: the first {most:,} of {total:,} characters", quiet=quiet)
+    notice(f"{name}: the first {most:,} of {plural(total, 'character')}", quiet=quiet)
     return documents.first(most)
 
 
-def read_passage(run: TextRun, text: str, *, quiet: bool) -> str:
-    """Return the text itself, or the first document of a file or of stdin.
+def read_passage(run: TextRun, text: str | None, reading: Mapping[str, Any], *, quiet: bool) -> str:
+    """Return the text itself, or the first document of a file or of stdin; without a text, of the validation part.
 
     Raises:
+        ConfigError: a setting of reading has no effect.
         TextError: it is empty, not valid UTF-8, or cannot be read.
     """
     from seqgen.sources.content import bytes_as_characters
 
-    if is_text(text, "the text", quiet=quiet):
+    if text is not None and is_text(text, "the text", quiet=quiet):
+        refuse_reading(reading, "it applies to stdin and files; leave it out")
         return bytes_as_characters(text) if run.config.data.is_raw else as_text(text, "the text")
-    documents = load_text(run, text, quiet=quiet)
-    if len(documents) > 1:
+    documents = read_documents(run, text, reading, quiet=quiet)
+    if text is not None and len(documents) > 1:
         notice(f"{text}: the first of {plural(len(documents), 'document')}", quiet=quiet)
     return documents[0]
+
+
+def refuse_reading(reading: Mapping[str, Any], why: str) -> None:
+    """Refuse settings of reading where no text is read.
+
+    Raises:
+        ConfigError: one was given; the message names it and says why.
+    """
+    if reading:
+        raise ConfigError(f"{next(iter(reading))}: {why}")

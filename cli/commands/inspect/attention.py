@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.commands.inspect.arguments import (
-    CHART_SUFFIXES,
+    MACHINE,
+    SETTINGS,
     MemberOption,
-    RunArgument,
-    check_out,
     read_passage,
+    refuse_reading,
     run_and_text,
+    text_name,
 )
 from seqgen.cli.commands.pairs.translate import draw_attention, print_map
-from seqgen.cli.options import JsonOption, QuietOption, machine_settings, texts_of, with_settings
-from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, RunArgument, pick, texts_of, with_settings
+from seqgen.cli.output import check_out, notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError, TextError
-from seqgen.pages.chart_file import PAGE_SUFFIX
+from seqgen.pages.chart_file import CHART_SUFFIXES, PAGE_SUFFIX
 from seqgen.sources.config import STDIN
 from seqgen.utils.files import write_atomically
 from seqgen.utils.text import plural
@@ -34,10 +34,7 @@ if TYPE_CHECKING:
     from seqgen.runs.text import TextRun
 
 
-SETTINGS = machine_settings(EVALUATION)
-
-
-@with_settings(SETTINGS, main=("device", "threads"))
+@with_settings(SETTINGS, main=MACHINE)
 def attention(
     run: RunArgument = None,
     text: Annotated[
@@ -69,33 +66,30 @@ def attention(
     with exit_on_signal():
         from seqgen.device import torch_threads
         from seqgen.inspection.attention import measure_attention
-        from seqgen.pages.attention import heads_page
         from seqgen.runs.load import load
         from seqgen.runs.pairs.translator import TranslatorRun
         from seqgen.runs.text import TextRun
 
-    model = load(run, **settings)
+    machine = pick(settings, *MACHINE)
+    model = load(run, **machine)
     if isinstance(model, TranslatorRun):
-        for name, value in {"layer": layer, "head": head, "member": member}.items():
+        encoding = pick(settings, "encoding")
+        for name, value in {"layer": layer, "head": head, "member": member, **settings}.items():
             if value is not None:
                 raise ConfigError(f"{name}: it belongs to runs that continue texts; leave it out")
-        _show_alignments(model, text, out, json=json, quiet=quiet)
+        _show_alignments(model, text, encoding, out, json=json, quiet=quiet)
         return
-    model = model.expect(TextRun)
-    content = model.validation_texts()[0] if text is None else read_passage(model, text, quiet=quiet)
-    with torch_threads(settings.get("threads")):
+    content = read_passage(model.expect(TextRun), text, settings, quiet=quiet)
+    with torch_threads(machine.get("threads")):
         found = measure_attention(model, content, member=member)
     if found.is_cut:
-        notice(f"the text is long; its first {plural(len(found.tokens), 'token')} are read", quiet=quiet)
+        notice(f"the text is long; reading stops after {plural(len(found.tokens), 'token')}", quiet=quiet)
     shown = None if layer is None else _choose_map(found, layer, head)
     if path is not None:
-        if path.suffix.lower() == PAGE_SUFFIX:
-            write_atomically(path, heads_page(found, f"Attention of {model.path.name}", layer, head).encode())
-        else:
-            _write_picture(found, shown, path)
+        _write(found, shown, f"Attention of {model.path.name}", (layer, head), path)
         notice_written(path, quiet=quiet)
     if json:
-        write_json(_as_record(model, found))
+        write_json(_as_record(model, text, found))
     elif path is None:
         _print(model, found, shown)
 
@@ -118,12 +112,16 @@ def _choose_map(found: TextAttention, layer: int, head: int | None) -> Attention
     return example if head is None else replace(example, weights=example.heads[head], head_names=())
 
 
-def _write_picture(found: TextAttention, shown: AttentionExample | None, path: Path) -> None:
-    """Write a picture of all heads, or of the map that is shown."""
-    from seqgen.pages.attention import layer_examples
+def _write(
+    found: TextAttention, shown: AttentionExample | None, title: str, place: tuple[int | None, int | None], path: Path
+) -> None:
+    """Write a page with the map of a layer and head first, or a picture of all heads, or of the map that is shown."""
+    from seqgen.pages.attention import heads_page, layer_examples
     from seqgen.pages.attention_picture import write_attention_picture, write_heads_picture
 
-    if shown is None:
+    if path.suffix.lower() == PAGE_SUFFIX:
+        write_atomically(path, heads_page(found, title, *place).encode())
+    elif shown is None:
         write_heads_picture(layer_examples(found), path)
     else:
         write_attention_picture(shown, path)
@@ -150,26 +148,34 @@ def _print(model: TextRun, found: TextAttention, shown: AttentionExample | None)
     console.print(found.note, soft_wrap=True)
 
 
-def _as_record(model: TextRun, found: TextAttention) -> dict[str, Any]:
+def _as_record(model: TextRun, text: str | None, found: TextAttention) -> dict[str, Any]:
+    """Return the figures and the weights of each head, with the texts of the tokens."""
     return {
         "run": str(model.path),
-        "tokens": found.tokens,
+        "text": text_name(text),
+        "tokens": len(found.tokens),
+        "token_texts": found.tokens,
         "unknown": found.unknown,
         "is_cut": found.is_cut,
         "repeated_tokens": found.repeated,
-        "heads": [{**asdict(one), "role": one.role or None} for one in found.heads],
-        "weights": found.weights.tolist(),
+        "heads": [
+            {**asdict(one), "role": one.role or None, "weights": found.weights[one.layer, one.head].tolist()}
+            for one in found.heads
+        ],
     }
 
 
-def _show_alignments(model: TranslatorRun, text: str | None, out: str | None, *, json: bool, quiet: bool) -> None:
+def _show_alignments(
+    model: TranslatorRun, text: str | None, encoding: dict[str, Any], out: str | None, *, json: bool, quiet: bool
+) -> None:
     """Draw the alignments of sources, or print them as JSON."""
     if not model.model.attends:
         raise ConfigError(f"{model.path} was trained with --attention none, so it has none; name another run")
     if text is None:
+        refuse_reading(encoding, "it has no effect without a text; name one, or leave it out")
         sources = list(model.validation_texts()[:1])
     else:
-        batches, _ = texts_of(text, "the source", {}, model.config.data, quiet=quiet)
+        batches, _ = texts_of(text, "the source", encoding, model.config.data, quiet=quiet)
         sources = [source for batch in batches for source in batch if source]
         if not sources:
             raise TextError(f"{text} has no sources; write one in each line")
@@ -177,5 +183,6 @@ def _show_alignments(model: TranslatorRun, text: str | None, out: str | None, *,
         draw_attention(model, sources, STDIN if out is None else out, {}, quiet=quiet)
     if json:
         found = [model.attention(source) for source in sources]
+        record = {"run": str(model.path), "text": text_name(text), "tokens": sum(len(one.source) for one in found)}
         examples = [{**one._asdict(), "weights": one.weights.tolist()} for one in found]
-        write_json({"run": str(model.path), "examples": examples})
+        write_json({**record, "examples": examples})

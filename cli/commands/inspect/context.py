@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import (
-    CHART_SUFFIXES,
+    MACHINE,
+    SETTINGS,
+    ChartsOption,
     RunsArgument,
     SharedTextOption,
-    check_out,
     load_runs,
     read_documents,
+    text_name,
 )
-from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
-from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, pick, with_settings
+from seqgen.cli.output import check_out, fit_table, notice, notice_written, print_line, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.config import EVALUATION
-from seqgen.errors import ConfigError
-from seqgen.pages.chart_file import write_charts
+from seqgen.pages.chart_file import CHART_SUFFIXES, write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import Console
 
     from seqgen.inspection.context import ContextLosses, Estimate, Floats, Unit
     from seqgen.runs.text import TextRun
 
-SETTINGS = machine_settings(EVALUATION)
 MOST_CHARACTERS = 100_000
 """Characters of a text that are read: all of them once, for the loss with the whole context."""
 
 
-@with_settings(SETTINGS, main=("device", "threads"))
+@with_settings(SETTINGS, main=MACHINE)
 def context(
     runs: RunsArgument = None,
     text: SharedTextOption = None,
@@ -45,9 +44,7 @@ def context(
         bool, typer.Option("--members", help="Measure each member of a mixture as a run of its own too.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the places and of the shuffling.")] = 1,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write charts: a page, OUT.html, or a picture, .png or .svg.")
-    ] = None,
+    out: ChartsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     **settings: Any,
@@ -61,10 +58,11 @@ def context(
         from seqgen.device import torch_threads
         from seqgen.inspection.context import common_unit, measure_context
 
-    loaded = load_runs(runs, **settings)
-    documents = _read(loaded, text, quiet=quiet)
+    machine = pick(settings, *MACHINE)
+    loaded = load_runs(runs, **machine)
+    documents = _read(loaded, text, settings, quiet=quiet)
     measured = [part for run in loaded for part in (run, *(run.members.values() if members else ()))]
-    with torch_threads(settings.get("threads")), WorkBar("reading contexts", quiet=quiet) as bar:
+    with torch_threads(machine.get("threads")), WorkBar("reading contexts", quiet=quiet) as bar:
         found = measure_context(measured, documents, targets=targets, longest=longest, seed=seed, progress=bar.show)
     reached = [one.lengths[-1] for one, run in zip(found, measured, strict=True) if run.model.max_positions is None]
     if reached and reached[0] < longest:
@@ -76,59 +74,59 @@ def context(
         write_charts(context_charts(found, common_unit(found)), title, path)
         notice_written(path, quiet=quiet)
     if json:
-        write_json([_as_record(one, run) for one, run in zip(found, measured, strict=True)])
+        records = [_as_record(one, run) for one, run in zip(found, measured, strict=True)]
+        write_json({"text": text_name(text), "places": len(found[0].tokens), "runs": records})
     elif path is None:
         _print(found)
 
 
-def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> Sequence[str]:
-    """Return the documents of a text, or of the validation part that all runs share."""
-    documents = read_documents(runs[0], text, MOST_CHARACTERS, quiet=quiet)
-    if text is None:
-        shared = runs[0].validation_texts()
-        for run in runs[1:]:
-            if run.validation_texts() != shared:
-                raise ConfigError(
-                    f"text: {run.path} and {runs[0].path} withheld different parts for validation; name a text that "
-                    "neither has learned from"
-                )
-    return documents
+def _read(runs: Sequence[TextRun], text: str | None, reading: Mapping[str, Any], *, quiet: bool) -> Sequence[str]:
+    """Return the documents of a text, or of the validation part that all runs share.
+
+    Raises:
+        ConfigError: the runs have different validation parts.
+    """
+    if text is None and len(runs) > 1:
+        from seqgen.inspection.comparison import require_same_validation
+
+        require_same_validation({str(run.path): run.config for run in runs})
+    return read_documents(runs[0], text, reading, MOST_CHARACTERS, quiet=quiet)
 
 
 def _print(found: Sequence[ContextLosses]) -> None:
-    """Print tables of losses with a column for each run, and on a terminal the charts."""
+    """Print tables of losses with a column for each run, as many in one as fit, and on a terminal the charts."""
     from seqgen.cli.chart import print_chart
 
     from seqgen.inspection.context import common_unit, disturbed_lengths
     from seqgen.pages.charts.context import context_charts
 
     console, unit = stdout(), common_unit(found)
-    console.print(f"{unit}, and its standard error, at {plural(len(found[0].tokens), 'place')}", soft_wrap=True)
-    console.print(_length_table(found, unit))
+    print_line(console, f"{unit}, and its standard error, at {plural(len(found[0].tokens), 'place')}")
+    names = [printable(one.name) for one in found]
+    _print_table(console, "last tokens", names, _length_rows(found, unit))
     if any(one.distances for one in found):
         line = f"added when, of the last {disturbed_lengths(found)} tokens, those more than k back are disturbed"
-        console.print(f"\n{line}", soft_wrap=True)
-        console.print(_disturbance_table(found, unit))
+        print_line(console, f"\n{line}")
+        _print_table(console, "k", names, _disturbance_rows(found, unit))
     if console.is_terminal:
         for chart in context_charts(found, unit):
             console.print()
             print_chart(console, chart)
 
 
-def _length_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
-    """Return the losses by the length of the context; a run with limited positions has no longer ones."""
-    table, longest = _table("last tokens", found), max(found, key=lambda one: len(one.lengths)).lengths
+def _length_rows(found: Sequence[ContextLosses], unit: Unit) -> Iterator[tuple[str, list[str]]]:
+    """Yield the losses by the length of the context; a run with limited positions has no longer ones."""
+    longest = max(found, key=lambda one: len(one.lengths)).lengths
     for number, length in enumerate(longest):
         cells = [_show(one.loss(one.by_length[number], unit)) if number < len(one.lengths) else "" for one in found]
-        table.add_row(f"{length:,}", *cells)
-    table.add_row("all before", *(_show(one.loss(one.whole, unit)) for one in found))
-    table.add_row("within 1% of the best", *(_horizon(one.horizon, one.lengths) for one in found))
-    return table
+        yield f"{length:,}", cells
+    yield "all before", [_show(one.loss(one.whole, unit)) for one in found]
+    yield "within 1% of the best", [_horizon(one.horizon, one.lengths) for one in found]
 
 
-def _disturbance_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
-    """Return what is added to the losses by what happens to the tokens more than k back."""
-    table, most = _table("k", found), max(found, key=lambda one: len(one.distances)).distances
+def _disturbance_rows(found: Sequence[ContextLosses], unit: Unit) -> Iterator[tuple[str, list[str]]]:
+    """Yield what is added to the losses by what happens to the tokens more than k back."""
+    most = max(found, key=lambda one: len(one.distances)).distances
     for kind in found[0].disturbances:
         for number, distance in enumerate(most):
             cells = [
@@ -137,20 +135,24 @@ def _disturbance_table(found: Sequence[ContextLosses], unit: Unit) -> Table:
                 else ""
                 for one in found
             ]
-            table.add_row(f"{kind}, {distance}", *cells)
-    table.add_row("shuffled adds below 1%", *(_horizon(one.order_horizon, one.distances) for one in found))
-    table.add_row("replaced adds below 1%", *(_horizon(one.replacement_horizon, one.distances) for one in found))
-    return table
+            yield f"{kind}, {distance}", cells
+    yield "shuffled adds below 1%", [_horizon(one.order_horizon, one.distances) for one in found]
+    yield "replaced adds below 1%", [_horizon(one.replacement_horizon, one.distances) for one in found]
 
 
-def _table(title: str, found: Sequence[ContextLosses]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    table.add_column(title, justify="right")
-    for one in found:
-        table.add_column(printable(one.name), justify="right")
-    return table
+def _print_table(console: Console, title: str, names: Sequence[str], rows: Iterator[tuple[str, list[str]]]) -> None:
+    """Print rows with a cell for each run; the runs that have no room follow in further tables."""
+    named = [{title: first, **dict(zip(names, cells, strict=True))} for first, cells in rows]
+    left = list(names)
+    while left:
+        for count in range(len(left), 0, -1):
+            columns = [title, *left[:count]]
+            fitted = fit_table(console, columns, named, figures=columns, left_out_first=())
+            if fitted.fits:
+                break
+        console.print(fitted.table)
+        if left := left[count:]:
+            console.print()
 
 
 def _show(estimate: Estimate, *, signed: bool = False) -> str:
@@ -175,7 +177,6 @@ def _as_record(found: ContextLosses, run: TextRun) -> dict[str, Any]:
 
     return {
         "run": str(run.path),
-        "places": len(found.tokens),
         "tokens": int(found.tokens.sum()),
         "bytes": int(found.bytes.sum()),
         "whole": losses(found.whole),

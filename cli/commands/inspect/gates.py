@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import (
-    CHART_SUFFIXES,
+    MACHINE,
+    SETTINGS,
+    ChartsOption,
     MemberOption,
-    RunArgument,
     TextArgument,
-    check_out,
     read_documents,
+    text_name,
 )
-from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
-from seqgen.cli.output import notice_written, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, RunArgument, pick, with_settings
+from seqgen.cli.output import check_out, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.config import EVALUATION
-from seqgen.pages.chart_file import write_charts
+from seqgen.pages.chart_file import CHART_SUFFIXES, write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -28,22 +28,19 @@ if TYPE_CHECKING:
     from seqgen.inspection.gates import Gates
     from seqgen.runs.text import TextRun
 
-SETTINGS = machine_settings(EVALUATION)
 MOST_CHARACTERS = 20_000
 """Characters of a text that are read: enough for means to three digits, in seconds."""
 SHARES = {"shortest": 0.0, "10%": 0.1, "25%": 0.25, "median": 0.5, "75%": 0.75, "90%": 0.9, "longest": 1.0}
 """The columns of the table of half-lives."""
 
 
-@with_settings(SETTINGS, main=("device", "threads"))
+@with_settings(SETTINGS, main=MACHINE)
 def gates(
     run: RunArgument = None,
     text: TextArgument = None,
     member: MemberOption = None,
     top: Annotated[int, typer.Option(min=1, help="How many units with the longest memory to list.")] = 10,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write charts: a page, OUT.html, or a picture, .png or .svg.")
-    ] = None,
+    out: ChartsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     **settings: Any,
@@ -61,12 +58,13 @@ def gates(
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
-    model = load(run, **settings).expect(TextRun)
+    machine = pick(settings, *MACHINE)
+    model = load(run, **machine).expect(TextRun)
     part = neural_part(model, member)
     name = part_name(model, part)
     gated_cell(part)
-    documents = read_documents(model, text, MOST_CHARACTERS, quiet=quiet)
-    with torch_threads(settings.get("threads")), WorkBar("reading", quiet=quiet) as bar:
+    documents = read_documents(model, text, settings, MOST_CHARACTERS, quiet=quiet)
+    with torch_threads(machine.get("threads")), WorkBar("reading", quiet=quiet) as bar:
         found = measure_gates(part, documents, progress=bar.show)
     if path is not None:
         from seqgen.pages.charts.gates import half_life_chart, saturation_charts
@@ -75,24 +73,33 @@ def gates(
         write_charts([half_life_chart(found), *saturation_charts(found)], title, path)
         notice_written(path, quiet=quiet)
     if json:
-        write_json(_as_record(found, part))
+        write_json(_as_record(found, part, text_name(text)))
     elif path is None:
         _print(found, part, name, top)
 
 
-def _as_record(found: Gates, run: TextRun) -> dict[str, Any]:
-    """Return the figures of every unit, [layers][units]."""
+def _as_record(found: Gates, run: TextRun, text: str) -> dict[str, Any]:
+    """Return the figures of every unit."""
     return {
         "run": str(run.path),
-        "cell": found.cell,
+        "text": text,
         "tokens": found.tokens,
+        "cell": found.cell,
         "retention": found.retention,
-        "gates": {
-            name: {"mean": gate.mean.tolist(), "left": gate.left.tolist(), "right": gate.right.tolist()}
-            for name, gate in found.gates.items()
-        },
-        "half_life": found.half_life.tolist(),
-        "limited": found.limited.tolist(),
+        "units": [
+            {
+                "layer": layer,
+                "unit": unit,
+                "half_life": half_life,
+                "limited": float(found.limited[layer, unit]),
+                "gates": {
+                    name: {part: float(getattr(gate, part)[layer, unit]) for part in ("mean", "left", "right")}
+                    for name, gate in found.gates.items()
+                },
+            }
+            for layer, half_lives in enumerate(found.half_life.tolist())
+            for unit, half_life in enumerate(half_lives)
+        ],
     }
 
 

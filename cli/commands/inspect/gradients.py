@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.commands.inspect.arguments import (
-    CHART_SUFFIXES,
+    CPU_SETTINGS,
+    MACHINE,
+    ChartsOption,
     MemberOption,
     RunsArgument,
     SharedTextOption,
-    check_out,
     load_runs,
     read_documents,
+    text_name,
 )
-from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
-from seqgen.cli.output import notice, notice_written, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, pick, with_settings
+from seqgen.cli.output import check_out, fit_table, notice, notice_written, print_line, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError
-from seqgen.pages.chart_file import write_charts
+from seqgen.pages.chart_file import CHART_SUFFIXES, write_charts
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from seqgen.inspection.gradients import GradientNorms, Gradients, Target
     from seqgen.runs.text import TextRun
 
-SETTINGS = {"threads": machine_settings(EVALUATION)["threads"]}
 MOST_CHARACTERS = 1_000_000
 """Characters of a text that are encoded; positions are drawn from them."""
 
 
-@with_settings(SETTINGS, main=("threads",))
+@with_settings(CPU_SETTINGS, main=MACHINE)
 def gradients(
     runs: RunsArgument = None,
     text: SharedTextOption = None,
@@ -53,9 +51,7 @@ def gradients(
         bool, typer.Option("--untrained", help="Add each model with the weights that its training began with.")
     ] = False,
     member: MemberOption = None,
-    out: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Write the chart: a page, OUT.html, or a picture, .png or .svg.")
-    ] = None,
+    out: ChartsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     **settings: Any,
@@ -72,24 +68,25 @@ def gradients(
         from seqgen.inspection.trace import neural_part, part_name
         from seqgen.runs.run import short_names
 
-    loaded = load_runs(runs, device="cpu")
+    machine = pick(settings, *MACHINE)
+    loaded = load_runs(runs, device="cpu", **machine)
     named = [(name, run, neural_part(run, member)) for name, run in zip(short_names(loaded), loaded, strict=True)]
     parts = {part_name(run, part, name): part for name, run, part in named}
     target = of or ("state" if all(_has_state(part) for part in parts.values()) else "input")
-    documents = _read(loaded, text, quiet=quiet)
-    with torch_threads(settings.get("threads")):
+    documents = _read(loaded, text, settings, quiet=quiet)
+    with torch_threads(machine.get("threads")):
         measured = _measure(parts, documents, target, distance, positions, untrained=untrained, quiet=quiet)
     if (count := measured[0][1].positions) < positions:
-        notice(f"the text has only {plural(count, 'position')} with {distance} tokens before", quiet=quiet)
+        notice(f"the text has only {plural(count, 'position')} with {plural(distance, 'token')} before", quiet=quiet)
     if path is not None:
         from seqgen.pages.charts.gradients import gradients_chart
 
         write_charts([gradients_chart(measured)], f"Gradients of {', '.join(parts)}", path)
         notice_written(path, quiet=quiet)
     if json:
-        write_json(_as_record(measured, parts, target))
+        write_json({"text": text_name(text), **_as_record(measured, parts, target)})
     elif path is None:
-        _print(measured, target)
+        _print(measured, target, quiet=quiet)
 
 
 def _has_state(run: TextRun) -> bool:
@@ -98,7 +95,7 @@ def _has_state(run: TextRun) -> bool:
     return isinstance(run.config.model, RecurrentConfig)
 
 
-def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> Sequence[str]:
+def _read(runs: Sequence[TextRun], text: str | None, reading: Mapping[str, Any], *, quiet: bool) -> Sequence[str]:
     """Return the documents that all runs read.
 
     Raises:
@@ -114,7 +111,7 @@ def _read(runs: Sequence[TextRun], text: str | None, *, quiet: bool) -> Sequence
             notice(f"k counts tokens, and {first.path} and {run.path} have different ones", quiet=quiet)
     if text is None and others:
         notice(f"the text is the validation part of {first.path}; choose another with --text", quiet=quiet)
-    return read_documents(first, text, MOST_CHARACTERS, quiet=quiet)
+    return read_documents(first, text, reading, MOST_CHARACTERS, quiet=quiet)
 
 
 def _measure(
@@ -147,50 +144,56 @@ def _measure(
     return measured
 
 
-def _print(measured: Sequence[tuple[str, Gradients]], target: Target) -> None:
+def _print(measured: Sequence[tuple[str, Gradients]], target: Target, *, quiet: bool) -> None:
     """Print the table, and on a terminal the chart."""
     from seqgen.cli.chart import print_chart
 
     from seqgen.pages.charts.gradients import gradients_chart
 
-    console, first = stdout(), measured[0][1]
+    console, last = stdout(), measured[0][1].distance
     source = "state" if target == "state" else "embedded input"
     line = f"norm of the gradient of one loss with respect to the {source} k tokens before"
-    console.print(f"{line}, geometric mean over {plural(first.positions, 'position')}, in fp64", soft_wrap=True)
-    console.print(_table(measured))
+    positions = plural(measured[0][1].positions, "position")
+    print_line(console, f"{line}, geometric mean over {positions}, in fp64")
+    shown = [0, *([last // 10] if last >= 20 else []), last]
+    rows = [_row(name, found, norms, shown) for name, found in measured for norms in found.norms]
+    columns = list(rows[0])
+    fitted = fit_table(console, columns, rows, figures=columns[3:], left_out_first=[f"k = {k}" for k in shown[1:]])
+    console.print(fitted.table)
+    for line in dict.fromkeys(_remarks(measured)):
+        print_line(console, printable(line))
+    if fitted.left_out:
+        notice(f"not shown at this width: {', '.join(fitted.left_out)}; --json has everything", quiet=quiet)
     if console.is_terminal:
         console.print()
         print_chart(console, gradients_chart(measured))
 
 
-def _table(measured: Sequence[tuple[str, Gradients]]) -> Table:
-    from rich.table import Table
+def _row(name: str, found: Gradients, norms: GradientNorms, shown: Sequence[int]) -> dict[str, str]:
+    """Return the cells of a row, with the norms at the distances that are shown."""
+    from seqgen.pages.charts.gradients import describe_source
 
+    return {
+        "run": printable(name),
+        "weights": "trained" if found.trained else "untrained",
+        "of": describe_source(found, norms),
+        **{f"k = {k}": f"{norms.mean[k]:.2g}" for k in shown},
+        "factor": "-" if norms.decay is None else f"{norms.decay:.3g}",
+        "horizon": f"> {found.distance:,}" if norms.horizon is None else f"{norms.horizon:,}",
+    }
+
+
+def _remarks(measured: Sequence[tuple[str, Gradients]]) -> Iterator[str]:
+    """Yield what the table has no room for: the bias of gates before training, and fits that end before a norm of 0."""
     from seqgen.pages.charts.gradients import describe_source, describe_weights
 
-    last = measured[0][1].distance
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", "weights", "of"):
-        table.add_column(name)
-    for name in ("k = 0", *([f"k = {last // 10}"] if last >= 20 else []), f"k = {last}", "factor per token", "horizon"):
-        table.add_column(name, justify="right")
     for name, found in measured:
+        if not found.trained and found.gate_bias:
+            yield f"{name}: {describe_weights(found)}"
         for norms in found.norms:
-            shown = [0, *([last // 10] if last >= 20 else []), last]
-            figures = (f"{norms.mean[k]:.2g}" for k in shown)
-            table.add_row(
-                printable(name), describe_weights(found), describe_source(found, norms), *figures, _factor(norms),
-                f"more than {last:,}" if norms.horizon is None else f"{norms.horizon:,}",
-            )  # fmt: skip
-    return table
-
-
-def _factor(norms: GradientNorms) -> str:
-    """Return the fitted factor, with the range of the fit where it ends before a norm of 0."""
-    if norms.decay is None:
-        return "-"
-    last = norms.fit_range[1]
-    return f"{norms.decay:.3g}" + (f" up to k = {last}" if last < len(norms.mean) - 1 else "")
+            last = norms.fit_range[1]
+            if norms.decay is not None and last < found.distance:
+                yield f"{name}, {describe_source(found, norms)}: fitted up to k = {last:,}, after which norms are 0"
 
 
 def _as_record(measured: Sequence[tuple[str, Gradients]], parts: dict[str, TextRun], target: Target) -> dict[str, Any]:

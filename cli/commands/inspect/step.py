@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.commands.inspect.arguments import (
-    MemberOption,
-    RunArgument,
-    check_out,
-    read_passage,
-    run_and_text,
-)
-from seqgen.cli.options import JsonOption, QuietOption, machine_settings, with_settings
-from seqgen.cli.output import PAGE, notice, notice_written, printable, stdout, write_json
+from seqgen.cli.commands.inspect.arguments import CPU_SETTINGS, MACHINE, MemberOption, read_passage, run_and_text
+from seqgen.cli.options import JsonOption, QuietOption, RunArgument, pick, with_settings
+from seqgen.cli.output import PAGE, check_out, notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.config import EVALUATION
 from seqgen.pages.chart_file import PAGE_SUFFIX
 from seqgen.utils.files import write_atomically
 
@@ -36,10 +29,7 @@ PAGE_UNITS = 8
 EXAMPLE = "hello"
 
 
-SETTINGS = {"threads": machine_settings(EVALUATION)["threads"]}
-
-
-@with_settings(SETTINGS, main=("threads",))
+@with_settings(CPU_SETTINGS, main=MACHINE)
 def step(
     run: RunArgument = None,
     text: Annotated[
@@ -77,12 +67,14 @@ def step(
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
-    model = load(run).expect(TextRun)
+    machine = pick(settings, *MACHINE)
+    model = load(run, device="cpu", **machine).expect(TextRun)
     part = neural_part(model, member)
     name = part_name(model, part)
-    content = _read(part, EXAMPLE if text is None else text, quiet=quiet)
+    given = EXAMPLE if text is None else text
+    content = _read(part, given, settings, quiet=quiet)
     units = 1 if path is None else PAGE_UNITS
-    with torch_threads(settings.get("threads")):
+    with torch_threads(machine.get("threads")):
         steps = step_text(part, content, layer=layer, unit=unit, units=units, top=top)
     if path is not None:
         from seqgen.pages.step import step_page
@@ -91,12 +83,12 @@ def step(
         write_atomically(path, step_page(steps, title).encode())
         notice_written(path, quiet=quiet)
     if json:
-        write_json(_as_record(steps, part))
+        write_json(_as_record(steps, part, given))
     elif path is None:
         _print(steps, part, name)
 
 
-def _read(run: TextRun, text: str, *, quiet: bool) -> str:
+def _read(run: TextRun, text: str, reading: Mapping[str, Any], *, quiet: bool) -> str:
     """Return the text itself or that of a file, cut to `MOST_TOKENS`; note what is not in the vocabulary.
 
     Raises:
@@ -106,7 +98,7 @@ def _read(run: TextRun, text: str, *, quiet: bool) -> str:
 
     from seqgen.inspection.trace import cut_tokens
 
-    whole = read_passage(run, text, quiet=quiet)
+    whole = read_passage(run, text, reading, quiet=quiet)
     content = cut_tokens(run, whole, MOST_TOKENS)
     if content != whole:
         notice(f"the text: the first {MOST_TOKENS} tokens", quiet=quiet)
@@ -116,11 +108,13 @@ def _read(run: TextRun, text: str, *, quiet: bool) -> str:
     return content
 
 
-def _as_record(steps: TextSteps, run: TextRun) -> dict[str, Any]:
+def _as_record(steps: TextSteps, run: TextRun, text: str) -> dict[str, Any]:
     """Return all steps as --json prints them; the first has no token, but what may follow the start."""
     tokens = [None, *steps.tokens]
     return {
         "run": str(run.path),
+        "text": text,
+        "tokens": len(steps.tokens),
         "cell": steps.cell,
         "steps": [
             {

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import MemberOption, RunArgument, TextArgument, check_out
+from seqgen.cli.commands.inspect.arguments import (
+    MACHINE,
+    SETTINGS,
+    MemberOption,
+    TextArgument,
+    read_documents,
+    text_name,
+)
 from seqgen.cli.commands.inspect.colored_text import PALETTES, color_text
-from seqgen.cli.options import JsonOption, QuietOption, machine_settings, pick, reading_settings, with_settings
-from seqgen.cli.output import notice, notice_pipes, notice_written, printable, stdout, write_json
+from seqgen.cli.options import JsonOption, QuietOption, RunArgument, pick, with_settings
+from seqgen.cli.output import check_out, notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.config import EVALUATION
 from seqgen.errors import ConfigError, TextError
 from seqgen.pages.chart_file import PAGE_SUFFIX
 from seqgen.utils.text import plural
@@ -28,7 +34,6 @@ if TYPE_CHECKING:
     from seqgen.inspection.units import FoundUnits, SimilarPlaces, UnitTrace
     from seqgen.runs.text import TextRun
 
-SETTINGS = {**reading_settings(), **machine_settings(EVALUATION)}
 CONTEXT = 20
 """Characters that are shown on each side of a place."""
 
@@ -66,7 +71,7 @@ OutOption = Annotated[
 ]
 
 
-@with_settings(SETTINGS, main=("device", "threads"))
+@with_settings(SETTINGS, main=MACHINE)
 def units(
     run: RunArgument = None,
     text: TextArgument = None,
@@ -96,10 +101,10 @@ def units(
         from seqgen.runs.load import load
         from seqgen.runs.text import TextRun
 
-    machine = pick(settings, "device", "threads")
+    machine = pick(settings, *MACHINE)
     model = load(run, **machine).expect(TextRun)
     part, name = neural_part(model, member), text or "the validation part"
-    documents = _read(model, text, settings, quiet=quiet)
+    documents = read_documents(model, text, settings, quiet=quiet)
     with torch_threads(machine.get("threads")):
         trace = _trace(part, documents, tokens, name, quiet=quiet)
     asked = [trace.names[trace.column(one)] for one in unit or []]
@@ -111,7 +116,7 @@ def units(
         _write_page(path, trace, found, f"Units of {part_name(model, part)} on {name}", asked)
         notice_written(path, quiet=quiet)
     if json and found is not None:
-        write_json(_record(part, name, trace, found, asked, places))
+        write_json(_as_record(part, text_name(text), trace, found, asked, places))
         return
     console = stdout()
     if found is not None and path is None:
@@ -130,23 +135,9 @@ def _write_page(path: Path, trace: UnitTrace, found: FoundUnits, title: str, ask
     write_atomically(path, units_page(trace, found, title, asked).encode("utf-8"))
 
 
-def _read(model: TextRun, text: str | None, settings: dict[str, Any], *, quiet: bool) -> tuple[str, ...]:
-    """Return the documents of the text, or those of the run's validation part."""
-    if text is None:
-        if settings:
-            raise ConfigError(f"{next(iter(settings))}: it has no effect without a text; name one, or leave it out")
-        return model.validation_texts()
-    from seqgen.sources.names import reject_unused_settings
-    from seqgen.sources.source import load_documents
-
-    notice_pipes([text], quiet=quiet)
-    reading = model.reading(**settings)
-    reject_unused_settings([text], reading)
-    return load_documents([text], reading, lambda message: notice(message, quiet=quiet))
-
-
 def _trace(part: TextRun, documents: tuple[str, ...], tokens: int, name: str, *, quiet: bool) -> UnitTrace:
     """Trace the first tokens of documents; note how many are left out."""
+    from seqgen.inspection.trace import fit_positions
     from seqgen.inspection.units import first_tokens, trace_units
 
     kept = first_tokens(part, documents, tokens)
@@ -154,12 +145,16 @@ def _trace(part: TextRun, documents: tuple[str, ...], tokens: int, name: str, *,
         raise TextError(f"{name} is empty; name a file with text")
     if (left := sum(map(len, documents)) - sum(map(len, kept))) > 0:
         notice(
-            f"{name}: the first {plural(tokens, 'token')} are read; {plural(left, 'character')} are left out, which "
+            f"{name}: reading stops after {plural(tokens, 'token')} and leaves out {plural(left, 'character')}, which "
             "--tokens can include",
             quiet=quiet,
         )
+    fitting = fit_positions(part, kept)
+    if (parts := len(fitting)) > len(kept):
+        limit = plural(part.model.max_positions or 0, "token")
+        notice(f"{name}: the model reads at most {limit} at once, so it is read in {parts:,} parts", quiet=quiet)
     with WorkBar(name, quiet=quiet) as bar:
-        return trace_units(part, kept, progress=bar.show)
+        return trace_units(part, fitting, progress=bar.show)
 
 
 def _locate(trace: UnitTrace, find: str) -> tuple[int, int]:
@@ -178,7 +173,7 @@ def _locate(trace: UnitTrace, find: str) -> tuple[int, int]:
     return bisect_right(ends, start), bisect_right(ends, stop - 1) + 1
 
 
-def _record(
+def _as_record(
     part: TextRun, name: str, trace: UnitTrace, found: FoundUnits, asked: list[str], places: SimilarPlaces | None
 ) -> dict[str, Any]:
     """Return what --json prints; with the tokens and their values where units were asked for."""
@@ -186,12 +181,13 @@ def _record(
     return {
         "run": str(part.path),
         "text": name,
+        "tokens": found.total,
         "fitting_tokens": found.half,
         "held_out_tokens": found.total - found.half,
-        "units": found.tried,
-        "found": [asdict(one) for one in found.found],
+        "tried": found.tried,
+        "units": [asdict(one) for one in found.found],
         "absent": found.absent,
-        **({"tokens": trace.tokens, "values": values} if asked else {}),
+        **({"token_texts": trace.tokens, "values": values} if asked else {}),
         **({} if places is None else {"similar": asdict(places)}),
     }
 

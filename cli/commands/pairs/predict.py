@@ -73,7 +73,7 @@ def predict(
     unknown.note("the text", quiet=quiet)
     limit = model.model.config.source_limit
     if cut and limit is not None:
-        notice(f"{plural(cut, 'text')} had more than {limit:,} tokens; the rest was not read", quiet=quiet)
+        notice(f"{plural(cut, 'text')} had more than {plural(limit, 'token')}; the rest was not read", quiet=quiet)
 
 
 def _print_lines(made: Iterable[Prediction], bar: WorkBar, *, json: bool) -> int:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
 from seqgen.cli.options import (
     JsonLinesOption,
     QuietOption,
@@ -21,17 +20,17 @@ from seqgen.cli.options import (
     texts_of,
     with_settings,
 )
-from seqgen.cli.output import notice, stdout, write_json, write_stream, write_text
+from seqgen.cli.output import check_out, notice, stdout, write_json, write_stream, write_text
 from seqgen.cli.prompt import UnknownPieces
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import BEAM, SAMPLING, settings_of
 from seqgen.errors import ConfigError, TextError
 from seqgen.generation.config import BeamConfig, SamplingConfig
-from seqgen.pages.chart_file import PICTURE_SUFFIXES
+from seqgen.pages.chart_file import CHART_SUFFIXES, PICTURE_SUFFIXES
 from seqgen.sources.config import STDIN, Reading
 from seqgen.utils.files import write_atomically
-from seqgen.utils.text import plural
+from seqgen.utils.text import plural, singular_or_plural
 
 if TYPE_CHECKING:
     from seqgen.generation.engine import FinishReason
@@ -155,9 +154,10 @@ def _length_notices(model: TranslatorRun, written: Sequence[_Written]) -> list[s
         )
     limit, longest = model.model.config.max_source_length, model.config.text.longest_source
     if cut := _numbers(lengths, limit):
-        notices.append(f"{cut}: more than {limit:,} tokens; the rest was not read")
+        notices.append(f"{cut}: more than {plural(limit, 'token')}; the rest was not read")
     if longest is not None and longest < limit and (unseen := _numbers(lengths, longest)):
-        notices.append(f"{unseen}: longer than any source in training ({longest:,} tokens), so expect worse targets")
+        known = plural(longest, "token")
+        notices.append(f"{unseen}: longer than any source in training ({known}), so expect worse targets")
     return notices
 
 
@@ -165,7 +165,9 @@ def _numbers(lengths: Sequence[int], limit: int) -> str:
     """Return the sources with more than `limit` tokens in words, by their lines; empty if there are none."""
     found = [number for number, length in enumerate(lengths, 1) if length > limit]
     named = ", ".join(f"{number:,}" for number in found[:NAMED]) + (", ..." if len(found) > NAMED else "")
-    return f"{plural(len(found), 'source')} (line {named})" if found else ""
+    if not found:
+        return ""
+    return f"{plural(len(found), 'source')} ({singular_or_plural(len(found), 'line', 'lines')} {named})"
 
 
 def _stream(model: TranslatorRun, source: str, max_length: int | None) -> _Written:

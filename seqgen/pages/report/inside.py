@@ -1,18 +1,24 @@
-"""The sections of a report that look inside a model: labels, surprisal, units, gradient horizon."""
+"""The sections of a report that look inside a model: labels, surprisal, calibration, context, units, gradients."""
 
 from __future__ import annotations
 
 import math
+from typing import cast
 
+from seqgen.evaluation.calibration import Calibration
 from seqgen.evaluation.surprisal.measure import Surprisal
 from seqgen.evaluation.tasks.labels import LabelReport
 from seqgen.evaluation.tasks.tags import TagReport
+from seqgen.inspection.context import ContextLosses, common_unit
 from seqgen.inspection.gradients import Gradients
 from seqgen.inspection.units import FoundUnits, UnitTrace, color_scale
 from seqgen.pages.chart import chart_data
+from seqgen.pages.charts.calibration import reliability_diagram
+from seqgen.pages.charts.context import context_charts
 from seqgen.pages.charts.gradients import describe_source, gradients_chart
 from seqgen.pages.report.blocks import Block, Section, cut_line, figure, table_block
 from seqgen.pages.visible import show_invisible
+from seqgen.utils.text import plural
 
 COLORED_TOKENS = 1_500
 """Tokens of the colored stretch."""
@@ -64,7 +70,7 @@ def surprisal_section(found: Surprisal, characters: int) -> Section:
         strangeness = f"{lines.strangeness[place]:.2f}"
         rows.append([number, line, strangeness, f"{lines.bits_per_byte[place]:.2f}", f"{bits:.1f}"])
     scored = sum(map(len, found.texts))
-    part = f"the first {scored:,} of its {characters:,} characters" if scored < characters else "all of it"
+    part = f"the first {scored:,} of its {plural(characters, 'character')}" if scored < characters else "all of it"
     about = (
         f"What the validation part costs, {part}: its strangest lines, ranked by strangeness, nats divided by the "
         f"root of the bytes, and its beginning with each token colored by its bits, the darkest from {DARKEST_BITS:g} "
@@ -95,8 +101,60 @@ def _colored(found: Surprisal) -> Block:
             "darkest": DARKEST_BITS}  # fmt: skip
 
 
-def units_section(trace: UnitTrace, found: FoundUnits, name: str) -> Section:
-    """Show the units that track probes best, and the beginning of the text colored by the best of them."""
+def calibration_section(found: Surprisal, name: str) -> Section:
+    """Show how sure a model is of the next token against how often it is right.
+
+    Args:
+        found: of the text, with calibration.
+        name: of the run.
+    """
+    calibration = cast("Calibration", found.calibration)
+    figures = [
+        figure("calibration error", calibration.error, "{:.4f}"),
+        figure("mean confidence", calibration.confidence, "{:.4f}"),
+        figure("accuracy", calibration.accuracy, "{:.4f}"),
+    ]
+    about = (
+        "How often the most probable token came, against the probability that the model gave it: below the dashed "
+        "line the model is too sure, above it not sure enough. The calibration error is the mean distance to the line, "
+        "weighted by tokens."
+    )
+    chart = chart_data(reliability_diagram({name: calibration}))
+    blocks: list[Block] = [{"kind": "figures", "figures": figures}, {"kind": "charts", "charts": [chart]}]
+    return Section("Calibration", about, blocks)
+
+
+def context_section(found: ContextLosses) -> Section:
+    """Show how far back a model looks: its loss by the length of the context, and by what is disturbed in it."""
+    unit = common_unit([found])
+    about = (
+        f"What {plural(len(found.tokens), 'place')} of the validation part cost when the model sees only the last n "
+        "tokens before them, and what is added when the tokens more than k back are left out, shuffled, or replaced by "
+        "others of the text."
+    )
+    figures = [
+        {"name": name, "value": value, "shown": plural(value, "token") if value else f"more than {tried[-1]:,}"}
+        for name, value, tried in (
+            ("loss within 1% of the best from", found.horizon, found.lengths),
+            ("order adds less than 1% beyond", found.order_horizon, found.distances),
+            ("other tokens add less than 1% beyond", found.replacement_horizon, found.distances),
+        )
+        if tried
+    ]
+    charts = [chart_data(chart) for chart in context_charts([found], unit)]
+    blocks: list[Block] = [{"kind": "figures", "figures": figures}, {"kind": "charts", "charts": charts}]
+    return Section("Context", about, blocks)
+
+
+def units_section(trace: UnitTrace, found: FoundUnits, name: str, limit: int | None = None) -> Section:
+    """Show the units that track probes best, and the beginning of the text colored by the best of them.
+
+    Args:
+        trace: of the text.
+        found: the units of the trace.
+        name: of the model.
+        limit: how many tokens the model reads at once; None if that is not limited.
+    """
     best = sorted(found.best(), key=lambda one: -abs(one.fitted))
     rows = [[one.probe, one.unit, f"{one.fitted:+.2f}", f"{one.held_out:+.2f}"] for one in best]
     about = (
@@ -104,6 +162,8 @@ def units_section(trace: UnitTrace, found: FoundUnits, name: str) -> Section:
         f"token. They were chosen on the first {found.half:,} tokens and measured on the other "
         f"{found.total - found.half:,}, which are held out."
     )
+    if limit is not None:
+        about += f" The model reads at most {limit:,} tokens at once, so longer documents were cut into parts."
     blocks: list[Block] = [table_block(["probe", "unit", "chosen on", "held out"], rows, words=2)]
     if best:
         values = trace.unit(best[0].unit)
@@ -132,8 +192,8 @@ def horizon_section(found: Gradients) -> Section:
     ]
     about = (
         f"The norm of the gradient of one loss with respect to what {found.cell} held k tokens before: the geometric "
-        f"mean over {found.positions} places of the validation part. The horizon is the first k at which a thousandth "
-        "is left of the norm at k = 0; the factor is by what the norm changes with each token."
+        f"mean over {plural(found.positions, 'place')} of the validation part. The horizon is the first k at which a "
+        "thousandth is left of the norm at k = 0; the factor is by what the norm changes with each token."
     )
     table = table_block(["gradient with respect to", "horizon", "factor per token"], rows)
     return Section("Gradient horizon", about, [{"kind": "charts", "charts": [chart_data(chart)]}, table])

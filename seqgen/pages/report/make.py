@@ -1,4 +1,4 @@
-"""Make the report of a run: one page with its result, settings, curves, samples, surprisal, units and gradients.
+"""Make the report of a run: one page with its result, settings, curves, samples, and how it does on held-out text.
 
 Each section is made by one function from data: `result_section`, `settings_section`, ... A section is a list of blocks
 that templates/report.js draws: `figures`, `table`, `charts`, `texts`, `colored`, `unit`.
@@ -8,18 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from functools import partial
+from functools import cache, partial
 
 from seqgen.errors import SeqgenError
 from seqgen.evaluation.report import xz_bits_per_byte
+from seqgen.inspection.context import ContextLosses, measure_context
 from seqgen.inspection.gradients import Gradients, Target, measure_gradients
-from seqgen.inspection.trace import neural_part
+from seqgen.inspection.trace import fit_positions, neural_part
 from seqgen.inspection.units import find_units, trace_units
 from seqgen.models.config import RecurrentConfig
 from seqgen.models.registry import FAMILIES
 from seqgen.pages.page import make_page
 from seqgen.pages.report.blocks import Section
-from seqgen.pages.report.inside import horizon_section, labels_section, surprisal_section, units_section
+from seqgen.pages.report.inside import (
+    calibration_section,
+    context_section,
+    horizon_section,
+    labels_section,
+    surprisal_section,
+    units_section,
+)
 from seqgen.pages.report.training import curves_section, result_section, samples_section, settings_section
 from seqgen.runs.directory import RunDirectory
 from seqgen.runs.history import MEMBER_OF_ALL, read_histories
@@ -31,13 +39,19 @@ from seqgen.runs.summary import summarize
 from seqgen.runs.text import TextRun
 from seqgen.sources.source import LoadedDocuments
 
-SCORING, UNITS, GRADIENTS = "scoring the validation part", "finding units", "measuring gradients"
-WORK = {SCORING: "token", UNITS: "token", GRADIENTS: "position"}
+WORK = {
+    "scoring the validation part": "token",
+    "reading contexts": "token",
+    "finding units": "token",
+    "measuring gradients": "position",
+}
 """What takes time, and what is counted."""
 SCORED_CHARACTERS = 100_000
 """Characters of the validation part that are scored for the page."""
 UNIT_CHARACTERS = 50_000
 """Characters of the validation part in which units are searched."""
+CONTEXT_CHARACTERS, TARGETS, LONGEST = 20_000, 100, 128
+"""Characters of the validation part, places in it, and tokens of the longest context, of which the loss is measured."""
 DISTANCE, POSITIONS = 100, 32
 """The greatest distance of the gradients, in tokens, and the number of losses."""
 
@@ -79,8 +93,12 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
         RunError: it is not a run, or its files are damaged.
     """
     config = directory.read_config()
-    summary, histories = summarize(directory, config), read_histories(directory, config)
+    damaged: list[str] = []
+    histories = read_histories(directory, config, note=damaged.append)
+    summary = summarize(directory, config, lambda _: None)  # of lines that `damaged` names
     report = Report(f"Report of {directory.path.name}")
+    if damaged:
+        report.left_out["Damaged lines"] = "; ".join(damaged)
     run = load(directory.path) if directory.has_weights else None
     text, why_not = _validation_part(run)
     mixture = directory.read_mixture() if directory.mixture.is_file() else None
@@ -95,17 +113,22 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
         report.sections.append(samples_section(histories, raw=config.data.is_raw))
     else:
         report.left_out["Samples"] = "metrics.jsonl has no samples"
-    scoring, units, gradients = (partial(progress, name) for name in WORK)
+    scoring, contexts, units, gradients = (partial(progress, name) for name in WORK)
     if run is None or text is None:
         report.left_out["The validation part"] = why_not
     elif not isinstance(run, TextRun):
         if isinstance(run, LabelerRun):
             report.add("Labels of the validation part", lambda: labels_section(run.evaluate_pairs(progress=scoring)))
-        report.left_out["Surprisal, units, gradient horizon"] = "they belong to runs that continue texts"
+        report.left_out["Surprisal, calibration, context, units, gradient horizon"] = (
+            "they belong to runs that continue texts"
+        )
     else:
         part = text.first(SCORED_CHARACTERS)
         characters = sum(map(len, text))
-        report.add("Surprisal", lambda: surprisal_section(run.surprisal(part, progress=scoring), characters))
+        scored = cache(lambda: run.surprisal(part, calibration=True, progress=scoring))
+        report.add("Surprisal", lambda: surprisal_section(scored(), characters))
+        report.add("Calibration", lambda: calibration_section(scored(), run.path.name))
+        report.add("Context", lambda: context_section(_context(run, text, contexts)))
         member = heaviest_member(run, mixture)
         report.add("Units", lambda: _units(neural_part(run, member), text.first(UNIT_CHARACTERS), units))
         report.add("Gradient horizon", lambda: horizon_section(_gradients(neural_part(run, member), part, gradients)))
@@ -137,10 +160,17 @@ def heaviest_member(run: TextRun, mixture: MixtureRecord | None) -> str | None:
     return max(neural, key=lambda name: mixture.members[name].weight)
 
 
+def _context(run: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> ContextLosses:
+    """Measure what the beginning of a text costs a run by the context that it sees."""
+    part = documents.first(CONTEXT_CHARACTERS)
+    (found,) = measure_context([run], part, targets=TARGETS, longest=LONGEST, progress=progress)
+    return found
+
+
 def _units(part: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Section:
     """Find the units of a neural run."""
-    trace = trace_units(part, [text for text in documents if text], progress=progress)
-    return units_section(trace, find_units(trace), part.config.model.name)
+    trace = trace_units(part, fit_positions(part, documents), progress=progress)
+    return units_section(trace, find_units(trace), part.config.model.name, part.model.max_positions)
 
 
 def _gradients(part: TextRun, documents: LoadedDocuments, progress: Callable[[int, int], None]) -> Gradients:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import seqgen
+from seqgen.utils.text import plural
 
 TEXT = b"A child paints the moon.\r\n\xea\xb0\x80 No one\tforgets\n"
 
@@ -82,7 +83,7 @@ def test_pipes_carry_bytes(invoke, run, content):
     assert (packed.exit_code, unpacked.exit_code) == (0, 0)
     assert unpacked.stdout_bytes == content
     assert packed.stderr == ""
-    assert f"{len(content)} bytes in {len(packed.stdout_bytes)}" in unpacked.stderr
+    assert f"{plural(len(content), 'byte')} in {len(packed.stdout_bytes)}" in unpacked.stderr
 
 
 @pytest.mark.slow

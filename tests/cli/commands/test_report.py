@@ -45,6 +45,19 @@ def test_report_of_a_stopped_run_notes_what_is_left_out(invoke, stopped):
     assert "left out: Samples" in result.stderr
 
 
+def test_report_is_made_of_what_is_readable_and_names_a_damaged_line(invoke, run):
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    incomplete = lines[-1][:9]
+    (run / "metrics.jsonl").write_bytes(b"".join([*lines[:2], b"\xffdamaged\n", *lines[2:], incomplete]))
+
+    result = invoke("report", run, "--json")
+
+    made = json.loads(result.stdout)
+    assert "Curves" in [one["title"] for one in made["sections"]]
+    assert list(made["left_out"]) == ["Damaged lines"]
+    assert f"{run / 'metrics.jsonl'}: line 3 " in result.stderr
+
+
 def test_report_refuses_a_missing_run_and_an_impossible_out_before_the_work(refuses, run):
     (run / "model.safetensors").write_bytes(b"damaged")  # would be an error too, but later
 

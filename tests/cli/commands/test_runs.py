@@ -130,10 +130,7 @@ def test_json_has_every_field(answers, run, second):
         ("config.json", b"{"),
         ("config.json", b'{"wings": 2}'),
         ("model.safetensors", b"half"),
-        ("metrics.jsonl", b"not json\n"),
-        ("metrics.jsonl", b"[]\n"),
         ("metrics.jsonl", b'{"event": "finished", "step": 1, "reason": "tired"}\n'),
-        ("metrics.jsonl", b"\xff\xfe\n"),
     ],
 )
 def test_broken_run_is_a_note_and_others_are_listed(invoke, run, second, name, content):
@@ -148,6 +145,20 @@ def test_broken_run_is_a_note_and_others_are_listed(invoke, run, second, name, c
     assert str(run / name) in result.stderr
     assert result.stderr.count("\n") == 1
     assert [one["run"] for one in json.loads(invoke("runs", "--json").stdout)] == [str(second)]
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe\n", b'{"event": "evaluated", "step": 5}\n'])
+def test_run_with_a_damaged_line_is_listed_and_the_line_is_noted(invoke, run, line):
+    expected = invoke("runs").stdout
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_bytes(b"".join([*lines[:2], line, *lines[2:]]))
+
+    result = invoke("runs")
+
+    assert (result.exit_code, result.stdout) == (0, expected)
+    assert f"{run / 'metrics.jsonl'}: line 3 " in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "line 3 " in invoke("info", run).stderr
 
 
 def test_only_broken_runs_are_not_reported_as_none(invoke, run):
@@ -263,6 +274,18 @@ def test_plot_writes_a_page_with_the_validation_losses(answers, run):
     assert curve["x"] == [one["seconds"] for one in evaluated]
     assert curve["y"] == [one["bits_per_byte"] for one in evaluated]
     assert curve["name"] == str(run)
+
+
+def test_plot_draws_what_is_readable_and_notes_a_damaged_line_once(invoke, run):
+    expected = invoke("runs", "--plot").stdout
+    lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "metrics.jsonl").write_bytes(b"".join([*lines[:1], b"damaged\n", *lines[1:], b'{"event": "evalu']))
+
+    result = invoke("runs", "--plot")
+
+    assert (result.exit_code, result.stdout) == (0, expected)
+    assert f"{run / 'metrics.jsonl'}: line 2 " in result.stderr
+    assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -14,12 +14,14 @@ import pytest
 import seqgen
 from seqgen.errors import TextError
 from seqgen.evaluation.report import xz_bits_per_byte
+from seqgen.inspection.context import measure_context
 from seqgen.inspection.gradients import measure_gradients
 from seqgen.inspection.units import color_scale, find_units, trace_units
 from seqgen.pages.chart import chart_data
+from seqgen.pages.charts.context import context_charts
 from seqgen.pages.charts.gradients import gradients_chart
 from seqgen.pages.report.inside import labels_section, surprisal_section
-from seqgen.pages.report.make import DISTANCE, POSITIONS, Report, make_report, report_page
+from seqgen.pages.report.make import DISTANCE, LONGEST, POSITIONS, TARGETS, Report, make_report, report_page
 from seqgen.pages.report.training import curves_section, history_charts
 from seqgen.pages.visible import show_invisible
 from seqgen.runs.directory import RunDirectory
@@ -90,7 +92,8 @@ def test_report_of_a_mixture_has_the_figures_of_the_library(mixture, reported):
     summary, record, run = summarize(mixture, config), mixture.read_mixture(), seqgen.load(mixture.path)
     found = figures(report)
     assert [one.title for one in report.sections] == [
-        "Result", "Settings", "Curves", "Samples through time", "Surprisal", "Units", "Gradient horizon",
+        "Result", "Settings", "Curves", "Samples through time", "Surprisal", "Calibration", "Context",
+        "Units", "Gradient horizon",
     ]  # fmt: skip
     assert report.left_out == {}
     assert found["bits per byte"] == record.bits_per_byte == summary.best_bits_per_byte
@@ -177,6 +180,29 @@ def test_surprisal_section_names_what_was_left_out(mixture):
     assert "first 25 of its 5,000 characters" in shown.about
     assert {row[0] for row in shown.blocks[0]["rows"]} == {"1: 1", "1: 2", "2: 1"}
     assert "all of it" in surprisal_section(run.surprisal(cut), 25).about
+
+
+def test_calibration_of_the_report_is_that_of_the_library(mixture, reported):
+    run = seqgen.load(mixture.path)
+    found = run.surprisal(run.validation_texts(), tokens=False, calibration=True).calibration
+
+    assert figures(reported, "Calibration") == {
+        "calibration error": pytest.approx(found.error),
+        "mean confidence": pytest.approx(found.confidence),
+        "accuracy": found.accuracy,
+    }
+    (drawn,) = section(reported, "Calibration").blocks[1]["charts"]
+    assert len(drawn["curves"]) == 2
+
+
+def test_context_of_the_report_is_that_of_the_library(mixture, reported):
+    run = seqgen.load(mixture.path)
+    (found,) = measure_context([run], run.validation_texts(), targets=TARGETS, longest=LONGEST)
+
+    shown, charts = section(reported, "Context").blocks
+    values = [one["value"] for one in shown["figures"]]
+    assert values == [found.horizon, found.order_horizon, found.replacement_horizon]
+    assert charts["charts"] == [chart_data(chart) for chart in context_charts([found], "nats per token")]
 
 
 def test_units_of_the_report_are_those_of_the_library(mixture, reported):
@@ -270,8 +296,20 @@ def test_report_of_a_translator_has_curves_and_translations(make_run):
     report = make_report(make_run(PAIRS, "gru", task="translate"))
 
     assert [one.title for one in report.sections] == ["Result", "Settings", "Curves", "Samples through time"]
-    assert list(report.left_out) == ["Surprisal, units, gradient horizon"]
+    assert list(report.left_out) == ["Surprisal, calibration, context, units, gradient horizon"]
     assert " -> " in section(report, "Samples through time").blocks[0]["texts"][0]["text"]
+
+
+def test_report_of_a_model_with_limited_positions_has_its_units_and_gradients(make_run):
+    settings = {"positions": "sinusoidal", "block_size": 32, "heads": 2}
+    text = "The sailor left the river, and the moon was quiet.\n" * 60
+
+    report = make_report(make_run(text, "transformer", **settings))
+
+    assert report.left_out == {}
+    assert "32 tokens" in section(report, "Units").about
+    (gradients,) = section(report, "Gradient horizon").blocks[0]["charts"]
+    assert gradients["curves"][0]["x"][-1] == 32 - 2
 
 
 def test_report_names_a_section_that_cannot_be_made():
@@ -359,8 +397,9 @@ def test_report_page_draws_every_section_and_its_figures(open_page, reported):
 
     assert page.locator("section h2").all_inner_texts() == [*(one.title for one in report.sections), "Left out"]
     shown = page.locator(".figures dd").all_inner_texts()
-    assert shown == [one["shown"] for one in section(report, "Result").blocks[0]["figures"]]
-    assert page.locator(".chart").count() == 5
+    titles = ("Result", "Calibration", "Context")
+    assert shown == [one["shown"] for title in titles for one in section(report, title).blocks[0]["figures"]]
+    assert page.locator(".chart").count() == 8
     (samples,) = (block["texts"] for block in section(report, "Samples through time").blocks)
     assert [one.strip() for one in page.locator("pre").all_inner_texts()] == [one["text"].strip() for one in samples]
     page.locator("#contents a", has_text="Surprisal").click()

@@ -33,9 +33,10 @@ def test_json_has_all_weights_and_figures(answers, transformer):
 
     record = json.loads(answers("inspect", "attention", transformer, "The é", "--json"))
 
-    assert record["tokens"] == list("The é")
+    assert (record["run"], record["text"], record["tokens"]) == (str(transformer), "The é", 5)
+    assert record["token_texts"] == list("The é")
     assert record["unknown"] == [4]
-    assert record["weights"] == found.weights.tolist()
+    assert [one["weights"] for one in record["heads"]] == found.weights.reshape(4, 5, 6).tolist()
     assert [one["induction"] for one in record["heads"]] == [one.induction for one in found.heads]
 
 
@@ -53,7 +54,7 @@ def test_text_is_the_beginning_of_the_validation_part_or_of_a_file(invoke, trans
     result = invoke("inspect", "attention", transformer, *arguments, "--json")
 
     text = Path(*arguments).read_text("utf-8") if arguments else seqgen.load(transformer).validation_texts()[0]
-    assert "".join(json.loads(result.stdout)["tokens"]) == text[:128]
+    assert "".join(json.loads(result.stdout)["token_texts"]) == text[:128]
     assert ("128 tokens" in result.stderr) is (len(text) > 128)
 
 
@@ -87,6 +88,7 @@ def test_encoder_decoder_shows_what_translate_draws(answers, translator, monkeyp
     answers("translate", "sources.txt", "--attention", "there.html")
     assert Path("here.html").read_bytes() == Path("there.html").read_bytes()
     record = json.loads(answers("inspect", "attention", run.path, "123", "--json"))
+    assert (record["run"], record["text"], record["tokens"]) == (str(run.path), "123", 3)
     assert record["examples"][0]["weights"] == run.attention("123").weights.tolist()
 
 
@@ -94,6 +96,7 @@ def test_encoder_decoder_shows_what_translate_draws(answers, translator, monkeyp
 def test_encoder_decoder_without_attention_and_options_of_heads_are_refused(refuses, translator):
     refuses(2, "inspect", "attention", translator("rnn-translate"), "1", words=("--attention none",))
     refuses(2, "inspect", "attention", translator(), "1", "--layer", 0, words=("--layer",))
+    refuses(2, "inspect", "attention", "runs/lstm-translate", "1", "--documents", "line", words=("--documents",))
     Path("empty.txt").write_text("\n", "utf-8")
     refuses(1, "inspect", "attention", "runs/lstm-translate", "empty.txt", words=("empty.txt",))
 

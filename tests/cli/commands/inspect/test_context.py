@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from inspect import signature
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def test_table_has_a_column_for_each_run(answers, run, transformer, expected):
 
 
 def test_json_has_every_loss_in_both_units(answers, run, expected):
-    (record,) = json.loads(answers("inspect", "context", run, "--text", "corpus.txt", "--json", *FEW))
+    found = json.loads(answers("inspect", "context", run, "--text", "corpus.txt", "--json", *FEW))
+
+    (record,) = found["runs"]
+    assert (found["text"], found["places"], record["run"]) == ("corpus.txt", 5, str(run))
+    assert record["tokens"] == 5
 
     assert [one["tokens"] for one in record["lengths"]] == [1, 2, 4, 8, 16]
     for one, losses in zip(record["lengths"], expected.by_length, strict=True):
@@ -72,7 +77,7 @@ def test_members_are_measured_as_runs(answers, corpus, in_tmp):
     settings = {"hidden_size": 8, "max_steps": 2, "batch_size": 4, "precision": "fp32"}
     seqgen.train("corpus.txt", out="runs/mixed", cell="gru+ngram", **settings).run()
 
-    records = json.loads(answers("inspect", "context", "--members", "--json", *FEW))
+    records = json.loads(answers("inspect", "context", "--members", "--json", *FEW))["runs"]
 
     assert [Path(one["run"]) for one in records] == [
         Path("runs/mixed"), Path("runs/mixed/members/gru"), Path("runs/mixed/members/ngram")
@@ -86,6 +91,19 @@ def test_page_has_the_charts(answers, run, expected):
     for drawn, chart in zip(data["charts"], context_charts([expected], "nats per token"), strict=True):
         assert [curve["name"] for curve in drawn["curves"]] == [curve.name for curve in chart.curves]
         assert [curve["y"] for curve in drawn["curves"]] == [list(curve.y) for curve in chart.curves]
+
+
+def test_runs_that_have_no_room_are_in_further_tables(answers, run):
+    runs = [run, *(shutil.copytree(run, f"runs/a-name-of-some-length-{number}") for number in range(3))]
+
+    printed = answers("inspect", "context", *runs, "--text", "corpus.txt", *FEW, terminal=80)
+
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", printed).splitlines()
+    heads = [line.split()[2:] for line in shown if line.split()[:2] == ["last", "tokens"]]
+    assert len(heads) == 2
+    assert [name for names in heads for name in names] == [Path(one).name for one in runs]
+    assert max(map(len, shown)) <= 80
+    assert all(line.count("±") == len(heads[0]) for line in shown[2:8])
 
 
 def test_charts_are_drawn_in_a_terminal(answers, run):

@@ -30,8 +30,11 @@ def test_json_has_the_figures_of_every_unit(answers, run, corpus):
 
     found = measure_gates(seqgen.load(run), [corpus.read_text("utf-8")])
     assert (record["cell"], record["tokens"], record["retention"]) == ("gru", found.tokens, "update")
-    np.testing.assert_allclose(record["half_life"], found.half_life)
-    np.testing.assert_allclose(record["gates"]["update"]["right"], found.gates["update"].right)
+    assert (record["run"], record["text"]) == (str(run), str(corpus))
+    assert [(one["layer"], one["unit"]) for one in record["units"]] == [(0, unit) for unit in range(16)]
+    np.testing.assert_allclose([one["half_life"] for one in record["units"]], found.half_life[0])
+    right = [one["gates"]["update"]["right"] for one in record["units"]]
+    np.testing.assert_allclose(right, found.gates["update"].right[0])
 
 
 def test_long_text_is_cut_with_a_notice(invoke, run, monkeypatch):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -19,7 +20,7 @@ def test_gradients_prints_a_row_for_each_state(answers, run):
     lines = answers("inspect", "gradients", *QUICK).splitlines()
 
     figures = [f"{norms.mean[k]:.2g}" for k in (0, 2, 20)]
-    horizon = ["more", "than", "20"] if norms.horizon is None else [str(norms.horizon)]
+    horizon = [">", "20"] if norms.horizon is None else [str(norms.horizon)]
     assert "4 positions" in lines[0]
     assert lines[2].split() == ["corpus-gru", "trained", "h", *figures, f"{norms.decay:.3g}", *horizon]
     assert len(lines) == 3
@@ -33,7 +34,7 @@ def test_json_has_the_norms_of_every_run_trained_and_untrained(answers, run, cor
     )
 
     loaded, text = seqgen.load(run), corpus.read_text("utf-8")
-    assert (record["of"], record["distance"], record["positions"]) == ("state", 20, 4)
+    assert (record["text"], record["of"], record["distance"], record["positions"]) == (str(corpus), "state", 20, 4)
     assert [(one["run"], one["trained"]) for one in record["runs"]] == [
         (str(run), True), (str(run), False), ("runs/second", True), ("runs/second", False)
     ]  # fmt: skip
@@ -60,10 +61,15 @@ def test_few_positions_are_noted(invoke, run):
     assert "4 positions" in result.stderr
 
 
-def test_terminal_shows_the_chart(answers, run):
-    printed = answers("inspect", "gradients", *QUICK, terminal=80)
+def test_terminal_shows_a_table_that_fits_and_the_chart(invoke, run):
+    long = shutil.copytree(run, "runs/a-name-of-quite-some-length-that-has-no-room")
 
-    assert "k, tokens back" in printed
+    result = invoke("inspect", "gradients", run, long, "--untrained", *QUICK, terminal=80)
+
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", result.stdout).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "untrained, update bias 0" in result.stdout
+    assert "k, tokens back" in result.stdout
 
 
 @pytest.mark.slow
@@ -96,7 +102,7 @@ def test_families_without_a_state_are_compared_by_the_input(answers, run, corpus
         (["--text", "empty.txt"], 1, "empty.txt"),
         (["--distance", "9999"], 1, "10,001"),
         (["--member", "lstm"], 2, "lstm"),
-        (["runs/corpus-gru"], 2, "twice"),
+        (["runs/corpus-gru"], 2, "itself"),
     ],
 )
 def test_gradients_refuses_impossible_arguments(refuses, run, arguments, code, word):

@@ -53,6 +53,7 @@ def test_tables_and_pages_of_a_member_name_it_and_its_run(answers, corpus, in_tm
 def test_step_shows_the_chosen_unit(answers, run):
     record = json.loads(answers("inspect", "step", run, "a b", "--unit", "3", "--layer", "0", "--top", "2", "--json"))
 
+    assert (record["run"], record["text"], record["tokens"]) == (str(run), "a b", 3)
     first, *others = record["steps"]
     assert (first["token"], first["units"], first["next"]) == (None, [], "a")
     assert [one["token"] for one in others] == ["a", " ", "b"]

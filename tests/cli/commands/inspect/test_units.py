@@ -65,14 +65,15 @@ def test_units_prints_all_as_json(answers, run, code):
         answers("inspect", "units", run, code, "--json", "--unit", "layers.0.hidden:3", "--find", "child (my")
     )
 
-    assert (content["units"], content["fitting_tokens"], content["held_out_tokens"]) == (16, 208, 208)
-    assert content["found"][0] == {
+    assert (content["run"], content["text"], content["tokens"]) == (str(run), code, 416)
+    assert (content["tried"], content["fitting_tokens"], content["held_out_tokens"]) == (16, 208, 208)
+    assert content["units"][0] == {
         "probe": "indentation",
         "unit": found.found[0].unit,
         "fitted": found.found[0].fitted,
         "held_out": found.found[0].held_out,
     }
-    assert content["tokens"] == list(CODE)
+    assert content["token_texts"] == list(CODE)
     assert content["values"]["layers.0.hidden:3"] == pytest.approx(trace.unit("layers.0.hidden:3").tolist(), abs=1e-6)
     similar = find_similar(trace, 4, 13)
     assert content["similar"]["units"] == similar.units
@@ -141,6 +142,18 @@ def test_units_refuses_texts_without_enough_to_read(refuses, run, in_tmp, conten
 
     refuses(1, "inspect", "units", run, "a.txt", words=words)
     refuses(1, "inspect", "units", run, "missing.txt", words=("missing.txt",))
+
+
+@pytest.mark.slow
+def test_units_of_a_model_with_limited_positions_reads_the_text_in_parts(invoke, corpus, code):
+    settings = {"cell": "transformer", "positions": "sinusoidal", "block_size": 26, "max_steps": 1, "hidden_size": 16}
+    seqgen.train(corpus, out="runs/limited", **settings).run()
+
+    result = invoke("inspect", "units", "runs/limited", code, "--json")
+
+    assert json.loads(result.stdout)["tokens"] == len(CODE)
+    assert "26 tokens" in result.stderr
+    assert f"{-(-len(CODE) // 25)} parts" in result.stderr
 
 
 def test_units_refuses_a_run_without_hidden_states(refuses, corpus, in_tmp):

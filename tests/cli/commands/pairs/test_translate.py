@@ -207,7 +207,7 @@ def test_sources_longer_than_in_training_are_noticed_by_their_lines(run, invoke,
 
     result = invoke("translate", "sources.txt", "--max-length", 3, *options)
 
-    assert f"2 sources (line 2, 4): longer than any source in training ({longest} tokens)" in result.stderr
+    assert f"2 sources (lines 2, 4): longer than any source in training ({longest} tokens)" in result.stderr
 
 
 # --- attention

@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from seqgen.evaluation.comparison import (
+from seqgen.evaluation.bootstrap import (
     BLOCK_CELLS,
     CONFIDENCE,
     FEWEST_BLOCKS,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import ShowTokens, WorkBar, announce_time
-from seqgen.cli.commands.surprisal import (
+from seqgen.cli.commands.evaluate.surprisal import (
     AgainstOption,
     ByOption,
     CalibrationOption,
@@ -121,6 +121,7 @@ def evaluate(
         _evaluate_pairs(model, texts or [], read, search, json=json, quiet=quiet)
         return
     model = model.expect(TextRun)
+    request.check_other(model, on_validation=not texts)
     measured = _load_texts(texts, read, quiet=quiet) if texts else [("validation part", model.validation_texts())]
     if request:
 
@@ -266,8 +267,8 @@ def measure(
         evaluation = model.evaluate_documents(documents, progress=show, **settings)
     for member, tokens in evaluation.dynamic.diverged.items() if evaluation.dynamic else ():
         notice(
-            f"{name}: the dynamic weights of {member} diverged after {tokens:,} tokens; the trained weights came back, "
-            "and the rest was read without learning; find a smaller rate with --tune",
+            f"{name}: the dynamic weights of {member} diverged after {plural(tokens, 'token')}; the trained weights "
+            "came back, and the rest was read without learning; find a smaller rate with --tune",
             quiet=quiet,
         )
     if evaluation.size.changed:
@@ -378,7 +379,7 @@ def describe_context(context: Context, documents: int) -> str:
     carried = "state carried through " + ("the whole text" if documents == 1 else "each document")
     if not context.burn_in:
         return f"{carried}, one stream" if documents == 1 else carried
-    return f"{carried}, {context.segments:,} segments with a burn-in of {plural(context.burn_in, 'token')}"
+    return f"{carried}, {plural(context.segments, 'segment')} with a burn-in of {plural(context.burn_in, 'token')}"
 
 
 def _header(model: TextRun, evaluation: Evaluation, documents: int) -> str:

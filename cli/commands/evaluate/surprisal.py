@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.commands.inspect.arguments import CHART_SUFFIXES, check_out
-from seqgen.cli.output import notice, notice_written, print_table, printable, stdout, write_json
+from seqgen.cli.output import check_out, notice, notice_written, print_table, printable, stdout, write_json
 
 from seqgen.errors import ConfigError
-from seqgen.pages.chart_file import PAGE_SUFFIX, write_charts
+from seqgen.pages.chart_file import CHART_SUFFIXES, PAGE_SUFFIX, write_charts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,6 +121,22 @@ class Request:
             f"{run.config.data.task}; leave it out: seqgen eval without it prints {figures}"
         )
 
+    def check_other(self, run: TextRun, *, on_validation: bool) -> None:
+        """Refuse a run of --against that cannot be compared with `run`, by the rule of `seqgen compare`.
+
+        Args:
+            run: the run that is measured.
+            on_validation: whether it is measured on its validation part, and not on a text that is named.
+
+        Raises:
+            ConfigError: the runs cannot be compared.
+            RunError: the other run is missing, or has no weights.
+        """
+        if self.against is not None:
+            from seqgen.inspection.comparison import read_comparable
+
+            read_comparable([run.path, self.against], on_validation=on_validation, option="against")
+
     def check(self, settings: Mapping[str, Any]) -> None:
         """Refuse what cannot be shown, before the work for it.
 
@@ -153,10 +168,10 @@ def show_surprisal(
     quiet: bool,
 ) -> None:
     """Measure surprisal and calibration of texts; print what was asked for, and write the files."""
-    documents = _join([texts for _, texts in measured])
+    documents, names = _join([texts for _, texts in measured]), [name for name, _ in measured]
     runs = {str(model.path): model}
     if request.against is not None:
-        runs |= _load_other(model, request.against)
+        runs |= _load_other(model, request.against, documents, ", ".join(names))
     found = {}
     for name, run in runs.items():
         with WorkBar(f"surprisal under {name}" if len(runs) > 1 else "surprisal", quiet=quiet) as bar:
@@ -169,8 +184,7 @@ def show_surprisal(
             )
     surprisal = found[str(model.path)]
     if request.file is not None:
-        texts = ", ".join(name for name, _ in measured)
-        _write(found, request, f"Surprisal of {texts}", quiet=quiet)
+        _write(found, request, f"Surprisal of {', '.join(names)}", quiet=quiet)
     if request.out is not None:
         from seqgen.pages.charts.calibration import reliability_diagram
 
@@ -178,7 +192,7 @@ def show_surprisal(
         write_charts([chart], chart.title, Path(request.out))
         notice_written(request.out, quiet=quiet)
     if json:
-        write_json(_as_record(found, [name for name, _ in measured], request))
+        write_json(_as_record(found, names, request))
         return
     console = stdout()
     console.print(printable(header(surprisal)), soft_wrap=True)
@@ -216,16 +230,21 @@ def _join(texts: Sequence[LoadedDocuments]) -> LoadedDocuments:
     return LoadedDocuments.of(chain.from_iterable(texts), *figures)
 
 
-def _load_other(model: TextRun, path: str) -> dict[str, TextRun]:
-    """Return the run to compare with, by its name."""
+def _load_other(model: TextRun, path: str, documents: LoadedDocuments, name: str) -> dict[str, TextRun]:
+    """Return the run to compare with, by its name.
+
+    Raises:
+        ConfigError: it reads other bytes or characters of the documents, which are called `name`.
+    """
+    from seqgen.inspection.comparison import bytes_read, require_same_bytes
     from seqgen.runs.load import load
     from seqgen.runs.text import TextRun
 
     other = load(path, device=str(model.model.device)).expect(TextRun)
-    if other.path.resolve() == model.path.resolve():
-        raise ConfigError(f"against: {path} is the run itself; name another run")
     if other.tokenizer.text_encoding != model.tokenizer.text_encoding:
         raise ConfigError(f"against: only one of {model.path} and {path} is a model of bytes; name another run")
+    runs = {str(run.path): bytes_read(run, documents) for run in (model, other)}
+    require_same_bytes(name, runs, "against")
     return {str(other.path): other}
 
 
@@ -259,7 +278,8 @@ def _as_record(found: Mapping[str, Surprisal], names: Sequence[str], request: Re
     for other in others:
         record["against"] = {"run": other, **_figure_record(found[other])}
     if request.by is not None:
-        record[f"strangest_{request.by}s"] = list(records(surprisal, request.by, request.top or SHOWN))
+        strangest = list(records(surprisal, request.by, request.top or SHOWN))
+        record |= {"by": request.by, "strangest": strangest}
     if calibration is not None:
         record["calibration"] = {
             "error": calibration.error,

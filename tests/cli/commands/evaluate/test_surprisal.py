@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from seqgen.cli.commands.surprisal import Request
+from seqgen.cli.commands.evaluate.surprisal import Request
 
 import seqgen
 from seqgen.errors import ConfigError
@@ -98,8 +99,8 @@ def test_json_has_the_rows_and_the_calibration(answers, run, text):
 
     assert record["run"] == str(run)
     assert record["texts"] == [text]
-    assert record["strangest_lines"][0]["text"] == "zzz qqq!"
-    assert len(record["strangest_lines"]) == 4
+    assert record["strangest"][0]["text"] == "zzz qqq!"
+    assert (record["by"], len(record["strangest"])) == ("line", 4)
     calibration = record["calibration"]
     assert sum(row["count"] for row in calibration["bins"]) == record["tokens"] == len(TEXT)
     gaps = [row["count"] * abs(row["confidence"] - row["accuracy"]) for row in calibration["bins"]]
@@ -208,6 +209,39 @@ def test_runs_of_other_tasks_are_refused_by_the_name_of_the_option(request_, opt
 def test_runs_of_other_tasks_are_refused(refuses, label_runs, text):
     words = ("--by", "continue texts", "calibration error")
     refuses(2, "eval", text, "--run", label_runs / "classifier", "--by", "line", words=words)
+
+
+@pytest.mark.parametrize(
+    ("other", "named", "code"),
+    [
+        ("runs/gone", True, 1),
+        ("runs/corpus-gru", True, 2),
+        ("runs/classifier", True, 2),
+        ("runs/other", False, 2),
+    ],
+    ids=["missing", "the run itself", "another task", "another validation part"],
+)
+def test_against_refuses_the_runs_that_compare_refuses(refuses, run, label_runs, text, other, named, code):
+    shutil.copytree(label_runs / "classifier", "runs/classifier")
+    config = json.loads((run / "config.json").read_text("utf-8"))
+    config["data"]["valid_share"] = 0.3
+    shutil.copytree(run, "runs/other")
+    Path("runs/other/config.json").write_text(json.dumps(config), "utf-8")
+    texts = [text] if named else []
+
+    error = refuses(code, "eval", *texts, "--run", run, "--surprisal", "out.html", "--against", other, words=(other,))
+    assert (" --against: " in error) is (code == 2)
+    assert "--run" not in error
+    refuses(code, "compare", run, other, *(("--text", text) if named else ()), words=(other,))
+
+
+@pytest.mark.slow
+def test_against_refuses_a_run_that_reads_other_bytes(refuses, run, text):
+    settings = {"cell": "ngram", "documents": "line", "tokenizer": "char", "valid_split": "none"}
+    seqgen.train("corpus.txt", out="runs/lines", **settings).run()
+    options = ("--documents", "line", "--run", "runs/lines", "--surprisal", "out.html", "--against", run)
+
+    refuses(2, "eval", text, "--quiet", *options, words=("--against", str(run), "runs/lines"))
 
 
 def test_too_many_tokens_for_one_by_one_are_refused(refuses, run, text, monkeypatch):

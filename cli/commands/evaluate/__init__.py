@@ -1,0 +1,1 @@
+"""`seqgen eval`: the figures of texts, and what each token, line and document costs."""
