@@ -125,6 +125,8 @@ def _learn(  # noqa: PLR0912
                 below = np.int64(entry)
                 share = sigmoid[below] + (entry - F32(below)) * (sigmoid[below + 1] - sigmoid[below])
                 if i % MEASURED == 0:
+                    if not math.isfinite(score):
+                        loss = math.nan  # the table of the sigmoid would hide it
                     loss -= math.log(max(share if k == 0 else F32(1.0) - share, F32(1e-7)))
                 gradient = (label - share) * rate
                 for d in range(SIZE):
