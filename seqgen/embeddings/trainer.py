@@ -164,9 +164,7 @@ def _load_kernels() -> ModuleType:
             "engine: numba is not installed; pip install 'seqgen[fast]', or start a new run with --engine torch"
         ) from error
     except (ImportError, RuntimeError) as error:  # RuntimeError: numba found no cache directory
-        raise ConfigError(
-            f"engine: numba cannot be used here: {error}; start a new run with --engine torch"
-        ) from error
+        raise ConfigError(f"engine: numba cannot be used here: {error}; start a new run with --engine torch") from error
     return kernels
 
 

@@ -75,8 +75,8 @@ def read_text(path: Path) -> WordVectors:
         word, row = _parse(f"{path}: line {number}", line, size)
         if word in words:
             raise TextError(
-                f"{path}: line {number}: the word {word!r} is in line {words[word] + header + 1} already; remove one of "
-                "the lines"
+                f"{path}: line {number}: the word {word!r} is in line {words[word] + header + 1} already; remove "
+                "one of the lines"
             )
         size = len(row)
         words[word] = len(rows)

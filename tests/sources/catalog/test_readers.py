@@ -103,7 +103,7 @@ def test_python_headers_says_which_package_has_them(headers, tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("", "utf-8")  # older packages of Python without headers have pyconfig.h
 
-    with pytest.raises(TextError, match="corpus:cheaders: .*python3-dev") as refusal:
+    with pytest.raises(TextError, match=r"corpus:cheaders: .*python3-dev") as refusal:
         "".join(headers.chunks("cheaders", None))
     assert str(tmp_path) in str(refusal.value)
 
