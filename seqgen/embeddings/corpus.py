@@ -32,13 +32,13 @@ def word_of(tokenizer: Tokenizer, token: int) -> str | None:
     """Return the word that an id is; None for the boundary, for `<unk>` and for white space alone.
 
     A space inside a piece becomes U+2581, as sentencepiece writes it, and bytes that are not UTF-8 become `<0xE2>`: so
-    every word can be written in the text format.
+    every word can be written in the text format. What the tokenizer decomposes is composed again (NFC).
     """
     content = tokenizer.id_to_bytes[token]
     if token in {BOUNDARY, tokenizer.unknown_id} or not content.strip():
         return None
     try:
-        text = content.decode(tokenizer.text_encoding)
+        text = tokenizer.written(content.decode(tokenizer.text_encoding))
     except UnicodeDecodeError:
         return "".join(f"<0x{byte:02X}>" for byte in content)
     return "".join("\u2581" if character.isspace() else character for character in text) if text.strip() else None

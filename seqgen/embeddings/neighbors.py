@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -45,9 +46,13 @@ class Neighbors:
         self._index = vectors.index
 
     def find(self, word: str) -> int | None:
-        """Return the row of a word, first with the space before it, else as it is; None if it is not there."""
-        spaced = f"{SPACE_SIGN}{word.removeprefix(' ')}"
-        return self._index.get(spaced, self._index.get(word))
+        """Return the row of a word, first with the space before it, else as it is; None if it is not there.
+
+        A word that is not there as it is given is looked up in NFC, as macOS writes Hangul in NFD.
+        """
+        forms = dict.fromkeys([word, unicodedata.normalize("NFC", word)])
+        names = [name for form in forms for name in (f"{SPACE_SIGN}{form.removeprefix(' ')}", form)]
+        return next((self._index[name] for name in names if name in self._index), None)
 
     def find_any_case(self, word: str) -> int | None:
         """Return the row of a word as it is, else of the first word that differs in case alone; None without one."""

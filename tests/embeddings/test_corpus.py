@@ -111,3 +111,13 @@ def test_kept_is_the_rule_of_word2vec():
     shares = vocabulary.kept(0.001) / 2**32
     assert vocabulary.kept_share(0.001) == pytest.approx(float(shares @ [0.9, 0.099, 0.001]))
     assert vocabulary.kept_share(0.0) == 1
+
+
+def test_word_of_composes_what_the_tokenizer_decomposed():
+    tokenizer = tokenizers.build(
+        ["나는 학교에 간다"], TokenizerConfig(kind="word", normalization="nfd", keep_rare=True)
+    )
+
+    words = {word_of(tokenizer, token) for token in range(tokenizer.vocab_size)}
+
+    assert words == {None, "나는", "학교에", "간다"}

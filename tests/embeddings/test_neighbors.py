@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
 import numpy as np
 import pytest
@@ -78,6 +79,10 @@ def test_row_names_words_of_similar_spelling():
             plane.row(word)
     with pytest.raises(TextError, match=r"v\.txt$"):
         plane.row("xylophone")
+
+
+def test_row_finds_a_word_that_is_given_decomposed():
+    assert neighbors_of({"cat": (1.0, 0.0), "학교": (0.0, 1.0)}).row(unicodedata.normalize("NFD", "학교")) == 1
 
 
 def test_row_prefers_the_piece_with_the_space_before_it():
