@@ -7,6 +7,8 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -23,6 +25,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").g
 RUNNABLE = [
     "compression",
     "data",
+    "embeddings",
     "evaluation",
     "inspection",
     "korean",
@@ -36,6 +39,9 @@ SMALL = {"--cell": "gru", "--hidden-size": "8", "--max-steps": "1", "--batch-siz
 IMPLIED = {"--init-from": {"--cell", "--hidden-size"}, "--plan-from": {"--max-steps", "--threads"}}
 """Options that must not be repeated with these."""
 TEXT = "".join(f"The {number}th sailor left the river, and the moon was quiet.\n" for number in range(99))
+COURT = "The king and the queen met a man and a woman with a piano in seoul.\n" * 9
+TEX = "\\begin{proof}\nLet $x$ be the river, and $y$ the moon.\n\\end{proof}\n\n" * 30
+PLAY = "".join(f"{name}:\nThe moon was quiet, {n} times.\n\n" for n in range(40) for name in ("ROMEO", "JULIET"))
 LABELED = "".join(
     f"it was {word} number {n}\t{label}\n" for n in range(40) for word, label in (("fun", "good"), ("dull", "bad"))
 )
@@ -47,11 +53,24 @@ CHAPTERS = {
 }
 
 
-def commands_of(page: Path) -> list[list[str]]:
-    """Return the words of each `seqgen ...` line in a page's code blocks, without shell comments."""
+def lines_of(page: Path) -> list[list[str]]:
+    """Return the words of each `seqgen ...` and `python -c ...` line in a page's code blocks, without comments."""
     lines = [line for block in page.read_text("utf-8").split("```")[1::2] for line in block.splitlines()]
     lines = [re.sub(r"\s#\s.*", "", line.removeprefix("$ ")) for line in lines]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("seqgen ")]
+    return [shlex.split(line) for line in lines if line.startswith(("seqgen ", "python -c "))]
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Return the arguments of each `seqgen ...` line of a page."""
+    return [words[1:] for words in lines_of(page) if words[0] == "seqgen"]
+
+
+def write_by_python(words: list[str]) -> None:
+    """Run the arguments of a line `python -c CODE > FILE`."""
+    *arguments, sign, name = words
+    assert sign == ">"
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, encoding="utf-8", check=True)
+    Path(name).write_text(done.stdout, "utf-8")
 
 
 def zip_of(members: dict[str, str]) -> bytes:
@@ -68,7 +87,7 @@ def desk(tmp_path, monkeypatch):
     midi = b"MThd\x00\x00\x00\x06" + bytes(range(256)) * 9
     rows = "".join(f'{number},"Well, ""it"" was\nthe {number}th time that I read it"\n' for number in range(99))
     files = {
-        "letters.txt": TEXT, "novel.txt": TEXT, "held-out.txt": TEXT, "a.txt": TEXT, "b.txt": TEXT,
+        "letters.txt": TEXT + COURT, "novel.txt": TEXT, "held-out.txt": TEXT, "a.txt": TEXT, "b.txt": TEXT,
         "opening.txt": "The moon", "chapter-9.txt": TEXT, "stories.jsonl": f'{{"text": {json.dumps(TEXT)}}}\n',
         "other.txt": TEXT.replace("moon", "boat"), "prompts.txt": "The moon\n\nA boat\n",
         "names.txt": "".join(f"{line.replace(' ', '_')}\n" for line in TEXT.splitlines()),
@@ -81,6 +100,10 @@ def desk(tmp_path, monkeypatch):
         "reviews.tsv": LABELED, "more.tsv": LABELED, "reviews.txt": "not one dull minute\n\ndull\n",
         "server.log": "".join(f"12:{n % 60:02} INFO web-{n % 5} GET /cart {n * 7 % 90} ms\n" for n in range(300)),
         "tagged.conll": "the D\ncat N\nsleeps V\n\n" * 40,
+        "thesis.tex": TEX, "thesis/intro.tex": TEX, "play.txt": PLAY, "chat.txt": PLAY,
+        "words.txt": "파리 1 0\n프랑스 1 1\n한국 0 1\n서울 0 0.5\n", "glove.6B.100d.txt": "the" + 100 * " 1",
+        "wordsim353.tsv": "king\tman\t9\nking\triver\t1\n", "SimLex-999.txt": "king\tqueen\t8.5\n",
+        "questions-words.txt": ": family\nman woman king queen\n",
         "songs/a.mid": midi, "song.mid": midi, "letters.pdf": b"%PDF-1.7\n\xff",
     }  # fmt: skip
     for name, content in files.items():
@@ -133,25 +156,30 @@ def shorten(words: list[str], resumed_steps: int = 2) -> list[str]:
 @pytest.mark.parametrize("guide", RUNNABLE)
 def test_commands_of_the_guide_run(desk, guide):
     """In their order, then those that only its Korean page has, except those that need a download or show an error."""
-    commands = commands_of(ROOT / "docs" / f"{guide}.md")
+    lines = lines_of(ROOT / "docs" / f"{guide}.md")
     if (korean := ROOT / "docs" / f"{guide}.ko.md").exists():
-        commands += [words for words in commands_of(korean) if words not in commands]
+        lines += [words for words in lines_of(korean) if words not in lines]
     left_out = ("letters.pdf", "corpus:text8")
-    commands = [words for words in commands if not any(word.startswith(left_out) for word in words)]
+    lines = [words for words in lines if not any(word.startswith(left_out) for word in words)]
     # The newest one has all that a guide's commands need, where they name none.
     for name in ("novel-lstm", "novel-gru", "novel-ngram", "corpus-gru", "novel-lstm+ngram"):
         cell = ["--cell", name.partition("-")[2]]
         line = shorten(["train", "novel.txt", *cell, "--tokenizer", "char", "--out", f"runs/{name}"])
         assert CliRunner().invoke(app, line).exit_code == 0
 
-    for number, words in enumerate(commands):
+    for number, (program, *words) in enumerate(lines):
+        if program == "python":
+            write_by_python(words)
+            continue
         result = CliRunner().invoke(app, shorten(words, number + 2))
 
         assert result.exit_code == 0, (words, result.output)
-    assert len(commands) >= 2
+    assert len(lines) >= 2
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/sampling.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/sampling.md", pytest.param("docs/embeddings.md", marks=pytest.mark.slow)]
+)
 def test_python_of_the_page_runs(desk, page, capsys):
     (desk / "corpus.txt").write_text(TEXT, "utf-8")
     assert CliRunner().invoke(app, shorten(["train", "novel.txt", "--out", "runs/novel-lstm"])).exit_code == 0
@@ -160,7 +188,7 @@ def test_python_of_the_page_runs(desk, page, capsys):
 
     exec(code, {})
 
-    assert len(capsys.readouterr().out.splitlines()) > 3
+    assert len(capsys.readouterr().out.splitlines()) >= code.count("print(") >= 1
 
 
 @pytest.mark.parametrize(("page", "label"), [("notes.md", "Code"), ("notes.ko.md", "코드")])
