@@ -155,9 +155,12 @@ def shorten(words: list[str], resumed_steps: int = 2) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("guide", RUNNABLE)
 def test_commands_of_the_guide_run(desk, guide):
-    """In their order, except those that need a download or show an error."""
-    lines = [words for words in lines_of(ROOT / "docs" / f"{guide}.md") if "letters.pdf" not in words]
-    lines = [words for words in lines if not any("corpus:text8" in word for word in words)]
+    """In their order, then those that only its Korean page has, except those that need a download or show an error."""
+    lines = lines_of(ROOT / "docs" / f"{guide}.md")
+    if (korean := ROOT / "docs" / f"{guide}.ko.md").exists():
+        lines += [words for words in lines_of(korean) if words not in lines]
+    left_out = ("letters.pdf", "corpus:text8")
+    lines = [words for words in lines if not any(word.startswith(left_out) for word in words)]
     # The newest one has all that a guide's commands need, where they name none.
     for name in ("novel-lstm", "novel-gru", "novel-ngram", "corpus-gru", "novel-lstm+ngram"):
         cell = ["--cell", name.partition("-")[2]]
@@ -188,10 +191,11 @@ def test_python_of_the_page_runs(desk, page, capsys):
     assert len(capsys.readouterr().out.splitlines()) >= code.count("print(") >= 1
 
 
-def test_the_course_names_code_that_exists():
+@pytest.mark.parametrize(("page", "label"), [("notes.md", "Code"), ("notes.ko.md", "코드")])
+def test_the_course_names_code_that_exists(page, label):
     """Each linked name is defined in its file, and each other piece of code is in a file of its paragraph."""
-    notes = (ROOT / "docs" / "notes.md").read_text("utf-8")
-    paragraphs = re.findall(r"^Code: (.+?)\n\n", notes, re.MULTILINE | re.DOTALL)
+    notes = (ROOT / "docs" / page).read_text("utf-8")
+    paragraphs = re.findall(rf"^{label}: (.+?)\n\n", notes, re.MULTILINE | re.DOTALL)
 
     assert len(paragraphs) > 10
     for paragraph in paragraphs:
@@ -205,6 +209,28 @@ def test_the_course_names_code_that_exists():
                 assert (ROOT / code).is_file(), code
             elif not code.startswith(("seqgen ", "--")):
                 assert any(code in content for content in files.values()), code
+
+
+def parts_of_sections(page: Path) -> list[tuple[list[str], set[str], list[list[str]]]]:
+    """Return the blocks of each section, its links and code within lines, and the signs of each formula."""
+    parts = []
+    for section in re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE):
+        blocks = re.findall(r"^```.*?^```", section, re.MULTILINE | re.DOTALL)
+        text = re.sub(r"^```.*?^```", "", section, flags=re.MULTILINE | re.DOTALL)
+        formulas = [re.findall(r"[=+*/^·²()\[\]|]", line) for line in text.splitlines() if line.startswith("    ")]
+        parts.append((blocks, {*re.findall(r"\]\(([^#\s]\S*?)\)", text), *re.findall(r"`([^`]+)`", text)}, formulas))
+    return parts
+
+
+def test_the_korean_course_has_all_of_the_english_one():
+    """Section by section: its formulas, and at least its blocks in their order, its links and its code."""
+    english, korean = (parts_of_sections(ROOT / "docs" / name) for name in ("notes.md", "notes.ko.md"))
+
+    assert len(korean) == len(english) + 1  # a table of terms
+    for (blocks, references, formulas), (blocks_ko, references_ko, formulas_ko) in zip(english, korean, strict=False):
+        assert [block for block in blocks_ko if block in blocks] == blocks
+        assert references - references_ko <= {"notes.ko.md"}
+        assert formulas_ko == formulas
 
 
 def test_the_data_guide_shows_the_error_for_a_pdf(desk):
