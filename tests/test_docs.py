@@ -7,7 +7,9 @@ import io
 import json
 import re
 import shlex
+import subprocess
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from seqgen.sources.compression import SUFFIXES
 from seqgen.sources.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 RUNNABLE = [
     "compression",
     "data",
@@ -52,6 +54,10 @@ def commands_of(page: Path) -> list[list[str]]:
     lines = [line for block in page.read_text("utf-8").split("```")[1::2] for line in block.splitlines()]
     lines = [re.sub(r"\s#\s.*", "", line.removeprefix("$ ")) for line in lines]
     return [shlex.split(line)[1:] for line in lines if line.startswith("seqgen ")]
+
+
+def shell_blocks(page: Path, language: str = "sh") -> list[str]:
+    return re.findall(rf"^```{language}\n(.+?)\n```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def zip_of(members: dict[str, str]) -> bytes:
@@ -148,7 +154,25 @@ def test_commands_of_the_guide_run(desk, guide):
     assert len(commands) >= 2
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/sampling.md"])
+@pytest.mark.slow
+def test_commands_of_the_korean_readme_run(in_tmp):
+    """In their order, in a folder with the files that its shell commands make, except those that need a download."""
+    page = ROOT / "README.ko.md"
+    for block in shell_blocks(page, "bash"):
+        subprocess.run(["bash", "-ec", block], check=True)
+    commands = [words for words in commands_of(page) if not any("corpus:nsmc" in word for word in words)]
+
+    for number, words in enumerate(commands):
+        result = CliRunner().invoke(app, shorten(words, number + 2))
+
+        assert result.exit_code == 0, (words, result.output)
+        if "--choices" in words and "runs/meals-ngram" in words:  # counts are the same everywhere
+            assert result.stdout.strip() in page.read_text("utf-8")
+    reviews = Path("reviews.txt").read_text("utf-8").splitlines()
+    assert Counter(line.split("\t")[2] for line in reviews) == {"label": 1, "0": 12, "1": 12}
+
+
+@pytest.mark.parametrize("page", ["README.md", pytest.param("README.ko.md", marks=pytest.mark.slow), "docs/sampling.md"])
 def test_python_of_the_page_runs(desk, page, capsys):
     (desk / "corpus.txt").write_text(TEXT, "utf-8")
     assert CliRunner().invoke(app, shorten(["train", "novel.txt", "--out", "runs/novel-lstm"])).exit_code == 0
@@ -229,10 +253,18 @@ def test_benchmark_tables_match_their_results(monkeypatch):
     assert results.TABLES.read_text("utf-8") == results.tables()
 
 
-def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    demo, tests, *_ = re.findall(r"^```sh\n(.+?)\n```$", readme, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests(name):
+    demo, tests, *_ = shell_blocks(ROOT / name)
 
-    assert len(readme.splitlines()) <= 130
+    assert len((ROOT / name).read_text("utf-8").splitlines()) <= 130
     assert demo.endswith("seqgen demo")
     assert tests.endswith("pytest")
+
+
+def test_the_readmes_have_the_same_shell_commands_and_name_each_other():
+    english, korean = ROOT / "README.md", ROOT / "README.ko.md"
+
+    assert shell_blocks(english) == shell_blocks(korean)
+    assert f"]({korean.name})" in english.read_text("utf-8")
+    assert f"]({english.name})" in korean.read_text("utf-8")
