@@ -172,7 +172,9 @@ def test_commands_of_the_korean_readme_run(in_tmp):
     assert Counter(line.split("\t")[2] for line in reviews) == {"label": 1, "0": 12, "1": 12}
 
 
-@pytest.mark.parametrize("page", ["README.md", pytest.param("README.ko.md", marks=pytest.mark.slow), "docs/sampling.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", pytest.param("README.ko.md", marks=pytest.mark.slow), "docs/sampling.md"]
+)
 def test_python_of_the_page_runs(desk, page, capsys):
     (desk / "corpus.txt").write_text(TEXT, "utf-8")
     assert CliRunner().invoke(app, shorten(["train", "novel.txt", "--out", "runs/novel-lstm"])).exit_code == 0
