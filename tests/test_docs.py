@@ -56,6 +56,12 @@ def commands_of(page: Path) -> list[list[str]]:
     return [shlex.split(line)[1:] for line in lines if line.startswith("seqgen ")]
 
 
+def inline_commands_of(page: Path) -> list[list[str]]:
+    """Return the words of each `seqgen ...` in the sentences of a page."""
+    prose = "".join(page.read_text("utf-8").split("```")[::2])
+    return [shlex.split(command) for command in re.findall(r"`seqgen\s([^`|]+)`", prose)]
+
+
 def shell_blocks(page: Path, language: str = "sh") -> list[str]:
     return re.findall(rf"^```{language}\n(.+?)\n```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
@@ -104,7 +110,7 @@ def test_commands_and_options_exist(page):
     for group, members in groups.items():
         commands |= {f"{group} {name}": command for name, command in members.commands.items()}
 
-    for words in commands_of(page):
+    for words in commands_of(page) + inline_commands_of(page):
         name = " ".join(words[:2]) if words[0] in groups else words[0]
         options = {one for made in commands[name].params for one in (*made.opts, *made.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= options | {"--", "--help", "--version"}, words
@@ -156,18 +162,22 @@ def test_commands_of_the_guide_run(desk, guide):
 
 @pytest.mark.slow
 def test_commands_of_the_korean_readme_run(in_tmp):
-    """In their order, in a folder with the files that its shell commands make, except those that need a download."""
+    """In their order, in a folder with the files that its shell commands make, and a text of one's own."""
     page = ROOT / "README.ko.md"
+    text = page.read_text("utf-8")
     for block in shell_blocks(page, "bash"):
         subprocess.run(["bash", "-ec", block], check=True)
-    commands = [words for words in commands_of(page) if not any("corpus:nsmc" in word for word in words)]
+    Path("헌법.txt").write_text("모든 국민은 법률이 정하는 바에 의하여 국가의 보호를 받는다.\n" * 60, "utf-8")
+    inspecting = [words for words in inline_commands_of(page) if any("runs/" in word for word in words)]
+    commands = commands_of(page) + [words for words in inspecting if "nsmc" not in " ".join(words)]
 
     for number, words in enumerate(commands):
         result = CliRunner().invoke(app, shorten(words, number + 2))
 
         assert result.exit_code == 0, (words, result.output)
         if "--choices" in words and "runs/meals-ngram" in words:  # counts are the same everywhere
-            assert result.stdout.strip() in page.read_text("utf-8")
+            assert all(line.rstrip() in text for line in result.stdout.splitlines()[1:])
+    assert len(Path("meals.txt").read_text("utf-8").splitlines()) == 88
     reviews = Path("reviews.txt").read_text("utf-8").splitlines()
     assert Counter(line.split("\t")[2] for line in reviews) == {"label": 1, "0": 12, "1": 12}
 
