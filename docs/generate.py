@@ -17,6 +17,7 @@ from seqgen.config import MODEL, RUN, TEXT, TRAINING, Setting, settings_of
 from seqgen.evaluation.config import EvaluationConfig
 from seqgen.generation.config import SamplingConfig
 from seqgen.runs.config import train_settings
+from seqgen.runs.embeddings.config import embedding_settings
 from seqgen.runs.train import train
 
 ROOT = Path(__file__).parents[1]
@@ -116,6 +117,12 @@ def settings_page() -> str:
         ("`seqgen eval` and `TextRun.evaluate`", EvaluationConfig),
     ):
         page += ["", f"## {title}", "", *_table(settings_of(config).values())]
+    common = train_settings()
+    of_vectors = embedding_settings()
+    own = [one for name, one in of_vectors.items() if common.get(name) != one]
+    shared = [one for name, one in of_vectors.items() if common.get(name) == one]
+    page += ["", "## `seqgen embed train` and `train_embeddings`", "", *_table(own), ""]
+    page += [f"As of `seqgen train`: {', '.join(f'`{one.option}`' for one in shared)}."]
     return "\n".join([*page, ""])
 
 

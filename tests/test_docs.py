@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 import subprocess
+import sys
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -25,6 +26,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.
 RUNNABLE = [
     "compression",
     "data",
+    "embeddings",
     "evaluation",
     "inspection",
     "korean",
@@ -38,6 +40,9 @@ SMALL = {"--cell": "gru", "--hidden-size": "8", "--max-steps": "1", "--batch-siz
 IMPLIED = {"--init-from": {"--cell", "--hidden-size"}, "--plan-from": {"--max-steps", "--threads"}}
 """Options that must not be repeated with these."""
 TEXT = "".join(f"The {number}th sailor left the river, and the moon was quiet.\n" for number in range(99))
+COURT = "The king and the queen met a man and a woman with a piano in seoul.\n" * 9
+TEX = "\\begin{proof}\nLet $x$ be the river, and $y$ the moon.\n\\end{proof}\n\n" * 30
+PLAY = "".join(f"{name}:\nThe moon was quiet, {n} times.\n\n" for n in range(40) for name in ("ROMEO", "JULIET"))
 LABELED = "".join(
     f"it was {word} number {n}\t{label}\n" for n in range(40) for word, label in (("fun", "good"), ("dull", "bad"))
 )
@@ -49,11 +54,24 @@ CHAPTERS = {
 }
 
 
-def commands_of(page: Path) -> list[list[str]]:
-    """Return the words of each `seqgen ...` line in a page's code blocks, without shell comments."""
+def lines_of(page: Path) -> list[list[str]]:
+    """Return the words of each `seqgen ...` and `python -c ...` line in a page's code blocks, without comments."""
     lines = [line for block in page.read_text("utf-8").split("```")[1::2] for line in block.splitlines()]
     lines = [re.sub(r"\s#\s.*", "", line.removeprefix("$ ")) for line in lines]
-    return [shlex.split(line)[1:] for line in lines if line.startswith("seqgen ")]
+    return [shlex.split(line) for line in lines if line.startswith(("seqgen ", "python -c "))]
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """Return the arguments of each `seqgen ...` line of a page."""
+    return [words[1:] for words in lines_of(page) if words[0] == "seqgen"]
+
+
+def write_by_python(words: list[str]) -> None:
+    """Run the arguments of a line `python -c CODE > FILE`."""
+    *arguments, sign, name = words
+    assert sign == ">"
+    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, encoding="utf-8", check=True)
+    Path(name).write_text(done.stdout, "utf-8")
 
 
 def inline_commands_of(page: Path) -> list[list[str]]:
@@ -80,7 +98,7 @@ def desk(tmp_path, monkeypatch):
     midi = b"MThd\x00\x00\x00\x06" + bytes(range(256)) * 9
     rows = "".join(f'{number},"Well, ""it"" was\nthe {number}th time that I read it"\n' for number in range(99))
     files = {
-        "letters.txt": TEXT, "novel.txt": TEXT, "held-out.txt": TEXT, "a.txt": TEXT, "b.txt": TEXT,
+        "letters.txt": TEXT + COURT, "novel.txt": TEXT, "held-out.txt": TEXT, "a.txt": TEXT, "b.txt": TEXT,
         "opening.txt": "The moon", "chapter-9.txt": TEXT, "stories.jsonl": f'{{"text": {json.dumps(TEXT)}}}\n',
         "other.txt": TEXT.replace("moon", "boat"), "prompts.txt": "The moon\n\nA boat\n",
         "names.txt": "".join(f"{line.replace(' ', '_')}\n" for line in TEXT.splitlines()),
@@ -93,6 +111,10 @@ def desk(tmp_path, monkeypatch):
         "reviews.tsv": LABELED, "more.tsv": LABELED, "reviews.txt": "not one dull minute\n\ndull\n",
         "server.log": "".join(f"12:{n % 60:02} INFO web-{n % 5} GET /cart {n * 7 % 90} ms\n" for n in range(300)),
         "tagged.conll": "the D\ncat N\nsleeps V\n\n" * 40,
+        "thesis.tex": TEX, "thesis/intro.tex": TEX, "play.txt": PLAY, "chat.txt": PLAY,
+        "words.txt": "파리 1 0\n프랑스 1 1\n한국 0 1\n서울 0 0.5\n", "glove.6B.100d.txt": "the" + 100 * " 1",
+        "wordsim353.tsv": "king\tman\t9\nking\triver\t1\n", "SimLex-999.txt": "king\tqueen\t8.5\n",
+        "questions-words.txt": ": family\nman woman king queen\n",
         "songs/a.mid": midi, "song.mid": midi, "letters.pdf": b"%PDF-1.7\n\xff",
     }  # fmt: skip
     for name, content in files.items():
@@ -144,20 +166,26 @@ def shorten(words: list[str], resumed_steps: int = 2) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("guide", RUNNABLE)
 def test_commands_of_the_guide_run(desk, guide):
-    """In their order, except those that need a download or show an error."""
-    commands = [words for words in commands_of(ROOT / "docs" / f"{guide}.md") if "letters.pdf" not in words]
-    commands = [words for words in commands if not any("corpus:text8" in word for word in words)]
+    """In their order, then those that only its Korean page has, except those that need a download or show an error."""
+    lines = lines_of(ROOT / "docs" / f"{guide}.md")
+    if (korean := ROOT / "docs" / f"{guide}.ko.md").exists():
+        lines += [words for words in lines_of(korean) if words not in lines]
+    left_out = ("letters.pdf", "corpus:text8")
+    lines = [words for words in lines if not any(word.startswith(left_out) for word in words)]
     # The newest one has all that a guide's commands need, where they name none.
     for name in ("novel-lstm", "novel-gru", "novel-ngram", "corpus-gru", "novel-lstm+ngram"):
         cell = ["--cell", name.partition("-")[2]]
         line = shorten(["train", "novel.txt", *cell, "--tokenizer", "char", "--out", f"runs/{name}"])
         assert CliRunner().invoke(app, line).exit_code == 0
 
-    for number, words in enumerate(commands):
+    for number, (program, *words) in enumerate(lines):
+        if program == "python":
+            write_by_python(words)
+            continue
         result = CliRunner().invoke(app, shorten(words, number + 2))
 
         assert result.exit_code == 0, (words, result.output)
-    assert len(commands) >= 2
+    assert len(lines) >= 2
 
 
 @pytest.mark.slow
@@ -183,7 +211,12 @@ def test_commands_of_the_korean_readme_run(in_tmp):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", pytest.param("README.ko.md", marks=pytest.mark.slow), "docs/sampling.md"]
+    "page",
+    [
+        "README.md",
+        "docs/sampling.md",
+        *(pytest.param(page, marks=pytest.mark.slow) for page in ("README.ko.md", "docs/embeddings.md")),
+    ],
 )
 def test_python_of_the_page_runs(desk, page, capsys):
     (desk / "corpus.txt").write_text(TEXT, "utf-8")
@@ -193,13 +226,14 @@ def test_python_of_the_page_runs(desk, page, capsys):
 
     exec(code, {})
 
-    assert len(capsys.readouterr().out.splitlines()) > 3
+    assert len(capsys.readouterr().out.splitlines()) >= code.count("print(") >= 1
 
 
-def test_the_course_names_code_that_exists():
+@pytest.mark.parametrize(("page", "label"), [("notes.md", "Code"), ("notes.ko.md", "코드")])
+def test_the_course_names_code_that_exists(page, label):
     """Each linked name is defined in its file, and each other piece of code is in a file of its paragraph."""
-    notes = (ROOT / "docs" / "notes.md").read_text("utf-8")
-    paragraphs = re.findall(r"^Code: (.+?)\n\n", notes, re.MULTILINE | re.DOTALL)
+    notes = (ROOT / "docs" / page).read_text("utf-8")
+    paragraphs = re.findall(rf"^{label}: (.+?)\n\n", notes, re.MULTILINE | re.DOTALL)
 
     assert len(paragraphs) > 10
     for paragraph in paragraphs:
@@ -213,6 +247,28 @@ def test_the_course_names_code_that_exists():
                 assert (ROOT / code).is_file(), code
             elif not code.startswith(("seqgen ", "--")):
                 assert any(code in content for content in files.values()), code
+
+
+def parts_of_sections(page: Path) -> list[tuple[list[str], set[str], list[list[str]]]]:
+    """Return the blocks of each section, its links and code within lines, and the signs of each formula."""
+    parts = []
+    for section in re.split(r"^## ", page.read_text("utf-8"), flags=re.MULTILINE):
+        blocks = re.findall(r"^```.*?^```", section, re.MULTILINE | re.DOTALL)
+        text = re.sub(r"^```.*?^```", "", section, flags=re.MULTILINE | re.DOTALL)
+        formulas = [re.findall(r"[=+*/^·²()\[\]|]", line) for line in text.splitlines() if line.startswith("    ")]
+        parts.append((blocks, {*re.findall(r"\]\(([^#\s]\S*?)\)", text), *re.findall(r"`([^`]+)`", text)}, formulas))
+    return parts
+
+
+def test_the_korean_course_has_all_of_the_english_one():
+    """Section by section: its formulas, and at least its blocks in their order, its links and its code."""
+    english, korean = (parts_of_sections(ROOT / "docs" / name) for name in ("notes.md", "notes.ko.md"))
+
+    assert len(korean) == len(english) + 1  # a table of terms
+    for (blocks, references, formulas), (blocks_ko, references_ko, formulas_ko) in zip(english, korean, strict=False):
+        assert [block for block in blocks_ko if block in blocks] == blocks
+        assert references - references_ko <= {"notes.ko.md"}
+        assert formulas_ko == formulas
 
 
 def test_the_data_guide_shows_the_error_for_a_pdf(desk):

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from seqgen.cli.commands.embed.train import train as embed_command
 from seqgen.cli.commands.train import train as train_command
 
 ROOT = Path(__file__).parents[1]
@@ -36,6 +37,15 @@ def test_stub_and_page_have_every_option_of_train():
     for name in settings:
         assert f"\n    {name}: " in stub
         assert f"| `--{name.replace('_', '-')}" in page
+
+
+def test_page_has_every_option_of_embed_train():
+    page = FILES[ROOT / "docs/settings.md"].partition("`seqgen embed train`")[2]
+    settings = inspect.signature(embed_command).parameters.keys() - {"text", "quiet"}
+
+    assert len(settings) > 20
+    for name in settings:
+        assert f"`--{name.replace('_', '-')}" in page
 
 
 def test_stub_is_packaged():

@@ -15,6 +15,7 @@ from seqgen.data.documents import Documents
 from seqgen.embeddings.config import EmbeddingModelConfig
 from seqgen.errors import TextError
 from seqgen.tokenizers.base import BOUNDARY, Tokenizer
+from seqgen.utils.text import plural, singular_or_plural
 
 Rows = npt.NDArray[np.int32]
 Integers = npt.NDArray[np.int64]
@@ -91,6 +92,10 @@ class Vocabulary:
         ratio = sample / (np.asarray(self.counts, np.float64) / sum(self.counts))
         return (np.minimum(np.sqrt(ratio) + ratio, 1.0) * _ALL).astype(np.uint64)
 
+    def kept_share(self, sample: float) -> float:
+        """Return the share of the text's words that are kept, on average."""
+        return float(np.average(self.kept(sample), weights=self.counts)) / _ALL
+
 
 @dataclass(frozen=True, eq=False)
 class WordCorpus:
@@ -106,18 +111,25 @@ def read_corpus(tokenizer: Tokenizer, documents: Documents, model: EmbeddingMode
     """Choose the vocabulary of encoded documents, and return them as its rows.
 
     Raises:
-        TextError: fewer than two words occur often enough.
+        TextError: fewer than two words occur often enough, or no document has two of them.
     """
     vocabulary, row_of = _choose_words(tokenizer, documents, model)
     if len(vocabulary) < 2:
+        occur = singular_or_plural(len(vocabulary), "occurs", "occur")
         raise TextError(
-            f"only {len(vocabulary)} words occur at least {model.min_count} times; use a smaller --min-count, or a "
-            "longer text"
+            f"only {plural(len(vocabulary), 'word')} {occur} at least {plural(model.min_count, 'time')}; use a smaller "
+            "--min-count, or a longer text"
         )
     rows = row_of[documents.ids]
     is_word = rows >= 0
     places = np.concatenate([[0], np.cumsum(is_word, dtype=np.int64)])[documents.starts]
-    return WordCorpus(vocabulary, rows[is_word], _cut(places))
+    starts = _cut(places)
+    if np.diff(starts).max() < 2:
+        raise TextError(
+            "no document has two words of the vocabulary, so no word has others around it; use --documents file, a "
+            "smaller --min-count, or another text"
+        )
+    return WordCorpus(vocabulary, rows[is_word], starts)
 
 
 def _choose_words(tokenizer: Tokenizer, documents: Documents, model: EmbeddingModelConfig) -> tuple[Vocabulary, Rows]:

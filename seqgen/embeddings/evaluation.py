@@ -167,6 +167,8 @@ def _parse_questions(path: Path, lines: Mapping[int, str]) -> dict[str, list[Que
         if len(words) != 4:
             raise TextError(f"{path}: line {number} should be a question of four words, but has {len(words)}")
         own.append((words[0], words[1], words[2], words[3]))
+    if not any(sections.values()):
+        raise TextError(f"{path} has no questions, only the names of sections; a question is a line of four words")
     return sections
 
 

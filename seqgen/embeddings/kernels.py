@@ -30,6 +30,8 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}
 LIMIT, SCALE = 16.0, 128.0
 """The table of the sigmoid has 128 entries for each unit from -16 to 16; between them it is linear, within 1e-6."""
 SIGMOID: npt.NDArray[np.float32] = (1 / (1 + np.exp(-np.arange(-LIMIT, LIMIT + 1, 1 / SCALE)))).astype(np.float32)
+LARGEST = np.finfo(F32).max
+"""The largest score that is finite."""
 SIZE = 0
 """The length of the vectors, a constant of the compiled code: `compile_for` sets it."""
 MEASURED = 16
@@ -125,6 +127,8 @@ def _learn(  # noqa: PLR0912
                 below = np.int64(entry)
                 share = sigmoid[below] + (entry - F32(below)) * (sigmoid[below + 1] - sigmoid[below])
                 if i % MEASURED == 0:
+                    if not abs(score) <= LARGEST:  # numba folds math.isfinite away where sums may be reordered
+                        loss = math.nan  # the table of the sigmoid hides it
                     loss -= math.log(max(share if k == 0 else F32(1.0) - share, F32(1e-7)))
                 gradient = (label - share) * rate
                 for d in range(SIZE):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from seqgen.embeddings.vectors import Matrix, WordVectors
 from seqgen.errors import ConfigError, TextError
+from seqgen.utils.text import plural
 
 SPACE_SIGN = "\u2581"
 """How a word begins whose name has the space before it, as sentencepiece writes it: `▁king` is ` king`."""
@@ -63,7 +64,7 @@ class Neighbors:
         if row is None:
             hints = self.similar_spellings(word)
             hint = f"; did you mean {' or '.join(hints)}?" if hints else ""
-            raise TextError(f"{word!r} is not among the {len(self.words):,} words of {self.name}{hint}")
+            raise TextError(f"{word!r} is not among the {plural(len(self.words), 'word')} of {self.name}{hint}")
         return row
 
     def similar_spellings(self, word: str) -> list[str]:
@@ -77,7 +78,11 @@ class Neighbors:
         return float(self.units[self.row(first)] @ self.units[self.row(second)])
 
     def nearest(self, word: str, count: int) -> list[Neighbor]:
-        """Return the `count` words most similar to `word`, without itself; errors as of `row`."""
+        """Return the `count` words most similar to `word`, without itself.
+
+        Raises:
+            TextError: it is not in the vocabulary, or is the only word there.
+        """
         return self.named(self.around(self.row(word), count))
 
     def around(self, row: int, count: int) -> list[tuple[int, float]]:
@@ -91,10 +96,15 @@ class Neighbors:
     def solve(self, analogy: Analogy, count: int) -> list[Neighbor]:
         """Return the `count` words most similar to the sum of an analogy's vectors, each of length 1.
 
-        This is 3CosAdd (Mikolov et al. 2013). The words of the analogy are left out; errors as of `row`.
+        This is 3CosAdd (Mikolov et al. 2013). The words of the analogy are left out.
+
+        Raises:
+            TextError: a word is not in the vocabulary, there are no other words, or the sum is 0.
         """
         added, subtracted = ([self.row(word) for word in words] for words in analogy)
         target = self.units[added].sum(0) - self.units[subtracted].sum(0)
+        if not target.any():
+            raise TextError("the vectors of the analogy cancel out: their sum is 0; use other words")
         return self.named(self._most_similar(unit_length(target[None])[0], count, {*added, *subtracted}))
 
     def _most_similar(
@@ -103,6 +113,8 @@ class Neighbors:
         similarities = self.units @ vector
         similarities[list(excluded)] = -np.inf
         kept = min(count, len(self.words) - len(excluded))
+        if count and not kept:
+            raise TextError(f"{self.name} has no other word, so none can be similar; use vectors of more words")
         least = np.partition(similarities, -kept)[-kept]
         best = np.flatnonzero(similarities >= least)
         best = best[np.argsort(-similarities[best], kind="stable")][:kept]

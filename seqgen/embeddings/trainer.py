@@ -160,9 +160,11 @@ def _load_kernels() -> ModuleType:
     try:
         from seqgen.embeddings import kernels
     except ModuleNotFoundError as error:
-        raise ConfigError("engine: numba is not installed; pip install numba, or use --engine torch") from error
+        raise ConfigError(
+            "engine: numba is not installed; pip install 'seqgen[fast]', or start a new run with --engine torch"
+        ) from error
     except (ImportError, RuntimeError) as error:  # RuntimeError: numba found no cache directory
-        raise ConfigError(f"engine: numba cannot be used here: {error}; use --engine torch") from error
+        raise ConfigError(f"engine: numba cannot be used here: {error}; start a new run with --engine torch") from error
     return kernels
 
 

@@ -6,6 +6,7 @@ does not.
 
 from __future__ import annotations
 
+import codecs
 import functools
 import re
 from collections.abc import Iterator, Sequence
@@ -18,11 +19,14 @@ import numpy.typing as npt
 
 from seqgen.errors import SaveError, TextError
 from seqgen.utils.files import open_regular_file, write_atomically
+from seqgen.utils.text import plural, singular_or_plural
 
 Matrix: TypeAlias = npt.NDArray[np.float32]
 
 MAX_LINE_BYTES = 1 << 20
 """A line of a real file has 300 to 10,000 bytes."""
+SHOWN_BYTES = 40
+"""Of a field that is not a number, in a message."""
 _HEADER = re.compile(rb"[0-9]{1,18} [0-9]{1,18}")
 
 
@@ -70,12 +74,17 @@ def read_text(path: Path) -> WordVectors:
             continue
         word, row = _parse(f"{path}: line {number}", line, size)
         if word in words:
-            raise TextError(f"{path}: line {number}: the word {word!r} is in line {words[word] + header + 1} already")
+            raise TextError(
+                f"{path}: line {number}: the word {word!r} is in line {words[word] + header + 1} already; remove "
+                "one of the lines"
+            )
         size = len(row)
         words[word] = len(rows)
         rows.append(row)
     if promised is not None and promised != len(rows):
-        raise TextError(f"{path}: line 1 says {promised:,} words, but {len(rows):,} lines follow; the file is cut off")
+        hint = "the file is cut off" if len(rows) < promised else "correct line 1, or remove it"
+        follow = singular_or_plural(len(rows), "line follows", "lines follow")
+        raise TextError(f"{path}: line 1 says {plural(promised, 'word')}, but {len(rows):,} {follow}; {hint}")
     if not rows:
         raise TextError(f"{path}: it has no words; a line should be a word and its numbers, separated by spaces")
     return WordVectors(list(words), np.stack(rows))
@@ -93,31 +102,53 @@ def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                         f"{path}: line {number} has more than {MAX_LINE_BYTES:,} bytes; this is not a file of vectors "
                         "in text format"
                     )
-                yield number, line.rstrip(b" \r\n")
+                yield number, (line.removeprefix(codecs.BOM_UTF8) if number == 1 else line).rstrip(b" \r\n")
     except OSError as error:
         raise TextError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _parse(where: str, line: bytes, size: int | None) -> tuple[str, Matrix]:
-    """Return the word and the vector of a line; `size` is the length of the vectors, if it is known."""
+    """Return the word and the vector of a line; `size` is the length of the vectors, if it is known.
+
+    A word may contain spaces, as a few of GloVe do, but what follows a space must not be a number: then the line has
+    too many numbers.
+    """
     fields = line.split(b" ") if b"\t" not in line else line.split()
+    first = 1 if size is None else max(len(fields) - size, 0)
+    parts, numbers = fields[:first], fields[first:]
     try:
-        word = fields[0].decode()
+        word = b" ".join(parts).decode()
     except UnicodeDecodeError as error:
         raise TextError(
-            f"{where} is not valid UTF-8; vectors in binary format cannot be read, so convert them"
+            f"{where} is not valid UTF-8; vectors in binary format and compressed files cannot be read, so convert or "
+            "unpack them"
         ) from error
-    if not word or len(fields) < 2 or (size is not None and len(fields) != size + 1):
-        wanted = "numbers" if size is None else f"{size:,} numbers"
-        raise TextError(f"{where} should be a word and {wanted}, separated by spaces, but has {len(fields):,} fields")
+    if not word or not numbers or any(not part or _is_number(part) for part in parts[1:]):
+        wanted = "its numbers" if size is None else f"{plural(size, 'number')} (see line 1)"
+        raise TextError(
+            f"{where} should be a word and {wanted}, separated by spaces, but has {plural(len(fields), 'field')}; "
+            "correct or remove this line"
+        )
     try:
         with np.errstate(over="ignore"):  # becomes infinity, which is refused below
-            row = np.array([float(field) for field in fields[1:]], dtype=np.float32)
+            row = np.array([float(field) for field in numbers], dtype=np.float32)
     except ValueError as error:
-        raise TextError(f"{where}: {error}") from error
+        wrong = next(field for field in numbers if not _is_number(field))
+        shown = wrong[:SHOWN_BYTES].decode(errors="backslashreplace")
+        raise TextError(
+            f"{where} should be a word and its numbers, separated by spaces, but {shown!r} is not a number"
+        ) from error
     if not np.isfinite(row).all():
-        raise TextError(f"{where} contains NaN or infinity")
+        raise TextError(f"{where} contains NaN or infinity; correct or remove this line")
     return word, row
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def write_text(path: Path, vectors: WordVectors) -> None:

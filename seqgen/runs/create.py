@@ -170,7 +170,8 @@ def _initialization(
             f"has a vector in {vectors.source}; for vectors of words, use --tokenizer word"
         )
     notice = (
-        f"{len(rows):,} of the {plural(tokenizer.vocab_size, 'token')} start from the vectors of {vectors.source}, the "
+        f"{len(rows):,} of the {plural(tokenizer.vocab_size, 'token')} "
+        f"{singular_or_plural(len(rows), 'starts', 'start')} from the vectors of {vectors.source}, the "
         "others from random ones"
     )
     return lambda model: vectors.write(model, rows), [notice]

@@ -33,7 +33,7 @@ def describe_prose(passages: Iterable[Sequence[str]]) -> str | None:
     if share < CUT_SHARE:
         return None
     return (
-        f"reads as prose: {share:.0%} of its lines end within a sentence, and the model learns to end there; leave "
+        f"reads as prose: {share:.0%} of its lines end within a sentence, and so do its documents; leave "
         "--documents line out, or give --documents paragraph"
     )
 

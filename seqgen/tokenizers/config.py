@@ -35,7 +35,8 @@ class TokenizerConfig(Config):
     `raw` (byte) reads files as bytes; it is set by `--encoding bytes` and by that alone.
     `grow` (unigram, bpe) enlarges a `vocab_size` that is too small for the characters of the text, where it would be
     refused; it is set by `--tokenizer auto` and by that alone.
-    `keep_rare` (word) keeps words that occur once; it is set by `seqgen embed train --min-count 1` and by that alone.
+    `keep_rare` (word) keeps words that occur once; it is set by `seqgen embed train` with `--min-count 1` or
+    `--lowercase`, and by that alone.
     """
 
     kind: TokenizerKind = setting(

@@ -53,9 +53,23 @@ def test_blocks_are_of_one_document_and_of_limited_length(monkeypatch):
     assert corpus.starts.tolist() == [0, 4, 8, 9, 11, 15]
 
 
-def test_text_with_fewer_than_two_frequent_words_is_refused():
-    with pytest.raises(TextError, match="--min-count"):
-        encode("a a a b", min_count=3)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a a a b", "only 1 word occurs at least 3 times; .*--min-count"),
+        ("a b a b", "only 0 words occur at least 3 times; .*--min-count"),
+    ],
+)
+def test_text_with_fewer_than_two_frequent_words_is_refused(text, message):
+    with pytest.raises(TextError, match=message):
+        encode(text, min_count=3)
+
+
+def test_documents_of_single_words_are_refused():
+    with pytest.raises(TextError, match="--documents file"):
+        encode("king", "queen", "king")
+
+    assert encode("king", "queen king").starts.tolist() == [0, 1, 3]
 
 
 @pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
@@ -94,3 +108,6 @@ def test_kept_is_the_rule_of_word2vec():
         [frequent, math.sqrt(0.001 / 0.099) + 0.001 / 0.099, 1.0], abs=1e-9
     )
     assert (vocabulary.kept(0.0) == 2**32).all()
+    shares = vocabulary.kept(0.001) / 2**32
+    assert vocabulary.kept_share(0.001) == pytest.approx(float(shares @ [0.9, 0.099, 0.001]))
+    assert vocabulary.kept_share(0.0) == 1

@@ -120,6 +120,7 @@ def test_evaluate_file_answers_questions_in_blocks(evaluate, animals, monkeypatc
         ("Word 1\tWord 2\tHuman\n", "no word pairs"),
         ("cat tiger dog car\n", "line 1"),
         (": section\ncat tiger dog\n", "line 2 .* 3"),
+        (": section\n", "no questions"),
     ],
 )
 def test_evaluate_file_refuses_other_formats(evaluate, animals, content, message):

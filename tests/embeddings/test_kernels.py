@@ -63,3 +63,12 @@ def test_threads_learn_disjoint_blocks(corpus):
     assert counted == measured
     assert both == pytest.approx(loss, rel=0.05)
     np.testing.assert_allclose(state.vectors, alone.vectors, atol=0.02)
+
+
+def test_kernel_returns_a_loss_that_is_not_finite_once_a_score_is_not(corpus):
+    state, training = state_of(np.random.default_rng(0)), EmbeddingTrainingConfig(lr=0.1, sample=0.0)
+    state.contexts[:, 0] = np.inf
+
+    loss, _ = compiled_learner(corpus, EmbeddingModelConfig(vector_size=20), training, state)((0, 4), 9, np.ones(4))
+
+    assert not np.isfinite(loss)

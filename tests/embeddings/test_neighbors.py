@@ -55,6 +55,21 @@ def test_solve_sums_vectors_of_length_one_and_leaves_the_given_words_out():
     assert found[0].similarity == pytest.approx((target @ [1, -1]) / math.sqrt(2 * target @ target))
 
 
+def test_vectors_without_another_word_have_no_neighbors():
+    pair = neighbors_of({"king": (1.0, 0.0), "queen": (0.0, 1.0)})
+
+    assert [one.word for one in pair.nearest("king", 5)] == ["queen"]
+    with pytest.raises(TextError, match=r"v\.txt has no other word"):
+        pair.solve(Analogy(("king", "queen"), ()), 5)
+    with pytest.raises(TextError, match=r"v\.txt has no other word"):
+        neighbors_of({"king": (1.0, 0.0)}).nearest("king", 5)
+
+
+def test_solve_refuses_a_sum_of_zero():
+    with pytest.raises(TextError, match="sum is 0"):
+        neighbors_of(PLANE).solve(Analogy(("king",), ("king",)), 5)
+
+
 def test_row_names_words_of_similar_spelling():
     plane = neighbors_of({**PLANE, "Seoul": (1.0, 1.0), "고양이": (1.0, 0.0)})
 

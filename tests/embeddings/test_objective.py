@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from seqgen.embeddings.objective import context_mean, mean_weights, negative_gradients, softmax_gradients
+from seqgen.tokenizers.config import TokenizerConfig
+from seqgen.tokenizers.word import WordTokenizer
 
 WORDS = ["the", "fat", "cat", "sat", "on", "mat"]
 TEXT = [WORDS.index(word) for word in ["the", "fat", "cat", "sat", "on", "the", "mat"]]
@@ -36,6 +39,20 @@ def test_context_mean_is_over_the_words_that_are_there(center, mean):
     hidden = context_mean(VECTORS, *window(center))
 
     torch.testing.assert_close(hidden, torch.tensor([mean], dtype=torch.float64))
+
+
+def test_one_hot_vectors_have_the_product_zero_and_choose_a_row_of_the_matrix():
+    tokenizer = WordTokenizer.train(
+        ["a motel is a kind of hotel, a kid is a child"], TokenizerConfig(kind="word", keep_rare=True)
+    )
+    ids = torch.tensor(np.concatenate([tokenizer.encode(word) for word in ["motel", "hotel", "kid", "child"]]))
+    one_hot = torch.nn.functional.one_hot(ids.long(), tokenizer.vocab_size).double()
+    matrix = torch.randn(tokenizer.vocab_size, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    assert tokenizer.unknown_id not in ids.tolist()
+    assert torch.equal(one_hot @ one_hot.T, torch.eye(4, dtype=torch.float64))
+    assert torch.equal(one_hot @ matrix, matrix[ids])
+    assert torch.equal(context_mean(matrix, ids[:, None], torch.ones(4, 1)), matrix[ids])
 
 
 def test_softmax_loss_and_gradients_by_hand():

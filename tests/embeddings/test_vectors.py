@@ -21,7 +21,13 @@ def test_text_format_returns_what_was_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"2 2\ncat 1 -0.5 \ndog 2 3e-1 \n", b"cat 1 -0.5\r\ndog 2 .3", b"cat\t1\t-.5\ndog\t2\t.3\n"]
+    "content",
+    [
+        b"2 2\ncat 1 -0.5 \ndog 2 3e-1 \n",
+        b"\xef\xbb\xbf2 2\ncat 1 -0.5\ndog 2 .3\n",
+        b"cat 1 -0.5\r\ndog 2 .3",
+        b"cat\t1\t-.5\ndog\t2\t.3\n",
+    ],
 )
 def test_read_text_accepts_word2vec_glove_and_tabs(tmp_path, content):
     (tmp_path / "v.txt").write_bytes(content)
@@ -35,14 +41,21 @@ def test_read_text_accepts_word2vec_glove_and_tabs(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"cat 1 2\ndog 3\n", "line 2 .* 2 numbers"),
+        (b"cat 1 2\ndog 3\n", "line 2 .* 2 numbers .*line 1"),
+        (b"cat 1 2\ndog 3 4 5\n", "line 2 .* 2 numbers .* 4 fields"),
+        (b"cat 1 2\nblack 9 dog 3 4\n", "line 2 .* 2 numbers"),
+        (b"cat 1 2\ndog  3 4\n", "line 2 .* 2 numbers"),
+        (b"a b c d 5 6 7\n", "line 1 .*'b' is not a number"),
+        (b"9 6\na b c d 5\n", "line 2 .* 6 numbers"),
+        (b"cat 1\ndog\n", "line 2 .* 1 number .* 1 field;"),
         (b"1 2\ncat 1 2 3\n", "line 2 .* 2 numbers"),
-        (b"cat 1 2\ndog 3 x\n", "line 2: .*x"),
+        (b"cat 1 2\ndog 3 x\n", "line 2 .*'x' is not a number"),
         (b"cat 1 2\ndog 3 nan\n", "line 2 contains NaN"),
         (b"cat 1 2\ndog 3 1e39\n", "line 2 contains NaN or infinity"),
         (b"2 1\ncat 1\ncat 2\n", "line 3: .*'cat' is in line 2"),
         (b"cat 1\ndog 1\ncat 2\n", "line 3: .*'cat' is in line 1"),
-        (b"3 1\ncat 1\ndog 2\n", "line 1 says 3 words, but 2"),
+        (b"3 1\ncat 1\ndog 2\n", "line 1 says 3 words, but 2 .*cut off"),
+        (b"1 1\ncat 1\ndog 2\n", "line 1 says 1 word, but 2 .*correct line 1"),
         (b"cat 1\n\ndog 2\n", "line 2 "),
         (b"ca\xff 1 2\n", "line 1 is not valid UTF-8"),
         (b"", "no words"),
@@ -55,6 +68,12 @@ def test_read_text_names_the_line_of_a_damaged_file(tmp_path, content, message):
 
     with pytest.raises(TextError, match=message):
         read_text(tmp_path / "v.txt")
+
+
+def test_read_text_accepts_words_with_spaces_after_the_first_line(tmp_path):
+    (tmp_path / "v.txt").write_bytes(b"cat 1 2\n. . . 3 4\nat name@domain.com 5 6\n")
+
+    assert read_text(tmp_path / "v.txt").words == ["cat", ". . .", "at name@domain.com"]
 
 
 def test_read_text_refuses_a_missing_file_and_a_folder(tmp_path):

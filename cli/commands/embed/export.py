@@ -32,4 +32,5 @@ def export(
     if json:
         write_json({"source": source, "out": out, "words": len(found), "size": found.size})
     else:
-        notice(f"{plural(len(found), 'word')} of {source} with {found.size:,} numbers each: {out}", quiet=quiet)
+        sizes = f"{plural(len(found), 'word')} of {source} with {plural(found.size, 'number')} each"
+        notice(f"{sizes}: {out}", quiet=quiet)

@@ -20,7 +20,7 @@ from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 
 WORDS = 1_000_000
-"""The size of the word tokenizer: all words that occur at least twice, of which `min_count` chooses."""
+"""The size of the word tokenizer: all words that occur twice, or once with `lowercase`; `min_count` chooses of them."""
 LENGTH_SETTINGS = ("epochs", "max_time")
 CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads")
 """Settings that may change when a run is resumed; one of the length clears the other."""
@@ -128,7 +128,9 @@ def resolve_settings(settings: dict[str, Any]) -> EmbeddingSettings:
     if raw and tokenizer_from is None:
         tokenizer["raw"] = True
     if named == "word":
-        tokenizer |= {"vocab_size": WORDS, "keep_rare": settings.get("min_count") == 1}
+        # A word that occurs once may be another one in lower case, and count with it.
+        keep_rare = settings.get("min_count") == 1 or bool(settings.get("lowercase"))
+        tokenizer |= {"vocab_size": WORDS, "keep_rare": keep_rare}
     values: dict[type[Config], dict[str, Any]] = {
         EmbeddingModelConfig: {}, EmbeddingTrainingConfig: {}, TokenizerConfig: tokenizer,
         DataConfig: {"valid_split": "none"},

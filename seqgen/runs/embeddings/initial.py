@@ -19,6 +19,7 @@ from seqgen.models.registry import FAMILIES
 from seqgen.runs.embeddings.source import read_vectors
 from seqgen.sources.config import absolute
 from seqgen.tokenizers.base import Tokenizer
+from seqgen.utils.text import plural
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class InitialEmbedding:
             free = isinstance(model, EmbeddingConfig) and not tied
             other = "embedding_size" if free else "hidden_size"
             raise ConfigError(
-                f"init_embeddings: the vectors of {self.source} have {self.vectors.size:,} dimensions, and the "
+                f"init_embeddings: the vectors of {self.source} have {plural(self.vectors.size, 'dimension')}, and the "
                 f"embedding of this model {size:,}; set --{other.replace('_', '-')} {self.vectors.size}"
             )
 

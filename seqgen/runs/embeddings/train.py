@@ -48,6 +48,10 @@ SAVE_SECONDS = 600.0
 """Time between two saves."""
 LARGE_SOFTMAX = 20_000
 """Words of a vocabulary from which a notice says that the softmax over all of them is slow."""
+NUMBA_FACTOR = 20
+"""How many times faster numba trains than torch, on one thread: `python benchmarks embeddings`."""
+LEAST_KEPT = 0.25
+"""The share of the words that `sample` keeps, below which a notice says so."""
 
 
 def train_embeddings(
@@ -254,7 +258,7 @@ def _create(
         save_state(directory.vectors, state, config.identity)
 
     directory, lock, _ = write_run(out, config, tokenizer, add)
-    notices = [*texts.notices, *_notices(config)]
+    notices = [*texts.notices, *_notices(config, corpus)]
     return EmbeddingTraining(directory, config, trainer, state, lock, notices, started, clock, stop)
 
 
@@ -326,8 +330,8 @@ def _describe(
     )
 
 
-def _notices(config: EmbeddingRunConfig) -> list[str]:
-    """Return what the user should know of the engine and the vocabulary, a sentence each."""
+def _notices(config: EmbeddingRunConfig, corpus: WordCorpus) -> list[str]:
+    """Return what the user should know of the engine, the vocabulary and the text, a sentence each."""
     model, training = config.model, config.training
     notices = []
     if model.loss == "softmax" and config.text.vocabulary > LARGE_SOFTMAX:
@@ -336,5 +340,14 @@ def _notices(config: EmbeddingRunConfig) -> list[str]:
             "--loss negative, or a larger --min-count"
         )
     if model.loss == "negative" and training.engine == "auto" and config.environment["engine"] == "torch":
-        notices.append("numba is not installed, so plain torch trains, several times slower; pip install numba")
+        notices.append(
+            f"numba is not installed, so torch trains, about {NUMBA_FACTOR} times slower; pip install 'seqgen[fast]' "
+            "installs it"
+        )
+    kept = corpus.vocabulary.kept_share(training.sample)
+    if kept < LEAST_KEPT:
+        notices.append(
+            f"--sample {training.sample:g} leaves out {1 - kept:.0%} of the words at random, because the vocabulary is "
+            "small; --sample 0 keeps all"
+        )
     return notices

@@ -94,6 +94,35 @@ def _read_code(path: Path) -> str:
         return file.read()
 
 
+class PythonHeaders(Config):
+    """The C headers of the running Python, sorted by path."""
+
+    kind: Literal["python-headers"]
+    folders: tuple[str, ...] = Field(strict=False)
+    """The folders to read, without those inside them."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ()
+
+    def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
+        """Return the text.
+
+        Raises:
+            TextError: the headers are not installed, or a file cannot be read.
+        """
+        del part
+        include = Path(sysconfig.get_path("include"))
+        if not (include / "Python.h").is_file():
+            raise TextError(
+                f"corpus:{corpus}: the C headers of this Python are not installed in {include}; install them (Debian "
+                "and Ubuntu: apt install python3-dev, Fedora: dnf install python3-devel), or train on a file"
+            )
+        files = [file for folder in self.folders for file in (include / folder).glob("*.h")]
+        for file in sorted(files, key=lambda file: file.as_posix()):
+            yield read_text(file).replace("\r\n", "\n")
+
+
 class BundledText(Config):
     """A text that was written for this project, in a file next to its spec."""
 
@@ -180,5 +209,6 @@ class SyntheticPairs(Config):
 
 
 Reader = Annotated[
-    PythonDict | PythonLibrary | BundledText | Synthetic | SyntheticPairs | Download, Field(discriminator="kind")
+    PythonDict | PythonLibrary | PythonHeaders | BundledText | Synthetic | SyntheticPairs | Download,
+    Field(discriminator="kind"),
 ]

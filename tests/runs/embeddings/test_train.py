@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -98,6 +99,26 @@ def test_run_has_its_words_counts_and_losses(corpus, tmp_path):
     assert steps[0].nats_per_token == pytest.approx(6 * np.log(2), rel=0.1)  # every sigmoid is 1/2
     assert steps[-1].nats_per_token < steps[0].nats_per_token
     assert sum(step.tokens for step in steps) == 8 * run.config.text.words
+
+
+def test_lowercase_counts_words_that_occur_once_in_each_case(tmp_path):
+    (tmp_path / "t.txt").write_text("The cat, the cat, THE cat, thE dog, tHe dog: A CAT and a cat", "utf-8")
+
+    train_embeddings(tmp_path / "t.txt", out=tmp_path / "run", lowercase=True, epochs=1, engine="torch").run()
+
+    vectors = load_embeddings(tmp_path / "run")
+    assert dict(zip(vectors.words, vectors.counts, strict=True)) == {"cat": 5, "the": 5}
+
+
+def test_notices_name_the_engine_and_the_words_that_are_left_out(corpus, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "numba", None)
+    settings = {name: value for name, value in SMALL.items() if name != "engine"}
+
+    run = train_embeddings(corpus, out=tmp_path / "run", **settings)
+    assert [any(word in notice for notice in run.notices) for word in ("seqgen[fast]", "--sample")] == [True, True]
+    run.close()
+    run = train_embeddings(corpus, out=tmp_path / "all", sample=0.0, **SMALL)
+    assert not run.notices
 
 
 def test_softmax_learns_which_words_follow(tmp_path):

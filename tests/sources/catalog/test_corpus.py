@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -56,10 +58,12 @@ def test_corpus_specs_are_sorted_by_name():
 )
 def test_a_corpus_without_download_has_the_size_of_its_spec(name):
     spec = find_spec(name)
+    if name == "cheaders" and not Path(sysconfig.get_path("include"), "Python.h").is_file():
+        pytest.skip("the C headers of this Python are not installed")
 
     size = sum(len("".join(spec.chunks(part)).encode()) for part in spec.reader.parts or (None,))
 
-    exact = spec.reader.kind not in {"python-dict", "python-library"}  # which differ from Python to Python
+    exact = not spec.reader.kind.startswith("python-")  # those differ from Python to Python
     assert size == pytest.approx(spec.size, rel=0.001 if exact else 0.5)
 
 

@@ -9,7 +9,14 @@ import pytest
 
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.catalog import readers
-from seqgen.sources.catalog.readers import BundledText, PythonDict, PythonLibrary, Synthetic, SyntheticPairs
+from seqgen.sources.catalog.readers import (
+    BundledText,
+    PythonDict,
+    PythonHeaders,
+    PythonLibrary,
+    Synthetic,
+    SyntheticPairs,
+)
 
 
 @pytest.fixture
@@ -24,6 +31,13 @@ def library(monkeypatch, tmp_path):
     """A reader of a library in the test's folder that leaves out tests."""
     monkeypatch.setattr(readers.sysconfig, "get_path", lambda name: str(tmp_path))
     return PythonLibrary.of(kind="python-library", exclude=["tests", "built.py"])
+
+
+@pytest.fixture
+def headers(monkeypatch, tmp_path):
+    """A reader of headers in the test's folder."""
+    monkeypatch.setattr(readers.sysconfig, "get_path", {"include": str(tmp_path)}.get)
+    return PythonHeaders.of(kind="python-headers", folders=[".", "cpython"])
 
 
 def read_dict(module: str) -> str:
@@ -73,6 +87,32 @@ def test_python_library_names_a_file_that_cannot_be_decoded(library, tmp_path):
 
     with pytest.raises(TextError, match=r"corpus:pystdlib cannot be read from .*no-such-encoding"):
         "".join(library.chunks("pystdlib", None))
+
+
+def test_python_headers_joins_the_files_of_its_folders_sorted_by_path(headers, tmp_path):
+    for name, code in {"longobject.h": "long\r\n", "Python.h": "// é\n", "cpython/code.h": "code\n", "README": "no",
+                       "internal/a.h": "internal\n", "numpy/b.h": "another package\n"}.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(code.encode())
+
+    assert "".join(headers.chunks("cheaders", None)) == "// é\ncode\nlong\n"
+
+
+@pytest.mark.parametrize("name", ["pyconfig.h", "cpython/code.h"])
+def test_python_headers_says_which_package_has_them(headers, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("", "utf-8")  # older packages of Python without headers have pyconfig.h
+
+    with pytest.raises(TextError, match=r"corpus:cheaders: .*python3-dev") as refusal:
+        "".join(headers.chunks("cheaders", None))
+    assert str(tmp_path) in str(refusal.value)
+
+
+def test_python_headers_names_a_file_that_cannot_be_decoded(headers, tmp_path):
+    (tmp_path / "Python.h").write_bytes(b"\xff")
+
+    with pytest.raises(TextError, match=re.escape(str(tmp_path / "Python.h"))):
+        "".join(headers.chunks("cheaders", None))
 
 
 def test_parts_of_a_synthetic_text_differ():
