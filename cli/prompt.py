@@ -24,6 +24,8 @@ _ESCAPE = re.compile(
     | \\(?:[\\nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})""",
     re.VERBOSE,
 )
+_TYPED_JAMO = re.compile("[\u3131-\u318e]")
+"""Compatibility jamo, as a keyboard types them."""
 
 
 def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
@@ -127,7 +129,10 @@ class UnknownPieces:
 
     def describe(self, text: str) -> str:
         """Name the unknown pieces; `text` names the text that has them."""
-        names = ", ".join(repr(piece) for piece in list(self.found)[:10]) + (" ..." if len(self.found) > 10 else "")
+        shown = list(self.found)[:10]
+        names = ", ".join(map(repr, shown)) + (" ..." if len(self.found) > 10 else "")
+        if self._tokenizer.normalization == "nfd" and any(map(_TYPED_JAMO.search, shown)):
+            names += " (a jamo typed alone is another character than that of a syllable)"
         return f"{text} has what is not in the {self._tokenizer.kind} vocabulary of this model: {names}"
 
     def note(self, text: str, *, quiet: bool) -> None:
@@ -151,9 +156,12 @@ def check_prompts(prompts: Sequence[str], run: TextRun, *, strict: bool, quiet: 
 
 def check_stops(stops: Sequence[str], run: TextRun, *, quiet: bool) -> None:
     r"""Note the stop strings that cannot occur: those with unknown characters, or with `\n` as two characters."""
+    from seqgen.tokenizers.normalization import normalize
+
+    form = run.tokenizer.normalization
     known = None if run.tokenizer.unknown_id is None else set(b"".join(run.tokenizer.id_to_bytes).decode())
     for stop in stops:
-        foreign = set() if known is None else set(run.tokenizer.written(stop)) - known
+        foreign = set() if known is None else set(normalize(run.tokenizer.written(stop), form)) - known
         if _ESCAPE.search(stop):
             notice(f"--stop '{stop}' has a backslash and a letter; --escapes reads them as one character", quiet=quiet)
         elif foreign:

@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from seqgen.sources.compression import SUFFIXES
 from seqgen.sources.formats import FORMATS
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([ROOT / "README.md", ROOT / "README.ko.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 RUNNABLE = [
     "compression",
     "data",
@@ -73,6 +74,16 @@ def write_by_python(words: list[str]) -> None:
     Path(name).write_text(done.stdout, "utf-8")
 
 
+def inline_commands_of(page: Path) -> list[list[str]]:
+    """Return the words of each `seqgen ...` in the sentences of a page."""
+    prose = "".join(page.read_text("utf-8").split("```")[::2])
+    return [shlex.split(command) for command in re.findall(r"`seqgen\s([^`|]+)`", prose)]
+
+
+def shell_blocks(page: Path, language: str = "sh") -> list[str]:
+    return re.findall(rf"^```{language}\n(.+?)\n```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def zip_of(members: dict[str, str]) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as file:
@@ -121,7 +132,7 @@ def test_commands_and_options_exist(page):
     for group, members in groups.items():
         commands |= {f"{group} {name}": command for name, command in members.commands.items()}
 
-    for words in commands_of(page):
+    for words in commands_of(page) + inline_commands_of(page):
         name = " ".join(words[:2]) if words[0] in groups else words[0]
         options = {one for made in commands[name].params for one in (*made.opts, *made.secondary_opts)}
         assert {word for word in words if word.startswith("--")} <= options | {"--", "--help", "--version"}, words
@@ -177,8 +188,35 @@ def test_commands_of_the_guide_run(desk, guide):
     assert len(lines) >= 2
 
 
+@pytest.mark.slow
+def test_commands_of_the_korean_readme_run(in_tmp):
+    """In their order, in a folder with the files that its shell commands make, and a text of one's own."""
+    page = ROOT / "README.ko.md"
+    text = page.read_text("utf-8")
+    for block in shell_blocks(page, "bash"):
+        subprocess.run(["bash", "-ec", block], check=True)
+    Path("헌법.txt").write_text("모든 국민은 법률이 정하는 바에 의하여 국가의 보호를 받는다.\n" * 60, "utf-8")
+    inspecting = [words for words in inline_commands_of(page) if any("runs/" in word for word in words)]
+    commands = commands_of(page) + [words for words in inspecting if "nsmc" not in " ".join(words)]
+
+    for number, words in enumerate(commands):
+        result = CliRunner().invoke(app, shorten(words, number + 2))
+
+        assert result.exit_code == 0, (words, result.output)
+        if "--choices" in words and "runs/meals-ngram" in words:  # counts are the same everywhere
+            assert all(line.rstrip() in text for line in result.stdout.splitlines()[1:])
+    assert len(Path("meals.txt").read_text("utf-8").splitlines()) == 88
+    reviews = Path("reviews.txt").read_text("utf-8").splitlines()
+    assert Counter(line.split("\t")[2] for line in reviews) == {"label": 1, "0": 12, "1": 12}
+
+
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/sampling.md", pytest.param("docs/embeddings.md", marks=pytest.mark.slow)]
+    "page",
+    [
+        "README.md",
+        "docs/sampling.md",
+        *(pytest.param(page, marks=pytest.mark.slow) for page in ("README.ko.md", "docs/embeddings.md")),
+    ],
 )
 def test_python_of_the_page_runs(desk, page, capsys):
     (desk / "corpus.txt").write_text(TEXT, "utf-8")
@@ -283,10 +321,18 @@ def test_benchmark_tables_match_their_results(monkeypatch):
     assert results.TABLES.read_text("utf-8") == results.tables()
 
 
-def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests():
-    readme = (ROOT / "README.md").read_text("utf-8")
-    demo, tests, *_ = re.findall(r"^```sh\n(.+?)\n```$", readme, re.MULTILINE | re.DOTALL)
+@pytest.mark.parametrize("name", ["README.md", "README.ko.md"])
+def test_the_readme_is_short_and_begins_with_the_demo_and_the_tests(name):
+    demo, tests, *_ = shell_blocks(ROOT / name)
 
-    assert len(readme.splitlines()) <= 130
+    assert len((ROOT / name).read_text("utf-8").splitlines()) <= 130
     assert demo.endswith("seqgen demo")
     assert tests.endswith("pytest")
+
+
+def test_the_readmes_have_the_same_shell_commands_and_name_each_other():
+    english, korean = ROOT / "README.md", ROOT / "README.ko.md"
+
+    assert shell_blocks(english) == shell_blocks(korean)
+    assert f"]({korean.name})" in english.read_text("utf-8")
+    assert f"]({english.name})" in korean.read_text("utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ MIN_LINES = 20
 MIN_WORDS = 3
 """Mean number of words of a line: names have fewer, whatever they end with."""
 _WIDTH_PERCENTILE = 0.98
+_SENTENCE_END = re.compile(r"""[.!?…。！？]["'”’»」』)\]]*\s*\Z""")
 
 
 def describe_prose(passages: Iterable[Sequence[str]]) -> str | None:
@@ -39,9 +41,12 @@ def describe_prose(passages: Iterable[Sequence[str]]) -> str | None:
 def _ends_within_sentence(line: str, after: str, width: int) -> bool:
     """Return whether a line ends in a comma or semicolon, or was wrapped.
 
-    A line was wrapped if the next one does not begin in upper case and its first word had no room in the line.
+    A line was wrapped if it does not end a sentence, and the next one does not begin in upper case and its first word
+    had no room in the line.
     """
     if line.rstrip().endswith((",", ";")):
         return True
+    if _SENTENCE_END.search(line):
+        return False
     word = after.split(maxsplit=1)[0]
     return word[0].isalpha() and not word[0].isupper() and len(line) + 1 + len(word) > width

@@ -92,6 +92,22 @@ def test_stop_is_found_in_nfc_and_nfd(answers, jamo):
         assert answers(*sampling, "--stop", unicodedata.normalize(form, stop)) == whole[: whole.index(stop, 7)] + "\n"
 
 
+def test_stop_that_can_occur_is_not_noted(invoke, jamo):
+    """The vocabulary has jamo, the stop string has syllables."""
+    sampling = ("sample", "--max-new-tokens", 5)
+
+    assert "--stop" not in invoke(*sampling, "--stop", "는다.").stderr
+    assert "\u11b2" in invoke(*sampling, "--stop", "밟").stderr
+
+
+def test_prompt_of_a_jamo_typed_alone_is_noted(invoke, jamo):
+    """A keyboard types U+3134 where the vocabulary has U+1102 and U+11AB."""
+    sampling = ("sample", "--max-new-tokens", 5, "--prompt")
+
+    assert "'ㄴ' (" in invoke(*sampling, "나ㄴ").stderr
+    assert "'A';" in invoke(*sampling, "A").stderr
+
+
 def test_bits_do_not_depend_on_encoding(answers, jamo):
     Path("cp949.txt").write_bytes(TEXT.encode("cp949"))
     Path("utf-8.txt").write_text(TEXT, "utf-8")

@@ -25,6 +25,12 @@ from seqgen.pages.visible import show_invisible
         ("👩‍👧", "👩‍👧"),
         ("\u200d", "U+200D"),
         ("한국어 مرحبا", "한국어␣مرحبا"),
+        ("\u1109", "\u1109"),
+        ("\u1175", "ㅣ"),
+        ("\u11ab", "-ㄴ"),
+        ("\u11b9 ", "-ㅄ␣"),
+        ("\u1161\u11a8가", "ㅏ-ㄱ가"),
+        ("\u1100\u1161\u11a8", "\u1100\u1161\u11a8"),
     ],
 )
 def test_show_invisible(token, shown):

@@ -20,6 +20,12 @@ TWEETS = [sentence.lower() for sentence in SENTENCES] * 20
 JOKES = [f"{first}? {second}!" for first in SENTENCES for second in SENTENCES]
 RECIPES = ["2 cups of flour, sifted", "1 egg", "a pinch of salt and some pepper", "Stir well; bake for an hour."] * 9
 KOREAN = "왕은 집의 벽에 비를 그린다 마을의 아무도 그것을 본 적이 없다 저녁이면 강이 잎을 나른다 " * 60
+KOREAN_LINES = [
+    f"{who} {when} 따뜻한 밥을 {verb}."
+    for who in ("나는", "동생은")
+    for when in ("아침에", "저녁마다")
+    for verb in ("먹는다", "먹었다고 했다")
+]
 
 
 @pytest.mark.parametrize("width", [40, 72, 100])
@@ -35,7 +41,9 @@ def test_verse_is_described_with_its_share():
     assert "50% of its lines" in (describe_prose([VERSE]) or "")
 
 
-@pytest.mark.parametrize("lines", [NAMES, TWEETS, JOKES, RECIPES, ["Smith, John,"] * 50, VERSE[:19], []])
+@pytest.mark.parametrize(
+    "lines", [NAMES, TWEETS, JOKES, RECIPES, KOREAN_LINES * 9, ["Smith, John,"] * 50, VERSE[:19], []]
+)
 def test_lists_of_short_texts_are_not_prose(lines):
     assert describe_prose([lines]) is None
 
