@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
@@ -17,6 +18,9 @@ from typer.testing import CliRunner, Result
 import seqgen
 
 from ..small_runs import PAIRS, TRANSLATE_RUNS
+
+# Typer builds all commands again for each invocation, which takes half of the time of a small command.
+typer.testing._get_command = functools.cache(typer.testing._get_command)
 
 Invoke = Callable[..., Result]
 
