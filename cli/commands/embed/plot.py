@@ -36,8 +36,9 @@ def plot(
 ) -> None:
     """Show words as points: their vectors, scaled to length 1, along the first two principal components.
 
-    Two dimensions show only a part of the differences: words at near points may still differ in the others. Without
-    WORD, the first words of the vocabulary are shown; in a run of word vectors these are the most frequent.
+    Two dimensions show only a part of the differences: words at near points may still differ.
+    Without WORD, the first words of the vocabulary are shown; in a run of word vectors,
+    these are the most frequent.
     """
     path = check_out(out, CHART_SUFFIXES)
     source = load_neighbors(run, vectors, member)
