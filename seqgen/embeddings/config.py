@@ -28,7 +28,7 @@ class EmbeddingModelConfig(Config):
     )
     loss: Literal["negative", "softmax"] = setting(
         "negative",
-        "negative samples some other words for each prediction; softmax scores all words, for small vocabularies.",
+        "negative scores a few noise words for each prediction; softmax scores all words, for small vocabularies.",
         MODEL,
     )
     vector_size: int = setting(100, "Number of dimensions of a vector.", MODEL, ge=1, le=4096)
@@ -36,7 +36,7 @@ class EmbeddingModelConfig(Config):
         5, "Words on each side, at most: for each word a width is drawn from 1 to this.", MODEL, ge=1, le=1000
     )
     negative: int = setting(5, "Noise words for each prediction (--loss negative).", MODEL, ge=1, le=100)
-    min_count: int = setting(5, "Leave out words that occur less often.", TEXT, ge=1)
+    min_count: int = setting(5, "Leave out words that occur fewer times than this.", TEXT, ge=1)
     lowercase: bool = setting(False, "Count words that differ only in case as one word.", TEXT)
 
     @property

@@ -24,7 +24,7 @@ WORDS = 1_000_000
 with `lowercase` or a `min_count` of 1."""
 LENGTH_SETTINGS = ("epochs", "max_time")
 CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads")
-"""Settings that may change when a run is resumed; one of the length clears the other."""
+"""Settings that may change when a run is resumed; `epochs` alone clears `max_time`, and the reverse."""
 KIND: Literal["word vectors"] = "word vectors"
 _OF_PAIRS = ("task", "source_field", "target_field")
 
