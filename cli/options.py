@@ -129,6 +129,20 @@ def pick(settings: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: settings.pop(name) for name in names if name in settings}
 
 
+NEEDS_A_TEXT = "it has no effect without a text; name one, or leave it out"
+FOR_FILES_ONLY = "it applies to stdin and files; leave it out"
+
+
+def refuse_reading(reading: Mapping[str, Any], why: str) -> None:
+    """Refuse settings of reading where no file is read.
+
+    Raises:
+        ConfigError: one was given; the message names it and says why.
+    """
+    if reading:
+        raise ConfigError(f"{next(iter(reading))}: {why}")
+
+
 def tokenizer_config(settings: dict[str, Any]) -> tuple[TokenizerConfig, dict[str, Any]]:
     """Return the config of the tokenizer that is to be built, and the other settings.
 
@@ -172,8 +186,7 @@ def texts_of(
 
     if not is_text(argument, where, quiet=quiet):
         return _line_batches(argument, reading), False
-    if reading:
-        raise ConfigError(f"{next(iter(reading))}: it applies to stdin and files; leave it out")
+    refuse_reading(reading, FOR_FILES_ONLY)
     text = as_text(argument, where)
     texts = split_lines(text) if sides_are_lines(data.text, data) else [text]
     if len(texts) > 1 and not texts[-1]:  # after the last line end

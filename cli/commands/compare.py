@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
 from seqgen.cli.bars import WorkBar
-from seqgen.cli.options import TEXTS, JsonOption, QuietOption, machine_settings, pick, reading_settings, with_settings
+from seqgen.cli.options import (
+    TEXTS,
+    JsonOption,
+    QuietOption,
+    machine_settings,
+    pick,
+    reading_settings,
+    refuse_reading,
+    with_settings,
+)
 from seqgen.cli.output import clock, fit_table, notice, notice_pipes, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
@@ -75,8 +84,8 @@ def compare(
     if json and table:
         raise ConfigError("csv: it cannot be combined with --json; choose one")
     reading = pick(settings, *Reading.model_fields)
-    if reading and not texts:
-        raise ConfigError(f"{next(iter(reading))}: it has no effect without --text; name a text, or leave it out")
+    if not texts:
+        refuse_reading(reading, "it has no effect without --text; name a text, or leave it out")
     configs = read_comparable(runs, on_validation=not texts)
     note = partial(notice, quiet=quiet)
     summaries = [summarize(RunDirectory(Path(run)), config, note) for run, config in configs.items()]

@@ -91,7 +91,7 @@ def runs(
     if plot is not None and json:
         raise ConfigError("plot: it cannot be combined with --json; choose one")
     path = None if plot == TERMINAL else check_out(plot, CHART_SUFFIXES, "plot")
-    note = cache(notice)  # which says the same once
+    note = cache(notice)  # metrics.jsonl of a run is read twice, and its damaged lines are noted once
     found, broken = _find(names, note)
     for message in broken:
         notice(message)

@@ -23,21 +23,21 @@ class EmbeddingModelConfig(Config):
 
     method: Literal["cbow", "skipgram"] = setting(
         "cbow",
-        "cbow predicts a word from the mean of the words around it, skipgram each word around it from the word.",
+        "cbow predicts a word from the mean of the vectors around it, skipgram each word around it from its vector.",
         MODEL,
     )
     loss: Literal["negative", "softmax"] = setting(
         "negative",
-        "negative samples some other words for each prediction; softmax scores all words, for small vocabularies.",
+        "negative scores a few noise words for each prediction; softmax scores all words, for small vocabularies.",
         MODEL,
     )
     vector_size: int = setting(100, "Number of dimensions of a vector.", MODEL, ge=1, le=4096)
     window: int = setting(
         5, "Words on each side, at most: for each word a width is drawn from 1 to this.", MODEL, ge=1, le=1000
     )
-    negative: int = setting(5, "--loss negative: noise words for each prediction.", MODEL, ge=1, le=100)
-    min_count: int = setting(5, "Leave out words that occur less often.", TEXT, ge=1)
-    lowercase: bool = setting(False, "Words that differ in case alone are one word.", TEXT)
+    negative: int = setting(5, "Noise words for each prediction (--loss negative).", MODEL, ge=1, le=100)
+    min_count: int = setting(5, "Leave out words that occur fewer times than this.", TEXT, ge=1)
+    lowercase: bool = setting(False, "Count words that differ only in case as one word.", TEXT)
 
     @property
     def name(self) -> str:
@@ -51,7 +51,7 @@ class EmbeddingModelConfig(Config):
 
 
 class EmbeddingTrainingConfig(Config):
-    """How vectors are trained: over `epochs` passes, for `max_time`, or until the first of both ends."""
+    """How vectors are trained: over `epochs` passes, for `max_time`, or until the first of the two ends."""
 
     epochs: Count | None = setting(
         None,
@@ -70,12 +70,12 @@ class EmbeddingTrainingConfig(Config):
         gt=0.0,
     )
     sample: float = setting(
-        0.001, "Leave out occurrences of words with a larger share of the text than this, at random; 0 is off.",
+        0.001, "Leave out words at random that are more than 2.6 times this share of the text; 0 is off.",
         TRAINING, ge=0.0, le=1.0,
     )  # fmt: skip
     seed: int = setting(0, "Random seed.", TRAINING, ge=0, lt=2**63)
     threads: Annotated[int, Field(ge=1, le=MOST_THREADS)] = setting(
-        1, "CPU threads. More than one are faster, but no two such runs are the same.", TRAINING
+        1, "CPU threads. Several are faster, but then no two runs are the same.", TRAINING
     )
     engine: Literal["auto", "numba", "torch"] = setting(
         "auto", "numba compiles the training; auto uses it where it is installed, and torch elsewhere.", TRAINING

@@ -1,4 +1,4 @@
-"""The text as rows of the vocabulary, in blocks; and what is drawn from the words' counts. No torch."""
+"""The text as rows of the vocabulary, in blocks, and the tables that training draws from. No torch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ALL = float(1 << 32)
 
 
 def word_of(tokenizer: Tokenizer, token: int) -> str | None:
-    """Return the word that an id is; None for the boundary, for `<unk>` and for white space alone.
+    """Return the word of an id; None for the boundary, for `<unk>` and for white space alone.
 
     A space inside a piece becomes U+2581, as sentencepiece writes it, and bytes that are not UTF-8 become `<0xE2>`: so
     every word can be written in the text format. What the tokenizer decomposes is composed again (NFC).
@@ -83,9 +83,9 @@ class Vocabulary:
         return accept, alias
 
     def kept(self, sample: float) -> Thresholds:
-        """Return, of 2^32, how often an occurrence of each word is kept: sqrt(t / f) + t / f, at most always.
+        """Return the probability that an occurrence of each word is kept, times 2^32: sqrt(t / f) + t / f, at most 1.
 
-        That is the rule of word2vec.c for a word with the share f of the text. A `sample` t of 0 keeps all.
+        This is the rule of word2vec.c for a word with the share f of the text. A `sample` t of 0 keeps all.
         """
         if not sample:
             return np.full(len(self), 1 << 32, np.uint64)
@@ -104,7 +104,7 @@ class WordCorpus:
     vocabulary: Vocabulary
     rows: Rows
     starts: Integers
-    """Where each block begins in `rows`, and its length: int64 [blocks + 1]. A block is of one document."""
+    """Where each block begins in `rows`, then the length of `rows`: int64 [blocks + 1]. A block is of one document."""
 
 
 def read_corpus(tokenizer: Tokenizer, documents: Documents, model: EmbeddingModelConfig) -> WordCorpus:

@@ -55,7 +55,7 @@ class Examples:
     inputs: Integers
     """[N, C]"""
     mask: npt.NDArray[np.bool_]
-    """Which inputs are there: of CBOW, the words of the window that the block has. [N, C]"""
+    """Which inputs count: with CBOW the words of the window that are inside the block, with skip-gram all. [N, C]"""
     targets: Integers
     """[N]"""
     noise: Integers
@@ -72,7 +72,7 @@ def draw_examples(
     Args:
         corpus: the text.
         model: method, window and number of noise words.
-        kept: how often an occurrence of each word is kept.
+        kept: as `Vocabulary.kept` returns it.
         first: the first block.
         last: the block after the last one.
         key: the key of the epoch.

@@ -35,7 +35,8 @@ LARGEST = np.finfo(F32).max
 SIZE = 0
 """The length of the vectors, a constant of the compiled code: `compile_for` sets it."""
 MEASURED = 16
-"""The loss is measured at every 16th word: its logarithms would take a tenth of the time."""
+"""The loss is measured at every 16th word of a block, from its first on: its logarithms would take a tenth of the time.
+Of documents with up to 16 words it is that of the first words alone."""
 
 
 def compile_for(size: int) -> Callable[..., tuple[float, int]]:

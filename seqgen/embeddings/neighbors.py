@@ -57,7 +57,7 @@ class Neighbors:
     def find_any_case(self, word: str) -> int | None:
         """Return the row of a word as it is, else of the first word that differs in case alone; None without one."""
         row = self.find(word)
-        return self._folded.get(word.casefold()) if row is None else row
+        return self._folded.get(_fold(word)) if row is None else row
 
     def row(self, word: str) -> int:
         """Return the row of a word.
@@ -75,7 +75,7 @@ class Neighbors:
     def similar_spellings(self, word: str) -> list[str]:
         """Return the words that are spelled most like `word`, whatever their case, the most similar first."""
         return [
-            self.words[self._folded[name]] for name in difflib.get_close_matches(word.casefold(), self._folded, n=HINTS)
+            self.words[self._folded[name]] for name in difflib.get_close_matches(_fold(word), self._folded, n=HINTS)
         ]
 
     def similarity(self, first: str, second: str) -> float:
@@ -95,7 +95,7 @@ class Neighbors:
         return self._most_similar(self.units[row], count, {row})
 
     def named(self, rows: Sequence[tuple[int, float]]) -> list[Neighbor]:
-        """Return rows with their similarities as words with theirs."""
+        """Return the word of each row, with its similarity."""
         return [Neighbor(self.words[row], similarity) for row, similarity in rows]
 
     def solve(self, analogy: Analogy, count: int) -> list[Neighbor]:
@@ -127,11 +127,16 @@ class Neighbors:
 
     @cached_property
     def _folded(self) -> dict[str, int]:
-        """The first row of each word without its case and the space before it."""
+        """The first row of each word, by the word without its case and the space before it."""
         rows: dict[str, int] = {}
         for row, word in enumerate(self.words):
-            rows.setdefault(word.removeprefix(SPACE_SIGN).casefold(), row)
+            rows.setdefault(_fold(word.removeprefix(SPACE_SIGN)), row)
         return rows
+
+
+def _fold(word: str) -> str:
+    """Return a word without its case, in NFC."""
+    return unicodedata.normalize("NFC", word).casefold()
 
 
 def unit_length(vectors: Matrix) -> Matrix:

@@ -82,16 +82,16 @@ def principal_components(vectors: npt.NDArray[np.floating]) -> tuple[Floats, tup
 def place_labels(
     points: npt.ArrayLike, sizes: npt.ArrayLike, area: tuple[float, float], gap: tuple[float, float]
 ) -> list[tuple[float, float] | None]:
-    """Return where the left top corner of each label is, or None where it would overlap others in every place.
+    """Return the left top corner of each label, or None for a label that has no free place.
 
-    The first labels are placed first. A label is to the right of its point, to the left, above or below. It covers no
-    label and no point, where it has to choose, rather none at all.
+    The first labels are placed first. A label is placed to the right of its point, to the left, above or below: at the
+    first of these places at which it covers no other label and no other point.
 
     Args:
         points: [N, 2], x to the right and y down.
         sizes: width and height of each label, [N, 2].
         area: width and height of the picture; labels stay inside.
-        gap: from the middle of a point to a label, across and down; a point is as large.
+        gap: from the middle of a point to a label, across and down; also half the size of a point.
     """
     at, size = np.asarray(points, np.float64), np.asarray(sizes, np.float64)
     taken = np.zeros((0, 4))

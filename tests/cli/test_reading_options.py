@@ -98,7 +98,9 @@ def test_every_inspect_command_has_the_options_of_reading_and_of_the_machine():
 
 
 @pytest.mark.parametrize("command", ["step", "attention"])
-def test_passage_of_a_file_is_read_by_the_options_and_a_text_itself_is_not(answers, refuses, run, transformer, command):
+def test_reading_options_apply_to_a_file_and_are_refused_for_a_literal_text(
+    answers, refuses, run, transformer, command
+):
     Path("latin.txt").write_bytes("Thé".encode("latin-1"))
     inspect = ("inspect", command, transformer)
 

@@ -14,7 +14,7 @@ from seqgen.embeddings.draws import draw_examples
 
 @pytest.mark.parametrize("method", ["cbow", "skipgram"])
 @pytest.mark.parametrize("loss", ["softmax", "negative"])
-def test_batch_is_a_step_down_the_gradient_of_autograd(corpus, method, loss):
+def test_batch_is_a_step_of_gradient_descent(corpus, method, loss):
     model = EmbeddingModelConfig(method=method, loss=loss, window=2, negative=3, vector_size=4)
     kept, draw = corpus.vocabulary.kept(0.0), np.random.default_rng(0)
     vectors, contexts = draw.normal(size=(2, 60, 4))  # fp64

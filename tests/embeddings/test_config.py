@@ -11,5 +11,5 @@ from seqgen.embeddings.config import EmbeddingTrainingConfig
     ("settings", "epochs"),
     [({}, 5), ({"epochs": 2}, 2), ({"max_time": 9.0}, None), ({"epochs": 2, "max_time": 9.0}, 2)],
 )
-def test_epochs_are_five_where_neither_they_nor_the_time_are_given(settings, epochs):
+def test_total_epochs_is_five_without_epochs_and_max_time(settings, epochs):
     assert EmbeddingTrainingConfig(**settings).total_epochs == epochs

@@ -22,7 +22,7 @@ def encode(*texts, **settings):
     return read_corpus(tokenizer, documents, EmbeddingModelConfig(**{"min_count": 1, **settings}))
 
 
-def test_words_are_sorted_by_count_and_white_space_is_none_of_them():
+def test_read_corpus_sorts_words_by_count_and_leaves_out_white_space():
     corpus = encode("the cat saw the\ndog, the end, The")
 
     assert corpus.vocabulary.words == ["the", ",", "The", "cat", "dog", "end", "saw"]
@@ -32,7 +32,7 @@ def test_words_are_sorted_by_count_and_white_space_is_none_of_them():
     assert corpus.starts.tolist() == [0, 10]
 
 
-def test_min_count_leaves_words_out_of_the_text():
+def test_read_corpus_leaves_out_words_below_min_count():
     corpus = encode("a b a c b a d", min_count=2)
 
     assert (corpus.vocabulary.words, corpus.rows.tolist()) == (["a", "b"], [0, 1, 0, 1, 0])

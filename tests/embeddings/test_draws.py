@@ -18,7 +18,7 @@ def everything(corpus):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_examples_of_blocks_are_those_of_each_block(corpus, method):
+def test_examples_of_several_blocks_are_those_of_each_block_joined(corpus, method):
     model, kept = EmbeddingModelConfig(method=method, window=3), corpus.vocabulary.kept(0.05)
 
     together = draw_examples(corpus, model, kept, 0, 4, 7)

@@ -65,7 +65,7 @@ def test_evaluate_file_reads_the_formats_of_word_pairs(evaluate, animals, conten
     assert (report.pairs, report.used, report.missing) == (4, 3, ["unicorn"])
 
 
-def test_evaluate_file_compares_with_the_order_of_people(evaluate, animals):
+def test_evaluate_file_returns_minus_one_for_opposite_rankings(evaluate, animals):
     report = evaluate(animals, "cat\t고양이\t1\ncat\ttiger\t2\ncat\tdog\t3\ncat\tbus\t4\n")
 
     assert (report.spearman, report.used) == (pytest.approx(-1), 4)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from seqgen.embeddings.batches import train_in_batches
 from seqgen.embeddings.config import EmbeddingModelConfig, EmbeddingTrainingConfig
+from seqgen.embeddings.draws import draw_examples
+from seqgen.embeddings.objective import context_mean, negative_gradients
 from seqgen.embeddings.state import EmbeddingProgress, EmbeddingState
 from seqgen.embeddings.trainer import compiled_learner
 
@@ -72,3 +75,20 @@ def test_kernel_returns_a_loss_that_is_not_finite_once_a_score_is_not(corpus):
     loss, _ = compiled_learner(corpus, EmbeddingModelConfig(vector_size=20), training, state)((0, 4), 9, np.ones(4))
 
     assert not np.isfinite(loss)
+
+
+def test_kernel_returns_the_loss_of_every_sixteenth_word_of_each_block(corpus):
+    model = EmbeddingModelConfig(window=3, negative=4, vector_size=20)
+    state, training = state_of(np.random.default_rng(0)), EmbeddingTrainingConfig(lr=0.1, sample=0.0)
+
+    loss, measured = compiled_learner(corpus, model, training, state)((0, 4), 9, np.zeros(4))
+
+    examples = draw_examples(corpus, model, corpus.vocabulary.kept(0.0), 0, 4, 9)
+    places = np.arange(len(examples.blocks)) - np.searchsorted(examples.blocks, examples.blocks)
+    vectors, contexts, inputs, mask, targets, noise = map(
+        torch.from_numpy,
+        (state.vectors, state.contexts, examples.inputs, examples.mask, examples.targets, examples.noise),
+    )
+    losses = negative_gradients(context_mean(vectors, inputs, mask), contexts, targets, noise).loss[places % 16 == 0]
+    assert measured == len(losses) == 8
+    assert loss == pytest.approx(float(losses.sum()), rel=1e-4)

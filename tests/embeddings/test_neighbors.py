@@ -56,7 +56,7 @@ def test_solve_sums_vectors_of_length_one_and_leaves_the_given_words_out():
     assert found[0].similarity == pytest.approx((target @ [1, -1]) / math.sqrt(2 * target @ target))
 
 
-def test_vectors_without_another_word_have_no_neighbors():
+def test_nearest_and_solve_refuse_vectors_without_another_word():
     pair = neighbors_of({"king": (1.0, 0.0), "queen": (0.0, 1.0)})
 
     assert [one.word for one in pair.nearest("king", 5)] == ["queen"]
@@ -81,8 +81,13 @@ def test_row_names_words_of_similar_spelling():
         plane.row("xylophone")
 
 
-def test_row_finds_a_word_that_is_given_decomposed():
-    assert neighbors_of({"cat": (1.0, 0.0), "학교": (0.0, 1.0)}).row(unicodedata.normalize("NFD", "학교")) == 1
+def test_row_and_find_any_case_accept_decomposed_words():
+    words = neighbors_of({"cat": (1.0, 0.0), "학교": (0.0, 1.0), "École": (1.0, 1.0)})
+
+    assert words.row(unicodedata.normalize("NFD", "학교")) == 1
+    assert words.find_any_case(unicodedata.normalize("NFD", "école")) == 2
+    with pytest.raises(TextError, match="did you mean 학교"):
+        words.row(unicodedata.normalize("NFD", "학교에"))
 
 
 def test_row_prefers_the_piece_with_the_space_before_it():
@@ -120,6 +125,6 @@ def test_parse_analogy_keeps_hyphens_inside_words():
 
 
 @pytest.mark.parametrize("expression", ["king", "king man", "king -", "- man", "king - - man", "king man + woman", ""])
-def test_parse_analogy_refuses_anything_else(expression):
+def test_parse_analogy_refuses_other_expressions(expression):
     with pytest.raises(ConfigError, match=r"king - man \+ woman"):
         parse_analogy([expression])

@@ -41,7 +41,7 @@ def test_context_mean_is_over_the_words_that_are_there(center, mean):
     torch.testing.assert_close(hidden, torch.tensor([mean], dtype=torch.float64))
 
 
-def test_one_hot_vectors_have_the_product_zero_and_choose_a_row_of_the_matrix():
+def test_one_hot_vectors_are_orthogonal_and_choose_a_row_of_the_matrix():
     tokenizer = WordTokenizer.train(
         ["a motel is a kind of hotel, a kid is a child"], TokenizerConfig(kind="word", keep_rare=True)
     )

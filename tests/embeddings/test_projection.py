@@ -70,13 +70,13 @@ def test_project_shows_the_first_words_where_none_is_named(circle):
     assert len(project(circle, [], count=60, each=1).words) == 10
 
 
-def test_project_tells_pieces_apart_that_differ_in_the_space_before_them():
+def test_project_keeps_pieces_apart_that_differ_only_in_the_space():
     pieces = Neighbors(WordVectors(["▁a", "a", "b"], np.eye(3, dtype=np.float32)), "pieces")
 
     assert project(pieces, ["a"], count=60, each=2).words == ["▁a", "a", "b"]
 
 
-def test_project_refuses_one_word_too_many_and_unknown_ones(circle, monkeypatch):
+def test_project_refuses_one_word_too_many_words_and_unknown_words(circle, monkeypatch):
     monkeypatch.setattr("seqgen.embeddings.projection.MOST_WORDS", 9)
     with pytest.raises(ConfigError, match="not 1"):
         project(circle, ["w0"], count=60, each=0)

@@ -14,7 +14,7 @@ from seqgen.errors import RunError, SaveError
 STATE = first_state(7, 3, seed=1)
 
 
-def test_state_is_what_was_saved(tmp_path):
+def test_load_state_returns_what_was_saved(tmp_path):
     progress = STATE.progress.model_copy(update={"step": 5, "seconds": 1.5, "metrics_bytes": 9})
 
     save_state(tmp_path / "v", replace(STATE, progress=progress), "me")
@@ -34,7 +34,7 @@ def test_first_vectors_are_small_and_follow_from_the_seed():
     assert (first_state(7, 3, seed=2).vectors != STATE.vectors).any()
 
 
-def test_damaged_and_foreign_files_are_refused(tmp_path):
+def test_load_state_refuses_damaged_files_and_those_of_other_runs(tmp_path):
     path = tmp_path / "v"
     with pytest.raises(RunError, match=f"{path} is missing"):
         load_state(path, (7, 3), "me")

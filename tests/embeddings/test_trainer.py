@@ -82,7 +82,7 @@ def test_engine_is_numba_where_it_is_installed(monkeypatch):
         choose_engine(EmbeddingModelConfig(loss="softmax"), numba)
 
 
-def test_engine_numba_without_numba_names_the_extra_that_has_it(corpus, monkeypatch):
+def test_compiled_learner_without_numba_names_the_extra_to_install(corpus, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "seqgen.embeddings.kernels", raising=False)
     monkeypatch.delattr("seqgen.embeddings.kernels", raising=False)

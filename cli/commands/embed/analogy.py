@@ -18,7 +18,9 @@ from seqgen.cli.output import write_json
 
 
 def analogy(
-    words: Annotated[list[str], typer.Argument(metavar="EXPRESSION", help="Such as king - man + woman.")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="EXPRESSION", help="Words with + or - between them: king - man + woman.")
+    ],
     run: EmbeddingOption = None,
     vectors: VectorsOption = None,
     top: TopOption = 5,
@@ -27,7 +29,8 @@ def analogy(
 ) -> None:
     """List the words whose vectors are most similar to a sum of vectors: king - man + woman.
 
-    Each vector has length 1 in the sum (3CosAdd, Mikolov et al. 2013). The words of the expression are left out.
+    Each vector has length 1 in the sum (3CosAdd, Mikolov et al. 2013).
+    The words of the expression are left out.
     """
     from seqgen.embeddings.neighbors import parse_analogy
 

@@ -68,11 +68,12 @@ def print_neighbors(found: Sequence[Neighbor]) -> None:
     """Print words with their similarities."""
     from rich.table import Table
     from rich.text import Text
-    from seqgen.cli.output import printable
+
+    from seqgen.pages.visible import show_invisible
 
     table = Table(box=None, pad_edge=False)
     table.add_column("word")
     table.add_column("cosine", justify="right")
     for one in found:
-        table.add_row(Text(printable(one.word)), f"{one.similarity:.3f}")
+        table.add_row(Text(show_invisible(one.word)), f"{one.similarity:.3f}")
     stdout().print(table)

@@ -38,8 +38,10 @@ def evaluate(
 ) -> None:
     """Compare similarities with those that people gave, by Spearman's rank correlation, and answer analogy questions.
 
-    A file has lines of two words and a score, between tabs or commas, or questions of four words in sections `: NAME`.
-    What has a word outside the vocabulary is left out; how much is left is the coverage.
+    A file has lines of two words and a score, between tabs or commas, or questions of four words
+    in sections that begin with a line `: NAME`.
+    Pairs and questions with a word outside the vocabulary are left out.
+    The coverage is the share of those that are used.
     """
     from seqgen.embeddings.evaluation import evaluate_file
 

@@ -22,8 +22,8 @@ def export(
 ) -> None:
     """Write the vectors of a run in word2vec's text format, which gensim, spaCy and others read.
 
-    Of a run that is not of word vectors, the words are the pieces of its tokenizer: U+2581 is the space before a word,
-    and pieces that are white space alone are left out.
+    Of a run that is not of word vectors, the words are the pieces of its tokenizer.
+    U+2581 is the space before a word; pieces that are white space alone are left out.
     """
     from seqgen.embeddings.vectors import write_text
 

@@ -25,7 +25,7 @@ def plot(
     run: EmbeddingOption = None,
     vectors: VectorsOption = None,
     count: Annotated[
-        int, typer.Option("--words", metavar="N", min=2, help="Words to show if none are named: the most frequent.")
+        int, typer.Option("--words", metavar="N", min=2, help="How many words to show if none is named.")
     ] = 60,
     neighbors: Annotated[int, typer.Option(metavar="N", min=0, help="Neighbors to show of each named word.")] = 6,
     member: MemberOption = None,
@@ -36,8 +36,9 @@ def plot(
 ) -> None:
     """Show words as points: their vectors, scaled to length 1, along the first two principal components.
 
-    Near points are often similar words; distant ones may be similar too, as two dimensions show a part of the
-    differences. Without WORD these are the first words of the vocabulary, which are the most frequent.
+    Two dimensions show only a part of the differences: words at near points may still differ.
+    Without WORD, the first words of the vocabulary are shown; in a run of word vectors,
+    these are the most frequent.
     """
     path = check_out(out, CHART_SUFFIXES)
     source = load_neighbors(run, vectors, member)

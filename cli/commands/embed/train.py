@@ -36,8 +36,8 @@ def train(
 ) -> None:
     """Train word vectors (word2vec) on a text.
 
-    Ctrl-C saves the vectors; [bold]seqgen embed train --resume[/bold] continues. On one thread and without --max-time,
-    the same command makes the same vectors, interrupted or not.
+    Ctrl-C saves the vectors; [bold]seqgen embed train --resume[/bold] continues.
+    On one thread and without --max-time, the same command makes the same vectors, interrupted or not.
     """
     started = time.perf_counter()
     stop = Interrupts()

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from rich.cells import cell_len
 from rich.text import Text
-from seqgen.cli.output import printable
+
+from seqgen.pages.visible import show_invisible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -77,6 +78,6 @@ def _write(row: list[tuple[str, str]], column: int, name: str, style: str) -> No
 
 
 def _spell(word: str, *, ascii_only: bool) -> str:
-    """Return a word without control characters, and in ASCII if it has to be."""
-    name = printable(word).replace("\n", " ")
+    """Return a word with signs for its invisible characters, in ASCII if the terminal has no others."""
+    name = show_invisible(word)
     return name.encode("ascii", "backslashreplace").decode() if ascii_only else name

@@ -20,6 +20,7 @@ from seqgen.cli.commands.evaluate.surprisal import (
     show_surprisal,
 )
 from seqgen.cli.options import (
+    NEEDS_A_TEXT,
     TEXTS,
     JsonOption,
     QuietOption,
@@ -27,6 +28,7 @@ from seqgen.cli.options import (
     machine_settings,
     pick,
     reading_settings,
+    refuse_reading,
     with_settings,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
@@ -143,11 +145,8 @@ def _check(
     reading: Mapping[str, Any],
 ) -> None:
     """Refuse options that have no effect together."""
-    if reading and not texts:
-        raise ConfigError(
-            f"{next(iter(reading))}: it has no effect without a text: the validation part of the run is scored; "
-            "name a text, or leave it out"
-        )
+    if not texts:
+        refuse_reading(reading, NEEDS_A_TEXT)
     if tune is not None and not {"dynamic", "cache"} & settings.keys():
         raise ConfigError("tune: it has no effect without --dynamic or --cache; add one of them, or leave it out")
     request.check(settings)

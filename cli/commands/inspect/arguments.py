@@ -7,12 +7,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from seqgen.cli.options import as_text, is_text, machine_settings, reading_settings
+from seqgen.cli.options import (
+    FOR_FILES_ONLY,
+    NEEDS_A_TEXT,
+    as_text,
+    is_text,
+    machine_settings,
+    reading_settings,
+    refuse_reading,
+)
 from seqgen.cli.output import notice, notice_pipes
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION
-from seqgen.errors import ConfigError
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -109,7 +116,7 @@ def read_documents(
         RunError: the run has no validation part.
     """
     if text is None:
-        refuse_reading(reading, "it has no effect without a text; name one, or leave it out")
+        refuse_reading(reading, NEEDS_A_TEXT)
         documents = run.validation_texts()
     else:
         from seqgen.sources.source import load_documents
@@ -133,19 +140,9 @@ def read_passage(run: TextRun, text: str | None, reading: Mapping[str, Any], *, 
     from seqgen.sources.content import bytes_as_characters
 
     if text is not None and is_text(text, "the text", quiet=quiet):
-        refuse_reading(reading, "it applies to stdin and files; leave it out")
+        refuse_reading(reading, FOR_FILES_ONLY)
         return bytes_as_characters(text) if run.config.data.is_raw else as_text(text, "the text")
     documents = read_documents(run, text, reading, quiet=quiet)
     if text is not None and len(documents) > 1:
         notice(f"{text}: the first of {plural(len(documents), 'document')}", quiet=quiet)
     return documents[0]
-
-
-def refuse_reading(reading: Mapping[str, Any], why: str) -> None:
-    """Refuse settings of reading where no text is read.
-
-    Raises:
-        ConfigError: one was given; the message names it and says why.
-    """
-    if reading:
-        raise ConfigError(f"{next(iter(reading))}: {why}")

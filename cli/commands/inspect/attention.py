@@ -12,12 +12,20 @@ from seqgen.cli.commands.inspect.arguments import (
     SETTINGS,
     MemberOption,
     read_passage,
-    refuse_reading,
     run_and_text,
     text_name,
 )
 from seqgen.cli.commands.pairs.translate import draw_attention, print_map
-from seqgen.cli.options import JsonOption, QuietOption, RunArgument, pick, texts_of, with_settings
+from seqgen.cli.options import (
+    NEEDS_A_TEXT,
+    JsonOption,
+    QuietOption,
+    RunArgument,
+    pick,
+    refuse_reading,
+    texts_of,
+    with_settings,
+)
 from seqgen.cli.output import check_out, notice, notice_written, printable, stdout, write_json
 from seqgen.cli.signals import exit_on_signal
 
@@ -172,7 +180,7 @@ def _show_alignments(
     if not model.model.attends:
         raise ConfigError(f"{model.path} was trained with --attention none, so it has none; name another run")
     if text is None:
-        refuse_reading(encoding, "it has no effect without a text; name one, or leave it out")
+        refuse_reading(encoding, NEEDS_A_TEXT)
         sources = list(model.validation_texts()[:1])
     else:
         batches, _ = texts_of(text, "the source", encoding, model.config.data, quiet=quiet)

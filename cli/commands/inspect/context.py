@@ -107,7 +107,7 @@ def _print(found: Sequence[ContextLosses]) -> None:
     if any(one.distances for one in found):
         line = f"added when, of the last {disturbed_lengths(found)} tokens, those more than k back are disturbed"
         print_line(console, f"\n{line}")
-        _print_table(console, "k", names, _disturbance_rows(found, unit))
+        _print_table(console, "disturbed, k", names, _disturbance_rows(found, unit))
     if console.is_terminal:
         for chart in context_charts(found, unit):
             console.print()

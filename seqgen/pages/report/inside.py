@@ -128,9 +128,9 @@ def context_section(found: ContextLosses) -> Section:
     """Show how far back a model looks: its loss by the length of the context, and by what is disturbed in it."""
     unit = common_unit([found])
     about = (
-        f"What {plural(len(found.tokens), 'place')} of the validation part cost when the model sees only the last n "
-        "tokens before them, and what is added when the tokens more than k back are left out, shuffled, or replaced by "
-        "others of the text."
+        f"What {plural(len(found.tokens), 'place')} near the beginning of the validation part cost when the model sees "
+        "only the last n tokens before them, and what is added when the tokens more than k back are left out, "
+        "shuffled, or replaced by others of the text."
     )
     figures = [
         {"name": name, "value": value, "shown": plural(value, "token") if value else f"more than {tried[-1]:,}"}

@@ -95,7 +95,7 @@ def make_report(directory: RunDirectory, progress: Callable[[str, int, int], Non
     config = directory.read_config()
     damaged: list[str] = []
     histories = read_histories(directory, config, note=damaged.append)
-    summary = summarize(directory, config, lambda _: None)  # of lines that `damaged` names
+    summary = summarize(directory, config, lambda _: None)  # `damaged` has the damaged lines already
     report = Report(f"Report of {directory.path.name}")
     if damaged:
         report.left_out["Damaged lines"] = "; ".join(damaged)

@@ -151,7 +151,7 @@ map.onkeydown = (event) => {
 byId("word").oninput = (event) => choose(rowOf.get(event.target.value.trim()) ?? -1);
 byId("words").append(...data.words.map((word) => new Option(word, word)));
 byId("axes").textContent = `Vectors of length 1 along their first two principal components, with ${percent(data.explained[0])} and `
-  + `${percent(data.explained[1])} of the variance: near points are often similar words, and far ones may still be. `
+  + `${percent(data.explained[1])} of the variance: words at near points may still differ in the other dimensions. `
   + (data.named ? "Named words are orange, their nearest words blue." : "");
 
 let drawnWidth = 0;

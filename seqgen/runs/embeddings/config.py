@@ -20,16 +20,17 @@ from seqgen.tokenizers.auto import AUTO
 from seqgen.tokenizers.config import TokenizerConfig, TokenizerKind
 
 WORDS = 1_000_000
-"""The size of the word tokenizer: all words that occur twice, or once with `lowercase`; `min_count` chooses of them."""
+"""The largest vocabulary of the word tokenizer, from which `min_count` chooses. Words that occur once are in it only
+with `lowercase` or a `min_count` of 1."""
 LENGTH_SETTINGS = ("epochs", "max_time")
 CHANGEABLE_SETTINGS = (*LENGTH_SETTINGS, "threads")
-"""Settings that may change when a run is resumed; one of the length clears the other."""
+"""Settings that may change when a run is resumed; `epochs` alone clears `max_time`, and the reverse."""
 KIND: Literal["word vectors"] = "word vectors"
-_NOT_OF_TEXTS = ("task", "source_field", "target_field")
+_OF_PAIRS = ("task", "source_field", "target_field")
 
 
 class EmbeddingRunOptions(Config):
-    """The settings that config.json does not have as they are given: which run, and the tokenizer."""
+    """The settings of neither the model nor the training: the directory of the run, and the tokenizer."""
 
     out: FileName | None = setting(
         None, "Directory of the run.", RUN, shown="runs/<text>-<method>", metavar="DIR", accepts=str | Path | None
@@ -50,7 +51,7 @@ def embedding_settings() -> dict[str, Setting]:
     own = settings_of(EmbeddingModelConfig, EmbeddingTrainingConfig, EmbeddingRunOptions, TokenizerConfig, Reading)
     own["cache_dir"] = settings_of(DataConfig)["cache_dir"]
     own["vocab_size"] = own["vocab_size"]._replace(shown="word all words; unigram, bpe 2000")
-    return {name: one for name, one in own.items() if name not in _NOT_OF_TEXTS}
+    return {name: one for name, one in own.items() if name not in _OF_PAIRS}
 
 
 class WordsRecord(Config):
@@ -140,7 +141,8 @@ def resolve_settings(settings: dict[str, Any]) -> EmbeddingSettings:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             raise ConfigError(f"{name}: unknown setting" + (f"; did you mean {close[0]}?" if close else ""))
-        next(own for config, own in values.items() if name in config.model_fields)[name] = value
+        owner = next(config for config in values if name in config.model_fields)
+        values[owner][name] = value
     model = EmbeddingModelConfig.of(**values[EmbeddingModelConfig])
     if model.loss == "softmax" and "negative" in settings:
         raise ConfigError("negative: --loss softmax scores all words, so it would have no effect; leave it out")

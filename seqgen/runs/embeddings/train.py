@@ -347,7 +347,7 @@ def _notices(config: EmbeddingRunConfig, corpus: WordCorpus) -> list[str]:
     kept = corpus.vocabulary.kept_share(training.sample)
     if kept < LEAST_KEPT:
         notices.append(
-            f"--sample {training.sample:g} leaves out {1 - kept:.0%} of the words at random, because the vocabulary is "
-            "small; --sample 0 keeps all"
+            f"--sample {training.sample:g} leaves out {1 - kept:.0%} of the text at random, because most of its words "
+            "are frequent; --sample 0 keeps all"
         )
     return notices

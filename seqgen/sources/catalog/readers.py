@@ -154,7 +154,7 @@ class Synthetic(Config):
     @property
     def code(self) -> tuple[str, ...]:
         """The files that generate the text."""
-        return (synthetic.__file__,)
+        return __file__, synthetic.__file__
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """Generate the text of a part."""
@@ -207,7 +207,7 @@ class SyntheticPairs(Config):
     @property
     def code(self) -> tuple[str, ...]:
         """The files that generate the text."""
-        return synthetic_pairs.__file__, synthetic.__file__
+        return __file__, synthetic_pairs.__file__, synthetic.__file__
 
     def chunks(self, corpus: str, part: str | None) -> Iterator[str]:
         """Generate the text of a part in chunks of whole lines."""

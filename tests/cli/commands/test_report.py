@@ -45,7 +45,7 @@ def test_report_of_a_stopped_run_notes_what_is_left_out(invoke, stopped):
     assert "left out: Samples" in result.stderr
 
 
-def test_report_is_made_of_what_is_readable_and_names_a_damaged_line(invoke, run):
+def test_report_leaves_out_a_damaged_line_and_names_it(invoke, run):
     lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     incomplete = lines[-1][:9]
     (run / "metrics.jsonl").write_bytes(b"".join([*lines[:2], b"\xffdamaged\n", *lines[2:], incomplete]))

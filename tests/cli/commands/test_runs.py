@@ -276,7 +276,7 @@ def test_plot_writes_a_page_with_the_validation_losses(answers, run):
     assert curve["name"] == str(run)
 
 
-def test_plot_draws_what_is_readable_and_notes_a_damaged_line_once(invoke, run):
+def test_plot_leaves_out_a_damaged_line_and_notes_it_once(invoke, run):
     expected = invoke("runs", "--plot").stdout
     lines = (run / "metrics.jsonl").read_bytes().splitlines(keepends=True)
     (run / "metrics.jsonl").write_bytes(b"".join([*lines[:1], b"damaged\n", *lines[1:], b'{"event": "evalu']))

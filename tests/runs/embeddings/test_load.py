@@ -37,7 +37,7 @@ def test_damaged_vocabulary_is_refused(run):
         load_embeddings(run)
 
 
-def test_other_places_are_refused(in_tmp):
+def test_load_embeddings_refuses_a_missing_run_and_an_invalid_config(in_tmp):
     with pytest.raises(RunError, match="seqgen embed train FILE"):
         load_embeddings()
     (in_tmp / "run").mkdir()

@@ -12,6 +12,7 @@ from seqgen.sources.catalog.corpus import (
     CorpusSpec,
     corpus_specs,
     find_spec,
+    generating_files,
     parse_name,
     published_results,
     read_chunks,
@@ -124,6 +125,22 @@ def test_pystdlib_is_the_standard_library_without_its_tests():
 
 def test_a_path_has_no_published_results():
     assert published_results("corpus.txt") == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        ("dates:train", {"dates.toml", "readers.py", "synthetic.py"}),
+        ("sorting", {"sorting.toml", "readers.py", "synthetic_pairs.py", "synthetic.py"}),
+        ("english-prose", set()),
+        ("pydoc", set()),
+    ],
+)
+def test_generating_files_are_the_spec_and_the_code_of_a_generated_corpus(name, files):
+    found = [Path(file) for file in generating_files(f"corpus:{name}")]
+
+    assert {file.name for file in found} == files
+    assert all(file.is_file() for file in found)
 
 
 def test_a_name_without_a_part_is_the_train_part():

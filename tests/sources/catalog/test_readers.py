@@ -99,7 +99,7 @@ def test_python_headers_joins_the_files_of_its_folders_sorted_by_path(headers, t
 
 
 @pytest.mark.parametrize("name", ["pyconfig.h", "cpython/code.h"])
-def test_python_headers_says_which_package_has_them(headers, tmp_path, name):
+def test_python_headers_that_are_not_installed_name_the_package(headers, tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("", "utf-8")  # older packages of Python without headers have pyconfig.h
 

@@ -13,7 +13,7 @@ def test_nearest_lists_words_with_their_cosines(answers, vectors):
     assert [line.split() for line in lines[1:]] == [["[bold]x", "0.728"], ["여왕", "0.529"], ["Seoul", "0.485"]]
 
 
-def test_nearest_of_a_char_model_are_letters(answers, run):
+def test_nearest_of_a_char_model_lists_letters(answers, run):
     record = json.loads(answers("embed", "nearest", "e", "--json", "--top", 4))
 
     assert (record["source"], record["word"]) == (str(run), "e")
@@ -28,7 +28,7 @@ def test_nearest_names_a_word_that_may_be_meant(refuses, vectors, word, hint):
     refuses(1, "embed", "nearest", word, "--vectors", vectors, words=(word, str(vectors), f"did you mean {hint}"))
 
 
-def test_nearest_refuses_two_sources_and_wrong_ones(refuses, vectors, run):
+def test_nearest_refuses_two_sources_and_missing_or_wrong_ones(refuses, vectors, run):
     refuses(2, "embed", "nearest", "e", "--run", run, "--vectors", vectors, words=("--vectors",))
     refuses(1, "embed", "nearest", "e", "--run", vectors, words=(str(vectors), "--vectors"))
     refuses(2, "embed", "nearest", "e", "--vectors", run, words=(str(run), "--run"))
@@ -38,3 +38,9 @@ def test_nearest_refuses_two_sources_and_wrong_ones(refuses, vectors, run):
 
 def test_nearest_without_a_run_names_the_command_that_makes_one(refuses, in_tmp):
     refuses(1, "embed", "nearest", "king", words=("seqgen embed train",))
+
+
+def test_nearest_shows_a_character_that_would_join_others_as_a_letter(answers, in_tmp):
+    (in_tmp / "jamo.txt").write_text("\u1102 1 0\n\u1161 1 1\n", "utf-8")
+
+    assert answers("embed", "nearest", "\u1102", "--vectors", "jamo.txt").split()[2:] == ["ㅏ", "0.707"]

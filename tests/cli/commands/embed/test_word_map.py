@@ -33,7 +33,7 @@ def test_map_lines_leave_two_columns_for_a_wide_character():
     assert all(name in text for name in ("여왕", "왕", "고양이"))
 
 
-def test_map_lines_name_what_has_no_room():
+def test_map_lines_return_the_names_without_room():
     words = [f"word{number}" for number in range(9)]
     lines, hidden = map_lines(projection_of([*words, "far"], [*[(0, 0)] * 9, (9, 9)]), 40)
 
@@ -48,4 +48,12 @@ def test_map_lines_in_ascii_have_no_other_characters():
     text = "\n".join(line.plain for line in lines)
     assert text.isascii()
     assert "#\\ud55c" in text
-    assert "a\\x1b[31mb*" in text
+    assert "a\\u241b[31mb*" in text
+
+
+def test_map_lines_show_characters_that_would_join_others_as_signs():
+    lines, hidden = map_lines(projection_of(["\u1161", "\u0301", "\u200b"], [(0, 0), (1, 1), (2, 2)]), 40)
+
+    text = "\n".join(line.plain for line in lines)
+    assert hidden == []
+    assert all(name in text for name in ("ㅏ", "◌\u0301", "U+200B"))

@@ -33,6 +33,7 @@ def test_table_has_a_column_for_each_run(answers, run, transformer, expected):
     assert [line[0] for line in lines[2:9]] == ["1", "2", "4", "8", "16", "all before", "within 1% of the best"]
     value, error = expected.loss(expected.by_length[0], "nats per token")
     assert lines[2][1] == f"{value:.4f} ± {error:.4f}"
+    assert ["disturbed, k", "corpus-gru", "corpus-transformer"] in lines
     value, error = expected.added(expected.shuffled[1], "nats per token")
     assert next(line for line in lines if line[0] == "shuffled, 10")[1] == f"{value:+.4f} ± {error:.4f}"
 
