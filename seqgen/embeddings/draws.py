@@ -31,6 +31,11 @@ def epoch_key(seed: int, epoch: int) -> int:
     return int(_mix(keys + np.array([epoch * GAMMA & _MASK], np.uint64))[0])
 
 
+def block_keys(key: np.uint64, blocks: Integers) -> Words64:
+    """Return the keys of blocks by the key of an epoch."""
+    return _mix(key + blocks.astype(np.uint64) * np.uint64(GAMMA))
+
+
 def stride(model: EmbeddingModelConfig) -> int:
     """Return how many numbers belong to a word."""
     return 2 + 2 * model.window * model.negative
@@ -106,7 +111,7 @@ def _subsample(
     """Return the words that are not left out, and the block and the key of each."""
     lengths = np.diff(corpus.starts[first : last + 1])
     blocks = np.repeat(np.arange(first, last), lengths)
-    keys = _mix(key + blocks.astype(np.uint64) * np.uint64(GAMMA))
+    keys = block_keys(key, blocks)
     positions = np.arange(corpus.starts[first], corpus.starts[last]) - corpus.starts[blocks]
     words = corpus.rows[corpus.starts[first] : corpus.starts[last]].astype(np.int64)
     chosen = _draw(keys, positions.astype(np.uint64) * steps) >> _HALF < kept[words]

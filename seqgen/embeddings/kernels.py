@@ -35,8 +35,8 @@ LARGEST = np.finfo(F32).max
 SIZE = 0
 """The length of the vectors, a constant of the compiled code: `compile_for` sets it."""
 MEASURED = 16
-"""The loss is measured at every 16th word of a block, from its first on: its logarithms would take a tenth of the time.
-Of documents with up to 16 words it is that of the first words alone."""
+"""The loss is measured at every 16th word of a block: its logarithms would take a tenth of the time. The first of them
+is drawn, or of short documents only the first words would be measured."""
 
 
 def compile_for(size: int) -> Callable[..., tuple[float, int]]:
@@ -93,9 +93,9 @@ def _learn(  # noqa: PLR0912
 ) -> Any:  # fmt: skip
     """Learn the predictions of a block; return the sum of the measured losses, and their number."""
     # No function that takes an array is called here: numba would count its references, for each thread in turn.
-    loss, measured = 0.0, 0
+    loss, measured, shift = 0.0, 0, int(key % U64(MEASURED))
     for i in range(length):
-        first = U64(i) * steps
+        first, is_measured = U64(i) * steps, (i + shift) % MEASURED == 0
         reach = 1 + int(((_draw(key, first + _1) >> _32) * U64(window)) >> _32)
         low, high = max(0, i - reach), min(length, i + reach + 1)
         for place in range(low, high):
@@ -127,7 +127,7 @@ def _learn(  # noqa: PLR0912
                 entry = _entry(score)
                 below = np.int64(entry)
                 share = sigmoid[below] + (entry - F32(below)) * (sigmoid[below + 1] - sigmoid[below])
-                if i % MEASURED == 0:
+                if is_measured:
                     if not abs(score) <= LARGEST:  # numba folds math.isfinite away where sums may be reordered
                         loss = math.nan  # the table of the sigmoid hides it
                     loss -= math.log(max(share if k == 0 else F32(1.0) - share, F32(1e-7)))
@@ -136,7 +136,7 @@ def _learn(  # noqa: PLR0912
                     change[d] += gradient * contexts[row, d]
                 for d in range(SIZE):
                     contexts[row, d] += gradient * hidden[d]
-            measured += 1 if i % MEASURED == 0 else 0
+            measured += 1 if is_measured else 0
             for other in range(start, end):
                 if other != center:
                     row = words[other]

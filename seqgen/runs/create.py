@@ -332,9 +332,10 @@ def corpus_notices(settings: RunSettings, corpus: EncodedCorpus) -> list[str]:
     if corpus.validation is None and FAMILIES[settings.model.cell].neural:
         notices.append("there is no validation part: the last weights are kept, even if they are not the best")
     elif corpus.validation is not None and corpus.validation.size.unknown:
+        unknown = corpus.validation.size.unknown
         notices.append(
-            f"the validation part has {plural(corpus.validation.size.unknown, 'token')} outside the vocabulary, scored "
-            "as <unk> plus the cost of their spelling"
+            f"the validation part has {plural(unknown, 'token')} outside the vocabulary, scored as <unk> plus the cost "
+            f"of {singular_or_plural(unknown, 'its', 'their')} spelling"
         )
     return notices
 

@@ -29,7 +29,8 @@ def reject_unused_settings(names: Sequence[str], reading: Reading) -> None:
     if decoding and not reading.is_raw and not any(is_path(name) or name == STDIN for name in names):
         raise ConfigError(f"{decoding[0]}: texts of the catalog are UTF-8, so this does not apply; leave it out")
     patterns = [name for name in ("glob", "exclude") if name in given]
-    if patterns and not any(_is_folder(name) for name in names):
+    missing = any(is_path(name) and not os.path.lexists(name) for name in names)  # reading will raise the right error
+    if patterns and not missing and not any(_is_folder(name) for name in names):
         raise ConfigError(
             f"{patterns[0]}: it selects files of a folder or an archive, and {name_of(names)} is neither; leave it out"
         )

@@ -99,7 +99,8 @@ def test_is_read_once_and_pipe_notice_recognize_pipes(write, tmp_path):
 )
 def test_a_setting_that_does_not_apply_is_refused(write, tmp_path, monkeypatch, names, settings, named):
     monkeypatch.chdir(tmp_path)
-    write("folder/a.txt", "a")
+    for name in ("folder/a.txt", "a.txt", "a.csv"):
+        write(name, "a")
 
     with pytest.raises(ConfigError, match=rf"^{named}: "):
         reject_unused_settings(names, Reading(**settings))
@@ -115,6 +116,7 @@ def test_a_setting_that_does_not_apply_is_refused(write, tmp_path, monkeypatch, 
         (["a.json"], {"field": "body"}),
         (["a.tsv.gz"], {"field": "body"}),
         (["a.txt"], {}),
+        (["a missing folder"], {"glob": "*.tex"}),
         (["corpus:pydoc"], {"encoding": "bytes"}),
         (["corpus:pydoc", "-"], {"encoding": "cp949"}),
     ],
