@@ -180,8 +180,9 @@ def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") ->
         raise ConfigError(f"{setting}: {out or 'the name'} does not end in {_endings(suffixes)}; change it")
     if not path.parent.is_dir():
         raise SaveError(f"{out} cannot be written: the folder {path.parent} is missing; make it, or change the name")
-    if path.is_dir():
-        raise SaveError(f"{out} cannot be written: it is a folder; change the name")
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe or a device"
+        raise SaveError(f"{out} cannot be written: it is {kind}; change the name")
     if not os.access(path.parent, os.W_OK):
         raise SaveError(f"{out} cannot be written: the folder {path.parent} is not writable; change the name")
     if path.suffix.lower() in PICTURE_SUFFIXES:

@@ -29,7 +29,7 @@ def report(
 ) -> None:
     """Write a page about a run: result, settings, curves, samples, surprisal, calibration, context, units, gradients.
 
-    It works for every kind of run, also while it is trained. The page needs no network.
+    It works for every kind of run but word vectors, also while it is trained. The page needs no network.
     """
     from seqgen.runs.directory import find_run
 

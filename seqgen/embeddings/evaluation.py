@@ -138,7 +138,7 @@ def _parse_pairs(path: Path, lines: Mapping[int, str]) -> list[WordPair]:
         score = _number(fields[column]) if column < len(fields) else None
         if score is not None:
             pairs.append(WordPair(fields[0], fields[1], score))
-        elif place or len(fields) <= column:  # else it names the columns
+        elif place or len(fields) <= column or _is_float(fields[column]):  # else it names the columns
             raise TextError(
                 f"{path}: line {number} should be two words and a score, between tabs or commas, or the file should "
                 "begin with a section of questions, `: NAME`"
@@ -149,11 +149,15 @@ def _parse_pairs(path: Path, lines: Mapping[int, str]) -> list[WordPair]:
 
 
 def _number(field: str) -> float | None:
+    return float(field) if _is_float(field) and math.isfinite(float(field)) else None
+
+
+def _is_float(field: str) -> bool:
     try:
-        value = float(field)
+        float(field)
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        return False
+    return True
 
 
 def _parse_questions(path: Path, lines: Mapping[int, str]) -> dict[str, list[Question]]:

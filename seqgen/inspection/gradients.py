@@ -41,6 +41,7 @@ from seqgen.models.recurrent.model import Cell, RecurrentLayer, RecurrentModel
 from seqgen.runs.text import TextRun
 from seqgen.tokenizers.base import BOUNDARY, Ids
 from seqgen.training.config import TrainingConfig
+from seqgen.utils.text import plural
 
 Norms = npt.NDArray[np.float64]
 Target = Literal["state", "input"]
@@ -201,8 +202,8 @@ def choose_positions(documents: Sequence[Ids], distance: int, positions: int) ->
     if not total:
         longest = max(map(len, documents), default=0)
         raise TextError(
-            f"the longest document has {longest:,} tokens, and a distance of {distance:,} needs {distance + 2:,}; name "
-            "a longer text, or choose a smaller --distance"
+            f"the longest document has {plural(longest, 'token')}, and a distance of {distance:,} needs "
+            f"{distance + 2:,}; name a longer text, or choose a smaller --distance"
         )
     # Random, because even steps could always meet the same place of a text that repeats itself.
     drawn = np.sort(np.random.default_rng(0).choice(total, min(positions, total), replace=False))

@@ -18,6 +18,7 @@ from seqgen.errors import ConfigError, TextError
 from seqgen.inspection.probes import probe_tokens
 from seqgen.inspection.trace import cut_tokens, trace_chunks
 from seqgen.runs.text import TextRun
+from seqgen.utils.text import plural
 
 Floats = npt.NDArray[np.float64]
 
@@ -183,8 +184,8 @@ def find_units(trace: UnitTrace, patterns: Sequence[str] = (), *, top: int = 1) 
     total = len(trace.values)
     if total < FEWEST_TOKENS:
         raise TextError(
-            f"the text has {total:,} tokens; {FEWEST_TOKENS} at least are needed to choose units on the first half and "
-            "to measure them on the second"
+            f"the text has {plural(total, 'token')}; {FEWEST_TOKENS} at least are needed to choose units on the first "
+            "half and to measure them on the second"
         )
     half = total // 2
     probes = probe_tokens(trace.documents, patterns)

@@ -34,11 +34,14 @@ def hash_file(path: Path) -> str:
 
 
 def write_atomically(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Replace the file at `path` by `content`, all of it or its parts, durably.
+    """Replace the file at `path` by `content`, all of it or its parts, durably; of a link, the file it points to.
 
     Raises:
         SaveError: it could not be written; what was there is untouched.
     """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise SaveError(f"{path} is a pipe or a device, which a file would replace; name a file")
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{os.getpid()}")
     try:
         write_durably(temporary, content)

@@ -117,6 +117,7 @@ def test_evaluate_file_answers_questions_in_blocks(evaluate, animals, monkeypatc
         ("cat\ttiger\n", "line 1"),
         ("cat\ttiger\t9\ncat\tdog\tnine\n", "line 2"),
         ("cat\ttiger\t9\ncat\tdog\tnan\n", "line 2"),
+        ("cat\ttiger\tnan\ncat\tdog\t9\n", "line 1"),
         ("Word 1\tWord 2\tHuman\n", "no word pairs"),
         ("cat tiger dog car\n", "line 1"),
         (": section\ncat tiger dog\n", "line 2 .* 3"),

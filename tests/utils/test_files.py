@@ -39,6 +39,19 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes")
+def test_write_atomically_follows_a_link_and_refuses_a_pipe(tmp_path):
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    link.symlink_to(target)
+    os.mkfifo(pipe)
+
+    write_atomically(link, b"new")
+    with pytest.raises(SaveError, match="pipe"):
+        write_atomically(pipe, b"new")
+
+    assert (link.is_symlink(), target.read_bytes(), pipe.is_fifo()) == (True, b"new", True)
+
+
 @pytest.mark.parametrize("content", [b"", b"new", bytes(range(256)) * 1000])
 def test_write_atomically_replaces_a_file(tmp_path, content):
     path = tmp_path / "file.json"

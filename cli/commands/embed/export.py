@@ -10,6 +10,7 @@ from seqgen.cli.commands.embed.arguments import EmbeddingOption, MemberOption, l
 from seqgen.cli.options import JsonOption, QuietOption
 from seqgen.cli.output import notice, write_json
 
+from seqgen.errors import ConfigError
 from seqgen.utils.text import plural
 
 
@@ -27,6 +28,8 @@ def export(
     """
     from seqgen.embeddings.vectors import write_text
 
+    if out == "-":
+        raise ConfigError("out: a file is written, not stdout; name a file")
     found, source = load_source(run, None, member)
     write_text(Path(out), found)
     if json:

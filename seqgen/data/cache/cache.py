@@ -202,11 +202,11 @@ class Cache:
             remove_leftovers(folder)
             with build_folder(folder, key) as building:
                 yield building
-        except FileNotFoundError as error:
-            raise SaveError(
-                f"a text or a folder was removed from the cache in {self.path} meanwhile; run the command again"
-            ) from error
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and folder.is_dir():
+                raise SaveError(
+                    f"a text or a folder was removed from the cache in {self.path} meanwhile; run the command again"
+                ) from error
             full = "make room there, or " if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} else ""
             raise SaveError(
                 f"the cache in {self.path} cannot be written: {error.strerror or error}; {full}choose another "

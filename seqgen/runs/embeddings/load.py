@@ -23,11 +23,17 @@ def load_embeddings(path: str | Path | None = None) -> WordVectors:
     """Load the word vectors of a run of `seqgen embed train`; of the newest one, if `path` is None.
 
     Raises:
-        RunError: there is no such run, or one of its files is missing, damaged or of another run.
+        RunError: there is no such run, it has not been trained, or one of its files is missing, damaged or of another
+            run.
     """
     directory = find_run(path, kinds=(EmbeddingRunConfig,))
     config = directory.read_embedding_config()
     vocabulary, state = read_vocabulary(directory, config), read_state(directory, config)
+    if not state.progress.step:
+        raise RunError(
+            f"{directory.path} has random vectors: its training ended before the first step; continue it with "
+            f"`seqgen embed train --resume --out {directory.path}`, or name another run"
+        )
     return WordVectors(vocabulary.words, state.vectors, vocabulary.counts)
 
 

@@ -339,6 +339,12 @@ def test_cache_that_cannot_be_written_is_a_save_error(tmp_path, corpus):
         prepare(Cache(tmp_path / "file" / "cache"), text=str(corpus))
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no place where no folder can be made")
+def test_cache_where_no_folder_can_be_made_is_a_save_error(corpus):
+    with pytest.raises(SaveError, match=r"/proc/nope cannot be written.*SEQGEN_CACHE"):
+        prepare(Cache(Path("/proc/nope")), text=str(corpus))
+
+
 def test_text_that_is_removed_meanwhile_is_not_a_cache_that_cannot_be_written(cache, corpus):
     data = DataConfig(text=str(corpus))
     split = split_text(cache.text(data.text, data), data)

@@ -24,6 +24,14 @@ def test_newest_run_of_word_vectors_is_loaded(run):
     assert (found.words == load_embeddings(run).words, found.size) == (True, 4)
 
 
+def test_run_without_a_step_is_refused(corpus, in_tmp):
+    made = train_embeddings(corpus, vector_size=4, epochs=1, engine="torch")
+    made.close()
+
+    with pytest.raises(RunError, match=r"before the first step.*--resume"):
+        load_embeddings(made.path)
+
+
 def test_damaged_vocabulary_is_refused(run):
     path = run / "vocabulary.json"
     content = path.read_bytes()
