@@ -196,6 +196,7 @@ def test_commands_of_the_korean_readme_run(in_tmp):
     for block in shell_blocks(page, "bash"):
         subprocess.run(["bash", "-ec", block], check=True)
     Path("헌법.txt").write_text("모든 국민은 법률이 정하는 바에 의하여 국가의 보호를 받는다.\n" * 60, "utf-8")
+    Path("다른글.txt").write_text("모든 국민은 법 앞에 평등하다.\n" * 60, "utf-8")
     inspecting = [words for words in inline_commands_of(page) if any("runs/" in word for word in words)]
     commands = commands_of(page) + [words for words in inspecting if "nsmc" not in " ".join(words)]
 
