@@ -26,20 +26,25 @@ DATES = ("Saturday 21 November 2026", "11/21/2026", "21.11.26")
 def demo(
     task: Annotated[
         Literal["generate", "translate", "memory"],
-        typer.Option(help="generate: a text; translate: dates to ISO; memory: what rnn, gru and lstm remember."),
+        typer.Option(
+            help="generate: a text; translate: dates to ISO; memory: how long rnn, gru and lstm keep three letters."
+        ),
     ] = "generate",
     time: Annotated[
         str | None,
         typer.Option(
             "--max-time",
             metavar="TIME",
-            help="Training time; with memory of each of the three runs.",
+            help="Training time; for --task memory, of each of its three models.",
             show_default=f"{TRAINING_TIME}; translate: {TRANSLATING_TIME}; memory: {MEMORY_TIME}",
         ),
     ] = None,
     out: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="With memory: write the chart, as OUT.html, or a picture, .png or .svg."),
+        typer.Option(
+            metavar="FILE",
+            help="Only for --task memory: write the chart to this file, a page (.html) or a picture (.png, .svg).",
+        ),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:

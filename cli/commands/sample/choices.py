@@ -100,5 +100,5 @@ def _print(model: TextRun, prompt: str, compared: Sequence[Choice]) -> None:
         for one in sorted(compared, key=lambda one: one.nats)
     ]
     console = stdout()
-    console.print(f"P(choice | {shown(prompt)!r})", soft_wrap=True)
+    console.print(f"choices after {shown(prompt)!r}", soft_wrap=True)
     console.print(fit_table(console, COLUMNS, rows, figures=COLUMNS[1:], left_out_first=LEFT_OUT_FIRST).table)
