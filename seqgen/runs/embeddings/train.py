@@ -48,7 +48,7 @@ SAVE_SECONDS = 600.0
 """Time between two saves."""
 LARGE_SOFTMAX = 20_000
 """Words of a vocabulary from which a notice says that the softmax over all of them is slow."""
-NUMBA_FACTOR = 20
+NUMBA_FACTOR = 15
 """How many times faster numba trains than torch, on one thread: `python benchmarks embeddings`."""
 LEAST_KEPT = 0.25
 """The share of the words that `sample` keeps, below which a notice says so."""
