@@ -37,6 +37,9 @@ TEXTS = (
     ".zst."
 )
 TextsArgument = Annotated[list[str], typer.Argument(metavar="TEXT", help=TEXTS)]
+TrainingTextsArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="TEXT", help=TEXTS, show_default="corpus:pydoc, embedded")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 JsonLinesOption = Annotated[bool, typer.Option("--json", help="Print each result as a JSON object in its own line.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors to stderr.")]

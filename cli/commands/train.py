@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from seqgen.cli.options import TEXTS, QuietOption, with_settings
+from seqgen.cli.options import QuietOption, TrainingTextsArgument, with_settings
 from seqgen.cli.output import notice
 from seqgen.cli.signals import Interrupts, exit_on_signal
 
@@ -30,9 +29,7 @@ USED_BY: dict[Task, str] = {
 
 @with_settings(train_settings(), main=MAIN)
 def train(
-    text: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help=TEXTS, show_default="corpus:pydoc, embedded")
-    ] = None,
+    text: TrainingTextsArgument = None,
     quiet: QuietOption = False,
     **settings: Any,
 ) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-from seqgen.cli.options import TEXTS, QuietOption, with_settings
+from seqgen.cli.options import QuietOption, TrainingTextsArgument, with_settings
 from seqgen.cli.output import clock, notice, print_line, printable, stderr
 from seqgen.cli.signals import Interrupts, exit_on_signal
 
@@ -28,9 +27,7 @@ LINE_SECONDS = 10.0
 
 @with_settings(embedding_settings(), main=MAIN)
 def train(
-    text: Annotated[
-        list[str] | None, typer.Argument(metavar="TEXT", help=TEXTS, show_default="corpus:pydoc, embedded")
-    ] = None,
+    text: TrainingTextsArgument = None,
     quiet: QuietOption = False,
     **settings: Any,
 ) -> None:
