@@ -41,6 +41,9 @@ LONGER_DOCUMENTS = 1.2
 MAX_CHARACTERS = 1_000_000
 """Characters withheld in blocks, or by `auto`, unless a share is asked for: enough to compare models, and soon
 evaluated."""
+MAX_PAIRS = 2_000
+"""Pairs withheld unless a share is asked for, for the same reason: a pair costs as much to evaluate as some hundred
+characters, and 2,000 give a share of right ones to within a percent."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +129,8 @@ def _split_pairs(text: CachedText, config: DataConfig) -> Split:
             f"the text has {plural(len(edges) - 1, example)}, too few to withhold some of them (at least {MIN_PAIRS}); "
             "train on all of them with --valid-split none, or name a validation file with --valid FILE"
         )
-    share = config.valid_share or min(DEFAULT_SHARE, MAX_CHARACTERS / text.manifest.characters)
-    return _split_at(text, _one_of_each_group(edges, share), "document")
+    most = min(MAX_CHARACTERS / text.manifest.characters, MAX_PAIRS / (len(edges) - 1))
+    return _split_at(text, _one_of_each_group(edges, config.valid_share or min(DEFAULT_SHARE, most)), "document")
 
 
 def _withheld_characters(characters: int, config: DataConfig) -> int:

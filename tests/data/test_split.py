@@ -13,7 +13,7 @@ from seqgen.data.cache.cached_text import CachedText
 from seqgen.data.cache.write_text import write_text
 from seqgen.data.config import DataConfig
 from seqgen.data.pipeline import read_texts
-from seqgen.data.split import BLOCKS, MAX_CHARACTERS, MIN_CHARACTERS, Split, share_notice, split_text
+from seqgen.data.split import BLOCKS, MAX_CHARACTERS, MAX_PAIRS, MIN_CHARACTERS, Split, share_notice, split_text
 from seqgen.errors import ConfigError, TextError
 from seqgen.sources.config import Reading
 
@@ -384,6 +384,14 @@ def test_a_whole_pair_of_each_group_is_withheld(number, share, withheld):
     assert list(split.valid) == [f"{side} {one}" for one in withheld for side in ("source", "target")]
     rest = [one for one in range(number) if one not in withheld]
     assert list(split.train) == [f"{side} {one}" for one in rest for side in ("source", "target")]
+
+
+def test_of_many_pairs_no_more_are_withheld_unless_a_share_is_asked_for(monkeypatch):
+    monkeypatch.setattr("seqgen.data.split.MAX_PAIRS", 2)
+
+    assert len(cut_pairs(100).valid) == 2 * 2
+    assert len(cut_pairs(100, valid_share=0.05).valid) == 2 * 5
+    assert MAX_PAIRS == 2_000
 
 
 def test_too_few_pairs_to_withhold_some_are_refused():
