@@ -5,6 +5,10 @@ before. So a run can continue anywhere, and blocks can be trained in any order o
 position p, number p S decides whether it is left out; of the i-th word that is left, number i S + 1 is the width of its
 window and those from i S + 2 on are its noise words, `negative` for each prediction. S is `stride`.
 
+With skip-gram each word of the window predicts the middle word, as in word2vec.c. Mikolov et al. (2013) write it the
+other way. The pairs are the same, as windows are symmetric on average, but there a vector changes for ten predictions
+in a row, which learned a little worse on one of two texts (docs/lab-notes.md).
+
 `kernels.py` draws the same numbers.
 """
 
@@ -99,7 +103,7 @@ def draw_examples(
         counters = own[center, None] + slots
     else:
         center, slot = np.nonzero(mask)
-        inputs, targets, mask = words[center, None], words[places[center, slot]], np.ones((len(center), 1), np.bool_)
+        inputs, targets, mask = words[places[center, slot], None], words[center], np.ones((len(center), 1), np.bool_)
         counters = own[center, None] + slot[:, None].astype(np.uint64) * np.uint64(model.negative) + slots
     noise = _draw_noise(corpus.vocabulary.noise, _draw(keys[center, None], counters))
     return Examples(inputs, mask, targets, noise, blocks[center])

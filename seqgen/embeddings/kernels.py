@@ -97,19 +97,17 @@ def _learn(  # noqa: PLR0912
     for i in range(length):
         first, is_measured = U64(i) * steps, (i + shift) % MEASURED == 0
         reach = 1 + int(((_draw(key, first + _1) >> _32) * U64(window)) >> _32)
-        low, high = max(0, i - reach), min(length, i + reach + 1)
+        low, high, target = max(0, i - reach), min(length, i + reach + 1), words[i]
         for place in range(low, high):
             if place == i:
                 continue
-            slot, target, weight = 0, words[i], F32(1.0) / F32(high - low - 1)
-            start, end, center = low, high, i  # the inputs: for skip-gram, the word itself
+            slot, start, end, weight = 0, low, high, F32(1.0) / F32(high - low - 1)  # the inputs: the whole window
             if skipgram:
-                slot, target, weight = place - i + window - (1 if place > i else 0), words[place], F32(1.0)
-                start, end, center = i, i + 1, -1
+                slot, start, end, weight = place - i + window - (1 if place > i else 0), place, place + 1, F32(1.0)
             for d in range(SIZE):
                 hidden[d] = change[d] = F32(0.0)
             for other in range(start, end):
-                if other != center:
+                if other != i:
                     row = words[other]  # read once: inside the loop it would keep LLVM from using vectors
                     for d in range(SIZE):
                         hidden[d] += vectors[row, d] * weight
@@ -138,7 +136,7 @@ def _learn(  # noqa: PLR0912
                     contexts[row, d] += gradient * hidden[d]
             measured += 1 if is_measured else 0
             for other in range(start, end):
-                if other != center:
+                if other != i:
                     row = words[other]
                     for d in range(SIZE):
                         vectors[row, d] += change[d] * weight
