@@ -50,6 +50,9 @@ BENCHMARK_SHARE, BENCHMARK_SECONDS = 0.04, 5.0
 """Share of the time limit, and most seconds, for the first benchmark."""
 REPLAN_BENCHMARK_SHARE, REPLAN_BENCHMARK_SECONDS = 0.05, 2.0
 """Share of the time left, and most seconds, for a benchmark at a replan."""
+CHANGED_SPEED = 0.15
+"""Threads are compared again if steps take longer or less long than before by this share: batches alone differ by some
+percent, and a comparison takes seconds."""
 CLEARLY_FASTER = 0.95
 """Other threads replace the current ones if their step takes less than this share of the time."""
 PAUSE_SECONDS, PAUSE_FACTOR = 10.0, 20.0
@@ -64,6 +67,8 @@ class Timings(Config):
     """Steps since the plan was made."""
     step_seconds: float = 0.0
     """Their total duration."""
+    seconds_before: float = 0.0
+    """Seconds per step of the plan before; 0 if there was none."""
     evaluation_seconds: float = 0.0
     """Duration of the last evaluation and its sample."""
     save_seconds: float = 0.0
@@ -79,7 +84,8 @@ class Timings(Config):
 
     def without_steps(self) -> Self:
         """Return the timings for a new plan."""
-        return self.replace(steps=0, step_seconds=0.0)
+        before = self.step_seconds / self.steps if self.steps else self.seconds_before
+        return self.replace(steps=0, step_seconds=0.0, seconds_before=before)
 
 
 class RunTimer:
@@ -199,8 +205,9 @@ def replan(
     steps, _ = _allocate(left, step_seconds, timings, config, most)
     if not from_benchmark and abs(steps - planned) < REPLAN_THRESHOLD * planned:
         return None
-    threads = current.threads
-    if config.threads is None and learner.model.device.type == "cpu":
+    threads, before = current.threads, timings.seconds_before
+    may_change = config.threads is None and learner.model.device.type == "cpu"
+    if may_change and abs(step_seconds - before) >= CHANGED_SPEED * before:
         started = clock()
         threads, step_seconds = _compare_threads(learner, step_seconds, left, clock)
         left -= clock() - started

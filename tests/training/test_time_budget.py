@@ -82,8 +82,9 @@ def test_timings_add_up_steps_and_forget_them_for_a_new_plan():
     timings = Timings(save_seconds=1.0).after_step(2.0).after_step(3.0)
 
     assert timings == Timings(steps=2, step_seconds=5.0, save_seconds=1.0)
-    assert timings.without_steps() == Timings(save_seconds=1.0)
-    assert Timings().model_dump() == {"steps": 0, "step_seconds": 0.0, "evaluation_seconds": 0.0, "save_seconds": 0.0}
+    assert timings.without_steps() == Timings(save_seconds=1.0, seconds_before=2.5)
+    assert timings.without_steps().without_steps() == timings.without_steps()
+    assert set(Timings().model_dump().values()) == {0}
 
 
 # --- the first plan
@@ -232,6 +233,19 @@ def test_replan_compares_half_and_twice_the_threads(timed, clock, speed, seconds
 
     assert plan.current.threads == threads
     assert plan.total_steps == pytest.approx(200 + 80 / each, rel=0.06)
+
+
+@pytest.mark.usefixtures("four_threads")
+@pytest.mark.parametrize(("each", "threads"), [(0.22, 2), (0.18, 2), (0.25, 4), (0.15, 4)])
+def test_replan_compares_threads_again_once_the_speed_changes(timed, clock, speed, each, threads):
+    timed.plan = timed.plan.replanned(150, 1000, threads=2)
+    speed({1: 0.4, 2: 0.2, 4: 0.1})
+    timings, started = Timings(steps=100, step_seconds=100 * each, seconds_before=0.2), clock.now
+
+    plan = replan(timed, 200, 20.0, timings, clock)
+
+    assert plan.current.threads == threads
+    assert (clock.now > started) == (threads == 4)  # a comparison takes time
 
 
 def test_run_of_fixed_steps_is_never_replanned(make_learner, clock):
