@@ -41,16 +41,17 @@ def select_device(name: str) -> torch.device:
 def select_precision(name: str, device: torch.device) -> Precision:
     """Return fp32 or bf16 as named; `auto` is bf16 where the device multiplies it natively."""
     if name == "auto":
-        return "bf16" if _multiplies_bf16(device) else "fp32"
+        return "bf16" if multiplies_bf16(device) else "fp32"
     return "bf16" if name == "bf16" else "fp32"
 
 
-def _multiplies_bf16(device: torch.device) -> bool:
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 natively; other processors emulate it, more slowly than fp32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
-    # On other processors bf16 is emulated and slower than fp32. torch before 2.11 cannot tell.
+    # torch before 2.11 cannot tell.
     get_capabilities: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
     capabilities = get_capabilities()
     return any(bool(capabilities.get(name)) for name in ("avx512_bf16", "amx_bf16", "bf16"))

@@ -11,6 +11,7 @@ are torch's own where it has fast ones (on CUDA, and LSTM), else those of `cpu/r
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from seqgen.device import StepperPrecision
+from seqgen.device import StepperPrecision, multiplies_bf16
 from seqgen.models.base import NeuralModel, Stepper, initialize_embedding_and_head
 from seqgen.models.config import RecurrentConfig
 from seqgen.models.cpu import recurrence
@@ -215,9 +216,13 @@ class RecurrentLayer(ProductLayer):
             flat = torch.cat([weight.flatten() for weight in weights])
             sizes = [weight.numel() for weight in weights]
             weights = [part.view_as(weight) for part, weight in zip(torch.split(flat, sizes), weights, strict=True)]
+        no_bf16 = x.device.type == "cpu" and not multiplies_bf16(x.device)  # oneDNN has no such LSTM: compute in fp32
+        if no_bf16:
+            x = x.to(w_ih.dtype)
         states = tuple(member.unsqueeze(0).contiguous() for member in members)  # torch's [1, B, H]
         hx = states if len(states) > 1 else states[0]
-        y, *ends = fused(x, hx, weights, True, 1, 0.0, self.training, False, True)
+        with torch.autocast(x.device.type, enabled=False) if no_bf16 else nullcontext():
+            y, *ends = fused(x, hx, weights, True, 1, 0.0, self.training, False, True)
         return y, tuple(end[0] for end in ends)
 
 

@@ -122,3 +122,16 @@ def test_trace_names_states_and_gates_of_every_layer(cell, gates):
 
     of_layers = {f"layers.{layer}.{name}" for layer in range(2) for name in {"hidden", *gates}}
     assert trace.keys() == {"embedded", "stream.0", "stream.1", "hidden", "logits"} | of_layers
+
+
+def test_lstm_computes_in_fp32_on_a_processor_without_bf16(monkeypatch):
+    """Where bf16 is emulated, oneDNN has no LSTM for it."""
+    monkeypatch.setattr("seqgen.models.recurrent.model.multiplies_bf16", lambda device: False)
+    model = models.build(LstmConfig(hidden_size=8, layers=2), 11).eval()
+    tokens = torch.arange(10).view(2, 5)
+
+    in_fp32, _ = model.features(tokens)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        in_bf16, _ = model.features(tokens)
+
+    torch.testing.assert_close(in_bf16, in_fp32)
