@@ -71,7 +71,7 @@ def test_outputs_and_gradients_agree_with_the_equations(form, rows, steps, share
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("precision", "ratio"), [("fp32", 2.5), ("bf16", 1.25)])
+@pytest.mark.parametrize(("precision", "ratio"), [("fp32", 2.5), ("bf16", 1.75)])  # 1.5 where bf16 is emulated
 def test_rounding_errors_are_close_to_torchs(form, precision, ratio):
     """The error of every result and gradient, from fp64, is at most `ratio` times that of torch's operations."""
     layer = make_layer(form, 48, 64)
