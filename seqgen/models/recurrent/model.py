@@ -11,7 +11,6 @@ are torch's own where it has fast ones (on CUDA, and LSTM), else those of `cpu/r
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -203,6 +202,9 @@ class RecurrentLayer(ProductLayer):
 
         With input, forget and output gates at 0, both states become exactly 0, and no gradient passes.
         """
+        if x.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not multiplies_bf16(x.device):
+            with torch.autocast("cpu", enabled=False):  # oneDNN has no bf16 LSTM for such a processor
+                return self._run_fused(fused, x.to(self.weight_ih_l0.dtype), members, starts)
         w_ih, *others = self.weights
         if starts is not None:
             size = w_ih.shape[0] // self.cell.gates
@@ -216,13 +218,9 @@ class RecurrentLayer(ProductLayer):
             flat = torch.cat([weight.flatten() for weight in weights])
             sizes = [weight.numel() for weight in weights]
             weights = [part.view_as(weight) for part, weight in zip(torch.split(flat, sizes), weights, strict=True)]
-        no_bf16 = x.device.type == "cpu" and not multiplies_bf16(x.device)  # oneDNN has no such LSTM: compute in fp32
-        if no_bf16:
-            x = x.to(w_ih.dtype)
         states = tuple(member.unsqueeze(0).contiguous() for member in members)  # torch's [1, B, H]
         hx = states if len(states) > 1 else states[0]
-        with torch.autocast(x.device.type, enabled=False) if no_bf16 else nullcontext():
-            y, *ends = fused(x, hx, weights, True, 1, 0.0, self.training, False, True)
+        y, *ends = fused(x, hx, weights, True, 1, 0.0, self.training, False, True)
         return y, tuple(end[0] for end in ends)
 
 
