@@ -71,18 +71,31 @@ def test_outputs_and_gradients_agree_with_the_equations(form, rows, steps, share
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize(("precision", "ratio"), [("fp32", 2.5), ("bf16", 1.75)])  # 1.5 where bf16 is emulated
+@pytest.mark.parametrize(("precision", "ratio"), [("fp32", 2.0), ("bf16", 1.25)])
 def test_rounding_errors_are_close_to_torchs(form, precision, ratio):
-    """The error of every result and gradient, from fp64, is at most `ratio` times that of torch's operations."""
-    layer = make_layer(form, 48, 64)
-    x, hidden = torch.randn(16, 40, 48), torch.randn(16, 64)
-    found = differentiate(ours, layer, x, hidden, precision)
-    plain = differentiate(oracle, layer, x, hidden, precision)
-    truth = differentiate(oracle, layer.double(), x.double(), hidden.double())
+    """The relative error of every result and gradient, from fp64, is at most `ratio` times that of torch's operations.
 
-    for tensor, other, true in zip(found, plain, truth, strict=True):
-        error, other_error = (float((result.double() - true).detach().norm()) for result in (tensor, other))
-        assert 0 < error < ratio * other_error
+    It is the root of the mean square over 16 draws: of one draw the ratio is between 0.8 and 2 by chance.
+    """
+    squares = torch.zeros(2, 8, dtype=torch.float64)
+    for seed in range(16):
+        torch.manual_seed(seed)
+        layer = make_layer(form, 48, 64)
+        x, hidden = torch.randn(16, 40, 48), torch.randn(16, 64)
+        both = [differentiate(run, layer, x, hidden, precision) for run in (ours, oracle)]
+        truth = differentiate(oracle, layer.double(), x.double(), hidden.double())
+        squares += torch.tensor(
+            [
+                [float((result.detach().double() - true.detach()).norm() / true.detach().norm()) ** 2
+                 for result, true in zip(found, truth, strict=True)]
+                for found in both
+            ],
+            dtype=torch.float64,
+        )  # fmt: skip
+
+    own, torchs = squares.sqrt()
+    assert (own > 0).all()
+    assert (own < ratio * torchs).all()
 
 
 @pytest.mark.parametrize("form", FORMS)
