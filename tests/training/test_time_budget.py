@@ -84,7 +84,9 @@ def test_timings_add_up_steps_and_forget_them_for_a_new_plan():
     assert timings == Timings(steps=2, step_seconds=5.0, save_seconds=1.0)
     assert timings.without_steps() == Timings(save_seconds=1.0, seconds_before=2.5)
     assert timings.without_steps().without_steps() == timings.without_steps()
-    assert set(Timings().model_dump().values()) == {0}
+    assert Timings().model_dump() == {
+        "steps": 0, "step_seconds": 0.0, "seconds_before": 0.0, "evaluation_seconds": 0.0, "save_seconds": 0.0,
+    }  # fmt: skip
 
 
 # --- the first plan
@@ -236,7 +238,7 @@ def test_replan_compares_half_and_twice_the_threads(timed, clock, speed, seconds
 
 
 @pytest.mark.usefixtures("four_threads")
-@pytest.mark.parametrize(("each", "threads"), [(0.22, 2), (0.18, 2), (0.25, 4), (0.15, 4)])
+@pytest.mark.parametrize(("each", "threads"), [(0.25, 2), (0.15, 2), (0.27, 4), (0.13, 4)])
 def test_replan_compares_threads_again_once_the_speed_changes(timed, clock, speed, each, threads):
     timed.plan = timed.plan.replanned(150, 1000, threads=2)
     speed({1: 0.4, 2: 0.2, 4: 0.1})
