@@ -23,7 +23,7 @@ class EmbeddingModelConfig(Config):
 
     method: Literal["cbow", "skipgram"] = setting(
         "cbow",
-        "cbow predicts a word from the mean of the vectors around it, skipgram each word around it from its vector.",
+        "cbow predicts a word from the mean of the vectors around it, skipgram from each of them by itself.",
         MODEL,
     )
     loss: Literal["negative", "softmax"] = setting(

@@ -6,8 +6,8 @@ position p, number p S decides whether it is left out; of the i-th word that is 
 window and those from i S + 2 on are its noise words, `negative` for each prediction. S is `stride`.
 
 With skip-gram each word of the window predicts the middle word, as in word2vec.c. Mikolov et al. (2013) write it the
-other way. The pairs are the same, as windows are symmetric on average, but there a vector changes for ten predictions
-in a row, which learned a little worse on one of two texts (docs/lab-notes.md).
+other way. Both have the same pairs on average, as windows are symmetric; here the words of a window change in turn,
+there one vector changes for up to ten predictions in a row.
 
 `kernels.py` draws the same numbers.
 """
