@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from seqgen.errors import ConfigError, SaveError
+from seqgen.errors import ConfigError, RunError, SaveError
 from seqgen.pages.chart_file import PICTURE_SUFFIXES
 from seqgen.sources.lines import with_lf
 
@@ -178,18 +178,40 @@ def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") ->
     path = Path(out)
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"{setting}: {out or 'the name'} does not end in {_endings(suffixes)}; change it")
-    if not path.parent.is_dir():
-        raise SaveError(f"{out} cannot be written: the folder {path.parent} is missing; make it, or change the name")
+    _check_folder(path)
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device"
         raise SaveError(f"{out} cannot be written: it is {kind}; change the name")
-    if not os.access(path.parent, os.W_OK):
-        raise SaveError(f"{out} cannot be written: the folder {path.parent} is not writable; change the name")
     if path.suffix.lower() in PICTURE_SUFFIXES:
         from seqgen.pages.picture import check_picture
 
         check_picture(path)
     return path
+
+
+def check_new(out: str, named: str = "name") -> Path:
+    """Return the path of a file that replaces no other, before the work for it; `named` is what names it.
+
+    Raises:
+        ConfigError: it is stdout, or has no name.
+        RunError: it exists.
+        SaveError: its folder is missing or not writable.
+    """
+    if out in {"", "-"}:
+        raise ConfigError("out: a new file is written, not stdout; name one")
+    path = Path(out)
+    if path.exists():
+        raise RunError(f"{out} exists already; choose another {named}, or remove it")
+    _check_folder(path)
+    return path
+
+
+def _check_folder(path: Path) -> None:
+    """Refuse a file whose folder is missing or not writable."""
+    if not path.parent.is_dir():
+        raise SaveError(f"{path} cannot be written: the folder {path.parent} is missing; make it, or change the name")
+    if not os.access(path.parent, os.W_OK):
+        raise SaveError(f"{path} cannot be written: the folder {path.parent} is not writable; change the name")
 
 
 def _endings(suffixes: Sequence[str]) -> str:

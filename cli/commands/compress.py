@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from seqgen.cli.bars import WorkBar
 from seqgen.cli.options import JsonOption, QuietOption, RunOption
-from seqgen.cli.output import print_line, printable, stderr, write_json, write_text
+from seqgen.cli.output import check_new, print_line, printable, stderr, write_json, write_text
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.errors import ConfigError, RunError, SaveError, TextError
+from seqgen.errors import ConfigError, TextError
 from seqgen.evaluation.adaptation.config import Adapting
 from seqgen.sources.config import STDIN, name_of
 from seqgen.utils.files import write_atomically
@@ -106,12 +106,7 @@ def _new_file(out: str, *, json: bool) -> Path | None:
         if json:
             raise ConfigError("json: stdout has the file, so it cannot have JSON too; name a file by --out")
         return None
-    path = Path(out)
-    if path.exists():
-        raise RunError(f"{out} exists; choose another --out")
-    if not path.parent.is_dir():
-        raise SaveError(f"{out} cannot be made: {path.parent} is not a directory; choose another --out")
-    return path
+    return check_new(out, "--out")
 
 
 def _read(file: str) -> bytes:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 import typer
 from seqgen.cli.options import QuietOption, RunOption
-from seqgen.cli.output import notice, printable
+from seqgen.cli.output import check_new, notice, printable
 from seqgen.cli.signals import exit_on_signal
 
-from seqgen.errors import ConfigError, RunError
+from seqgen.errors import ConfigError
 from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    out: Annotated[str, typer.Argument(metavar="FILE", help="The new file to write.")],
     run: RunOption = None,
     to: Annotated[
         Literal["arpa"], typer.Option(help="Format: arpa for n-gram models (KenLM, SRILM, speech recognizers).")
@@ -26,8 +25,7 @@ def export(
     quiet: QuietOption = False,
 ) -> None:
     """Write a model in a format that other programs read."""
-    if out.exists():
-        raise RunError(f"{out} exists; choose another name")
+    path = check_new(out)
     with exit_on_signal():
         from seqgen.export.arpa import arpa_lines
         from seqgen.runs.load import load
@@ -43,5 +41,5 @@ def export(
             "ngram, or name the n-gram member of a mixture: --run RUN/members/ngram"
         )
     tables = cast("NgramModel", loaded.model).tables
-    write_atomically(out, (line.encode() for line in arpa_lines(tables, loaded.tokenizer)))
-    notice(f"{printable(str(out))}: {plural(sum(tables.sizes), 'n-gram')} of order {tables.order}", quiet=quiet)
+    write_atomically(path, (line.encode() for line in arpa_lines(tables, loaded.tokenizer)))
+    notice(f"{printable(out)}: {plural(sum(tables.sizes), 'n-gram')} of order {tables.order}", quiet=quiet)

@@ -49,7 +49,7 @@ def build(
     if not out:
         raise ConfigError("out: the name is empty; name a new directory")
     if Path(out).exists():
-        raise RunError(f"{out} exists; choose another --out")
+        raise RunError(f"{out} exists already; choose another --out, or remove it")
     if (nearest := unwritable_parent(Path(out))) is not None:  # before minutes of training
         raise SaveError(f"{out} cannot be made: {nearest} cannot be written; choose another --out")
     config, reading = tokenizer_config(settings)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from seqgen.cli.commands.embed.arguments import EmbeddingOption, MemberOption, load_source
 from seqgen.cli.options import JsonOption, QuietOption
-from seqgen.cli.output import notice, write_json
+from seqgen.cli.output import check_new, notice, write_json
 
-from seqgen.errors import ConfigError
 from seqgen.utils.text import plural
 
 
 def export(
-    out: Annotated[str, typer.Argument(metavar="OUT.txt", help="The file to write.")],
+    out: Annotated[str, typer.Argument(metavar="OUT.txt", help="The new file to write.")],
     run: EmbeddingOption = None,
     member: MemberOption = None,
     json: JsonOption = False,
@@ -28,10 +26,9 @@ def export(
     """
     from seqgen.embeddings.vectors import write_text
 
-    if out == "-":
-        raise ConfigError("out: a file is written, not stdout; name a file")
+    path = check_new(out)
     found, source = load_source(run, None, member)
-    write_text(Path(out), found)
+    write_text(path, found)
     if json:
         write_json({"source": source, "out": out, "words": len(found), "size": found.size})
     else:

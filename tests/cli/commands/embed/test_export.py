@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from seqgen.embeddings.vectors import read_text
 from seqgen.runs.embeddings.source import read_vectors
@@ -23,6 +24,19 @@ def test_export_as_json_has_the_sizes(answers, run):
     record = json.loads(answers("embed", "export", "out.txt", "--json"))
 
     assert record == {"source": str(run), "out": "out.txt", "words": len(read_text(Path("out.txt"))), "size": 16}
+
+
+def test_export_replaces_no_file(refuses, run):
+    Path("out.txt").write_text("a 1 2\n", "utf-8")
+
+    refuses(1, "embed", "export", "out.txt", words=("out.txt exists",))
+
+    assert Path("out.txt").read_text("utf-8") == "a 1 2\n"
+
+
+@pytest.mark.parametrize("out", ["", "-"])
+def test_export_refuses_stdout_and_an_empty_name(refuses, run, out):
+    refuses(2, "embed", "export", out, words=("name",))
 
 
 def test_export_refuses_a_folder_that_is_missing(refuses, run):
