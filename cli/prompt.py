@@ -1,4 +1,4 @@
-"""The prompts and the stop strings of `sample`: read them, interpret escapes, check them against the vocabulary."""
+"""The prompts and the stop strings of `sample`: read them, interpret escapes; check texts against the vocabulary."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from seqgen.cli.options import as_text, read_stdin
 from seqgen.cli.output import notice
 
 from seqgen.errors import ConfigError, TextError
+from seqgen.utils.text import plural
 
 if TYPE_CHECKING:
     from seqgen.runs.run import Run
@@ -26,6 +27,9 @@ _ESCAPE = re.compile(
 )
 _TYPED_JAMO = re.compile("[\u3131-\u318e]")
 """Compatibility jamo, as a keyboard types them."""
+MUCH_UNKNOWN = 0.05
+"""The share of `<unk>` in a text from which it is noted."""
+READ_AS_UNK = "it is read as <unk>"
 
 
 def read_prompt(prompt: str, prompt_file: str | None, encoding: str) -> str:
@@ -135,23 +139,49 @@ class UnknownPieces:
             names += " (a jamo typed alone is another character than that of a syllable)"
         return f"{text} has what is not in the {self._tokenizer.kind} vocabulary of this model: {names}"
 
-    def note(self, text: str, *, quiet: bool) -> None:
-        """Print a notice if there are any."""
+    def note(self, text: str, effect: str = READ_AS_UNK, *, quiet: bool) -> None:
+        """Print a notice if there are any, and what follows from it."""
         if self.found:
-            notice(f"{self.describe(text)}; it is read as <unk>", quiet=quiet)
+            notice(f"{self.describe(text)}; {effect}", quiet=quiet)
 
 
-def check_prompts(prompts: Sequence[str], run: TextRun, *, strict: bool, quiet: bool) -> None:
-    """Note which characters or words of the prompts are not in the vocabulary.
+def note_unknown(name: str, unknown: int, tokens: int, run: Run, advice: str = "", *, quiet: bool) -> None:
+    """Note that many of the tokens of the text `name` are `<unk>`."""
+    if unknown and unknown >= MUCH_UNKNOWN * tokens:
+        notice(
+            f"{name}: {unknown / tokens:.0%} of its {plural(tokens, 'token')} are <unk>, because they are not in the "
+            f"vocabulary of {run.path}{advice}",
+            quiet=quiet,
+        )
+
+
+def check_vocabulary(
+    texts: Sequence[str],
+    run: Run,
+    name: str,
+    *,
+    effect: str = READ_AS_UNK,
+    strict: bool = False,
+    quiet: bool,
+) -> None:
+    """Note which characters or words of texts are not in the vocabulary.
+
+    Args:
+        texts: what is read.
+        run: whose vocabulary.
+        name: what the texts are called, such as `the prompt`.
+        effect: what follows from unknown ones.
+        strict: refuse them.
+        quiet: whether to leave out the notice.
 
     Raises:
         TextError: there are some, and `strict` is set.
     """
     unknown = UnknownPieces(run)
-    deque(unknown.count(prompts), maxlen=0)
+    deque(unknown.count(texts), maxlen=0)
     if strict and unknown.found:
-        raise TextError(f"{unknown.describe('the prompt')}; remove it, or drop --strict")
-    unknown.note("the prompt", quiet=quiet)
+        raise TextError(f"{unknown.describe(name)}; remove it, or drop --strict")
+    unknown.note(name, effect, quiet=quiet)
 
 
 def check_stops(stops: Sequence[str], run: TextRun, *, quiet: bool) -> None:

@@ -32,6 +32,7 @@ from seqgen.cli.options import (
     with_settings,
 )
 from seqgen.cli.output import notice, notice_pipes, printable, stdout, tokenizer_name, write_json
+from seqgen.cli.prompt import note_unknown
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION, settings_of
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
     from seqgen.runs.text import TextRun
     from seqgen.sources.catalog.corpus import PublishedResult
     from seqgen.sources.source import LoadedDocuments
-
-MUCH_UNKNOWN = 0.05
-"""Share of `<unk>` among the tokens from which perplexity misleads."""
 
 
 @dataclass(frozen=True)
@@ -277,12 +275,8 @@ def measure(
             "model normalizes; the bits are those of the normalized text",
             quiet=quiet,
         )
-    if evaluation.unknown_share >= MUCH_UNKNOWN:
-        notice(
-            f"{name}: {evaluation.unknown_share:.0%} of its {plural(evaluation.tokens, 'token')} are <unk>, because "
-            "they are not in the vocabulary; compare bits per byte, which include their spelling, not perplexity",
-            quiet=quiet,
-        )
+    advice = "; compare bits per byte, which include their spelling, not perplexity"
+    note_unknown(name, evaluation.size.unknown, evaluation.tokens, model, advice, quiet=quiet)
     whole = model.scored_documents(documents).in_file
     encoding = model.tokenizer.text_encoding
     xz, order0 = xz_bits_per_byte(whole, encoding), order0_bits_per_byte(whole, encoding)

@@ -17,6 +17,7 @@ from seqgen.cli.options import (
     refuse_reading,
 )
 from seqgen.cli.output import notice, notice_pipes
+from seqgen.cli.prompt import note_unknown
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import EVALUATION
@@ -128,6 +129,15 @@ def read_documents(
     name = "the validation part" if text is None else text
     notice(f"{name}: the first {most:,} of {plural(total, 'character')}", quiet=quiet)
     return documents.first(most)
+
+
+def note_unknown_tokens(runs: Sequence[TextRun], documents: Sequence[str], text: str | None, *, quiet: bool) -> None:
+    """Note, for each run, that many tokens of what it reads of a text are `<unk>`."""
+    name = "the validation part" if text is None else text
+    for run in runs:
+        unknown = sum(run.tokenizer.unknown(document).total() for document in documents)
+        tokens = sum(len(run.tokenizer.encode(document)) for document in documents) if unknown else 0
+        note_unknown(name, unknown, tokens, run, quiet=quiet)
 
 
 def read_passage(run: TextRun, text: str | None, reading: Mapping[str, Any], *, quiet: bool) -> str:

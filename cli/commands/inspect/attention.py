@@ -27,6 +27,7 @@ from seqgen.cli.options import (
     with_settings,
 )
 from seqgen.cli.output import check_out, notice, notice_written, printable, stdout, write_json
+from seqgen.cli.prompt import check_vocabulary
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.errors import ConfigError, TextError
@@ -92,6 +93,7 @@ def attention(
         found = measure_attention(model, content, member=member)
     if found.is_cut:
         notice(f"the text is long; reading stops after {plural(len(found.tokens), 'token')}", quiet=quiet)
+    check_vocabulary(["".join(found.tokens)], model, "the text", quiet=quiet)
     shown = None if layer is None else _choose_map(found, layer, head)
     if path is not None:
         _write(found, shown, f"Attention of {model.path.name}", (layer, head), path)

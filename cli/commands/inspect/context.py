@@ -14,6 +14,7 @@ from seqgen.cli.commands.inspect.arguments import (
     RunsArgument,
     SharedTextOption,
     load_runs,
+    note_unknown_tokens,
     read_documents,
     text_name,
 )
@@ -90,7 +91,9 @@ def _read(runs: Sequence[TextRun], text: str | None, reading: Mapping[str, Any],
         from seqgen.inspection.comparison import require_same_validation
 
         require_same_validation({str(run.path): run.config for run in runs})
-    return read_documents(runs[0], text, reading, MOST_CHARACTERS, quiet=quiet)
+    documents = read_documents(runs[0], text, reading, MOST_CHARACTERS, quiet=quiet)
+    note_unknown_tokens(runs, documents, text, quiet=quiet)
+    return documents
 
 
 def _print(found: Sequence[ContextLosses]) -> None:

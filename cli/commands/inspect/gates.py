@@ -12,6 +12,7 @@ from seqgen.cli.commands.inspect.arguments import (
     ChartsOption,
     MemberOption,
     TextArgument,
+    note_unknown_tokens,
     read_documents,
     text_name,
 )
@@ -64,6 +65,7 @@ def gates(
     name = part_name(model, part)
     gated_cell(part)
     documents = read_documents(model, text, settings, MOST_CHARACTERS, quiet=quiet)
+    note_unknown_tokens([model], documents, text, quiet=quiet)
     with torch_threads(machine.get("threads")), WorkBar("reading", quiet=quiet) as bar:
         found = measure_gates(part, documents, progress=bar.show)
     if path is not None:

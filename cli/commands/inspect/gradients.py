@@ -15,6 +15,7 @@ from seqgen.cli.commands.inspect.arguments import (
     RunsArgument,
     SharedTextOption,
     load_runs,
+    note_unknown_tokens,
     read_documents,
     text_name,
 )
@@ -111,7 +112,9 @@ def _read(runs: Sequence[TextRun], text: str | None, reading: Mapping[str, Any],
             notice(f"k counts tokens, and {first.path} and {run.path} have different ones", quiet=quiet)
     if text is None and others:
         notice(f"the text is the validation part of {first.path}; choose another with --text", quiet=quiet)
-    return read_documents(first, text, reading, MOST_CHARACTERS, quiet=quiet)
+    documents = read_documents(first, text, reading, MOST_CHARACTERS, quiet=quiet)
+    note_unknown_tokens(runs, documents, text, quiet=quiet)
+    return documents
 
 
 def _measure(

@@ -10,6 +10,7 @@ import typer
 from seqgen.cli.commands.inspect.arguments import CPU_SETTINGS, MACHINE, MemberOption, read_passage, run_and_text
 from seqgen.cli.options import JsonOption, QuietOption, RunArgument, pick, with_settings
 from seqgen.cli.output import PAGE, check_out, notice, notice_written, printable, stdout, write_json
+from seqgen.cli.prompt import check_vocabulary
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.pages.chart_file import PAGE_SUFFIX
@@ -94,17 +95,13 @@ def _read(run: TextRun, text: str, reading: Mapping[str, Any], *, quiet: bool) -
     Raises:
         TextError: it cannot be read, or is empty.
     """
-    from seqgen.cli.prompt import UnknownPieces
-
     from seqgen.inspection.trace import cut_tokens
 
     whole = read_passage(run, text, reading, quiet=quiet)
     content = cut_tokens(run, whole, MOST_TOKENS)
     if content != whole:
         notice(f"the text: the first {MOST_TOKENS} tokens", quiet=quiet)
-    unknown = UnknownPieces(run)
-    for _ in unknown.count([content]):
-        unknown.note("the text", quiet=quiet)
+    check_vocabulary([content], run, "the text", quiet=quiet)
     return content
 
 

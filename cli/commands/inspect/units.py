@@ -16,6 +16,7 @@ from seqgen.cli.commands.inspect.arguments import (
     SETTINGS,
     MemberOption,
     TextArgument,
+    note_unknown_tokens,
     read_documents,
     text_name,
 )
@@ -107,6 +108,7 @@ def units(
     documents = read_documents(model, text, settings, quiet=quiet)
     with torch_threads(machine.get("threads")):
         trace = _trace(part, documents, tokens, name, quiet=quiet)
+    note_unknown_tokens([part], ["".join(trace.tokens)], text, quiet=quiet)
     asked = [trace.names[trace.column(one)] for one in unit or []]
     span = None if find is None else _locate(trace, find)
     wanted = json or path or probe or not (asked or find)

@@ -14,7 +14,7 @@ from seqgen.cli.bars import WorkBar, announce_time
 from seqgen.cli.commands.sample.choices import print_choices, refuse_settings, split_choices
 from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, machine_settings, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
-from seqgen.cli.prompt import check_prompts, check_stops, interpret_escapes, read_prompt, read_prompts
+from seqgen.cli.prompt import check_stops, check_vocabulary, interpret_escapes, read_prompt, read_prompts
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.config import SAMPLING, settings_of
@@ -198,7 +198,7 @@ def _check(model: TextRun, prompts: list[str], settings: dict[str, Any], *, stri
     """Note what the vocabulary lacks; for a model of bytes, turn the stop strings into bytes."""
     from seqgen.sources.content import bytes_as_characters
 
-    check_prompts(prompts, model, strict=strict, quiet=quiet)
+    check_vocabulary(prompts, model, "the prompt", strict=strict, quiet=quiet)
     check_stops(settings.get("stop", ()), model, quiet=quiet)
     if "stop" in settings and model.config.data.is_raw:
         settings["stop"] = tuple(map(bytes_as_characters, settings["stop"]))

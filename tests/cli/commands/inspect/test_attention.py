@@ -40,6 +40,10 @@ def test_json_has_all_weights_and_figures(answers, transformer):
     assert [one["induction"] for one in record["heads"]] == [one.induction for one in found.heads]
 
 
+def test_unknown_characters_are_named(invoke, transformer):
+    assert "'é'" in invoke("inspect", "attention", transformer, "The é").stderr
+
+
 def test_map_of_a_layer_or_a_head_is_drawn(answers, transformer):
     lines = answers("inspect", "attention", transformer, "The", "--layer", 1).splitlines()
     of_head = answers("inspect", "attention", transformer, "The", "--layer", 1, "--head", 0).splitlines()

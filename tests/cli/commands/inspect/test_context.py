@@ -38,6 +38,17 @@ def test_table_has_a_column_for_each_run(answers, run, transformer, expected):
     assert next(line for line in lines if line[0] == "shuffled, 10")[1] == f"{value:+.4f} ± {error:.4f}"
 
 
+def test_many_unknown_tokens_are_noted_for_each_run(invoke, run):
+    (run.parents[1] / "much.txt").write_text("왕국 a king " * 9, "utf-8")
+    other = shutil.copytree(run, "runs/other")
+
+    shown = invoke("inspect", "context", run, other, "--text", "much.txt", *FEW)
+
+    assert shown.exit_code == 0
+    for one in (run, other):
+        assert f"20% of its 90 tokens are <unk>, because they are not in the vocabulary of {one}\n" in shown.stderr
+
+
 def test_json_has_every_loss_in_both_units(answers, run, expected):
     found = json.loads(answers("inspect", "context", run, "--text", "corpus.txt", "--json", *FEW))
 

@@ -46,6 +46,13 @@ def test_long_text_is_cut_with_a_notice(invoke, run, monkeypatch):
     assert "50 of 270" in result.stderr
 
 
+def test_many_unknown_tokens_are_noted(invoke, run):
+    (run.parents[1] / "much.txt").write_text("왕국 a king " * 9, "utf-8")
+
+    assert "much.txt: 20% of its 90 tokens are <unk>" in invoke("inspect", "gates", run, "much.txt").stderr
+    assert invoke("inspect", "gates", run, "much.txt", "--quiet").stderr == ""
+
+
 @pytest.mark.parametrize(
     ("name", "start"), [("gates.html", b"<!doctype html>"), pytest.param("gates.svg", b"<?xml", marks=pytest.mark.slow)]
 )

@@ -61,6 +61,17 @@ def test_few_positions_are_noted(invoke, run):
     assert "4 positions" in result.stderr
 
 
+def test_many_unknown_tokens_are_noted_for_each_run(invoke, run):
+    (run.parents[1] / "much.txt").write_text("왕국 a king " * 9, "utf-8")
+    other = shutil.copytree(run, "runs/other")
+
+    shown = invoke("inspect", "gradients", run, other, "--text", "much.txt", *QUICK)
+
+    assert shown.exit_code == 0
+    for one in (run, other):
+        assert f"20% of its 90 tokens are <unk>, because they are not in the vocabulary of {one}\n" in shown.stderr
+
+
 def test_terminal_shows_a_table_that_fits_and_the_chart(invoke, run):
     long = shutil.copytree(run, "runs/a-name-of-quite-some-length-that-has-no-room")
 

@@ -33,6 +33,13 @@ def test_units_prints_the_units_that_the_library_finds(answers, run, code):
     assert all(name in lines[-1] for name in ("quotes", "comments", "digits"))
 
 
+def test_many_unknown_tokens_are_noted(invoke, run):
+    (run.parents[1] / "much.txt").write_text("왕국 a king " * 9, "utf-8")
+
+    assert "much.txt: 20% of its 90 tokens are <unk>" in invoke("inspect", "units", run, "much.txt").stderr
+    assert invoke("inspect", "units", run, "much.txt", "--quiet").stderr == ""
+
+
 def test_units_shows_the_second_half_in_colors(answers, run, code):
     colored = answers("inspect", "units", run, code, "--unit", "layers.0.hidden:3", "--excerpt", 60, terminal=100)
     safe = answers(
