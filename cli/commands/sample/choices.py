@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from seqgen.cli.output import fit_table, notice, printable, printable_bytes, stdout, write_json
-from seqgen.cli.prompt import UnknownPieces
+from seqgen.cli.prompt import check_vocabulary
 
 from seqgen.errors import ConfigError, TextError
 
@@ -24,17 +23,24 @@ LEAST_SHARE = 0.0005
 """Smaller shares are shown as less than this, rounded."""
 
 
-def split_choices(given: Sequence[str], *, raw: bool) -> list[str]:
+def read_choices(given: Sequence[str], model: TextRun, *, strict: bool, quiet: bool) -> list[str]:
     """Return the choices of an option: one option separates them by commas, repeated each is one choice.
 
-    With `raw`, each character of a choice is one of its bytes.
+    For a model of bytes, each character of a choice is one of its bytes.
+
+    Raises:
+        TextError: a choice is not in the vocabulary, and `strict` is set.
     """
     from seqgen.cli.options import as_text
 
     from seqgen.sources.content import bytes_as_characters
 
     choices = [one.strip() for one in given[0].split(",")] if len(given) == 1 else list(given)
-    return [bytes_as_characters(one) if raw else as_text(one, "a choice") for one in choices]
+    raw = model.config.data.is_raw
+    choices = [bytes_as_characters(one) if raw else as_text(one, "a choice") for one in choices]
+    effect = "its nats include the spelling of each <unk>"
+    check_vocabulary(choices, model, "a choice", effect=effect, strict=strict, quiet=quiet)
+    return choices
 
 
 def refuse_settings(settings: dict[str, Any], **flags: bool) -> None:
@@ -60,10 +66,6 @@ def print_choices(
     precision: StepperPrecision = "fp32",
 ) -> None:
     """Compare the choices after each prompt; print tables, the most probable choice first, or JSON lines."""
-    unknown = UnknownPieces(model)
-    deque(unknown.count(choices), maxlen=0)
-    if unknown.found:
-        notice(f"{unknown.describe('a choice')}; its nats include the spelling of each <unk>", quiet=quiet)
     for number, prompt in enumerate(prompts):
         try:
             compared = model.choices(prompt, choices, space=space, precision=precision)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from seqgen.cli.bars import WorkBar, announce_time
-from seqgen.cli.commands.sample.choices import print_choices, refuse_settings, split_choices
+from seqgen.cli.commands.sample.choices import print_choices, read_choices, refuse_settings
 from seqgen.cli.options import JsonLinesOption, QuietOption, RunOption, machine_settings, pick, with_settings
 from seqgen.cli.output import notice, write_json, write_stream, write_text
 from seqgen.cli.prompt import check_stops, check_vocabulary, interpret_escapes, read_prompt, read_prompts
@@ -68,7 +68,7 @@ EscapesOption = Annotated[
     bool, typer.Option("--escapes", help=r"Read \n, \t, \r, \\, \xHH and \uHHHH in --prompt and --stop.")
 ]
 StrictOption = Annotated[
-    bool, typer.Option("--strict", help="Refuse a prompt with characters that are not in the vocabulary.")
+    bool, typer.Option("--strict", help="Refuse a prompt or a choice with characters that are not in the vocabulary.")
 ]
 MemorizationOption = Annotated[
     bool, typer.Option("--memorization", help="Report how much of each text occurs verbatim in the training text.")
@@ -119,11 +119,11 @@ def sample(
     several = prompts_file is not None or num_samples != 1
     if model.config.data.is_raw and several and not json and not choices and not sys.stdout.isatty():
         raise ConfigError("num_samples: texts of bytes cannot be told apart in a pipe; add --json, or sample one text")
+    compared = read_choices(choices, model, strict=strict, quiet=quiet) if choices else []
     if adapt is not None:
         model = _adapt(model, adapt, encoding, quiet=quiet)
-    if choices:
-        shown = split_choices(choices, raw=model.config.data.is_raw)
-        print_choices(model, prompts, places, shown, space=not no_space, json=json, quiet=quiet, **settings)
+    if compared:
+        print_choices(model, prompts, places, compared, space=not no_space, json=json, quiet=quiet, **settings)
         return
     settings |= {"num_samples": num_samples} if several or json else {}
     _generate(model, prompts, places, settings, echo=not no_echo, memorization=memorization, json=json, quiet=quiet)

@@ -67,6 +67,12 @@ def test_unknown_character_is_noted_and_spelled(invoke, run):
     assert invoke("sample", "--choices", "king,한", "--prompt", PROMPT, "--quiet").stderr == ""
 
 
+def test_strict_refuses_an_unknown_character_in_a_choice(answers, refuses, run):
+    refuses(1, "sample", "--choices", "king,한", "--prompt", PROMPT, "--strict", words=("'한'", "a choice", "--strict"))
+    refuses(1, "sample", "--choices", "king,moon", "--prompt", "한", "--strict", words=("'한'", "the prompt"))
+    answers("sample", "--choices", "king,moon", "--prompt", PROMPT, "--strict")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
