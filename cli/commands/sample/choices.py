@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -89,7 +90,7 @@ def _as_record(choice: Choice) -> dict[str, Any]:
 
 def _print(model: TextRun, prompt: str, compared: Sequence[Choice]) -> None:
     """Print the prompt, and a row for each choice."""
-    shown = printable_bytes if model.config.data.is_raw else printable
+    shown: Callable[[str], str] = printable_bytes if model.config.data.is_raw else printable
     rows = [
         {
             "choice": shown(one.text).replace("\n", r"\n"),
@@ -102,5 +103,17 @@ def _print(model: TextRun, prompt: str, compared: Sequence[Choice]) -> None:
         for one in sorted(compared, key=lambda one: one.nats)
     ]
     console = stdout()
-    console.print(f"choices after {shown(prompt)!r}", soft_wrap=True)
+    console.print(_title(prompt, shown, console.width), soft_wrap=True)
     console.print(fit_table(console, COLUMNS, rows, figures=COLUMNS[1:], left_out_first=LEFT_OUT_FIRST).table)
+
+
+def _title(prompt: str, shown: Callable[[str], str], width: int) -> str:
+    """Return a line with the prompt, or with its end, which decides most, after an ellipsis."""
+    from rich.cells import cell_len
+
+    def title(kept: int) -> str:
+        cut = "…" if kept < len(prompt) else ""
+        return f"choices after {cut}{shown(prompt[len(prompt) - kept :])!r}"
+
+    most = min(len(prompt), width)
+    return title(max(bisect_right(range(most + 1), width, key=lambda kept: cell_len(title(kept))) - 1, 0))

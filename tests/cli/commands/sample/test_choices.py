@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 import seqgen
 
@@ -22,6 +23,20 @@ def test_table_has_a_row_for_each_choice_most_probable_first(invoke, run):
         assert line.split() == [one.text, share, *figures]
     assert "--no-space" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("beginning", "cut"), [("The old king paints. " * 9, True), ("한글 " * 30, True), ("\n" * 40, True), ("", False)]
+)
+def test_a_long_prompt_is_cut_at_its_beginning(invoke, run, beginning, cut):
+    given = ("--choices", "king,moon", "--prompt", f"{beginning}the child")
+
+    title = invoke("sample", *given, terminal=60).stdout.splitlines()[0]
+
+    assert title.endswith("the child'")
+    assert ("…" in title) == cut
+    assert 58 <= cell_len(title) <= 60 or not cut
+    assert repr(f"{beginning}the child") in invoke("sample", *given).stdout.splitlines()[0]
 
 
 def test_json_has_the_figures_in_the_order_given(answers, run):
