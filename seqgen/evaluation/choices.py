@@ -80,8 +80,9 @@ def compare_choices(
         space: whether to add a space where none is between prompt and choice.
         precision: of matrix products.
     """
-    _check(choices, tokenizer)
+    check_choices(choices, tokenizer)
     continuations = [" " * (space and _lacks_space(prompt, choice, tokenizer)) + choice for choice in choices]
+    check_choices(continuations, tokenizer)
     texts = [prompt + continuation for continuation in continuations]
     documents = Documents.of([tokenizer.encode(text) for text in texts])
     nats, end_nats = _score(model, tokenizer, documents, precision)
@@ -102,17 +103,22 @@ def compare_choices(
     ]
 
 
-def _check(choices: Sequence[str], tokenizer: Tokenizer) -> None:
+def check_choices(choices: Sequence[str], tokenizer: Tokenizer) -> None:
+    """Refuse choices that cannot be compared, before the work.
+
+    Raises:
+        ConfigError: no choice is given, one is empty, or two are the same.
+    """
     if not choices:
         raise ConfigError("choices: there are none; give one or more")
-    seen: dict[str, str] = {}
-    for choice in choices:
+    seen: set[str] = set()
+    for number, choice in enumerate(choices, 1):
         if not choice.strip():
-            raise ConfigError(f"choices: {choice!r} has no characters besides white space; leave it out")
+            raise ConfigError(f"choices: number {number} of {len(choices)} is empty or white space; leave it out")
         written = tokenizer.written(choice)
         if written in seen:
             raise ConfigError(f"choices: {choice!r} is given twice; leave one out")
-        seen[written] = choice
+        seen.add(written)
 
 
 def _lacks_space(prompt: str, choice: str, tokenizer: Tokenizer) -> bool:

@@ -131,10 +131,16 @@ def test_choices_are_compared_from_their_first_different_token():
         assert one.token_nats == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("choices", [[], [""], ["a", " "], ["a", "b", "a"]])
+@pytest.mark.parametrize("choices", [[], [""], ["a", " "], ["a", "b", "a"], ["b", "a", " b"]])
 def test_no_choice_empty_and_equal_choices_are_refused(choices):
     with pytest.raises(ConfigError, match=r"^choices: "):
         compare_choices(build_model("gru"), CHARACTERS, "a", choices)
+
+
+def test_choices_that_differ_by_a_space_are_compared_where_none_is_added():
+    found = compare_choices(build_model("gru"), CHARACTERS, "a", ["b", " b"], space=False)
+
+    assert [one.continuation for one in found] == ["b", " b"]
 
 
 def test_prompt_beyond_the_positions_is_refused():

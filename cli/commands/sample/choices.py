@@ -30,15 +30,18 @@ def read_choices(given: Sequence[str], model: TextRun, *, strict: bool, quiet: b
     For a model of bytes, each character of a choice is one of its bytes.
 
     Raises:
+        ConfigError: a choice is empty, or two are the same.
         TextError: a choice is not in the vocabulary, and `strict` is set.
     """
     from seqgen.cli.options import as_text
 
+    from seqgen.evaluation.choices import check_choices
     from seqgen.sources.content import bytes_as_characters
 
     choices = [one.strip() for one in given[0].split(",")] if len(given) == 1 else list(given)
     raw = model.config.data.is_raw
     choices = [bytes_as_characters(one) if raw else as_text(one, "a choice") for one in choices]
+    check_choices(choices, model.tokenizer)
     effect = "its nats include the spelling of each <unk>"
     check_vocabulary(choices, model, "a choice", effect=effect, strict=strict, quiet=quiet)
     return choices
@@ -93,7 +96,8 @@ def _print(model: TextRun, prompt: str, compared: Sequence[Choice]) -> None:
     shown: Callable[[str], str] = printable_bytes if model.config.data.is_raw else printable
     rows = [
         {
-            "choice": shown(one.text).replace("\n", r"\n"),
+            # Spaces at its ends are a part of a choice, and cannot be seen without quotes.
+            "choice": shown(one.text).replace("\n", r"\n") if one.text == one.text.strip() else repr(shown(one.text)),
             "share": f"{one.share:.1%}" if one.share >= LEAST_SHARE else f"<{LEAST_SHARE * 2:.1%}",
             "nats": f"{one.nats:.3f}",
             "nats/token": f"{one.nats_per_token:.3f}",

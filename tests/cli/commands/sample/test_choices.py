@@ -63,6 +63,15 @@ def test_repeated_option_has_one_choice_each_time(answers, run):
     assert [one["continuation"] for one in printed["choices"]] == ["king, child", "moon"]
 
 
+def test_spaces_around_a_choice_are_kept_and_shown_where_the_option_is_repeated(answers, run):
+    one = answers("sample", "--choices", " king ,moon", "--prompt", PROMPT)
+    several = answers("sample", "--choices", "king ", "--choices", "moon", "--prompt", PROMPT)
+
+    assert "'king '" in several
+    assert "'king" not in one
+    assert sorted(line.split()[0] for line in one.splitlines()[2:]) == ["king", "moon"]
+
+
 def test_every_prompt_of_a_file_is_compared(answers, invoke, run):
     Path("prompts.txt").write_text("The\nA child \n", "utf-8")
     given = ("--choices", "king,moon", "--prompts-file", "prompts.txt")
@@ -91,8 +100,12 @@ def test_strict_refuses_an_unknown_character_in_a_choice(answers, refuses, run):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--choices", "a,,b"), ("--choices: ",)),
-        (("--choices", "a,b,a"), ("--choices: ", "'a'")),
+        (("--choices", "a,,b"), ("--choices: ", "number 2 of 3")),
+        (("--choices", "a,b,"), ("--choices: ", "number 3 of 3")),
+        (("--choices", ""), ("--choices: ", "number 1 of 1")),
+        (("--choices", "a,b, a"), ("--choices: ", "'a'")),
+        (("--choices", "a", "--choices", " a", "--prompt", "The"), ("--choices: ", "' a'")),
+        (("--choices", "a,,b", "--adapt", "gone.txt"), ("--choices: ", "number 2 of 3")),
         (("--choices", "a,b", "--temperature", 1), ("--temperature: ", "--choices")),
         (("--choices", "a,b", "--num-samples", 2), ("--num-samples: ", "--choices")),
         (("--no-space",), ("--no-space: ", "--choices")),
