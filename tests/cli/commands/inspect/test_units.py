@@ -34,9 +34,9 @@ def test_units_prints_the_units_that_the_library_finds(answers, run, code):
 
 
 def test_many_unknown_tokens_are_noted(invoke, run):
-    (run.parents[1] / "much.txt").write_text("왕국 a king " * 9, "utf-8")
+    (run.parents[1] / "much.txt").write_text("왕국 a king " * 12, "utf-8")
 
-    assert "much.txt: 20% of its 90 tokens are <unk>" in invoke("inspect", "units", run, "much.txt").stderr
+    assert "much.txt: 20% of its 120 tokens are <unk>" in invoke("inspect", "units", run, "much.txt").stderr
     assert invoke("inspect", "units", run, "much.txt", "--quiet").stderr == ""
 
 
