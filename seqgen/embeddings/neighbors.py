@@ -101,7 +101,7 @@ class Neighbors:
     def solve(self, analogy: Analogy, count: int) -> list[Neighbor]:
         """Return the `count` words most similar to the sum of an analogy's vectors, each of length 1.
 
-        This is 3CosAdd (Mikolov et al. 2013). The words of the analogy are left out.
+        This is 3CosAdd (Mikolov et al. 2013). The words of the analogy are left out, in every case.
 
         Raises:
             TextError: a word is not in the vocabulary, there are no other words, or the sum is 0.
@@ -110,7 +110,9 @@ class Neighbors:
         target = self.units[added].sum(0) - self.units[subtracted].sum(0)
         if not target.any():
             raise TextError("the vectors of the analogy cancel out: their sum is 0; use other words")
-        return self.named(self._most_similar(unit_length(target[None])[0], count, {*added, *subtracted}))
+        given = {_fold(self.words[row]) for row in (*added, *subtracted)}
+        excluded = [row for row, word in enumerate(self.words) if _fold(word) in given]
+        return self.named(self._most_similar(unit_length(target[None])[0], count, excluded))
 
     def _most_similar(
         self, vector: npt.NDArray[np.float32], count: int, excluded: Collection[int]

@@ -56,6 +56,14 @@ def test_solve_sums_vectors_of_length_one_and_leaves_the_given_words_out():
     assert found[0].similarity == pytest.approx((target @ [1, -1]) / math.sqrt(2 * target @ target))
 
 
+def test_solve_leaves_out_words_that_differ_from_the_given_ones_in_case_alone():
+    cased = neighbors_of({**PLANE, "King": (3.0, 3.1), "WOMAN": (0.0, -1.0), "kings": (3.0, 2.9)})
+
+    found = cased.solve(Analogy(("king", "woman"), ("man",)), 9)
+
+    assert [one.word for one in found] == ["queen", "royal", "nothing", "kings"]
+
+
 def test_nearest_and_solve_refuse_vectors_without_another_word():
     pair = neighbors_of({"king": (1.0, 0.0), "queen": (0.0, 1.0)})
 

@@ -30,7 +30,7 @@ def analogy(
     """List the words whose vectors are most similar to a sum of vectors: king - man + woman.
 
     Each vector has length 1 in the sum (3CosAdd, Mikolov et al. 2013).
-    The words of the expression are left out.
+    The words of the expression are left out, in every case: king, King and KING.
     """
     from seqgen.embeddings.neighbors import parse_analogy
 
