@@ -66,7 +66,6 @@ class VectorScreen:
         self._bar: Any = None
         self._words, self._working = 0, 0.0
         self._said = time.monotonic()
-        self._max_time: float | None = None
 
     def __enter__(self) -> VectorScreen:
         return self
@@ -83,7 +82,7 @@ class VectorScreen:
     def begin(self, run: EmbeddingTraining) -> None:
         """Show the run before its first step."""
         self._phases.stop()
-        self._max_time = run.config.training.max_time
+        self._run = run
         if self._quiet:
             return
         for line in describe(run):
@@ -127,8 +126,10 @@ class VectorScreen:
 
     def _describe_end(self, event: Finished) -> str:
         how = "done" if event.reason == "complete" else "stopped, and saved"
+        planned = self._run.config.training.total_epochs
+        epochs = "epochs" if planned is None else f"of {plural(planned, 'epoch')}"
         speed = f", {self._words / self._working:,.0f} words/s" if self._working else ""
-        return f"{how}: {event.step:,} of {plural(event.total_steps, 'step')} in {clock(event.seconds)}{speed}"
+        return f"{how}: {self._run.epochs(event.step):.2f} {epochs} in {clock(event.seconds)}{speed}"
 
     def _stop(self) -> None:
         if self._bar is not None:
@@ -154,4 +155,4 @@ def describe(run: EmbeddingTraining) -> list[str]:
         f"{run.path}: {model.method}, {words}, window {model.window}, {noise}",
         f"{text.words:,} of {plural(text.tokens, 'token')} are these words; {length} with {on}",
     ]
-    return lines + ([f"continuing from step {run.first_step:,}"] if run.first_step else [])
+    return lines + ([f"continuing from epoch {run.epochs(run.first_step):.2f}"] if run.first_step else [])

@@ -143,6 +143,10 @@ class EmbeddingTraining:
         """Whether nothing is left to train."""
         return self._is_complete(self.first_step, self._time_share())
 
+    def epochs(self, step: int) -> float:
+        """Return how many passes over the text the steps up to `step` are."""
+        return step / self._trainer.steps_per_epoch
+
     def run(self) -> None:
         """Train to the end."""
         for _ in self:
@@ -176,7 +180,7 @@ class EmbeddingTraining:
             yield Step(
                 step=step,
                 total_steps=self._total_steps(step),
-                epoch=step / self._trainer.steps_per_epoch,
+                epoch=self.epochs(step),
                 nats_per_token=taken.nats,
                 bits_per_character=None,
                 lr=taken.rate,
@@ -205,7 +209,7 @@ class EmbeddingTraining:
         return Saved(step, self._directory.vectors.name)
 
     def _seconds(self) -> float:
-        """Return the seconds of training and preparation, of earlier sessions too."""
+        """Return the seconds of training and of reading the text, not of compiling; of earlier sessions too."""
         return self._state.progress.seconds + self._clock() - self._begun
 
     def _time_share(self) -> float:
@@ -251,7 +255,9 @@ def _create(
     )
     config = _describe(resolved, record, tokenizer, engine)
     state = first_state(len(corpus.vocabulary), resolved.model.vector_size, resolved.training.seed)
+    compiling = clock()
     trainer = _trainer(corpus, config, state, report)
+    started += clock() - compiling  # several seconds at the first use, in which nothing is learned
 
     def add(directory: RunDirectory) -> None:
         directory.vocabulary.write_bytes(corpus.vocabulary.to_json())

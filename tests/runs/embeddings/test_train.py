@@ -154,12 +154,26 @@ def test_timed_run_ends_on_time_and_takes_a_step(corpus, tmp_path):
     *steps, _, finished = train_embeddings(corpus, out=tmp_path / "run", clock=lambda: float(next(seconds)), **settings)
 
     assert isinstance(finished, Finished)
-    assert 30 <= finished.seconds < 33
+    assert 30 <= finished.seconds < 34
     assert steps[-1].lr < 0.1 * steps[0].lr
     late = train_embeddings(
         corpus, out=tmp_path / "late", max_time=1, started=-100.0, clock=lambda: 0.0, engine="torch"
     )
     assert [type(event) for event in late] == [Step, Saved, Finished]
+
+
+def test_compiling_is_not_training_time(corpus, tmp_path):
+    now = 0.0
+
+    def report(message, *_):
+        nonlocal now
+        now += {"choosing the words": 1.0, "compiling the training": 100.0, "loading torch": 100.0}.get(message, 0.0)
+
+    run = train_embeddings(corpus, out=tmp_path / "run", max_time="60s", report=report, clock=lambda: now, **SMALL)
+    *_, finished = run
+
+    assert (finished.reason, finished.seconds) == ("complete", 1.0)
+    assert run.epochs(finished.step) == 3
 
 
 def test_settings_that_cannot_change_or_have_no_effect_are_refused(corpus, tmp_path):

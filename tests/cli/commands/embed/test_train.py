@@ -19,7 +19,7 @@ def test_train_says_what_is_trained_and_what_to_do_next(corpus, invoke):
     done = invoke(*ARGUMENTS, "--method", "skipgram")
 
     assert (done.exit_code, done.stdout) == (0, "")
-    for word in ("runs/corpus-skipgram", "4 dimensions", "2 epochs", "words/s", "--run runs/corpus-skipgram"):
+    for word in ("runs/corpus-skipgram", "4 dimensions", "done: 2.00 of 2 epochs in ", "--run runs/corpus-skipgram"):
         assert word in done.stderr
     assert "words/s" in invoke(*ARGUMENTS, "--out", "again", terminal=100).stderr
 
@@ -44,7 +44,7 @@ def test_commands_of_texts_refuse_word_vectors_by_name(vectors, refuses):
     refuses(1, "sample", words=("seqgen train",))
 
 
-def test_resume_of_a_complete_run_and_unknown_settings_are_refused(vectors, refuses, answers):
+def test_resume_of_a_complete_run_and_unknown_settings_are_refused(vectors, refuses, invoke):
     refuses(1, "embed", "train", "--resume", words=(vectors, "--epochs"))
-    answers("embed", "train", "--resume", "--epochs", 3, "-q")
+    assert "continuing from epoch 2.00\n" in invoke("embed", "train", "--resume", "--epochs", 3).stderr
     refuses(2, *ARGUMENTS, "--loss", "softmax", "--negative", 3, words=("--negative",))
