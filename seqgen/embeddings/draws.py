@@ -68,7 +68,7 @@ class Examples:
     targets: Integers
     """[N]"""
     noise: Integers
-    """[N, K]; a noise word that is the target does not count."""
+    """[N, K], with softmax [N, 0]; a noise word that is the target does not count."""
     blocks: Integers
     """The block of each. [N]"""
 
@@ -95,7 +95,7 @@ def draw_examples(
     offsets = np.delete(np.arange(-model.window, model.window + 1), model.window)
     places = np.arange(len(words))[:, None] + offsets
     mask = (np.abs(offsets) <= reach[:, None]) & (places >= begins[:, None]) & (places < ends[:, None])
-    slots = np.arange(model.negative, dtype=np.uint64) + np.uint64(2)
+    slots = np.arange(0 if model.loss == "softmax" else model.negative, dtype=np.uint64) + np.uint64(2)
     if model.method == "cbow":
         (center,) = np.nonzero(mask.any(axis=1))
         mask = mask[center]

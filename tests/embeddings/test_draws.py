@@ -57,6 +57,17 @@ def test_skipgram_predicts_the_same_words_from_one_word_at_a_time(corpus):
     assert len({tuple(noise) for noise in skipgram.noise.tolist()}) > len(skipgram.noise) / 2
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_softmax_has_the_same_predictions_without_noise_words(corpus, method):
+    models = (EmbeddingModelConfig(method=method, loss=loss, window=3) for loss in ("negative", "softmax"))
+
+    negative, softmax = (draw_examples(corpus, model, everything(corpus), 0, 4, 7) for model in models)
+
+    for name in ("inputs", "mask", "targets", "blocks"):
+        np.testing.assert_array_equal(getattr(negative, name), getattr(softmax, name))
+    assert (negative.noise.shape[1], softmax.noise.shape) == (5, (len(softmax.targets), 0))
+
+
 def test_block_of_one_word_has_no_examples(corpus):
     assert len(draw_examples(corpus, EmbeddingModelConfig(), everything(corpus), 1, 2, 7).targets) == 0
 
