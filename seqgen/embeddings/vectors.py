@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -58,36 +58,38 @@ class WordVectors:
         return int(self.vectors.shape[1])
 
 
-def read_text(path: Path) -> WordVectors:
+def read_text(path: Path, note: Callable[[str], None] = lambda _: None) -> WordVectors:
     """Read vectors in the text format, with or without its first line `V D`.
+
+    Of several lines with the same word, as a few published files have, the first counts; `note` receives a sentence
+    with the number of the others.
 
     Raises:
         TextError: the file cannot be read or is not in this format; the message names the line.
     """
-    words: dict[str, int] = {}
-    rows: list[Matrix] = []
-    promised, size, header = None, None, 0
+    rows: dict[str, Matrix] = {}
+    promised, size, found = None, None, 0
     for number, line in _read_lines(path):
         if number == 1 and _HEADER.fullmatch(line):
             promised, size = map(int, line.split())
-            header = 1
             continue
         word, row = _parse(f"{path}: line {number}", line, size)
-        if word in words:
-            raise TextError(
-                f"{path}: line {number}: the word {word!r} is in line {words[word] + header + 1} already; remove "
-                "one of the lines"
-            )
         size = len(row)
-        words[word] = len(rows)
-        rows.append(row)
-    if promised is not None and promised != len(rows):
-        hint = "the file is cut off" if len(rows) < promised else "correct line 1, or remove it"
-        follow = singular_or_plural(len(rows), "line follows", "lines follow")
-        raise TextError(f"{path}: line 1 says {plural(promised, 'word')}, but {len(rows):,} {follow}; {hint}")
+        rows.setdefault(word, row)
+        found += 1
+    if promised is not None and promised != found:
+        hint = "the file is cut off" if found < promised else "correct line 1, or remove it"
+        follow = singular_or_plural(found, "line follows", "lines follow")
+        raise TextError(f"{path}: line 1 says {plural(promised, 'word')}, but {found:,} {follow}; {hint}")
     if not rows:
         raise TextError(f"{path}: it has no words; a line should be a word and its numbers, separated by spaces")
-    return WordVectors(list(words), np.stack(rows))
+    if repeated := found - len(rows):
+        why = singular_or_plural(
+            repeated, "is left out, because its word is in an earlier line",
+            "are left out, because their words are in earlier lines",
+        )  # fmt: skip
+        note(f"{plural(repeated, 'line')} of {path} {why}")
+    return WordVectors(list(rows), np.stack(list(rows.values())))
 
 
 def _read_lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -174,7 +174,7 @@ def _initialization(
         f"{singular_or_plural(len(rows), 'starts', 'start')} from the vectors of {vectors.source}, the "
         "others from random ones"
     )
-    return lambda model: vectors.write(model, rows), [notice]
+    return lambda model: vectors.write(model, rows), [*vectors.notices, notice]
 
 
 def make_config(data: DataConfig, corpus: EncodedCorpus, tokenizer: TokenizerRecord, **rest: Any) -> RunConfig:

@@ -52,8 +52,8 @@ def test_read_text_accepts_word2vec_glove_and_tabs(tmp_path, content):
         (b"cat 1 2\ndog 3 x\n", "line 2 .*'x' is not a number"),
         (b"cat 1 2\ndog 3 nan\n", "line 2 contains NaN"),
         (b"cat 1 2\ndog 3 1e39\n", "line 2 contains NaN or infinity"),
-        (b"2 1\ncat 1\ncat 2\n", "line 3: .*'cat' is in line 2"),
-        (b"cat 1\ndog 1\ncat 2\n", "line 3: .*'cat' is in line 1"),
+        (b"2 1\ncat 1\ncat 2\ndog 3\n", "line 1 says 2 words, but 3 "),
+        (b"cat 1\ndog 1\ncat 2 3\n", "line 3 .* 1 number"),
         (b"3 1\ncat 1\ndog 2\n", "line 1 says 3 words, but 2 .*cut off"),
         (b"1 1\ncat 1\ndog 2\n", "line 1 says 1 word, but 2 .*correct line 1"),
         (b"cat 1\n\ndog 2\n", "line 2 "),
@@ -68,6 +68,18 @@ def test_read_text_names_the_line_of_a_damaged_file(tmp_path, content, message):
 
     with pytest.raises(TextError, match=message):
         read_text(tmp_path / "v.txt")
+
+
+@pytest.mark.parametrize("header", [b"", b"5 2\n"])
+def test_read_text_keeps_the_first_line_of_each_word_and_notes_how_many_are_left_out(tmp_path, header):
+    notes = []
+    (tmp_path / "v.txt").write_bytes(header + b"cat 1 2\ndog 3 4\ncat 5 6\ndog 3 4\ncow 7 8\n")
+
+    read = read_text(tmp_path / "v.txt", notes.append)
+
+    assert read.words == ["cat", "dog", "cow"]
+    np.testing.assert_array_equal(read.vectors, np.array([[1, 2], [3, 4], [7, 8]], np.float32))
+    assert notes == [f"2 lines of {tmp_path / 'v.txt'} are left out, because their words are in earlier lines"]
 
 
 def test_read_text_accepts_words_with_spaces_after_the_first_line(tmp_path):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from seqgen.cli.output import stdout
+from seqgen.cli.output import notice, stdout
 from seqgen.cli.signals import exit_on_signal
 
 from seqgen.errors import ConfigError, RunError
@@ -37,7 +38,9 @@ MemberOption = Annotated[
 TopOption = Annotated[int, typer.Option("--top", metavar="N", min=1, help="Number of words.")]
 
 
-def load_source(run: str | None, vectors: str | None, member: str | None) -> tuple[WordVectors, str]:
+def load_source(
+    run: str | None, vectors: str | None, member: str | None, *, quiet: bool = False
+) -> tuple[WordVectors, str]:
     """Return the vectors of a run or a file, and its name.
 
     Raises:
@@ -54,14 +57,14 @@ def load_source(run: str | None, vectors: str | None, member: str | None) -> tup
     named = run if vectors is None else vectors
     source = newest_source() if named is None else named
     with exit_on_signal():
-        return read_vectors(source, member), str(source)
+        return read_vectors(source, member, partial(notice, quiet=quiet)), str(source)
 
 
-def load_neighbors(run: str | None, vectors: str | None, member: str | None) -> Neighbors:
+def load_neighbors(run: str | None, vectors: str | None, member: str | None, *, quiet: bool = False) -> Neighbors:
     """Return the vectors of a run or a file, ready to find neighbors; errors as of `load_source`."""
     from seqgen.embeddings.neighbors import Neighbors
 
-    return Neighbors(*load_source(run, vectors, member))
+    return Neighbors(*load_source(run, vectors, member, quiet=quiet))
 
 
 def print_neighbors(found: Sequence[Neighbor]) -> None:

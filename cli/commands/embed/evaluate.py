@@ -45,7 +45,7 @@ def evaluate(
     """
     from seqgen.embeddings.evaluation import evaluate_file
 
-    neighbors = load_neighbors(run, vectors, member)
+    neighbors = load_neighbors(run, vectors, member, quiet=quiet)
     reports = {}
     for name in files:
         with WorkBar(name, quiet=quiet, unit="question") as bar:

@@ -29,11 +29,14 @@ class InitialEmbedding:
     source: str
     """The absolute path of the run or the file."""
     vectors: WordVectors
+    notices: list[str]
+    """What was left out of the file, a sentence each."""
 
     @classmethod
     def read(cls, source: str | Path) -> Self:
         """Read the vectors of a run or a file; errors as of `read_vectors`."""
-        return cls(absolute(str(source)), read_vectors(source))
+        notices: list[str] = []
+        return cls(absolute(str(source)), read_vectors(source, note=notices.append), notices)
 
     def fill_in(self, settings: dict[str, Any], cell: str) -> dict[str, Any]:
         """Return `settings` with the embedding size of the vectors, where the family has that setting."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from seqgen.embeddings.vectors import WordVectors, read_text
@@ -28,7 +29,9 @@ def newest_source() -> Path:
     return candidates[-1]
 
 
-def read_vectors(source: str | Path, member: str | None = None) -> WordVectors:
+def read_vectors(
+    source: str | Path, member: str | None = None, note: Callable[[str], None] = lambda _: None
+) -> WordVectors:
     """Return the vectors of a run, or if `source` is not a directory, of a file in the text format of word2vec.
 
     Of a run that is not of word vectors, they are the input embedding of its model, by the pieces of its tokenizer.
@@ -36,6 +39,7 @@ def read_vectors(source: str | Path, member: str | None = None) -> WordVectors:
     Args:
         source: the directory or the file.
         member: the member of a mixture; None is the only one with an embedding.
+        note: receives what was left out of a file, as a sentence.
 
     Raises:
         TextError: the file cannot be read or has another format.
@@ -50,4 +54,4 @@ def read_vectors(source: str | Path, member: str | None = None) -> WordVectors:
         return load_input_embedding(path, member)
     if member is not None:
         raise ConfigError(f"member: {source} has no members; leave it out")
-    return load_embeddings(path) if path.is_dir() else read_text(path)
+    return load_embeddings(path) if path.is_dir() else read_text(path, note)

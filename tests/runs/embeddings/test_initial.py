@@ -52,6 +52,14 @@ def test_init_embeddings_replaces_the_rows_of_the_words_that_have_a_vector(corpu
         assert name == "embedding.weight" or torch.equal(tensor, plain.model.state_dict()[name])
 
 
+def test_init_embeddings_notes_lines_that_repeat_a_word(corpus, tmp_path):
+    (tmp_path / "v.txt").write_text("the 1 0\nriver 1 1\nthe 0 1\n", "utf-8")
+
+    run = seqgen.train(corpus, out=tmp_path / "run", init_embeddings=tmp_path / "v.txt", **WORDS)
+
+    assert any("1 line of" in notice and "v.txt is left out" in notice for notice in run.notices)
+
+
 def test_init_embeddings_from_a_run_matches_its_pieces(corpus, tmp_path):
     parent = seqgen.train(corpus, out=tmp_path / "parent", embedding_size=6, **GRU).run()
 

@@ -51,5 +51,14 @@ def test_evaluate_as_json_has_every_file(answers, files, vectors):
     assert (len(questions["sections"]), questions["missing"]) == (2, ["boy", "girl"])
 
 
+def test_evaluate_notes_lines_that_repeat_a_word_unless_quiet(invoke, files, in_tmp):
+    Path("twice.txt").write_text("king 1 0\nking 2 0\nman 1 1\nqueen 0 1\nwoman 0 1\n", "utf-8")
+
+    command = ("embed", "evaluate", "pairs.tsv", "--vectors", "twice.txt")
+
+    assert "note: 1 line of twice.txt is left out" in invoke(*command).stderr
+    assert invoke(*command, "--quiet").stderr == ""
+
+
 def test_evaluate_refuses_another_format(refuses, vectors):
     refuses(1, "embed", "evaluate", vectors, "--vectors", vectors, words=(str(vectors), "line 1"))

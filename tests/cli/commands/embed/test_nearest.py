@@ -28,6 +28,15 @@ def test_nearest_names_a_word_that_may_be_meant(refuses, vectors, word, hint):
     refuses(1, "embed", "nearest", word, "--vectors", vectors, words=(word, str(vectors), f"did you mean {hint}"))
 
 
+def test_nearest_notes_lines_that_repeat_a_word(invoke, in_tmp):
+    (in_tmp / "twice.txt").write_text("cat 1 0\ndog 1 1\ncat 0 1\n", "utf-8")
+
+    result = invoke("embed", "nearest", "cat", "--vectors", "twice.txt")
+
+    assert result.stdout.split()[2:] == ["dog", "0.707"]
+    assert result.stderr == "note: 1 line of twice.txt is left out, because its word is in an earlier line\n"
+
+
 def test_nearest_refuses_two_sources_and_missing_or_wrong_ones(refuses, vectors, run):
     refuses(2, "embed", "nearest", "e", "--run", run, "--vectors", vectors, words=("--vectors",))
     refuses(1, "embed", "nearest", "e", "--run", vectors, words=(str(vectors), "--vectors"))
