@@ -98,7 +98,7 @@ def choose_engine(model: EmbeddingModelConfig, training: EmbeddingTrainingConfig
     """Return numba or torch.
 
     Raises:
-        ConfigError: numba is asked for, and cannot be used for this.
+        ConfigError: numba is asked for, and cannot be used for this, or not here.
     """
     if model.loss == "softmax":
         if training.engine == "numba":
@@ -110,7 +110,18 @@ def choose_engine(model: EmbeddingModelConfig, training: EmbeddingTrainingConfig
         except ImportError:
             return "torch"
         return "numba"
+    check_engine(training.engine)
     return training.engine
+
+
+def check_engine(engine: str) -> None:
+    """Refuse numba where it cannot be used.
+
+    Raises:
+        ConfigError: it is not installed, or finds no directory for its cache.
+    """
+    if engine == "numba":
+        _load_kernels()
 
 
 def compiled_learner(

@@ -10,7 +10,7 @@ import pytest
 from seqgen.embeddings import trainer as trainer_module
 from seqgen.embeddings.config import EmbeddingModelConfig, EmbeddingTrainingConfig
 from seqgen.embeddings.state import first_state
-from seqgen.embeddings.trainer import EmbeddingTrainer, choose_engine, compiled_learner
+from seqgen.embeddings.trainer import EmbeddingTrainer, choose_engine
 from seqgen.errors import ConfigError, TrainingError
 
 
@@ -76,16 +76,15 @@ def test_engine_is_numba_where_it_is_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     assert choose_engine(model, auto) == "torch"
 
-    numba = EmbeddingTrainingConfig(engine="numba", lr=0.1)
+
+def test_engine_numba_is_refused_for_the_softmax_and_where_it_is_not_installed(monkeypatch):
+    model, numba = EmbeddingModelConfig(), EmbeddingTrainingConfig(engine="numba")
     assert choose_engine(model, numba) == "numba"
     with pytest.raises(ConfigError, match="softmax"):
         choose_engine(EmbeddingModelConfig(loss="softmax"), numba)
 
-
-def test_compiled_learner_without_numba_names_the_extra_to_install(corpus, monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "seqgen.embeddings.kernels", raising=False)
     monkeypatch.delattr("seqgen.embeddings.kernels", raising=False)
-
     with pytest.raises(ConfigError, match=r"^engine: .*seqgen\[fast\].*--engine torch"):
-        compiled_learner(corpus, EmbeddingModelConfig(), EmbeddingTrainingConfig(lr=0.1), first_state(60, 100, seed=0))
+        choose_engine(model, numba)

@@ -19,7 +19,7 @@ from seqgen.data.cache.cache import check_hash
 from seqgen.data.pipeline import read_texts
 from seqgen.embeddings.corpus import WordCorpus, read_corpus
 from seqgen.embeddings.state import EmbeddingState, first_state, save_state
-from seqgen.embeddings.trainer import EmbeddingTrainer, choose_engine
+from seqgen.embeddings.trainer import EmbeddingTrainer, check_engine, choose_engine
 from seqgen.errors import RunError, SaveError
 from seqgen.runs.config import TokenizerRecord
 from seqgen.runs.directory import RunDirectory, check_out_is_free, find_run, write_run
@@ -274,6 +274,7 @@ def _resume(
     """Continue a run."""
     directory = find_run(out, kinds=(EmbeddingRunConfig,))
     recorded = directory.read_embedding_config()
+    check_engine(str(recorded.environment["engine"]))
     training = changed_training(recorded.training, settings)
     config = recorded.model_copy(update={"training": training})
     lock = directory.acquire_lock()

@@ -198,6 +198,20 @@ def test_settings_that_cannot_change_or_have_no_effect_are_refused(corpus, tmp_p
     assert not (tmp_path / "new").exists()
 
 
+def test_numba_that_is_missing_is_refused_before_the_text_is_read(corpus, tmp_path, monkeypatch):
+    settings = {**SMALL, "engine": "numba"}
+    train_embeddings(corpus, out=tmp_path / "run", stop=stop_after(1), **settings).run()
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "seqgen.embeddings.kernels")
+    monkeypatch.delattr("seqgen.embeddings.kernels")
+    done = []
+
+    for text, out, wanted in ((corpus, "new", settings), (None, "run", {"resume": True})):
+        with pytest.raises(ConfigError, match=r"^engine: .*seqgen\[fast\]"):
+            train_embeddings(text, out=tmp_path / out, report=lambda message, *_: done.append(message), **wanted)
+    assert done == []
+
+
 def test_changed_text_and_foreign_vectors_are_refused(corpus, tmp_path):
     train_embeddings(corpus, out=tmp_path / "run", stop=stop_after(1), **SMALL).run()
     config = tmp_path / "run" / "config.json"
