@@ -194,7 +194,11 @@ def evaluate_analogies(
     sections: Mapping[str, Sequence[Question]],
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> AnalogyReport:
-    """Answer questions by 3CosAdd, without the three given words; those with a missing word are left out."""
+    """Answer questions by 3CosAdd; those with a missing word are left out.
+
+    Neither the three given words nor words that differ from them in case alone are answers, as in gensim; the case of
+    the answer does not count.
+    """
     rows = _rows_of(neighbors, (word for questions in sections.values() for one in questions for word in one))
     total, done = sum(map(len, sections.values())), 0
     size = max(BLOCK_VALUES // len(neighbors.words), 1)
@@ -217,12 +221,12 @@ def _rows_of(neighbors: Neighbors, words: Iterable[str]) -> dict[str, int | None
 
 def _count_correct(neighbors: Neighbors, rows: npt.NDArray[np.int64]) -> int:
     """Return how many questions, as rows of the vocabulary [N, 4], have the expected answer."""
-    units = neighbors.units
-    given = rows[:, :3]
+    units, groups = neighbors.units, neighbors.case_groups
     targets = unit_length(units[rows[:, 1]] - units[rows[:, 0]] + units[rows[:, 2]])
     similarities = targets @ units.T
-    similarities[np.arange(len(rows))[:, None], given] = -np.inf
-    return int((similarities.argmax(1) == rows[:, 3]).sum())
+    for given in groups[rows[:, :3]].T:
+        similarities[groups == given[:, None]] = -np.inf
+    return int((groups[similarities.argmax(1)] == groups[rows[:, 3]]).sum())
 
 
 def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:

@@ -110,9 +110,8 @@ class Neighbors:
         target = self.units[added].sum(0) - self.units[subtracted].sum(0)
         if not target.any():
             raise TextError("the vectors of the analogy cancel out: their sum is 0; use other words")
-        given = {_fold(self.words[row]) for row in (*added, *subtracted)}
-        excluded = [row for row, word in enumerate(self.words) if _fold(word) in given]
-        return self.named(self._most_similar(unit_length(target[None])[0], count, excluded))
+        excluded = np.flatnonzero(np.isin(self.case_groups, self.case_groups[[*added, *subtracted]]))
+        return self.named(self._most_similar(unit_length(target[None])[0], count, excluded.tolist()))
 
     def _most_similar(
         self, vector: npt.NDArray[np.float32], count: int, excluded: Collection[int]
@@ -126,6 +125,16 @@ class Neighbors:
         best = np.flatnonzero(similarities >= least)
         best = best[np.argsort(-similarities[best], kind="stable")][:kept]
         return [(row, float(similarities[row])) for row in best.tolist()]
+
+    @cached_property
+    def case_groups(self) -> npt.NDArray[np.int32]:
+        """Number the words: those that differ in case alone share a number.
+
+        Returns:
+            int32 [V].
+        """
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(_fold(word), len(numbers)) for word in self.words], np.int32)
 
     @cached_property
     def _folded(self) -> dict[str, int]:

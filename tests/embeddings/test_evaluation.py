@@ -100,6 +100,15 @@ def test_evaluate_file_answers_questions_by_section(evaluate):
     assert reported[-1] == (4, 4)
 
 
+def test_answer_to_a_question_is_no_given_word_in_another_case_and_counts_in_any_case(evaluate):
+    words = {"man": (1, 0), "woman": (1, 1), "king": (2, 0), "King": (2, 1.9), "queen": (2, 2.3), "QUEEN": (2, 2.2)}
+    space = Neighbors(WordVectors(list(words), np.array(list(words.values()), np.float32)), "v")
+
+    report = evaluate(space, ": gender\nman woman king queen\n: other\nman woman king Woman\n")
+
+    assert [one.correct for one in report.sections] == [1, 0]
+
+
 def test_evaluate_file_answers_questions_in_blocks(evaluate, animals, monkeypatch):
     content = ": all\n" + "".join(f"cat tiger {word} dog\n" for word in ANGLES)
     whole = evaluate(animals, content)
