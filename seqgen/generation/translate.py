@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -22,8 +22,12 @@ from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 ROWS = 64
 """Sources that are translated together."""
-HYPOTHESES = 1024
-"""Hypotheses that are extended together: for a wide beam, fewer sources are translated together."""
+POSITIONS = 1 << 16
+"""Hypotheses that are extended together, times the tokens of the longest: with a wide beam or long targets, fewer
+sources are translated together. A transformer copies its caches at each step, which is slow where they are large.
+"""
+SHORT = 64
+"""Shorter targets count as of this length."""
 
 
 class Translation(NamedTuple):
@@ -78,17 +82,31 @@ def translate(
         config: of the search; None is greedy.
         unknown: whether `<unk>` may be written.
         longest_target: tokens of the longest target in training, for which the default maximum length leaves room.
-        rows: sources that are translated together; with a wide beam there are fewer.
+        rows: sources that are read before the first is translated. They are translated together, unless that would be
+            more than `POSITIONS`.
     """
     left, translator = iter(sources), cast("Translator", model)
     config, limit = config or BeamConfig(), translator.config.max_source_length
-    rows = max(1, min(rows, HYPOTHESES // config.beam))
     while some := list(islice(left, rows)):
         ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
         given = [one for one in ids if len(one)]
         lengths = config.max_lengths((min(len(one), limit) for one in given), longest_target)
-        made = _translate(translator, stepper, tokenizer, given, lengths, config, unknown=unknown)
+        made = chain.from_iterable(
+            _translate(translator, stepper, tokenizer, given[part], lengths[part], config, unknown=unknown)
+            for part in _parts(lengths, config.beam)
+        )
         yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", 0, False)] for one in ids)
+
+
+def _parts(lengths: Sequence[int], beam: int) -> Iterator[slice]:
+    """Yield which sources to translate together, by the maximum lengths of their targets."""
+    start, longest = 0, SHORT
+    for number, length in enumerate(lengths):
+        longest = max(longest, length)
+        if number > start and (number + 1 - start) * beam * longest > POSITIONS:
+            yield slice(start, number)
+            start, longest = number, max(SHORT, length)
+    yield slice(start, len(lengths))
 
 
 def _translate(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from seqgen.generation.beam import search
 from seqgen.generation.config import BeamConfig, SamplingConfig
 from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import complete_request, stream
@@ -101,20 +102,29 @@ def test_sources_may_be_ids_and_are_taken_as_they_come(model, tokenizer):
     made.close()
 
 
-def test_fewer_sources_are_translated_together_with_a_wide_beam(tokenizer, monkeypatch):
-    monkeypatch.setattr("seqgen.generation.translate.HYPOTHESES", 6)
-    model, taken = build_model("rnn-translate"), []
+@pytest.mark.parametrize(
+    ("beam", "max_length", "expected"),
+    [(1, 3, [5]), (2, 3, [3, 2]), (4, 3, [1] * 5), (9, 3, [1] * 5), (1, 128, [3, 2]), (1, None, [4, 1])],
+)
+def test_fewer_sources_are_translated_together_with_a_wide_beam_and_for_long_targets(
+    tokenizer, monkeypatch, beam, max_length, expected
+):
+    model, together = build_model("rnn-translate"), []
+    monkeypatch.setattr("seqgen.generation.translate.POSITIONS", 6 * 64)
 
-    def sources():
-        for source in ("abc", "a", "b", "c", "ab"):
-            taken.append(source)
-            yield source
+    def counted(stepper, state, config, max_lengths, forbidden):
+        together.append(len(max_lengths))
+        return search(stepper, state, config, max_lengths, forbidden)
 
-    for beam, together in ((1, 5), (2, 3), (4, 1), (9, 1)):
-        taken.clear()
-        config = BeamConfig(beam=beam, max_length=3)
-        next(translate(model, model.stepper(), tokenizer, sources(), config))
-        assert len(taken) == together
+    monkeypatch.setattr("seqgen.generation.translate.search", counted)
+    # The default maximum length of the last is 2 x 40 + 20.
+    sources = ["abc", "a", "b", "c", "ab" * 20]
+    settings = {} if max_length is None else {"max_length": max_length}
+
+    made = translations(model, tokenizer, sources, beam=beam, **settings)
+
+    assert together == expected
+    assert len(made) == 5
 
 
 def test_long_source_is_cut_and_says_so(model, tokenizer):

@@ -25,7 +25,7 @@ from seqgen.models.recurrent.model import LayerWeights, RecurrentModel
 from seqgen.models.state import State
 from seqgen.models.transformer.model import TransformerModel, TransformerState, position_frequencies
 from seqgen.models.transformer.positions import rotary, sinusoids
-from seqgen.models.transformer.stepper import Products, head_weight, select_written, stepper_weights
+from seqgen.models.transformer.stepper import Products, normalized_weight, select_written, stepper_weights
 
 _LOCK = threading.Lock()
 """Some of numba's threading layers end the process when two threads call them."""
@@ -194,7 +194,7 @@ class CompiledTransformerStepper(_CompiledStepper):
             Products(*(Weight(weight, precision, kernels) for weight in stepper_weights(block)))
             for block in model.blocks
         ]
-        self._head = Weight(head_weight(model), precision, kernels)
+        self._head = Weight(normalized_weight(model.norm, model.head), precision, kernels)
 
     def select(self, state: State, index: Tensor) -> State:
         """Copy rows with keys and values in bf16, unless the precision is fp32; `step` takes either."""

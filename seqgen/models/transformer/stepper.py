@@ -1,4 +1,4 @@
-"""The transformer's stepper, one token at a time on packed weights, and what the compiled stepper shares with it.
+"""The transformer's stepper, one token at a time on packed weights, and what other steppers of blocks share with it.
 
 It takes 0.4 of the default stepper's time. The plain twin is `DefaultStepper`.
 """
@@ -14,20 +14,33 @@ from torch.nn import functional as F
 
 from seqgen.device import StepperPrecision
 from seqgen.models.base import Stepper
+from seqgen.models.config import AttentionConfig
 from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.state import State
-from seqgen.models.transformer.model import Block, TransformerModel, TransformerState, position_frequencies, remember
+from seqgen.models.transformer.model import (
+    BlockParts,
+    TransformerModel,
+    TransformerState,
+    position_frequencies,
+    remember,
+)
 from seqgen.models.transformer.positions import rotary, rotate, rotation_of, sinusoids
 
 T = TypeVar("T")
 
 
 def select_written(state: TransformerState, index: Tensor, kept: torch.dtype) -> TransformerState:
-    """Copy rows like `State.select`, but only the written slots, with keys and values in `kept`, fp32 or bf16.
+    """Copy rows like `State.select`, but only the written slots, with keys and values in `kept`, fp32 or bf16."""
+    keys, values = (select_caches(caches, state.position, index, kept) for caches in (state.keys, state.values))
+    return TransformerState(keys, values, state.position.index_select(0, index), state.begin.index_select(0, index))
+
+
+def select_caches(caches: tuple[Tensor, ...], position: Tensor, index: Tensor, kept: torch.dtype) -> tuple[Tensor, ...]:
+    """Copy rows of caches [B, heads, ring, D], of which `position` [B] tokens have been read: only the written slots.
 
     Unwritten slots take no memory on a CPU, where numpy's zeros are lazily allocated.
     """
-    held = int(state.position.max()) if len(state.position) else 0
+    held = int(position.max()) if len(position) else 0
 
     def select(cache: Tensor) -> Tensor:
         shape = (len(index), *cache.shape[1:])
@@ -39,8 +52,7 @@ def select_written(state: TransformerState, index: Tensor, kept: torch.dtype) ->
         member[:, :, :held] = cache[:, :, :held].index_select(0, index)
         return member
 
-    keys, values = tuple(map(select, state.keys)), tuple(map(select, state.values))
-    return TransformerState(keys, values, state.position.index_select(0, index), state.begin.index_select(0, index))
+    return tuple(map(select, caches))
 
 
 class Products(NamedTuple, Generic[T]):
@@ -52,23 +64,19 @@ class Products(NamedTuple, Generic[T]):
     down: T
 
 
-def stepper_weights(block: Block) -> Products[Tensor]:
+def stepper_weights(block: BlockParts) -> Products[Tensor]:
     """Return a block's weights, fp32 [out, in], with the scale of each norm multiplied into the next weight."""
-
-    def joined(norm: nn.RMSNorm, *layers: nn.Linear) -> Tensor:
-        return torch.cat([layer.weight for layer in layers]).float() * norm.weight
-
     return Products(
-        joined(block.attention_norm, block.query, block.key, block.value),
+        normalized_weight(block.attention_norm, block.query, block.key, block.value),
         block.attention_output.weight,
-        joined(block.feed_forward_norm, block.gate, block.up),
+        normalized_weight(block.feed_forward_norm, block.gate, block.up),
         block.down.weight,
     )
 
 
-def head_weight(model: TransformerModel) -> Tensor:
-    """Return the head's weight, fp32 [V, H], with the scale of the last norm multiplied into it."""
-    return model.head.weight.float() * model.norm.weight
+def normalized_weight(norm: nn.RMSNorm, *layers: nn.Linear) -> Tensor:
+    """Return the weights of layers after a norm as one, fp32 [out, in], with the norm's scale multiplied into it."""
+    return torch.cat([layer.weight for layer in layers]).float() * norm.weight
 
 
 class _Position(NamedTuple):
@@ -88,37 +96,26 @@ BATCHED_FROM = 32
 """Rows x heads from which two batched products are faster than torch's fused attention on a CPU."""
 
 
-class TransformerStepper(Stepper):
-    """One token at a time on packed weights. The state and everything but the products is fp32.
+class BlockStepper(Stepper):
+    """What the steppers of language models and of translators share: the halves of a block for one token in each row.
 
-    The plain twin is `DefaultStepper`.
+    The state and everything but the products is fp32.
     """
 
     @torch.no_grad()
-    def __init__(self, model: TransformerModel, precision: StepperPrecision) -> None:
-        self._config = model.config
-        self._frequencies = position_frequencies(model.config, model.device)
-        self._embedding = model.embedding.weight.detach().clone()
-        self._blocks = [
-            Products(*(StepperLinear(weight, None, precision) for weight in stepper_weights(block)))
-            for block in model.blocks
-        ]
-        self._head = StepperLinear(head_weight(model), None, precision)
-        self._epsilon = torch.tensor(model.config.norm_epsilon, device=model.device)
+    def __init__(self, config: AttentionConfig, embedding: nn.Embedding) -> None:
+        device = embedding.weight.device
+        self._config = config
+        self._frequencies = position_frequencies(config, device)
+        self._embedding: Tensor = embedding(torch.arange(embedding.num_embeddings, device=device))
+        self._epsilon = torch.tensor(config.norm_epsilon, device=device)
 
-    def select(self, state: State, index: Tensor) -> State:
-        return select_written(cast("TransformerState", state), index, torch.float32)
-
-    @torch.no_grad()
-    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
-        at = cast("TransformerState", state).starting(starts)
+    def _embed(self, token: Tensor, position: Tensor) -> Tensor:
+        """Return the embedding of each row's token, int64 [B], at its position in its document: [B, H]."""
         x = self._embedding.index_select(0, token)
         if self._config.positions == "sinusoidal":
-            x = x + sinusoids((at.position - at.begin)[:, None], self._frequencies)[:, 0].float()
-        place = self._locate(at.position, at.begin, at.ring)
-        for block, cache in zip(self._blocks, at.by_layer, strict=True):
-            x = self._step_block(block, x, cache, place)
-        return self._head(self._normalize(x)), at.moved(at.position + 1, at.begin)
+            x = x + sinusoids(position[:, None], self._frequencies)[:, 0].float()
+        return x
 
     def _locate(self, position: Tensor, begin: Tensor, ring: int) -> _Position:
         rotation = None
@@ -133,10 +130,10 @@ class TransformerStepper(Stepper):
         held = position[:, None] - (position[:, None] - slots) % ring
         return _Position(rotation, position, slot, ring, (held >= begin[:, None])[:, None, None])
 
-    def _step_block(
+    def _attend_to_itself(
         self, block: Products[StepperLinear], x: Tensor, cache: tuple[Tensor, Tensor], at: _Position
     ) -> Tensor:
-        """Return a block's output [B, H], and write the token's key and value into the cache [B, heads, ring, D]."""
+        """Run the first half: [B, H] -> [B, H]; write key and value of the token into the cache [B, heads, ring, D]."""
         products = block.query_key_value(self._normalize(x)).view(len(x), 3, self._config.heads, -1)
         turned, v = products[:, :2], products[:, 2]
         if at.rotation is not None:
@@ -147,7 +144,10 @@ class TransformerStepper(Stepper):
         else:
             for member, new in zip(cache, (k, v), strict=True):
                 member.select(2, at.slot).copy_(new)
-        x = x + block.attention_output(self._attend(q, cache, at))
+        return x + block.attention_output(self._attend(q, cache, at))
+
+    def _feed_forward(self, block: Products[StepperLinear], x: Tensor) -> Tensor:
+        """Run the second half: [B, H] -> [B, H]."""
         gate, up = block.gate_up(self._normalize(x)).chunk(2, dim=-1)
         return x + block.down(F.silu(gate).mul_(up))
 
@@ -165,3 +165,28 @@ class TransformerStepper(Stepper):
         """Compute RMSNorm without its scale, in half the time of `nn.RMSNorm`, the plain twin."""
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         return x * torch.addcmul(self._epsilon, norm, norm, value=1 / x.shape[-1]).rsqrt_()
+
+
+class TransformerStepper(BlockStepper):
+    """One token at a time on packed weights. The plain twin is `DefaultStepper`."""
+
+    @torch.no_grad()
+    def __init__(self, model: TransformerModel, precision: StepperPrecision) -> None:
+        super().__init__(model.config, model.embedding)
+        self._blocks = [
+            Products(*(StepperLinear(weight, None, precision) for weight in stepper_weights(block)))
+            for block in model.blocks
+        ]
+        self._head = StepperLinear(normalized_weight(model.norm, model.head), None, precision)
+
+    def select(self, state: State, index: Tensor) -> State:
+        return select_written(cast("TransformerState", state), index, torch.float32)
+
+    @torch.no_grad()
+    def step(self, token: Tensor, state: State, starts: Tensor | None = None) -> tuple[Tensor, State]:
+        at = cast("TransformerState", state).starting(starts)
+        x = self._embed(token, at.position - at.begin)
+        place = self._locate(at.position, at.begin, at.ring)
+        for block, cache in zip(self._blocks, at.by_layer, strict=True):
+            x = self._feed_forward(block, self._attend_to_itself(block, x, cache, place))
+        return self._head(self._normalize(x)), at.moved(at.position + 1, at.begin)

@@ -12,6 +12,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from seqgen.device import StepperPrecision
+from seqgen.models.base import Stepper
 from seqgen.models.config import TransformerTranslateConfig
 from seqgen.models.cpu.dropout import Dropout
 from seqgen.models.source import source_mask
@@ -69,7 +71,7 @@ class TransformerTranslator(Translator):
         config = self.config
         x = self.encoder(self.embedding(source), lengths)
         dtype = torch.promote_types(self.head.weight.dtype, torch.float32)
-        read = [cast("DecoderBlock", block).read_source(x) for block in self.layers]
+        read = [block.read_source(x) for block in self.blocks]
         source_keys, source_values = (tuple(one.to(dtype) for one in side) for side in zip(*read, strict=True))
         shape = (rows, config.heads, capacity, config.hidden_size // config.heads)
         keys, values = (tuple(x.new_zeros(shape, dtype=dtype) for _ in self.layers) for _ in range(2))
@@ -101,7 +103,7 @@ class TransformerTranslator(Translator):
             mask = (torch.cat([known, positions], 1)[:, None, :] <= positions[:, :, None]).unsqueeze(1)
         seen = source_mask(at.lengths, at.source_keys[0].shape[2])[:, None, None, :].expand(-1, -1, length, -1)
         caches, attention = [], at.weights
-        for depth, block in enumerate(cast("list[DecoderBlock]", list(self.layers))):
+        for depth, block in enumerate(self.blocks):
             held_by_layer = at.keys[depth], at.values[depth]
             read = at.source_keys[depth], at.source_values[depth], seen
             x, cache, weights = block(x, rotation, mask, held_by_layer, at.position, *read)
@@ -114,6 +116,18 @@ class TransformerTranslator(Translator):
             at.position + length,
         )  # fmt: skip
         return self.norm(x), moved
+
+    @property
+    def blocks(self) -> list[DecoderBlock]:
+        """The layers with their own type."""
+        return cast("list[DecoderBlock]", list(self.layers))
+
+    def _stepper(self, precision: StepperPrecision) -> Stepper:
+        if self.plain:
+            return super()._stepper(precision)
+        from seqgen.models.translation.stepper import TransformerTranslatorStepper
+
+        return TransformerTranslatorStepper(self, precision)
 
 
 class DecoderBlock(BlockParts):
