@@ -178,7 +178,7 @@ def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") ->
     path = Path(out)
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"{setting}: {out or 'the name'} does not end in {_endings(suffixes)}; change it")
-    _check_folder(path)
+    _check_folder(path, "name")
     if path.exists() and not path.is_file():
         kind = "a folder" if path.is_dir() else "a pipe or a device"
         raise SaveError(f"{out} cannot be written: it is {kind}; change the name")
@@ -189,29 +189,33 @@ def check_out(out: str | None, suffixes: Sequence[str], setting: str = "out") ->
     return path
 
 
-def check_new(out: str, named: str = "name") -> Path:
-    """Return the path of a file that replaces no other, before the work for it; `named` is what names it.
+def check_new(out: str, option: str = "name") -> Path:
+    """Return the path of a file that replaces no other, before the work for it; `option` is what names it in errors.
 
     Raises:
-        ConfigError: it is stdout, or has no name.
+        ConfigError: the name is empty, or - for stdout.
         RunError: it exists.
         SaveError: its folder is missing or not writable.
     """
     if out in {"", "-"}:
-        raise ConfigError("out: a new file is written, not stdout; name one")
+        problem = "a file is written, not stdout" if out else "the name is empty"
+        raise ConfigError(f"out: {problem}; name a new file")
     path = Path(out)
     if path.exists():
-        raise RunError(f"{out} exists already; choose another {named}, or remove it")
-    _check_folder(path)
+        raise RunError(f"{out} exists already; choose another {option}, or remove it")
+    _check_folder(path, option)
     return path
 
 
-def _check_folder(path: Path) -> None:
+def _check_folder(path: Path, option: str) -> None:
     """Refuse a file whose folder is missing or not writable."""
     if not path.parent.is_dir():
-        raise SaveError(f"{path} cannot be written: the folder {path.parent} is missing; make it, or change the name")
-    if not os.access(path.parent, os.W_OK):
-        raise SaveError(f"{path} cannot be written: the folder {path.parent} is not writable; change the name")
+        problem, advice = "missing", f"make it, or change the {option}"
+    elif not os.access(path.parent, os.W_OK):
+        problem, advice = "not writable", f"change the {option}"
+    else:
+        return
+    raise SaveError(f"{path} cannot be written: the folder {path.parent} is {problem}; {advice}")
 
 
 def _endings(suffixes: Sequence[str]) -> str:

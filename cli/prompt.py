@@ -1,4 +1,4 @@
-"""The prompts and the stop strings of `sample`: read them, interpret escapes; check texts against the vocabulary."""
+"""Prompts and stop strings of `sample`, read and with their escapes interpreted; notes of what a vocabulary lacks."""
 
 from __future__ import annotations
 

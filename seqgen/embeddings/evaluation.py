@@ -226,7 +226,9 @@ def _count_correct(neighbors: Neighbors, rows: npt.NDArray[np.int64]) -> int:
     similarities = targets @ units.T
     for given in groups[rows[:, :3]].T:
         similarities[groups == given[:, None]] = -np.inf
-    return int((groups[similarities.argmax(1)] == groups[rows[:, 3]]).sum())
+    best = similarities.argmax(1)
+    found = similarities[np.arange(len(rows)), best] > -np.inf
+    return int((found & (groups[best] == groups[rows[:, 3]])).sum())
 
 
 def spearman(first: npt.ArrayLike, second: npt.ArrayLike) -> float | None:

@@ -128,7 +128,7 @@ class Neighbors:
 
     @cached_property
     def case_groups(self) -> npt.NDArray[np.int32]:
-        """Number the words: those that differ in case alone share a number.
+        """Number the words: those that differ in case alone, or in the space before them, share a number.
 
         Returns:
             int32 [V].
@@ -141,13 +141,13 @@ class Neighbors:
         """The first row of each word, by the word without its case and the space before it."""
         rows: dict[str, int] = {}
         for row, word in enumerate(self.words):
-            rows.setdefault(_fold(word.removeprefix(SPACE_SIGN)), row)
+            rows.setdefault(_fold(word), row)
         return rows
 
 
 def _fold(word: str) -> str:
-    """Return a word without its case, in NFC."""
-    return unicodedata.normalize("NFC", word).casefold()
+    """Return a word without its case and the space before it, in NFC."""
+    return unicodedata.normalize("NFC", word.removeprefix(SPACE_SIGN)).casefold()
 
 
 def unit_length(vectors: Matrix) -> Matrix:

@@ -80,9 +80,8 @@ def compare_choices(
         space: whether to add a space where none is between prompt and choice.
         precision: of matrix products.
     """
-    check_choices(choices, tokenizer)
+    check_choices(choices, tokenizer, space=space)
     continuations = [" " * (space and _lacks_space(prompt, choice, tokenizer)) + choice for choice in choices]
-    check_choices(continuations, tokenizer)
     texts = [prompt + continuation for continuation in continuations]
     documents = Documents.of([tokenizer.encode(text) for text in texts])
     nats, end_nats = _score(model, tokenizer, documents, precision)
@@ -103,22 +102,25 @@ def compare_choices(
     ]
 
 
-def check_choices(choices: Sequence[str], tokenizer: Tokenizer) -> None:
-    """Refuse choices that cannot be compared, before the work.
+def check_choices(choices: Sequence[str], tokenizer: Tokenizer, *, space: bool) -> None:
+    """Refuse choices that cannot be compared, before the work; `space` as in `compare_choices`.
 
     Raises:
-        ConfigError: no choice is given, one is empty, or two are the same.
+        ConfigError: no choice is given, one is empty, two are the same, or they are with the space that may be added.
     """
     if not choices:
         raise ConfigError("choices: there are none; give one or more")
-    seen: set[str] = set()
+    seen: dict[str, str] = {}
     for number, choice in enumerate(choices, 1):
         if not choice.strip():
             raise ConfigError(f"choices: number {number} of {len(choices)} is empty or white space; leave it out")
         written = tokenizer.written(choice)
-        if written in seen:
-            raise ConfigError(f"choices: {choice!r} is given twice; leave one out")
-        seen.add(written)
+        if space:
+            written = written.removeprefix(" ")
+        if other := seen.get(written):
+            what = "is given twice" if other == choice else f"is {other!r} but for the space, which may be added"
+            raise ConfigError(f"choices: {choice!r} {what}; leave one out")
+        seen[written] = choice
 
 
 def _lacks_space(prompt: str, choice: str, tokenizer: Tokenizer) -> bool:

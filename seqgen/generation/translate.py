@@ -21,13 +21,14 @@ from seqgen.models.translation.base import Translator
 from seqgen.tokenizers.base import BOUNDARY, Ids, Tokenizer
 
 ROWS = 64
-"""Sources that are translated together."""
+"""Sources that are read before the first is translated, and at most translated together."""
 POSITIONS = 1 << 16
-"""Hypotheses that are extended together, times the tokens of the longest: with a wide beam or long targets, fewer
-sources are translated together. A transformer copies its caches at each step, which is slow where they are large.
+"""Hypotheses that are extended together, times the tokens of the longest source or target: with a wide beam or long
+texts, fewer sources are translated together. A transformer copies its caches at each step, which is slow where they
+are large.
 """
 SHORT = 64
-"""Shorter targets count as of this length."""
+"""Shorter texts count as of this length."""
 
 
 class Translation(NamedTuple):
@@ -93,13 +94,13 @@ def translate(
         lengths = config.max_lengths((min(len(one), limit) for one in given), longest_target)
         made = chain.from_iterable(
             _translate(translator, stepper, tokenizer, given[part], lengths[part], config, unknown=unknown)
-            for part in _parts(lengths, config.beam)
+            for part in _parts([max(len(one), most) for one, most in zip(given, lengths, strict=True)], config.beam)
         )
         yield from (next(made) if len(one) else [Translation("", [], 0.0, 0.0, "stop", 0, False)] for one in ids)
 
 
 def _parts(lengths: Sequence[int], beam: int) -> Iterator[slice]:
-    """Yield which sources to translate together, by the maximum lengths of their targets."""
+    """Yield which sources to translate together, by the length of each, or of its longest target if that is longer."""
     start, longest = 0, SHORT
     for number, length in enumerate(lengths):
         longest = max(longest, length)

@@ -107,6 +107,8 @@ def test_answer_to_a_question_is_no_given_word_in_another_case_and_counts_in_any
     report = evaluate(space, ": gender\nman woman king queen\n: other\nman woman king Woman\n")
 
     assert [one.correct for one in report.sections] == [1, 0]
+    only = Neighbors(WordVectors(["man", "woman", "king"], np.eye(3, dtype=np.float32)), "v")
+    assert evaluate(only, ": all\nman woman king man\n").sections[0].correct == 0
 
 
 def test_evaluate_file_answers_questions_in_blocks(evaluate, animals, monkeypatch):

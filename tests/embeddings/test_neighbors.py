@@ -64,6 +64,16 @@ def test_solve_leaves_out_words_that_differ_from_the_given_ones_in_case_alone():
     assert [one.word for one in found] == ["queen", "royal", "nothing", "kings"]
 
 
+def test_solve_leaves_out_given_words_with_and_without_the_space_before_them():
+    pieces = {f"\u2581{word}": vector for word, vector in PLANE.items()}
+    found = neighbors_of({**pieces, "king": (3.0, 3.1), "Queen": (2.9, 3.0)}).solve(
+        Analogy(("king", "woman"), ("man",)), 9
+    )
+
+    assert {"king", "\u2581king"}.isdisjoint(one.word for one in found)
+    assert {"\u2581queen", "Queen"} <= {one.word for one in found}
+
+
 def test_nearest_and_solve_refuse_vectors_without_another_word():
     pair = neighbors_of({"king": (1.0, 0.0), "queen": (0.0, 1.0)})
 

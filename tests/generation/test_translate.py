@@ -10,7 +10,7 @@ from seqgen.generation.beam import search
 from seqgen.generation.config import BeamConfig, SamplingConfig
 from seqgen.generation.engine import Engine, Request
 from seqgen.generation.generate import complete_request, stream
-from seqgen.generation.translate import Translation, alignment, translate
+from seqgen.generation.translate import SHORT, Translation, alignment, translate
 from seqgen.tokenizers.char import CharTokenizer
 
 from ..conftest import TRANSLATORS, build_model
@@ -110,7 +110,7 @@ def test_fewer_sources_are_translated_together_with_a_wide_beam_and_for_long_tar
     tokenizer, monkeypatch, beam, max_length, expected
 ):
     model, together = build_model("rnn-translate"), []
-    monkeypatch.setattr("seqgen.generation.translate.POSITIONS", 6 * 64)
+    monkeypatch.setattr("seqgen.generation.translate.POSITIONS", 6 * SHORT)
 
     def counted(stepper, state, config, max_lengths, forbidden):
         together.append(len(max_lengths))

@@ -24,7 +24,7 @@ LEAST_SHARE = 0.0005
 """Smaller shares are shown as less than this, rounded."""
 
 
-def read_choices(given: Sequence[str], model: TextRun, *, strict: bool, quiet: bool) -> list[str]:
+def read_choices(given: Sequence[str], model: TextRun, *, space: bool, strict: bool, quiet: bool) -> list[str]:
     """Return the choices of an option: one option separates them by commas, repeated each is one choice.
 
     For a model of bytes, each character of a choice is one of its bytes.
@@ -41,7 +41,7 @@ def read_choices(given: Sequence[str], model: TextRun, *, strict: bool, quiet: b
     choices = [one.strip() for one in given[0].split(",")] if len(given) == 1 else list(given)
     raw = model.config.data.is_raw
     choices = [bytes_as_characters(one) if raw else as_text(one, "a choice") for one in choices]
-    check_choices(choices, model.tokenizer)
+    check_choices(choices, model.tokenizer, space=space)
     effect = "its nats include the spelling of each <unk>"
     check_vocabulary(choices, model, "a choice", effect=effect, strict=strict, quiet=quiet)
     return choices
@@ -94,10 +94,15 @@ def _as_record(choice: Choice) -> dict[str, Any]:
 def _print(model: TextRun, prompt: str, compared: Sequence[Choice]) -> None:
     """Print the prompt, and a row for each choice."""
     shown: Callable[[str], str] = printable_bytes if model.config.data.is_raw else printable
+
+    def quoted(text: str) -> str:
+        """Return a text with quotes if it has spaces at its ends, which cannot be seen without them."""
+        quote = "'" * (text != text.strip())
+        return quote + shown(text).replace("\n", r"\n") + quote
+
     rows = [
         {
-            # Spaces at its ends are a part of a choice, and cannot be seen without quotes.
-            "choice": shown(one.text).replace("\n", r"\n") if one.text == one.text.strip() else repr(shown(one.text)),
+            "choice": quoted(one.text),
             "share": f"{one.share:.1%}" if one.share >= LEAST_SHARE else f"<{LEAST_SHARE * 2:.1%}",
             "nats": f"{one.nats:.3f}",
             "nats/token": f"{one.nats_per_token:.3f}",

@@ -119,7 +119,7 @@ def sample(
     several = prompts_file is not None or num_samples != 1
     if model.config.data.is_raw and several and not json and not choices and not sys.stdout.isatty():
         raise ConfigError("num_samples: texts of bytes cannot be told apart in a pipe; add --json, or sample one text")
-    compared = read_choices(choices, model, strict=strict, quiet=quiet) if choices else []
+    compared = read_choices(choices, model, space=not no_space, strict=strict, quiet=quiet) if choices else []
     if adapt is not None:
         model = _adapt(model, adapt, encoding, quiet=quiet)
     if compared:

@@ -26,7 +26,7 @@ class SourceState(State):
     weights: Tensor
     """How much the newest token attended to each token of the source: [B, 1, S, 1]; 0 without attention.
 
-    A transformer computes it on its plain path only, as its steppers do.
+    A transformer computes it on its plain path and in its steppers, not on its fast path.
     """
 
     @property

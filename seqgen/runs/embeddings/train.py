@@ -209,7 +209,7 @@ class EmbeddingTraining:
         return Saved(step, self._directory.vectors.name)
 
     def _seconds(self) -> float:
-        """Return the seconds of training and of reading the text, not of compiling; of earlier sessions too."""
+        """Return the seconds of training and of reading the text, of earlier sessions too, not of compiling."""
         return self._state.progress.seconds + self._clock() - self._begun
 
     def _time_share(self) -> float:
@@ -257,7 +257,7 @@ def _create(
     state = first_state(len(corpus.vocabulary), resolved.model.vector_size, resolved.training.seed)
     compiling = clock()
     trainer = _trainer(corpus, config, state, report)
-    started += clock() - compiling  # several seconds at the first use, in which nothing is learned
+    started += clock() - compiling  # numba compiles for several seconds at the first use, in which nothing is learned
 
     def add(directory: RunDirectory) -> None:
         directory.vocabulary.write_bytes(corpus.vocabulary.to_json())
@@ -272,6 +272,7 @@ def _resume(
     out: str | Path | None, settings: dict[str, Any], report: Report, clock: Clock, stop: Callable[[], bool]
 ) -> EmbeddingTraining:
     """Continue a run."""
+    started = clock()
     directory = find_run(out, kinds=(EmbeddingRunConfig,))
     recorded = directory.read_embedding_config()
     check_engine(str(recorded.environment["engine"]))
@@ -290,8 +291,10 @@ def _resume(
                 f"{directory.path}: this version of seqgen finds another vocabulary in the text; use the version that "
                 "started this run, or start a new run"
             )
+        compiling = clock()
         trainer = _trainer(corpus, config, state, report)
-        made = EmbeddingTraining(directory, config, trainer, state, lock, (), clock(), clock, stop)
+        started += clock() - compiling
+        made = EmbeddingTraining(directory, config, trainer, state, lock, (), started, clock, stop)
         if made.is_complete:
             raise RunError(f"{directory.path} is complete; train it longer with --epochs or --max-time")
         if config != recorded:

@@ -118,7 +118,7 @@ def test_figures_of_an_empty_file_are_unknown(answers, run):
 
 def test_unwritable_output_is_refused_before_reading(refuses, run, letter):
     refuses(1, "compress", "missing.txt", "-o", letter, words=(letter, "--out"))
-    refuses(4, "compress", letter, "-o", "nowhere/a", words=("nowhere",))
+    refuses(4, "compress", letter, "-o", "nowhere/a", words=("nowhere", "--out"))
     refuses(2, "compress", letter, "-o", "-", "--json", words=("--json", "--out"))
     refuses(2, "decompress", letter, words=(letter, "--out", ".seqgen"))
     refuses(1, "decompress", "a.seqgen", "-o", letter, words=(letter, "--out"))
