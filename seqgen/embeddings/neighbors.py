@@ -86,9 +86,12 @@ class Neighbors:
         """Return the `count` words most similar to `word`, without itself.
 
         Raises:
-            TextError: it is not in the vocabulary, or is the only word there.
+            TextError: it is not in the vocabulary, is the only word there, or its vector is 0.
         """
-        return self.named(self.around(self.row(word), count))
+        row = self.row(word)
+        if not self.units[row].any():
+            raise TextError(f"the vector of {word!r} is 0, which is similar to no other; use another word")
+        return self.named(self.around(row, count))
 
     def around(self, row: int, count: int) -> list[tuple[int, float]]:
         """Return the `count` rows most similar to `row`, without itself, with their similarities."""

@@ -79,7 +79,7 @@ def translate(
         model: reads the sources.
         stepper: a snapshot of the same weights, which writes the targets.
         tokenizer: of both.
-        sources: texts, or their ids; an empty one gives an empty target.
+        sources: texts, or their ids; an empty one, or one of white space, gives an empty target.
         config: of the search; None is greedy.
         unknown: whether `<unk>` may be written.
         longest_target: tokens of the longest target in training, for which the default maximum length leaves room.
@@ -89,7 +89,7 @@ def translate(
     left, translator = iter(sources), cast("Translator", model)
     config, limit = config or BeamConfig(), translator.config.max_source_length
     while some := list(islice(left, rows)):
-        ids = [tokenizer.encode(source) if isinstance(source, str) else source for source in some]
+        ids = [tokenizer.encode(one if one.strip() else "") if isinstance(one, str) else one for one in some]
         given = [one for one in ids if len(one)]
         lengths = config.max_lengths((min(len(one), limit) for one in given), longest_target)
         made = chain.from_iterable(

@@ -82,6 +82,8 @@ def test_nearest_and_solve_refuse_vectors_without_another_word():
         pair.solve(Analogy(("king", "queen"), ()), 5)
     with pytest.raises(TextError, match=r"v\.txt has no other word"):
         neighbors_of({"king": (1.0, 0.0)}).nearest("king", 5)
+    with pytest.raises(TextError, match="'nothing' is 0"):
+        neighbors_of({**PLANE, "nothing": (0.0, 0.0)}).nearest("nothing", 5)
 
 
 def test_solve_refuses_a_sum_of_zero():

@@ -77,8 +77,9 @@ def test_translations_are_in_order_and_do_not_depend_on_the_other_sources(model,
     assert [len(row) for row in together] == [beam, 1, beam, beam, beam]
 
 
-def test_empty_source_has_an_empty_target(model, tokenizer):
-    (found,) = translations(model, tokenizer, [""], beam=3, n_best=3)
+@pytest.mark.parametrize("source", ["", " \n"])
+def test_empty_source_has_an_empty_target(model, tokenizer, source):
+    (found,) = translations(model, tokenizer, [source], beam=3, n_best=3)
 
     assert found == [Translation("", [], 0.0, 0.0, "stop", 0, False)]
 

@@ -98,7 +98,7 @@ def _print(model: TextRun, prompt: str, compared: Sequence[Choice]) -> None:
     def quoted(text: str) -> str:
         """Return a text with quotes if it has spaces at its ends, which cannot be seen without them."""
         quote = "'" * (text != text.strip())
-        return quote + shown(text).replace("\n", r"\n") + quote
+        return quote + shown(text).replace("\n", r"\n").replace("\t", r"\t") + quote
 
     rows = [
         {

@@ -115,7 +115,7 @@ def sample(
     model = load(run, **pick(settings, "device", "threads")).expect(TextRun)
     encoding = model.reading(**pick(settings, "encoding")).encoding
     prompts, places = _read_prompts(prompt, prompt_file, prompts_file, encoding)
-    _check(model, prompts, settings, strict=strict, quiet=quiet)
+    _check(model, prompts, places, settings, strict=strict, quiet=quiet)
     several = prompts_file is not None or num_samples != 1
     if model.config.data.is_raw and several and not json and not choices and not sys.stdout.isatty():
         raise ConfigError("num_samples: texts of bytes cannot be told apart in a pipe; add --json, or sample one text")
@@ -194,11 +194,16 @@ def _complete(model: TextRun, prompts: list[str], places: list[str], **settings:
         raise ConfigError(f"{places[error.number]}: {str(error).removeprefix('prompt: ')}") from error
 
 
-def _check(model: TextRun, prompts: list[str], settings: dict[str, Any], *, strict: bool, quiet: bool) -> None:
-    """Note what the vocabulary lacks; for a model of bytes, turn the stop strings into bytes."""
+def _check(
+    model: TextRun, prompts: list[str], places: list[str], settings: dict[str, Any], *, strict: bool, quiet: bool
+) -> None:
+    """Note what the vocabulary lacks, or refuse it by its place; for a model of bytes, turn stop strings into bytes."""
     from seqgen.sources.content import bytes_as_characters
 
-    check_vocabulary(prompts, model, "the prompt", strict=strict, quiet=quiet)
+    if strict and places:
+        for prompt, place in zip(prompts, places, strict=True):
+            check_vocabulary([prompt], model, place, strict=True, quiet=quiet)
+    check_vocabulary(prompts, model, "a prompt" if places else "the prompt", strict=strict, quiet=quiet)
     check_stops(settings.get("stop", ()), model, quiet=quiet)
     if "stop" in settings and model.config.data.is_raw:
         settings["stop"] = tuple(map(bytes_as_characters, settings["stop"]))

@@ -166,7 +166,7 @@ class TranslatorRun(Run):
         Raises:
             TextError: there are none.
         """
-        ids = self.tokenizer.encode(source)[: self.model.config.max_source_length]
+        ids = self.tokenizer.encode(source if source.strip() else "")[: self.model.config.max_source_length]
         if not len(ids):
             raise TextError("the source is empty, so there is nothing to translate; give a text")
         return ids

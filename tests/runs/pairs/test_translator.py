@@ -136,10 +136,11 @@ def test_impossible_samples_are_refused(load, settings):
         load().samples("123", **settings)
 
 
+@pytest.mark.parametrize("source", ["", " \t"])
 @pytest.mark.parametrize("call", ["samples", "stream", "attention"])
-def test_empty_source_is_refused_where_one_is_needed(load, call):
+def test_empty_source_is_refused_where_one_is_needed(load, call, source):
     with pytest.raises(TextError, match="source is empty"):
-        list(getattr(load(), call)(""))
+        list(getattr(load(), call)(source))
 
 
 # --- attention

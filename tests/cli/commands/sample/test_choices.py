@@ -70,6 +70,9 @@ def test_spaces_around_a_choice_are_kept_and_shown_where_the_option_is_repeated(
     assert "'king '" in several
     assert "'king" not in one
     assert sorted(line.split()[0] for line in one.splitlines()[2:]) == ["king", "moon"]
+    tab = answers("sample", "--choices", "a\tb,\u6751", "--prompt", PROMPT, "--quiet")
+    assert len(tab.splitlines()) == 4
+    assert r"a\tb" in tab
 
 
 def test_every_prompt_of_a_file_is_compared(answers, invoke, run):
@@ -89,6 +92,14 @@ def test_unknown_character_is_noted_and_spelled(invoke, run):
     assert "'한'" in result.stderr
     assert result.stdout.splitlines()[3].startswith("한")
     assert invoke("sample", "--choices", "king,한", "--prompt", PROMPT, "--quiet").stderr == ""
+
+
+def test_strict_names_the_line_of_a_prompt_with_an_unknown_character(refuses, run):
+    Path("prompts.txt").write_text("The\nA 한\n", "utf-8")
+    given = ("sample", "--prompts-file", "prompts.txt", "--strict")
+
+    refuses(1, *given, "--choices", "king,moon", words=("prompts.txt", "line 2", "'한'"))
+    refuses(1, *given, words=("prompts.txt", "line 2", "'한'"))
 
 
 def test_strict_refuses_an_unknown_character_in_a_choice(answers, refuses, run):
