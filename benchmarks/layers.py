@@ -42,7 +42,9 @@ def rows(rounds: int, threads: int) -> Iterator[Row]:
                 "GFLOP",
                 {f"seqgen {precision}": repeat(_step(ours, x, d_y, precision), gflop, times)},
                 {
-                    "products of 2048 x 2048, bf16": matrix_products(),
+                    f"products of 2048 x 2048, {precision}": matrix_products(
+                        torch.bfloat16 if precision == "bf16" else torch.float32
+                    ),
                     "torch's layer, fp32": repeat(_step(stock, x, d_y, "fp32"), gflop, times),
                 },
                 rounds,

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from measuring import Row, matrix_products, rate_of, repeat
 
+from seqgen.device import multiplies_bf16
+
 FOLDER = Path(__file__).parent / "results"
 TABLES = Path(__file__).parent / "results.md"
 PACKAGES = ("seqgen", "torch", "numpy", "numba", "onnxruntime", "transformers")
@@ -61,14 +63,14 @@ def _cell(value: object) -> str:
 
 def _section(result: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    speed = result["speed"]
+    speed = {name: "no" if rate is None else f"{rate:,}" for name, rate in result["speed"].items()}
     return f"""## {result["name"]}
 
 `{result["command"]}`
 
 - {result["date"]}, commit {result["commit"]}
 - {result["cpu"]}, {result["cores"]} cores, {result["threads"]} threads; load {result["load"]} before the start
-- products of 2048 x 2048: {speed["bf16 GFLOP/s"]:,} GFLOP/s in bf16, {speed["fp32 GFLOP/s"]:,} in fp32; copies by one
+- products of 2048 x 2048: {speed["bf16 GFLOP/s"]} GFLOP/s in bf16, {speed["fp32 GFLOP/s"]} in fp32; copies by one
   core: {speed["copy GB/s"]} GB/s
 - {versions}
 
@@ -89,7 +91,10 @@ def describe_machine() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "load": load,
         "speed": {
-            "bf16 GFLOP/s": round(rate_of(matrix_products(torch.bfloat16))),
+            # Without bf16 instructions these products would take an hour.
+            "bf16 GFLOP/s": round(rate_of(matrix_products(torch.bfloat16)))
+            if multiplies_bf16(torch.device("cpu"))
+            else None,
             "fp32 GFLOP/s": round(rate_of(matrix_products(torch.float32))),
             "copy GB/s": round(rate_of(repeat(lambda: np.copyto(target, source), len(source) / 1e9, 5)), 1),
         },
