@@ -210,9 +210,9 @@ def check_new(out: str, option: str = "name") -> Path:
 def _check_folder(path: Path, option: str) -> None:
     """Refuse a file whose folder is missing or not writable."""
     if not path.parent.is_dir():
-        problem, advice = "missing", f"make it, or change the {option}"
+        problem, advice = "missing", f"make it, or choose another {option}"
     elif not os.access(path.parent, os.W_OK):
-        problem, advice = "not writable", f"change the {option}"
+        problem, advice = "not writable", f"choose another {option}"
     else:
         return
     raise SaveError(f"{path} cannot be written: the folder {path.parent} is {problem}; {advice}")

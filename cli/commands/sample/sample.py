@@ -203,7 +203,8 @@ def _check(
     if strict and places:
         for prompt, place in zip(prompts, places, strict=True):
             check_vocabulary([prompt], model, place, strict=True, quiet=quiet)
-    check_vocabulary(prompts, model, "a prompt" if places else "the prompt", strict=strict, quiet=quiet)
+    else:
+        check_vocabulary(prompts, model, "a prompt" if places else "the prompt", strict=strict, quiet=quiet)
     check_stops(settings.get("stop", ()), model, quiet=quiet)
     if "stop" in settings and model.config.data.is_raw:
         settings["stop"] = tuple(map(bytes_as_characters, settings["stop"]))

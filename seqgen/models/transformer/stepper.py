@@ -5,6 +5,7 @@ It takes 0.4 of the default stepper's time. The plain twin is `DefaultStepper`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Generic, NamedTuple, TypeVar, cast
 
 import numpy as np
@@ -103,12 +104,24 @@ class BlockStepper(Stepper):
     """
 
     @torch.no_grad()
-    def __init__(self, config: AttentionConfig, embedding: nn.Embedding) -> None:
+    def __init__(
+        self,
+        config: AttentionConfig,
+        embedding: nn.Embedding,
+        blocks: Sequence[BlockParts],
+        norm: nn.RMSNorm,
+        head: nn.Linear,
+        precision: StepperPrecision,
+    ) -> None:
         device = embedding.weight.device
         self._config = config
         self._frequencies = position_frequencies(config, device)
         self._embedding: Tensor = embedding(torch.arange(embedding.num_embeddings, device=device))
         self._epsilon = torch.tensor(config.norm_epsilon, device=device)
+        self._blocks = [
+            Products(*(StepperLinear(weight, None, precision) for weight in stepper_weights(block))) for block in blocks
+        ]
+        self._head = StepperLinear(normalized_weight(norm, head), None, precision)
 
     def _embed(self, token: Tensor, position: Tensor) -> Tensor:
         """Return the embedding of each row's token, int64 [B], at its position in its document: [B, H]."""
@@ -172,12 +185,7 @@ class TransformerStepper(BlockStepper):
 
     @torch.no_grad()
     def __init__(self, model: TransformerModel, precision: StepperPrecision) -> None:
-        super().__init__(model.config, model.embedding)
-        self._blocks = [
-            Products(*(StepperLinear(weight, None, precision) for weight in stepper_weights(block)))
-            for block in model.blocks
-        ]
-        self._head = StepperLinear(normalized_weight(model.norm, model.head), None, precision)
+        super().__init__(model.config, model.embedding, model.blocks, model.norm, model.head, precision)
 
     def select(self, state: State, index: Tensor) -> State:
         return select_written(cast("TransformerState", state), index, torch.float32)

@@ -16,13 +16,7 @@ from seqgen.device import StepperPrecision
 from seqgen.models.cpu.packed import StepperLinear
 from seqgen.models.source import source_mask
 from seqgen.models.state import State
-from seqgen.models.transformer.stepper import (
-    BlockStepper,
-    Products,
-    normalized_weight,
-    select_caches,
-    stepper_weights,
-)
+from seqgen.models.transformer.stepper import BlockStepper, normalized_weight, select_caches
 from seqgen.models.translation.transformer import TransformerTranslator, TransformerTranslatorState
 
 
@@ -31,17 +25,12 @@ class TransformerTranslatorStepper(BlockStepper):
 
     @torch.no_grad()
     def __init__(self, model: TransformerTranslator, precision: StepperPrecision) -> None:
-        super().__init__(model.config, model.embedding)
-        self._blocks = [
-            Products(*(StepperLinear(weight, None, precision) for weight in stepper_weights(block)))
-            for block in model.blocks
-        ]
+        super().__init__(model.config, model.embedding, model.blocks, model.norm, model.head, precision)
         self._queries = [
             StepperLinear(normalized_weight(block.source_norm, block.source_query), None, precision)
             for block in model.blocks
         ]
         self._outputs = [StepperLinear(block.source_output.weight, None, precision) for block in model.blocks]
-        self._head = StepperLinear(normalized_weight(model.norm, model.head), None, precision)
 
     def select(self, state: State, index: Tensor) -> State:
         at = cast("TransformerTranslatorState", state)
